@@ -1,0 +1,60 @@
+// Package awsconfig makes the AWS SDK's configuration of a process and counts what the process asks of AWS.
+package awsconfig
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Load reads the SDK's usual sources: environment (AWS_REGION, AWS_ENDPOINT_URL, credentials), files, the task's role.
+func Load(ctx context.Context) (aws.Config, error) {
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return aws.Config{}, fmt.Errorf("load AWS configuration: %w", err)
+	}
+	if cfg.Region == "" {
+		return aws.Config{}, errors.New("AWS_REGION is not set")
+	}
+	return cfg, nil
+}
+
+// Instrument returns cfg with every attempt counted in leftfold_aws_calls_total{api,operation,outcome}: ok, throttled,
+// refused (an answer such as a failed condition) or failed.
+func Instrument(cfg aws.Config, reg prometheus.Registerer) aws.Config {
+	calls := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "leftfold_aws_calls_total", Help: "Attempts of AWS calls by what came of them.",
+	}, []string{"api", "operation", "outcome"})
+	reg.MustRegister(calls)
+	throttles := retry.IsErrorThrottles(retry.DefaultThrottles)
+	count := middleware.DeserializeMiddlewareFunc("leftfold.CountCalls", func(
+		ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler,
+	) (middleware.DeserializeOutput, middleware.Metadata, error) {
+		out, md, err := next.HandleDeserialize(ctx, in)
+		outcome := "ok"
+		switch api, isAnswer := errors.AsType[smithy.APIError](err); {
+		case err == nil:
+		case throttles.IsErrorThrottle(err) == aws.TrueTernary:
+			outcome = "throttled"
+		case isAnswer && api.ErrorFault() != smithy.FaultServer:
+			outcome = "refused"
+		default:
+			outcome = "failed"
+		}
+		calls.WithLabelValues(awsmiddleware.GetServiceID(ctx), awsmiddleware.GetOperationName(ctx), outcome).Inc()
+		return out, md, err
+	})
+	cfg.APIOptions = append(slices.Clip(cfg.APIOptions), func(stack *middleware.Stack) error {
+		return stack.Deserialize.Add(count, middleware.Before)
+	})
+	return cfg
+}

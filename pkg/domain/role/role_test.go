@@ -1,0 +1,94 @@
+package role_test
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/leftfold/leftfold/pkg/domain/aggregatetest"
+	"github.com/leftfold/leftfold/pkg/domain/role"
+	"github.com/leftfold/leftfold/pkg/domain/value"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+)
+
+func fold(history ...role.Event) role.State {
+	return aggregatetest.Fold(role.Aggregate(), role.State{}, history...)
+}
+
+func TestParseID(t *testing.T) {
+	t.Parallel()
+	id, err := role.ParseID("01920B7C-5E3A-7C4D-9B1E-3F2A6D8C0E58")
+	require.NoError(t, err)
+	assert.Equal(t, role.ID("01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e58"), id)
+	_, err = role.ParseID("r1")
+	assert.Same(t, value.ErrInvalidID, err)
+}
+
+func TestClaims(t *testing.T) {
+	t.Parallel()
+	name := func(value string) []eventsourcing.Claim {
+		return []eventsourcing.Claim{{Category: "org/iam/role", Name: "name", Value: value}}
+	}
+	for what, c := range map[string]struct {
+		given events
+		want  []eventsourcing.Claim
+	}{
+		"unknown":            {},
+		"created":            {events{created}, name("admin")},
+		"disabled":           {events{created, role.Disabled{}}, name("admin")},
+		"renamed":            {events{created, role.Renamed{Name: "Auditor"}}, name("auditor")},
+		"renamed to a case":  {events{created, role.Renamed{Name: "aDMIN"}}, name("admin")},
+		"lower cases of one": {events{role.Created{Name: "ΜΊΣΟ\u03C2"}}, name("μίσο\u03C3")},
+	} {
+		assert.Equal(t, c.want, role.Aggregate().Claims(fold(c.given...)), what)
+	}
+}
+
+// Evolve takes any event in any state, even such as no command leads to, and gives the same for the same.
+func TestEvolveIsTotalAndPure(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		kinds := rapid.SampledFrom([]func(*rapid.T) role.Event{
+			func(t *rapid.T) role.Event { return role.Created{RoleID: "r1", Name: drawName(t)} },
+			func(t *rapid.T) role.Event { return role.Renamed{Name: drawName(t)} },
+			func(*rapid.T) role.Event { return role.Disabled{} },
+			func(*rapid.T) role.Event { return role.Enabled{} },
+		})
+		var history events
+		for range rapid.IntRange(0, 20).Draw(t, "events") {
+			history = append(history, kinds.Draw(t, "event")(t))
+		}
+		s := fold(history...)
+		if s != fold(history...) {
+			t.Fatalf("%+v folds to more than one state", history)
+		}
+		want := []eventsourcing.Claim(nil)
+		if s.Exists() {
+			want = []eventsourcing.Claim{{Category: role.Category, Name: "name", Value: value.Fold(string(s.Name()))}}
+		}
+		if got := role.Claims(s); !reflect.DeepEqual(got, want) {
+			t.Fatalf("%+v claims %v", s, got)
+		}
+	})
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	for code, c := range map[string]struct {
+		refusal *eventsourcing.Refusal
+		kind    eventsourcing.Kind
+	}{
+		"invalid_role_name": {role.ErrInvalidName, eventsourcing.Invalid},
+		"role_exists":       {role.ErrExists, eventsourcing.Denied},
+		"role_not_found":    {role.ErrNotFound, eventsourcing.NotFound},
+		"role_disabled":     {role.ErrDisabled, eventsourcing.Denied},
+		"role_enabled":      {role.ErrEnabled, eventsourcing.Denied},
+	} {
+		assert.Equal(t, code, c.refusal.Code)
+		assert.Equal(t, c.kind, c.refusal.Kind, code)
+		assert.NotEmpty(t, c.refusal.Reason, code)
+	}
+}

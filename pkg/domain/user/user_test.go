@@ -1,0 +1,185 @@
+package user_test
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/leftfold/leftfold/pkg/domain/aggregatetest"
+	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/domain/value"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+)
+
+func fold(history ...user.Event) user.State {
+	return aggregatetest.Fold(user.Aggregate(), user.State{}, history...)
+}
+
+func TestParseIDs(t *testing.T) {
+	t.Parallel()
+	id, err := user.ParseID("01920B7C-5E3A-7C4D-9B1E-3F2A6D8C0E57")
+	require.NoError(t, err)
+	assert.Equal(t, user.ID("01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"), id)
+	roleID, err := user.ParseRoleID("01920B7C-5E3A-7C4D-9B1E-3F2A6D8C0E57")
+	require.NoError(t, err)
+	assert.Equal(t, user.RoleID("01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"), roleID)
+	_, err = user.ParseID("u1")
+	assert.Same(t, value.ErrInvalidID, err)
+	_, err = user.ParseRoleID("r1")
+	assert.Same(t, value.ErrInvalidID, err)
+}
+
+func TestClaims(t *testing.T) {
+	t.Parallel()
+	email := func(value string) []eventsourcing.Claim {
+		return []eventsourcing.Claim{{Category: "org/iam/user", Name: "email", Value: value}}
+	}
+	for name, c := range map[string]struct {
+		given events
+		want  []eventsourcing.Claim
+	}{
+		"unregistered": {},
+		"registered":   {events{registered}, email("dan@example.com")},
+		"disabled":     {events{registered, user.Disabled{}}, email("dan@example.com")},
+		"changed":      {events{registered, user.EmailChanged{Email: "dan@example.org"}}, email("dan@example.org")},
+		"lower cases of one letter": {
+			events{user.Registered{Email: "\u017Fί\u03C2@x.y"}}, email("sί\u03C3@x.y"),
+		},
+	} {
+		assert.Equal(t, c.want, user.Aggregate().Claims(fold(c.given...)), name)
+	}
+	assert.Equal(t, "org/iam/user#email:dan@example.com", user.Claims(fold(registered))[0].Key())
+}
+
+func TestEnrich(t *testing.T) {
+	t.Parallel()
+	updated := user.Updated{FirstName: "Dan", LastName: "O"}
+	history := slices.Clip(append(holding(2), updated))
+	const (
+		profile = `{"email":"dan@example.com","firstName":"Dan","lastName":"O"}`
+		two     = `{"roles":["1","2"]}`
+	)
+	for name, c := range map[string]struct {
+		given events // the last one is enriched
+		want  string
+	}{
+		"registered":              {events{registered}, ""},
+		"updated without roles":   {events{registered, updated}, `{"roles":[]}`},
+		"updated":                 {history, two},
+		"e-mail changed":          {append(history, user.EmailChanged{Email: "dan@example.org"}), two},
+		"disabled":                {append(history, user.Disabled{}), two},
+		"enabled":                 {append(history, user.Disabled{}, user.Enabled{}), two},
+		"role added":              {append(history, adminAdded), profile},
+		"role added before names": {holding(1), `{"email":"dan@example.com","firstName":"","lastName":""}`},
+		"role removed":            {append(history, user.RoleRemoved{RoleID: "1"}), profile},
+		"updated after a removal": {
+			append(history, user.RoleRemoved{RoleID: "1"}, user.Updated{}), `{"roles":["2"]}`,
+		},
+	} {
+		got := user.Aggregate().Enrich(fold(c.given...), c.given[len(c.given)-1])
+		if c.want == "" {
+			assert.Empty(t, got, name)
+			continue
+		}
+		require.Len(t, got, 1, name)
+		assert.Equal(t, "org/iam/user", got[0].Aggregate, name)
+		assert.Equal(t, "u1", got[0].ID, name)
+		assert.JSONEq(t, c.want, string(got[0].Data), name)
+	}
+}
+
+func TestEvolveLeavesItsArgumentAlone(t *testing.T) {
+	t.Parallel()
+	s := fold(holding(3)...) // grown one by one: leaves spare capacity behind
+	withA := user.Evolve(s, user.RoleAdded{RoleID: "a"})
+	withB := user.Evolve(s, user.RoleAdded{RoleID: "b"})
+	without := user.Evolve(s, user.RoleRemoved{RoleID: "1"})
+	assert.Equal(t, []user.RoleID{"1", "2", "3"}, s.Roles())
+	assert.Equal(t, []user.RoleID{"1", "2", "3", "a"}, withA.Roles())
+	assert.Equal(t, []user.RoleID{"1", "2", "3", "b"}, withB.Roles())
+	assert.Equal(t, []user.RoleID{"2", "3"}, without.Roles())
+	withA.Roles()[0] = "changed"
+	assert.Equal(t, []user.RoleID{"1", "2", "3", "a"}, withA.Roles())
+}
+
+func drawEvent(t *rapid.T) user.Event {
+	draw := rapid.SampledFrom([]func(*rapid.T) user.Event{
+		func(t *rapid.T) user.Event { return user.Registered{UserID: "u1", Email: drawEmail(t)} },
+		func(t *rapid.T) user.Event { return user.Updated{FirstName: drawName(t), LastName: drawName(t)} },
+		func(t *rapid.T) user.Event { return user.EmailChanged{Email: drawEmail(t)} },
+		func(*rapid.T) user.Event { return user.Disabled{} },
+		func(*rapid.T) user.Event { return user.Enabled{} },
+		func(t *rapid.T) user.Event { return user.RoleAdded{RoleID: drawRoleID(t)} },
+		func(t *rapid.T) user.Event { return user.RoleRemoved{RoleID: drawRoleID(t)} },
+	}).Draw(t, "event")
+	return draw(t)
+}
+
+// Evolve takes any event in any state, even such as no command leads to, gives the same for the same, and never writes
+// into what it was given.
+func TestEvolveIsTotalAndPure(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var history events
+		for range rapid.IntRange(0, 20).Draw(t, "events") {
+			history = append(history, drawEvent(t))
+		}
+		s := fold(history...)
+		before := look(s)
+		next := drawEvent(t)
+		after := user.Evolve(s, next)
+		_ = user.Evolve(s, drawEvent(t))
+		if look(s) != before {
+			t.Fatalf("%+v changed %+v into %+v", next, before, look(s))
+		}
+		if again := fold(append(history, next)...); look(after) != look(again) {
+			t.Fatalf("%+v once, then %+v", after, again)
+		}
+		want := []eventsourcing.Claim(nil)
+		if s.Registered() {
+			want = []eventsourcing.Claim{{Category: user.Category, Name: "email", Value: value.Fold(string(s.Email()))}}
+		}
+		if got := user.Claims(s); !reflect.DeepEqual(got, want) {
+			t.Fatalf("%+v claims %v", s, got)
+		}
+		for _, fact := range user.Enrich(after, next) {
+			if fact.Aggregate != user.Category || fact.ID != string(after.ID()) {
+				t.Fatalf("fact about %s/%s", fact.Aggregate, fact.ID)
+			}
+		}
+	})
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	codes := map[string]bool{}
+	for _, c := range []struct {
+		refusal *eventsourcing.Refusal
+		kind    eventsourcing.Kind
+		code    string
+	}{
+		{user.ErrInvalidEmail, eventsourcing.Invalid, "invalid_email"},
+		{user.ErrInvalidName, eventsourcing.Invalid, "invalid_name"},
+		{user.ErrExists, eventsourcing.Denied, "user_exists"},
+		{user.ErrNotFound, eventsourcing.NotFound, "user_not_found"},
+		{user.ErrDisabled, eventsourcing.Denied, "user_disabled"},
+		{user.ErrEnabled, eventsourcing.Denied, "user_enabled"},
+		{user.ErrRoleHeld, eventsourcing.Denied, "role_already_held"},
+		{user.ErrRoleNotHeld, eventsourcing.Denied, "role_not_held"},
+		{user.ErrTooManyRoles, eventsourcing.Denied, "too_many_roles"},
+		{user.ErrRoleNotFound, eventsourcing.NotFound, "role_not_found"},
+		{user.ErrRoleDisabled, eventsourcing.Denied, "role_disabled"},
+	} {
+		assert.Equal(t, c.code, c.refusal.Code)
+		assert.Equal(t, c.kind, c.refusal.Kind, c.code)
+		assert.NotEmpty(t, c.refusal.Reason, c.code)
+		assert.False(t, codes[c.code], "%s twice", c.code)
+		codes[c.code] = true
+	}
+	assert.Contains(t, fmt.Sprint(user.ErrNotFound), "no such user")
+}

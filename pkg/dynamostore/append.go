@@ -1,0 +1,154 @@
+package dynamostore
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+)
+
+// Append implements eventsourcing.Store. Writes that other transactions get in the way of are tried again, MaxAttempts
+// times in all; then, and when the client's own retries are spent, the error is an ErrUnavailable.
+func (s *Store) Append(ctx context.Context, c eventsourcing.Commit) error {
+	p, err := s.plan(c)
+	if err != nil {
+		return err
+	}
+	for n := 1; ; n++ {
+		err := s.write(ctx, p)
+		if foreign, ok := errors.AsType[*foreignClaimError](err); ok {
+			c.Release = slices.DeleteFunc(slices.Clone(c.Release),
+				func(claim eventsourcing.Claim) bool { return claim == foreign.claim })
+			return s.Append(ctx, c)
+		}
+		if err == nil {
+			s.reached(c.Stream, c.Expected+eventsourcing.Version(len(c.Records)))
+		}
+		if !errors.Is(err, errContended) {
+			return err
+		}
+		if n >= s.cfg.MaxAttempts {
+			return fmt.Errorf("%w: %w, %d times", eventsourcing.ErrUnavailable, err, n)
+		}
+		if err := s.pause(ctx, n); err != nil {
+			return fmt.Errorf("append to %s: %w", c.Stream, err)
+		}
+	}
+}
+
+func (s *Store) pause(ctx context.Context, attempt int) error {
+	timer := time.NewTimer(rand.N(s.cfg.Backoff<<min(attempt-1, 4) + 1)) //nolint:gosec // jitter needs no secrecy
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// write sends the plan: one action is a PutItem, several are a transaction.
+func (s *Store) write(ctx context.Context, p plan) error {
+	deed := "append to " + p.commit.Stream.String()
+	if len(p.actions) == 1 {
+		put := p.actions[0].item.Put
+		_, err := s.db.PutItem(ctx, &dynamodb.PutItemInput{
+			TableName: put.TableName, Item: put.Item,
+			ConditionExpression: put.ConditionExpression, ExpressionAttributeNames: put.ExpressionAttributeNames,
+			ReturnValuesOnConditionCheckFailure: put.ReturnValuesOnConditionCheckFailure,
+		})
+		if refused, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
+			return s.refusal(ctx, p, []types.CancellationReason{{Code: aws.String(conditionFailed), Item: refused.Item}})
+		}
+		return failed(ctx, deed, err)
+	}
+	items := make([]types.TransactWriteItem, len(p.actions))
+	for i, a := range p.actions {
+		items[i] = a.item
+	}
+	_, err := s.db.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{
+		TransactItems: items, ClientRequestToken: aws.String(p.token()),
+	})
+	if canceled, ok := errors.AsType[*types.TransactionCanceledException](err); ok {
+		if len(canceled.CancellationReasons) != len(items) {
+			return fmt.Errorf("%s: %d reasons for %d actions: %w", deed, len(canceled.CancellationReasons), len(items), err)
+		}
+		return s.refusal(ctx, p, canceled.CancellationReasons)
+	}
+	return failed(ctx, deed, err)
+}
+
+// refusal reads the reasons, one per action. The plan's actions stand in the order in which refusals are looked for,
+// so the first reason decides; but a commit that is already written has not been refused at all.
+func (s *Store) refusal(ctx context.Context, p plan, reasons []types.CancellationReason) error {
+	if aws.ToString(reasons[p.firstEvent].Code) == conditionFailed {
+		written, err := s.written(ctx, p.commit, reasons[p.firstEvent:][:len(p.commit.Records)])
+		if written || err != nil {
+			return err
+		}
+	}
+	for i, reason := range reasons {
+		switch code := aws.ToString(reason.Code); code {
+		case "", "None":
+		case conditionFailed:
+			return p.actions[i].refusal
+		case "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded":
+			return fmt.Errorf("%w: %s", errContended, code)
+		default:
+			return fmt.Errorf("append to %s: action %d: %s: %s", p.commit.Stream, i, code, aws.ToString(reason.Message))
+		}
+	}
+	return fmt.Errorf("append to %s: transaction cancelled without a reason", p.commit.Stream)
+}
+
+// written reports whether the events found in the commit's way are its own. The reasons nearly always say; a read
+// settles the rest.
+func (s *Store) written(ctx context.Context, c eventsourcing.Commit, reasons []types.CancellationReason) (bool, error) {
+	for i, reason := range reasons {
+		id, ok := reason.Item[attrID].(*types.AttributeValueMemberS)
+		if !ok {
+			return s.stands(ctx, c)
+		}
+		if id.Value != c.Records[i].ID {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func (s *Store) stands(ctx context.Context, c eventsourcing.Commit) (bool, error) {
+	left := c.Records
+	for record, err := range s.Read(ctx, c.Stream, c.Expected) {
+		if err != nil {
+			return false, err
+		}
+		if record.ID != left[0].ID {
+			return false, nil
+		}
+		if left = left[1:]; len(left) == 0 {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// token is the same for the same write and differs between any two others, such as those of one commit at different
+// moments, whose conditions on the command's expiry differ: DynamoDB refuses a token that comes back with another write.
+func (p plan) token() string {
+	h := sha256.New()
+	_, _ = fmt.Fprint(h, p.now.UnixNano(), len(p.actions), len(p.commit.Release)) // a hash takes everything
+	for _, r := range p.commit.Records {
+		_, _ = fmt.Fprintf(h, "%q", r.ID)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:18]) // 36 characters at most
+}

@@ -1,0 +1,165 @@
+// Package dynamostore is the event store on DynamoDB: one conditional write per commit, consistent reads.
+package dynamostore
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+)
+
+// DynamoDB is what a Store needs of *dynamodb.Client, whose retryer does the retrying of throttled and lost calls.
+type DynamoDB interface {
+	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
+	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
+	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
+	Scan(context.Context, *dynamodb.ScanInput, ...func(*dynamodb.Options)) (*dynamodb.ScanOutput, error)
+	TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
+}
+
+// Config configures a Store.
+type Config struct {
+	// Tables names the tables. Each name defaults as Tables says.
+	Tables Tables
+	// Now tells which command results have expired. Defaults to time.Now.
+	Now func() time.Time
+	// MaxAttempts bounds the tries of one Append that other transactions get in the way of. Defaults to 10.
+	MaxAttempts int
+	// Backoff is the longest first pause between those tries; it doubles with each, up to sixteenfold, and every pause
+	// is drawn from zero to it. Defaults to 10 ms.
+	Backoff time.Duration
+	// KnownStreams is how many streams' versions are remembered from reads and appends. An append to a stream that is
+	// not among them also checks, in a transaction, that Expected exists. Defaults to 65536.
+	KnownStreams int
+}
+
+// Store is an eventsourcing.Store on DynamoDB. It is safe for concurrent use.
+//
+// A commit of one record and nothing else costs one PutItem, any other one TransactWriteItems. A command result's
+// ExpiresAt is kept to the second.
+type Store struct {
+	db  DynamoDB
+	cfg Config
+	// known holds versions that streams have reached. It is never wrong, for streams only grow.
+	known *lru.Cache[eventsourcing.StreamID, eventsourcing.Version]
+}
+
+var _ eventsourcing.Store = (*Store)(nil)
+
+// New returns a Store on tables that exist; see Tables.
+func New(db DynamoDB, cfg Config) *Store {
+	cfg.Tables = cfg.Tables.withDefaults()
+	if cfg.Now == nil {
+		cfg.Now = time.Now //nolint:forbidigo // the documented default
+	}
+	cfg.MaxAttempts = positive(cfg.MaxAttempts, 10)
+	cfg.Backoff = positive(cfg.Backoff, 10*time.Millisecond)
+	known, err := lru.New[eventsourcing.StreamID, eventsourcing.Version](positive(cfg.KnownStreams, 1<<16))
+	if err != nil {
+		panic(err) // of a size below one, which positive rules out
+	}
+	return &Store{db: db, cfg: cfg, known: known}
+}
+
+func positive[T cmp.Ordered](value, otherwise T) T {
+	var zero T
+	if value > zero {
+		return value
+	}
+	return otherwise
+}
+
+// Read implements eventsourcing.Store. A gap in the log is an error.
+func (s *Store) Read(ctx context.Context, stream eventsourcing.StreamID, after eventsourcing.Version) iter.Seq2[eventsourcing.Record, error] {
+	return func(yield func(eventsourcing.Record, error) bool) {
+		last := after
+		defer func() { s.reached(stream, last) }()
+		for record, err := range s.query(ctx, stream, after) {
+			if err == nil && record.Version != last+1 {
+				err = fmt.Errorf("read %s: version %d follows %d", stream, record.Version, last)
+			}
+			if err != nil {
+				yield(eventsourcing.Record{}, err)
+				return
+			}
+			last = record.Version
+			if !yield(record, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Store) query(ctx context.Context, stream eventsourcing.StreamID, after eventsourcing.Version) iter.Seq2[eventsourcing.Record, error] {
+	return func(yield func(eventsourcing.Record, error) bool) {
+		pages := dynamodb.NewQueryPaginator(s.db, &dynamodb.QueryInput{
+			TableName:                aws.String(s.cfg.Tables.Events),
+			ConsistentRead:           aws.Bool(true),
+			KeyConditionExpression:   aws.String("#stream = :stream AND #version > :after"),
+			ExpressionAttributeNames: map[string]string{"#stream": attrStream, "#version": attrVersion},
+			ExpressionAttributeValues: map[string]types.AttributeValue{
+				":stream": text(stream.String()), ":after": number(after),
+			},
+		})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				yield(eventsourcing.Record{}, failed(ctx, "read "+stream.String(), err))
+				return
+			}
+			for _, item := range page.Items {
+				record, err := recordOf(item)
+				if !yield(record, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Result implements eventsourcing.Store. Expired results are as good as deleted, which DynamoDB's TTL does days later:
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html
+func (s *Store) Result(ctx context.Context, commandID string) (eventsourcing.CommandResult, error) {
+	if commandID == "" {
+		return eventsourcing.CommandResult{}, eventsourcing.ErrNoResult
+	}
+	out, err := s.db.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName:      aws.String(s.cfg.Tables.Commands),
+		Key:            map[string]types.AttributeValue{attrID: text(commandID)},
+		ConsistentRead: aws.Bool(true),
+	})
+	if err != nil {
+		return eventsourcing.CommandResult{}, failed(ctx, "get result of command", err)
+	}
+	if out.Item == nil {
+		return eventsourcing.CommandResult{}, eventsourcing.ErrNoResult
+	}
+	result, err := resultOf(out.Item)
+	if err == nil && !result.ExpiresAt.After(s.cfg.Now()) {
+		err = eventsourcing.ErrNoResult
+	}
+	if err != nil {
+		return eventsourcing.CommandResult{}, err
+	}
+	return result, nil
+}
+
+// reached remembers that the stream has come to version at least.
+func (s *Store) reached(stream eventsourcing.StreamID, version eventsourcing.Version) {
+	if !s.hasReached(stream, version) {
+		s.known.Add(stream, version)
+	}
+}
+
+func (s *Store) hasReached(stream eventsourcing.StreamID, version eventsourcing.Version) bool {
+	known, _ := s.known.Get(stream)
+	return known >= version
+}

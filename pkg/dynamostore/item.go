@@ -1,0 +1,274 @@
+package dynamostore
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	streams "github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+)
+
+// The attributes of the tables. They are part of the storage contract.
+const (
+	attrStream     = "stream"
+	attrVersion    = "version"
+	attrID         = "id"
+	attrName       = "name"
+	attrSchema     = "schema"
+	attrData       = "data" // JSON text, byte for byte as encoded
+	attrEnrichment = "enrichment"
+	attrMetadata   = "metadata"
+	attrRecordedAt = "recorded_at"
+
+	attrAggregate = "aggregate" // in enrichment, beside id and data
+
+	attrCorrelation = "correlation" // in metadata
+	attrCausation   = "causation"
+	attrActor       = "actor"
+	attrTraceparent = "traceparent"
+
+	attrConstraint = "constraint" // claims; stream is the owner
+
+	attrFingerprint = "fingerprint" // commands
+	attrOutcome     = "outcome"
+	attrExpiresAt   = "expires_at" // seconds of the Unix epoch, as TTL wants them
+)
+
+// recordedAtLayout is RFC 3339 in UTC with milliseconds.
+const recordedAtLayout = "2006-01-02T15:04:05.000Z"
+
+type item = map[string]types.AttributeValue
+
+func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+func number[T ~int | ~int64 | ~uint64](n T) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: fmt.Sprint(n)}
+}
+
+func eventKey(stream eventsourcing.StreamID, version eventsourcing.Version) item {
+	return item{attrStream: text(stream.String()), attrVersion: number(version)}
+}
+
+// itemOf is the inverse of recordOf. It refuses text that could not be read back as it is.
+func itemOf(r eventsourcing.Record) (item, error) {
+	for what, s := range map[string]string{
+		"id": r.ID, "name": r.Name, "data": string(r.Data), "stream": r.Stream.String(),
+		"correlation id": r.Metadata.CorrelationID, "causation id": r.Metadata.CausationID,
+		"actor": r.Metadata.Actor, "traceparent": r.Metadata.Traceparent,
+	} {
+		if !utf8.ValidString(s) {
+			return nil, fmt.Errorf("%s is not valid UTF-8", what)
+		}
+	}
+	if !json.Valid(r.Data) {
+		return nil, fmt.Errorf("data of %s is not JSON", r.Name)
+	}
+	if r.Schema < 1 {
+		return nil, fmt.Errorf("%s has schema version %d; they count from 1", r.Name, r.Schema)
+	}
+	it := eventKey(r.Stream, r.Version)
+	it[attrID], it[attrName], it[attrSchema] = text(r.ID), text(r.Name), number(r.Schema)
+	it[attrData] = text(string(r.Data))
+	it[attrRecordedAt] = text(r.RecordedAt.UTC().Format(recordedAtLayout))
+	if md := metadataItem(r.Metadata); len(md) > 0 {
+		it[attrMetadata] = &types.AttributeValueMemberM{Value: md}
+	}
+	var enrichment []types.AttributeValue
+	for _, e := range r.Enrichment {
+		if !json.Valid(e.Data) || !utf8.ValidString(e.Aggregate+"\x00"+e.ID) || !utf8.Valid(e.Data) {
+			return nil, fmt.Errorf("enrichment of %s with %s is not JSON in valid UTF-8", r.Name, e.Aggregate)
+		}
+		enrichment = append(enrichment, &types.AttributeValueMemberM{Value: item{
+			attrAggregate: text(e.Aggregate), attrID: text(e.ID), attrData: text(string(e.Data)),
+		}})
+	}
+	if enrichment != nil {
+		it[attrEnrichment] = &types.AttributeValueMemberL{Value: enrichment}
+	}
+	return it, nil
+}
+
+func metadataItem(md eventsourcing.Metadata) item {
+	it := item{}
+	for name, value := range map[string]string{
+		attrCorrelation: md.CorrelationID, attrCausation: md.CausationID,
+		attrActor: md.Actor, attrTraceparent: md.Traceparent,
+	} {
+		if value != "" {
+			it[name] = text(value)
+		}
+	}
+	return it
+}
+
+// FromStreamImage returns the record in the new image that DynamoDB Streams gives of an item of the log. Its errors
+// are about the image alone: another try cannot help.
+func FromStreamImage(image map[string]streams.AttributeValue) (eventsourcing.Record, error) {
+	it, err := attributevalue.FromDynamoDBStreamsMap(image)
+	if err != nil {
+		return eventsourcing.Record{}, fmt.Errorf("convert stream image: %w", err)
+	}
+	return recordOf(it)
+}
+
+func recordOf(it item) (eventsourcing.Record, error) {
+	f := fields{item: it}
+	r := eventsourcing.Record{
+		Version: eventsourcing.Version(f.number(attrVersion, 64)),
+		ID:      f.text(attrID), Name: f.text(attrName), Data: f.json(attrData),
+		Schema: int(f.number(attrSchema, 31)), //nolint:gosec // 31 bits fit
+	}
+	stream := f.text(attrStream)
+	r.RecordedAt = f.time(attrRecordedAt)
+	for i, e := range f.list(attrEnrichment) {
+		in := f.within(fmt.Sprintf("%s[%d]", attrEnrichment, i), e)
+		r.Enrichment = append(r.Enrichment, eventsourcing.Enrichment{
+			Aggregate: in.text(attrAggregate), ID: in.text(attrID), Data: in.json(attrData),
+		})
+		f.err = in.err
+	}
+	if md, ok := it[attrMetadata]; ok {
+		in := f.within(attrMetadata, md)
+		r.Metadata = eventsourcing.Metadata{
+			CorrelationID: in.optional(attrCorrelation), CausationID: in.optional(attrCausation),
+			Actor: in.optional(attrActor), Traceparent: in.optional(attrTraceparent),
+		}
+		f.err = in.err
+	}
+	err := f.err
+	if err == nil {
+		r.Stream, err = eventsourcing.ParseStreamID(stream)
+	}
+	if err != nil {
+		return eventsourcing.Record{}, fmt.Errorf("event %s version %s: %w", show(it[attrStream]), show(it[attrVersion]), err)
+	}
+	return r, nil
+}
+
+func resultItem(r eventsourcing.CommandResult) item {
+	return item{
+		attrID: text(r.ID), attrFingerprint: text(r.Fingerprint), attrExpiresAt: number(r.ExpiresAt.Unix()),
+		attrOutcome: &types.AttributeValueMemberB{Value: append([]byte{}, r.Outcome...)}, // the SDK sends nil as null
+	}
+}
+
+func resultOf(it item) (eventsourcing.CommandResult, error) {
+	f := fields{item: it}
+	r := eventsourcing.CommandResult{
+		ID: f.text(attrID), Fingerprint: f.text(attrFingerprint), Outcome: f.bytes(attrOutcome),
+		ExpiresAt: time.Unix(int64(f.number(attrExpiresAt, 63)), 0).UTC(), //nolint:gosec // 63 bits fit
+	}
+	if f.err != nil {
+		return eventsourcing.CommandResult{}, fmt.Errorf("result of a command: %w", f.err)
+	}
+	return r, nil
+}
+
+// fields reads the attributes of an item and keeps the first error.
+type fields struct {
+	item item
+	path string
+	err  error
+}
+
+func (f *fields) text(name string) string {
+	return attribute(f, name, func(v *types.AttributeValueMemberS) (string, error) { return v.Value, nil })
+}
+
+func (f *fields) optional(name string) string {
+	if _, ok := f.item[name]; !ok {
+		return ""
+	}
+	return f.text(name)
+}
+
+func (f *fields) number(name string, bits int) uint64 {
+	return attribute(f, name, func(v *types.AttributeValueMemberN) (uint64, error) {
+		return strconv.ParseUint(v.Value, 10, bits)
+	})
+}
+
+func (f *fields) time(name string) time.Time {
+	return attribute(f, name, func(v *types.AttributeValueMemberS) (time.Time, error) {
+		return time.Parse(recordedAtLayout, v.Value)
+	})
+}
+
+func (f *fields) bytes(name string) []byte {
+	return attribute(f, name, func(v *types.AttributeValueMemberB) ([]byte, error) { return v.Value, nil })
+}
+
+func (f *fields) json(name string) json.RawMessage {
+	return attribute(f, name, func(v *types.AttributeValueMemberS) (json.RawMessage, error) {
+		if !json.Valid([]byte(v.Value)) {
+			return nil, fmt.Errorf("not JSON")
+		}
+		return json.RawMessage(v.Value), nil
+	})
+}
+
+// list returns an attribute that may be missing.
+func (f *fields) list(name string) []types.AttributeValue {
+	if _, ok := f.item[name]; !ok {
+		return nil
+	}
+	return attribute(f, name, func(v *types.AttributeValueMemberL) ([]types.AttributeValue, error) { return v.Value, nil })
+}
+
+// within descends into a map.
+func (f *fields) within(name string, v types.AttributeValue) fields {
+	in := fields{path: f.path + name + ".", err: f.err}
+	if m, ok := v.(*types.AttributeValueMemberM); ok {
+		in.item = m.Value
+	} else if in.err == nil {
+		in.err = fmt.Errorf("attribute %q: is %s, not M", f.path+name, typeOf(v))
+	}
+	return in
+}
+
+func attribute[A types.AttributeValue, V any](f *fields, name string, value func(A) (V, error)) V {
+	var zero V
+	if f.err != nil {
+		return zero
+	}
+	got, ok := f.item[name]
+	if !ok {
+		f.err = fmt.Errorf("attribute %q: missing", f.path+name)
+		return zero
+	}
+	a, ok := got.(A)
+	if !ok {
+		f.err = fmt.Errorf("attribute %q: is %s, not %s", f.path+name, typeOf(got), typeOf(*new(A)))
+		return zero
+	}
+	v, err := value(a)
+	if err != nil {
+		f.err = fmt.Errorf("attribute %q: %w", f.path+name, err)
+		return zero
+	}
+	return v
+}
+
+// typeOf names a type as DynamoDB does: "S", "N", …
+func typeOf(v types.AttributeValue) string {
+	_, name, _ := strings.Cut(fmt.Sprintf("%T", v), "Member")
+	return name
+}
+
+func show(v types.AttributeValue) string {
+	switch v := v.(type) {
+	case *types.AttributeValueMemberS:
+		return v.Value
+	case *types.AttributeValueMemberN:
+		return v.Value
+	default:
+		return "?"
+	}
+}

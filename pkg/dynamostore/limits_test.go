@@ -1,0 +1,242 @@
+package dynamostore_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/dynamostore"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+)
+
+// overhead is what an event of commit has in its item beside its data, added up by DynamoDB's rules:
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
+const overhead = len("stream"+"test/1") +
+	len("version") + 2 + // a number of up to two digits
+	len("id"+"test/1@1") +
+	len("name"+"test/happened") +
+	len("schema") + 2 +
+	len("data") +
+	len("recorded_at"+"2026-03-01T12:00:00.000Z")
+
+func data(bytes int) []byte { return []byte(`"` + strings.Repeat("x", bytes-2) + `"`) }
+
+// refusedUnsent expects ErrTooLarge, with a text that says what is too large, and no call.
+func refusedUnsent(t *testing.T, client *faulty, c eventsourcing.Commit, text string) {
+	t.Helper()
+	before := client.Server.Calls()
+	err := dynamostore.New(client, dynamostore.Config{}).Append(t.Context(), c)
+	require.ErrorIs(t, err, eventsourcing.ErrTooLarge)
+	require.ErrorContains(t, err, text)
+	assert.Equal(t, before, client.Server.Calls())
+}
+
+func TestItemLimit(t *testing.T) {
+	t.Parallel()
+	client := newFaulty(t)
+	store := dynamostore.New(client, dynamostore.Config{})
+	c := commit(stream, 0, 1)
+	c.Records[0].Data = data(400<<10 - overhead + 1)
+	refusedUnsent(t, client, c, "event test/happened version 1 has 409601 bytes; an item takes 409600")
+	c.Records[0].Data = data(400<<10 - overhead)
+	require.NoError(t, store.Append(t.Context(), c))
+	assert.Len(t, ids(t, store, stream), 1)
+
+	c = commit(stream, 1, 1)
+	const enrichment = len("enrichment") + 3 + 1 + // a list of one
+		3 + 3 + // a map of three
+		len("aggregate"+"org/iam/role"+"id"+"r"+"data")
+	const metadata = len("metadata") + 3 + 1 + len("actor"+"dan")
+	c.Records[0].Metadata.Actor = "dan"
+	c.Records[0].Enrichment = []eventsourcing.Enrichment{{Aggregate: "org/iam/role", ID: "r"}}
+	c.Records[0].Enrichment[0].Data = data(400<<10 - overhead - len(`{}`) - enrichment - metadata + 1)
+	refusedUnsent(t, client, c, "409601")
+	c.Records[0].Enrichment[0].Data = data(400<<10 - overhead - len(`{}`) - enrichment - metadata)
+	require.NoError(t, store.Append(t.Context(), c))
+
+	c = commit(stream, 2, 1)
+	c.Result = &eventsourcing.CommandResult{ID: "c", ExpiresAt: time.Unix(1_999_999_999, 0)}
+	const result = len("id"+"c"+"fingerprint"+"outcome"+"expires_at") + 6
+	c.Result.Outcome = make([]byte, 400<<10-result+1)
+	refusedUnsent(t, client, c, "command result has 409601 bytes")
+	c.Result.Outcome = c.Result.Outcome[1:]
+	require.NoError(t, store.Append(t.Context(), c))
+}
+
+func TestTransactionLimits(t *testing.T) {
+	t.Parallel()
+	client := newFaulty(t)
+	store := dynamostore.New(client, dynamostore.Config{})
+	claims := func(n int) (claims []eventsourcing.Claim) {
+		for i := range n {
+			claims = append(claims, eventsourcing.Claim{Category: "test", Name: "n", Value: fmt.Sprint(i)})
+		}
+		return claims
+	}
+	c := commit(stream, 0, 60)
+	c.Take = claims(39)
+	c.Result = whole().Result
+	c.Guards = whole().Guards
+	refusedUnsent(t, client, c, "101 events, claims, guards and results; a transaction takes 100")
+	c.Guards = nil
+	require.NoError(t, store.Append(t.Context(), c))
+
+	big := eventsourcing.StreamID{Category: "test", ID: "2"}
+	c = commit(big, 0, 16)
+	ids16 := 7 * 1 // IDs of version 10 and later are a byte longer
+	for i := range c.Records {
+		c.Records[i].Data = data(4<<20/16 - overhead)
+	}
+	c.Records[0].Data = data(4<<20/16 - overhead - ids16 + 1)
+	refusedUnsent(t, client, c, "4194305 bytes in all; a transaction takes 4194304")
+	c.Records[0].Data = data(4<<20/16 - overhead - ids16)
+	require.NoError(t, store.Append(t.Context(), c))
+}
+
+func TestKeyLimit(t *testing.T) {
+	t.Parallel()
+	client := newFaulty(t)
+	store := dynamostore.New(client, dynamostore.Config{})
+	withClaim := func(bytes int) eventsourcing.Commit {
+		c := commit(stream, 0, 1)
+		c.Take = []eventsourcing.Claim{{Category: "test", Name: "n", Value: strings.Repeat("v", bytes-len("test#n:"))}}
+		return c
+	}
+	refusedUnsent(t, client, withClaim(2049), "key constraint of claim has 2049 bytes")
+	require.NoError(t, store.Append(t.Context(), withClaim(2048)))
+
+	long := func(bytes int) eventsourcing.StreamID {
+		return eventsourcing.StreamID{Category: "test", ID: strings.Repeat("s", bytes-len("test/"))}
+	}
+	c := commit(long(2049), 0, 1)
+	refusedUnsent(t, client, c, "key stream of event test/happened version 1 has 2049 bytes")
+	c = commit(stream, 1, 1)
+	c.Guards = []eventsourcing.Guard{{Stream: long(2049)}}
+	refusedUnsent(t, client, c, "key stream of guard")
+	c = commit(long(2048), 0, 1)
+	c.Records[0].ID = strings.Repeat("e", 3000) // no key
+	require.NoError(t, store.Append(t.Context(), c))
+
+	c = commit(stream, 1, 1)
+	c.Result = whole().Result
+	c.Result.ID = strings.Repeat("c", 2049)
+	refusedUnsent(t, client, c, "key id of command result")
+}
+
+// What DynamoDB's JSON could only carry changed must not get in.
+func TestTextThatCouldNotBeReadBack(t *testing.T) {
+	t.Parallel()
+	client := newFaulty(t)
+	store := dynamostore.New(client, dynamostore.Config{})
+	for what, spoil := range map[string]func(*eventsourcing.Record){
+		"data is not valid UTF-8":           func(r *eventsourcing.Record) { r.Data = []byte("\"\xff\"") },
+		"data of test/happened is not JSON": func(r *eventsourcing.Record) { r.Data = []byte(`{"a":`) },
+		"actor is not valid UTF-8":          func(r *eventsourcing.Record) { r.Metadata.Actor = "\xff" },
+		"traceparent is not":                func(r *eventsourcing.Record) { r.Metadata.Traceparent = "\xff" },
+		"correlation id is not":             func(r *eventsourcing.Record) { r.Metadata.CorrelationID = "\xff" },
+		"causation id is not":               func(r *eventsourcing.Record) { r.Metadata.CausationID = "\xff" },
+		"name is not":                       func(r *eventsourcing.Record) { r.Name = "\xff" },
+		"\"\\xff\"":                         func(r *eventsourcing.Record) { r.ID = "\xff"; r.Version = 2 },
+		"enrichment of test/happened with x": func(r *eventsourcing.Record) {
+			r.Enrichment = []eventsourcing.Enrichment{{Aggregate: "x", ID: "1", Data: []byte("\"\xff\"")}}
+		},
+		"has schema version 0": func(r *eventsourcing.Record) { r.Schema = 0 },
+	} {
+		c := commit(stream, 0, 1)
+		spoil(&c.Records[0])
+		require.ErrorContains(t, store.Append(t.Context(), c), what)
+	}
+	for _, s := range []eventsourcing.StreamID{{}, {Category: "a"}, {ID: "a"}, {Category: "a", ID: "b/c"}, {Category: "a", ID: "\xff"}} {
+		require.Error(t, store.Append(t.Context(), commit(s, 0, 1)), s)
+	}
+	c := commit(stream, 0, 1)
+	c.Result = &eventsourcing.CommandResult{ID: "c\xff"}
+	require.Error(t, store.Append(t.Context(), c))
+	c = commit(stream, 0, 1)
+	c.Take = []eventsourcing.Claim{{Category: "test", Name: "n", Value: "\xff"}}
+	require.ErrorContains(t, store.Append(t.Context(), c), "claim on test#n is not valid UTF-8")
+	assert.Empty(t, client.calls["PutItem"]+client.calls["TransactWriteItems"])
+}
+
+func TestBadItems(t *testing.T) {
+	t.Parallel()
+	s := func(v string) types.AttributeValue { return &types.AttributeValueMemberS{Value: v} }
+	n := func(v string) types.AttributeValue { return &types.AttributeValueMemberN{Value: v} }
+	m := func(v map[string]types.AttributeValue) types.AttributeValue {
+		return &types.AttributeValueMemberM{Value: v}
+	}
+	for want, spoil := range map[string]func(map[string]types.AttributeValue){
+		`event test/1 version 1: attribute "data": missing`:             func(it map[string]types.AttributeValue) { delete(it, "data") },
+		`event test/1 version 1: attribute "data": not JSON`:            func(it map[string]types.AttributeValue) { it["data"] = s("{") },
+		`event test/1 version 1: attribute "id": missing`:               func(it map[string]types.AttributeValue) { delete(it, "id") },
+		`event test/1 version 1: attribute "name": is N, not S`:         func(it map[string]types.AttributeValue) { it["name"] = n("1") },
+		`event test/1 version 1: attribute "schema": is S, not N`:       func(it map[string]types.AttributeValue) { it["schema"] = s("1") },
+		`event test/1 version 1: attribute "schema": strconv`:           func(it map[string]types.AttributeValue) { it["schema"] = n("1.5") },
+		`event test/1 version 1: attribute "recorded_at": parsing time`: func(it map[string]types.AttributeValue) { it["recorded_at"] = s("now") },
+		`event test/1 version 1: attribute "metadata": is S, not M`:     func(it map[string]types.AttributeValue) { it["metadata"] = s("") },
+		`event test/1 version 1: attribute "metadata.actor": is N, not S`: func(it map[string]types.AttributeValue) {
+			it["metadata"] = m(map[string]types.AttributeValue{"actor": n("1")})
+		},
+		`event test/1 version 1: attribute "enrichment": is M, not L`: func(it map[string]types.AttributeValue) { it["enrichment"] = m(map[string]types.AttributeValue{}) },
+		`event test/1 version 1: attribute "enrichment[1].id": missing`: func(it map[string]types.AttributeValue) {
+			e := map[string]types.AttributeValue{"aggregate": s("a"), "id": s("1"), "data": s("{}")}
+			it["enrichment"] = &types.AttributeValueMemberL{Value: []types.AttributeValue{
+				m(e), m(map[string]types.AttributeValue{"aggregate": s("a"), "data": s("{}")}),
+			}}
+		},
+		`event test/1 version 1: attribute "enrichment[0]": is S, not M`: func(it map[string]types.AttributeValue) {
+			it["enrichment"] = &types.AttributeValueMemberL{Value: []types.AttributeValue{s("")}}
+		},
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			_, client := newServer(t)
+			store := dynamostore.New(client, dynamostore.Config{})
+			require.NoError(t, store.Append(t.Context(), commit(stream, 0, 1)))
+			out, err := client.GetItem(t.Context(), &dynamodb.GetItemInput{
+				TableName: aws.String("EventLog"), Key: map[string]types.AttributeValue{"stream": s("test/1"), "version": n("1")},
+			})
+			require.NoError(t, err)
+			spoil(out.Item)
+			_, err = client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("EventLog"), Item: out.Item})
+			require.NoError(t, err)
+			var last error
+			for _, last = range store.Read(t.Context(), stream, 0) {
+			}
+			require.ErrorContains(t, last, want)
+			for _, last = range store.All(t.Context(), 1) {
+			}
+			require.ErrorContains(t, last, want)
+		})
+	}
+}
+
+func TestGapInTheLog(t *testing.T) {
+	t.Parallel()
+	_, client := newServer(t)
+	store := dynamostore.New(client, dynamostore.Config{})
+	require.NoError(t, store.Append(t.Context(), commit(stream, 0, 3)))
+	_, err := client.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{
+		TableName: aws.String("EventLog"), Key: map[string]types.AttributeValue{
+			"stream": &types.AttributeValueMemberS{Value: "test/1"}, "version": &types.AttributeValueMemberN{Value: "2"},
+		},
+	})
+	require.NoError(t, err)
+	for after, want := range map[eventsourcing.Version]string{0: "version 3 follows 1", 1: "version 3 follows 1", 2: ""} {
+		var last error
+		for _, last = range store.Read(t.Context(), stream, after) {
+		}
+		if want == "" {
+			require.NoError(t, last)
+		} else {
+			require.ErrorContains(t, last, want)
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package dynamostore
+
+import (
+	"fmt"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+)
+
+// plan is a commit as the actions of one atomic write.
+type plan struct {
+	commit     eventsourcing.Commit
+	now        time.Time
+	actions    []action
+	firstEvent int // where in actions the events begin
+}
+
+// action is one item's part in the write, and what it means when its condition does not hold.
+type action struct {
+	item    types.TransactWriteItem
+	refusal error
+}
+
+// foreignClaimError: the claim to be released is another stream's by now, so there is nothing to release.
+type foreignClaimError struct{ claim eventsourcing.Claim }
+
+func (e *foreignClaimError) Error() string {
+	return "claim of another stream: " + e.claim.Constraint()
+}
+
+// plan lists the actions in the order in which eventsourcing.Store looks for refusals.
+func (s *Store) plan(c eventsourcing.Commit) (plan, error) {
+	p := plan{commit: c, now: s.cfg.Now()}
+	if c.Result != nil {
+		if c.Result.ID == "" || !utf8.ValidString(c.Result.ID+c.Result.Fingerprint) {
+			return plan{}, fmt.Errorf("commit to %s: the command to remember needs an ID in valid UTF-8", c.Stream)
+		}
+		p.remember(s.cfg.Tables.Commands, *c.Result)
+	}
+	if !s.hasReached(c.Stream, c.Expected) {
+		p.exists(s.cfg.Tables.Events, c.Stream, c.Expected, eventsourcing.ErrConflict)
+	}
+	p.firstEvent = len(p.actions)
+	if err := p.insert(s.cfg.Tables.Events); err != nil {
+		return plan{}, fmt.Errorf("commit to %s: %w", c.Stream, err)
+	}
+	for _, g := range c.Guards {
+		moved := fmt.Errorf("%w: %s", eventsourcing.ErrGuardMoved, g.Stream)
+		p.absent(s.cfg.Tables.Events, g.Stream, g.Version+1, moved)
+		if !s.hasReached(g.Stream, g.Version) {
+			p.exists(s.cfg.Tables.Events, g.Stream, g.Version, moved)
+		}
+	}
+	for _, claim := range slices.Concat(c.Take, c.Release) {
+		if !utf8.ValidString(claim.Key()) {
+			return plan{}, fmt.Errorf("commit to %s: a claim on %s is not valid UTF-8", c.Stream, claim.Constraint())
+		}
+	}
+	for _, claim := range c.Take {
+		p.take(s.cfg.Tables.Claims, claim)
+	}
+	for _, claim := range c.Release {
+		p.release(s.cfg.Tables.Claims, claim)
+	}
+	if err := p.withinLimits(); err != nil {
+		return plan{}, fmt.Errorf("commit to %s: %w", c.Stream, err)
+	}
+	return p, nil
+}
+
+func (p *plan) add(item types.TransactWriteItem, refusal error) {
+	p.actions = append(p.actions, action{item: item, refusal: refusal})
+}
+
+// insert puts the events where nothing may be yet. DynamoDB hands back what is, so that an own event is recognised.
+func (p *plan) insert(table string) error {
+	c := p.commit
+	if parsed, err := eventsourcing.ParseStreamID(c.Stream.String()); err != nil || parsed != c.Stream {
+		return fmt.Errorf("the stream is not category/id with an id free of slashes")
+	}
+	if len(c.Records) == 0 {
+		return fmt.Errorf("no records")
+	}
+	for i, r := range c.Records {
+		if want := c.Expected + eventsourcing.Version(i) + 1; r.Stream != c.Stream || r.Version != want || r.ID == "" {
+			return fmt.Errorf("record %q of %s at version %d stands where version %d belongs", r.ID, r.Stream, r.Version, want)
+		}
+		it, err := itemOf(r)
+		if err != nil {
+			return fmt.Errorf("record of version %d: %w", r.Version, err)
+		}
+		p.add(types.TransactWriteItem{Put: &types.Put{
+			TableName: aws.String(table), Item: it,
+			ConditionExpression:                 aws.String("attribute_not_exists(#stream)"),
+			ExpressionAttributeNames:            map[string]string{"#stream": attrStream},
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		}}, eventsourcing.ErrConflict)
+	}
+	return nil
+}
+
+func (p *plan) exists(table string, stream eventsourcing.StreamID, version eventsourcing.Version, refusal error) {
+	p.check(table, stream, version, "attribute_exists(#stream)", refusal)
+}
+
+func (p *plan) absent(table string, stream eventsourcing.StreamID, version eventsourcing.Version, refusal error) {
+	p.check(table, stream, version, "attribute_not_exists(#stream)", refusal)
+}
+
+func (p *plan) check(table string, stream eventsourcing.StreamID, version eventsourcing.Version, condition string, refusal error) {
+	p.add(types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{
+		TableName: aws.String(table), Key: eventKey(stream, version),
+		ConditionExpression:      aws.String(condition),
+		ExpressionAttributeNames: map[string]string{"#stream": attrStream},
+	}}, refusal)
+}
+
+func (p *plan) remember(table string, result eventsourcing.CommandResult) {
+	p.add(types.TransactWriteItem{Put: &types.Put{
+		TableName: aws.String(table), Item: resultItem(result),
+		ConditionExpression:       aws.String("attribute_not_exists(#id) OR #expires_at <= :now"),
+		ExpressionAttributeNames:  map[string]string{"#id": attrID, "#expires_at": attrExpiresAt},
+		ExpressionAttributeValues: item{":now": number(p.now.Unix())},
+	}}, eventsourcing.ErrCommandRepeated)
+}
+
+// freeOrOwn holds for a claim that no other stream has.
+const freeOrOwn = "attribute_not_exists(#owner) OR #owner = :owner"
+
+func (p *plan) take(table string, claim eventsourcing.Claim) {
+	owner := text(p.commit.Stream.String())
+	p.add(types.TransactWriteItem{Put: &types.Put{
+		TableName: aws.String(table), Item: item{attrConstraint: text(claim.Key()), attrStream: owner},
+		ConditionExpression:       aws.String(freeOrOwn),
+		ExpressionAttributeNames:  map[string]string{"#owner": attrStream},
+		ExpressionAttributeValues: item{":owner": owner},
+	}}, &eventsourcing.ClaimTakenError{Claim: claim})
+}
+
+func (p *plan) release(table string, claim eventsourcing.Claim) {
+	p.add(types.TransactWriteItem{Delete: &types.Delete{
+		TableName: aws.String(table), Key: item{attrConstraint: text(claim.Key())},
+		ConditionExpression:       aws.String(freeOrOwn),
+		ExpressionAttributeNames:  map[string]string{"#owner": attrStream},
+		ExpressionAttributeValues: item{":owner": text(p.commit.Stream.String())},
+	}}, &foreignClaimError{claim: claim})
+}

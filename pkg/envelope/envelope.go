@@ -1,0 +1,192 @@
+// Package envelope carries a Record as JSON over Kinesis and SQS.
+package envelope
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+)
+
+// MaxBytes bounds an envelope together with its stream's text, which is its partition key: 1 MiB is what SQS takes in a
+// message, and Kinesis in a record unless its stream is set up for more.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+// https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
+const MaxBytes = 1 << 20
+
+// ErrTooLarge says that the envelope has more than MaxBytes.
+var ErrTooLarge = errors.New("envelope too large")
+
+// recordedAtLayout is RFC 3339 in UTC with milliseconds.
+const recordedAtLayout = "2006-01-02T15:04:05.000Z"
+
+// Encode returns r as a JSON object that Decode reads back. Data and enrichment data stand in it byte for byte, but for
+// U+FFFE and U+FFFF: SQS refuses those, so they become the escapes that mean the same.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+func Encode(r eventsourcing.Record) ([]byte, error) {
+	if err := check(r); err != nil {
+		return nil, fmt.Errorf("encode envelope of %s version %d: %w", r.Stream, r.Version, err)
+	}
+	w := writer{'{'}
+	w.field("id", r.ID)
+	w.field("stream", r.Stream.String())
+	w.field("version", r.Version)
+	w.field("name", r.Name)
+	w.field("schema", r.Schema)
+	w.verbatim("data", r.Data)
+	if len(r.Enrichment) > 0 {
+		w.enrichment(r.Enrichment)
+	}
+	if r.Metadata != (eventsourcing.Metadata{}) {
+		w.field("metadata", r.Metadata)
+	}
+	w.field("recordedAt", r.RecordedAt.UTC().Format(recordedAtLayout))
+	w = append(w, '}')
+	b := bytes.ReplaceAll(w, []byte("\ufffe"), []byte(`\ufffe`)) // which in valid JSON stands in strings only
+	b = bytes.ReplaceAll(b, []byte("\uffff"), []byte(`\uffff`))
+	if n := len(b) + len(r.Stream.String()); n > MaxBytes {
+		return nil, fmt.Errorf("encode envelope of %s version %d: %w: %d bytes with its key", r.Stream, r.Version, ErrTooLarge, n)
+	}
+	return b, nil
+}
+
+// writer is a JSON object on its way, field by field: json.Marshal would compact raw messages.
+type writer []byte
+
+func (w *writer) field(name string, value any) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(value) // strings, numbers and structs of strings cannot fail
+	w.verbatim(name, bytes.TrimSuffix(b.Bytes(), []byte("\n")))
+}
+
+func (w *writer) verbatim(name string, value json.RawMessage) {
+	if last := (*w)[len(*w)-1]; last != '{' {
+		*w = append(*w, ',')
+	}
+	*w = append(*w, '"')
+	*w = append(*w, name...)
+	*w = append(*w, `":`...)
+	*w = append(*w, value...)
+}
+
+func (w *writer) enrichment(list []eventsourcing.Enrichment) {
+	array := []byte{'['}
+	for i, e := range list {
+		if i > 0 {
+			array = append(array, ',')
+		}
+		object := writer{'{'}
+		object.field("aggregate", e.Aggregate)
+		object.field("id", e.ID)
+		object.verbatim("data", e.Data)
+		array = append(append(array, object...), '}')
+	}
+	w.verbatim("enrichment", append(array, ']'))
+}
+
+// Decode reads what Encode wrote. It names the field that is missing or wrong and ignores those it does not know. Its
+// errors are about the bytes alone: another try cannot help.
+func Decode(b []byte) (eventsourcing.Record, error) {
+	if len(b) > MaxBytes {
+		return eventsourcing.Record{}, fmt.Errorf("decode envelope: %w: %d bytes", ErrTooLarge, len(b))
+	}
+	if !utf8.Valid(b) {
+		return eventsourcing.Record{}, errors.New("decode envelope: not valid UTF-8")
+	}
+	r, err := decode(b)
+	if err == nil {
+		err = check(r)
+	}
+	if err != nil {
+		return eventsourcing.Record{}, fmt.Errorf("decode envelope: %w", err)
+	}
+	return r, nil
+}
+
+func decode(b []byte) (eventsourcing.Record, error) {
+	var fields map[string]json.RawMessage // not a struct, whose names would match in any case
+	if err := json.Unmarshal(b, &fields); err != nil {
+		return eventsourcing.Record{}, err
+	}
+	var r eventsourcing.Record
+	var stream string
+	for _, f := range []struct {
+		name     string
+		into     any
+		required bool
+	}{
+		{"id", &r.ID, true},
+		{"stream", &stream, true},
+		{"version", &r.Version, true},
+		{"name", &r.Name, true},
+		{"schema", &r.Schema, true},
+		{"data", &r.Data, true},
+		{"enrichment", &r.Enrichment, false},
+		{"metadata", &r.Metadata, false},
+		{"recordedAt", &r.RecordedAt, true},
+	} {
+		raw, ok := fields[f.name]
+		if !ok && f.required {
+			return eventsourcing.Record{}, fmt.Errorf("field %q: missing", f.name)
+		}
+		if !ok {
+			continue
+		}
+		if err := json.Unmarshal(raw, f.into); err != nil {
+			return eventsourcing.Record{}, fmt.Errorf("field %q: %w", f.name, err)
+		}
+	}
+	var err error
+	if r.Stream, err = eventsourcing.ParseStreamID(stream); err != nil {
+		return eventsourcing.Record{}, fmt.Errorf("field %q: %w", "stream", err)
+	}
+	r.RecordedAt = r.RecordedAt.UTC().Truncate(time.Millisecond)
+	return r, nil
+}
+
+// check names the first field that an envelope cannot carry.
+func check(r eventsourcing.Record) error {
+	parsed, err := eventsourcing.ParseStreamID(r.Stream.String())
+	year := r.RecordedAt.UTC().Year()
+	for _, f := range []struct {
+		name string
+		ok   bool
+		want string
+	}{
+		{"id", r.ID != "" && utf8.ValidString(r.ID), "text"},
+		{"stream", err == nil && parsed == r.Stream && utf8.ValidString(r.Stream.String()), "category/id"},
+		{"version", r.Version >= 1, "1 or more"},
+		{"name", r.Name != "" && utf8.ValidString(r.Name), "text"},
+		{"schema", r.Schema >= 1, "1 or more"},
+		{"data", isJSON(r.Data), "JSON"},
+		{"metadata.correlationId", utf8.ValidString(r.Metadata.CorrelationID), "text"},
+		{"metadata.causationId", utf8.ValidString(r.Metadata.CausationID), "text"},
+		{"metadata.actor", utf8.ValidString(r.Metadata.Actor), "text"},
+		{"metadata.traceparent", utf8.ValidString(r.Metadata.Traceparent), "text"},
+		{"recordedAt", year >= 1 && year <= 9999 && !r.RecordedAt.IsZero(), "a time"},
+	} {
+		if !f.ok {
+			return fmt.Errorf("field %q: not %s", f.name, f.want)
+		}
+	}
+	for i, e := range r.Enrichment {
+		for name, ok := range map[string]bool{
+			"aggregate": e.Aggregate != "" && utf8.ValidString(e.Aggregate),
+			"id":        e.ID != "" && utf8.ValidString(e.ID),
+			"data":      isJSON(e.Data),
+		} {
+			if !ok {
+				return fmt.Errorf("field \"enrichment[%d].%s\": missing or not valid", i, name)
+			}
+		}
+	}
+	return nil
+}
+
+func isJSON(b []byte) bool { return utf8.Valid(b) && json.Valid(b) }

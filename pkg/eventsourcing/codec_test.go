@@ -1,0 +1,168 @@
+package eventsourcing_test
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+)
+
+// stored is the closed set of events that the codec's tests write and read.
+type stored interface {
+	eventsourcing.Event
+	isStored()
+}
+
+// moved has had three shapes: {"to": "N 50"}, then {"place": "N 50"}, now {"place": "N 50", "height": 0}.
+type moved struct {
+	Place  string  `json:"place"`
+	Height float64 `json:"height"`
+}
+
+type rested struct{}
+
+type movedV1 struct {
+	To string `json:"to"`
+}
+
+type movedV2 struct {
+	Place string `json:"place"`
+}
+
+func (moved) EventName() string  { return "test/moved" }
+func (rested) EventName() string { return "test/rested" }
+func (moved) isStored()          {}
+func (rested) isStored()         {}
+
+// impostor goes by the name of another event.
+type impostor struct{}
+
+func (impostor) EventName() string { return "test/moved" }
+func (impostor) isStored()         {}
+
+func newCodec() *eventsourcing.Codec[stored] {
+	c := eventsourcing.NewCodec[stored]()
+	eventsourcing.Register[moved](c,
+		eventsourcing.Upcast(func(v1 movedV1) movedV2 { return movedV2{Place: v1.To} }),
+		eventsourcing.Upcast(func(v2 movedV2) moved { return moved{Place: strings.ToUpper(v2.Place)} }),
+	)
+	eventsourcing.Register[rested](c)
+	return c
+}
+
+func TestCodecUpcastsEveryFormerShape(t *testing.T) {
+	t.Parallel()
+	for schema, payload := range map[int]string{
+		1: `{"to":"n 50"}`,
+		2: `{"place":"n 50"}`,
+		3: `{"place":"N 50","height":0}`,
+	} {
+		e, err := newCodec().Decode("test/moved", schema, []byte(payload))
+		require.NoError(t, err, schema)
+		assert.Equal(t, moved{Place: "N 50"}, e, schema)
+	}
+}
+
+func TestCodecUpcastsCurrentShapeNoFurther(t *testing.T) {
+	t.Parallel()
+	e, err := newCodec().Decode("test/moved", 3, []byte(`{"place":"lower case stays","height":1.5,"unknown":[]}`))
+	require.NoError(t, err)
+	assert.Equal(t, moved{Place: "lower case stays", Height: 1.5}, e)
+}
+
+func TestCodecEncodesInTheCurrentSchema(t *testing.T) {
+	t.Parallel()
+	c := newCodec()
+	payload, schema, err := c.Encode(moved{Place: "N 50", Height: 2})
+	require.NoError(t, err)
+	assert.Equal(t, 3, schema)
+	assert.JSONEq(t, `{"place":"N 50","height":2}`, string(payload))
+
+	payload, schema, err = c.Encode(rested{})
+	require.NoError(t, err)
+	assert.Equal(t, 1, schema)
+	assert.JSONEq(t, `{}`, string(payload))
+
+	assert.Equal(t, map[string]int{"test/moved": 3, "test/rested": 1}, c.Names())
+}
+
+func TestCodecRefusesUnknownEvents(t *testing.T) {
+	t.Parallel()
+	c := newCodec()
+	for _, tt := range []struct {
+		name   string
+		schema int
+	}{{"test/slept", 1}, {"", 1}, {"test/moved", 0}, {"test/moved", -1}, {"test/moved", 4}, {"test/rested", 2}} {
+		_, err := c.Decode(tt.name, tt.schema, []byte(`{}`))
+		require.ErrorIs(t, err, eventsourcing.ErrUnknownEvent, tt)
+		require.ErrorContains(t, err, tt.name)
+	}
+	for what, e := range map[string]stored{
+		"a pointer":                  &moved{},
+		"another of the same name":   impostor{},
+		"one that is not registered": slept{},
+	} {
+		_, _, err := c.Encode(e)
+		require.ErrorIs(t, err, eventsourcing.ErrUnknownEvent, what)
+		require.ErrorContains(t, err, e.EventName(), what)
+	}
+}
+
+type slept struct{}
+
+func (slept) EventName() string { return "test/slept" }
+func (slept) isStored()         {}
+
+func TestCodecRefusesMalformedPayloads(t *testing.T) {
+	t.Parallel()
+	for _, payload := range []string{``, `{`, `null`, " null\n", `[]`, `"x"`, `{"place":1,"to":1}`, `{} {}`, "\xff"} {
+		for schema := 1; schema <= 3; schema++ {
+			_, err := newCodec().Decode("test/moved", schema, []byte(payload))
+			require.ErrorContains(t, err, "test/moved", "%q in schema version %d", payload, schema)
+			assert.NotErrorIs(t, err, eventsourcing.ErrUnknownEvent)
+		}
+	}
+}
+
+func TestCodecNamesTheUpcastThatBroke(t *testing.T) {
+	t.Parallel()
+	errBroken := errors.New("broken")
+	c := eventsourcing.NewCodec[stored]()
+	eventsourcing.Register[moved](c,
+		func(b []byte) ([]byte, error) { return b, nil },
+		func([]byte) ([]byte, error) { return nil, errBroken },
+	)
+	for schema := 1; schema <= 2; schema++ {
+		_, err := c.Decode("test/moved", schema, []byte(`{}`))
+		require.ErrorIs(t, err, errBroken)
+		require.ErrorContains(t, err, "upcast test/moved from schema version 2")
+	}
+}
+
+func TestCodecReportsWhatCannotBeEncoded(t *testing.T) {
+	t.Parallel()
+	var unsupported *json.UnsupportedValueError
+	_, _, err := newCodec().Encode(moved{Height: inf()})
+	assert.ErrorAs(t, err, &unsupported)
+}
+
+func inf() float64 { zero := 0.0; return 1 / zero }
+
+func TestRegisterPanicsOnMistakes(t *testing.T) {
+	t.Parallel()
+	c := newCodec()
+	assert.PanicsWithValue(t, "eventsourcing: duplicate event name test/moved", func() {
+		eventsourcing.Register[moved](c)
+	})
+	assert.PanicsWithValue(t, "eventsourcing: duplicate event name test/moved", func() {
+		eventsourcing.Register[impostor](c)
+	})
+	assert.Panics(t, func() { eventsourcing.Register[string](c) })
+	assert.Panics(t, func() { eventsourcing.Register[stored](c) }, "an interface is no event")
+	assert.Equal(t, newCodec().Names(), c.Names())
+}

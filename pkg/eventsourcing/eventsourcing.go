@@ -1,0 +1,114 @@
+// Package eventsourcing is the kernel every aggregate stands on: events and their codec, the store port, and the
+// load-decide-append loop. It imports only the standard library.
+package eventsourcing
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Event is a fact that happened to one aggregate.
+//
+// EventName is the name written to the store, "category/fact", such as "org/iam/user/registered". It is part of the
+// storage contract: choose it once, never derive it from the Go type, never reuse it.
+type Event interface{ EventName() string }
+
+// Version counts the events of a stream; an absent stream is at version 0.
+type Version uint64
+
+// StreamID names one aggregate's stream. Its text is "category/id", such as "org/iam/user/0192…".
+type StreamID struct{ Category, ID string }
+
+func (s StreamID) String() string { return s.Category + "/" + s.ID }
+
+// ParseStreamID is the inverse of StreamID.String: the ID is what follows the last slash.
+func ParseStreamID(text string) (StreamID, error) {
+	category, id, ok := cutLast(text)
+	if !ok {
+		return StreamID{}, fmt.Errorf("stream %q is not category/id", text)
+	}
+	return StreamID{Category: category, ID: id}, nil
+}
+
+// CategoryOf returns the category that an event name begins with, or "" if it has none.
+func CategoryOf(eventName string) string {
+	category, _, _ := cutLast(eventName)
+	return category
+}
+
+func cutLast(text string) (before, after string, ok bool) {
+	i := strings.LastIndexByte(text, '/')
+	if i <= 0 || i == len(text)-1 {
+		return "", "", false
+	}
+	return text[:i], text[i+1:], true
+}
+
+// Metadata travels with an event from the request to the read models' rows and takes no part in any decision.
+type Metadata struct {
+	// CorrelationID is the same for everything that one request set off.
+	CorrelationID string `json:"correlationId,omitempty"`
+	// CausationID is what directly caused the event: the command's ID.
+	CausationID string `json:"causationId,omitempty"`
+	// Actor is who asked.
+	Actor string `json:"actor,omitempty"`
+	// Traceparent is the W3C trace context of the request.
+	Traceparent string `json:"traceparent,omitempty"`
+}
+
+// Enrichment is a fact about an aggregate as it stood when the command was decided, kept with the event so that its
+// readers need not look it up.
+type Enrichment struct {
+	Aggregate string          `json:"aggregate"` // category, such as "org/iam/role"
+	ID        string          `json:"id"`
+	Data      json.RawMessage `json:"data"`
+}
+
+// Record is one event as the store keeps it: the payload and its envelope.
+type Record struct {
+	ID         string // of the event; unique, and how a writer knows its own commit again
+	Stream     StreamID
+	Version    Version
+	Name       string
+	Schema     int // version of Data's shape, from 1
+	Data       json.RawMessage
+	Enrichment []Enrichment
+	Metadata   Metadata
+	RecordedAt time.Time // UTC, milliseconds
+}
+
+// Claim is a value that at most one stream may hold: a member of the set that Category and Name span.
+type Claim struct{ Category, Name, Value string }
+
+// Key is the claim's identity, such as "org/iam/user#email:dan@example.com". It holds personal data: never log it.
+func (c Claim) Key() string { return c.Constraint() + ":" + c.Value }
+
+// Constraint names the set without the value, such as "org/iam/user#email".
+func (c Claim) Constraint() string { return c.Category + "#" + c.Name }
+
+// Guard holds an append back unless another stream is still at Version.
+type Guard struct {
+	Stream  StreamID
+	Version Version
+}
+
+// CommandResult is the remembered outcome of a command, so that a repetition gets the same answer.
+type CommandResult struct {
+	ID          string // the client's key, scoped by actor
+	Fingerprint string // of the request
+	Outcome     []byte
+	ExpiresAt   time.Time
+}
+
+// Commit is one atomic append: all of it is written or none.
+type Commit struct {
+	Stream   StreamID
+	Expected Version // the stream's version before the append
+	Records  []Record
+	Take     []Claim
+	Release  []Claim
+	Guards   []Guard
+	Result   *CommandResult // nil: nothing to remember
+}

@@ -1,0 +1,197 @@
+// Package memstore keeps events in memory, for tests and local runs.
+package memstore
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+)
+
+// Store is an eventsourcing.Store in memory. The zero Store is ready to use. It knows no limits, so it never returns
+// ErrTooLarge.
+type Store struct {
+	// Now tells which command results have expired. Defaults to time.Now.
+	Now func() time.Time
+
+	mu      sync.RWMutex
+	streams map[eventsourcing.StreamID][]eventsourcing.Record
+	owners  map[eventsourcing.Claim]eventsourcing.StreamID
+	results map[string]eventsourcing.CommandResult
+}
+
+var _ eventsourcing.Store = (*Store)(nil)
+
+// Read implements eventsourcing.Store.
+func (s *Store) Read(
+	ctx context.Context, stream eventsourcing.StreamID, after eventsourcing.Version,
+) iter.Seq2[eventsourcing.Record, error] {
+	return func(yield func(eventsourcing.Record, error) bool) {
+		s.mu.RLock()
+		records := s.streams[stream] // never changed, only appended to
+		s.mu.RUnlock()
+		if err := ctx.Err(); err != nil {
+			yield(eventsourcing.Record{}, err)
+			return
+		}
+		for _, r := range records[min(after, eventsourcing.Version(len(records))):] {
+			if err := ctx.Err(); err != nil {
+				yield(eventsourcing.Record{}, err)
+				return
+			}
+			if !yield(clone(r), nil) {
+				return
+			}
+		}
+	}
+}
+
+// Append implements eventsourcing.Store.
+func (s *Store) Append(ctx context.Context, c eventsourcing.Commit) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := malformed(c); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.written(c) {
+		return nil
+	}
+	if err := s.refuse(c); err != nil {
+		return err
+	}
+	s.write(c)
+	return nil
+}
+
+// Result implements eventsourcing.Store.
+func (s *Store) Result(ctx context.Context, commandID string) (eventsourcing.CommandResult, error) {
+	if err := ctx.Err(); err != nil {
+		return eventsourcing.CommandResult{}, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	result, ok := s.results[commandID]
+	if !ok || s.expired(result) {
+		return eventsourcing.CommandResult{}, eventsourcing.ErrNoResult
+	}
+	result.Outcome = bytes.Clone(result.Outcome)
+	return result, nil
+}
+
+// written reports whether every record of c already stands where c would put it.
+func (s *Store) written(c eventsourcing.Commit) bool {
+	stream := s.streams[c.Stream]
+	if eventsourcing.Version(len(stream)) < c.Expected+eventsourcing.Version(len(c.Records)) {
+		return false
+	}
+	return slices.EqualFunc(c.Records, stream[c.Expected:][:len(c.Records)],
+		func(a, b eventsourcing.Record) bool { return a.ID == b.ID })
+}
+
+func (s *Store) refuse(c eventsourcing.Commit) error {
+	if c.Result != nil {
+		if old, ok := s.results[c.Result.ID]; ok && !s.expired(old) {
+			return eventsourcing.ErrCommandRepeated
+		}
+	}
+	if s.head(c.Stream) != c.Expected {
+		return eventsourcing.ErrConflict
+	}
+	for _, g := range c.Guards {
+		if s.head(g.Stream) != g.Version {
+			return fmt.Errorf("%w: %s", eventsourcing.ErrGuardMoved, g.Stream)
+		}
+	}
+	for _, claim := range c.Take {
+		if owner, taken := s.owners[claim]; taken && owner != c.Stream {
+			return &eventsourcing.ClaimTakenError{Claim: claim}
+		}
+	}
+	return nil
+}
+
+func (s *Store) write(c eventsourcing.Commit) {
+	if s.streams == nil {
+		s.streams = map[eventsourcing.StreamID][]eventsourcing.Record{}
+		s.owners = map[eventsourcing.Claim]eventsourcing.StreamID{}
+		s.results = map[string]eventsourcing.CommandResult{}
+	}
+	for _, r := range c.Records {
+		s.streams[c.Stream] = append(s.streams[c.Stream], clone(r))
+	}
+	for _, claim := range c.Release {
+		if s.owners[claim] == c.Stream {
+			delete(s.owners, claim)
+		}
+	}
+	for _, claim := range c.Take {
+		s.owners[claim] = c.Stream
+	}
+	if c.Result != nil {
+		result := *c.Result
+		result.Outcome = bytes.Clone(result.Outcome)
+		result.ExpiresAt = result.ExpiresAt.UTC().Truncate(time.Second)
+		s.results[result.ID] = result
+	}
+}
+
+func (s *Store) head(stream eventsourcing.StreamID) eventsourcing.Version {
+	return eventsourcing.Version(len(s.streams[stream]))
+}
+
+func (s *Store) expired(r eventsourcing.CommandResult) bool {
+	now := s.Now
+	if now == nil {
+		now = time.Now //nolint:forbidigo // the documented default
+	}
+	return !r.ExpiresAt.After(now())
+}
+
+// malformed refuses what no store could write: the rules of eventsourcing.Store.
+func malformed(c eventsourcing.Commit) error {
+	if len(c.Records) == 0 {
+		return fmt.Errorf("commit to %s has no records", c.Stream)
+	}
+	for i, r := range c.Records {
+		if want := c.Expected + eventsourcing.Version(i) + 1; r.Stream != c.Stream || r.Version != want || r.ID == "" {
+			return fmt.Errorf("commit to %s: record %q of %s at version %d stands where version %d belongs",
+				c.Stream, r.ID, r.Stream, r.Version, want)
+		}
+	}
+	if c.Result != nil && c.Result.ID == "" {
+		return fmt.Errorf("commit to %s: the command to remember has no ID", c.Stream)
+	}
+	touched := map[any]bool{c.Stream: true}
+	for _, g := range c.Guards {
+		if touched[g.Stream] {
+			return fmt.Errorf("commit to %s guards %s twice, or itself", c.Stream, g.Stream)
+		}
+		touched[g.Stream] = true
+	}
+	for _, claim := range slices.Concat(c.Take, c.Release) {
+		if touched[claim] {
+			return fmt.Errorf("commit to %s changes a claim on %s twice", c.Stream, claim.Constraint())
+		}
+		touched[claim] = true
+	}
+	return nil
+}
+
+// clone makes r independent of its caller's slices and brings its time to the precision of the contract.
+func clone(r eventsourcing.Record) eventsourcing.Record {
+	r.Data = bytes.Clone(r.Data)
+	r.Enrichment = slices.Clone(r.Enrichment)
+	for i, e := range r.Enrichment {
+		r.Enrichment[i].Data = bytes.Clone(e.Data)
+	}
+	r.RecordedAt = r.RecordedAt.UTC().Truncate(time.Millisecond)
+	return r
+}

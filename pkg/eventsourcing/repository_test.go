@@ -1,0 +1,385 @@
+package eventsourcing_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/eventsourcing/memstore"
+)
+
+func TestExecuteRecordsWhatWasDecided(t *testing.T) {
+	t.Parallel()
+	store := &scripted{Store: new(memstore.Store)}
+	counters := newCounters(store)
+	at := time.Date(2026, 3, 1, 13, 0, 0, 123_999_999, time.FixedZone("CET", 3600))
+	counters.Now = func() time.Time { return at }
+	md := eventsourcing.Metadata{CorrelationID: "req", CausationID: "cmd", Actor: "ann", Traceparent: "00-1-2-01"}
+	about := eventsourcing.Enrichment{Aggregate: "test/other", ID: "o", Data: json.RawMessage(`{"x":1}`)}
+	lookedUp := append(make([]eventsourcing.Enrichment, 0, 8), about) // room to write into, if somebody would
+
+	version, err := counters.Execute(t.Context(), "c1",
+		func(context.Context) (eventsourcing.Attempt[counter, event], error) {
+			return eventsourcing.Attempt[counter, event]{Decision: emit(named{"Ann"}, counted{}), Enrichment: lookedUp}, nil
+		}, md)
+	require.NoError(t, err)
+	assert.Equal(t, eventsourcing.Version(2), version)
+
+	stream := eventsourcing.StreamID{Category: "test/counter", ID: "c1"}
+	recordedAt := time.Date(2026, 3, 1, 12, 0, 0, 123_000_000, time.UTC)
+	own := func(n int) eventsourcing.Enrichment {
+		return eventsourcing.Enrichment{Aggregate: "test/counter", ID: "Ann", Data: fmt.Appendf(nil, `{"n":%d}`, n)}
+	}
+	assert.Equal(t, []eventsourcing.Record{
+		{
+			ID: "e1", Stream: stream, Version: 1, Name: "test/counter/named", Schema: 1, Data: []byte(`{"name":"Ann"}`),
+			Enrichment: []eventsourcing.Enrichment{about, own(0)}, Metadata: md, RecordedAt: recordedAt,
+		},
+		{
+			ID: "e2", Stream: stream, Version: 2, Name: "test/counter/counted", Schema: 1, Data: []byte(`{}`),
+			Enrichment: []eventsourcing.Enrichment{about, own(1)}, Metadata: md, RecordedAt: recordedAt,
+		},
+	}, store.commits[0].Records)
+	assert.Equal(t, eventsourcing.Enrichment{}, lookedUp[:2][1], "the caller's slice was written into")
+
+	state, version, err := counters.Load(t.Context(), "c1")
+	require.NoError(t, err)
+	assert.Equal(t, counter{name: "Ann", n: 1}, state)
+	assert.Equal(t, eventsourcing.Version(2), version)
+}
+
+func TestLoadOfAnAbsentStream(t *testing.T) {
+	t.Parallel()
+	state, version, err := newCounters(new(memstore.Store)).Load(t.Context(), "nobody")
+	require.NoError(t, err)
+	assert.Zero(t, state)
+	assert.Zero(t, version)
+}
+
+func TestExecuteDecidesAgainAfterAConflict(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &scripted{Store: new(memstore.Store)}
+		counters, rival := newCounters(store), newCounters(store.Store)
+		rival.NewID = func() string { return "rival's" }
+		store.before = func(n int) error {
+			if n == 1 {
+				_, err := rival.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+				return err
+			}
+			return nil
+		}
+		conflicts := 0
+		counters.OnConflict = func() { conflicts++ }
+		var seen []int
+		version, err := counters.Execute(t.Context(), "c1", eventsourcing.Just(decide(func(c counter) ([]event, error) {
+			seen = append(seen, c.n)
+			return []event{counted{}}, nil
+		})), eventsourcing.Metadata{})
+		require.NoError(t, err)
+		assert.Equal(t, eventsourcing.Version(2), version)
+		assert.Equal(t, []int{0, 1}, seen)
+		assert.Equal(t, 1, conflicts)
+	})
+}
+
+func TestExecuteOfManyLosesNoUpdate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := new(memstore.Store)
+		var wg sync.WaitGroup
+		for writer := range 16 {
+			wg.Go(func() {
+				counters := newCounters(store)
+				next := counters.NewID
+				counters.NewID = func() string { return fmt.Sprintf("%d's %s", writer, next()) }
+				counters.MaxAttempts = 1000
+				for range 5 {
+					_, err := counters.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+					assert.NoError(t, err)
+				}
+			})
+		}
+		wg.Wait()
+		state, version, err := newCounters(store).Load(t.Context(), "c1")
+		require.NoError(t, err)
+		assert.Equal(t, 16*5, state.n)
+		assert.Equal(t, eventsourcing.Version(16*5), version)
+	})
+}
+
+func TestExecuteGivesUpAfterMaxAttempts(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		maxAttempts, want int
+		err               error
+	}{
+		{1, 1, eventsourcing.ErrConflict},
+		{3, 3, eventsourcing.ErrConflict},
+		{3, 3, eventsourcing.ErrGuardMoved},
+		{0, 10, eventsourcing.ErrConflict},
+		{-1, 10, eventsourcing.ErrGuardMoved},
+	} {
+		t.Run(fmt.Sprintf("%d of %v", tt.maxAttempts, tt.err), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				store := &scripted{Store: new(memstore.Store), before: func(int) error { return tt.err }}
+				counters := newCounters(store)
+				counters.MaxAttempts = tt.maxAttempts
+				conflicts, prepared := 0, 0
+				counters.OnConflict = func() { conflicts++ }
+				_, err := counters.Execute(t.Context(), "c1",
+					func(context.Context) (eventsourcing.Attempt[counter, event], error) {
+						prepared++
+						return eventsourcing.Attempt[counter, event]{Decision: emit(counted{})}, nil
+					}, eventsourcing.Metadata{})
+				require.ErrorIs(t, err, tt.err)
+				require.ErrorContains(t, err, "append to test/counter/c1 at version 0")
+				assert.Len(t, store.commits, tt.want)
+				assert.Equal(t, tt.want, prepared)
+				assert.Equal(t, tt.want, conflicts)
+			})
+		})
+	}
+}
+
+func TestExecuteLooksUpAgainWhenAGuardMoved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &scripted{Store: new(memstore.Store)}
+		counters := newCounters(store)
+		_, err := counters.Execute(t.Context(), "other", just(counted{}), eventsourcing.Metadata{})
+		require.NoError(t, err)
+		rival := newCounters(store.Store)
+		rival.NewID = func() string { return "rival's" }
+		store.before = func(n int) error {
+			if n == 2 { // the first attempt to come
+				_, err := rival.Execute(t.Context(), "other", just(named{"moved"}), eventsourcing.Metadata{})
+				return err
+			}
+			return nil
+		}
+		var lookedUp []eventsourcing.Version
+		prepare := func(ctx context.Context) (eventsourcing.Attempt[counter, event], error) {
+			other, at, err := counters.Load(ctx, "other")
+			lookedUp = append(lookedUp, at)
+			return eventsourcing.Attempt[counter, event]{
+				Decision: emit(named{"after " + other.name}),
+				Guards: []eventsourcing.Guard{{
+					Stream: eventsourcing.StreamID{Category: "test/counter", ID: "other"}, Version: at,
+				}},
+			}, err
+		}
+		_, err = counters.Execute(t.Context(), "c1", prepare, eventsourcing.Metadata{})
+		require.NoError(t, err)
+		assert.Equal(t, []eventsourcing.Version{1, 2}, lookedUp)
+		state, _, err := counters.Load(t.Context(), "c1")
+		require.NoError(t, err)
+		assert.Equal(t, "after moved", state.name)
+	})
+}
+
+func TestExecuteDerivesClaimsAsDifferences(t *testing.T) {
+	t.Parallel()
+	store := &scripted{Store: new(memstore.Store)}
+	counters := newCounters(store)
+	claim := func(value string) []eventsourcing.Claim {
+		return []eventsourcing.Claim{{Category: "test/counter", Name: "name", Value: value}}
+	}
+	for i, step := range []struct {
+		what          string
+		decided       []event
+		take, release []eventsourcing.Claim
+	}{
+		{"nothing claimed", []event{counted{}}, nil, nil},
+		{"first claim", []event{named{"ann"}}, claim("ann"), nil},
+		{"kept", []event{counted{}}, nil, nil},
+		{"kept by a change of case", []event{named{"ANN"}}, nil, nil},
+		{"swapped", []event{named{"bob"}}, claim("bob"), claim("ann")},
+		{"only where it ends counts", []event{named{"cid"}, named{"dan"}}, claim("dan"), claim("bob")},
+		{"there and back", []event{named{"eve"}, named{"dan"}}, nil, nil},
+		{"given up", []event{named{""}}, nil, claim("dan")},
+	} {
+		_, err := counters.Execute(t.Context(), "c1", just(step.decided...), eventsourcing.Metadata{})
+		require.NoError(t, err, step.what)
+		require.Len(t, store.commits, i+1, step.what)
+		assert.ElementsMatch(t, step.take, store.commits[i].Take, step.what)
+		assert.ElementsMatch(t, step.release, store.commits[i].Release, step.what)
+	}
+	// All names given up are free for others; one that is held is not.
+	_, err := counters.Execute(t.Context(), "c2", just(named{"dan"}), eventsourcing.Metadata{})
+	require.NoError(t, err)
+	_, err = counters.Execute(t.Context(), "c1", just(named{"DAN"}), eventsourcing.Metadata{})
+	var taken *eventsourcing.ClaimTakenError
+	require.ErrorAs(t, err, &taken)
+	assert.Equal(t, claim("dan")[0], taken.Claim)
+	assert.NotContains(t, err.Error(), "dan", "personal data in an error's text")
+}
+
+func TestExecuteWithoutClaimsAndEnrichment(t *testing.T) {
+	t.Parallel()
+	store := &scripted{Store: new(memstore.Store)}
+	counters := newCounters(store)
+	counters.Aggregate.Claims, counters.Aggregate.Enrich = nil, nil
+	_, err := counters.Execute(t.Context(), "c1", just(named{"ann"}), eventsourcing.Metadata{})
+	require.NoError(t, err)
+	assert.Empty(t, store.commits[0].Take)
+	assert.Empty(t, store.commits[0].Records[0].Enrichment)
+}
+
+func TestExecuteWritesNothingWithoutEvents(t *testing.T) {
+	t.Parallel()
+	errPrepare := errors.New("look-up went wrong")
+	refusal := &eventsourcing.Refusal{Kind: eventsourcing.Denied, Code: "no", Reason: "no"}
+	refuse := decide(func(counter) ([]event, error) { return nil, refusal })
+	for name, tt := range map[string]struct {
+		prepare eventsourcing.Prepare[counter, event]
+		err     error
+		version eventsourcing.Version
+	}{
+		"no-op":   {just(), nil, 2},
+		"refusal": {eventsourcing.Just(refuse), refusal, 2},
+		"look-up": {func(context.Context) (eventsourcing.Attempt[counter, event], error) {
+			return eventsourcing.Attempt[counter, event]{Decision: emit(counted{})}, errPrepare
+		}, errPrepare, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := &scripted{Store: new(memstore.Store)}
+			counters := newCounters(store)
+			_, err := counters.Execute(t.Context(), "c1", just(counted{}, counted{}), eventsourcing.Metadata{})
+			require.NoError(t, err)
+			counters.OnConflict = func() { t.Error("told of a conflict") }
+
+			version, err := counters.Execute(t.Context(), "c1", tt.prepare, eventsourcing.Metadata{})
+			if err != tt.err { //nolint:errorlint // bare is the point
+				t.Errorf("err = %v, want %v and nothing around it", err, tt.err)
+			}
+			assert.Equal(t, tt.version, version)
+			assert.Len(t, store.commits, 1)
+		})
+	}
+}
+
+func TestExecuteTriesNothingButConflictsAgain(t *testing.T) {
+	t.Parallel()
+	for _, want := range []error{
+		eventsourcing.ErrUnavailable, eventsourcing.ErrTooLarge, eventsourcing.ErrCommandRepeated,
+		&eventsourcing.ClaimTakenError{}, context.DeadlineExceeded,
+	} {
+		store := &scripted{Store: new(memstore.Store), before: func(int) error { return want }}
+		counters := newCounters(store)
+		counters.OnConflict = func() { t.Errorf("%v called a conflict", want) }
+		_, err := counters.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+		require.ErrorIs(t, err, want)
+		require.ErrorContains(t, err, "append to test/counter/c1 at version 0")
+		assert.Len(t, store.commits, 1)
+	}
+}
+
+func TestExecuteReportsWhatCannotBeEncoded(t *testing.T) {
+	t.Parallel()
+	store := &scripted{Store: new(memstore.Store)}
+	_, err := newCounters(store).Execute(t.Context(), "c1", just(counted{}, unregistered{}), eventsourcing.Metadata{})
+	require.ErrorIs(t, err, eventsourcing.ErrUnknownEvent)
+	require.ErrorContains(t, err, "encode test/counter/unregistered")
+	assert.Empty(t, store.commits)
+}
+
+func TestLoadTrustsNoBrokenStream(t *testing.T) {
+	t.Parallel()
+	at := func(v eventsourcing.Version) eventsourcing.Record {
+		return eventsourcing.Record{Version: v, Name: "test/counter/counted", Schema: 1, Data: []byte(`{}`)}
+	}
+	unknown, malformed := at(2), at(2)
+	unknown.Schema, malformed.Data = 9, []byte(`{`)
+	errAway := errors.New("away")
+	for name, tt := range map[string]struct {
+		stream canned
+		want   string
+		is     error
+	}{
+		"gap":             {canned{records: []eventsourcing.Record{at(1), at(3)}}, "version 3 follows 1", nil},
+		"gap at the head": {canned{records: []eventsourcing.Record{at(2)}}, "version 2 follows 0", nil},
+		"repetition":      {canned{records: []eventsourcing.Record{at(1), at(1)}}, "version 1 follows 1", nil},
+		"unknown event": {
+			canned{records: []eventsourcing.Record{at(1), unknown}}, "event 2: ", eventsourcing.ErrUnknownEvent,
+		},
+		"malformed event": {canned{records: []eventsourcing.Record{at(1), malformed}}, "event 2: decode ", nil},
+		"store away":      {canned{records: []eventsourcing.Record{at(1)}, err: errAway}, "away", errAway},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := &scripted{Store: tt.stream}
+			_, err := newCounters(store).Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+			require.ErrorContains(t, err, "load test/counter/c1: "+tt.want)
+			if tt.is != nil {
+				require.ErrorIs(t, err, tt.is)
+			}
+			assert.Empty(t, store.commits)
+		})
+	}
+}
+
+func TestPausesGrowAndStayInBounds(t *testing.T) {
+	t.Parallel()
+	for backoff, unit := range map[time.Duration]time.Duration{0: 5 * time.Millisecond, time.Second: time.Second} {
+		t.Run(unit.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				last := time.Now()
+				var pauses []time.Duration
+				store := &scripted{Store: new(memstore.Store), before: func(int) error {
+					pauses = append(pauses, time.Since(last))
+					last = time.Now()
+					return eventsourcing.ErrConflict
+				}}
+				counters := newCounters(store)
+				counters.Backoff, counters.MaxAttempts = backoff, 200
+				_, err := counters.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+				require.ErrorIs(t, err, eventsourcing.ErrConflict)
+
+				require.Len(t, pauses, 200)
+				assert.Zero(t, pauses[0], "paused before the first attempt")
+				for n, longest := range []time.Duration{unit, 2 * unit, 4 * unit, 8 * unit} {
+					assert.LessOrEqual(t, pauses[n+1], longest)
+				}
+				longest := time.Duration(0)
+				for _, pause := range pauses {
+					longest = max(longest, pause)
+				}
+				assert.LessOrEqual(t, longest, 16*unit)
+				assert.Greater(t, longest, 8*unit) // or 195 pauses drawn up to 16 units kept under half of that
+				assert.Equal(t, last, time.Now(), "paused after the last attempt")
+			})
+		})
+	}
+}
+
+func TestPauseEndsWithTheContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		errStopped := errors.New("stopped")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		store := &scripted{Store: new(memstore.Store), before: func(int) error {
+			time.AfterFunc(time.Millisecond, func() { cancel(errStopped) })
+			return eventsourcing.ErrConflict
+		}}
+		counters := newCounters(store)
+		counters.Backoff = 100_000 * time.Hour // the odds of a pause under a millisecond are 1 to 10^11
+		startedAt := time.Now()
+		_, err := counters.Execute(ctx, "c1", just(counted{}), eventsourcing.Metadata{})
+		require.ErrorIs(t, err, errStopped)
+		assert.Equal(t, time.Millisecond, time.Since(startedAt))
+		assert.Len(t, store.commits, 1)
+	})
+}

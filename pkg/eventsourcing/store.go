@@ -1,0 +1,58 @@
+package eventsourcing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+)
+
+// Store is the port to an event store. Every implementation must pass eventstoretest.Run.
+type Store interface {
+	// Read yields the stream's records after version `after`, oldest first, without gaps, as of a moment no earlier
+	// than the call. An absent stream yields nothing. The first error ends the sequence.
+	Read(ctx context.Context, s StreamID, after Version) iter.Seq2[Record, error]
+
+	// Append writes the whole commit or nothing. A commit that is already written, known by its records' IDs, is a
+	// success and adds nothing. Refusals, in the order they are looked for: ErrTooLarge before anything is sent,
+	// ErrCommandRepeated, ErrConflict, ErrGuardMoved, ErrClaimTaken (as *ClaimTakenError). Any other error leaves it
+	// open whether the commit was written; ErrUnavailable marks those worth another try later.
+	//
+	// A commit has at least one record; its records carry IDs, are of its stream and follow Expected without a gap; it
+	// guards other streams, each once, and names each claim once, to take or to release; its result has a command's ID.
+	// Any other commit is a mistake of the caller: an error, and nothing is written. Taking a claim that the stream holds already and releasing one
+	// that it does not hold change nothing. Times are kept to the millisecond, ExpiresAt to the second.
+	Append(ctx context.Context, c Commit) error
+
+	// Result returns what a commit remembered of the command, or ErrNoResult. A result is forgotten at its ExpiresAt;
+	// then the command may be written anew.
+	Result(ctx context.Context, commandID string) (CommandResult, error)
+}
+
+// Errors of a Store.
+var (
+	// ErrConflict: the stream is not at the expected version. Read and decide again.
+	ErrConflict = errors.New("stream version conflict")
+	// ErrGuardMoved: a guarded stream moved. Look up and decide again.
+	ErrGuardMoved = errors.New("guarded stream moved")
+	// ErrClaimTaken: another stream holds a claimed value.
+	ErrClaimTaken = errors.New("claim taken")
+	// ErrCommandRepeated: the command has a result already; see Store.Result.
+	ErrCommandRepeated = errors.New("command repeated")
+	// ErrNoResult: nothing is remembered of the command.
+	ErrNoResult = errors.New("no result of that command")
+	// ErrTooLarge: a limit of the store forbids the commit; nothing was sent.
+	ErrTooLarge = errors.New("commit too large")
+	// ErrUnavailable: the store is away or overloaded.
+	ErrUnavailable = errors.New("event store unavailable")
+)
+
+// ClaimTakenError says which claim; it is an ErrClaimTaken. Its text leaves the value out.
+type ClaimTakenError struct{ Claim Claim }
+
+func (e *ClaimTakenError) Error() string {
+	return fmt.Sprintf("%v: %s", ErrClaimTaken, e.Claim.Constraint())
+}
+
+// Is makes errors.Is(err, ErrClaimTaken) true.
+func (e *ClaimTakenError) Is(target error) bool { return target == ErrClaimTaken }

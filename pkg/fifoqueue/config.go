@@ -1,0 +1,127 @@
+package fifoqueue
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/leftfold/leftfold/pkg/relay/backoff"
+)
+
+// ConsumerAPI is what a Consumer needs of the AWS client.
+type ConsumerAPI interface {
+	PublisherAPI
+	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
+	ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
+}
+
+// Config configures a Consumer.
+type Config struct {
+	// Client speaks to SQS. Required.
+	Client ConsumerAPI
+	// QueueURL names the queue; see QueueURL. Required.
+	QueueURL string
+	// DeadLetterURL names the FIFO queue that takes what Handler rejects. Required.
+	DeadLetterURL string
+	// Handler does the work. Required.
+	Handler Handler
+
+	// Concurrency bounds the groups worked on at once. Defaults to 32.
+	Concurrency int
+	// Receivers is the number of receives under way at once. Defaults to 1.
+	Receivers int
+	// Wait is how long a receive waits for messages, in whole seconds up to 20. Defaults to 20 s.
+	Wait time.Duration
+	// Visibility is how long SQS keeps a message from others, in whole seconds; it is extended for as long as the message is in hand.
+	// It is also how long a group lies idle after a crash. Defaults to 30 s.
+	Visibility time.Duration
+	// Linger is the longest wait of a finished message for others to be deleted with. Defaults to 10 ms.
+	Linger time.Duration
+	// RetryDelay is how long a group rests after its first failure, in whole seconds; it doubles with each further receive.
+	// Defaults to 1 s.
+	RetryDelay time.Duration
+	// MaxRetryDelay bounds the doubling. Together with the queue's maxReceiveCount it says how long an outage may last before messages
+	// move to the dead-letter queue by themselves: see Attributes. Defaults to 2 min.
+	MaxRetryDelay time.Duration
+	// StopTimeout is how long handlers may take to finish after a stop. Defaults to 10 s.
+	StopTimeout time.Duration
+	// Backoff spaces retries of failed calls of SQS. Defaults to 50 ms, doubled up to 5 s.
+	Backoff backoff.Backoff
+
+	// Now is the clock. Required.
+	Now func() time.Time
+	// Log is told of failures and rejects; never of bodies. Defaults to nobody.
+	Log *slog.Logger
+	// Metrics takes the consumer's metrics. Defaults to none.
+	Metrics prometheus.Registerer
+}
+
+// New validates cfg, reports all mistakes at once and returns a Consumer that Run starts.
+func New(cfg Config) (*Consumer, error) {
+	cfg.Concurrency = cmp.Or(cfg.Concurrency, 32)
+	cfg.Receivers = cmp.Or(cfg.Receivers, 1)
+	cfg.Wait = cmp.Or(cfg.Wait, 20*time.Second)
+	cfg.Visibility = cmp.Or(cfg.Visibility, 30*time.Second)
+	cfg.Linger = cmp.Or(cfg.Linger, 10*time.Millisecond)
+	cfg.RetryDelay = cmp.Or(cfg.RetryDelay, time.Second)
+	cfg.MaxRetryDelay = cmp.Or(cfg.MaxRetryDelay, 2*time.Minute)
+	cfg.StopTimeout = cmp.Or(cfg.StopTimeout, 10*time.Second)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	queue := path.Base(cfg.QueueURL)
+	cfg.Log = cfg.Log.With(slog.String("queue", queue))
+	c := &Consumer{
+		cfg: cfg, counts: newCounters(queue), slots: semaphore.NewWeighted(int64(cfg.Concurrency)),
+		dead: NewPublisher(cfg.Client, cfg.DeadLetterURL), finished: make(chan []*delivery),
+		hand: newHand(),
+	}
+	if cfg.Metrics != nil {
+		if err := cfg.Metrics.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics of queue %s: %w", queue, err)
+		}
+	}
+	return c, nil
+}
+
+// maxVisibility is the longest SQS allows:
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
+const maxVisibility = 12 * time.Hour
+
+func (c Config) validate() error {
+	var errs []error
+	require := func(ok bool, what string) {
+		if !ok {
+			errs = append(errs, errors.New("fifoqueue: "+what))
+		}
+	}
+	seconds := func(name string, d, least, most time.Duration) {
+		require(d >= least && d <= most && d%time.Second == 0, fmt.Sprintf("%s must be %v to %v in whole seconds", name, least, most))
+	}
+	require(c.Client != nil, "Client is required")
+	require(c.QueueURL != "", "QueueURL is required")
+	require(c.DeadLetterURL != "", "DeadLetterURL is required")
+	require(c.Handler != nil, "Handler is required")
+	require(c.Now != nil, "Now is required")
+	require(c.Concurrency > 0, "Concurrency must be positive")
+	require(c.Receivers > 0, "Receivers must be positive")
+	require(c.Linger > 0, "Linger must be positive")
+	require(c.StopTimeout > 0, "StopTimeout must be positive")
+	seconds("Wait", c.Wait, time.Second, 20*time.Second)
+	seconds("Visibility", c.Visibility, time.Second, maxVisibility)
+	seconds("RetryDelay", c.RetryDelay, time.Second, maxVisibility)
+	seconds("MaxRetryDelay", c.MaxRetryDelay, c.RetryDelay, maxVisibility)
+	return errors.Join(errs...)
+}

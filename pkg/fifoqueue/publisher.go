@@ -1,0 +1,140 @@
+package fifoqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/leftfold/leftfold/pkg/relay"
+)
+
+// Limits of SendMessageBatch: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
+const (
+	maxBatch      = 10
+	maxBatchBytes = 1 << 20
+)
+
+// PublisherAPI is what a Publisher needs of the AWS client.
+type PublisherAPI interface {
+	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
+}
+
+// Outgoing is one message to publish. Messages of one group keep their order.
+type Outgoing struct {
+	Group string
+	// DeduplicationID makes SQS drop a repetition within five minutes. Required.
+	DeduplicationID string
+	// Body is text: SQS takes no bytes that are not.
+	Body []byte
+	// Attributes come with the message. Their values must not be empty.
+	Attributes map[string]string
+}
+
+func (o Outgoing) size() int {
+	size := len(o.Body)
+	for name, value := range o.Attributes {
+		size += len(name) + len("String") + len(value)
+	}
+	return size
+}
+
+// Publisher sends to one queue. Safe for concurrent use, but order is kept within one Publish only.
+type Publisher struct {
+	client   PublisherAPI
+	queueURL string
+	options  relay.Options[Outgoing]
+}
+
+// NewPublisher sends to the queue of that URL; see QueueURL. The functions may change the relay's options.
+func NewPublisher(client PublisherAPI, queueURL string, tune ...func(*relay.Options[Outgoing])) *Publisher {
+	p := &Publisher{client: client, queueURL: queueURL}
+	p.options = relay.Options[Outgoing]{
+		Key:      func(o Outgoing) string { return o.Group },
+		Size:     Outgoing.size,
+		MaxCount: maxBatch, MaxBytes: maxBatchBytes,
+		Put: p.put,
+	}
+	for _, f := range tune {
+		f(&p.options)
+	}
+	return p
+}
+
+// Publish returns nil when the queue holds every message; see relay.Send. A message over 1 MiB is relay.ErrTooLarge; one that SQS
+// refuses for what it is, relay.ErrPermanent.
+func (p *Publisher) Publish(ctx context.Context, messages []Outgoing) error {
+	for i, m := range messages {
+		if m.Group == "" || m.DeduplicationID == "" || len(m.Body) == 0 {
+			return fmt.Errorf("publish to %s: message %d: group, deduplication id and body are required", path.Base(p.queueURL), i)
+		}
+	}
+	if err := relay.Send(ctx, messages, p.options); err != nil {
+		return fmt.Errorf("publish to %s: %w", path.Base(p.queueURL), err)
+	}
+	return nil
+}
+
+func (p *Publisher) put(ctx context.Context, batch []Outgoing) (map[int]error, error) {
+	in := &sqs.SendMessageBatchInput{QueueUrl: aws.String(p.queueURL)}
+	for i, m := range batch {
+		in.Entries = append(in.Entries, types.SendMessageBatchRequestEntry{
+			Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(string(m.Body)), MessageGroupId: aws.String(m.Group),
+			MessageDeduplicationId: aws.String(m.DeduplicationID), MessageAttributes: attributeValues(m.Attributes),
+		})
+	}
+	out, err := p.client.SendMessageBatch(ctx, in)
+	if err != nil {
+		_, tooLong := errors.AsType[*types.BatchRequestTooLong](err)
+		_, invalid := errors.AsType[*types.InvalidMessageContents](err)
+		if tooLong || invalid {
+			err = relay.Permanent(err)
+		}
+		return nil, err
+	}
+	failed := map[int]error{}
+	for i := range batch { // what is not answered as sent is not sent
+		failed[i] = errors.New("not in the answer")
+	}
+	for _, e := range out.Successful {
+		delete(failed, index(e.Id))
+	}
+	for _, e := range out.Failed {
+		failed[index(e.Id)] = entryError(e)
+	}
+	return failed, nil
+}
+
+func index(id *string) int {
+	i, err := strconv.Atoi(aws.ToString(id))
+	if err != nil {
+		return -1
+	}
+	return i
+}
+
+func entryError(e types.BatchResultErrorEntry) error {
+	err := fmt.Errorf("%s: %s", aws.ToString(e.Code), aws.ToString(e.Message))
+	if e.SenderFault && !strings.Contains(strings.ToLower(aws.ToString(e.Code)), "throttl") {
+		return relay.Permanent(err)
+	}
+	return err
+}
+
+func attributeValues(attributes map[string]string) map[string]types.MessageAttributeValue {
+	if len(attributes) == 0 {
+		return nil
+	}
+	out := make(map[string]types.MessageAttributeValue, len(attributes))
+	for name, value := range maps.All(attributes) {
+		out[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(value)}
+	}
+	return out
+}

@@ -1,0 +1,181 @@
+package httpserver
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go"
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/projection"
+)
+
+// Codes of problems that no domain declares. A domain's refusals bring their own.
+const (
+	CodeMalformed            = "malformed"
+	CodeInvalid              = "invalid"
+	CodeNotFound             = "not_found"
+	CodeMethodNotAllowed     = "method_not_allowed"
+	CodeNotAcceptable        = "not_acceptable"
+	CodeTimeout              = "timeout"
+	CodeTooLarge             = "too_large"
+	CodeUnsupportedMediaType = "unsupported_media_type"
+	CodeBusy                 = "busy"
+	CodeUnavailable          = "unavailable"
+	CodeInternal             = "internal"
+	CodeNotYet               = "not_yet"
+	CodeBadCursor            = "bad_cursor"
+)
+
+// Problem is every error answer (RFC 9457). Code is stable and meant for programs, Detail for people. It never holds
+// anything internal.
+type Problem struct {
+	Type   string  `json:"type" doc:"where the code is explained" example:"/problems/invalid"`
+	Title  string  `json:"title" doc:"the HTTP status in words"`
+	Status int     `json:"status" doc:"the HTTP status"`
+	Code   string  `json:"code" doc:"what went wrong, for programs"`
+	Detail string  `json:"detail,omitempty" doc:"what went wrong, for people"`
+	Errors []Field `json:"errors,omitempty" doc:"every field that is wrong"`
+
+	retryAfter int // seconds; 0: no header
+}
+
+// Field says what is wrong with one part of the request.
+type Field struct {
+	Location string `json:"location" doc:"where, such as body.email"`
+	Message  string `json:"message" doc:"what is wrong with it"`
+}
+
+// NewProblem returns a problem of that status and code.
+func NewProblem(status int, code, detail string, fields ...Field) *Problem {
+	return &Problem{
+		Type: "/problems/" + code, Title: http.StatusText(status),
+		Status: status, Code: code, Detail: detail, Errors: fields,
+	}
+}
+
+func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
+
+// GetStatus implements huma.StatusError.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType implements huma.ContentTypeFilter.
+func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+// GetHeaders implements huma.HeadersError.
+func (p *Problem) GetHeaders() http.Header {
+	h := http.Header{}
+	if p.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
+	}
+	return h
+}
+
+// ServeHTTP answers with the problem, outside of huma.
+func (p *Problem) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	maps.Copy(w.Header(), p.GetHeaders())
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // the client may have gone
+}
+
+// ProblemOf turns an error of our own into its answer: the one place where errors meet HTTP. Whatever it does not know
+// becomes an "internal" that tells nothing.
+func ProblemOf(err error) *Problem {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p
+	}
+	if r, ok := errors.AsType[*eventsourcing.Refusal](err); ok {
+		return NewProblem(statusOf(r.Kind), r.Code, r.Reason)
+	}
+	if c, ok := errors.AsType[*eventsourcing.ClaimTakenError](err); ok {
+		return NewProblem(http.StatusConflict, c.Claim.Name+"_taken", "another one has this "+c.Claim.Name)
+	}
+	switch {
+	case errors.Is(err, projection.ErrBadCursor):
+		return NewProblem(http.StatusBadRequest, CodeBadCursor, "the cursor is of another list, or of none")
+	case errors.Is(err, projection.ErrNotYet):
+		p := NewProblem(http.StatusPreconditionFailed, CodeNotYet, "the read model has not come to that version yet; ask again")
+		p.retryAfter = 1
+		return p
+	case errors.Is(err, eventsourcing.ErrConflict), errors.Is(err, eventsourcing.ErrGuardMoved):
+		p := NewProblem(http.StatusConflict, CodeBusy, "too many changes at once; try again")
+		p.retryAfter = 1
+		return p
+	case errors.Is(err, eventsourcing.ErrTooLarge):
+		return NewProblem(http.StatusRequestEntityTooLarge, CodeTooLarge, "the change is larger than can be stored")
+	case errors.Is(err, eventsourcing.ErrUnavailable), errors.Is(err, projection.ErrThrottled), awsAway(err),
+		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		p := NewProblem(http.StatusServiceUnavailable, CodeUnavailable, "not possible right now; try again later")
+		p.retryAfter = 1
+		return p
+	default:
+		return NewProblem(http.StatusInternalServerError, CodeInternal, "something went wrong on our side")
+	}
+}
+
+// awsAway says whether a call of AWS got no answer, or one that blames the server's side or the load on it.
+func awsAway(err error) bool {
+	if _, ok := errors.AsType[*smithy.OperationError](err); !ok {
+		return false
+	}
+	answer, ok := errors.AsType[smithy.APIError](err)
+	return !ok || answer.ErrorFault() == smithy.FaultServer || throttled(err)
+}
+
+func throttled(err error) bool {
+	return retry.IsErrorThrottles(retry.DefaultThrottles).IsErrorThrottle(err) == aws.TrueTernary
+}
+
+func statusOf(k eventsourcing.Kind) int {
+	switch k {
+	case eventsourcing.Invalid:
+		return http.StatusUnprocessableEntity
+	case eventsourcing.NotFound:
+		return http.StatusNotFound
+	case eventsourcing.Denied:
+		return http.StatusConflict
+	default:
+		return http.StatusInternalServerError
+	}
+}
+
+// problemOfHuma turns what huma itself answers (validation, content negotiation) into a Problem. It echoes no values.
+func problemOfHuma(m *huma.ErrorModel) *Problem {
+	var code string
+	detail := m.Detail
+	switch m.Status {
+	case http.StatusBadRequest:
+		code, detail = CodeMalformed, "the request cannot be read"
+	case http.StatusUnprocessableEntity:
+		code, detail = CodeInvalid, "the request has invalid parts"
+	case http.StatusUnsupportedMediaType:
+		code, detail = CodeUnsupportedMediaType, "send application/json"
+	case http.StatusNotAcceptable:
+		code, detail = CodeNotAcceptable, "only application/json is served"
+	case http.StatusRequestEntityTooLarge:
+		code = CodeTooLarge
+	case http.StatusRequestTimeout:
+		code = CodeTimeout
+	default:
+		return NewProblem(http.StatusInternalServerError, CodeInternal, "something went wrong on our side")
+	}
+	p := NewProblem(m.Status, code, detail)
+	if m.Status != http.StatusBadRequest && m.Status != http.StatusUnprocessableEntity {
+		return p
+	}
+	for _, e := range m.Errors {
+		p.Errors = append(p.Errors, Field{Location: e.Location, Message: e.Message})
+	}
+	slices.SortStableFunc(p.Errors, func(a, b Field) int { return cmp.Compare(a.Location, b.Location) })
+	return p
+}

@@ -1,0 +1,84 @@
+// Package httpserver serves HTTP the way every service of ours does: strict JSON in, problem+json for every error, a
+// correlation ID on every request, limits on everything a stranger sends.
+package httpserver
+
+import (
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/google/uuid"
+
+	"github.com/leftfold/leftfold/pkg/telemetry"
+)
+
+// CorrelationHeader carries the correlation ID in both directions.
+const CorrelationHeader = "X-Correlation-Id"
+
+// NewRouter returns a router with what every request goes through.
+func NewRouter(log *slog.Logger) chi.Router {
+	r := chi.NewRouter()
+	r.Use(correlate, logRequests(log), recoverPanics(log))
+	r.NotFound(NewProblem(http.StatusNotFound, CodeNotFound, "there is nothing at this address").ServeHTTP)
+	r.MethodNotAllowed(NewProblem(http.StatusMethodNotAllowed, CodeMethodNotAllowed, "this address does not know that method").ServeHTTP)
+	return r
+}
+
+// correlate takes the client's correlation ID, or makes one, and gives it back.
+func correlate(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get(CorrelationHeader)
+		if !printable(id) {
+			id = uuid.Must(uuid.NewV7()).String()
+		}
+		w.Header().Set(CorrelationHeader, id)
+		ctx := telemetry.WithCorrelation(r.Context(), telemetry.Correlation{CorrelationID: id})
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// printable says whether an ID may go into headers, logs and events: 1 to 128 visible ASCII characters.
+func printable(id string) bool {
+	for _, c := range []byte(id) {
+		if c <= ' ' || c > '~' {
+			return false
+		}
+	}
+	return id != "" && len(id) <= 128
+}
+
+// logRequests logs each request by its route's pattern: paths hold IDs, and bodies personal data.
+func logRequests(log *slog.Logger) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+			started := time.Now() //nolint:forbidigo // a duration for the log; nothing depends on it
+			next.ServeHTTP(ww, r)
+			log.LogAttrs(r.Context(), slog.LevelDebug, "request",
+				slog.String("method", r.Method), slog.String("route", chi.RouteContext(r.Context()).RoutePattern()),
+				slog.Int("status", ww.Status()), slog.Duration("took", time.Since(started))) //nolint:forbidigo // as above
+		})
+	}
+}
+
+func recoverPanics(log *slog.Logger) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer func() {
+				v := recover()
+				if v == nil {
+					return
+				}
+				if v == http.ErrAbortHandler { //nolint:errorlint // the documented way to compare it
+					panic(v)
+				}
+				log.LogAttrs(r.Context(), slog.LevelError, "request panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+				NewProblem(http.StatusInternalServerError, CodeInternal, "something went wrong on our side").ServeHTTP(w, r)
+			}()
+			next.ServeHTTP(w, r)
+		})
+	}
+}

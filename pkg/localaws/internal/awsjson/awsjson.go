@@ -1,0 +1,137 @@
+// Package awsjson speaks the AWS JSON protocols (1.0 and 1.1) for the services of localaws: one POST per operation,
+// the operation's name in X-Amz-Target, JSON in, JSON or a typed error out.
+//
+// Source: https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html (and 1_1).
+package awsjson
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+)
+
+// Error is an answer of AWS that is not a success. Code is the exception's name as SDKs know it.
+type Error struct {
+	Code    string
+	Message string
+	// Status is the HTTP status. Defaults to 400.
+	Status int
+	// Fields are the exception's further members, such as CancellationReasons, by their wire names.
+	Fields map[string]any
+	// QueryCode is the code of the former query protocol, sent in x-amzn-query-error; only SQS has one.
+	QueryCode string
+}
+
+func (e *Error) Error() string { return e.Code + ": " + e.Message }
+
+// Errorf returns an Error of status 400 with a formatted message.
+func Errorf(code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// NotSupported is the answer to whatever localaws does not do: never a wrong success.
+func NotSupported(what string) *Error {
+	return &Error{Code: "NotSupportedByLocalaws", Message: what + " is not supported by localaws", Status: http.StatusNotImplemented}
+}
+
+// Operation answers one decoded request body. A non-nil error that is no *Error becomes an InternalServerError.
+type Operation func(ctx context.Context, body []byte) (any, error)
+
+// Handle lifts a typed function to an Operation. In holds every member that localaws supports, under its wire name;
+// a request with any other member is answered "not supported" by that member's name.
+func Handle[In, Out any](f func(context.Context, *In) (*Out, error)) Operation {
+	return func(ctx context.Context, body []byte) (any, error) {
+		in := new(In)
+		if len(bytes.TrimSpace(body)) > 0 {
+			d := json.NewDecoder(bytes.NewReader(body))
+			d.DisallowUnknownFields()
+			if err := d.Decode(in); err != nil {
+				return nil, decodeError(err)
+			}
+		}
+		out, err := f(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return out, nil
+	}
+}
+
+func decodeError(err error) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e // an UnmarshalJSON of ours knows what AWS says
+	}
+	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return NotSupported("request member " + field)
+	}
+	return Errorf("SerializationException", "%s", err.Error())
+}
+
+// Service is one AWS API. Operations is read only once the service is in use.
+type Service struct {
+	Target      string // prefix of X-Amz-Target, such as "DynamoDB_20120810"
+	ContentType string // "application/x-amz-json-1.0" or "…-1.1"
+	Namespace   string // put before an error's code in __type, with "#"; "" for none
+	Operations  map[string]Operation
+}
+
+// Do runs one operation and writes its answer. It returns the error it answered, for counting; nil on success.
+func (s *Service) Do(ctx context.Context, operation string, body []byte, w http.ResponseWriter) *Error {
+	op, ok := s.Operations[operation]
+	var out any
+	var err error
+	if ok {
+		out, err = op(ctx, body)
+	} else {
+		err = NotSupported("operation " + s.Target + "." + operation)
+	}
+	if err != nil {
+		e, ok := errors.AsType[*Error](err)
+		if !ok {
+			e = &Error{Code: "InternalServerError", Message: err.Error(), Status: http.StatusInternalServerError}
+		}
+		s.writeError(w, e)
+		return e
+	}
+	b, err := json.Marshal(out)
+	if err != nil {
+		e := &Error{Code: "InternalServerError", Message: err.Error(), Status: http.StatusInternalServerError}
+		s.writeError(w, e)
+		return e
+	}
+	s.write(w, http.StatusOK, b)
+	return nil
+}
+
+func (s *Service) writeError(w http.ResponseWriter, e *Error) {
+	body := map[string]any{}
+	maps.Copy(body, e.Fields)
+	body["message"] = e.Message
+	body["__type"] = e.Code
+	if s.Namespace != "" {
+		body["__type"] = s.Namespace + "#" + e.Code
+	}
+	if e.QueryCode != "" {
+		w.Header().Set("X-Amzn-Query-Error", e.QueryCode)
+	}
+	b, err := json.Marshal(body)
+	if err != nil {
+		b = []byte(`{"__type":"InternalServerError"}`)
+	}
+	status := e.Status
+	if status == 0 {
+		status = http.StatusBadRequest
+	}
+	s.write(w, status, b)
+}
+
+func (s *Service) write(w http.ResponseWriter, status int, body []byte) {
+	w.Header().Set("Content-Type", s.ContentType)
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client may have gone; there is nobody left to tell
+}

@@ -1,0 +1,169 @@
+// Package attr holds DynamoDB's attribute values: their wire form, equality, order, size and 38-digit numbers.
+package attr
+
+import "bytes"
+
+// Kind is an attribute's data type.
+type Kind uint8
+
+// The data types, in no order that matters to DynamoDB.
+const (
+	String Kind = iota + 1
+	Number
+	Binary
+	Bool
+	Null
+	List
+	Map
+	StringSet
+	NumberSet
+	BinarySet
+)
+
+// String names the kind as the wire does: "S", "N", …; "" for no kind.
+func (k Kind) String() string {
+	switch k {
+	case String:
+		return "S"
+	case Number:
+		return "N"
+	case Binary:
+		return "B"
+	case Bool:
+		return "BOOL"
+	case Null:
+		return "NULL"
+	case List:
+		return "L"
+	case Map:
+		return "M"
+	case StringSet:
+		return "SS"
+	case NumberSet:
+		return "NS"
+	case BinarySet:
+		return "BS"
+	}
+	return ""
+}
+
+// ParseKind is the inverse of Kind.String.
+func ParseKind(name string) (Kind, bool) {
+	for k := String; k <= BinarySet; k++ {
+		if k.String() == name {
+			return k, true
+		}
+	}
+	return 0, false
+}
+
+// Element is the kind of a set's members, and 0 for what is no set.
+func (k Kind) Element() Kind {
+	switch k {
+	case StringSet:
+		return String
+	case NumberSet:
+		return Number
+	case BinarySet:
+		return Binary
+	case String, Number, Binary, Bool, Null, List, Map:
+	}
+	return 0
+}
+
+// Value is one attribute value; immutable once made (nobody writes into its slices or maps). The zero Value is no value.
+type Value struct {
+	kind Kind
+	text string           // String, and Number in canonical form
+	data []byte           // Binary
+	flag bool             // Bool
+	list []Value          // List, and the members of every set, in their canonical order
+	m    map[string]Value // Map
+}
+
+// StringValue returns an S. The text is to be valid UTF-8.
+func StringValue(s string) Value { return Value{kind: String, text: s} }
+
+// BinaryValue returns a B that keeps b.
+func BinaryValue(b []byte) Value { return Value{kind: Binary, data: b} }
+
+// BoolValue returns a BOOL.
+func BoolValue(b bool) Value { return Value{kind: Bool, flag: b} }
+
+// NullValue returns the one NULL.
+func NullValue() Value { return Value{kind: Null} }
+
+// ListValue returns an L that keeps l.
+func ListValue(l []Value) Value { return Value{kind: List, list: l} }
+
+// MapValue returns an M that keeps m.
+func MapValue(m map[string]Value) Value { return Value{kind: Map, m: m} }
+
+// Kind is the data type, and 0 of the zero Value.
+func (v Value) Kind() Kind { return v.kind }
+
+// TypeName is the data type's name on the wire.
+func (v Value) TypeName() string { return v.kind.String() }
+
+// IsZero says that v is no value at all, such as the one of a missing attribute.
+func (v Value) IsZero() bool { return v.kind == 0 }
+
+// Text is the text of an S, or the canonical text of an N.
+func (v Value) Text() string { return v.text }
+
+// Bytes are the bytes of a B; not to be written to.
+func (v Value) Bytes() []byte { return v.data }
+
+// Bool is the truth of a BOOL.
+func (v Value) Bool() bool { return v.flag }
+
+// List holds the elements of an L, or the members of a set in canonical order; not to be written to.
+func (v Value) List() []Value { return v.list }
+
+// Map holds the members of an M; not to be written to.
+func (v Value) Map() map[string]Value { return v.m }
+
+// Equal compares numbers by value and sets regardless of order. Values of different kinds differ.
+func (v Value) Equal(o Value) bool {
+	if v.kind != o.kind {
+		return false
+	}
+	switch v.kind {
+	case String, Number:
+		return v.text == o.text // one number has one canonical text
+	case Binary:
+		return bytes.Equal(v.data, o.data)
+	case Bool:
+		return v.flag == o.flag
+	case List, StringSet, NumberSet, BinarySet:
+		return equalLists(v.list, o.list)
+	case Map:
+		return equalMaps(v.m, o.m)
+	case Null:
+	}
+	return true
+}
+
+func equalLists(a, b []Value) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if !a[i].Equal(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func equalMaps(a, b map[string]Value) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for name, v := range a {
+		if w, ok := b[name]; !ok || !v.Equal(w) {
+			return false
+		}
+	}
+	return true
+}

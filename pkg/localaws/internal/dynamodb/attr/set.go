@@ -1,0 +1,132 @@
+package attr
+
+import (
+	"encoding/base64"
+	"strings"
+)
+
+// StringSetValue returns an SS, or a ValidationException for no or duplicate members.
+func StringSetValue(members []string) (Value, error) {
+	values := make([]Value, len(members))
+	for i, m := range members {
+		values[i] = StringValue(m)
+	}
+	return newSet(StringSet, values)
+}
+
+// NumberSetValue returns an NS, or a ValidationException for no or duplicate members or a text that is no number.
+func NumberSetValue(members []string) (Value, error) {
+	values := make([]Value, len(members))
+	for i, m := range members {
+		v, err := NumberValue(m)
+		if err != nil {
+			return Value{}, err
+		}
+		values[i] = v
+	}
+	return newSet(NumberSet, values)
+}
+
+// BinarySetValue returns a BS that keeps the members, or a ValidationException for no or duplicate members.
+func BinarySetValue(members [][]byte) (Value, error) {
+	values := make([]Value, len(members))
+	for i, m := range members {
+		values[i] = BinaryValue(m)
+	}
+	return newSet(BinarySet, values)
+}
+
+func newSet(kind Kind, members []Value) (Value, error) {
+	if len(members) == 0 {
+		return Value{}, invalid("One or more parameter values were invalid: %s", emptySet(kind))
+	}
+	sorted, distinct := sortByKey(members)
+	if !distinct {
+		return Value{}, duplicates(kind, members)
+	}
+	return Value{kind: kind, list: sorted}, nil
+}
+
+// emptySet and duplicates have DynamoDB's own wording, double blank and missing blank included.
+func emptySet(kind Kind) string {
+	switch kind {
+	case NumberSet:
+		return "An number set  may not be empty"
+	case BinarySet:
+		return "Binary sets should not be empty"
+	default:
+		return "An string set  may not be empty"
+	}
+}
+
+func duplicates(kind Kind, members []Value) error {
+	if kind == NumberSet {
+		return invalid("Input collection contains duplicates")
+	}
+	texts := make([]string, len(members))
+	for i, m := range members {
+		texts[i] = m.text
+		if kind == BinarySet {
+			texts[i] = base64.StdEncoding.EncodeToString(m.data)
+		}
+	}
+	of := " "
+	if kind == BinarySet {
+		of = "of type BS "
+	}
+	return invalid("One or more parameter values were invalid: Input collection [%s]%scontains duplicates.",
+		strings.Join(texts, ", "), of)
+}
+
+// Contains says whether member is an element of the list or set v.
+func (v Value) Contains(member Value) bool {
+	for _, m := range v.list {
+		if m.Equal(member) {
+			return true
+		}
+	}
+	return false
+}
+
+// Union returns the members of two sets of one kind; false for all else.
+func (v Value) Union(o Value) (Value, bool) {
+	if v.kind != o.kind || v.kind.Element() == 0 {
+		return Value{}, false
+	}
+	have := v.keys()
+	members := append([]Value(nil), v.list...)
+	for _, m := range o.list {
+		if !have[string(m.KeyBytes())] {
+			members = append(members, m)
+		}
+	}
+	sorted, _ := sortByKey(members)
+	return Value{kind: v.kind, list: sorted}, true
+}
+
+// Without returns the members of set v that are none of set o's, or the zero Value if none is left, as there is no
+// empty set; false unless both are sets of one kind.
+func (v Value) Without(o Value) (Value, bool) {
+	if v.kind != o.kind || v.kind.Element() == 0 {
+		return Value{}, false
+	}
+	drop := o.keys()
+	var members []Value
+	for _, m := range v.list {
+		if !drop[string(m.KeyBytes())] {
+			members = append(members, m)
+		}
+	}
+	if members == nil {
+		return Value{}, true
+	}
+	return Value{kind: v.kind, list: members}, true
+}
+
+func (v Value) keys() map[string]bool {
+	keys := make(map[string]bool, len(v.list))
+	for _, m := range v.list {
+		keys[string(m.KeyBytes())] = true
+	}
+	return keys
+}

@@ -1,0 +1,103 @@
+// Package dynamodb is DynamoDB and DynamoDB Streams in memory: the operations, their limits and their errors as AWS
+// documents them.
+package dynamodb
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
+)
+
+const (
+	contentType = "application/x-amz-json-1.0"
+	namespace   = "com.amazonaws.dynamodb.v20120810"
+)
+
+// Options place a service in an account and give it a clock.
+type Options struct {
+	// Region stands in every ARN and stream record.
+	Region string
+	// AccountID stands in every ARN.
+	AccountID string
+	// Now is the clock that stamps, expires and deduplicates.
+	Now func() time.Time
+	// StreamShards is the number of open shards of a stream. Defaults to 2.
+	StreamShards int
+}
+
+// DB is one account's DynamoDB in one region.
+type DB struct {
+	options Options
+	tokens  tokens
+
+	mu      sync.RWMutex
+	tables  map[string]*table
+	streams map[string]*stream // by ARN; they outlive their tables by a day
+}
+
+// New returns a DB without tables.
+func New(o Options) *DB {
+	if o.StreamShards == 0 {
+		o.StreamShards = 2
+	}
+	return &DB{
+		options: o,
+		tokens:  tokens{entries: map[string]*token{}},
+		tables:  map[string]*table{},
+		streams: map[string]*stream{},
+	}
+}
+
+// Service is the API of tables and items.
+func (db *DB) Service() *awsjson.Service {
+	ops := map[string]awsjson.Operation{
+		"PutItem":            awsjson.Handle(db.putItem),
+		"GetItem":            awsjson.Handle(db.getItem),
+		"UpdateItem":         awsjson.Handle(db.updateItem),
+		"DeleteItem":         awsjson.Handle(db.deleteItem),
+		"Query":              awsjson.Handle(db.query),
+		"Scan":               awsjson.Handle(db.scan),
+		"BatchGetItem":       awsjson.Handle(db.batchGetItem),
+		"BatchWriteItem":     awsjson.Handle(db.batchWriteItem),
+		"TransactGetItems":   awsjson.Handle(db.transactGetItems),
+		"TransactWriteItems": awsjson.Handle(db.transactWriteItems),
+	}
+	maps.Copy(ops, db.tableOperations())
+	return &awsjson.Service{Target: "DynamoDB_20120810", ContentType: contentType, Namespace: namespace, Operations: ops}
+}
+
+func (db *DB) tableOperations() map[string]awsjson.Operation {
+	return map[string]awsjson.Operation{
+		"CreateTable":        awsjson.Handle(db.createTable),
+		"DescribeTable":      awsjson.Handle(db.describeTable),
+		"ListTables":         awsjson.Handle(db.listTables),
+		"DeleteTable":        awsjson.Handle(db.deleteTable),
+		"UpdateTable":        awsjson.Handle(db.updateTable),
+		"UpdateTimeToLive":   awsjson.Handle(db.updateTimeToLive),
+		"DescribeTimeToLive": awsjson.Handle(db.describeTimeToLive),
+		// Terraform asks; the answer is AWS's for a table without point-in-time recovery.
+		"DescribeContinuousBackups": awsjson.Handle(db.describeContinuousBackups),
+		"TagResource":        awsjson.Handle(db.tagResource),
+		"UntagResource":      awsjson.Handle(db.untagResource),
+		"ListTagsOfResource": awsjson.Handle(db.listTagsOfResource),
+	}
+}
+
+// Streams is the API of change records.
+func (db *DB) Streams() *awsjson.Service {
+	return &awsjson.Service{
+		Target: "DynamoDBStreams_20120810", ContentType: contentType, Namespace: namespace,
+		Operations: map[string]awsjson.Operation{
+			"ListStreams":      awsjson.Handle(db.listStreams),
+			"DescribeStream":   awsjson.Handle(db.describeStream),
+			"GetShardIterator": awsjson.Handle(db.getShardIterator),
+			"GetRecords":       awsjson.Handle(db.getRecords),
+		},
+	}
+}
+
+func (db *DB) tableARN(name string) string {
+	return "arn:aws:dynamodb:" + db.options.Region + ":" + db.options.AccountID + ":table/" + name
+}

@@ -1,0 +1,135 @@
+package dynamodb
+
+import (
+	"container/heap"
+	"math"
+	"math/big"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
+)
+
+// Items whose time lies further back are never deleted, lest a mistaken unit wipe a table.
+//
+// Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-before-you-start.html
+const oldestExpiry = 5 * 365 * 24 * time.Hour
+
+// expiry knows when the items of a table expire. Entries are never taken back: a popped one is checked against the
+// item as it is by then.
+type expiry struct {
+	attribute string // "" while TTL is disabled
+	next      atomic.Int64
+	mu        sync.Mutex
+	due       dueHeap
+}
+
+type dueItem struct {
+	at int64
+	id primaryKey
+}
+
+type dueHeap []dueItem
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].at < h[j].at }
+func (h dueHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *dueHeap) Push(x any)        { *h = append(*h, x.(dueItem)) } //nolint:errcheck,forcetypeassert // watch pushes nothing else
+func (h *dueHeap) Pop() any {
+	last := (*h)[len(*h)-1]
+	*h = (*h)[:len(*h)-1]
+	return last
+}
+
+// expiresAt is the second after which an item is due; false for an item without a usable time.
+func (x *expiry) expiresAt(item attr.Item) (int64, bool) {
+	v := item[x.attribute]
+	if x.attribute == "" || v.Kind() != attr.Number {
+		return 0, false
+	}
+	r, ok := new(big.Rat).SetString(v.Text())
+	if !ok {
+		return 0, false
+	}
+	seconds := new(big.Int).Quo(r.Num(), r.Denom())
+	return seconds.Int64(), seconds.IsInt64()
+}
+
+func (x *expiry) watch(id primaryKey, item attr.Item) {
+	at, ok := x.expiresAt(item)
+	if !ok {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	heap.Push(&x.due, dueItem{at, id})
+	x.next.Store(x.due[0].at)
+}
+
+// take removes what is due before now.
+func (x *expiry) take(now int64) []dueItem {
+	if x.attribute == "" || x.next.Load() >= now {
+		return nil
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var out []dueItem
+	for len(x.due) > 0 && x.due[0].at < now {
+		out = append(out, heap.Pop(&x.due).(dueItem)) //nolint:errcheck,forcetypeassert // watch pushes nothing else
+	}
+	x.settle()
+	return out
+}
+
+func (x *expiry) putBack(d dueItem) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	heap.Push(&x.due, d)
+	x.settle()
+}
+
+func (x *expiry) settle() {
+	if len(x.due) == 0 {
+		x.next.Store(math.MaxInt64)
+		return
+	}
+	x.next.Store(x.due[0].at)
+}
+
+// start watches every item of a table for an attribute; it needs the table's gate exclusively.
+func (t *table) startExpiry(attribute string) {
+	t.expiry.attribute = attribute
+	t.expiry.due = nil
+	t.expiry.next.Store(math.MaxInt64)
+	t.each(func(item attr.Item) { t.expiry.watch(t.keys.bytes(item), item) })
+}
+
+func (t *table) stopExpiry() {
+	t.expiry.attribute, t.expiry.due = "", nil
+}
+
+// expire deletes what is due, in the name of the service. AWS does so within days; here it is done before anything else
+// touches the table, so nobody waits for it.
+func (t *table) expire(now time.Time) {
+	seconds := now.Unix()
+	for _, d := range t.expiry.take(seconds) {
+		t.expireItem(d, now)
+	}
+}
+
+func (t *table) expireItem(d dueItem, now time.Time) {
+	s := t.stripe(placeOf(d.id.hash))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	item := t.item(d.id)
+	at, ok := t.expiry.expiresAt(item)
+	if !ok || at != d.at || time.Duration(now.Unix()-at)*time.Second > oldestExpiry {
+		return
+	}
+	if _, busy := s.marked[d.id]; busy {
+		t.expiry.putBack(d)
+		return
+	}
+	t.store(d.id, item, nil, now, &identity{PrincipalID: "dynamodb.amazonaws.com", Type: "Service"})
+}

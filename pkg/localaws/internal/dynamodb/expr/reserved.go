@@ -1,0 +1,24 @@
+package expr
+
+import (
+	_ "embed"
+	"strings"
+	"sync"
+)
+
+// reservedWords is sorted, a word a line. "FLATTERN", "INNTER" and "LOGED" are AWS's own.
+// Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ReservedWords.html
+//
+//go:embed reserved.txt
+var reservedWords string
+
+var reservedSet = sync.OnceValue(func() map[string]bool {
+	set := map[string]bool{}
+	for word := range strings.FieldsSeq(reservedWords) {
+		set[word] = true
+	}
+	return set
+})
+
+// reserved says whether a name needs a placeholder, in whatever case it is written.
+func reserved(name string) bool { return reservedSet()[strings.ToUpper(name)] }

@@ -1,0 +1,251 @@
+package dynamodb
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
+)
+
+// Records live for a day. Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html
+const streamRetention = 24 * time.Hour
+
+type streamSpecification struct {
+	StreamEnabled  bool
+	StreamViewType string `json:",omitempty"`
+}
+
+// identity says who made a change that no user made.
+type identity struct {
+	PrincipalID string `json:"PrincipalId"`
+	Type        string
+}
+
+// record is one change; immutable.
+type record struct {
+	sequence  uint64
+	createdAt time.Time
+	before    attr.Item
+	after     attr.Item
+	keys      attr.Item
+	by        *identity
+	size      int
+}
+
+func (r *record) eventName() string {
+	switch {
+	case r.before == nil:
+		return "INSERT"
+	case r.after == nil:
+		return "REMOVE"
+	default:
+		return "MODIFY"
+	}
+}
+
+// stream is the log of a table's changes. All records of one partition key go to one lineage of shards.
+type stream struct {
+	arn, label, table, view string
+	keys                    keySchema
+	createdAt               time.Time
+	last                    atomic.Uint64 // sequence number given out
+
+	mu         sync.RWMutex // shared by writers, exclusive for a change of shards
+	disabledAt time.Time    // zero while enabled
+	shards     []*shard     // in order of their making
+	open       []*shard     // by slot of the partition key's hash
+}
+
+// shard is a part of a stream that is read in order. A closed one has an end, and children go on after it.
+type shard struct {
+	id, parent string
+	start      uint64
+
+	mu       sync.Mutex
+	records  []*record
+	trimmed  uint64    // newest sequence number that is gone
+	end      uint64    // 0 while open
+	closedAt time.Time // zero while open
+}
+
+func newStream(t *table, view string, number int, now time.Time) *stream {
+	label := now.UTC().Format("2006-01-02T15:04:05.000")
+	s := &stream{
+		arn: t.arn + "/stream/" + label, label: label, table: t.name, view: view, keys: t.keys, createdAt: now,
+		open: make([]*shard, number),
+	}
+	for i := range s.open {
+		s.open[i] = s.newShard("", now)
+	}
+	return s
+}
+
+// newShard needs the stream exclusively.
+func (s *stream) newShard(parent string, now time.Time) *shard {
+	start := s.last.Add(1)
+	hash := sha256.Sum256(fmt.Append(nil, s.arn, start))
+	sh := &shard{
+		id:     fmt.Sprintf("shardId-%020d-%s", now.UnixMilli(), hex.EncodeToString(hash[:4])),
+		parent: parent, start: start,
+	}
+	s.shards = append(s.shards, sh)
+	return sh
+}
+
+// append records a change. The caller's lock on the item keeps the order of its records.
+func (s *stream) append(part place, keys keySchema, before, after attr.Item, now time.Time, by *identity) {
+	key := after
+	if key == nil {
+		key = before
+	}
+	r := &record{createdAt: now, before: before, after: after, keys: keys.of(key), by: by}
+	r.size = r.keys.Size()
+	if s.view == "NEW_IMAGE" || s.view == "NEW_AND_OLD_IMAGES" {
+		r.size += after.Size()
+	} else {
+		r.after = presence(after)
+	}
+	if s.view == "OLD_IMAGE" || s.view == "NEW_AND_OLD_IMAGES" {
+		r.size += before.Size()
+	} else {
+		r.before = presence(before)
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	sh := s.open[part.hash%uint64(len(s.open))]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.trim(now)
+	r.sequence = s.last.Add(1)
+	sh.records = append(sh.records, r)
+}
+
+// presence remembers that there was an item, and lets go of it.
+func presence(item attr.Item) attr.Item {
+	if item == nil {
+		return nil
+	}
+	return attr.Item{}
+}
+
+// trim needs the shard's lock.
+func (sh *shard) trim(now time.Time) {
+	n := 0
+	for n < len(sh.records) && now.Sub(sh.records[n].createdAt) > streamRetention {
+		n++
+	}
+	if n > 0 {
+		sh.trimmed = sh.records[n-1].sequence
+		clear(sh.records[:n])
+		sh.records = sh.records[n:]
+	}
+}
+
+// close needs the stream exclusively.
+func (s *stream) close(sh *shard, now time.Time) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.end, sh.closedAt = s.last.Add(1), now
+}
+
+// rotate closes every open shard and opens a child of each.
+func (s *stream) rotate(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(now)
+	for i, sh := range s.open {
+		s.close(sh, now)
+		s.open[i] = s.newShard(sh.id, now)
+	}
+}
+
+// disable ends the stream; what it holds can be read for a day.
+func (s *stream) disable(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sh := range s.open {
+		s.close(sh, now)
+	}
+	s.disabledAt = now
+}
+
+// forget drops shards that have been closed for so long that nothing can be left in them; it needs the stream exclusively.
+func (s *stream) forget(now time.Time) {
+	s.shards = slices.DeleteFunc(s.shards, func(sh *shard) bool {
+		return !sh.closedAt.IsZero() && now.Sub(sh.closedAt) > streamRetention
+	})
+}
+
+// list is the shards that still exist.
+func (s *stream) list(now time.Time) []*shard {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(now)
+	return slices.Clone(s.shards)
+}
+
+func (s *stream) status() string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.disabledAt.IsZero() {
+		return "ENABLED"
+	}
+	return "DISABLED"
+}
+
+// RotateShards closes every open shard of a table's stream and opens a child of each, as AWS does every few hours.
+func (db *DB) RotateShards(table string) error {
+	t := db.table(table)
+	if t == nil {
+		return tableNotFound(table)
+	}
+	t.gate.RLock()
+	defer t.gate.RUnlock()
+	if t.stream == nil {
+		return awsjson.Errorf("ResourceNotFoundException", "Table %s has no enabled stream", table)
+	}
+	t.stream.rotate(db.options.Now())
+	return nil
+}
+
+// enableStream gives the table a new stream; it needs the table's gate exclusively, or a table nobody knows yet.
+func (db *DB) enableStream(t *table, view string) {
+	now := db.options.Now()
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	s := newStream(t, view, db.options.StreamShards, now)
+	for db.streams[s.arn] != nil { // labels are milliseconds
+		now = now.Add(time.Millisecond)
+		s = newStream(t, view, db.options.StreamShards, now)
+	}
+	db.streams[s.arn] = s
+	t.stream, t.lastARN = s, s.arn
+}
+
+func (db *DB) disableStream(t *table) {
+	t.stream.disable(db.options.Now())
+	t.stream = nil
+}
+
+// stream finds a stream that is enabled or was so within a day.
+func (db *DB) stream(arn string) (*stream, error) {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	s := db.streams[arn]
+	if s == nil || s.gone(db.options.Now()) {
+		return nil, awsjson.Errorf("ResourceNotFoundException", "Requested resource not found: Stream: %s not found", arn)
+	}
+	return s, nil
+}
+
+func (s *stream) gone(now time.Time) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return !s.disabledAt.IsZero() && now.Sub(s.disabledAt) > streamRetention
+}

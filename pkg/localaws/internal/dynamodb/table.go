@@ -1,0 +1,163 @@
+package dynamodb
+
+import (
+	"math"
+	"sync"
+	"time"
+
+	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
+)
+
+// table is one table. Every operation on its items holds gate shared, so that only a change of the table itself ever
+// keeps them out; among themselves they meet at the container's stripes.
+type table struct {
+	name      string
+	arn, id   string
+	createdAt time.Time
+	keys      keySchema
+
+	gate     sync.RWMutex
+	deleted  bool
+	defs     definitions
+	indexes  []*index
+	stream   *stream // nil while disabled
+	lastARN  string  // of the newest stream, enabled or not
+	expiry   expiry
+	settings settings
+	tags     map[string]string
+
+	container
+}
+
+func notFound() *awsjson.Error {
+	return awsjson.Errorf("ResourceNotFoundException", "Requested resource not found")
+}
+
+func tableNotFound(name string) *awsjson.Error {
+	return awsjson.Errorf("ResourceNotFoundException", "Requested resource not found: Table: %s not found", name)
+}
+
+// table finds a table for a change of its own; nil if there is none.
+func (db *DB) table(nameOrARN string) *table {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	return db.tables[tableName(nameOrARN)]
+}
+
+// open admits an operation on a table's items; the caller ends it with t.gate.RUnlock. Items due to expire are gone by
+// then.
+func (db *DB) open(nameOrARN string) (*table, error) {
+	t := db.table(nameOrARN)
+	if t == nil {
+		return nil, notFound()
+	}
+	t.gate.RLock()
+	if t.deleted {
+		t.gate.RUnlock()
+		return nil, notFound()
+	}
+	t.expire(db.options.Now())
+	return t, nil
+}
+
+func (t *table) index(name string) *index {
+	for _, ix := range t.indexes {
+		if ix.name == name {
+			return ix
+		}
+	}
+	return nil
+}
+
+// locate is where an item is kept.
+func (t *table) locate(id primaryKey) (place, position) {
+	return placeOf(id.hash), position{sort: id.sort}
+}
+
+// item needs the lock of the item's stripe; nil if there is none.
+func (t *table) item(id primaryKey) attr.Item {
+	part, at := t.locate(id)
+	if e := t.container.stripe(part).find(part, at); e != nil {
+		return e.item
+	}
+	return nil
+}
+
+// read is one item, as it is now.
+func (t *table) read(id primaryKey) attr.Item {
+	s := t.stripe(placeOf(id.hash))
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return t.item(id)
+}
+
+// store moves an item, its index entries and the stream from the item's old state to the new one; nil is no item. It
+// needs the write lock of the item's stripe, which keeps the stream's records of one item in the order of their writes.
+func (t *table) store(id primaryKey, before, after attr.Item, now time.Time, by *identity) consumption {
+	spent := consumption{table: writeUnits(max(before.Size(), after.Size()))}
+	if before == nil && after == nil || before != nil && after != nil && before.Equal(after) {
+		return spent
+	}
+	part, at := t.locate(id)
+	if after == nil {
+		t.remove(part, at)
+	} else {
+		t.put(part, &entry{at: at, item: after, full: after, size: after.Size()})
+		t.expiry.watch(id, after)
+	}
+	for _, ix := range t.indexes {
+		spent.index(ix, ix.apply(before, after))
+	}
+	if t.stream != nil {
+		t.stream.append(part, t.keys, before, after, now, by)
+	}
+	return spent
+}
+
+// each visits every item; it needs the gate exclusively.
+func (t *table) each(visit func(attr.Item)) {
+	for i := range t.stripes {
+		for _, p := range t.stripes[i].partitions {
+			for _, e := range p.entries {
+				visit(e.item)
+			}
+		}
+	}
+}
+
+// collectionSize is the bytes of all items with one partition key, in the table and its local indexes.
+func (t *table) collectionSize(hash string) int {
+	part := placeOf(hash)
+	total := 0
+	measure := func(c *container) {
+		s := c.stripe(part)
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+		if p := s.partition(part); p != nil {
+			total += p.bytes
+		}
+	}
+	measure(&t.container)
+	for _, ix := range t.indexes {
+		if ix.local {
+			measure(&ix.container)
+		}
+	}
+	return total
+}
+
+type itemCollectionMetrics struct {
+	ItemCollectionKey   attr.Item
+	SizeEstimateRangeGB [2]float64
+}
+
+// metrics is the ItemCollectionMetrics of an answer: only tables with local indexes have item collections.
+func (t *table) metrics(choice string, key attr.Item) *itemCollectionMetrics {
+	if choice != "SIZE" || t.localIndexes() == 0 {
+		return nil
+	}
+	hash := key[t.keys.hash]
+	gigabytes := math.Floor(float64(t.collectionSize(string(hash.KeyBytes()))) / (1 << 30))
+	return &itemCollectionMetrics{attr.Item{t.keys.hash: hash}, [2]float64{gigabytes, gigabytes + 1}}
+}

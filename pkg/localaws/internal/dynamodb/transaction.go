@@ -1,0 +1,136 @@
+package dynamodb
+
+import (
+	"time"
+)
+
+// transaction writes all of its items or none. It marks them, decides on their present state, and then makes all
+// changes under the locks of all their stripes at once. A marked item turns away every other write until the
+// transaction has ended, and no read.
+type transaction struct {
+	writes  []*write
+	items   []item
+	stripes []*stripe
+}
+
+func newTransaction(tables opened, steps []step) (*transaction, error) {
+	tx := &transaction{writes: make([]*write, len(steps)), items: make([]item, len(steps))}
+	reasons := newCancellation(len(steps))
+	bytes := 0
+	for i, s := range steps {
+		w, err := s.build(tables[tableName(s.table)])
+		if err != nil {
+			reasons.blame(i, err)
+			continue
+		}
+		tx.writes[i], tx.items[i] = w, item{w.table, w.id}
+		bytes += w.size
+	}
+	if err := reasons.err(); err != nil {
+		return nil, err
+	}
+	if err := distinctItems(tx.items); err != nil {
+		return nil, err
+	}
+	tx.stripes = stripesOf(tx.items)
+	return tx, checkAggregate(bytes)
+}
+
+func checkAggregate(bytes int) error {
+	if bytes > maxTransactBytes {
+		return invalid("Aggregate size of items in the transaction cannot exceed 4 MB")
+	}
+	return nil
+}
+
+func (tx *transaction) run(now func() time.Time) ([]change, error) {
+	if err := tx.mark(); err != nil {
+		return nil, err
+	}
+	changes, err := tx.plan()
+	if err != nil {
+		tx.locked(tx.unmark)
+		return nil, err
+	}
+	tx.locked(func() {
+		tx.commit(changes, now())
+		tx.unmark()
+	})
+	return changes, nil
+}
+
+func (tx *transaction) locked(f func()) {
+	for _, s := range tx.stripes {
+		s.mu.Lock()
+	}
+	f()
+	for _, s := range tx.stripes {
+		s.mu.Unlock()
+	}
+}
+
+// mark claims all items, or none if another transaction holds one.
+func (tx *transaction) mark() error {
+	reasons := newCancellation(len(tx.items))
+	var err error
+	tx.locked(func() {
+		for i, it := range tx.items {
+			if _, busy := it.stripe().marked[it.id]; busy {
+				reasons.conflict(i)
+			}
+		}
+		if err = reasons.err(); err != nil {
+			return
+		}
+		for _, it := range tx.items {
+			s := it.stripe()
+			if s.marked == nil {
+				s.marked = map[primaryKey]struct{}{}
+			}
+			s.marked[it.id] = struct{}{}
+		}
+	})
+	return err
+}
+
+func (it item) stripe() *stripe { return it.table.stripe(placeOf(it.id.hash)) }
+
+func (tx *transaction) unmark() {
+	for _, it := range tx.items {
+		delete(it.stripe().marked, it.id)
+	}
+}
+
+// plan decides every write; its marks keep the items as they are.
+func (tx *transaction) plan() ([]change, error) {
+	changes := make([]change, len(tx.writes))
+	reasons := newCancellation(len(tx.writes))
+	bytes := 0
+	for i, w := range tx.writes {
+		before := w.table.read(w.id)
+		after, err := w.plan(before)
+		if err != nil {
+			reasons.blame(i, err)
+			continue
+		}
+		changes[i] = change{before: before, after: after}
+		if !w.checkOnly {
+			bytes += max(w.size, after.Size())
+		}
+	}
+	if err := reasons.err(); err != nil {
+		return nil, err
+	}
+	return changes, checkAggregate(bytes)
+}
+
+func (tx *transaction) commit(changes []change, now time.Time) {
+	for i, w := range tx.writes {
+		c := &changes[i]
+		if w.checkOnly {
+			c.spent = consumption{table: writeUnits(c.before.Size())}
+			continue
+		}
+		c.spent = w.table.store(w.id, c.before, c.after, now, nil)
+	}
+}

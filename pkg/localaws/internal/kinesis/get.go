@@ -1,0 +1,218 @@
+package kinesis
+
+import (
+	"context"
+	"time"
+
+	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
+)
+
+// https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html
+const (
+	maxGetRecords = 10_000
+	maxGetBytes   = 10 << 20
+)
+
+const (
+	atSequenceNumber    = "AT_SEQUENCE_NUMBER"
+	afterSequenceNumber = "AFTER_SEQUENCE_NUMBER"
+	trimHorizon         = "TRIM_HORIZON"
+	latest              = "LATEST"
+	atTimestamp         = "AT_TIMESTAMP"
+)
+
+type getShardIteratorInput struct {
+	streamRef
+
+	ShardID                *string `json:"ShardId"`
+	ShardIteratorType      *string
+	StartingSequenceNumber *string
+	Timestamp              *timestamp
+}
+
+func (in *getShardIteratorInput) check() error {
+	v := violations{}
+	v.required("shardId", in.ShardID != nil)
+	v.name("shardId", in.ShardID)
+	v.required("shardIteratorType", in.ShardIteratorType != nil)
+	v.oneOf("shardIteratorType", in.ShardIteratorType, afterSequenceNumber, latest, atTimestamp, atSequenceNumber, trimHorizon)
+	v.matches("startingSequenceNumber", in.StartingSequenceNumber, sequencePattern)
+	in.streamRef.check(&v)
+	return v.err()
+}
+
+type getShardIteratorOutput struct{ ShardIterator string }
+
+func (k *Kinesis) getShardIterator(_ context.Context, in *getShardIteratorInput) (*getShardIteratorOutput, error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	s, err := k.find(in.streamRef)
+	if err != nil {
+		return nil, err
+	}
+	index, ok := parseShardID(*in.ShardID)
+	if !ok {
+		return nil, k.noSuchShard(*in.ShardID, s.name)
+	}
+	now := k.now()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	sh := s.shardAt(index, now)
+	if sh == nil {
+		return nil, k.shardGone(index, s.name)
+	}
+	from, err := k.startingAt(in, s, sh, now)
+	if err != nil {
+		return nil, err
+	}
+	return &getShardIteratorOutput{ShardIterator: iterator{now, s.name, sh.sequence(from)}.String()}, nil
+}
+
+// startingAt is the counter of the first record to read.
+func (k *Kinesis) startingAt(in *getShardIteratorInput, s *stream, sh *shard, now time.Time) (uint64, error) {
+	bySequence := *in.ShardIteratorType == atSequenceNumber || *in.ShardIteratorType == afterSequenceNumber
+	if bySequence != (in.StartingSequenceNumber != nil) {
+		given := "also a"
+		if bySequence {
+			given = "no"
+		}
+		return 0, invalidArgument("Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or "+
+			"(2) TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified %s and %s StartingSequenceNumber.",
+			*in.ShardIteratorType, given)
+	}
+	switch *in.ShardIteratorType {
+	case latest:
+		return sh.tip(), nil
+	case atTimestamp:
+		if in.Timestamp == nil {
+			return 0, invalidArgument("Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. " +
+				"Current request has no timestamp parameter.")
+		}
+		if in.Timestamp.After(now) {
+			return 0, invalidArgument("The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. "+
+				"timestampInMillis: %d, currentTimestampInMillis: %d", in.Timestamp.UnixMilli(), now.UnixMilli())
+		}
+		return sh.since(in.Timestamp.Time), nil
+	case atSequenceNumber, afterSequenceNumber:
+		seq, err := k.sequenceIn(*in.StartingSequenceNumber, s, sh)
+		if err == nil && *in.ShardIteratorType == afterSequenceNumber {
+			seq.counter++
+		}
+		return seq.counter, err
+	default: // TRIM_HORIZON
+		return 0, nil
+	}
+}
+
+// sequenceIn parses a StartingSequenceNumber and proves that it is the shard's.
+func (k *Kinesis) sequenceIn(number string, s *stream, sh *shard) (sequence, error) {
+	used := "StartingSequenceNumber " + number + " used in GetShardIterator on shard " + sh.id() +
+		" in stream " + s.name + " under account " + k.opts.AccountID + " is invalid"
+	seq, ok := parseSequence(number)
+	switch {
+	case !ok:
+		return seq, invalidArgument("%s.", used)
+	case seq.shard != sh.index:
+		return seq, invalidArgument("Invalid StartingSequenceNumber. It encodes %s, while it was used in a call to a shard with %s",
+			shardID(seq.shard), sh.id())
+	case seq.birth != sh.birth:
+		return seq, invalidArgument("%s because it did not come from this stream.", used)
+	}
+	return seq, nil
+}
+
+type getRecordsInput struct {
+	StreamARN     *string
+	ShardIterator *string
+	Limit         *int
+}
+
+func (in *getRecordsInput) check() error {
+	v := violations{}
+	v.required("shardIterator", in.ShardIterator != nil)
+	v.length("shardIterator", in.ShardIterator, 1, 512)
+	v.between("limit", in.Limit, 1, maxGetRecords)
+	v.arn("streamARN", in.StreamARN)
+	return v.err()
+}
+
+type recordJSON struct {
+	SequenceNumber              string
+	ApproximateArrivalTimestamp timestamp
+	Data                        []byte
+	PartitionKey                string
+}
+
+type getRecordsOutput struct {
+	Records            []recordJSON
+	NextShardIterator  *string `json:",omitempty"`
+	MillisBehindLatest int64
+	ChildShards        []childShardJSON `json:",omitempty"`
+}
+
+// getRecords answers the last records of a closed shard without a NextShardIterator: there is no further page.
+func (k *Kinesis) getRecords(_ context.Context, in *getRecordsInput) (*getRecordsOutput, error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	now := k.now()
+	it, err := parseIterator(*in.ShardIterator, now)
+	if err != nil {
+		return nil, err
+	}
+	if in.StreamARN != nil && *in.StreamARN != k.arn(it.stream) {
+		return nil, invalidArgument("StreamARN %s does not name the stream of the ShardIterator.", *in.StreamARN)
+	}
+	s, err := k.named(it.stream)
+	if err != nil {
+		return nil, k.shardGone(it.next.shard, it.stream)
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	sh := s.shardAt(it.next.shard, now)
+	if sh == nil {
+		return nil, k.shardGone(it.next.shard, it.stream)
+	}
+	from := it.next.counter
+	if it.next.birth != sh.birth { // of a stream that was deleted; this one has its name
+		from = 0
+	}
+	limit := maxGetRecords
+	if in.Limit != nil {
+		limit = *in.Limit
+	}
+	p := sh.read(from, limit, maxGetBytes, s.horizon(now))
+	out := &getRecordsOutput{Records: make([]recordJSON, len(p.records)), MillisBehindLatest: behind(p, now)}
+	for i, r := range p.records {
+		out.Records[i] = recordJSON{
+			SequenceNumber: sh.sequence(p.first + uint64(i)).String(), ApproximateArrivalTimestamp: timestamp{r.arrivedAt},
+			Data: r.data, PartitionKey: r.partitionKey,
+		}
+	}
+	if !p.more && !sh.open() {
+		out.ChildShards = describeChildren(sh.children)
+		return out, nil
+	}
+	next := iterator{now, s.name, sh.sequence(p.next())}.String()
+	out.NextShardIterator = &next
+	return out, nil
+}
+
+// behind is how long before now the page ends, in milliseconds: 0 at the tip, and only there.
+func behind(p page, now time.Time) int64 {
+	if !p.more {
+		return 0
+	}
+	return max(1, now.Sub(p.records[len(p.records)-1].arrivedAt).Milliseconds())
+}
+
+func (k *Kinesis) noSuchShard(id, stream string) error {
+	return awsjson.Errorf("ResourceNotFoundException", "Could not find shard %s in stream %s under account %s.", id, stream, k.opts.AccountID)
+}
+
+// shardGone is how reads word it.
+func (k *Kinesis) shardGone(index int, stream string) error {
+	return awsjson.Errorf("ResourceNotFoundException", "Shard %s in stream %s under account %s does not exist",
+		shardID(index), stream, k.opts.AccountID)
+}

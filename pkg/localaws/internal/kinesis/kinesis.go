@@ -1,0 +1,158 @@
+// Package kinesis is Kinesis Data Streams in memory: streams of shards that are put to, read, split and merged, with
+// AWS's limits and errors.
+//
+// What takes AWS seconds (creating, deleting, resharding) is done when the call returns, so a stream is always ACTIVE.
+// Throughput is not limited.
+package kinesis
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
+)
+
+// maxOpenShards is an account's default quota in us-east-1.
+// https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
+const maxOpenShards = 20_000
+
+// Options place a service in an account and give it a clock.
+type Options struct {
+	Region    string
+	AccountID string
+	Now       func() time.Time
+}
+
+// Kinesis is one account's streams in one region.
+//
+// Locks nest in the order Kinesis, stream, shard; no call holds two streams.
+type Kinesis struct {
+	opts       Options
+	openShards atomic.Int64
+
+	mu      sync.RWMutex
+	streams map[string]*stream
+}
+
+// New returns a Kinesis without streams.
+func New(o Options) *Kinesis {
+	return &Kinesis{opts: o, streams: map[string]*stream{}}
+}
+
+// Service is the API Kinesis_20131202.
+func (k *Kinesis) Service() *awsjson.Service {
+	return &awsjson.Service{
+		Target:      "Kinesis_20131202",
+		ContentType: "application/x-amz-json-1.1",
+		Operations: map[string]awsjson.Operation{
+			"CreateStream":                  awsjson.Handle(k.createStream),
+			"DeleteStream":                  awsjson.Handle(k.deleteStream),
+			"DescribeStream":                awsjson.Handle(k.describeStream),
+			"DescribeStreamSummary":         awsjson.Handle(k.describeStreamSummary),
+			"ListStreams":                   awsjson.Handle(k.listStreams),
+			"IncreaseStreamRetentionPeriod": awsjson.Handle(k.increaseRetention),
+			"DecreaseStreamRetentionPeriod": awsjson.Handle(k.decreaseRetention),
+			"UpdateMaxRecordSize":           awsjson.Handle(k.updateMaxRecordSize),
+			"AddTagsToStream":               awsjson.Handle(k.addTagsToStream),
+			"RemoveTagsFromStream":          awsjson.Handle(k.removeTagsFromStream),
+			"ListTagsForStream":             awsjson.Handle(k.listTagsForStream),
+			"TagResource":                   awsjson.Handle(k.tagResource),
+			"UntagResource":                 awsjson.Handle(k.untagResource),
+			"ListTagsForResource":           awsjson.Handle(k.listTagsForResource),
+			"ListShards":                    awsjson.Handle(k.listShards),
+			"SplitShard":                    awsjson.Handle(k.splitShard),
+			"MergeShards":                   awsjson.Handle(k.mergeShards),
+			"PutRecord":                     awsjson.Handle(k.putRecord),
+			"PutRecords":                    awsjson.Handle(k.putRecords),
+			"GetShardIterator":              awsjson.Handle(k.getShardIterator),
+			"GetRecords":                    awsjson.Handle(k.getRecords),
+		},
+	}
+}
+
+// now is cut to the millisecond, the precision of every timestamp that a client sees: AT_TIMESTAMP with the time that a
+// record shows finds that record.
+func (k *Kinesis) now() time.Time { return k.opts.Now().Truncate(time.Millisecond) }
+
+func (k *Kinesis) arn(stream string) string { return k.arnPrefix() + stream }
+
+func (k *Kinesis) arnPrefix() string {
+	return "arn:aws:kinesis:" + k.opts.Region + ":" + k.opts.AccountID + ":stream/"
+}
+
+// streamRef names a stream in a request, by either member or both.
+type streamRef struct {
+	StreamName *string
+	StreamARN  *string
+}
+
+func (r streamRef) check(v *violations) {
+	v.name("streamName", r.StreamName)
+	v.arn("streamARN", r.StreamARN)
+}
+
+func (r streamRef) given() bool { return r.StreamName != nil || r.StreamARN != nil }
+
+func (k *Kinesis) find(r streamRef) (*stream, error) {
+	switch {
+	case r.StreamARN != nil:
+		name, ours := strings.CutPrefix(*r.StreamARN, k.arnPrefix())
+		if r.StreamName != nil && *r.StreamName != name {
+			return nil, invalidArgument("StreamName %s and StreamARN %s do not name the same stream.", *r.StreamName, *r.StreamARN)
+		}
+		if !ours {
+			account := strings.Split(*r.StreamARN, ":")[4] // the ARN's pattern has five colons at least
+			return nil, k.noStream((*r.StreamARN)[strings.Index(*r.StreamARN, "/")+1:], account)
+		}
+		return k.named(name)
+	case r.StreamName != nil:
+		return k.named(*r.StreamName)
+	default:
+		return nil, invalidArgument("Either StreamARN or StreamName must be provided.")
+	}
+}
+
+func (k *Kinesis) named(name string) (*stream, error) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if s, ok := k.streams[name]; ok {
+		return s, nil
+	}
+	return nil, k.noStream(name, k.opts.AccountID)
+}
+
+func (k *Kinesis) noStream(name, account string) error {
+	return awsjson.Errorf("ResourceNotFoundException", "Stream %s under account %s not found.", name, account)
+}
+
+// all are the streams by name.
+func (k *Kinesis) all() []*stream {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return slices.SortedFunc(maps.Values(k.streams), func(a, b *stream) int { return strings.Compare(a.name, b.name) })
+}
+
+// reserveShards counts n more open shards, or refuses to pass the account's quota. A negative n gives shards back.
+func (k *Kinesis) reserveShards(n int) error {
+	if sum := k.openShards.Add(int64(n)); n > 0 && sum > maxOpenShards {
+		k.openShards.Add(-int64(n))
+		return awsjson.Errorf("LimitExceededException",
+			"This request would exceed the shard limit for the account %s in %s. Current shard count for the account: %d. "+
+				"Limit: %d. Number of additional shards that would have resulted from this request: %d. "+
+				"Refer to the AWS Service Limits page (http://docs.aws.amazon.com/general/latest/gr/aws_service_limits.html) "+
+				"for current limits and how to request higher limits.",
+			k.opts.AccountID, k.opts.Region, sum-int64(n), maxOpenShards, n)
+	}
+	return nil
+}
+
+func invalidArgument(format string, args ...any) error {
+	return awsjson.Errorf("InvalidArgumentException", format, args...)
+}
+
+// done answers an operation that has nothing to say.
+type done struct{}

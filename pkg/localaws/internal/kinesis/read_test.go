@@ -1,0 +1,139 @@
+package kinesis
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A read ends before it would pass 10 MB, and goes on with the next.
+// https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html
+func TestReadIsBoundByBytes(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	a.ok("CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	name, key, shard, horizon := "s", "k", "shardId-0", trimHorizon
+	for i := range 12 {
+		data := make([]byte, 1<<20-1) // a MiB with its key
+		data[0] = byte(i)
+		_, err := a.k.putRecord(t.Context(), &putRecordInput{
+			streamRef: streamRef{StreamName: &name}, recordInput: recordInput{PartitionKey: &key, Data: data},
+		})
+		require.NoError(t, err)
+	}
+	it, err := a.k.getShardIterator(t.Context(), &getShardIteratorInput{
+		streamRef: streamRef{StreamName: &name}, ShardID: &shard, ShardIteratorType: &horizon,
+	})
+	require.NoError(t, err)
+	first, err := a.k.getRecords(t.Context(), &getRecordsInput{ShardIterator: &it.ShardIterator})
+	require.NoError(t, err)
+	require.Len(t, first.Records, 10)
+	assert.Positive(t, first.MillisBehindLatest)
+	second, err := a.k.getRecords(t.Context(), &getRecordsInput{ShardIterator: first.NextShardIterator})
+	require.NoError(t, err)
+	require.Len(t, second.Records, 2)
+	assert.Equal(t, byte(10), second.Records[0].Data[0])
+	assert.Zero(t, second.MillisBehindLatest)
+}
+
+// A first record that is larger than the bound comes alone rather than never.
+func TestReadReturnsAtLeastOneRecord(t *testing.T) {
+	t.Parallel()
+	s := &shard{}
+	now := time.Unix(1, 0)
+	s.append("key", make([]byte, 100), now, time.Time{})
+	s.append("key", []byte("x"), now, time.Time{})
+	p := s.read(0, 10, 50, time.Time{})
+	assert.Len(t, p.records, 1)
+	assert.True(t, p.more)
+	assert.Len(t, s.read(p.next(), 10, 50, time.Time{}).records, 1)
+}
+
+// A clock that is set back neither unsorts a shard nor breaks the search by time in it.
+func TestClockSetBack(t *testing.T) {
+	t.Parallel()
+	s := &shard{}
+	for _, second := range []int64{10, 5, 20} {
+		s.append("key", nil, time.Unix(second, 0), time.Time{})
+	}
+	assert.EqualValues(t, 1, s.since(time.Unix(10, 0)))
+	assert.EqualValues(t, 3, s.since(time.Unix(11, 0)))
+}
+
+// Trimmed data is let go, and numbers go on where they were.
+func TestTrimmedRecordsAreLetGo(t *testing.T) {
+	t.Parallel()
+	s := &shard{}
+	for second := range int64(5) {
+		s.append("key", []byte("data"), time.Unix(second, 0), time.Time{})
+	}
+	backing := s.records
+	p := s.read(0, 10, 1<<20, time.Unix(3, 0))
+	assert.EqualValues(t, 4, p.first)
+	assert.Len(t, p.records, 2)
+	for _, r := range backing[:3] {
+		assert.Zero(t, r)
+	}
+	assert.EqualValues(t, 6, s.append("key", nil, time.Unix(6, 0), time.Unix(9, 0)))
+	assert.EqualValues(t, 7, s.tip())
+}
+
+// An iterator outlives its stream; in a new one of that name it reads from the start.
+// https://github.com/mhart/kinesalite/blob/master/test/getRecords.js (checked against AWS)
+func TestIteratorOfADeletedStream(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_700_000_000, 0)
+	a := api{t, New(Options{Region: "us-east-1", AccountID: "000000000000", Now: func() time.Time { return now }})}
+	a.ok("CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	for range 3 {
+		a.ok("PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"b2xk"}`)
+	}
+	it := a.ok("GetShardIterator", `{"StreamName":"s","ShardId":"0","ShardIteratorType":"LATEST"}`)
+	read := fmt.Sprintf(`{"ShardIterator":%q}`, it["ShardIterator"])
+	a.ok("DeleteStream", `{"StreamName":"s"}`)
+	code, message := a.refused("GetRecords", read)
+	assert.Equal(t, notFound, code)
+	assert.Equal(t, "Shard shardId-000000000000 in stream s under account 000000000000 does not exist", message)
+	now = now.Add(time.Minute)
+	a.ok("CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	a.ok("PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"bmV3"}`)
+	assert.Len(t, a.ok("GetRecords", read)["Records"], 1)
+
+	code, _ = a.refused("ListShards", `{"StreamName":"s","StreamCreationTimestamp":1700000000}`)
+	assert.Equal(t, notFound, code)
+	a.ok("ListShards", `{"StreamName":"s","StreamCreationTimestamp":1700000060}`)
+}
+
+// What was past the old retention does not come back with a longer one.
+func TestLongerRetentionBringsNothingBack(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_700_000_000, 0)
+	a := api{t, New(Options{Region: "us-east-1", AccountID: "000000000000", Now: func() time.Time { return now }})}
+	a.ok("CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	a.ok("PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"b2xk"}`)
+	now = now.Add(25 * time.Hour)
+	a.ok("IncreaseStreamRetentionPeriod", `{"StreamName":"s","RetentionPeriodHours":48}`)
+	it := a.ok("GetShardIterator", `{"StreamName":"s","ShardId":"0","ShardIteratorType":"TRIM_HORIZON"}`)
+	assert.Empty(t, a.ok("GetRecords", fmt.Sprintf(`{"ShardIterator":%q}`, it["ShardIterator"]))["Records"])
+}
+
+func TestShardQuotaCountsOpenShards(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	for _, step := range []struct {
+		operation, body string
+		open            int64
+	}{
+		{"CreateStream", `{"StreamName":"s","ShardCount":2}`, 2},
+		{"CreateStream", `{"StreamName":"t","ShardCount":3}`, 5},
+		{"SplitShard", `{"StreamName":"s","ShardToSplit":"0","NewStartingHashKey":"10"}`, 6},
+		{"MergeShards", `{"StreamName":"s","ShardToMerge":"2","AdjacentShardToMerge":"3"}`, 5},
+		{"DeleteStream", `{"StreamName":"t"}`, 2},
+	} {
+		a.ok(step.operation, step.body)
+		assert.Equal(t, step.open, a.k.openShards.Load(), step.operation)
+	}
+}

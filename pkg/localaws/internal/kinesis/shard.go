@@ -1,0 +1,125 @@
+package kinesis
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+const maxShardIndex = 1<<31 - 1
+
+// shard is an ordered log of records for a run of hash keys.
+type shard struct {
+	index     int
+	parents   []string // none, the split one, or the two merged ones
+	keys      hashRange
+	birth     int64 // in every sequence number; see sequence
+	createdAt time.Time
+
+	// closedAt and children are guarded by the stream's lock.
+	closedAt time.Time // zero while the shard is open
+	children []*shard
+
+	mu      sync.Mutex
+	trimmed uint64   // records that were dropped; record i has the counter trimmed+1+i
+	records []record // by arrival
+}
+
+type record struct {
+	partitionKey string
+	data         []byte
+	arrivedAt    time.Time
+}
+
+func (r record) size() int { return len(r.partitionKey) + len(r.data) }
+
+func (s *shard) id() string { return shardID(s.index) }
+
+func shardID(index int) string { return fmt.Sprintf("shardId-%012d", index) }
+
+// parseShardID takes what AWS takes: the digits after the first dash, or digits alone.
+func parseShardID(id string) (index int, ok bool) {
+	digits := id
+	if _, after, found := strings.Cut(id, "-"); found {
+		digits, _, _ = strings.Cut(after, "-")
+	}
+	n, err := strconv.ParseUint(digits, 10, 31)
+	return int(n), err == nil
+}
+
+func (s *shard) open() bool { return s.closedAt.IsZero() }
+
+func (s *shard) sequence(counter uint64) sequence {
+	return sequence{birth: s.birth, counter: counter, shard: s.index}
+}
+
+// append adds a record and returns its counter.
+func (s *shard) append(partitionKey string, data []byte, now, horizon time.Time) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trim(horizon)
+	if n := len(s.records); n > 0 && now.Before(s.records[n-1].arrivedAt) {
+		now = s.records[n-1].arrivedAt // a clock that is set back does not unsort the log
+	}
+	s.records = append(s.records, record{partitionKey, data, now})
+	return s.trimmed + uint64(len(s.records))
+}
+
+// trim drops the records that arrived before the horizon. The caller holds the lock.
+func (s *shard) trim(horizon time.Time) {
+	n := s.firstSince(horizon)
+	clear(s.records[:n]) // let go of the data before append moves the slice
+	s.records = s.records[n:]
+	s.trimmed += uint64(n) //nolint:gosec // an index
+}
+
+func (s *shard) firstSince(t time.Time) int {
+	return sort.Search(len(s.records), func(i int) bool { return !s.records[i].arrivedAt.Before(t) })
+}
+
+// since is the counter of the first record that arrived at t or later; the next record's if there is none.
+func (s *shard) since(t time.Time) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.trimmed + 1 + uint64(s.firstSince(t)) //nolint:gosec // an index
+}
+
+// tip is the counter of the record to come.
+func (s *shard) tip() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.trimmed + 1 + uint64(len(s.records))
+}
+
+// page is what one read of a shard found.
+type page struct {
+	first   uint64 // the counter of records[0]
+	records []record
+	more    bool // further records are there already
+}
+
+// next is the counter with which to read on.
+func (p page) next() uint64 { return p.first + uint64(len(p.records)) }
+
+// read returns the records from a counter on, or from the oldest that is left: at most limit of them and, but for the
+// first, at most maxBytes.
+func (s *shard) read(from uint64, limit, maxBytes int, horizon time.Time) page {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trim(horizon)
+	oldest, tip := s.trimmed+1, s.trimmed+1+uint64(len(s.records))
+	from = min(max(from, oldest), tip)
+	rest := s.records[from-oldest:]
+	n, size := 0, 0
+	for n < min(limit, len(rest)) {
+		if size += rest[n].size(); n > 0 && size > maxBytes {
+			break
+		}
+		n++
+	}
+	return page{first: from, records: slices.Clone(rest[:n]), more: n < len(rest)}
+}

@@ -1,0 +1,35 @@
+package sqs
+
+// list is doubly linked; its places live in the values themselves, so that any can leave from the middle at once.
+type list[T any] struct{ front, back *place[T] }
+
+// place is a value's place in one list. The zero value, with its value set, is in none.
+type place[T any] struct {
+	value      T
+	prev, next *place[T]
+	in         bool
+}
+
+func (l *list[T]) push(p *place[T]) {
+	p.prev, p.next, p.in = l.back, nil, true
+	if l.back == nil {
+		l.front = p
+	} else {
+		l.back.next = p
+	}
+	l.back = p
+}
+
+func (l *list[T]) remove(p *place[T]) {
+	if p.prev == nil {
+		l.front = p.next
+	} else {
+		p.prev.next = p.next
+	}
+	if p.next == nil {
+		l.back = p.prev
+	} else {
+		p.next.prev = p.prev
+	}
+	p.prev, p.next, p.in = nil, nil, false
+}

@@ -1,0 +1,226 @@
+package sqs
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"math/big"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
+)
+
+// sendEntry is a message as SendMessage and the entries of SendMessageBatch bring it.
+type sendEntry struct {
+	MessageBody             string
+	DelaySeconds            *int
+	MessageAttributes       map[string]messageAttribute
+	MessageSystemAttributes map[string]messageAttribute
+	MessageGroupID          string `json:"MessageGroupId"`
+	MessageDeduplicationID  string `json:"MessageDeduplicationId"`
+}
+
+// size counts the body and the attributes, but no system attribute.
+func (e *sendEntry) size() int {
+	n := len(e.MessageBody)
+	for name, a := range e.MessageAttributes {
+		n += len(name) + len(a.DataType) + len(a.BinaryValue)
+		if a.StringValue != nil {
+			n += len(*a.StringValue)
+		}
+	}
+	return n
+}
+
+type sendInput struct {
+	QueueURL string `json:"QueueUrl"`
+	sendEntry
+}
+
+type sendOutput struct {
+	MessageID                    string `json:"MessageId"`
+	MD5OfMessageBody             string
+	MD5OfMessageAttributes       string `json:",omitempty"`
+	MD5OfMessageSystemAttributes string `json:",omitempty"`
+	SequenceNumber               string `json:",omitempty"`
+}
+
+func (s *Service) sendMessage(_ context.Context, in *sendInput) (*sendOutput, error) {
+	q, err := s.byURL(in.QueueURL)
+	if err != nil {
+		return nil, err
+	}
+	if q.fifo && in.MessageGroupID == "" {
+		return nil, missingParameter("MessageGroupId")
+	}
+	return q.send(&in.sendEntry)
+}
+
+type sendBatchInput struct {
+	QueueURL string `json:"QueueUrl"`
+	Entries  []sendBatchEntry
+}
+
+type sendBatchEntry struct {
+	ID string `json:"Id"`
+	sendEntry
+}
+
+type sendBatchOutput struct {
+	Successful []sendBatchResult
+	Failed     []batchError `json:",omitempty"`
+}
+
+type sendBatchResult struct {
+	ID string `json:"Id"`
+	*sendOutput
+}
+
+// sendMessageBatch sends entry by entry. What AWS was seen to refuse as a whole, it refuses as a whole.
+func (s *Service) sendMessageBatch(_ context.Context, in *sendBatchInput) (*sendBatchOutput, error) {
+	q, err := s.byURL(in.QueueURL)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkBatch(in.Entries, "SendMessageBatchRequestEntry", func(e *sendBatchEntry) string { return e.ID }); err != nil {
+		return nil, err
+	}
+	total := 0
+	for i := range in.Entries {
+		e := &in.Entries[i].sendEntry
+		total += e.size()
+		if q.fifo && e.MessageGroupID == "" {
+			return nil, invalidParameter("The request must contain the parameter MessageGroupId.")
+		}
+		if err := q.checkDedup(e); err != nil {
+			return nil, err
+		}
+	}
+	if total > maxMessage {
+		return nil, simple("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", maxMessage, total)
+	}
+	out := &sendBatchOutput{Successful: []sendBatchResult{}}
+	for i := range in.Entries {
+		e := &in.Entries[i]
+		sent, err := q.send(&e.sendEntry)
+		if failed, ok := errors.AsType[*awsjson.Error](err); ok {
+			out.Failed = append(out.Failed, newBatchError(e.ID, failed))
+			continue
+		}
+		out.Successful = append(out.Successful, sendBatchResult{e.ID, sent})
+	}
+	return out, nil
+}
+
+// checkDedup asks a FIFO queue's message for a way to tell its duplicates.
+func (q *queue) checkDedup(e *sendEntry) error {
+	if q.fifo && e.MessageDeduplicationID == "" && !q.settings.Load().contentDedup {
+		return invalidParameter("The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly")
+	}
+	return nil
+}
+
+func (q *queue) checkSend(e *sendEntry) error {
+	const wrongType = "The request include parameter that is not valid for this queue type."
+	if err := q.checkDedup(e); err != nil {
+		return err
+	}
+	if !q.fifo && e.MessageDeduplicationID != "" {
+		return invalidValue(e.MessageDeduplicationID, "MessageDeduplicationId", wrongType)
+	}
+	if e.DelaySeconds != nil && *e.DelaySeconds != 0 {
+		if q.fifo {
+			return invalidValue(*e.DelaySeconds, "DelaySeconds", wrongType)
+		}
+		if *e.DelaySeconds < 0 || *e.DelaySeconds > 900 {
+			return invalidValue(*e.DelaySeconds, "DelaySeconds", "DelaySeconds must be >= 0 and <= 900.")
+		}
+	}
+	for parameter, id := range map[string]string{
+		"MessageGroupId": e.MessageGroupID, "MessageDeduplicationId": e.MessageDeduplicationID,
+	} {
+		if id != "" && !isID(id) {
+			return invalidValue(id, parameter, parameter+" can only include alphanumeric and punctuation characters. 1 to 128 in length.")
+		}
+	}
+	return nil
+}
+
+// isID is the rule of group, deduplication and attempt ids: 1 to 128 printable ASCII characters, no space.
+func isID(s string) bool {
+	return s != "" && len(s) <= 128 && strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
+}
+
+// isNumber takes decimal numbers with or without fraction and exponent.
+func isNumber(s string) bool {
+	if strings.ContainsAny(s, "xXpPbBoO_/iIfF") {
+		return false
+	}
+	exponent := s[strings.LastIndexAny(s, "eE")+1:]
+	if n, err := strconv.Atoi(exponent); exponent != s && (err != nil || n > 200 || n < -200) {
+		return false
+	}
+	_, ok := new(big.Rat).SetString(s)
+	return ok
+}
+
+// send adds the message, unless it is a duplicate: then it answers what the first one was answered.
+func (q *queue) send(e *sendEntry) (*sendOutput, error) {
+	if err := q.checkSend(e); err != nil {
+		return nil, err
+	}
+	c, err := newContent(e, q.settings.Load().maxSize)
+	if err != nil {
+		return nil, err
+	}
+	dedupID := e.MessageDeduplicationID
+	if q.fifo && dedupID == "" {
+		sum := sha256.Sum256([]byte(e.MessageBody))
+		dedupID = hex.EncodeToString(sum[:])
+	}
+	m := &message{content: c, id: uuid.NewString(), groupID: e.MessageGroupID, dedupID: dedupID}
+	done, err := q.enqueue(m, e.DelaySeconds)
+	if err != nil {
+		return nil, err
+	}
+	out := &sendOutput{
+		MessageID: done.messageID, MD5OfMessageBody: c.bodyMD5, MD5OfMessageAttributes: attributesDigest(c.attributes),
+		MD5OfMessageSystemAttributes: attributesDigest(e.MessageSystemAttributes),
+	}
+	if q.fifo {
+		out.SequenceNumber = strconv.FormatUint(done.number, 10)
+	}
+	return out, nil
+}
+
+func (q *queue) enqueue(m *message, delaySeconds *int) (sent, error) {
+	now := q.lock()
+	defer q.mu.Unlock()
+	if q.deleted {
+		return sent{}, queueDoesNotExist()
+	}
+	set := q.settings.Load()
+	key := dedupKey{id: m.dedupID}
+	if set.dedupByGroup {
+		key.group = m.groupID
+	}
+	if first, ok := q.sent.find(key, now); ok && q.fifo {
+		return first, nil
+	}
+	delay := set.delay
+	if delaySeconds != nil && !q.fifo {
+		delay = time.Duration(*delaySeconds) * time.Second
+	}
+	m.sentAt = now
+	q.add(m, delay, now)
+	done := sent{m.id, m.number}
+	if q.fifo {
+		q.sent.remember(key, done, now)
+	}
+	return done, nil
+}

@@ -1,0 +1,135 @@
+// Package sqs is Amazon SQS in memory, FIFO queues above all.
+//
+// A queue has one lock. What may be received next is known without looking at all messages: groups whose first message
+// is visible wait in line, and what becomes visible by time lies in a heap. A standard queue is a FIFO queue in which
+// every message is a group of its own.
+//
+// Source of all behaviour: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/ and
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/; where they are silent, the answers of
+// AWS as people report them.
+package sqs
+
+import (
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
+)
+
+// firstSequence makes sequence numbers 20 digits long, as those of AWS are.
+const firstSequence uint64 = 1e19
+
+// Options place a service in an account and give it a clock.
+type Options struct {
+	Region    string
+	AccountID string
+	Now       func() time.Time
+}
+
+// Service holds the queues of one account in one region.
+type Service struct {
+	options  Options
+	sequence atomic.Uint64 // one for all queues: a message keeps growing numbers on its way to a dead-letter queue
+	closed   chan struct{}
+	close    func()
+
+	mu        sync.RWMutex // taken before a queue's lock, never after
+	queues    map[string]*queue
+	deletedAt map[string]time.Time // names that cannot be used again yet
+}
+
+// New returns a service without queues.
+func New(o Options) *Service {
+	closed := make(chan struct{})
+	s := &Service{
+		options: o, closed: closed, close: sync.OnceFunc(func() { close(closed) }),
+		queues: map[string]*queue{}, deletedAt: map[string]time.Time{},
+	}
+	s.sequence.Store(firstSequence)
+	return s
+}
+
+// Close ends every waiting long poll with an empty answer; later ones do not wait.
+func (s *Service) Close() { s.close() }
+
+// Service returns the operations under their wire names.
+func (s *Service) Service() *awsjson.Service {
+	return &awsjson.Service{
+		Target: "AmazonSQS", ContentType: "application/x-amz-json-1.0", Namespace: "com.amazonaws.sqs",
+		Operations: map[string]awsjson.Operation{
+			"CreateQueue":                  awsjson.Handle(s.createQueue),
+			"DeleteQueue":                  awsjson.Handle(s.deleteQueue),
+			"PurgeQueue":                   awsjson.Handle(s.purgeQueue),
+			"GetQueueUrl":                  awsjson.Handle(s.queueURL),
+			"ListQueues":                   awsjson.Handle(s.listQueues),
+			"ListDeadLetterSourceQueues":   awsjson.Handle(s.listDeadLetterSourceQueues),
+			"GetQueueAttributes":           awsjson.Handle(s.queueAttributes),
+			"SetQueueAttributes":           awsjson.Handle(s.setQueueAttributes),
+			"TagQueue":                     awsjson.Handle(s.tagQueue),
+			"UntagQueue":                   awsjson.Handle(s.untagQueue),
+			"ListQueueTags":                awsjson.Handle(s.listQueueTags),
+			"SendMessage":                  awsjson.Handle(s.sendMessage),
+			"SendMessageBatch":             awsjson.Handle(s.sendMessageBatch),
+			"ReceiveMessage":               awsjson.Handle(s.receiveMessage),
+			"DeleteMessage":                awsjson.Handle(s.deleteMessage),
+			"DeleteMessageBatch":           awsjson.Handle(s.deleteMessageBatch),
+			"ChangeMessageVisibility":      awsjson.Handle(s.changeMessageVisibility),
+			"ChangeMessageVisibilityBatch": awsjson.Handle(s.changeMessageVisibilityBatch),
+		},
+	}
+}
+
+func (s *Service) url(name string) string {
+	return "http://sqs." + s.options.Region + ".localhost/" + s.options.AccountID + "/" + name
+}
+
+func (s *Service) arn(name string) string {
+	return "arn:aws:sqs:" + s.options.Region + ":" + s.options.AccountID + ":" + name
+}
+
+// byURL finds a queue by the path of its URL; the host is whatever the client reached us by.
+func (s *Service) byURL(queueURL string) (*queue, error) {
+	if queueURL == "" {
+		return nil, missingParameter("QueueUrl")
+	}
+	u, err := url.Parse(queueURL)
+	if err != nil {
+		return nil, invalidAddress(queueURL)
+	}
+	account, name, ok := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
+	if !ok || account == "" || name == "" || strings.Contains(name, "/") {
+		return nil, invalidAddress(queueURL)
+	}
+	if account != s.options.AccountID {
+		return nil, queueDoesNotExist()
+	}
+	return s.byName(name)
+}
+
+func (s *Service) byName(name string) (*queue, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if q := s.queues[name]; q != nil {
+		return q, nil
+	}
+	return nil, queueDoesNotExist()
+}
+
+// byARN returns nil if there is no such queue.
+func (s *Service) byARN(arn string) *queue {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.findARN(arn)
+}
+
+// findARN is byARN for those who hold the lock.
+func (s *Service) findARN(arn string) *queue {
+	name, ok := strings.CutPrefix(arn, s.arn(""))
+	if !ok {
+		return nil
+	}
+	return s.queues[name]
+}

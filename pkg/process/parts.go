@@ -1,0 +1,66 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/leftfold/leftfold/pkg/telemetry"
+)
+
+// Part is one long-lived part of a process. Run works until ctx ends, finishes what it has in hand, and returns nil; an
+// error means that the part cannot go on and takes the process down.
+type Part struct {
+	Name string
+	Run  func(ctx context.Context) error
+}
+
+// RunParts runs all parts until ctx ends or one of them returns, then asks the rest to stop and waits at most grace for
+// them. It returns the first error; parts that overstay are named in one.
+func RunParts(ctx context.Context, log *slog.Logger, grace time.Duration, parts ...Part) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	type end struct {
+		name string
+		err  error
+	}
+	ends := make(chan end, len(parts))
+	running := map[string]bool{}
+	for _, p := range parts {
+		running[p.Name] = true
+		go func() { ends <- end{p.Name, p.Run(ctx)} }()
+	}
+	var errs []error
+	var deadline <-chan time.Time
+	stopping := ctx.Done()
+	for len(running) > 0 {
+		select {
+		case e := <-ends:
+			delete(running, e.name)
+			stoppedAsAsked := ctx.Err() != nil && errors.Is(e.err, context.Canceled)
+			if e.err != nil && !stoppedAsAsked {
+				errs = append(errs, fmt.Errorf("%s: %w", e.name, e.err))
+				log.ErrorContext(ctx, "part ended", slog.String("part", e.name), slog.Any(telemetry.KeyError, e.err))
+			}
+			stop()
+		case <-stopping:
+			timer := time.NewTimer(grace)
+			defer timer.Stop()
+			deadline, stopping = timer.C, nil
+		case <-deadline:
+			return errors.Join(append(errs, fmt.Errorf("still running %s after the stop: %s", grace, names(running)))...)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func names(running map[string]bool) string {
+	var out []string
+	for name := range running {
+		out = append(out, name)
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,170 @@
+// Package process is how any process of ours starts, lives and stops: configuration from the environment, logs and
+// metrics, an admin address, parts that run until a signal, and a stop within a deadline.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/leftfold/leftfold/pkg/awsconfig"
+	"github.com/leftfold/leftfold/pkg/health"
+	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/telemetry"
+)
+
+// Config is what every process reads.
+type Config struct {
+	APIAddr     string        `env:"API_ADDR,default=127.0.0.1:8080" desc:"address of the REST API, in services that serve one"`
+	AdminAddr   string        `env:"ADMIN_ADDR,default=127.0.0.1:9090" desc:"address of /healthz, /readyz and /metrics"`
+	LogLevel    slog.Level    `env:"LOG_LEVEL,default=info" desc:"debug, info, warn or error"`
+	LogFormat   string        `env:"LOG_FORMAT,default=json" desc:"json or text"`
+	StopTimeout time.Duration `env:"STOP_TIMEOUT,default=20s" desc:"longest wait for work in hand after a signal to stop"`
+}
+
+// Validate implements the check of LoadConfig.
+func (c *Config) Validate() error {
+	var errs []error
+	if c.LogFormat != "json" && c.LogFormat != "text" {
+		errs = append(errs, fmt.Errorf("LOG_FORMAT: %q is neither json nor text", c.LogFormat))
+	}
+	if c.StopTimeout <= 0 {
+		errs = append(errs, fmt.Errorf("STOP_TIMEOUT: %s is not positive", c.StopTimeout))
+	}
+	return errors.Join(errs...)
+}
+
+// Platform is what a process gives the services in it.
+type Platform struct {
+	AWS     aws.Config
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	Now     func() time.Time
+	// Instance names this process among its replicas.
+	Instance string
+}
+
+// For returns the platform as one service of the process sees it: its name in every log line and metric, its calls of
+// AWS counted.
+func (p Platform) For(service string) Platform {
+	p.Log = p.Log.With(slog.String(telemetry.KeyService, service))
+	p.Metrics = prometheus.WrapRegistererWith(prometheus.Labels{telemetry.KeyService: service}, p.Metrics)
+	p.AWS = awsconfig.Instrument(p.AWS, p.Metrics)
+	return p
+}
+
+// NewPlatform returns the platform of a process, without AWS, which callers add.
+func NewPlatform(cfg Config, logs io.Writer) (Platform, *prometheus.Registry, error) {
+	log, err := telemetry.NewLogger(logs, cfg.LogLevel, cfg.LogFormat)
+	if err != nil {
+		return Platform{}, nil, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	registry := telemetry.NewRegistry()
+	return Platform{
+		Log: log, Metrics: registry, Now: time.Now, //nolint:forbidigo // the clock comes in here
+		Instance: host + "-" + uuid.NewString()[:8],
+	}, registry, nil
+}
+
+// App is a service once wired.
+type App struct {
+	Parts  []Part
+	Checks []health.Check
+	// Routes adds the service's operations to an API. Nil: it serves none.
+	Routes func(huma.API)
+}
+
+// Main runs one service as a process: it never returns. new wires the service from its own configuration C.
+func Main[C any](name, does string, newApp func(context.Context, C, Platform) (App, error)) {
+	Exit(name, os.Args[1:], func(ctx context.Context, args []string) error {
+		var base Config
+		cfg := *new(C)
+		if len(args) > 0 {
+			return WriteHelp(os.Stdout, name, does, &base, &cfg)
+		}
+		if err := errors.Join(LoadConfig(ctx, os.LookupEnv, &base), LoadConfig(ctx, os.LookupEnv, &cfg)); err != nil {
+			return err
+		}
+		platform, registry, err := NewPlatform(base, os.Stderr)
+		if err != nil {
+			return err
+		}
+		if platform.AWS, err = awsconfig.Load(ctx); err != nil {
+			return err
+		}
+		platform = platform.For(name)
+		app, err := newApp(ctx, cfg, platform)
+		if err != nil {
+			return err
+		}
+		servers, err := Servers(ctx, base, platform, registry, app)
+		if err != nil {
+			return err
+		}
+		platform.Log.InfoContext(ctx, "started", slog.String("instance", platform.Instance))
+		defer platform.Log.InfoContext(ctx, "stopped")
+		return RunParts(ctx, platform.Log, base.StopTimeout, append(app.Parts, servers...)...)
+	})
+}
+
+// Servers are the parts that serve an app's API, if it has one, and the admin address. Both listen once it returns, so
+// that an address in use is known before anything runs.
+func Servers(ctx context.Context, cfg Config, p Platform, registry *prometheus.Registry, app App) ([]Part, error) {
+	admin := http.NewServeMux()
+	admin.Handle("GET /healthz", health.Live())
+	admin.Handle("GET /readyz", health.Ready(app.Checks))
+	admin.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	handlers := []struct {
+		name, variable, addr string
+		handler              http.Handler
+	}{{"admin", "ADMIN_ADDR", cfg.AdminAddr, admin}}
+	if app.Routes != nil {
+		router := httpserver.NewRouter(p.Log)
+		app.Routes(httpserver.NewAPI(router))
+		handlers = append(handlers, struct {
+			name, variable, addr string
+			handler              http.Handler
+		}{"api", "API_ADDR", cfg.APIAddr, router})
+	}
+	var parts []Part
+	var errs []error
+	for _, h := range handlers {
+		server, err := httpserver.Listen(ctx, h.addr, h.handler, p.Log)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", h.variable, err))
+			continue
+		}
+		parts = append(parts, Part{Name: h.name, Run: server.Run})
+	}
+	return parts, errors.Join(errs...)
+}
+
+// Exit runs f until it returns or a signal asks it to stop, prints its error as one line and ends the process. A second
+// signal ends it at once.
+func Exit(name string, args []string, f func(ctx context.Context, args []string) error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the next signal has its usual effect
+	if err := f(ctx, args); err != nil {
+		_, _ = fmt.Fprintf(os.Stderr, "%s: %s\n", name, strings.ReplaceAll(err.Error(), "\n", "; "))
+		os.Exit(1)
+	}
+	os.Exit(0)
+}

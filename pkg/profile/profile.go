@@ -1,0 +1,54 @@
+// Package profile is what every read model shows of a user and of a role, folded from their events.
+package profile
+
+import (
+	"github.com/leftfold/leftfold/pkg/domain/role"
+	"github.com/leftfold/leftfold/pkg/domain/user"
+)
+
+// User is what others see of a user, beside its roles.
+type User struct {
+	Email     string `dynamodbav:"email" json:"email"`
+	FirstName string `dynamodbav:"firstName" json:"firstName"`
+	LastName  string `dynamodbav:"lastName" json:"lastName"`
+	Disabled  bool   `dynamodbav:"disabled" json:"disabled"`
+}
+
+// Fold returns u after the event. Roles given and taken leave it as it is.
+func (u User) Fold(event user.Event) User {
+	switch e := event.(type) {
+	case user.Registered:
+		u.Email = string(e.Email)
+	case user.Updated:
+		u.FirstName, u.LastName = string(e.FirstName), string(e.LastName)
+	case user.EmailChanged:
+		u.Email = string(e.Email)
+	case user.Disabled:
+		u.Disabled = true
+	case user.Enabled:
+		u.Disabled = false
+	case user.RoleAdded, user.RoleRemoved:
+	}
+	return u
+}
+
+// Role is what others see of a role, beside its members.
+type Role struct {
+	Name     string `dynamodbav:"name" json:"name"`
+	Disabled bool   `dynamodbav:"disabled" json:"disabled"`
+}
+
+// Fold returns r after the event.
+func (r Role) Fold(event role.Event) Role {
+	switch e := event.(type) {
+	case role.Created:
+		r.Name = string(e.Name)
+	case role.Renamed:
+		r.Name = string(e.Name)
+	case role.Disabled:
+		r.Disabled = true
+	case role.Enabled:
+		r.Disabled = false
+	}
+	return r
+}

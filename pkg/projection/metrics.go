@@ -1,0 +1,40 @@
+package projection
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	applied, duplicates, healed, parked *prometheus.CounterVec // by category
+	latency                             prometheus.Histogram
+}
+
+func newMetrics(reg prometheus.Registerer, projection string) (metrics, error) {
+	counter := func(name, help string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "leftfold_projection_" + name + "_total", Help: help},
+			[]string{"category"})
+	}
+	m := metrics{
+		applied:    counter("applied", "Events written to the projection, healed ones among them."),
+		duplicates: counter("duplicates", "Events acknowledged because the fence had passed them."),
+		healed:     counter("healed", "Missing events read from the log."),
+		parked:     counter("parked", "Times that an aggregate was set aside because an event could not be applied."),
+		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "leftfold_project_seconds",
+			Help:    "Time from an event's recording to its being applied.",
+			Buckets: prometheus.ExponentialBucketsRange(0.001, 60, 40), // each a third wider: p99 to ±16 %
+		}),
+	}
+	if reg == nil {
+		return m, nil
+	}
+	reg = prometheus.WrapRegistererWith(prometheus.Labels{"projection": projection}, reg)
+	for _, c := range []prometheus.Collector{m.applied, m.duplicates, m.healed, m.parked, m.latency} {
+		if err := reg.Register(c); err != nil {
+			return m, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return m, nil
+}

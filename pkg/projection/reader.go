@@ -1,0 +1,265 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// ErrThrottled says that DynamoDB kept answering only a part of a batch. It is worth another try later.
+var ErrThrottled = errors.New("reads throttled")
+
+// Limits of BatchGetItem: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+const (
+	maxBatchGet      = 100
+	maxBatchAttempts = 8
+)
+
+// Reader reads a projection's rows into structs with dynamodbav tags; embed Key and Fence to see them too. Only List
+// may trail behind what was written.
+type Reader struct {
+	DB    DynamoDB
+	Table string
+}
+
+// Filter keeps the rows whose attribute Attr, a string, contains the text, in the same case. The zero Filter keeps all.
+type Filter struct{ Attr, Contains string }
+
+// Get reads one row into out, a pointer to a struct, which it leaves alone if there is no such row.
+func (r Reader) Get(ctx context.Context, id, row string, out any) (found bool, err error) {
+	item, err := r.item(ctx, Key{id, row})
+	if err != nil || item == nil {
+		return false, err
+	}
+	if err := attributevalue.UnmarshalMap(item, out); err != nil {
+		return false, fmt.Errorf("decode row %q: %w", row, err)
+	}
+	return true, nil
+}
+
+func (r Reader) item(ctx context.Context, key Key) (Item, error) {
+	res, err := r.DB.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName: &r.Table, Key: key.item(), ConsistentRead: aws.Bool(true),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read row %q: %w", key.Row, err)
+	}
+	return res.Item, nil
+}
+
+// BatchGet reads the rows into out, a pointer to a slice of structs, in the order of keys. Rows that do not exist are
+// left out, and a key given twice is read once.
+func (r Reader) BatchGet(ctx context.Context, keys []Key, out any) error {
+	found := map[Key]Item{}
+	pending := map[Key]struct{}{}
+	for _, key := range keys {
+		pending[key] = struct{}{}
+	}
+	ordered := slices.DeleteFunc(slices.Clone(keys), func(k Key) bool {
+		_, first := pending[k]
+		delete(pending, k)
+		return !first
+	})
+	for chunk := range slices.Chunk(ordered, maxBatchGet) {
+		if err := r.batch(ctx, chunk, found); err != nil {
+			return fmt.Errorf("read %d rows: %w", len(ordered), err)
+		}
+	}
+	items := make([]Item, 0, len(found))
+	for _, key := range ordered {
+		if item, ok := found[key]; ok {
+			items = append(items, item)
+		}
+	}
+	return decode(items, out)
+}
+
+func (r Reader) batch(ctx context.Context, keys []Key, found map[Key]Item) error {
+	ask := make([]Item, len(keys))
+	for i, key := range keys {
+		ask[i] = key.item()
+	}
+	for attempt := 1; len(ask) > 0; attempt++ {
+		if attempt > maxBatchAttempts {
+			return ErrThrottled
+		}
+		if attempt > 1 {
+			if err := pause(ctx, attempt); err != nil {
+				return err
+			}
+		}
+		res, err := r.DB.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{
+			r.Table: {Keys: ask, ConsistentRead: aws.Bool(true)},
+		}})
+		if err != nil {
+			return err
+		}
+		for _, item := range res.Responses[r.Table] {
+			key, err := keyOf(item)
+			if err != nil {
+				return err
+			}
+			found[key] = item
+		}
+		ask = res.UnprocessedKeys[r.Table].Keys
+		if len(res.Responses[r.Table]) > 0 {
+			attempt = 1 // it answers, if in parts
+		}
+	}
+	return nil
+}
+
+// Rows reads a page of the rows of one ID whose names begin with prefix, in the order of their names, into out, a
+// pointer to a slice of structs. A page has limit rows unless it is the last.
+func (r Reader) Rows(ctx context.Context, id, prefix string, limit int, cursor Cursor, out any) (next Cursor, err error) {
+	list := listOf("rows", r.Table, id, prefix)
+	after, err := cursor.start(list)
+	if err != nil {
+		return Cursor{}, err
+	}
+	if after != nil && (after.ID != id || !strings.HasPrefix(after.Row, prefix)) {
+		return Cursor{}, fmt.Errorf("%w: its place is not in the list", ErrBadCursor)
+	}
+	in := &dynamodb.QueryInput{
+		TableName: &r.Table, ConsistentRead: aws.Bool(true),
+		KeyConditionExpression:    aws.String("#id = :id"),
+		ExpressionAttributeNames:  map[string]string{"#id": "id"},
+		ExpressionAttributeValues: Item{":id": text(id)},
+	}
+	if prefix != "" {
+		*in.KeyConditionExpression += " AND begins_with(#row, :prefix)"
+		in.ExpressionAttributeNames["#row"] = "row"
+		in.ExpressionAttributeValues[":prefix"] = text(prefix)
+	}
+	if after != nil {
+		in.ExclusiveStartKey = after.item()
+	}
+	items, err := gather(limit, func(want int) ([]Item, Item, error) {
+		in.Limit = aws.Int32(int32(want)) //nolint:gosec // gather keeps it small
+		res, err := r.DB.Query(ctx, in)
+		if err != nil {
+			return nil, nil, err
+		}
+		in.ExclusiveStartKey = res.LastEvaluatedKey
+		return res.Items, res.LastEvaluatedKey, nil
+	})
+	if err != nil {
+		return Cursor{}, fmt.Errorf("read rows %q: %w", prefix, err)
+	}
+	return page(list, items, limit, out)
+}
+
+// List reads a page of the own rows of listed sources, in an order that is stable but means nothing, into out, a
+// pointer to a slice of structs. A page has limit rows unless it is the last. It reads a secondary index, which trails
+// writes by some milliseconds; a filter makes it read on until the page is full.
+func (r Reader) List(ctx context.Context, f Filter, limit int, cursor Cursor, out any) (next Cursor, err error) {
+	list := listOf("list", r.Table, f.Attr, f.Contains)
+	items, err := r.scan(ctx, listingIndex, "listed", f, limit, list, cursor)
+	if err != nil {
+		return Cursor{}, err
+	}
+	return page(list, items, limit, out)
+}
+
+// scan reads limit+1 rows, if there are so many, of a sparse index.
+func (r Reader) scan(ctx context.Context, index, attr string, f Filter, limit int, list string, cursor Cursor) ([]Item, error) {
+	after, err := cursor.start(list)
+	if err != nil {
+		return nil, err
+	}
+	in := &dynamodb.ScanInput{TableName: &r.Table, IndexName: &index}
+	if f.Contains != "" {
+		in.FilterExpression = aws.String("contains(#attr, :text)")
+		in.ExpressionAttributeNames = map[string]string{"#attr": f.Attr}
+		in.ExpressionAttributeValues = Item{":text": text(f.Contains)}
+	}
+	if after != nil {
+		in.ExclusiveStartKey = after.item()
+		in.ExclusiveStartKey[attr] = text(after.ID)
+	}
+	window := 0
+	items, err := gather(limit, func(want int) ([]Item, Item, error) {
+		if in.FilterExpression != nil { // a Limit counts rows before the filter: widen it while they are rare
+			window = min(max(4*want, 2*window), maxPage)
+			want = window
+		}
+		in.Limit = aws.Int32(int32(want)) //nolint:gosec // gather keeps it small
+		res, err := r.DB.Scan(ctx, in)
+		if err != nil {
+			return nil, nil, err
+		}
+		in.ExclusiveStartKey = res.LastEvaluatedKey
+		return res.Items, res.LastEvaluatedKey, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("scan index %s: %w", index, err)
+	}
+	return items, nil
+}
+
+// gather fetches until it has more than limit items, which tells that there is a next page, or there are no more.
+func gather(limit int, fetch func(want int) (items []Item, last Item, err error)) ([]Item, error) {
+	if limit < 1 || limit > maxPage {
+		return nil, fmt.Errorf("limit %d is not in 1…%d", limit, maxPage)
+	}
+	var all []Item
+	for {
+		items, last, err := fetch(limit + 1 - len(all))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, items...)
+		if len(all) > limit || len(last) == 0 {
+			return all, nil
+		}
+	}
+}
+
+// maxPage bounds the rows held at a time for one reader.
+const maxPage = 10_000
+
+// page cuts items to limit and decodes them; what was cut means that there is a next page.
+func page(list string, items []Item, limit int, out any) (next Cursor, err error) {
+	if len(items) > limit {
+		items = items[:limit]
+		last, err := keyOf(items[limit-1])
+		if err != nil {
+			return Cursor{}, err
+		}
+		next = Cursor{place{Of: list, ID: last.ID, Row: last.Row}}
+	}
+	return next, decode(items, out)
+}
+
+func decode(items []Item, out any) error {
+	if err := attributevalue.UnmarshalListOfMaps(items, out); err != nil {
+		return fmt.Errorf("decode rows: %w", err)
+	}
+	return nil
+}
+
+func keyOf(item Item) (k Key, err error) {
+	err = attributevalue.UnmarshalMap(item, &k)
+	return k, err
+}
+
+func (k Key) item() Item { return Item{"id": text(k.ID), "row": text(k.Row)} }
+
+func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+// with returns item with more attributes, as a new one.
+func with(item Item, more ...Item) Item {
+	out := maps.Clone(item)
+	for _, m := range more {
+		maps.Copy(out, m)
+	}
+	return out
+}

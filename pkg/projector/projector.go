@@ -1,0 +1,111 @@
+// Package projector is what every projector service is made of: a queue's messages, decoded and applied to one
+// projection, with gaps healed from the log.
+package projector
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/leftfold/leftfold/pkg/dynamostore"
+	"github.com/leftfold/leftfold/pkg/envelope"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/fifoqueue"
+	"github.com/leftfold/leftfold/pkg/health"
+	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/projection"
+	"github.com/leftfold/leftfold/pkg/telemetry"
+	"github.com/leftfold/leftfold/pkg/topology"
+)
+
+// Config sets a projector service up.
+type Config struct {
+	// Name is the projection's, such as "users".
+	Name string
+	// EventLog is the table that gaps are healed from.
+	EventLog string
+	// Table is the projection's.
+	Table string
+	// Queue feeds it.
+	Queue   string
+	Sources []projection.Source
+	// Visibility is how long a group of the queue lies idle after a crash.
+	Visibility time.Duration
+	// Routes adds the reads to an API.
+	Routes func(huma.API, projection.Reader)
+}
+
+// New wires the service. The queues must exist.
+func New(ctx context.Context, c Config, p process.Platform) (process.App, error) {
+	db, queues := dynamodb.NewFromConfig(p.AWS), sqs.NewFromConfig(p.AWS)
+	model, err := projection.New(projection.Config{
+		Name: c.Name, Table: c.Table, DB: db, Sources: c.Sources,
+		Log: dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: c.EventLog}, Now: p.Now}),
+		Now: p.Now, Logger: p.Log, Metrics: p.Metrics,
+	})
+	if err != nil {
+		return process.App{}, err
+	}
+	url, err := fifoqueue.QueueURL(ctx, queues, c.Queue)
+	if err != nil {
+		return process.App{}, err
+	}
+	deadLetters, err := fifoqueue.QueueURL(ctx, queues, topology.DeadLetters(c.Queue))
+	if err != nil {
+		return process.App{}, err
+	}
+	consumer, err := fifoqueue.New(fifoqueue.Config{
+		Client: queues, QueueURL: url, DeadLetterURL: deadLetters, Handler: Handler(model),
+		Visibility: c.Visibility, Now: p.Now, Log: p.Log, Metrics: p.Metrics,
+	})
+	if err != nil {
+		return process.App{}, err
+	}
+	return process.App{
+		Parts: []process.Part{{Name: "projector of " + c.Name, Run: consumer.Run}},
+		Checks: []health.Check{
+			topology.TableCheck(db, c.EventLog), topology.TableCheck(db, c.Table), topology.QueueCheck(queues, c.Queue),
+		},
+		Routes: func(api huma.API) { c.Routes(api, projection.Reader{DB: db, Table: c.Table}) },
+	}, nil
+}
+
+// Model applies records of one stream in order and says how many, from the front, are done; *projection.Projector is one.
+type Model interface {
+	Apply(ctx context.Context, records []eventsourcing.Record) (done int, err error)
+}
+
+// Handler applies a group's messages to a projection. What cannot be decoded is rejected.
+func Handler(m Model) fifoqueue.Handler {
+	return func(ctx context.Context, group string, messages []fifoqueue.Message) (int, error) {
+		records := make([]eventsourcing.Record, 0, len(messages))
+		var undecodable error
+		for _, msg := range messages {
+			rec, err := envelope.Decode(msg.Body)
+			if err == nil && rec.Stream.String() != group {
+				err = fmt.Errorf("event of %s in group %s", rec.Stream, group)
+			}
+			if err != nil {
+				undecodable = fifoqueue.Reject(err)
+				break
+			}
+			records = append(records, rec)
+		}
+		if len(records) == 0 {
+			return 0, undecodable
+		}
+		last := records[len(records)-1].Metadata
+		ctx = telemetry.WithCorrelation(ctx, telemetry.Correlation{
+			CorrelationID: last.CorrelationID, CausationID: last.CausationID,
+		})
+		done, err := m.Apply(ctx, records)
+		if err != nil {
+			return done, err
+		}
+		return done, undecodable
+	}
+}

@@ -1,0 +1,132 @@
+// Package provision makes the tables, the stream and the queues that the services expect. It is safe to run again.
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	kinesistypes "github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/leftfold/leftfold/pkg/dynamostore"
+	"github.com/leftfold/leftfold/pkg/fifoqueue"
+	"github.com/leftfold/leftfold/pkg/projection"
+	"github.com/leftfold/leftfold/pkg/shards"
+	"github.com/leftfold/leftfold/pkg/topology"
+)
+
+// Config says what to make.
+type Config struct {
+	Names topology.Names
+	// StreamShards is how many shards a new Kinesis stream gets. Defaults to 2.
+	StreamShards int32
+	// Wait bounds the wait for each resource to become usable. Defaults to 2 minutes.
+	Wait time.Duration
+}
+
+// Run makes what is missing, leaves alone what exists, and returns once all of it can be used.
+func Run(ctx context.Context, cfg aws.Config, c Config) error {
+	if c.StreamShards == 0 {
+		c.StreamShards = 2
+	}
+	if c.Wait == 0 {
+		c.Wait = 2 * time.Minute
+	}
+	db, k, q := dynamodb.NewFromConfig(cfg), kinesis.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
+	group, ctx := errgroup.WithContext(ctx)
+	store := dynamostore.Tables{Events: c.Names.EventLog, Claims: c.Names.SetValidations, Commands: c.Names.Commands}
+	tables := append(store.Create(),
+		shards.Table(c.Names.Leases), projection.Table(c.Names.Users), projection.Table(c.Names.Roles))
+	for _, t := range tables {
+		group.Go(func() error { return table(ctx, db, t, c.Wait) })
+	}
+	group.Go(func() error { return stream(ctx, k, c) })
+	for _, s := range c.Names.Subscriptions() {
+		group.Go(func() error { return queue(ctx, q, s.Queue) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return expire(context.WithoutCancel(ctx), db, store.Expire())
+}
+
+func table(ctx context.Context, db *dynamodb.Client, in *dynamodb.CreateTableInput, wait time.Duration) error {
+	_, err := db.CreateTable(ctx, in)
+	if _, exists := errors.AsType[*dynamodbtypes.ResourceInUseException](err); err != nil && !exists {
+		return fmt.Errorf("create table %s: %w", *in.TableName, err)
+	}
+	waiter := dynamodb.NewTableExistsWaiter(db, func(o *dynamodb.TableExistsWaiterOptions) { o.MinDelay = time.Second })
+	if err := waiter.Wait(ctx, &dynamodb.DescribeTableInput{TableName: in.TableName}, wait); err != nil {
+		return fmt.Errorf("wait for table %s: %w", *in.TableName, err)
+	}
+	return nil
+}
+
+// expire switches a table's TTL on; DynamoDB refuses to switch on what is on.
+func expire(ctx context.Context, db *dynamodb.Client, in *dynamodb.UpdateTimeToLiveInput) error {
+	out, err := db.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: in.TableName})
+	if err != nil {
+		return fmt.Errorf("describe expiry of table %s: %w", *in.TableName, err)
+	}
+	switch out.TimeToLiveDescription.TimeToLiveStatus {
+	case dynamodbtypes.TimeToLiveStatusEnabled, dynamodbtypes.TimeToLiveStatusEnabling:
+		return nil
+	default:
+	}
+	if _, err := db.UpdateTimeToLive(ctx, in); err != nil {
+		return fmt.Errorf("switch on expiry of table %s: %w", *in.TableName, err)
+	}
+	return nil
+}
+
+func stream(ctx context.Context, k *kinesis.Client, c Config) error {
+	name := aws.String(c.Names.Stream)
+	_, err := k.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: name, ShardCount: aws.Int32(c.StreamShards)})
+	if _, exists := errors.AsType[*kinesistypes.ResourceInUseException](err); err != nil && !exists {
+		return fmt.Errorf("create stream %s: %w", *name, err)
+	}
+	waiter := kinesis.NewStreamExistsWaiter(k, func(o *kinesis.StreamExistsWaiterOptions) { o.MinDelay = time.Second })
+	if err := waiter.Wait(ctx, &kinesis.DescribeStreamInput{StreamName: name}, c.Wait); err != nil {
+		return fmt.Errorf("wait for stream %s: %w", *name, err)
+	}
+	return nil
+}
+
+// queue makes a queue and the one for what its consumer cannot decode.
+func queue(ctx context.Context, q *sqs.Client, name string) error {
+	dlq, err := create(ctx, q, topology.DeadLetters(name), fifoqueue.DeadLetterAttributes())
+	if err != nil {
+		return err
+	}
+	out, err := q.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: dlq, AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameQueueArn},
+	})
+	if err != nil {
+		return fmt.Errorf("read the ARN of queue %s: %w", topology.DeadLetters(name), err)
+	}
+	_, err = create(ctx, q, name, fifoqueue.Attributes(out.Attributes[string(sqstypes.QueueAttributeNameQueueArn)]))
+	return err
+}
+
+func create(ctx context.Context, q *sqs.Client, name string, attributes map[string]string) (url *string, err error) {
+	out, err := q.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(name), Attributes: attributes})
+	if err == nil {
+		return out.QueueUrl, nil
+	}
+	if _, other := errors.AsType[*sqstypes.QueueNameExists](err); !other {
+		return nil, fmt.Errorf("create queue %s: %w", name, err)
+	}
+	found, err := q.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(name)}) // someone set it up otherwise
+	if err != nil {
+		return nil, fmt.Errorf("find queue %s: %w", name, err)
+	}
+	return found.QueueUrl, nil
+}

@@ -1,0 +1,92 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+)
+
+// Limits of PutRecords: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
+const (
+	kinesisMaxCount = 500
+	// kinesisMaxBytes is what every version of Kinesis and of its emulators takes; AWS has since raised it to 10 MiB,
+	// but a shard takes 1 MB a second anyway.
+	kinesisMaxBytes = 5 << 20
+	// kinesisMaxRecord is a stream's default; see MaxRecordSizeInKiB.
+	kinesisMaxRecord = 1 << 20
+)
+
+// KinesisAPI is what a Kinesis needs of the AWS client.
+type KinesisAPI interface {
+	PutRecords(context.Context, *kinesis.PutRecordsInput, ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error)
+}
+
+// KinesisRecord is one record to publish. Records of one key keep their order.
+type KinesisRecord struct {
+	Key  string
+	Data []byte
+}
+
+// Kinesis publishes to one stream. Safe for concurrent use, but order is kept within one Publish only.
+type Kinesis struct {
+	client  KinesisAPI
+	stream  string
+	options Options[KinesisRecord]
+}
+
+// NewKinesis publishes to the stream of that name. The functions may change the relay's options.
+func NewKinesis(client KinesisAPI, stream string, tune ...func(*Options[KinesisRecord])) *Kinesis {
+	k := &Kinesis{client: client, stream: stream}
+	k.options = Options[KinesisRecord]{
+		Key:      func(r KinesisRecord) string { return r.Key },
+		Size:     func(r KinesisRecord) int { return len(r.Key) + len(r.Data) },
+		MaxCount: kinesisMaxCount, MaxBytes: kinesisMaxBytes,
+		Put: k.put,
+	}
+	for _, f := range tune {
+		f(&k.options)
+	}
+	return k
+}
+
+// Publish returns nil when the stream holds every record; see Send. A record over 1 MiB is ErrTooLarge.
+func (k *Kinesis) Publish(ctx context.Context, records []KinesisRecord) error {
+	for i, r := range records {
+		if size := k.options.Size(r); size > kinesisMaxRecord {
+			return fmt.Errorf("publish to %s: record %d: %w: %d bytes, the limit is %d",
+				k.stream, i, ErrTooLarge, size, kinesisMaxRecord)
+		}
+	}
+	if err := Send(ctx, records, k.options); err != nil {
+		return fmt.Errorf("publish to %s: %w", k.stream, err)
+	}
+	return nil
+}
+
+func (k *Kinesis) put(ctx context.Context, batch []KinesisRecord) (map[int]error, error) {
+	in := &kinesis.PutRecordsInput{StreamName: aws.String(k.stream), Records: make([]types.PutRecordsRequestEntry, len(batch))}
+	for i, r := range batch {
+		in.Records[i] = types.PutRecordsRequestEntry{PartitionKey: aws.String(r.Key), Data: r.Data}
+	}
+	out, err := k.client.PutRecords(ctx, in)
+	if err != nil {
+		if _, bad := errors.AsType[*types.InvalidArgumentException](err); bad {
+			err = Permanent(err)
+		}
+		return nil, err
+	}
+	if len(out.Records) != len(batch) {
+		return nil, fmt.Errorf("PutRecords answered %d records for %d", len(out.Records), len(batch))
+	}
+	failed := map[int]error{} // from the entries alone: they cannot disagree with themselves, as FailedRecordCount could
+	for i, r := range out.Records {
+		if r.ErrorCode != nil || r.SequenceNumber == nil {
+			failed[i] = fmt.Errorf("%s: %s", aws.ToString(r.ErrorCode), aws.ToString(r.ErrorMessage))
+		}
+	}
+	return failed, nil
+}

@@ -1,0 +1,146 @@
+package shards
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
+)
+
+// describePause keeps one process at half of what DescribeStream allows all of them, 10 calls a second:
+// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_DescribeStream.html
+const describePause = 200 * time.Millisecond
+
+// StreamsAPI is what a DynamoDB stream needs of the AWS client for streams.
+type StreamsAPI interface {
+	DescribeStream(context.Context, *dynamodbstreams.DescribeStreamInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.DescribeStreamOutput, error)
+	GetShardIterator(context.Context, *dynamodbstreams.GetShardIteratorInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetShardIteratorOutput, error)
+	GetRecords(context.Context, *dynamodbstreams.GetRecordsInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetRecordsOutput, error)
+}
+
+// TableAPI is what a DynamoDB stream needs of the AWS client for tables: its table's latest stream.
+type TableAPI interface {
+	DescribeTable(context.Context, *dynamodb.DescribeTableInput, ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error)
+}
+
+type dynamoDBStream[T any] struct {
+	streams StreamsAPI
+	tables  TableAPI
+	table   string
+	decode  func(image map[string]types.AttributeValue) (T, error)
+	turn    chan struct{} // holds one token: who has it may call DescribeStream
+
+	mu  sync.Mutex
+	arn string
+}
+
+// NewDynamoDBStream reads the items inserted into a table, from its latest stream, which must have new images.
+// Changes and removals are passed over. An error of decode blocks the shard, since nothing is skipped: return a value that says so to let an
+// item pass that cannot be decoded.
+func NewDynamoDBStream[T any](
+	streams StreamsAPI, tables TableAPI, tableName string, decode func(image map[string]types.AttributeValue) (T, error),
+) Stream[T] {
+	d := &dynamoDBStream[T]{streams: streams, tables: tables, table: tableName, decode: decode, turn: make(chan struct{}, 1)}
+	d.turn <- struct{}{}
+	return d
+}
+
+func (d *dynamoDBStream[T]) Shards(ctx context.Context) ([]Shard, error) {
+	arn, err := d.latest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var shards []Shard
+	for in := (&dynamodbstreams.DescribeStreamInput{StreamArn: aws.String(arn)}); ; {
+		out, err := d.describe(ctx, in)
+		if err != nil {
+			d.mu.Lock()
+			d.arn = "" // the table may have got another stream
+			d.mu.Unlock()
+			return nil, fmt.Errorf("describe stream of table %s: %w", d.table, err)
+		}
+		for _, s := range out.StreamDescription.Shards {
+			shards = append(shards, Shard{ID: aws.ToString(s.ShardId), Parents: parents(s.ParentShardId)})
+		}
+		in.ExclusiveStartShardId = out.StreamDescription.LastEvaluatedShardId
+		if aws.ToString(in.ExclusiveStartShardId) == "" {
+			return shards, nil
+		}
+	}
+}
+
+// describe waits for its turn: turns come no faster than describePause.
+func (d *dynamoDBStream[T]) describe(ctx context.Context, in *dynamodbstreams.DescribeStreamInput) (*dynamodbstreams.DescribeStreamOutput, error) {
+	select {
+	case <-d.turn:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	time.AfterFunc(describePause, func() { d.turn <- struct{}{} })
+	return d.streams.DescribeStream(ctx, in)
+}
+
+func (d *dynamoDBStream[T]) latest(ctx context.Context) (string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.arn != "" {
+		return d.arn, nil
+	}
+	out, err := d.tables.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: aws.String(d.table)})
+	if err != nil {
+		return "", fmt.Errorf("describe table %s: %w", d.table, err)
+	}
+	if d.arn = aws.ToString(out.Table.LatestStreamArn); d.arn == "" {
+		return "", fmt.Errorf("table %s has no stream", d.table)
+	}
+	return d.arn, nil
+}
+
+func (d *dynamoDBStream[T]) Iterator(ctx context.Context, shardID string, after Position) (string, error) {
+	arn, err := d.latest(ctx)
+	if err != nil {
+		return "", err
+	}
+	in := &dynamodbstreams.GetShardIteratorInput{
+		StreamArn: aws.String(arn), ShardId: aws.String(shardID), ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
+	}
+	if after != TrimHorizon {
+		in.ShardIteratorType = types.ShardIteratorTypeAfterSequenceNumber
+		in.SequenceNumber = aws.String(string(after))
+	}
+	out, err := d.streams.GetShardIterator(ctx, in)
+	if err != nil {
+		return "", fmt.Errorf("open shard %s of table %s: %w", shardID, d.table, normalise(err))
+	}
+	return aws.ToString(out.ShardIterator), nil
+}
+
+func (d *dynamoDBStream[T]) Read(ctx context.Context, iterator string) (Page[T], error) {
+	out, err := d.streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: aws.String(iterator)})
+	if err != nil {
+		return Page[T]{}, fmt.Errorf("read stream of table %s: %w", d.table, normalise(err))
+	}
+	page := Page[T]{Next: aws.ToString(out.NextShardIterator), More: len(out.Records) > 0}
+	for _, r := range out.Records {
+		if r.Dynamodb == nil {
+			return Page[T]{}, fmt.Errorf("read stream of table %s: record %s is empty", d.table, aws.ToString(r.EventID))
+		}
+		page.Last = Position(aws.ToString(r.Dynamodb.SequenceNumber))
+		if r.EventName != types.OperationTypeInsert {
+			continue
+		}
+		value, err := d.decode(r.Dynamodb.NewImage)
+		if err != nil {
+			return Page[T]{}, fmt.Errorf("decode record %s of table %s: %w", page.Last, d.table, err)
+		}
+		page.Records = append(page.Records, Record[T]{
+			Sequence: page.Last, Value: value, ArrivedAt: aws.ToTime(r.Dynamodb.ApproximateCreationDateTime),
+		})
+	}
+	return page, nil
+}

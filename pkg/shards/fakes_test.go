@@ -1,0 +1,238 @@
+package shards_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/leftfold/leftfold/pkg/shards"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// memory keeps leases as the contract says.
+type memory struct {
+	mu     sync.Mutex
+	leases map[string]shards.Lease
+	fail   func(deed string, l shards.Lease) error // before a write
+	lose   func(l shards.Lease) error              // after a write: its answer is lost
+}
+
+func newMemory() *memory { return &memory{leases: map[string]shards.Lease{}} }
+
+func (m *memory) List(_ context.Context, consumer string) ([]shards.Lease, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []shards.Lease
+	for _, l := range m.leases {
+		if l.Consumer == consumer {
+			out = append(out, l)
+		}
+	}
+	slices.SortFunc(out, func(a, b shards.Lease) int { return strings.Compare(a.Shard, b.Shard) })
+	return out, nil
+}
+
+func (m *memory) Put(ctx context.Context, next, seen shards.Lease) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail != nil {
+		if err := m.fail("put", next); err != nil {
+			return err
+		}
+	}
+	stored := m.leases[next.Shard]
+	if stored.Counter != seen.Counter || stored.Owner != seen.Owner {
+		return &shards.LostError{Stored: stored}
+	}
+	m.leases[next.Shard] = next
+	if m.lose != nil {
+		return m.lose(next)
+	}
+	return nil
+}
+
+func (m *memory) Delete(_ context.Context, seen shards.Lease) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	stored, ok := m.leases[seen.Shard]
+	if ok && (stored.Counter != seen.Counter || stored.Owner != seen.Owner) {
+		return &shards.LostError{Stored: stored}
+	}
+	delete(m.leases, seen.Shard)
+	return nil
+}
+
+func (m *memory) lease(shard string) shards.Lease {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.leases[shard]
+}
+
+// stream is a sharded stream in memory. An iterator is "shard@index/serial".
+type stream struct {
+	mu     sync.Mutex
+	now    func() time.Time
+	names  []string
+	shards map[string]*memShard
+	page   int
+	reads  map[string]int
+	serial int
+
+	trimmed map[string]int // records trimmed away, by shard
+	expired map[string]bool
+	refuse  func(shard string) error // of a read
+}
+
+type memShard struct {
+	parents []string
+	records []shards.Record[string]
+	closed  bool
+	hidden  bool // not listed any more
+}
+
+func newStream() *stream {
+	return &stream{
+		now: time.Now, shards: map[string]*memShard{}, page: 3, reads: map[string]int{},
+		trimmed: map[string]int{}, expired: map[string]bool{},
+	}
+}
+
+func (s *stream) open(id string, parents ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.names = append(s.names, id)
+	s.shards[id] = &memShard{parents: parents}
+	for _, p := range parents {
+		s.shards[p].closed = true
+	}
+}
+
+func (s *stream) put(id string, values ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sh := s.shards[id]
+	for _, v := range values {
+		sh.records = append(sh.records, shards.Record[string]{
+			Sequence: shards.Position(strconv.Itoa(len(sh.records))), Value: v, ArrivedAt: s.now(),
+		})
+	}
+}
+
+func (s *stream) Shards(context.Context) ([]shards.Shard, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []shards.Shard
+	for _, id := range slices.Backward(s.names) { // children first: a reader must not rely on it
+		if !s.shards[id].hidden {
+			out = append(out, shards.Shard{ID: id, Parents: s.shards[id].parents})
+		}
+	}
+	return out, nil
+}
+
+func (s *stream) Iterator(_ context.Context, id string, after shards.Position) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sh, ok := s.shards[id]
+	if !ok || sh.hidden {
+		return "", shards.ErrShardGone
+	}
+	from := s.trimmed[id]
+	if after != shards.TrimHorizon {
+		n, err := strconv.Atoi(string(after))
+		if err != nil {
+			return "", err
+		}
+		if n+1 < from {
+			return "", fmt.Errorf("open: %w", shards.ErrTrimmed)
+		}
+		from = n + 1
+	}
+	return s.iterator(id, from), nil
+}
+
+func (s *stream) iterator(id string, from int) string {
+	s.serial++
+	return fmt.Sprintf("%s@%d/%d", id, from, s.serial)
+}
+
+var errRemote = errors.New("InternalFailure")
+
+func (s *stream) Read(ctx context.Context, iterator string) (shards.Page[string], error) {
+	if err := ctx.Err(); err != nil {
+		return shards.Page[string]{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id, place, _ := strings.Cut(iterator, "@")
+	place, _, _ = strings.Cut(place, "/")
+	from, err := strconv.Atoi(place)
+	if err != nil {
+		return shards.Page[string]{}, err
+	}
+	s.reads[id]++
+	if s.expired[iterator] {
+		return shards.Page[string]{}, fmt.Errorf("read: %w", shards.ErrIteratorExpired)
+	}
+	if s.refuse != nil {
+		if err := s.refuse(id); err != nil {
+			return shards.Page[string]{}, err
+		}
+	}
+	sh := s.shards[id]
+	to := min(from+s.page, len(sh.records))
+	page := shards.Page[string]{Records: slices.Clone(sh.records[from:to]), More: to < len(sh.records)}
+	if !sh.closed || to < len(sh.records) {
+		page.Next = s.iterator(id, to)
+	}
+	return page, nil
+}
+
+// log is what was handled, in order, by shard.
+type log struct {
+	mu      sync.Mutex
+	order   []string
+	byShard map[string][]string
+	by      map[string][]string // values by owner
+}
+
+func newLog() *log { return &log{byShard: map[string][]string{}, by: map[string][]string{}} }
+
+func (l *log) handle(owner string) func(context.Context, string, []shards.Record[string]) error {
+	return func(_ context.Context, shard string, records []shards.Record[string]) error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, r := range records {
+			l.order = append(l.order, r.Value)
+			l.byShard[shard] = append(l.byShard[shard], r.Value)
+			l.by[owner] = append(l.by[owner], r.Value)
+		}
+		return nil
+	}
+}
+
+func (l *log) all() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.order)
+}
+
+func numbers(from, to int) []string {
+	var out []string
+	for n := from; n < to; n++ {
+		out = append(out, strconv.Itoa(n))
+	}
+	return out
+}

@@ -1,0 +1,88 @@
+package shards
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// counters are what a Reader counts; what it measures is taken from its workers when asked (see Collect).
+type counters struct {
+	records, handleFailures, takeOvers, trimmed prometheus.Counter
+	readFailures                                *prometheus.CounterVec
+
+	behind, checkpointAge, leases *prometheus.Desc
+}
+
+func newCounters(consumer string) *counters {
+	labels := prometheus.Labels{"consumer": consumer}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "shards_" + name, Help: help, ConstLabels: labels})
+	}
+	gauge := func(name, help, label string) *prometheus.Desc {
+		return prometheus.NewDesc("shards_"+name, help, []string{label}, labels)
+	}
+	return &counters{
+		records:        counter("records_total", "Records handled."),
+		handleFailures: counter("handle_failures_total", "Batches that will be handled again."),
+		takeOvers:      counter("take_overs_total", "Leases taken from owners that stopped renewing them."),
+		trimmed:        counter("trimmed_total", "Times that records were trimmed unread."),
+		readFailures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "shards_read_failures_total", Help: "Failed reads by reason.", ConstLabels: labels,
+		}, []string{"reason"}),
+		behind:        gauge("behind_seconds", "How far the last page read was from the tip.", "shard"),
+		checkpointAge: gauge("checkpoint_age_seconds", "Since the position of a shard was last kept.", "shard"),
+		leases:        gauge("leases", "Active leases by living owner, as this reader sees it.", "owner"),
+	}
+}
+
+func reason(err error) string {
+	switch {
+	case errors.Is(err, ErrThrottled):
+		return "throttled"
+	case errors.Is(err, ErrIteratorExpired):
+		return "expired"
+	case errors.Is(err, ErrTrimmed):
+		return "trimmed"
+	case errors.Is(err, ErrShardGone):
+		return "gone"
+	default:
+		return "other"
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (r *Reader[T]) Describe(ch chan<- *prometheus.Desc) {
+	for _, c := range r.counts.collectors() {
+		c.Describe(ch)
+	}
+	ch <- r.counts.behind
+	ch <- r.counts.checkpointAge
+	ch <- r.counts.leases
+}
+
+// Collect implements prometheus.Collector.
+func (r *Reader[T]) Collect(ch chan<- prometheus.Metric) {
+	for _, c := range r.counts.collectors() {
+		c.Collect(ch)
+	}
+	gauge := func(d *prometheus.Desc, value float64, label string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, label)
+	}
+	now := r.cfg.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for shard, w := range r.workers {
+		w.mu.Lock()
+		gauge(r.counts.behind, w.behind.Seconds(), shard)
+		gauge(r.counts.checkpointAge, now.Sub(w.checkedAt).Seconds(), shard)
+		w.mu.Unlock()
+	}
+	for owner, n := range r.owners {
+		gauge(r.counts.leases, float64(n), owner)
+	}
+}
+
+func (c *counters) collectors() []prometheus.Collector {
+	return []prometheus.Collector{c.records, c.handleFailures, c.takeOvers, c.trimmed, c.readFailures}
+}

@@ -1,0 +1,87 @@
+// Package shards reads sharded streams, DynamoDB Streams and Kinesis alike, with a fleet of readers that share the
+// shards by leases.
+//
+// What a Reader promises, whatever crashes, pauses, splits or merges:
+//
+//   - Every record of the stream is handled at least once, and its position is kept only after Handle returned nil.
+//   - Records of one shard are handled in order, one batch at a time, and a shard's only after both its parents' are
+//     all handled. So the records of one partition key are handled in order across splits and merges.
+//   - A clean stop, and a shard given away for balance, repeat nothing. After a crash the batch in hand is repeated by
+//     the next owner. A process that was paused so long that it lost its lease may finish the batch in hand, and
+//     nothing after it: effects that must not be repeated want a fence of their own.
+//   - A batch that cannot be handled is tried for ever and never skipped. It holds up its own shard only.
+//   - A position that the stream has trimmed away is reported to OnTrimmed before reading goes on.
+package shards
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Stream is a sharded stream. Its errors wrap those below where they apply; any other error is tried again later.
+// Safe for concurrent use.
+type Stream[T any] interface {
+	// Shards lists all shards, closed ones too, as long as the stream remembers them.
+	Shards(ctx context.Context) ([]Shard, error)
+	// Iterator opens a shard after a position.
+	Iterator(ctx context.Context, shardID string, after Position) (string, error)
+	// Read returns the records at an iterator.
+	Read(ctx context.Context, iterator string) (Page[T], error)
+}
+
+// Errors of a Stream.
+var (
+	// ErrIteratorExpired: the iterator is of no more use; open another from the last position.
+	ErrIteratorExpired = errors.New("shard iterator expired")
+	// ErrTrimmed: records after the position are no longer kept.
+	ErrTrimmed = errors.New("shard position trimmed")
+	// ErrThrottled: asked too often. The iterator stays good.
+	ErrThrottled = errors.New("shard read throttled")
+	// ErrShardGone: the stream does not know the shard, or no longer.
+	ErrShardGone = errors.New("shard gone")
+)
+
+// Shard is an ordered part of a stream.
+type Shard struct {
+	ID string
+	// Parents are the shards that this one continues: none for a first shard, two after a merge.
+	Parents []string
+}
+
+// Position is the sequence number of the record read last.
+type Position string
+
+// TrimHorizon is the position before the oldest record that is kept.
+const TrimHorizon Position = ""
+
+// Page is the answer to one Read.
+type Page[T any] struct {
+	Records []Record[T]
+	// Next is the iterator that goes on. Empty: the shard is closed and these are its last records.
+	Next string
+	// Last is the position after this page, where the stream passed over records that are not in Records. Defaults to
+	// the last record's.
+	Last Position
+	// More says that records are known, or likely, to be waiting: read again at once.
+	More bool
+	// Behind is how far the page is from the tip of the shard, if the stream says so.
+	Behind time.Duration
+}
+
+// Record is one record of a shard.
+type Record[T any] struct {
+	Sequence Position
+	// Key is the partition key, if the stream has such.
+	Key   string
+	Value T
+	// ArrivedAt is when the stream took the record, approximately.
+	ArrivedAt time.Time
+}
+
+func (p Page[T]) last() Position {
+	if p.Last == "" && len(p.Records) > 0 {
+		return p.Records[len(p.Records)-1].Sequence
+	}
+	return p.Last
+}

@@ -1,0 +1,71 @@
+// Package app puts broker together.
+package app
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/leftfold/leftfold/pkg/dynamostore"
+	"github.com/leftfold/leftfold/pkg/fifoqueue"
+	"github.com/leftfold/leftfold/pkg/health"
+	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/shards"
+	"github.com/leftfold/leftfold/pkg/topology"
+	"github.com/leftfold/leftfold/services/broker/internal/route"
+)
+
+func newDynamoDB(p process.Platform) *dynamodb.Client { return dynamodb.NewFromConfig(p.AWS) }
+
+func newKinesis(p process.Platform) *kinesis.Client { return kinesis.NewFromConfig(p.AWS) }
+
+func newSQS(p process.Platform) *sqs.Client { return sqs.NewFromConfig(p.AWS) }
+
+// queues are the publishers to a category's subscribers, by category.
+type queues map[string][]route.Queue
+
+func newQueues(ctx context.Context, cfg Config, client *sqs.Client) (queues, error) {
+	out := queues{}
+	for _, s := range cfg.Subscriptions() {
+		url, err := fifoqueue.QueueURL(ctx, client, s.Queue)
+		if err != nil {
+			return nil, err
+		}
+		publisher := fifoqueue.NewPublisher(client, url)
+		for _, category := range s.Categories {
+			out[category] = append(out[category], publisher)
+		}
+	}
+	return out, nil
+}
+
+func newRouter(cfg Config, p process.Platform, db *dynamodb.Client, q queues) *route.Router {
+	return route.New(route.Config{
+		Queues: q, Now: p.Now, Logger: p.Log, Metrics: p.Metrics,
+		Log: dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now}),
+	})
+}
+
+func newReader(
+	cfg Config, p process.Platform, db *dynamodb.Client, k *kinesis.Client, router *route.Router,
+) (*shards.Reader[[]byte], error) {
+	return shards.New(shards.Config[[]byte]{
+		Consumer: "broker", Owner: p.Instance,
+		Stream: shards.NewKinesis(k, cfg.Stream), Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
+		Handle: router.Handle, OnTrimmed: router.Again, Retention: cfg.Retention,
+		Poll: cfg.Poll, LeaseDuration: cfg.LeaseDuration,
+		Now: p.Now, Log: p.Log, Metrics: p.Metrics,
+	})
+}
+
+func newApp(
+	cfg Config, db *dynamodb.Client, k *kinesis.Client, q *sqs.Client, reader *shards.Reader[[]byte],
+) process.App {
+	checks := []health.Check{topology.StreamCheck(k, cfg.Stream), topology.TableCheck(db, cfg.Leases)}
+	for _, s := range cfg.Subscriptions() {
+		checks = append(checks, topology.QueueCheck(q, s.Queue))
+	}
+	return process.App{Parts: []process.Part{{Name: "broker", Run: reader.Run}}, Checks: checks}
+}

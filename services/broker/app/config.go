@@ -1,0 +1,15 @@
+package app
+
+import (
+	"time"
+
+	"github.com/leftfold/leftfold/pkg/topology"
+)
+
+// Config is what broker reads beside what every process reads.
+type Config struct {
+	topology.Names
+	Poll          time.Duration `env:"STREAM_POLL,default=200ms" desc:"pause after a read of a shard that found nothing"`
+	Retention     time.Duration `env:"STREAM_RETENTION,default=24h" desc:"how long the Kinesis stream keeps records; what is older is read from the log"`
+	LeaseDuration time.Duration `env:"LEASE_DURATION,default=10s" desc:"how long a shard's dead reader keeps others waiting"`
+}

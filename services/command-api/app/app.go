@@ -1,0 +1,41 @@
+// Package app puts command-api together.
+package app
+
+import (
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/leftfold/leftfold/pkg/dynamostore"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/health"
+	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/topology"
+	"github.com/leftfold/leftfold/services/command-api/internal/commands"
+	"github.com/leftfold/leftfold/services/command-api/internal/rest"
+)
+
+func newDynamoDB(p process.Platform) *dynamodb.Client { return dynamodb.NewFromConfig(p.AWS) }
+
+func newStoreConfig(cfg Config, p process.Platform) dynamostore.Config {
+	return dynamostore.Config{
+		Tables: dynamostore.Tables{Events: cfg.EventLog, Claims: cfg.SetValidations, Commands: cfg.Commands},
+		Now:    p.Now,
+	}
+}
+
+func newCommandsConfig(cfg Config, p process.Platform, store eventsourcing.Store) commands.Config {
+	return commands.Config{
+		Store: store, Now: p.Now, MaxAttempts: cfg.MaxAttempts, Timeout: cfg.Timeout, Metrics: p.Metrics,
+	}
+}
+
+func newApp(cfg Config, p process.Platform, db *dynamodb.Client, h *commands.Handler) process.App {
+	var checks []health.Check
+	for _, table := range []string{cfg.EventLog, cfg.SetValidations, cfg.Commands} {
+		checks = append(checks, topology.TableCheck(db, table))
+	}
+	return process.App{
+		Checks: checks,
+		Routes: func(api huma.API) { rest.Register(api, h, p.Log) },
+	}
+}

@@ -1,0 +1,27 @@
+package app
+
+import (
+	"errors"
+	"time"
+
+	"github.com/leftfold/leftfold/pkg/topology"
+)
+
+// Config is what command-api reads beside what every process reads.
+type Config struct {
+	topology.Names
+	MaxAttempts int           `env:"COMMAND_MAX_ATTEMPTS,default=10" desc:"decisions of one command under conflicts, at least 1"`
+	Timeout     time.Duration `env:"COMMAND_TIMEOUT,default=10s" desc:"longest time one command may take"`
+}
+
+// Validate implements the check of process.LoadConfig.
+func (c *Config) Validate() error {
+	var errs []error
+	if c.MaxAttempts < 1 {
+		errs = append(errs, errors.New("COMMAND_MAX_ATTEMPTS: want at least 1"))
+	}
+	if c.Timeout <= 0 {
+		errs = append(errs, errors.New("COMMAND_TIMEOUT: want more than 0"))
+	}
+	return errors.Join(errs...)
+}

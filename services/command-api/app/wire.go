@@ -1,0 +1,26 @@
+//go:build wireinject
+
+package app
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/google/wire"
+
+	"github.com/leftfold/leftfold/pkg/dynamostore"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/services/command-api/internal/commands"
+)
+
+// New wires the service.
+func New(ctx context.Context, cfg Config, p process.Platform) (process.App, error) {
+	wire.Build(
+		newDynamoDB, wire.Bind(new(dynamostore.DynamoDB), new(*dynamodb.Client)),
+		newStoreConfig, dynamostore.New, wire.Bind(new(eventsourcing.Store), new(*dynamostore.Store)),
+		newCommandsConfig, commands.New,
+		newApp,
+	)
+	return process.App{}, nil
+}

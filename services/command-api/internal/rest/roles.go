@@ -1,0 +1,64 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/leftfold/leftfold/pkg/domain/role"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/services/command-api/internal/commands"
+)
+
+type createRole struct {
+	Body struct {
+		ID   string `json:"id,omitempty" doc:"a UUID of your choice; made for you if left out"`
+		Name string `json:"name" doc:"letters of any script, - and _; 1 to 30; unique ignoring case" example:"auditor"`
+	}
+	id   string
+	name role.Name
+}
+
+func (in *createRole) Resolve(huma.Context) []error {
+	return httpserver.Faults(
+		httpserver.Parse("body.id", &in.id, in.Body.ID, newID),
+		httpserver.Parse("body.name", &in.name, in.Body.Name, role.ParseName))
+}
+
+type renameRole struct {
+	httpserver.AggregateID
+	Body struct {
+		Name string `json:"name" doc:"letters of any script, - and _; 1 to 30; unique ignoring case" example:"chief-auditor"`
+	}
+	name role.Name
+}
+
+func (in *renameRole) Resolve(c huma.Context) []error {
+	return append(in.AggregateID.Resolve(c), httpserver.Faults(httpserver.Parse("body.name", &in.name, in.Body.Name, role.ParseName))...)
+}
+
+func registerRoles(a *adder, h *commands.Handler) {
+	const roles = "roles"
+	add(a, roles, http.MethodPost, "/roles", "createRole", "Create a role",
+		func(ctx context.Context, in *createRole) (string, eventsourcing.Version, error) {
+			v, err := h.Role(ctx, "create", in.id, role.Create{ID: role.ID(in.id), Name: in.name})
+			return in.id, v, err
+		})
+	add(a, roles, http.MethodPut, "/roles/{id}", "renameRole", "Rename a role",
+		func(ctx context.Context, in *renameRole) (string, eventsourcing.Version, error) {
+			v, err := h.Role(ctx, "rename", in.ID, role.Rename{Name: in.name})
+			return in.ID, v, err
+		})
+	add(a, roles, http.MethodPut, "/roles/{id}/disable", "disableRole", "Disable a role",
+		func(ctx context.Context, in *httpserver.AggregateID) (string, eventsourcing.Version, error) {
+			v, err := h.Role(ctx, "disable", in.ID, role.Disable{})
+			return in.ID, v, err
+		})
+	add(a, roles, http.MethodPut, "/roles/{id}/enable", "enableRole", "Enable a role again",
+		func(ctx context.Context, in *httpserver.AggregateID) (string, eventsourcing.Version, error) {
+			v, err := h.Role(ctx, "enable", in.ID, role.Enable{})
+			return in.ID, v, err
+		})
+}

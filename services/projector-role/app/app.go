@@ -1,0 +1,19 @@
+// Package app puts projector-role together.
+package app
+
+import (
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/projection"
+	"github.com/leftfold/leftfold/pkg/projector"
+	"github.com/leftfold/leftfold/services/projector-role/internal/roles"
+)
+
+func newConfig(cfg Config, p process.Platform) projector.Config {
+	return projector.Config{
+		Name: "roles", EventLog: cfg.EventLog, Table: cfg.Roles, Queue: cfg.RoleQueue,
+		Sources: roles.Sources(), Visibility: cfg.Visibility,
+		Routes: func(api huma.API, r projection.Reader) { roles.Register(api, r, p.Log) },
+	}
+}

@@ -1,0 +1,158 @@
+package roles
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/profile"
+	"github.com/leftfold/leftfold/pkg/projection"
+)
+
+// firstMembers is how many members a role is shown with; GET /roles/{id}/users pages through all.
+const firstMembers = 20
+
+// Role is a role as the list shows it.
+type Role struct {
+	ID string `json:"id"`
+	profile.Role
+	Version eventsourcing.Version `json:"version" doc:"events of the role that this answer shows"`
+}
+
+// RoleWithMembers is one role with its first members.
+type RoleWithMembers struct {
+	Role
+	Users []Member `json:"users" doc:"the first members; /roles/{id}/users has all"`
+}
+
+// Member is a user that holds a role.
+type Member struct {
+	ID        string `json:"id"`
+	FirstName string `json:"firstName"`
+	LastName  string `json:"lastName"`
+	Email     string `json:"email"`
+	Disabled  bool   `json:"disabled,omitempty"`
+}
+
+// ErrNotFound is the answer where there is no such role.
+var ErrNotFound = &eventsourcing.Refusal{Kind: eventsourcing.NotFound, Code: "role_not_found", Reason: "there is no such role"}
+
+type listRoles struct {
+	httpserver.Paging
+	Contains string `query:"contains" maxLength:"300" doc:"attribute:text; the attribute is name" example:"name:audit"`
+	filter   projection.Filter
+}
+
+// Resolve implements huma.Resolver.
+func (in *listRoles) Resolve(c huma.Context) []error {
+	errs := in.Paging.Resolve(c)
+	if in.Contains != "" {
+		parse := httpserver.ParseContains("", "name")
+		errs = append(errs, httpserver.Faults(httpserver.Parse("query.contains", &in.filter, in.Contains, parse))...)
+	}
+	return errs
+}
+
+type listMembers struct {
+	httpserver.AggregateID
+	httpserver.Paging
+}
+
+// Resolve implements huma.Resolver: that of both parts.
+func (in *listMembers) Resolve(c huma.Context) []error {
+	return append(in.AggregateID.Resolve(c), in.Paging.Resolve(c)...)
+}
+
+type oneRole struct {
+	ETag string `header:"ETag"`
+	Body RoleWithMembers
+}
+
+// storedRole is a role's row as it is read.
+type storedRole struct {
+	projection.Key
+	projection.Fence
+	profile.Role
+}
+
+func (r storedRole) shown() Role { return Role{ID: r.ID, Role: r.Role, Version: r.Version} }
+
+// Register adds the reads of roles to the API.
+func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
+	tags := []string{"roles"}
+	httpserver.Register(api, log, huma.Operation{
+		OperationID: "listRoles", Method: http.MethodGet, Path: "/roles", Summary: "List roles", Tags: tags,
+	}, func(ctx context.Context, in *listRoles) (*httpserver.Page[Role], error) {
+		var rows []storedRole
+		next, err := reader.List(ctx, in.filter, in.Limit, in.After(), &rows)
+		if err != nil {
+			return nil, err
+		}
+		roles := make([]Role, 0, len(rows))
+		for _, row := range rows {
+			roles = append(roles, row.shown())
+		}
+		return httpserver.NewPage(roles, "/roles", &in.Paging, next, "contains", in.Contains), nil
+	})
+	httpserver.Register(api, log, huma.Operation{
+		OperationID: "getRole", Method: http.MethodGet, Path: "/roles/{id}", Summary: "One role and its first members", Tags: tags,
+	}, func(ctx context.Context, in *httpserver.Reading) (*oneRole, error) {
+		var row storedRole
+		found, err := reader.Await(ctx, in.ID, roleRowName, in.Least, in.Wait, &row)
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			return nil, ErrNotFound
+		}
+		members, _, err := membersOf(ctx, reader, in.ID, firstMembers, projection.Cursor{})
+		if err != nil {
+			return nil, err
+		}
+		return &oneRole{
+			ETag: httpserver.ETag(row.Version), Body: RoleWithMembers{Role: row.shown(), Users: members},
+		}, nil
+	})
+	httpserver.Register(api, log, huma.Operation{
+		OperationID: "listMembers", Method: http.MethodGet, Path: "/roles/{id}/users", Summary: "List the users that hold a role", Tags: tags,
+	}, func(ctx context.Context, in *listMembers) (*httpserver.Page[Member], error) {
+		members, next, err := membersOf(ctx, reader, in.ID, in.Limit, in.After())
+		if err != nil {
+			return nil, err
+		}
+		if len(members) == 0 {
+			if found, err := reader.Get(ctx, in.ID, roleRowName, &storedRole{}); err != nil || !found {
+				return nil, notFoundUnless(err)
+			}
+		}
+		return httpserver.NewPage(members, "/roles/"+in.ID+"/users", &in.Paging, next), nil
+	})
+}
+
+func notFoundUnless(err error) error {
+	if err != nil {
+		return err
+	}
+	return ErrNotFound
+}
+
+func membersOf(
+	ctx context.Context, reader projection.Reader, roleID string, limit int, cursor projection.Cursor,
+) ([]Member, projection.Cursor, error) {
+	var rows []memberRow
+	next, err := reader.Rows(ctx, roleID, memberPrefix, limit, cursor, &rows)
+	if err != nil {
+		return nil, next, err
+	}
+	members := make([]Member, 0, len(rows))
+	for _, row := range rows {
+		members = append(members, Member{
+			ID: row.UserID, FirstName: row.FirstName, LastName: row.LastName, Email: row.Email, Disabled: row.Disabled,
+		})
+	}
+	return members, next, nil
+}

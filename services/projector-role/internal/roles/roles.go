@@ -1,0 +1,68 @@
+// Package roles is the roles read model: a collection per role, of the role's own row, folded from that role's events,
+// and a row per member, derived from that user's. Each user's own row is what the member rows are derived from.
+package roles
+
+import (
+	"slices"
+
+	"github.com/leftfold/leftfold/pkg/domain/role"
+	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/profile"
+	"github.com/leftfold/leftfold/pkg/projection"
+)
+
+// Names of the own rows, and what a member's row begins with: "member#" and the user's id.
+const (
+	roleRowName  = "role"
+	userRowName  = "user"
+	memberPrefix = "member#"
+)
+
+type userRow struct {
+	profile.User
+	Roles []string `dynamodbav:"roles"`
+}
+
+type memberRow struct {
+	profile.User
+	UserID string `dynamodbav:"userId"`
+}
+
+// Sources feed the read model.
+func Sources() []projection.Source {
+	return []projection.Source{
+		projection.NewSource(projection.Spec[profile.Role, role.Event]{
+			Category: role.Category, Row: roleRowName, Codec: role.NewCodec(), Fold: foldRole, Listed: true,
+		}),
+		projection.NewSource(projection.Spec[userRow, user.Event]{
+			Category: user.Category, Row: userRowName, Codec: user.NewCodec(), Fold: foldUser, Rows: members,
+		}),
+	}
+}
+
+func foldRole(row profile.Role, event role.Event, _ eventsourcing.Record) profile.Role {
+	return row.Fold(event)
+}
+
+func foldUser(row userRow, event user.Event, _ eventsourcing.Record) userRow {
+	row.User = row.Fold(event)
+	if e, ok := event.(user.RoleAdded); ok {
+		row.Roles = append(row.Roles, string(e.RoleID))
+	}
+	if e, ok := event.(user.RoleRemoved); ok {
+		row.Roles = slices.DeleteFunc(row.Roles, func(id string) bool { return id == string(e.RoleID) })
+	}
+	return row
+}
+
+// members puts the user into the collection of each role it holds.
+func members(userID string, row userRow) []projection.Row {
+	out := make([]projection.Row, 0, len(row.Roles))
+	for _, roleID := range row.Roles {
+		out = append(out, projection.Row{
+			ID: roleID, Row: memberPrefix + userID, Data: memberRow{User: row.User, UserID: userID},
+		})
+	}
+	return out
+}

@@ -1,0 +1,11 @@
+// Projector-role projects events into the roles read model and serves it.
+package main
+
+import (
+	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/services/projector-role/app"
+)
+
+func main() {
+	process.Main("projector-role", "projects events into the roles read model and serves it", app.New)
+}

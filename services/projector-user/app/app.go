@@ -1,0 +1,19 @@
+// Package app puts projector-user together.
+package app
+
+import (
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/projection"
+	"github.com/leftfold/leftfold/pkg/projector"
+	"github.com/leftfold/leftfold/services/projector-user/internal/users"
+)
+
+func newConfig(cfg Config, p process.Platform) projector.Config {
+	return projector.Config{
+		Name: "users", EventLog: cfg.EventLog, Table: cfg.Users, Queue: cfg.UserQueue,
+		Sources: users.Sources(), Visibility: cfg.Visibility,
+		Routes: func(api huma.API, r projection.Reader) { users.Register(api, r, p.Log) },
+	}
+}

@@ -1,0 +1,74 @@
+// Package users is the users read model: a row per user, folded from that user's events, and a row per role with its
+// current name, folded from that role's.
+package users
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/leftfold/leftfold/pkg/domain/role"
+	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/profile"
+	"github.com/leftfold/leftfold/pkg/projection"
+)
+
+// Names of the own rows.
+const (
+	userRowName = "user"
+	roleRowName = "role"
+)
+
+type userRow struct {
+	profile.User
+	Roles []granted `dynamodbav:"roles"`
+}
+
+// granted is a role as it was called when it was granted. What it is called now stands in the role's own row, which
+// only that role's events write, and which may arrive later.
+type granted struct {
+	ID   string `dynamodbav:"id"`
+	Name string `dynamodbav:"name"`
+}
+
+// Sources feed the read model.
+func Sources() []projection.Source {
+	return []projection.Source{
+		projection.NewSource(projection.Spec[userRow, user.Event]{
+			Category: user.Category, Row: userRowName, Codec: user.NewCodec(), Fold: foldUser, Listed: true,
+		}),
+		projection.NewSource(projection.Spec[profile.Role, role.Event]{
+			Category: role.Category, Row: roleRowName, Codec: role.NewCodec(), Fold: foldRole,
+		}),
+	}
+}
+
+func foldUser(row userRow, event user.Event, rec eventsourcing.Record) userRow {
+	row.User = row.Fold(event)
+	if e, ok := event.(user.RoleAdded); ok {
+		row.Roles = append(row.Roles, granted{ID: string(e.RoleID), Name: nameOf(string(e.RoleID), rec.Enrichment)})
+	}
+	if e, ok := event.(user.RoleRemoved); ok {
+		row.Roles = slices.DeleteFunc(row.Roles, func(g granted) bool { return g.ID == string(e.RoleID) })
+	}
+	return row
+}
+
+// nameOf is the role's name that the event was enriched with, or "".
+func nameOf(roleID string, enrichment []eventsourcing.Enrichment) string {
+	for _, e := range enrichment {
+		if e.Aggregate == role.Category && e.ID == roleID {
+			var data struct {
+				Name string `json:"name"`
+			}
+			if json.Unmarshal(e.Data, &data) == nil {
+				return data.Name
+			}
+		}
+	}
+	return ""
+}
+
+func foldRole(row profile.Role, event role.Event, _ eventsourcing.Record) profile.Role {
+	return row.Fold(event)
+}

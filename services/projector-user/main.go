@@ -1,0 +1,11 @@
+// Projector-user projects events into the users read model and serves it.
+package main
+
+import (
+	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/services/projector-user/app"
+)
+
+func main() {
+	process.Main("projector-user", "projects events into the users read model and serves it", app.New)
+}

@@ -1,0 +1,99 @@
+// Package app puts every service and an AWS in memory into one process.
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/localaws"
+	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/provision"
+	broker "github.com/leftfold/leftfold/services/broker/app"
+	commandapi "github.com/leftfold/leftfold/services/command-api/app"
+	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
+	projectoruser "github.com/leftfold/leftfold/services/projector-user/app"
+	streamer "github.com/leftfold/leftfold/services/streamer/app"
+)
+
+// Standalone is the whole system, ready to run.
+type Standalone struct {
+	Config   Config
+	Platform process.Platform
+	Registry *prometheus.Registry
+	AWS      *localaws.Server
+	parts    []process.Part
+}
+
+// Run runs everything until ctx ends.
+func (s *Standalone) Run(ctx context.Context) error {
+	defer s.AWS.Close()
+	return process.RunParts(ctx, s.Platform.Log, s.Config.StopTimeout, s.parts...)
+}
+
+func newAWS() *localaws.Server { return localaws.New(localaws.Options{}) }
+
+func newStandalone(
+	ctx context.Context, cfg Config, logs io.Writer, server *localaws.Server,
+) (*Standalone, error) {
+	platform, registry, err := process.NewPlatform(cfg.Config, logs)
+	if err != nil {
+		return nil, err
+	}
+	platform.AWS = server.Config()
+	if err := provision.Run(ctx, platform.AWS, provision.Config{Names: cfg.CommandAPI.Names}); err != nil {
+		return nil, err
+	}
+	whole, err := together(ctx, cfg, platform)
+	if err != nil {
+		return nil, err
+	}
+	servers, err := process.Servers(ctx, cfg.Config, platform, registry, whole)
+	if err != nil {
+		return nil, err
+	}
+	emulator, err := httpserver.Listen(ctx, cfg.AWSAddr, server, platform.Log)
+	if err != nil {
+		return nil, fmt.Errorf("AWS_ADDR: %w", err)
+	}
+	parts := append(whole.Parts, servers...)
+	return &Standalone{
+		Config: cfg, Platform: platform, Registry: registry, AWS: server,
+		parts: append(parts, process.Part{Name: "aws", Run: emulator.Run}),
+	}, nil
+}
+
+// together makes one app of all services.
+func together(ctx context.Context, cfg Config, p process.Platform) (whole process.App, err error) {
+	var routes []func(huma.API)
+	add := func(name string, newApp func(process.Platform) (process.App, error)) {
+		if err != nil {
+			return
+		}
+		var app process.App
+		if app, err = newApp(p.For(name)); err != nil {
+			err = fmt.Errorf("%s: %w", name, err)
+			return
+		}
+		whole.Parts = append(whole.Parts, app.Parts...)
+		whole.Checks = append(whole.Checks, app.Checks...)
+		if app.Routes != nil {
+			routes = append(routes, app.Routes)
+		}
+	}
+	add("command-api", func(p process.Platform) (process.App, error) { return commandapi.New(ctx, cfg.CommandAPI, p) })
+	add("streamer", func(p process.Platform) (process.App, error) { return streamer.New(ctx, cfg.Streamer, p) })
+	add("broker", func(p process.Platform) (process.App, error) { return broker.New(ctx, cfg.Broker, p) })
+	add("projector-user", func(p process.Platform) (process.App, error) { return projectoruser.New(ctx, cfg.ProjectorUser, p) })
+	add("projector-role", func(p process.Platform) (process.App, error) { return projectorrole.New(ctx, cfg.ProjectorRole, p) })
+	whole.Routes = func(api huma.API) {
+		for _, r := range routes {
+			r(api)
+		}
+	}
+	return whole, err
+}

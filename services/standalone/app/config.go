@@ -1,0 +1,41 @@
+package app
+
+import (
+	"errors"
+
+	"github.com/leftfold/leftfold/pkg/process"
+	broker "github.com/leftfold/leftfold/services/broker/app"
+	commandapi "github.com/leftfold/leftfold/services/command-api/app"
+	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
+	projectoruser "github.com/leftfold/leftfold/services/projector-user/app"
+	streamer "github.com/leftfold/leftfold/services/streamer/app"
+)
+
+// Config is what standalone reads: its own and that of every service in it.
+type Config struct {
+	process.Config
+	AWSAddr       string `env:"AWS_ADDR,default=127.0.0.1:4566" desc:"address of the embedded AWS (standalone only)"`
+	CommandAPI    commandapi.Config
+	Streamer      streamer.Config
+	Broker        broker.Config
+	ProjectorUser projectoruser.Config
+	ProjectorRole projectorrole.Config
+}
+
+// Validate implements the check of process.LoadConfig.
+func (c *Config) Validate() error {
+	return errors.Join(c.Config.Validate(), c.CommandAPI.Validate())
+}
+
+// Lookup is lookup with defaults that suit one process on a desk: little in the log, and hops that poll an AWS in
+// memory, where it costs nothing, more often.
+func Lookup(lookup func(string) (string, bool)) func(string) (string, bool) {
+	defaults := map[string]string{"LOG_LEVEL": "warn", "LOG_FORMAT": "text", "STREAM_POLL": "10ms", "STOP_TIMEOUT": "5s"}
+	return func(key string) (string, bool) {
+		if v, ok := lookup(key); ok && v != "" {
+			return v, true
+		}
+		v, ok := defaults[key]
+		return v, ok
+	}
+}

@@ -1,0 +1,50 @@
+// Package app puts streamer together.
+package app
+
+import (
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/leftfold/leftfold/pkg/dynamostore"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/health"
+	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/relay"
+	"github.com/leftfold/leftfold/pkg/shards"
+	"github.com/leftfold/leftfold/pkg/topology"
+	"github.com/leftfold/leftfold/services/streamer/internal/publish"
+)
+
+func newDynamoDB(p process.Platform) *dynamodb.Client { return dynamodb.NewFromConfig(p.AWS) }
+
+func newKinesis(p process.Platform) *kinesis.Client { return kinesis.NewFromConfig(p.AWS) }
+
+func newPublisher(cfg Config, p process.Platform, db *dynamodb.Client, k *kinesis.Client) *publish.Publisher {
+	log := dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now})
+	return publish.New(relay.NewKinesis(k, cfg.Stream), log, p.Now, p.Metrics)
+}
+
+func newReader(
+	cfg Config, p process.Platform, db *dynamodb.Client, publisher *publish.Publisher,
+) (*shards.Reader[eventsourcing.Record], error) {
+	return shards.New(shards.Config[eventsourcing.Record]{
+		Consumer: "streamer", Owner: p.Instance,
+		Stream: shards.NewDynamoDBStream(dynamodbstreams.NewFromConfig(p.AWS), db, cfg.EventLog, dynamostore.FromStreamImage),
+		Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
+		Handle: publisher.Handle, OnTrimmed: publisher.Again,
+		Poll: cfg.Poll, LeaseDuration: cfg.LeaseDuration,
+		Now: p.Now, Log: p.Log, Metrics: p.Metrics,
+	})
+}
+
+func newApp(
+	cfg Config, db *dynamodb.Client, k *kinesis.Client, reader *shards.Reader[eventsourcing.Record],
+) process.App {
+	return process.App{
+		Parts: []process.Part{{Name: "streamer", Run: reader.Run}},
+		Checks: []health.Check{
+			topology.TableCheck(db, cfg.EventLog), topology.TableCheck(db, cfg.Leases), topology.StreamCheck(k, cfg.Stream),
+		},
+	}
+}
