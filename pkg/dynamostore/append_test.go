@@ -204,11 +204,27 @@ func TestCancelledWhileWaiting(t *testing.T) {
 	client := newFaulty(t)
 	store := dynamostore.New(client, dynamostore.Config{Backoff: time.Hour})
 	ctx, cancel := context.WithCancel(t.Context())
-	client.plan("PutItem", func(pass func() (*http.Response, error)) (*http.Response, error) {
+	client.plan("PutItem", func(ctx context.Context, pass call) (*http.Response, error) {
 		time.AfterFunc(time.Millisecond, cancel)
-		return answers(400, "TransactionConflictException")(pass)
+		return answers(400, "TransactionConflictException")(ctx, pass)
 	})
 	require.ErrorIs(t, store.Append(ctx, commit(stream, 0, 1)), context.Canceled)
+}
+
+func TestCancelledWhileAnswering(t *testing.T) {
+	t.Parallel()
+	client := newFaulty(t)
+	store := dynamostore.New(client, dynamostore.Config{})
+	for _, fault := range []fault{torn, lost, answers(503, "ServiceUnavailable"), hangs} {
+		ctx, cancel := context.WithCancel(t.Context())
+		client.plan("PutItem", func(ctx context.Context, pass call) (*http.Response, error) {
+			cancel()
+			return fault(ctx, pass)
+		})
+		err := store.Append(ctx, commit(stream, 0, 1))
+		require.ErrorIs(t, err, context.Canceled)
+		require.NotErrorIs(t, err, eventsourcing.ErrUnavailable)
+	}
 }
 
 func TestReasonsInOrder(t *testing.T) {

@@ -2,6 +2,7 @@ package dynamostore_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,10 +22,18 @@ import (
 )
 
 // fault stands between the client and the server for one call; pass makes the call.
-type fault func(pass func() (*http.Response, error)) (*http.Response, error)
+type fault func(ctx context.Context, pass call) (*http.Response, error)
+
+type call func() (*http.Response, error)
+
+// hangs answers when nobody waits for it any more.
+func hangs(ctx context.Context, _ call) (*http.Response, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
 
 // lost performs the call and loses the answer.
-func lost(pass func() (*http.Response, error)) (*http.Response, error) {
+func lost(_ context.Context, pass call) (*http.Response, error) {
 	resp, err := pass()
 	if err == nil {
 		_ = resp.Body.Close()
@@ -33,7 +42,7 @@ func lost(pass func() (*http.Response, error)) (*http.Response, error) {
 }
 
 // torn performs the call and breaks off in the middle of the answer.
-func torn(pass func() (*http.Response, error)) (*http.Response, error) {
+func torn(_ context.Context, pass call) (*http.Response, error) {
 	resp, err := pass()
 	if err != nil {
 		return nil, err
@@ -51,7 +60,7 @@ func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 // answers gives DynamoDB's error answer without making the call.
 func answers(status int, code string, reasons ...string) fault {
-	return func(func() (*http.Response, error)) (*http.Response, error) {
+	return func(context.Context, call) (*http.Response, error) {
 		body := map[string]any{"__type": "com.amazonaws.dynamodb.v20120810#" + code, "message": code + " as asked for"}
 		if reasons != nil {
 			list := []json.RawMessage{}
@@ -144,5 +153,5 @@ func (f *faulty) RoundTrip(r *http.Request) (*http.Response, error) {
 	if next == nil {
 		return pass()
 	}
-	return next(pass)
+	return next(r.Context(), pass)
 }

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
@@ -42,6 +43,7 @@ type Options struct {
 
 // Server is the in-memory AWS. It is an http.Handler; Config reaches it without a socket.
 type Server struct {
+	region   string
 	services map[string]*awsjson.Service // by target prefix
 	calls    sync.Map                    // "DynamoDB.PutItem" → *atomic.Int64
 	close    func()
@@ -57,7 +59,7 @@ func New(o Options) *Server {
 	db := dynamodb.New(dynamodb.Options{Region: o.Region, AccountID: o.AccountID, Now: o.Now})
 	ks := kinesis.New(kinesis.Options{Region: o.Region, AccountID: o.AccountID, Now: o.Now})
 	qs := sqs.New(sqs.Options{Region: o.Region, AccountID: o.AccountID, Now: o.Now})
-	s := &Server{services: map[string]*awsjson.Service{}, close: qs.Close}
+	s := &Server{region: o.Region, services: map[string]*awsjson.Service{}, close: qs.Close}
 	for _, svc := range []*awsjson.Service{db.Service(), db.Streams(), ks.Service(), qs.Service()} {
 		s.services[svc.Target] = svc
 	}
@@ -75,14 +77,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(s.Calls()) // the client may have gone
 		return
 	}
-	target, operation, ok := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	target, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	svc := s.services[target]
-	if !ok || svc == nil || r.Method != http.MethodPost {
+	if svc == nil || r.Method != http.MethodPost {
+		unknown := &awsjson.Service{ContentType: "application/x-amz-json-1.0"}
 		what := r.Method + " " + r.URL.Path
-		if target != "" {
+		if svc == nil && target != "" {
 			what = "service " + target
 		}
-		(&awsjson.Service{ContentType: "application/x-amz-json-1.0"}).Do(r.Context(), what, nil, w)
+		unknown.Refuse(w, awsjson.NotSupported(what))
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
@@ -96,6 +99,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if _, known := svc.Operations[operation]; known { // a stranger cannot grow the counters
 		s.count(name(target) + "." + operation)
+	}
+	if !utf8.Valid(body) { // encoding/json would change it without a word
+		svc.Refuse(w, awsjson.Errorf("SerializationException", "the request is not valid UTF-8"))
+		return
 	}
 	svc.Do(r.Context(), operation, body, w)
 }
@@ -127,7 +134,7 @@ func (s *Server) Calls() map[string]int64 {
 // Config reaches the server from within the process: no socket, any credentials.
 func (s *Server) Config() aws.Config {
 	return aws.Config{
-		Region:       "us-east-1",
+		Region:       s.region,
 		BaseEndpoint: aws.String("http://localaws.invalid"),
 		HTTPClient:   &http.Client{Transport: s.Transport()},
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {

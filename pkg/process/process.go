@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/signal"
 	"strings"
@@ -19,11 +18,9 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/leftfold/leftfold/pkg/awsconfig"
 	"github.com/leftfold/leftfold/pkg/health"
-	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/telemetry"
 )
 
@@ -115,7 +112,7 @@ func Main[C any](name, does string, newApp func(context.Context, C, Platform) (A
 		if err != nil {
 			return err
 		}
-		servers, err := Servers(ctx, base, platform, registry, app)
+		servers, _, err := Listen(ctx, platform.Log, Endpoints(base, platform, registry, app)...)
 		if err != nil {
 			return err
 		}
@@ -123,38 +120,6 @@ func Main[C any](name, does string, newApp func(context.Context, C, Platform) (A
 		defer platform.Log.InfoContext(ctx, "stopped")
 		return RunParts(ctx, platform.Log, base.StopTimeout, append(app.Parts, servers...)...)
 	})
-}
-
-// Servers are the parts that serve an app's API, if it has one, and the admin address. Both listen once it returns, so
-// that an address in use is known before anything runs.
-func Servers(ctx context.Context, cfg Config, p Platform, registry *prometheus.Registry, app App) ([]Part, error) {
-	admin := http.NewServeMux()
-	admin.Handle("GET /healthz", health.Live())
-	admin.Handle("GET /readyz", health.Ready(app.Checks))
-	admin.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
-	handlers := []struct {
-		name, variable, addr string
-		handler              http.Handler
-	}{{"admin", "ADMIN_ADDR", cfg.AdminAddr, admin}}
-	if app.Routes != nil {
-		router := httpserver.NewRouter(p.Log)
-		app.Routes(httpserver.NewAPI(router))
-		handlers = append(handlers, struct {
-			name, variable, addr string
-			handler              http.Handler
-		}{"api", "API_ADDR", cfg.APIAddr, router})
-	}
-	var parts []Part
-	var errs []error
-	for _, h := range handlers {
-		server, err := httpserver.Listen(ctx, h.addr, h.handler, p.Log)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", h.variable, err))
-			continue
-		}
-		parts = append(parts, Part{Name: h.name, Run: server.Run})
-	}
-	return parts, errors.Join(errs...)
 }
 
 // Exit runs f until it returns or a signal asks it to stop, prints its error as one line and ends the process. A second

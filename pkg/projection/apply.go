@@ -26,7 +26,7 @@ func (p *Projector) Apply(ctx context.Context, records []eventsourcing.Record) (
 	stream := records[0].Stream
 	for _, r := range records {
 		if r.Stream != stream {
-			return 0, fmt.Errorf("project %s into %s: %w", stream, p.Name, ErrMixedStreams)
+			return 0, fmt.Errorf("project %s into %s: %w", stream, p.config.Name, ErrMixedStreams)
 		}
 	}
 	w, err := p.begin(stream)
@@ -36,7 +36,7 @@ func (p *Projector) Apply(ctx context.Context, records []eventsourcing.Record) (
 		done += n
 	}
 	if err != nil {
-		return done, fmt.Errorf("project %s into %s: %w", stream, p.Name, err)
+		return done, fmt.Errorf("project %s into %s: %w", stream, p.config.Name, err)
 	}
 	return done, nil
 }
@@ -115,7 +115,7 @@ func (w *work) advance(ctx context.Context, own ownRow, rest []eventsourcing.Rec
 	}
 	if healed > 0 {
 		w.metrics.healed.WithLabelValues(w.src.category).Add(float64(healed))
-		w.Logger.InfoContext(ctx, "gap healed", slog.String("stream", w.stream.String()), slog.Int("events", healed),
+		w.config.Logger.InfoContext(ctx, "gap healed", slog.String("stream", w.stream.String()), slog.Int("events", healed),
 			slog.Uint64("fence", uint64(own.Version)))
 	}
 	w.metrics.duplicates.WithLabelValues(w.src.category).Add(float64(n - (len(run) - healed)))
@@ -137,7 +137,7 @@ func (w *work) missing(ctx context.Context, after, upTo eventsourcing.Version) (
 
 // logged reads what the log has in (after, upTo].
 func (w *work) logged(ctx context.Context, after, upTo eventsourcing.Version) (run []eventsourcing.Record, err error) {
-	for r, err := range w.Log.Read(ctx, w.stream, after) {
+	for r, err := range w.config.Log.Read(ctx, w.stream, after) {
 		if err != nil {
 			return nil, fmt.Errorf("read the log: %w", err)
 		}
@@ -182,7 +182,7 @@ func (w *work) write(ctx context.Context, own ownRow, run []eventsourcing.Record
 		w.limit = bad.at
 		return false, nil
 	}
-	if w.failures++; w.failures < w.MaxAttempts {
+	if w.failures++; w.failures < w.config.MaxAttempts {
 		return false, nil
 	}
 	if err := w.park(ctx, own.Version, run[0], seen, bad); err != nil {
@@ -193,12 +193,12 @@ func (w *work) write(ctx context.Context, own ownRow, run []eventsourcing.Record
 
 // tell lets the world know what was applied.
 func (w *work) tell(run []eventsourcing.Record) {
-	now := w.Now()
+	now := w.config.Now()
 	w.metrics.applied.WithLabelValues(w.src.category).Add(float64(len(run)))
 	for _, r := range run {
 		w.metrics.latency.Observe(max(0, now.Sub(r.RecordedAt).Seconds())) // clocks differ between machines
-		if w.OnApplied != nil {
-			w.OnApplied(r)
+		if w.config.OnApplied != nil {
+			w.config.OnApplied(r)
 		}
 	}
 }

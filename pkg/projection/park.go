@@ -36,7 +36,7 @@ type Parked struct {
 
 // Parked lists the parked aggregates, in no order. It reads a secondary index, which trails writes by some milliseconds.
 func (p *Projector) Parked(ctx context.Context, limit int, cursor Cursor) (parked []Parked, next Cursor, err error) {
-	list := listOf("parked", p.Table)
+	list := listOf("parked", p.config.Table)
 	items, err := p.reader.scan(ctx, parkingIndex, "parked", Filter{}, limit, list, cursor)
 	if err != nil {
 		return nil, Cursor{}, err
@@ -56,9 +56,9 @@ func (p *Projector) Redrive(ctx context.Context, stream eventsourcing.StreamID) 
 		}
 	}
 	if err != nil {
-		return fence, fmt.Errorf("redrive %s into %s: %w", stream, p.Name, err)
+		return fence, fmt.Errorf("redrive %s into %s: %w", stream, p.config.Name, err)
 	}
-	p.Logger.InfoContext(ctx, "aggregate redriven", slog.String("stream", stream.String()),
+	p.config.Logger.InfoContext(ctx, "aggregate redriven", slog.String("stream", stream.String()),
 		slog.Uint64("version", uint64(fence)))
 	return fence, nil
 }
@@ -101,7 +101,7 @@ func (w *work) park(ctx context.Context, fence eventsourcing.Version, bad events
 	}
 	row := Parked{
 		Stream: w.stream.String(), Version: bad.Version, Event: bad.Name, Reason: reason(cause),
-		ParkedAt: w.Now().UTC(), Latest: max(seen, bad.Version),
+		ParkedAt: w.config.Now().UTC(), Latest: max(seen, bad.Version),
 	}
 	if old != nil {
 		row.Latest = max(row.Latest, old.Latest)
@@ -111,9 +111,9 @@ func (w *work) park(ctx context.Context, fence eventsourcing.Version, bad events
 		return err
 	}
 	condition, names, values := fenceAt(fence)
-	_, err = w.DB.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+	_, err = w.config.DB.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 		{ConditionCheck: &types.ConditionCheck{
-			TableName: &w.Table, Key: w.key.item(),
+			TableName: &w.config.Table, Key: w.key.item(),
 			ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
 		}},
 		{Put: put},
@@ -124,7 +124,7 @@ func (w *work) park(ctx context.Context, fence eventsourcing.Version, bad events
 		return err
 	}
 	w.metrics.parked.WithLabelValues(w.src.category).Inc()
-	w.Logger.WarnContext(ctx, "aggregate parked", slog.String("stream", row.Stream),
+	w.config.Logger.WarnContext(ctx, "aggregate parked", slog.String("stream", row.Stream),
 		slog.Uint64("version", uint64(row.Version)), slog.String("event", row.Event))
 	return nil
 }
@@ -144,7 +144,7 @@ func (w *work) acknowledge(ctx context.Context, seen eventsourcing.Version) (par
 	if err != nil {
 		return false, err
 	}
-	_, err = w.DB.PutItem(ctx, &dynamodb.PutItemInput{
+	_, err = w.config.DB.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName: put.TableName, Item: put.Item, ConditionExpression: put.ConditionExpression,
 		ExpressionAttributeNames: put.ExpressionAttributeNames, ExpressionAttributeValues: put.ExpressionAttributeValues,
 	})
@@ -158,7 +158,7 @@ func (w *work) putParked(old *Parked, row Parked) (*types.Put, error) {
 		return nil, fmt.Errorf("encode the parked row: %w", err)
 	}
 	put := &types.Put{
-		TableName: &w.Table, Item: with(data, w.parkedKey().item(), Item{"parked": text(w.stream.ID)}),
+		TableName: &w.config.Table, Item: with(data, w.parkedKey().item(), Item{"parked": text(w.stream.ID)}),
 		ConditionExpression:      aws.String("attribute_not_exists(#id)"),
 		ExpressionAttributeNames: map[string]string{"#id": "id"},
 	}
@@ -172,8 +172,8 @@ func (w *work) putParked(old *Parked, row Parked) (*types.Put, error) {
 
 // unpark deletes the parked row if all that was acknowledged unapplied is applied now; else it lost a race.
 func (w *work) unpark(ctx context.Context, fence eventsourcing.Version) error {
-	_, err := w.DB.DeleteItem(ctx, &dynamodb.DeleteItemInput{
-		TableName: &w.Table, Key: w.parkedKey().item(),
+	_, err := w.config.DB.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+		TableName: &w.config.Table, Key: w.parkedKey().item(),
 		ConditionExpression:       aws.String("attribute_not_exists(#id) OR #latest <= :fence"),
 		ExpressionAttributeNames:  map[string]string{"#id": "id", "#latest": "latest"},
 		ExpressionAttributeValues: Item{":fence": number(fence)},

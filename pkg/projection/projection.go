@@ -87,7 +87,7 @@ type Config struct {
 
 // Projector applies records to one projection. Safe for concurrent use, also by many processes and on one stream.
 type Projector struct {
-	Config
+	config  Config
 	sources map[string]*Source  // by category
 	ownRows map[string]struct{} // the Row of each source
 	reader  Reader
@@ -105,7 +105,7 @@ func New(c Config) (*Projector, error) {
 	}
 	c.Logger = c.Logger.With(slog.String("projection", c.Name))
 	p := &Projector{
-		Config: c, reader: Reader{DB: c.DB, Table: c.Table},
+		config: c, reader: Reader{DB: c.DB, Table: c.Table},
 		sources: map[string]*Source{}, ownRows: map[string]struct{}{},
 	}
 	mistakes := p.mistakes()
@@ -127,20 +127,20 @@ func (p *Projector) mistakes() (found []error) {
 			found = append(found, fmt.Errorf(format, args...))
 		}
 	}
-	wrong(p.Name == "", "name is missing")
-	wrong(p.Table == "", "table is missing")
-	wrong(p.DB == nil, "db is missing")
-	wrong(p.Log == nil, "log is missing")
-	wrong(p.MaxAttempts < 0, "max attempts %d is negative", p.MaxAttempts)
-	wrong(len(p.Sources) == 0, "sources are missing")
-	for i := range p.Sources {
-		src := &p.Sources[i]
+	c := p.config
+	wrong(c.Name == "", "name is missing")
+	wrong(c.Table == "", "table is missing")
+	wrong(c.DB == nil, "db is missing")
+	wrong(c.Log == nil, "log is missing")
+	wrong(c.MaxAttempts < 0, "max attempts %d is negative", c.MaxAttempts)
+	wrong(len(c.Sources) == 0, "sources are missing")
+	for _, src := range c.Sources {
 		found = append(found, src.mistakes...)
 		_, dup := p.sources[src.category]
 		wrong(dup, "two sources of category %q", src.category)
 		_, dup = p.ownRows[src.row]
 		wrong(dup, "two sources with the row %q", src.row)
-		p.sources[src.category], p.ownRows[src.row] = src, struct{}{}
+		p.sources[src.category], p.ownRows[src.row] = &src, struct{}{}
 	}
 	return found
 }

@@ -96,14 +96,14 @@ func (w *work) related(c change) (writes []types.TransactWriteItem, err error) {
 			return nil, fmt.Errorf("%w: %q of %q cannot be a related row", ErrInvalidRow, key.Row, key.ID)
 		}
 		writes = append(writes, types.TransactWriteItem{Put: &types.Put{
-			TableName: &w.Table, Item: with(data, key.item(), Item{"stream": values[":stream"]}),
+			TableName: &w.config.Table, Item: with(data, key.item(), Item{"stream": values[":stream"]}),
 			ConditionExpression: mine, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
 		}})
 	}
 	for _, key := range sorted(c.before) {
 		if _, ok := c.after[key]; !ok {
 			writes = append(writes, types.TransactWriteItem{Delete: &types.Delete{
-				TableName: &w.Table, Key: key.item(),
+				TableName: &w.config.Table, Key: key.item(),
 				ConditionExpression: mine, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
 			}})
 		}
@@ -124,17 +124,17 @@ func sorted(rows map[Key]Item) []Key {
 func (w *work) send(ctx context.Context, fence eventsourcing.Version, item Item, related []types.TransactWriteItem) error {
 	condition, names, values := fenceAt(fence)
 	if len(related) == 0 {
-		_, err := w.DB.PutItem(ctx, &dynamodb.PutItemInput{
-			TableName: &w.Table, Item: item,
+		_, err := w.config.DB.PutItem(ctx, &dynamodb.PutItemInput{
+			TableName: &w.config.Table, Item: item,
 			ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
 		})
 		return verdict(err, "write the own row")
 	}
 	own := types.TransactWriteItem{Put: &types.Put{
-		TableName: &w.Table, Item: item,
+		TableName: &w.config.Table, Item: item,
 		ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
 	}}
-	_, err := w.DB.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{
+	_, err := w.config.DB.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{
 		TransactItems: append([]types.TransactWriteItem{own}, related...),
 	})
 	return verdict(err, "write the rows")

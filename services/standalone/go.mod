@@ -19,8 +19,12 @@ require (
 	github.com/leftfold/leftfold/services/projector-role v0.0.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/prometheus/client_model v0.6.3
+	github.com/stretchr/testify v1.12.1
+	go.uber.org/goleak v1.3.0
 	golang.org/x/sync v0.24.0
 )
+
+require go.yaml.in/yaml/v3 v3.0.5 // indirect
 
 replace github.com/leftfold/leftfold/services/command-api => ../command-api
 

@@ -38,15 +38,15 @@ func main() {
 			return err
 		}
 		if playing {
-			return play(ctx, system, story)
+			return play(ctx, system, story, os.Stdout)
 		}
-		fmt.Print(banner(cfg)) //nolint:forbidigo // what a person reads
+		fmt.Print(banner(system)) //nolint:forbidigo // what a person reads
 		return system.Run(ctx)
 	})
 }
 
 // play runs the system for as long as the story takes.
-func play(ctx context.Context, system *app.Standalone, story demo.Config) error {
+func play(ctx context.Context, system *app.Standalone, story demo.Config, out *os.File) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
@@ -57,21 +57,21 @@ func play(ctx context.Context, system *app.Standalone, story demo.Config) error 
 	}()
 	db := dynamodb.NewFromConfig(system.AWS.Config())
 	names := system.Config.CommandAPI.Names
-	info, err := os.Stdout.Stat()
+	info, err := out.Stat()
 	err = errors.Join(err, demo.Play(ctx, story, demo.Stage{
-		Base: "http://" + system.Config.APIAddr,
+		Base: "http://" + system.APIAddr,
 		Log:  dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}}),
 		Models: []projection.Reader{
 			{DB: db, Table: names.Users}, {DB: db, Table: names.Roles},
 		},
-		Registry: system.Registry, Now: system.Platform.Now, Out: os.Stdout,
+		Registry: system.Registry, Now: system.Platform.Now, Out: out,
 		Terminal: err == nil && info.Mode()&os.ModeCharDevice != 0,
 	}))
 	stop()
 	return errors.Join(err, <-ended)
 }
 
-func banner(cfg app.Config) string {
+func banner(s *app.Standalone) string {
 	return fmt.Sprintf(`Leftfold is running. It keeps everything in memory: stop it, and all is gone.
 
   API      http://%[1]s      (OpenAPI at /openapi.json)
@@ -84,5 +84,5 @@ Try it:
   curl http://%[1]s/users
 
 Ctrl-C stops it.
-`, cfg.APIAddr, cfg.AdminAddr, cfg.AWSAddr)
+`, s.APIAddr, s.AdminAddr, s.AWSAddr)
 }

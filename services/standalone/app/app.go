@@ -9,7 +9,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/provision"
@@ -26,7 +25,10 @@ type Standalone struct {
 	Platform process.Platform
 	Registry *prometheus.Registry
 	AWS      *localaws.Server
-	parts    []process.Part
+	// The addresses taken, with the ports that ":0" became.
+	APIAddr, AdminAddr, AWSAddr string
+
+	parts []process.Part
 }
 
 // Run runs everything until ctx ends.
@@ -52,18 +54,16 @@ func newStandalone(
 	if err != nil {
 		return nil, err
 	}
-	servers, err := process.Servers(ctx, cfg.Config, platform, registry, whole)
+	endpoints := append(process.Endpoints(cfg.Config, platform, registry, whole),
+		process.Endpoint{Name: "aws", Variable: "AWS_ADDR", Addr: cfg.AWSAddr, Handler: server})
+	servers, addrs, err := process.Listen(ctx, platform.Log, endpoints...)
 	if err != nil {
 		return nil, err
 	}
-	emulator, err := httpserver.Listen(ctx, cfg.AWSAddr, server, platform.Log)
-	if err != nil {
-		return nil, fmt.Errorf("AWS_ADDR: %w", err)
-	}
-	parts := append(whole.Parts, servers...)
 	return &Standalone{
 		Config: cfg, Platform: platform, Registry: registry, AWS: server,
-		parts: append(parts, process.Part{Name: "aws", Run: emulator.Run}),
+		APIAddr: addrs["api"], AdminAddr: addrs["admin"], AWSAddr: addrs["aws"],
+		parts: append(whole.Parts, servers...),
 	}, nil
 }
 

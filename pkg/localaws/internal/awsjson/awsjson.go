@@ -80,35 +80,32 @@ type Service struct {
 	Operations  map[string]Operation
 }
 
-// Do runs one operation and writes its answer. It returns the error it answered, for counting; nil on success.
-func (s *Service) Do(ctx context.Context, operation string, body []byte, w http.ResponseWriter) *Error {
+// Do runs one operation and writes its answer.
+func (s *Service) Do(ctx context.Context, operation string, body []byte, w http.ResponseWriter) {
 	op, ok := s.Operations[operation]
-	var out any
-	var err error
-	if ok {
-		out, err = op(ctx, body)
-	} else {
-		err = NotSupported("operation " + s.Target + "." + operation)
+	if !ok {
+		s.Refuse(w, NotSupported("operation "+s.Target+"."+operation))
+		return
 	}
+	out, err := op(ctx, body)
 	if err != nil {
-		e, ok := errors.AsType[*Error](err)
-		if !ok {
-			e = &Error{Code: "InternalServerError", Message: err.Error(), Status: http.StatusInternalServerError}
-		}
-		s.writeError(w, e)
-		return e
+		s.Refuse(w, err)
+		return
 	}
-	b, err := json.Marshal(out)
+	answer, err := json.Marshal(out)
 	if err != nil {
-		e := &Error{Code: "InternalServerError", Message: err.Error(), Status: http.StatusInternalServerError}
-		s.writeError(w, e)
-		return e
+		s.Refuse(w, err)
+		return
 	}
-	s.write(w, http.StatusOK, b)
-	return nil
+	s.write(w, http.StatusOK, answer)
 }
 
-func (s *Service) writeError(w http.ResponseWriter, e *Error) {
+// Refuse answers with an error; one that is no *Error becomes an InternalServerError.
+func (s *Service) Refuse(w http.ResponseWriter, err error) {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		e = &Error{Code: "InternalServerError", Message: err.Error(), Status: http.StatusInternalServerError}
+	}
 	body := map[string]any{}
 	maps.Copy(body, e.Fields)
 	body["message"] = e.Message

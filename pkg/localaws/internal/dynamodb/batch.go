@@ -171,9 +171,9 @@ func (in *batchWriteItemInput) check() error {
 
 func (r writeRequest) write(t *table) (*write, error) {
 	if r.PutRequest != nil {
-		return t.put1(r.PutRequest.Item, conditional{}, parsed{})
+		return t.newPut(r.PutRequest.Item, conditional{}, parsed{})
 	}
-	return t.delete1(r.DeleteRequest.Key, conditional{}, parsed{})
+	return t.newDelete(r.DeleteRequest.Key, conditional{}, parsed{})
 }
 
 // batchWriteItem refuses all or does each: an item that a transaction holds is left unprocessed.

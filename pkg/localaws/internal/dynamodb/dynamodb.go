@@ -79,9 +79,9 @@ func (db *DB) tableOperations() map[string]awsjson.Operation {
 		"DescribeTimeToLive": awsjson.Handle(db.describeTimeToLive),
 		// Terraform asks; the answer is AWS's for a table without point-in-time recovery.
 		"DescribeContinuousBackups": awsjson.Handle(db.describeContinuousBackups),
-		"TagResource":        awsjson.Handle(db.tagResource),
-		"UntagResource":      awsjson.Handle(db.untagResource),
-		"ListTagsOfResource": awsjson.Handle(db.listTagsOfResource),
+		"TagResource":               awsjson.Handle(db.tagResource),
+		"UntagResource":             awsjson.Handle(db.untagResource),
+		"ListTagsOfResource":        awsjson.Handle(db.listTagsOfResource),
 	}
 }
 

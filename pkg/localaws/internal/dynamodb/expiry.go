@@ -97,7 +97,7 @@ func (x *expiry) settle() {
 	x.next.Store(x.due[0].at)
 }
 
-// start watches every item of a table for an attribute; it needs the table's gate exclusively.
+// startExpiry watches every item for an attribute; it needs the gate exclusively.
 func (t *table) startExpiry(attribute string) {
 	t.expiry.attribute = attribute
 	t.expiry.due = nil
@@ -112,8 +112,7 @@ func (t *table) stopExpiry() {
 // expire deletes what is due, in the name of the service. AWS does so within days; here it is done before anything else
 // touches the table, so nobody waits for it.
 func (t *table) expire(now time.Time) {
-	seconds := now.Unix()
-	for _, d := range t.expiry.take(seconds) {
+	for _, d := range t.expiry.take(now.Unix()) {
 		t.expireItem(d, now)
 	}
 }
@@ -124,7 +123,7 @@ func (t *table) expireItem(d dueItem, now time.Time) {
 	defer s.mu.Unlock()
 	item := t.item(d.id)
 	at, ok := t.expiry.expiresAt(item)
-	if !ok || at != d.at || time.Duration(now.Unix()-at)*time.Second > oldestExpiry {
+	if !ok || at != d.at || at < now.Add(-oldestExpiry).Unix() {
 		return
 	}
 	if _, busy := s.marked[d.id]; busy {

@@ -9,9 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 )
 
 // clock is a time that tests move.
@@ -55,7 +56,7 @@ func (s *server) do(operation, body string) (int, object) {
 		svc = s.Streams()
 	}
 	w := httptest.NewRecorder()
-	_ = svc.Do(s.t.Context(), operation, []byte(body), w)
+	svc.Do(s.t.Context(), operation, []byte(body), w)
 	var out object
 	require.NoError(s.t, json.Unmarshal(w.Body.Bytes(), &out), w.Body.String())
 	return w.Code, out

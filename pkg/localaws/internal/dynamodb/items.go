@@ -89,7 +89,7 @@ func (db *DB) putItem(_ context.Context, in *putItemInput) (*writeOutput, error)
 	if err != nil {
 		return nil, err
 	}
-	return db.single(&in.writeOptions, func(t *table) (*write, error) { return t.put1(in.Item, in.conditional, p) }, in.old)
+	return db.single(&in.writeOptions, func(t *table) (*write, error) { return t.newPut(in.Item, in.conditional, p) }, in.old)
 }
 
 type deleteItemInput struct {
@@ -110,7 +110,7 @@ func (db *DB) deleteItem(_ context.Context, in *deleteItemInput) (*writeOutput, 
 	if err != nil {
 		return nil, err
 	}
-	return db.single(&in.writeOptions, func(t *table) (*write, error) { return t.delete1(in.Key, in.conditional, p) }, in.old)
+	return db.single(&in.writeOptions, func(t *table) (*write, error) { return t.newDelete(in.Key, in.conditional, p) }, in.old)
 }
 
 type updateItemInput struct {
@@ -129,7 +129,7 @@ func (db *DB) updateItem(_ context.Context, in *updateItemInput) (*writeOutput, 
 	if err != nil {
 		return nil, err
 	}
-	build := func(t *table) (*write, error) { return t.update1(in.Key, in.conditional, p) }
+	build := func(t *table) (*write, error) { return t.newUpdate(in.Key, in.conditional, p) }
 	return db.single(&in.writeOptions, build, func(c change) attr.Item { return updatedAttributes(in.ReturnValues, c, p.update) })
 }
 

@@ -156,7 +156,7 @@ func (r *keyRange) window(entries []*entry) (from, to int) {
 		return from, to
 	}
 	before := func(i int) bool { return entries[i].at.compare(*r.start) >= 0 }
-	behind := func(i int) bool { return entries[i].at.compare(*r.start) >= 0 }
+	behind := func(i int) bool { return entries[i].at.compare(*r.start) > 0 }
 	if r.backward {
 		return from, max(from, min(to, sort.Search(len(entries), before)))
 	}

@@ -8,10 +8,11 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 )
 
 func (s *server) putEvent(stream string, version int, rest string) {

@@ -91,11 +91,12 @@ func TestTimeToLiveSpecification(t *testing.T) {
 		"TimeToLive is active on a different AttributeName: current AttributeName is ttl")
 	s.putUser("a", `,"ttl":{"N":"1778534500.5"}`)
 	s.putUser("text", `,"ttl":{"S":"1778534500"}`)
+	s.putUser("least", `,"ttl":{"N":"-9223372036854775808"}`)
 	s.ok("UpdateTimeToLive", set("ttl", "false"))
 	s.clock.advance(time.Hour)
-	assert.EqualValues(t, 2, s.ok("Scan", `{"TableName":"users"}`)["Count"], "nothing expires while TTL is disabled")
+	assert.EqualValues(t, 3, s.ok("Scan", `{"TableName":"users"}`)["Count"], "nothing expires while TTL is disabled")
 	s.ok("UpdateTimeToLive", set("ttl", "true"))
-	assert.EqualValues(t, 1, s.ok("Scan", `{"TableName":"users"}`)["Count"], "only numbers are times")
+	assert.EqualValues(t, 2, s.ok("Scan", `{"TableName":"users"}`)["Count"], "only numbers of the last five years are times")
 }
 
 // An item that a transaction holds expires once the transaction has ended.

@@ -95,13 +95,13 @@ func (it transactWriteItem) step() (step, error) {
 	s := step{table: a.TableName}
 	switch {
 	case it.Put != nil:
-		s.build = func(t *table) (*write, error) { return t.put1(a.Item, a.conditional, p) }
+		s.build = func(t *table) (*write, error) { return t.newPut(a.Item, a.conditional, p) }
 	case it.Delete != nil:
-		s.build = func(t *table) (*write, error) { return t.delete1(a.Key, a.conditional, p) }
+		s.build = func(t *table) (*write, error) { return t.newDelete(a.Key, a.conditional, p) }
 	case it.Update != nil:
-		s.build = func(t *table) (*write, error) { return t.update1(a.Key, a.conditional, p) }
+		s.build = func(t *table) (*write, error) { return t.newUpdate(a.Key, a.conditional, p) }
 	default:
-		s.build = func(t *table) (*write, error) { return t.check1(a.Key, a.conditional, p) }
+		s.build = func(t *table) (*write, error) { return t.newCheck(a.Key, a.conditional, p) }
 	}
 	return s, err
 }

@@ -6,9 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 )
 
 // held marks one user as an ongoing transaction would, until the returned function is called.

@@ -102,7 +102,7 @@ func (t *table) newWrite(key attr.Item, c conditional, p parsed) *write {
 	}
 }
 
-func (t *table) put1(item attr.Item, c conditional, p parsed) (*write, error) {
+func (t *table) newPut(item attr.Item, c conditional, p parsed) (*write, error) {
 	if err := t.keys.checkItemKey(item, t.defs); err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func (t *table) put1(item attr.Item, c conditional, p parsed) (*write, error) {
 	return w, nil
 }
 
-func (t *table) delete1(key attr.Item, c conditional, p parsed) (*write, error) {
+func (t *table) newDelete(key attr.Item, c conditional, p parsed) (*write, error) {
 	if err := t.keys.checkKey(key, t.defs); err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (t *table) delete1(key attr.Item, c conditional, p parsed) (*write, error) 
 	return w, nil
 }
 
-func (t *table) check1(key attr.Item, c conditional, p parsed) (*write, error) {
+func (t *table) newCheck(key attr.Item, c conditional, p parsed) (*write, error) {
 	if err := t.keys.checkKey(key, t.defs); err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ func (t *table) check1(key attr.Item, c conditional, p parsed) (*write, error) {
 	return w, nil
 }
 
-func (t *table) update1(key attr.Item, c conditional, p parsed) (*write, error) {
+func (t *table) newUpdate(key attr.Item, c conditional, p parsed) (*write, error) {
 	if err := t.keys.checkKey(key, t.defs); err != nil {
 		return nil, err
 	}

@@ -74,8 +74,7 @@ func (k *Kinesis) Service() *awsjson.Service {
 	}
 }
 
-// now is cut to the millisecond, the precision of every timestamp that a client sees: AT_TIMESTAMP with the time that a
-// record shows finds that record.
+// now is cut to the millisecond, the precision of every timestamp that a client sees: what is compared is what was shown.
 func (k *Kinesis) now() time.Time { return k.opts.Now().Truncate(time.Millisecond) }
 
 func (k *Kinesis) arn(stream string) string { return k.arnPrefix() + stream }

@@ -137,3 +137,22 @@ func TestShardQuotaCountsOpenShards(t *testing.T) {
 		assert.Equal(t, step.open, a.k.openShards.Load(), step.operation)
 	}
 }
+
+// The times that a record and a stream show, in milliseconds, find that record and its shard.
+func TestAtTheTimeThatIsShown(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_700_000_000, 123_456_789)
+	a := api{t, New(Options{Region: "us-east-1", AccountID: "000000000000", Now: func() time.Time { return now }})}
+	a.ok("CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	a.ok("PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":""}`)
+	it := a.ok("GetShardIterator", `{"StreamName":"s","ShardId":"0","ShardIteratorType":"AT_TIMESTAMP","Timestamp":1700000000.123}`)
+	got := a.ok("GetRecords", fmt.Sprintf(`{"ShardIterator":%q}`, it["ShardIterator"]))
+	records, ok := got["Records"].([]any)
+	require.True(t, ok)
+	require.Len(t, records, 1)
+	record, ok := records[0].(map[string]any)
+	require.True(t, ok)
+	assert.InDelta(t, 1700000000.123, record["ApproximateArrivalTimestamp"], 1e-6)
+	shards := a.ok("ListShards", `{"StreamName":"s","ShardFilter":{"Type":"AT_TIMESTAMP","Timestamp":1700000000.123}}`)["Shards"]
+	assert.Len(t, shards, 1)
+}

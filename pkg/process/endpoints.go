@@ -1,0 +1,63 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/leftfold/leftfold/pkg/health"
+	"github.com/leftfold/leftfold/pkg/httpserver"
+)
+
+// Endpoint is an address and what it serves.
+type Endpoint struct {
+	Name     string
+	Variable string // that sets Addr
+	Addr     string
+	Handler  http.Handler
+}
+
+// Endpoints are the admin address and, if the app has routes, the API's.
+func Endpoints(cfg Config, p Platform, registry *prometheus.Registry, app App) []Endpoint {
+	admin := http.NewServeMux()
+	admin.Handle("GET /healthz", health.Live())
+	admin.Handle("GET /readyz", health.Ready(app.Checks))
+	admin.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	endpoints := []Endpoint{{Name: "admin", Variable: "ADMIN_ADDR", Addr: cfg.AdminAddr, Handler: admin}}
+	if app.Routes == nil {
+		return endpoints
+	}
+	router := httpserver.NewRouter(p.Log)
+	app.Routes(httpserver.NewAPI(router))
+	return append(endpoints, Endpoint{Name: "api", Variable: "API_ADDR", Addr: cfg.APIAddr, Handler: router})
+}
+
+// Listen takes every address at once, or none: those that cannot be had are all named. It returns the parts that serve
+// them and the addresses taken, by name, with the ports that ":0" became.
+func Listen(ctx context.Context, log *slog.Logger, endpoints ...Endpoint) (parts []Part, addrs map[string]string, err error) {
+	addrs = map[string]string{}
+	var servers []*httpserver.Server
+	var errs []error
+	for _, e := range endpoints {
+		server, err := httpserver.Listen(ctx, e.Addr, e.Handler, log)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", e.Variable, err))
+			continue
+		}
+		servers = append(servers, server)
+		addrs[e.Name] = server.Addr()
+		parts = append(parts, Part{Name: e.Name, Run: server.Run})
+	}
+	if len(errs) == 0 {
+		return parts, addrs, nil
+	}
+	for _, s := range servers {
+		errs = append(errs, s.Close())
+	}
+	return nil, nil, errors.Join(errs...)
+}
