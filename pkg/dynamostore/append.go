@@ -70,7 +70,7 @@ func (s *Store) write(ctx context.Context, p plan) error {
 		if refused, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
 			return s.refusal(ctx, p, []types.CancellationReason{{Code: aws.String(conditionFailed), Item: refused.Item}})
 		}
-		return failed(ctx, deed, err)
+		return failed(deed, err)
 	}
 	items := make([]types.TransactWriteItem, len(p.actions))
 	for i, a := range p.actions {
@@ -85,7 +85,7 @@ func (s *Store) write(ctx context.Context, p plan) error {
 		}
 		return s.refusal(ctx, p, canceled.CancellationReasons)
 	}
-	return failed(ctx, deed, err)
+	return failed(deed, err)
 }
 
 // refusal reads the reasons, one per action. The plan's actions stand in the order in which refusals are looked for,

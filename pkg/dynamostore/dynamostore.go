@@ -112,7 +112,7 @@ func (s *Store) query(ctx context.Context, stream eventsourcing.StreamID, after 
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
 			if err != nil {
-				yield(eventsourcing.Record{}, failed(ctx, "read "+stream.String(), err))
+				yield(eventsourcing.Record{}, failed("read "+stream.String(), err))
 				return
 			}
 			for _, item := range page.Items {
@@ -137,7 +137,7 @@ func (s *Store) Result(ctx context.Context, commandID string) (eventsourcing.Com
 		ConsistentRead: aws.Bool(true),
 	})
 	if err != nil {
-		return eventsourcing.CommandResult{}, failed(ctx, "get result of command", err)
+		return eventsourcing.CommandResult{}, failed("get result of command", err)
 	}
 	if out.Item == nil {
 		return eventsourcing.CommandResult{}, eventsourcing.ErrNoResult

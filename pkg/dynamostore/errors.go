@@ -1,7 +1,6 @@
 package dynamostore
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -19,14 +18,11 @@ const conditionFailed = "ConditionalCheckFailed"
 // errContended: other transactions hold an item, or the table is at its limit. Another try may succeed at once.
 var errContended = errors.New("transaction contended")
 
-// failed says what an error means for the caller: the context's end, contention, a service that is away, or a fault
-// that another try would meet again.
-func failed(ctx context.Context, deed string, err error) error {
+// failed says what an error means for the caller: contention, a service that is away, or a fault that another try would
+// meet again. The context's end is none of these; the SDK's error wraps it.
+func failed(deed string, err error) error {
 	if err == nil {
 		return nil
-	}
-	if ctx.Err() != nil {
-		return fmt.Errorf("%s: %w", deed, ctx.Err())
 	}
 	if conflict, ok := errors.AsType[*types.TransactionConflictException](err); ok {
 		return fmt.Errorf("%s: %w: %w", deed, errContended, conflict)

@@ -24,7 +24,7 @@ import (
 // fault stands between the client and the server for one call; pass makes the call.
 type fault func(ctx context.Context, pass call) (*http.Response, error)
 
-type call func() (*http.Response, error)
+type call func(context.Context) (*http.Response, error)
 
 // hangs answers when nobody waits for it any more.
 func hangs(ctx context.Context, _ call) (*http.Response, error) {
@@ -33,8 +33,8 @@ func hangs(ctx context.Context, _ call) (*http.Response, error) {
 }
 
 // lost performs the call and loses the answer.
-func lost(_ context.Context, pass call) (*http.Response, error) {
-	resp, err := pass()
+func lost(ctx context.Context, pass call) (*http.Response, error) {
+	resp, err := pass(ctx)
 	if err == nil {
 		_ = resp.Body.Close()
 	}
@@ -42,8 +42,8 @@ func lost(_ context.Context, pass call) (*http.Response, error) {
 }
 
 // torn performs the call and breaks off in the middle of the answer.
-func torn(_ context.Context, pass call) (*http.Response, error) {
-	resp, err := pass()
+func torn(ctx context.Context, pass call) (*http.Response, error) {
+	resp, err := pass(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -132,8 +132,8 @@ func (f *faulty) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := json.Unmarshal(body, &sent); err != nil {
 		return nil, err
 	}
-	pass := func() (*http.Response, error) {
-		again := r.Clone(r.Context())
+	pass := func(ctx context.Context) (*http.Response, error) {
+		again := r.Clone(ctx)
 		again.Body = io.NopCloser(bytes.NewReader(body))
 		return f.Server.Transport().RoundTrip(again)
 	}
@@ -151,7 +151,7 @@ func (f *faulty) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	f.mu.Unlock()
 	if next == nil {
-		return pass()
+		return pass(r.Context())
 	}
 	return next(r.Context(), pass)
 }

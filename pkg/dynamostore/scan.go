@@ -81,7 +81,7 @@ func (s *Store) scan(ctx context.Context, segment, segments int, pages chan<- pa
 func (*Store) next(ctx context.Context, calls *dynamodb.ScanPaginator) page {
 	out, err := calls.NextPage(ctx)
 	if err != nil {
-		return page{err: failed(ctx, "scan the log", err)}
+		return page{err: failed("scan the log", err)}
 	}
 	var p page
 	for _, item := range out.Items {

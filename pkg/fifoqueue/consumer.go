@@ -57,7 +57,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if c.cfg.Metrics != nil {
 		c.cfg.Metrics.Unregister(c)
 	}
-	if context.Cause(hard) == errStopTimeout {
+	if errors.Is(context.Cause(hard), errStopTimeout) {
 		return fmt.Errorf("stop consuming: handlers cut off after %v: %w", c.cfg.StopTimeout, errStopTimeout)
 	}
 	return nil

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,178 +15,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/leftfold/leftfold/pkg/fifoqueue"
-	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/relay"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// flaky is the SQS client with faults.
-type flaky struct {
-	*sqs.Client
-
-	mu     sync.Mutex
-	calls  map[string]int
-	send   func(*sqs.SendMessageBatchInput) (*sqs.SendMessageBatchOutput, error)
-	delete func(*sqs.DeleteMessageBatchInput) (*sqs.DeleteMessageBatchOutput, error)
-}
-
-func (f *flaky) count(call string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.calls[call]++
-}
-
-func (f *flaky) called(call string) int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.calls[call]
-}
-
-func (f *flaky) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput, o ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
-	f.count("send")
-	if f.send != nil {
-		if out, err := f.send(in); out != nil || err != nil {
-			return out, err
-		}
-	}
-	return f.Client.SendMessageBatch(ctx, in, o...)
-}
-
-func (f *flaky) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, o ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
-	f.count("delete")
-	if f.delete != nil {
-		if out, err := f.delete(in); out != nil || err != nil {
-			return out, err
-		}
-	}
-	return f.Client.DeleteMessageBatch(ctx, in, o...)
-}
-
-func (f *flaky) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, o ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
-	f.count("visibility")
-	return f.Client.ChangeMessageVisibilityBatch(ctx, in, o...)
-}
-
-// bench is a queue, its dead-letter queue and what a handler saw.
-type bench struct {
-	t       *testing.T
-	client  *flaky
-	url     string
-	deadURL string
-
-	mu   sync.Mutex
-	seen map[string][]string // bodies by group
-}
-
-func newBench(t *testing.T) *bench {
-	t.Helper()
-	server := localaws.New(localaws.Options{})
-	t.Cleanup(server.Close)
-	client := sqs.NewFromConfig(server.Config())
-	create := func(name string, attributes map[string]string) string {
-		out, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(name), Attributes: attributes})
-		require.NoError(t, err)
-		return *out.QueueUrl
-	}
-	b := &bench{t: t, client: &flaky{Client: client, calls: map[string]int{}}, seen: map[string][]string{}}
-	b.deadURL = create("dead.fifo", fifoqueue.DeadLetterAttributes())
-	arn, err := client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
-		QueueUrl: &b.deadURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn},
-	})
-	require.NoError(t, err)
-	create("live.fifo", fifoqueue.Attributes(arn.Attributes["QueueArn"]))
-	b.url, err = fifoqueue.QueueURL(t.Context(), client, "live.fifo")
-	require.NoError(t, err)
-	return b
-}
-
-// send publishes bodies "group0", "group1"… in turn over the groups.
-func (b *bench) send(from, to int, groups ...string) {
-	b.t.Helper()
-	var out []fifoqueue.Outgoing
-	for n := from; n < to; n++ {
-		for _, g := range groups {
-			body := fmt.Sprint(g, n)
-			out = append(out, fifoqueue.Outgoing{Group: g, DeduplicationID: body, Body: []byte(body)})
-		}
-	}
-	require.NoError(b.t, fifoqueue.NewPublisher(b.client, b.url).Publish(b.t.Context(), out))
-}
-
-func (b *bench) handle(_ context.Context, group string, messages []fifoqueue.Message) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, m := range messages {
-		b.seen[group] = append(b.seen[group], string(m.Body))
-	}
-	return len(messages), nil
-}
-
-func (b *bench) got(group string) []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.Clone(b.seen[group])
-}
-
-type consumer struct {
-	t    *testing.T
-	stop context.CancelFunc
-	done chan error
-}
-
-func (b *bench) consume(h fifoqueue.Handler, tune ...func(*fifoqueue.Config)) *consumer {
-	b.t.Helper()
-	cfg := fifoqueue.Config{Client: b.client, QueueURL: b.url, DeadLetterURL: b.deadURL, Handler: h, Now: time.Now}
-	for _, f := range tune {
-		f(&cfg)
-	}
-	c, err := fifoqueue.New(cfg)
-	require.NoError(b.t, err)
-	ctx, cancel := context.WithCancel(b.t.Context())
-	out := &consumer{t: b.t, stop: cancel, done: make(chan error, 1)}
-	go func() { out.done <- c.Run(ctx) }()
-	return out
-}
-
-func (c *consumer) end() {
-	c.t.Helper()
-	c.stop()
-	require.NoError(c.t, <-c.done)
-}
-
-// left counts the messages of a queue: visible and in flight.
-func (b *bench) left(url string) string {
-	b.t.Helper()
-	out, err := b.client.GetQueueAttributes(b.t.Context(), &sqs.GetQueueAttributesInput{
-		QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
-	})
-	require.NoError(b.t, err)
-	return out.Attributes["ApproximateNumberOfMessages"] + " visible, " +
-		out.Attributes["ApproximateNumberOfMessagesNotVisible"] + " in flight"
-}
-
-func names(group string, from, to int) []string {
-	var out []string
-	for n := from; n < to; n++ {
-		out = append(out, fmt.Sprint(group, n))
-	}
-	return out
-}
-
-func bubble(t *testing.T, f func(t *testing.T, b *bench)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) { f(t, newBench(t)) })
-}
-
-// after lets virtual time pass.
-func after(d time.Duration) {
-	<-time.After(d)
-	synctest.Wait()
-}
 
 func TestGroupsAreConsumedInOrder(t *testing.T) {
 	t.Parallel()
@@ -198,7 +28,7 @@ func TestGroupsAreConsumedInOrder(t *testing.T) {
 		b.send(0, 50, "a", "b", "c", "d")
 		after(5 * time.Second)
 		for _, g := range []string{"a", "b", "c", "d"} {
-			assert.Equal(t, names(g, 0, 50), b.got(g))
+			assert.Equal(t, names(g, 50), b.got(g))
 		}
 		assert.Equal(t, "0 visible, 0 in flight", b.left(b.url))
 		n, err := testutil.GatherAndCount(registry)
@@ -248,10 +78,10 @@ func TestAFailingGroupWaitsAndDelaysNoOther(t *testing.T) {
 					return b.handle(ctx, group, m)
 				})
 				after(time.Second / 2)
-				assert.Equal(t, names("good", 0, 3), b.got("good"))
+				assert.Equal(t, names("good", 3), b.got("good"))
 				assert.Empty(t, b.got("bad"))
 				after(time.Minute)
-				assert.Equal(t, names("bad", 0, 3), b.got("bad"))
+				assert.Equal(t, names("bad", 3), b.got("bad"))
 				assert.Equal(t, []time.Duration{0, time.Second, 3 * time.Second, 7 * time.Second}, triesAt)
 				c.end()
 			})
@@ -273,7 +103,7 @@ func TestWhatIsDoneBeforeAFailureDoesNotComeAgain(t *testing.T) {
 			return b.handle(ctx, group, m)
 		})
 		after(10 * time.Second)
-		assert.Equal(t, names("a", 0, 5), b.got("a"))
+		assert.Equal(t, names("a", 5), b.got("a"))
 		c.end()
 	})
 }
@@ -348,7 +178,7 @@ func TestVisibilityIsExtendedWhileAHandlerWorks(t *testing.T) {
 		one := b.consume(slow)
 		other := b.consume(slow) // would get the message if its visibility ran out
 		after(11 * time.Minute)
-		assert.Equal(t, names("slow", 0, 2), b.got("slow"))
+		assert.Equal(t, names("slow", 2), b.got("slow"))
 		assert.Equal(t, "0 visible, 0 in flight", b.left(b.url))
 		one.end()
 		other.end()
@@ -371,12 +201,12 @@ func TestAStopFinishesWhatIsBegunAndGivesBackTheRest(t *testing.T) {
 		stoppedAt := time.Now()
 		c.end()
 		assert.Equal(t, 4*time.Second, time.Since(stoppedAt))
-		assert.Equal(t, names(first, 0, 3), b.got(first))
+		assert.Equal(t, names(first, 3), b.got(first))
 		assert.Empty(t, b.got(second))
 		assert.Equal(t, "3 visible, 0 in flight", b.left(b.url))
 		c = b.consume(b.handle)
 		after(100 * time.Millisecond)
-		assert.Equal(t, names(second, 0, 3), b.got(second))
+		assert.Equal(t, names(second, 3), b.got(second))
 		c.end()
 	})
 }
@@ -435,7 +265,7 @@ func TestFailedDeletesAreTriedAgain(t *testing.T) {
 		}
 		c := b.consume(b.handle)
 		after(5 * time.Minute)
-		assert.Equal(t, names("a", 0, 5), b.got("a"), "once")
+		assert.Equal(t, names("a", 5), b.got("a"), "once")
 		assert.Equal(t, "0 visible, 0 in flight", b.left(b.url))
 		c.end()
 	})
@@ -465,7 +295,7 @@ func TestPublisherKeepsOrderThroughPartialFailures(t *testing.T) {
 		c := b.consume(b.handle)
 		after(5 * time.Second)
 		for _, g := range []string{"a", "b", "c"} {
-			assert.Equal(t, names(g, 0, 20), b.got(g))
+			assert.Equal(t, names(g, 20), b.got(g))
 		}
 		c.end()
 	})

@@ -103,7 +103,7 @@ func (c *Consumer) failed(ctx context.Context, deed string, batch []*delivery, e
 		if i < 0 || i >= len(batch) {
 			continue
 		}
-		c.cfg.Log.InfoContext(ctx, deed, slog.String("message_id", batch[i].ID), slog.Bool("stale", e.SenderFault),
+		c.cfg.Log.InfoContext(ctx, "SQS refused", slog.String("deed", deed), slog.String("message_id", batch[i].ID), slog.Bool("stale", e.SenderFault),
 			slog.String("code", aws.ToString(e.Code)), slog.String("reason", aws.ToString(e.Message)))
 		if e.SenderFault {
 			c.counts.stale.Inc()
@@ -142,7 +142,7 @@ func (c *Consumer) changeVisibility(ctx context.Context, deed string, batch []*d
 	}
 	out, err := c.cfg.Client.ChangeMessageVisibilityBatch(ctx, in)
 	if err != nil {
-		c.cfg.Log.WarnContext(ctx, deed, slog.Any("error", err))
+		c.cfg.Log.WarnContext(ctx, "call SQS", slog.String("deed", deed), slog.Any("error", err))
 		return
 	}
 	c.failed(ctx, deed, batch, out.Failed)

@@ -46,6 +46,7 @@ type Server struct {
 	region   string
 	services map[string]*awsjson.Service // by target prefix
 	calls    sync.Map                    // "DynamoDB.PutItem" → *atomic.Int64
+	rotate   func(table string) error
 	close    func()
 }
 
@@ -59,7 +60,7 @@ func New(o Options) *Server {
 	db := dynamodb.New(dynamodb.Options{Region: o.Region, AccountID: o.AccountID, Now: o.Now})
 	ks := kinesis.New(kinesis.Options{Region: o.Region, AccountID: o.AccountID, Now: o.Now})
 	qs := sqs.New(sqs.Options{Region: o.Region, AccountID: o.AccountID, Now: o.Now})
-	s := &Server{region: o.Region, services: map[string]*awsjson.Service{}, close: qs.Close}
+	s := &Server{region: o.Region, services: map[string]*awsjson.Service{}, rotate: db.RotateShards, close: qs.Close}
 	for _, svc := range []*awsjson.Service{db.Service(), db.Streams(), ks.Service(), qs.Service()} {
 		s.services[svc.Target] = svc
 	}
@@ -68,6 +69,10 @@ func New(o Options) *Server {
 
 // Close ends every waiting long poll with an empty answer. Later calls are still answered.
 func (s *Server) Close() { s.close() }
+
+// RotateShards closes every open shard of a table's stream and opens a child of each, as AWS does about every four hours:
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html
+func (s *Server) RotateShards(table string) error { return s.rotate(table) }
 
 // ServeHTTP answers one AWS request, or one of localaws's own: GET /_localaws/calls.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {

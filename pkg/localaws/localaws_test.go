@@ -50,7 +50,7 @@ func TestUnsupportedIsSaidByName(t *testing.T) {
 	for _, tt := range []struct{ name, method, target, body, message string }{
 		{"service", http.MethodPost, "AmazonSNS.Publish", "{}", "service AmazonSNS is not supported by localaws"},
 		{"no target", http.MethodPost, "", "{}", "POST / is not supported by localaws"},
-		{"target without operation", http.MethodPost, "Kinesis_20131202", "{}", "service Kinesis_20131202 is not supported by localaws"},
+		{"target without operation", http.MethodPost, "Kinesis_20131202", "{}", "Kinesis_20131202. is not supported by localaws"},
 		{
 			"operation", http.MethodPost, "Kinesis_20131202.SubscribeToShard", "{}",
 			"operation Kinesis_20131202.SubscribeToShard is not supported by localaws",

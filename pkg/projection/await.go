@@ -10,7 +10,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// ErrNotYet: the projection has not come to the version asked for.
+// ErrNotYet says that the projection has not come to the version asked for.
 var ErrNotYet = errors.New("projection has not come to that version yet")
 
 // awaitEvery spaces the reads of Await: each costs a read unit.

@@ -172,6 +172,17 @@ func TestDamagedMessageIsReplacedByTheLogsCopy(t *testing.T) {
 	lib.requireEqualsFold()
 	assert.Zero(t, lib.metric("leftfold_projection_parked_total"))
 	assert.Zero(t, lib.metric("leftfold_projection_duplicates_total"))
+
+	before := lib.server.Calls()["DynamoDB.PutItem"]
+	records = nil
+	for n := range 50 {
+		records = append(records, lib.append(bookStream("b2"), titled{fmt.Sprint(n)})...)
+	}
+	damaged = append([]eventsourcing.Record(nil), records...)
+	damaged[0].Data, damaged[1].Data = json.RawMessage(`nonsense`), json.RawMessage(`nonsense`)
+	apply(t, p, damaged)
+	lib.requireEqualsFold()
+	assert.EqualValues(t, 2, lib.server.Calls()["DynamoDB.PutItem"]-before, "the first alone, and the rest in one")
 }
 
 // An event is acknowledged as parked between a redrive's last look at the log and its end: it must not be forgotten.

@@ -39,9 +39,10 @@ type dynamoDBStream[T any] struct {
 	arn string
 }
 
-// NewDynamoDBStream reads the items inserted into a table, from its latest stream, which must have new images.
-// Changes and removals are passed over. An error of decode blocks the shard, since nothing is skipped: return a value that says so to let an
-// item pass that cannot be decoded.
+// NewDynamoDBStream reads the items inserted into a table, from its latest stream, which must have new images; when the
+// table gets another stream, what is unread of the former one counts as trimmed. Changes and removals are passed over. An
+// error of decode blocks the shard, since nothing is skipped: to let an item pass that cannot be decoded, return a
+// value that says so.
 func NewDynamoDBStream[T any](
 	streams StreamsAPI, tables TableAPI, tableName string, decode func(image map[string]types.AttributeValue) (T, error),
 ) Stream[T] {
@@ -51,7 +52,7 @@ func NewDynamoDBStream[T any](
 }
 
 func (d *dynamoDBStream[T]) Shards(ctx context.Context) ([]Shard, error) {
-	arn, err := d.latest(ctx)
+	arn, err := d.lookUp(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -59,9 +60,6 @@ func (d *dynamoDBStream[T]) Shards(ctx context.Context) ([]Shard, error) {
 	for in := (&dynamodbstreams.DescribeStreamInput{StreamArn: aws.String(arn)}); ; {
 		out, err := d.describe(ctx, in)
 		if err != nil {
-			d.mu.Lock()
-			d.arn = "" // the table may have got another stream
-			d.mu.Unlock()
 			return nil, fmt.Errorf("describe stream of table %s: %w", d.table, err)
 		}
 		for _, s := range out.StreamDescription.Shards {
@@ -85,20 +83,30 @@ func (d *dynamoDBStream[T]) describe(ctx context.Context, in *dynamodbstreams.De
 	return d.streams.DescribeStream(ctx, in)
 }
 
+// latest is the stream as last looked up.
 func (d *dynamoDBStream[T]) latest(ctx context.Context) (string, error) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.arn != "" {
-		return d.arn, nil
+	arn := d.arn
+	d.mu.Unlock()
+	if arn != "" {
+		return arn, nil
 	}
+	return d.lookUp(ctx)
+}
+
+func (d *dynamoDBStream[T]) lookUp(ctx context.Context) (string, error) {
 	out, err := d.tables.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: aws.String(d.table)})
 	if err != nil {
 		return "", fmt.Errorf("describe table %s: %w", d.table, err)
 	}
-	if d.arn = aws.ToString(out.Table.LatestStreamArn); d.arn == "" {
+	arn := aws.ToString(out.Table.LatestStreamArn)
+	if arn == "" {
 		return "", fmt.Errorf("table %s has no stream", d.table)
 	}
-	return d.arn, nil
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.arn = arn
+	return arn, nil
 }
 
 func (d *dynamoDBStream[T]) Iterator(ctx context.Context, shardID string, after Position) (string, error) {

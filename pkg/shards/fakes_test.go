@@ -119,6 +119,18 @@ func (s *stream) open(id string, parents ...string) {
 	}
 }
 
+func (s *stream) hide(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shards[id].hidden = true
+}
+
+func (s *stream) readsOf(id string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads[id]
+}
+
 func (s *stream) put(id string, values ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

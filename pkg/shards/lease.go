@@ -49,7 +49,7 @@ const (
 	StateReader State = "reader"
 )
 
-// ErrLeaseLost: somebody else wrote the lease.
+// ErrLeaseLost says that somebody else wrote the lease.
 var ErrLeaseLost = errors.New("lease lost")
 
 // LostError is an ErrLeaseLost that says how the lease is now. The zero Stored: it is gone.

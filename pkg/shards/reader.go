@@ -78,7 +78,7 @@ func (r *Reader[T]) stop(hard context.Context, cut context.CancelCauseFunc) erro
 			r.cfg.Log.WarnContext(ctx, "sign off", slog.Any("error", err)) // others notice after the lease duration
 		}
 	}
-	if context.Cause(hard) == errStopTimeout {
+	if errors.Is(context.Cause(hard), errStopTimeout) {
 		return fmt.Errorf("stop reading as %s: batches cut off after %v: %w", r.cfg.Consumer, r.cfg.StopTimeout, errStopTimeout)
 	}
 	return nil
@@ -192,13 +192,9 @@ func (r *Reader[T]) share(ctx, hard context.Context, now time.Time) error {
 	if len(free) > 0 || !r.view.mayGive(count) {
 		return nil
 	}
-	for _, w := range mine {
-		if w.soft.Err() != nil {
-			return nil // one at a time
-		}
+	if !slices.ContainsFunc(slices.Collect(maps.Values(mine)), (*worker[T]).stopping) { // one at a time
+		mine[slices.Min(slices.Collect(maps.Keys(mine)))].stop()
 	}
-	shard := slices.Min(slices.Collect(maps.Keys(mine)))
-	mine[shard].stop()
 	return nil
 }
 

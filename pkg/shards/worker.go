@@ -19,9 +19,9 @@ type worker[T any] struct {
 	counts *counters
 	log    *slog.Logger
 
-	ctx  context.Context         //nolint:containedctx // the worker's life: ends when the lease is lost or the stop's time is up
+	ctx  context.Context         // the worker's life: ends when the lease is lost or the stop's time is up
 	cut  context.CancelCauseFunc // ends ctx
-	soft context.Context         //nolint:containedctx // ends, with ctx or by stop, when no more is to be begun
+	soft context.Context         // ends, with ctx or by stop, when no more is to be begun
 	stop context.CancelFunc      // ends soft
 
 	position Position // all records up to it are handled
@@ -39,9 +39,11 @@ func newWorker[T any](hard context.Context, cfg *Config[T], h *held, counts *cou
 		position: l.Checkpoint, readAt: l.ReadAt, checkedAt: cfg.Now(),
 	}
 	w.ctx, w.cut = context.WithCancelCause(hard)
-	w.soft, w.stop = context.WithCancel(w.ctx)
+	w.soft, w.stop = context.WithCancel(w.ctx) //nolint:gosec // called by the Reader; run ends ctx, and soft with it
 	return w
 }
+
+func (w *worker[T]) stopping() bool { return w.soft.Err() != nil }
 
 // run reads until the shard is done, the lease lost or the worker stopped; unless the lease is lost, it is given back.
 func (w *worker[T]) run() (done bool) {
@@ -88,11 +90,11 @@ func (w *worker[T]) heartbeat(ctx context.Context) {
 // read handles page after page. The error is nil after a stop or the shard's end.
 func (w *worker[T]) read() (done bool, err error) {
 	iterator := ""
-	for failures := 0; w.soft.Err() == nil; {
+	for failures := 0; !w.stopping(); {
 		startedAt := w.cfg.Now()
 		page, err := w.next(&iterator)
-		if w.soft.Err() != nil {
-			break
+		if w.stopping() {
+			return false, nil //nolint:nilerr // a read that the stop ended
 		}
 		if err != nil {
 			failures++
@@ -236,7 +238,7 @@ func (w *worker[T]) insist(deed string, f func(ctx context.Context) error) error
 			return errors.Join(errStopped, cause)
 		}
 		w.counts.handleFailures.Inc()
-		w.log.WarnContext(w.ctx, deed, slog.Any("error", err), slog.Int("failures", failures))
+		w.log.WarnContext(w.ctx, "will try again", slog.String("deed", deed), slog.Any("error", err), slog.Int("failures", failures))
 		if w.cfg.Backoff.Wait(w.soft, failures) != nil {
 			return errStopped
 		}

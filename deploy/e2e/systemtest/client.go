@@ -1,0 +1,89 @@
+package systemtest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/leftfold/leftfold/pkg/httpserver"
+)
+
+// Base is the address that Client's requests go to.
+const Base = "http://leftfold.test"
+
+// Client speaks to the system's APIs.
+func (s *System) Client() *http.Client { return &http.Client{Transport: s} }
+
+// Request is one request of the API.
+type Request struct {
+	Method, Path string
+	// Body goes out as JSON; a string goes out as it is, and nil as no body.
+	Body any
+	// Correlation is its ID. Defaults to none sent.
+	Correlation string
+	// ContentType is the body's. Defaults to application/json.
+	ContentType string
+}
+
+// Answer is what came back.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Receipt is the answer to an accepted command.
+type Receipt struct {
+	ID      string `json:"id"`
+	Version uint64 `json:"version"`
+}
+
+// Problem is the answer to anything else.
+type Problem = httpserver.Problem
+
+// Decode reads the answer's JSON.
+func Decode[T any](a Answer) (v T, err error) {
+	if err = json.Unmarshal(a.Body, &v); err != nil {
+		err = fmt.Errorf("decode %q: %w", a.Body, err)
+	}
+	return v, err
+}
+
+// Do sends a request. The error says that no answer came back.
+func (s *System) Do(ctx context.Context, in Request) (Answer, error) {
+	var body io.Reader = http.NoBody
+	switch b := in.Body.(type) {
+	case nil:
+	case string:
+		body = bytes.NewReader([]byte(b))
+	default:
+		text, err := json.Marshal(b)
+		if err != nil {
+			return Answer{}, fmt.Errorf("encode the request: %w", err)
+		}
+		body = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, in.Method, Base+in.Path, body)
+	if err != nil {
+		return Answer{}, err
+	}
+	if in.Body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if in.ContentType != "" {
+		req.Header.Set("Content-Type", in.ContentType)
+	}
+	if in.Correlation != "" {
+		req.Header.Set(httpserver.CorrelationHeader, in.Correlation)
+	}
+	res, err := s.Client().Do(req)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer func() { _ = res.Body.Close() }() // read to its end below
+	text, err := io.ReadAll(res.Body)
+	return Answer{Status: res.StatusCode, Header: res.Header, Body: text}, err
+}

@@ -1,0 +1,32 @@
+package systemtest
+
+import (
+	"errors"
+	"net/http"
+	"sync/atomic"
+)
+
+// line is a service's connection to AWS. Once cut it is what a process has after SIGKILL: nothing gets out any more,
+// no checkpoint, release or delete, and answers under way are lost, while what they answer stands.
+type line struct {
+	next http.RoundTripper
+	dead atomic.Bool
+}
+
+func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
+	if l.dead.Load() {
+		return nil, errKilled
+	}
+	res, err := l.next.RoundTrip(r)
+	if l.dead.Load() {
+		return nil, errKilled
+	}
+	return res, err
+}
+
+// killedError tells the SDK that trying again is no use: there is nobody left to try.
+type killedError struct{ error }
+
+func (killedError) CanceledError() bool { return true }
+
+var errKilled = killedError{errors.New("killed")}

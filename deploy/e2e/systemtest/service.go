@@ -1,0 +1,179 @@
+package systemtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/localaws"
+	"github.com/leftfold/leftfold/pkg/process"
+)
+
+// ErrDown is what clients get of a service that does not run, or was killed before it answered.
+var ErrDown = errors.New("connection refused or reset")
+
+// Service is one service that can be killed, stopped and started again, each time as a new process would be: wired
+// anew, under a new instance name, with metrics from zero. Safe for concurrent use.
+type Service struct {
+	Name string
+
+	aws    *localaws.Server
+	cfg    process.Config
+	logs   io.Writer
+	newApp func(context.Context, process.Platform) (process.App, error)
+
+	mu         sync.Mutex
+	starts     int
+	now        *life         // nil: down
+	up         chan struct{} // closed while it runs
+	registries []*prometheus.Registry
+	dying      sync.WaitGroup // what is left of killed lives
+}
+
+// life is a service from one start to its end.
+type life struct {
+	line     *line
+	api      http.Handler // nil: it serves none
+	stop     context.CancelFunc
+	ended    chan error
+	requests sync.WaitGroup
+}
+
+// Start wires the service and lets it run. It must be down.
+func (s *Service) Start(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now != nil {
+		return fmt.Errorf("start %s: it runs already", s.Name)
+	}
+	platform, registry, err := process.NewPlatform(s.cfg, s.logs)
+	if err != nil {
+		return err
+	}
+	s.starts++
+	l := &life{line: &line{next: s.aws.Transport()}, ended: make(chan error, 1)}
+	platform.AWS = s.aws.Config()
+	platform.AWS.HTTPClient = &http.Client{Transport: l.line}
+	platform.Instance = fmt.Sprintf("%s-%d", s.Name, s.starts)
+	platform = platform.For(s.Name)
+	app, err := s.newApp(ctx, platform)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", s.Name, err)
+	}
+	if app.Routes != nil {
+		router := httpserver.NewRouter(platform.Log)
+		app.Routes(httpserver.NewAPI(router))
+		l.api = router
+	}
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	l.stop = stop
+	go func() { l.ended <- process.RunParts(running, platform.Log, s.cfg.StopTimeout, app.Parts...) }()
+	s.registries = append(s.registries, registry)
+	s.now = l
+	close(s.up)
+	return nil
+}
+
+// Kill ends the service as SIGKILL does. What its goroutines still do reaches nobody.
+func (s *Service) Kill() {
+	l := s.bury()
+	if l == nil {
+		return
+	}
+	l.line.dead.Store(true)
+	l.stop()
+	s.dying.Go(func() {
+		l.requests.Wait()
+		<-l.ended // of no interest: the dead cannot have stopped in good order
+	})
+}
+
+// Stop ends the service as SIGTERM does: requests and batches in hand are finished. It returns what the process would
+// end with.
+func (s *Service) Stop() error {
+	l := s.bury()
+	if l == nil {
+		return nil
+	}
+	l.stop()
+	l.requests.Wait()
+	if err := <-l.ended; err != nil {
+		return fmt.Errorf("stop %s: %w", s.Name, err)
+	}
+	return nil
+}
+
+func (s *Service) bury() *life {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.now
+	if l != nil {
+		s.now, s.up = nil, make(chan struct{})
+	}
+	return l
+}
+
+// Restart starts the service unless it runs.
+func (s *Service) Restart(ctx context.Context) error {
+	s.mu.Lock()
+	running := s.now != nil
+	s.mu.Unlock()
+	if running {
+		return nil
+	}
+	return s.Start(ctx)
+}
+
+// AwaitUp returns once the service runs, or ctx ends.
+func (s *Service) AwaitUp(ctx context.Context) error {
+	s.mu.Lock()
+	up := s.up
+	s.mu.Unlock()
+	select {
+	case <-up:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Starts is how often the service was started.
+func (s *Service) Starts() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.starts
+}
+
+// RoundTrip lets the service answer one request, without a socket.
+func (s *Service) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.mu.Lock()
+	l := s.now
+	if l != nil {
+		l.requests.Add(1)
+	}
+	s.mu.Unlock()
+	if l == nil {
+		return nil, ErrDown
+	}
+	defer l.requests.Done()
+	in := r.Clone(r.Context()) // as a server sees it
+	in.RequestURI, in.RemoteAddr, in.Host = r.URL.RequestURI(), "192.0.2.1:1234", r.URL.Host
+	if in.Body == nil {
+		in.Body = http.NoBody
+	}
+	out := httptest.NewRecorder()
+	l.api.ServeHTTP(out, in)
+	if l.line.dead.Load() {
+		return nil, ErrDown
+	}
+	res := out.Result()
+	res.Request = r
+	return res, nil
+}

@@ -1,0 +1,115 @@
+// Package systemtest runs every service in one process on an AWS in memory, each as if it were a process of its own:
+// with a line to AWS and with metrics of its own, so that each can be killed, stopped and started again alone.
+package systemtest
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/dynamostore"
+	"github.com/leftfold/leftfold/pkg/localaws"
+	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/projection"
+	"github.com/leftfold/leftfold/pkg/provision"
+	"github.com/leftfold/leftfold/pkg/topology"
+	broker "github.com/leftfold/leftfold/services/broker/app"
+	commandapi "github.com/leftfold/leftfold/services/command-api/app"
+	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
+	projectoruser "github.com/leftfold/leftfold/services/projector-user/app"
+	"github.com/leftfold/leftfold/services/standalone/app"
+	streamer "github.com/leftfold/leftfold/services/streamer/app"
+)
+
+// System is the whole pipeline. It is an http.RoundTripper: what stands before the services' APIs and sends each request
+// to the one that serves it.
+type System struct {
+	AWS   *localaws.Server
+	Names topology.Names
+	// DB reaches the tables past the services.
+	DB *dynamodb.Client
+	// Log is the event log, read and written past the services.
+	Log *dynamostore.Store
+
+	CommandAPI, Streamer, Broker, ProjectorUser, ProjectorRole *Service
+}
+
+// New provisions an AWS and starts every service; env overrides their defaults, by variable. The test's end stops them.
+func New(t testing.TB, env map[string]string) *System {
+	t.Helper()
+	lookup := map[string]string{"LOG_LEVEL": "error", "LOG_FORMAT": "text", "STREAM_POLL": "10ms"}
+	for name, value := range env {
+		lookup[name] = value
+	}
+	var cfg app.Config
+	require.NoError(t, process.LoadConfig(t.Context(), func(name string) (string, bool) {
+		value, ok := lookup[name]
+		return value, ok
+	}, &cfg))
+
+	server := localaws.New(localaws.Options{})
+	t.Cleanup(server.Close)
+	names := cfg.CommandAPI.Names
+	require.NoError(t, provision.Run(t.Context(), server.Config(), provision.Config{Names: names}))
+	db := dynamodb.NewFromConfig(server.Config())
+	s := &System{
+		AWS: server, Names: names, DB: db,
+		Log: dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{
+			Events: names.EventLog, Claims: names.SetValidations, Commands: names.Commands,
+		}}),
+	}
+	service := func(name string, newApp func(context.Context, process.Platform) (process.App, error)) *Service {
+		svc := &Service{
+			Name: name, aws: server, cfg: cfg.Config, logs: t.Output(), newApp: newApp, up: make(chan struct{}),
+		}
+		require.NoError(t, svc.Start(t.Context()))
+		t.Cleanup(func() {
+			require.NoError(t, svc.Stop())
+			svc.dying.Wait()
+		})
+		return svc
+	}
+	s.ProjectorRole = service("projector-role", func(ctx context.Context, p process.Platform) (process.App, error) {
+		return projectorrole.New(ctx, cfg.ProjectorRole, p)
+	})
+	s.ProjectorUser = service("projector-user", func(ctx context.Context, p process.Platform) (process.App, error) {
+		return projectoruser.New(ctx, cfg.ProjectorUser, p)
+	})
+	s.Broker = service("broker", func(ctx context.Context, p process.Platform) (process.App, error) {
+		return broker.New(ctx, cfg.Broker, p)
+	})
+	s.Streamer = service("streamer", func(ctx context.Context, p process.Platform) (process.App, error) {
+		return streamer.New(ctx, cfg.Streamer, p)
+	})
+	s.CommandAPI = service("command-api", func(ctx context.Context, p process.Platform) (process.App, error) {
+		return commandapi.New(ctx, cfg.CommandAPI, p)
+	})
+	return s
+}
+
+// Services are all services, in the order in which an event passes them.
+func (s *System) Services() []*Service {
+	return []*Service{s.CommandAPI, s.Streamer, s.Broker, s.ProjectorUser, s.ProjectorRole}
+}
+
+// Users and Roles read the projections past the services.
+func (s *System) Users() projection.Reader { return projection.Reader{DB: s.DB, Table: s.Names.Users} }
+
+// Roles reads the roles projection; see Users.
+func (s *System) Roles() projection.Reader { return projection.Reader{DB: s.DB, Table: s.Names.Roles} }
+
+// RoundTrip implements http.RoundTripper.
+func (s *System) RoundTrip(r *http.Request) (*http.Response, error) {
+	switch {
+	case r.Method != http.MethodGet:
+		return s.CommandAPI.RoundTrip(r)
+	case r.URL.Path == "/roles" || strings.HasPrefix(r.URL.Path, "/roles/"):
+		return s.ProjectorRole.RoundTrip(r)
+	default:
+		return s.ProjectorUser.RoundTrip(r)
+	}
+}

@@ -1,0 +1,94 @@
+package relay_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/relay"
+	"github.com/leftfold/leftfold/pkg/relay/backoff"
+)
+
+// shard takes records and refuses every third.
+type shard struct {
+	turn    int
+	records []string
+	batches []int
+	err     error
+}
+
+func (s *shard) PutRecords(_ context.Context, in *kinesis.PutRecordsInput, _ ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error) {
+	s.batches = append(s.batches, len(in.Records))
+	if s.err != nil {
+		return nil, s.err
+	}
+	out := &kinesis.PutRecordsOutput{FailedRecordCount: aws.Int32(0)}
+	for _, r := range in.Records {
+		if s.turn++; s.turn%3 == 0 {
+			*out.FailedRecordCount++
+			out.Records = append(out.Records, types.PutRecordsResultEntry{ErrorCode: aws.String("ProvisionedThroughputExceededException")})
+			continue
+		}
+		s.records = append(s.records, *r.PartitionKey+string(r.Data))
+		out.Records = append(out.Records, types.PutRecordsResultEntry{SequenceNumber: aws.String("1"), ShardId: aws.String("0")})
+	}
+	return out, nil
+}
+
+func one(o *relay.Options[relay.KinesisRecord]) {
+	o.InFlight = 1
+	o.Backoff = backoff.Backoff{First: 1, Max: 1}
+}
+
+func TestKinesisSendsWhatPutRecordsRefusedAgain(t *testing.T) {
+	t.Parallel()
+	s := &shard{}
+	var records []relay.KinesisRecord
+	for n := range 10 {
+		for _, key := range []string{"a", "b", "c"} {
+			records = append(records, relay.KinesisRecord{Key: key, Data: fmt.Append(nil, n)})
+		}
+	}
+	require.NoError(t, relay.NewKinesis(s, "s", one).Publish(t.Context(), records))
+	next := map[byte]byte{'a': '0', 'b': '0', 'c': '0'}
+	for _, r := range s.records {
+		assert.Equal(t, next[r[0]], r[1], r)
+		next[r[0]]++
+	}
+	assert.Len(t, s.records, 30)
+}
+
+func TestKinesisKeepsTheLimits(t *testing.T) {
+	t.Parallel()
+	s := &shard{turn: -1 << 30}
+	records := make([]relay.KinesisRecord, 1001)
+	for i := range records {
+		records[i].Key = fmt.Sprint(i)
+	}
+	require.NoError(t, relay.NewKinesis(s, "s", one).Publish(t.Context(), records))
+	assert.Equal(t, 500, s.batches[0])
+	s.batches = nil
+	for i := range 12 {
+		records[i].Data = make([]byte, 1<<20-10)
+	}
+	require.NoError(t, relay.NewKinesis(s, "s", one).Publish(t.Context(), records[:12]))
+	assert.Equal(t, 5, s.batches[0], "5 MiB")
+	records[3].Data = make([]byte, 1<<20)
+	err := relay.NewKinesis(s, "s", one).Publish(t.Context(), records)
+	require.ErrorIs(t, err, relay.ErrTooLarge)
+	require.ErrorContains(t, err, "publish to s: record 3")
+}
+
+func TestKinesisTellsWhatNoRetryCures(t *testing.T) {
+	t.Parallel()
+	s := &shard{err: &types.InvalidArgumentException{Message: aws.String("no such key")}}
+	err := relay.NewKinesis(s, "s", one).Publish(t.Context(), []relay.KinesisRecord{{Key: "k"}})
+	require.ErrorIs(t, err, relay.ErrPermanent)
+	assert.Len(t, s.batches, 1)
+}
