@@ -27,6 +27,8 @@ type flaky struct {
 
 	mu     sync.Mutex
 	calls  map[string]int
+	bodies map[string]string // by receipt
+	given  []string          // bodies given back, in order
 	send   func(*sqs.SendMessageBatchInput) (*sqs.SendMessageBatchOutput, error)
 	delete func(*sqs.DeleteMessageBatchInput) (*sqs.DeleteMessageBatchOutput, error)
 }
@@ -63,8 +65,27 @@ func (f *flaky) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBat
 	return f.Client.DeleteMessageBatch(ctx, in, o...)
 }
 
+func (f *flaky) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, o ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
+	out, err := f.Client.ReceiveMessage(ctx, in, o...)
+	if err == nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for _, m := range out.Messages {
+			f.bodies[*m.ReceiptHandle] = *m.Body
+		}
+	}
+	return out, err
+}
+
 func (f *flaky) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, o ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
 	f.count("visibility")
+	f.mu.Lock()
+	for _, e := range in.Entries {
+		if e.VisibilityTimeout == 0 {
+			f.given = append(f.given, f.bodies[*e.ReceiptHandle])
+		}
+	}
+	f.mu.Unlock()
 	return f.Client.ChangeMessageVisibilityBatch(ctx, in, o...)
 }
 
@@ -89,7 +110,7 @@ func newBench(t *testing.T) *bench {
 		require.NoError(t, err)
 		return *out.QueueUrl
 	}
-	b := &bench{t: t, client: &flaky{Client: client, calls: map[string]int{}}, seen: map[string][]string{}}
+	b := &bench{t: t, client: &flaky{Client: client, calls: map[string]int{}, bodies: map[string]string{}}, seen: map[string][]string{}}
 	b.deadURL = create("dead.fifo", fifoqueue.DeadLetterAttributes())
 	arn, err := client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
 		QueueUrl: &b.deadURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn},

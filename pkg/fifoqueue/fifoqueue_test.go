@@ -204,10 +204,32 @@ func TestAStopFinishesWhatIsBegunAndGivesBackTheRest(t *testing.T) {
 		assert.Equal(t, names(first, 3), b.got(first))
 		assert.Empty(t, b.got(second))
 		assert.Equal(t, "3 visible, 0 in flight", b.left(b.url))
+		assert.Equal(t, []string{second + "2", second + "1", second + "0"}, b.client.given, "the last first")
 		c = b.consume(b.handle)
 		after(100 * time.Millisecond)
 		assert.Equal(t, names(second, 3), b.got(second))
 		c.end()
+	})
+}
+
+func TestAStopBeginsNothingNew(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, b *bench) {
+		b.send(0, 3, "a")
+		begun, goOn := make(chan struct{}, 3), make(chan struct{})
+		c := b.consume(func(context.Context, string, []fifoqueue.Message) (int, error) {
+			begun <- struct{}{}
+			<-goOn
+			return 0, fifoqueue.Reject(errors.New("unknown event"))
+		})
+		<-begun
+		c.stop()
+		synctest.Wait()
+		close(goOn)
+		c.end()
+		assert.Empty(t, begun)
+		assert.Equal(t, "2 visible, 0 in flight", b.left(b.url))
+		assert.Equal(t, "1 visible, 0 in flight", b.left(b.deadURL))
 	})
 }
 
@@ -298,6 +320,21 @@ func TestPublisherKeepsOrderThroughPartialFailures(t *testing.T) {
 			assert.Equal(t, names(g, 20), b.got(g))
 		}
 		c.end()
+	})
+}
+
+func TestPublisherSendsWhatTheAnswerLeavesOutAgain(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, b *bench) {
+		turn := 0
+		b.client.send = func(*sqs.SendMessageBatchInput) (*sqs.SendMessageBatchOutput, error) {
+			if turn++; turn == 1 {
+				return &sqs.SendMessageBatchOutput{}, nil
+			}
+			return nil, nil
+		}
+		b.send(0, 1, "a")
+		assert.Equal(t, "1 visible, 0 in flight", b.left(b.url))
 	})
 }
 

@@ -67,6 +67,7 @@ func logRequests(log *slog.Logger) func(http.Handler) http.Handler {
 func recoverPanics(log *slog.Logger) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ctx := r.Context()
 			defer func() {
 				v := recover()
 				if v == nil {
@@ -75,8 +76,9 @@ func recoverPanics(log *slog.Logger) func(http.Handler) http.Handler {
 				if v == http.ErrAbortHandler { //nolint:errorlint // the documented way to compare it
 					panic(v)
 				}
-				log.LogAttrs(r.Context(), slog.LevelError, "request panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
-				NewProblem(http.StatusInternalServerError, CodeInternal, "something went wrong on our side").ServeHTTP(w, r)
+				log.ErrorContext(ctx, "request panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+				problem := NewProblem(http.StatusInternalServerError, CodeInternal, "something went wrong on our side")
+				problem.ServeHTTP(w, r)
 			}()
 			next.ServeHTTP(w, r)
 		})

@@ -331,11 +331,13 @@ func TestSQSBatchesThatFailInPart(t *testing.T) {
 	assert.Equal(t, "good", *deleted.Successful[0].Id)
 	assert.Equal(t, "ReceiptHandleIsInvalid", *deleted.Failed[0].Code)
 
-	changed, err := c.ChangeMessageVisibilityBatch(t.Context(), &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: url,
+	changed, err := c.ChangeMessageVisibilityBatch(t.Context(), &sqs.ChangeMessageVisibilityBatchInput{
+		QueueUrl: url,
 		Entries: []types.ChangeMessageVisibilityBatchRequestEntry{
 			{Id: aws.String("gone"), ReceiptHandle: got[0].ReceiptHandle, VisibilityTimeout: 0},
 			{Id: aws.String("good"), ReceiptHandle: got[1].ReceiptHandle, VisibilityTimeout: 0},
-		}})
+		},
+	})
 	require.NoError(t, err)
 	require.Len(t, changed.Successful, 1)
 	require.Len(t, changed.Failed, 1)

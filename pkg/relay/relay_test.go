@@ -142,6 +142,7 @@ func TestBatchesAreAsFullAsTheRuleAllows(t *testing.T) {
 		{"ten keys in turn", many(100, func(i int) string { return fmt.Sprint(i % 10) }), 10},
 		{"ten keys, one after the other", many(100, func(i int) string { return fmt.Sprint(i / 10) }), 10},
 		{"one hot key behind the others", many(100, func(i int) string { return fmt.Sprint(min(i, 90)) }), 10},
+		{"fifteen keys in turn", many(60, func(i int) string { return fmt.Sprint(i % 15) }), 6},
 		{"one key", many(7, func(int) string { return "k" }), 7},
 		{"none", nil, 0},
 	}

@@ -1,9 +1,11 @@
 package shards_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -148,11 +150,13 @@ func TestLostAnswersOfLeaseWritesLoseNoLease(t *testing.T) {
 		}
 		f.stream.open("a")
 		f.stream.put("a", numbers(0, 30)...)
-		r := f.start("x")
+		var told bytes.Buffer
+		r := f.start("x", func(c *shards.Config[string]) { c.Log = slog.New(slog.NewTextHandler(&told, nil)) })
 		after(time.Minute)
-		assert.Equal(t, numbers(0, 30), f.log.all())
-		f.leases.lose = nil
 		r.end()
+		assert.Equal(t, numbers(0, 30), f.log.all())
+		assert.Contains(t, told.String(), "answer lost")
+		assert.NotContains(t, told.String(), "lease lost")
 	})
 }
 

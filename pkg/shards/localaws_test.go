@@ -187,6 +187,9 @@ func TestKinesisSplitsAndMergesKeepEveryKeysOrder(t *testing.T) {
 		y.end() // before it can read the parents to their ends
 		after(time.Minute)
 		require.Len(t, list(), 2)
+		lineage, err := shards.NewKinesis(client, "s").Shards(t.Context())
+		require.NoError(t, err)
+		assert.ElementsMatch(t, open[1:], lineage[len(lineage)-1].Parents, "a merge has two")
 		send()
 		z := start("z")
 		after(10 * time.Second)

@@ -206,6 +206,28 @@ func TestADeadOwnerIsReplacedWithinFifteenSeconds(t *testing.T) {
 	})
 }
 
+func TestALeaseIsKeptThroughASlowBatch(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fleet) {
+		f.stream.open("a")
+		f.stream.put("a", "0")
+		handle := f.log.handle("x")
+		x := f.start("x", func(c *shards.Config[string]) {
+			c.Handle = func(ctx context.Context, shard string, records []shards.Record[string]) error {
+				<-time.After(5 * time.Minute)
+				return handle(ctx, shard, records)
+			}
+		})
+		after(time.Second)
+		y := f.start("y")
+		after(6 * time.Minute)
+		assert.Equal(t, []string{"0"}, f.log.all())
+		assert.Equal(t, "x", f.leases.lease("a").Owner)
+		x.end()
+		y.end()
+	})
+}
+
 func TestAPausedOwnerKeepsNothingItNoLongerOwns(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, f *fleet) {

@@ -94,7 +94,7 @@ func (w *worker[T]) read() (done bool, err error) {
 		startedAt := w.cfg.Now()
 		page, err := w.next(&iterator)
 		if w.stopping() {
-			return false, nil //nolint:nilerr // a read that the stop ended
+			return false, nil // a read that the stop ended failed for no other reason
 		}
 		if err != nil {
 			failures++

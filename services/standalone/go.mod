@@ -2,37 +2,23 @@ module github.com/leftfold/leftfold/services/standalone
 
 go 1.26.0
 
-require github.com/leftfold/leftfold/pkg v0.0.0
-
-require github.com/leftfold/leftfold/services/command-api v0.0.0
-
-require github.com/leftfold/leftfold/services/streamer v0.0.0
-
-require github.com/leftfold/leftfold/services/broker v0.0.0
-
-require github.com/leftfold/leftfold/services/projector-user v0.0.0
-
 require (
 	github.com/aws/aws-sdk-go-v2/service/dynamodb v1.72.0
 	github.com/danielgtaylor/huma/v2 v2.37.2
 	github.com/google/uuid v1.6.0
+	github.com/google/wire v0.7.0
+	github.com/leftfold/leftfold/pkg v0.0.0
+	github.com/leftfold/leftfold/services/broker v0.0.0
+	github.com/leftfold/leftfold/services/command-api v0.0.0
 	github.com/leftfold/leftfold/services/projector-role v0.0.0
+	github.com/leftfold/leftfold/services/projector-user v0.0.0
+	github.com/leftfold/leftfold/services/streamer v0.0.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/prometheus/client_model v0.6.3
 	github.com/stretchr/testify v1.12.1
 	go.uber.org/goleak v1.3.0
 	golang.org/x/sync v0.24.0
 )
-
-require go.yaml.in/yaml/v3 v3.0.5 // indirect
-
-replace github.com/leftfold/leftfold/services/command-api => ../command-api
-
-replace github.com/leftfold/leftfold/services/streamer => ../streamer
-
-replace github.com/leftfold/leftfold/services/broker => ../broker
-
-replace github.com/leftfold/leftfold/services/projector-user => ../projector-user
 
 require (
 	github.com/aws/aws-sdk-go-v2 v1.47.3 // indirect
@@ -59,16 +45,21 @@ require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/cockroachdb/apd/v3 v3.2.3 // indirect
 	github.com/go-chi/chi/v5 v5.5.0 // indirect
-	github.com/google/wire v0.7.0
 	github.com/hashicorp/golang-lru/v2 v2.0.7 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
 	github.com/sethvargo/go-envconfig v1.4.3 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/sys v0.48.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
 
-replace github.com/leftfold/leftfold/services/projector-role => ../projector-role
-
-replace github.com/leftfold/leftfold/pkg => ../../pkg
+replace (
+	github.com/leftfold/leftfold/pkg => ../../pkg
+	github.com/leftfold/leftfold/services/broker => ../broker
+	github.com/leftfold/leftfold/services/command-api => ../command-api
+	github.com/leftfold/leftfold/services/projector-role => ../projector-role
+	github.com/leftfold/leftfold/services/projector-user => ../projector-user
+	github.com/leftfold/leftfold/services/streamer => ../streamer
+)

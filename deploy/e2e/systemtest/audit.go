@@ -1,0 +1,131 @@
+package systemtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/leftfold/leftfold/pkg/domain/role"
+	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/topology"
+	"github.com/leftfold/leftfold/services/standalone/audit"
+)
+
+// Audit folds the log, waits at most so long until both read models have come to its heads, and names every breach: in
+// the log itself, of the unique values reserved, of what the API shows, of messages given up on.
+func (s *System) Audit(ctx context.Context, atMost time.Duration) (*audit.Fold, error) {
+	fold, err := audit.FoldLog(ctx, s.Log)
+	if err != nil {
+		return nil, err
+	}
+	if err := fold.Settle(ctx, atMost, s.Users(), s.Roles()); err != nil {
+		return nil, err
+	}
+	shown, err := audit.Show(ctx, s.Client(), Base)
+	if err != nil {
+		return nil, err
+	}
+	claims, err := s.claims(ctx, fold)
+	if err != nil {
+		return nil, err
+	}
+	dead, err := s.deadLetters(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var breaches []error
+	for _, list := range [][]string{fold.Faults, audit.Differences(fold.Expect(), shown), claims, dead} {
+		for _, breach := range list {
+			breaches = append(breaches, errors.New(breach))
+		}
+	}
+	return fold, errors.Join(breaches...)
+}
+
+// claims compares the reserved values with those that the folded states hold.
+func (s *System) claims(ctx context.Context, fold *audit.Fold) (breaches []string, err error) {
+	wanted := map[string]string{}
+	for id, state := range fold.Users {
+		for _, c := range user.Claims(state) {
+			wanted[c.Key()] = eventsourcing.StreamID{Category: user.Category, ID: id}.String()
+		}
+	}
+	for id, state := range fold.Roles {
+		for _, c := range role.Claims(state) {
+			wanted[c.Key()] = eventsourcing.StreamID{Category: role.Category, ID: id}.String()
+		}
+	}
+	items, err := s.Items(ctx, s.Names.SetValidations)
+	if err != nil {
+		return nil, err
+	}
+	for _, item := range items {
+		var stored struct{ Constraint, Stream string }
+		if err := attributevalue.UnmarshalMap(item, &stored); err != nil {
+			return nil, fmt.Errorf("decode a claim: %w", err)
+		}
+		if owner, ok := wanted[stored.Constraint]; !ok || owner != stored.Stream {
+			breaches = append(breaches, fmt.Sprintf("claim %s is of %s, the log says %q", stored.Constraint, stored.Stream, owner))
+		}
+		delete(wanted, stored.Constraint)
+	}
+	for constraint, owner := range wanted {
+		breaches = append(breaches, fmt.Sprintf("claim %s of %s is not reserved", constraint, owner))
+	}
+	return breaches, nil
+}
+
+func (s *System) deadLetters(ctx context.Context) (breaches []string, err error) {
+	queues := sqs.NewFromConfig(s.AWS.Config())
+	for _, sub := range s.Names.Subscriptions() {
+		url, err := queues.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(topology.DeadLetters(sub.Queue))})
+		if err != nil {
+			return nil, err
+		}
+		out, err := queues.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+			QueueUrl:       url.QueueUrl,
+			AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameApproximateNumberOfMessages},
+		})
+		if err != nil {
+			return nil, err
+		}
+		if n := out.Attributes[string(sqstypes.QueueAttributeNameApproximateNumberOfMessages)]; n != "0" {
+			breaches = append(breaches, fmt.Sprintf("%s dead letters of %s", n, sub.Queue))
+		}
+	}
+	return breaches, nil
+}
+
+// Items reads a whole table, in no order.
+func (s *System) Items(ctx context.Context, table string) (items []map[string]types.AttributeValue, err error) {
+	pages := dynamodb.NewScanPaginator(s.DB, &dynamodb.ScanInput{TableName: aws.String(table), ConsistentRead: aws.Bool(true)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("scan %s: %w", table, err)
+		}
+		items = append(items, page.Items...)
+	}
+	return items, nil
+}
+
+// Records reads the whole log, by correlation ID.
+func (s *System) Records(ctx context.Context) (map[string][]eventsourcing.Record, error) {
+	out := map[string][]eventsourcing.Record{}
+	for rec, err := range s.Log.All(ctx, 4) {
+		if err != nil {
+			return nil, err
+		}
+		out[rec.Metadata.CorrelationID] = append(out[rec.Metadata.CorrelationID], rec)
+	}
+	return out, nil
+}
