@@ -13,35 +13,56 @@ import (
 )
 
 // LoadConfig fills the struct that target points to from environment variables, named by its fields' `env` tags (see
-// github.com/sethvargo/go-envconfig), and reports all mistakes at once, each by its variable. A struct with a method
-// Validate() error is asked at the end. An empty variable counts as unset.
+// github.com/sethvargo/go-envconfig), and reports all mistakes at once, each by its variable. If all
+// can be read, the struct and those in it are asked for more by their method Validate() error, if they have it. An empty variable counts as unset.
 func LoadConfig(ctx context.Context, lookup func(string) (string, bool), target any) error {
 	lookuper := lookupFunc(func(key string) (string, bool) {
 		v, ok := lookup(key)
 		return v, ok && v != ""
 	})
 	var errs []error
+	wrong := map[string]bool{} // a variable that several parts read is reported once
 	for _, v := range variables(reflect.ValueOf(target).Elem()) {
 		// One field at a time, because the library stops at the first mistake.
 		one := reflect.New(reflect.StructOf([]reflect.StructField{v.field}))
 		if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: one.Interface(), Lookuper: lookuper}); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", v.name(), unwrapAll(err)))
+			if !wrong[v.name()] {
+				text, _ := lookuper(v.name())
+				errs = append(errs, fmt.Errorf("%s=%s: %w; it is %s", v.name(), text, innermost(err), v.field.Tag.Get("desc")))
+			}
+			wrong[v.name()] = true
 			continue
 		}
 		v.value.Set(one.Elem().Field(0))
 	}
-	if v, ok := target.(interface{ Validate() error }); ok && len(errs) == 0 {
-		errs = append(errs, v.Validate())
+	if len(errs) == 0 {
+		errs = validate(reflect.ValueOf(target).Elem(), map[string]bool{})
 	}
 	return errors.Join(errs...)
+}
+
+// validate asks every struct in s, s last. What several say is said once.
+func validate(s reflect.Value, said map[string]bool) (errs []error) {
+	for i := range s.NumField() {
+		if s.Type().Field(i).IsExported() && s.Field(i).Kind() == reflect.Struct {
+			errs = append(errs, validate(s.Field(i), said)...)
+		}
+	}
+	if v, ok := s.Addr().Interface().(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil && !said[err.Error()] {
+			said[err.Error()] = true
+			errs = append(errs, err)
+		}
+	}
+	return errs
 }
 
 type lookupFunc func(string) (string, bool)
 
 func (f lookupFunc) Lookup(key string) (string, bool) { return f(key) }
 
-// unwrapAll drops the library's mention of a Go field, which means nothing to an operator.
-func unwrapAll(err error) error {
+// innermost drops the library's mention of a Go field, which means nothing to an operator.
+func innermost(err error) error {
 	for errors.Unwrap(err) != nil {
 		err = errors.Unwrap(err)
 	}
@@ -99,7 +120,7 @@ func Variables(configs ...any) []Variable {
 // WriteHelp prints what a program does and the variables it reads.
 func WriteHelp(w io.Writer, name, does string, configs ...any) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	_, _ = fmt.Fprintf(t, "%s: %s\n\nIt takes no arguments; these environment variables set it up:\n", name, does)
+	_, _ = fmt.Fprintf(t, "%s: %s\n\nThese environment variables set it up:\n", name, does)
 	for _, v := range Variables(configs...) {
 		_, _ = fmt.Fprintf(t, "  %s\t%s\t%s\n", v.Name, v.Meaning, "["+v.Default+"]")
 	}

@@ -37,10 +37,10 @@ type Config struct {
 func (c *Config) Validate() error {
 	var errs []error
 	if c.LogFormat != "json" && c.LogFormat != "text" {
-		errs = append(errs, fmt.Errorf("LOG_FORMAT: %q is neither json nor text", c.LogFormat))
+		errs = append(errs, fmt.Errorf("LOG_FORMAT=%s: want json or text", c.LogFormat))
 	}
 	if c.StopTimeout <= 0 {
-		errs = append(errs, fmt.Errorf("STOP_TIMEOUT: %s is not positive", c.StopTimeout))
+		errs = append(errs, fmt.Errorf("STOP_TIMEOUT=%s: want more than 0", c.StopTimeout))
 	}
 	return errors.Join(errs...)
 }

@@ -19,7 +19,9 @@ import (
 const does = `every service and an AWS in memory in one process.
 
   leftfold         run until Ctrl-C
-  leftfold demo    play a story through the pipeline, show each hop, and end`
+  leftfold demo    play a story through the pipeline, show each hop, and end
+
+Unless set, LOG_LEVEL is warn here, LOG_FORMAT text, STREAM_POLL 10ms and STOP_TIMEOUT 5s.`
 
 func main() {
 	process.Exit("leftfold", os.Args[1:], func(ctx context.Context, args []string) error {

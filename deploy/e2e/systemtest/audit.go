@@ -30,7 +30,7 @@ func (s *System) Audit(ctx context.Context, atMost time.Duration) (*audit.Fold, 
 	if err := fold.Settle(ctx, atMost, s.Users(), s.Roles()); err != nil {
 		return nil, err
 	}
-	shown, err := audit.Show(ctx, s.Client(), Base)
+	shown, err := audit.Show(ctx, s.HTTP, s.Base)
 	if err != nil {
 		return nil, err
 	}

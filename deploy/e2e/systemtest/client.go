@@ -11,11 +11,12 @@ import (
 	"github.com/leftfold/leftfold/pkg/httpserver"
 )
 
-// Base is the address that Client's requests go to.
-const Base = "http://leftfold.test"
-
-// Client speaks to the system's APIs.
-func (s *System) Client() *http.Client { return &http.Client{Transport: s} }
+// Client speaks to an API.
+type Client struct {
+	HTTP *http.Client
+	// Base is its address, such as "http://127.0.0.1:8080".
+	Base string
+}
 
 // Request is one request of the API.
 type Request struct {
@@ -53,7 +54,7 @@ func Decode[T any](a Answer) (v T, err error) {
 }
 
 // Do sends a request. The error says that no answer came back.
-func (s *System) Do(ctx context.Context, in Request) (Answer, error) {
+func (c Client) Do(ctx context.Context, in Request) (Answer, error) {
 	var body io.Reader = http.NoBody
 	switch b := in.Body.(type) {
 	case nil:
@@ -66,7 +67,7 @@ func (s *System) Do(ctx context.Context, in Request) (Answer, error) {
 		}
 		body = bytes.NewReader(text)
 	}
-	req, err := http.NewRequestWithContext(ctx, in.Method, Base+in.Path, body)
+	req, err := http.NewRequestWithContext(ctx, in.Method, c.Base+in.Path, body)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -79,7 +80,7 @@ func (s *System) Do(ctx context.Context, in Request) (Answer, error) {
 	if in.Correlation != "" {
 		req.Header.Set(httpserver.CorrelationHeader, in.Correlation)
 	}
-	res, err := s.Client().Do(req)
+	res, err := c.HTTP.Do(req)
 	if err != nil {
 		return Answer{}, err
 	}

@@ -3,6 +3,7 @@ package systemtest
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"sync/atomic"
 )
 
@@ -11,6 +12,17 @@ import (
 type line struct {
 	next http.RoundTripper
 	dead atomic.Bool
+	fuse atomic.Pointer[fuse]
+}
+
+// fuse kills a service right after an operation, before it hears the answer.
+type fuse struct {
+	operation string
+	kill      func()
+}
+
+func (f *fuse) matches(r *http.Request) bool {
+	return f != nil && strings.HasSuffix(r.Header.Get("X-Amz-Target"), "."+f.operation)
 }
 
 func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -18,6 +30,9 @@ func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errKilled
 	}
 	res, err := l.next.RoundTrip(r)
+	if f := l.fuse.Load(); f.matches(r) && l.fuse.CompareAndSwap(f, nil) {
+		f.kill()
+	}
 	if l.dead.Load() {
 		return nil, errKilled
 	}

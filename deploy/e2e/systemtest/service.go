@@ -83,10 +83,33 @@ func (s *Service) Start(ctx context.Context) error {
 
 // Kill ends the service as SIGKILL does. What its goroutines still do reaches nobody.
 func (s *Service) Kill() {
-	l := s.bury()
-	if l == nil {
-		return
+	if l := s.bury(nil); l != nil {
+		s.kill(l)
 	}
+}
+
+// KillAfter kills the service when AWS has carried out its next call of the operation, such as "PutRecords", and before
+// it hears of that: the moment in which everything is done but nothing remembered. The channel is closed then. The fuse
+// goes with this life of the service.
+func (s *Service) KillAfter(operation string) (killed <-chan struct{}) {
+	done := make(chan struct{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.now
+	if l == nil {
+		close(done)
+		return done
+	}
+	l.line.fuse.Store(&fuse{operation: operation, kill: func() {
+		if s.bury(l) != nil {
+			s.kill(l)
+		}
+		close(done)
+	}})
+	return done
+}
+
+func (s *Service) kill(l *life) {
 	l.line.dead.Store(true)
 	l.stop()
 	s.dying.Go(func() {
@@ -98,7 +121,7 @@ func (s *Service) Kill() {
 // Stop ends the service as SIGTERM does: requests and batches in hand are finished. It returns what the process would
 // end with.
 func (s *Service) Stop() error {
-	l := s.bury()
+	l := s.bury(nil)
 	if l == nil {
 		return nil
 	}
@@ -110,13 +133,15 @@ func (s *Service) Stop() error {
 	return nil
 }
 
-func (s *Service) bury() *life {
+// bury takes the service down, if it lives that life; nil stands for whichever it lives.
+func (s *Service) bury(which *life) *life {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.now
-	if l != nil {
-		s.now, s.up = nil, make(chan struct{})
+	if l == nil || (which != nil && which != l) {
+		return nil
 	}
+	s.now, s.up = nil, make(chan struct{})
 	return l
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/dynamostore"
@@ -28,6 +29,9 @@ import (
 // System is the whole pipeline. It is an http.RoundTripper: what stands before the services' APIs and sends each request
 // to the one that serves it.
 type System struct {
+	// Client's requests go to the System itself.
+	Client
+
 	AWS   *localaws.Server
 	Names topology.Names
 	// DB reaches the tables past the services.
@@ -62,13 +66,14 @@ func New(t testing.TB, env map[string]string) *System {
 			Events: names.EventLog, Claims: names.SetValidations, Commands: names.Commands,
 		}}),
 	}
+	s.Client = Client{HTTP: &http.Client{Transport: s}, Base: "http://leftfold.test"}
 	service := func(name string, newApp func(context.Context, process.Platform) (process.App, error)) *Service {
 		svc := &Service{
 			Name: name, aws: server, cfg: cfg.Config, logs: t.Output(), newApp: newApp, up: make(chan struct{}),
 		}
 		require.NoError(t, svc.Start(t.Context()))
 		t.Cleanup(func() {
-			require.NoError(t, svc.Stop())
+			assert.NoError(t, svc.Stop())
 			svc.dying.Wait()
 		})
 		return svc

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/topology"
@@ -9,7 +10,14 @@ import (
 // Config is what broker reads beside what every process reads.
 type Config struct {
 	topology.Names
-	Poll          time.Duration `env:"STREAM_POLL,default=200ms" desc:"pause after a read of a shard that found nothing"`
-	Retention     time.Duration `env:"STREAM_RETENTION,default=24h" desc:"how long the Kinesis stream keeps records; what is older is read from the log"`
-	LeaseDuration time.Duration `env:"LEASE_DURATION,default=10s" desc:"how long a shard's dead reader keeps others waiting"`
+	topology.Reading
+	Retention time.Duration `env:"STREAM_RETENTION,default=24h" desc:"how long the Kinesis stream keeps records; what is older is read from the log"`
+}
+
+// Validate implements the check of process.LoadConfig.
+func (c *Config) Validate() error {
+	if c.Retention < time.Hour {
+		return fmt.Errorf("STREAM_RETENTION=%s: want what the stream is set to, 24h or more", c.Retention)
+	}
+	return nil
 }

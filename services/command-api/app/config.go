@@ -2,6 +2,7 @@ package app
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/topology"
@@ -18,10 +19,10 @@ type Config struct {
 func (c *Config) Validate() error {
 	var errs []error
 	if c.MaxAttempts < 1 {
-		errs = append(errs, errors.New("COMMAND_MAX_ATTEMPTS: want at least 1"))
+		errs = append(errs, fmt.Errorf("COMMAND_MAX_ATTEMPTS=%d: want at least 1", c.MaxAttempts))
 	}
 	if c.Timeout <= 0 {
-		errs = append(errs, errors.New("COMMAND_TIMEOUT: want more than 0"))
+		errs = append(errs, fmt.Errorf("COMMAND_TIMEOUT=%s: want more than 0", c.Timeout))
 	}
 	return errors.Join(errs...)
 }

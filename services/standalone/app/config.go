@@ -1,8 +1,6 @@
 package app
 
 import (
-	"errors"
-
 	"github.com/leftfold/leftfold/pkg/process"
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
@@ -20,11 +18,6 @@ type Config struct {
 	Broker        broker.Config
 	ProjectorUser projectoruser.Config
 	ProjectorRole projectorrole.Config
-}
-
-// Validate implements the check of process.LoadConfig.
-func (c *Config) Validate() error {
-	return errors.Join(c.Config.Validate(), c.CommandAPI.Validate())
 }
 
 // Lookup is lookup with defaults that suit one process on a desk: little in the log, and hops that poll an AWS in
