@@ -159,10 +159,11 @@ func (o outcome) changesNothing() bool {
 
 // inLog holds answers against the log, where each command is known by its correlation: an accepted command is in it
 // exactly once, at the version answered; a refused one is not; one without an answer, or with a 5xx, at most once. And
-// nothing else is in the log.
-func inLog(t *testing.T, outcomes []outcome, records map[string][]eventsourcing.Record) {
+// nothing else is in the log. It counts what became of the commands.
+func inLog(t *testing.T, outcomes []outcome, records map[string][]eventsourcing.Record) (answers map[string]int) {
 	t.Helper()
-	answers, events, seen := map[string]int{}, 0, map[string]bool{}
+	answers = map[string]int{}
+	events, seen := 0, map[string]bool{}
 	for _, o := range outcomes {
 		found := records[o.correlation]
 		events += len(found)
@@ -196,4 +197,5 @@ func inLog(t *testing.T, outcomes []outcome, records map[string][]eventsourcing.
 	assert.Greater(t, answers["accepted"], len(outcomes)/4, "too few to prove anything")
 	assert.Greater(t, answers["refused"], len(outcomes)/10, "too few to prove anything")
 	t.Logf("commands: %v", answers)
+	return answers
 }

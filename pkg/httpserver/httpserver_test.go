@@ -32,6 +32,16 @@ type greet struct {
 	}
 }
 
+// Resolve finds fault with what huma may have found fault with already.
+func (in *greet) Resolve(huma.Context) []error {
+	return httpserver.Faults(httpserver.Parse("body.name", &in.Body.Name, in.Body.Name, func(name string) (string, error) {
+		if name == "" {
+			return "", errors.New("want a name")
+		}
+		return name, nil
+	}))
+}
+
 type greeting struct {
 	Body struct {
 		Text string `json:"text"`
@@ -112,14 +122,21 @@ func TestBadInputIsAnsweredByAProblem(t *testing.T) {
 	}
 }
 
-func TestAllInvalidFieldsAreNamedAtOnce(t *testing.T) {
+func TestAllInvalidFieldsAreNamedAtOnceAndEachOnce(t *testing.T) {
 	t.Parallel()
-	_, p := do(t, newServer(io.Discard, nil), "POST", "/greet", "application/json", `{"name":"much too long a name","times":0}`)
-	var at []string
-	for _, f := range p.Errors {
-		at = append(at, f.Location)
+	for body, want := range map[string][]string{
+		`{"name":"much too long a name","times":0}`: {"body.name", "body.times"},
+		`{"times":"x","extra":1}`:                   {"body.extra", "body.name", "body.times"},
+		`{}`:                                        {"body.name"},
+		`null`:                                      {"body", "body.name"},
+	} {
+		_, p := do(t, newServer(io.Discard, nil), "POST", "/greet", "application/json", body)
+		var at []string
+		for _, f := range p.Errors {
+			at = append(at, f.Location)
+		}
+		assert.Equal(t, want, at, body)
 	}
-	assert.Equal(t, []string{"body.name", "body.times"}, at)
 }
 
 func TestErrorsMeetHTTPInOnePlace(t *testing.T) {

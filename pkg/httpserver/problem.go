@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/projection"
@@ -174,8 +176,18 @@ func problemOfHuma(m *huma.ErrorModel) *Problem {
 		return p
 	}
 	for _, e := range m.Errors {
-		p.Errors = append(p.Errors, Field{Location: e.Location, Message: e.Message})
+		p.Errors = append(p.Errors, fieldOf(e))
 	}
 	slices.SortStableFunc(p.Errors, func(a, b Field) int { return cmp.Compare(a.Location, b.Location) })
+	p.Errors = slices.CompactFunc(p.Errors, func(a, b Field) bool { return a.Location == b.Location }) // the first says why
 	return p
+}
+
+// fieldOf places a missing member where it is missing; huma reports it at its parent.
+func fieldOf(e *huma.ErrorDetail) Field {
+	var member string
+	if _, err := fmt.Sscanf(e.Message, validation.MsgExpectedRequiredProperty, &member); err == nil {
+		return Field{Location: e.Location + "." + member, Message: "is missing"}
+	}
+	return Field{Location: e.Location, Message: e.Message}
 }

@@ -56,11 +56,12 @@ type Platform struct {
 }
 
 // For returns the platform as one service of the process sees it: its name in every log line and metric, its calls of
-// AWS counted.
+// AWS counted, the SDK's warnings among its logs.
 func (p Platform) For(service string) Platform {
 	p.Log = p.Log.With(slog.String(telemetry.KeyService, service))
 	p.Metrics = prometheus.WrapRegistererWith(prometheus.Labels{telemetry.KeyService: service}, p.Metrics)
 	p.AWS = awsconfig.Instrument(p.AWS, p.Metrics)
+	p.AWS.Logger = awsconfig.Logger(p.Log)
 	return p
 }
 

@@ -6,20 +6,25 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"github.com/leftfold/leftfold/pkg/awsconfig"
 	"github.com/leftfold/leftfold/pkg/dynamostore"
 	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/projection"
+	"github.com/leftfold/leftfold/pkg/provision"
 	"github.com/leftfold/leftfold/services/standalone/app"
 	"github.com/leftfold/leftfold/services/standalone/internal/demo"
 )
 
 const does = `every service and an AWS in memory in one process.
 
-  leftfold         run until Ctrl-C
-  leftfold demo    play a story through the pipeline, show each hop, and end
+  leftfold             run until Ctrl-C
+  leftfold demo        play a story through the pipeline, show each hop, and end
+  leftfold aws         run the AWS in memory alone, provisioned, for services run one by one
+  leftfold provision   make tables, stream and queues in the AWS that AWS_ENDPOINT_URL and the like name, and end
 
 Unless set, LOG_LEVEL is warn here, LOG_FORMAT text, STREAM_POLL 10ms and STOP_TIMEOUT 5s.`
 
@@ -27,24 +32,50 @@ func main() {
 	process.Exit("leftfold", os.Args[1:], func(ctx context.Context, args []string) error {
 		var cfg app.Config
 		var story demo.Config
-		playing := len(args) == 1 && args[0] == "demo"
-		if len(args) > 0 && !playing {
+		lookup := app.Lookup(os.LookupEnv)
+		verbs := map[string]func() error{
+			"": func() error {
+				system, err := app.New(ctx, cfg, os.Stderr)
+				if err != nil {
+					return err
+				}
+				fmt.Print(banner(system)) //nolint:forbidigo // what a person reads
+				return system.Run(ctx)
+			},
+			"demo": func() error {
+				system, err := app.New(ctx, cfg, os.Stderr)
+				if err != nil {
+					return err
+				}
+				return play(ctx, system, story, os.Stdout)
+			},
+			"aws": func() error {
+				emulator, err := app.NewAWS(ctx, cfg, os.Stderr)
+				if err != nil {
+					return err
+				}
+				fmt.Print(awsBanner(emulator)) //nolint:forbidigo // what a person reads
+				return emulator.Run(ctx)
+			},
+			"provision": func() error { return provisionAWS(ctx, cfg) },
+		}
+		verb, known := verbs[strings.Join(args, " ")]
+		if !known {
 			return process.WriteHelp(os.Stdout, "leftfold", does, &cfg, &story)
 		}
-		lookup := app.Lookup(os.LookupEnv)
 		if err := errors.Join(process.LoadConfig(ctx, lookup, &cfg), process.LoadConfig(ctx, lookup, &story)); err != nil {
 			return err
 		}
-		system, err := app.New(ctx, cfg, os.Stderr)
-		if err != nil {
-			return err
-		}
-		if playing {
-			return play(ctx, system, story, os.Stdout)
-		}
-		fmt.Print(banner(system)) //nolint:forbidigo // what a person reads
-		return system.Run(ctx)
+		return verb()
 	})
+}
+
+func provisionAWS(ctx context.Context, cfg app.Config) error {
+	target, err := awsconfig.Load(ctx)
+	if err != nil {
+		return err
+	}
+	return provision.Run(ctx, target, provision.Config{Names: cfg.CommandAPI.Names})
 }
 
 // play runs the system for as long as the story takes.
@@ -87,4 +118,13 @@ Try it:
 
 Ctrl-C stops it.
 `, s.APIAddr, s.AdminAddr, s.AWSAddr)
+}
+
+func awsBanner(s *app.AWS) string {
+	return fmt.Sprintf(`An AWS in memory is running, with Leftfold's tables, stream and queues. Stop it, and all is gone.
+
+  export AWS_ENDPOINT_URL=http://%s AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
+
+Ctrl-C stops it.
+`, s.Addr)
 }

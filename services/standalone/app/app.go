@@ -33,11 +33,48 @@ type Standalone struct {
 
 // Run runs everything until ctx ends.
 func (s *Standalone) Run(ctx context.Context) error {
-	defer s.AWS.Close()
+	context.AfterFunc(ctx, s.AWS.Close) // ends long polls of outside clients, which a stop would wait for
 	return process.RunParts(ctx, s.Platform.Log, s.Config.StopTimeout, s.parts...)
 }
 
-func newAWS() *localaws.Server { return localaws.New(localaws.Options{}) }
+// AWS is the AWS in memory alone.
+type AWS struct {
+	Addr string
+
+	config   Config
+	platform process.Platform
+	server   *localaws.Server
+	parts    []process.Part
+}
+
+// NewAWS provisions an AWS in memory and takes its address.
+func NewAWS(ctx context.Context, cfg Config, logs io.Writer) (*AWS, error) {
+	platform, _, err := process.NewPlatform(cfg.Config, logs)
+	if err != nil {
+		return nil, err
+	}
+	server := newServer()
+	if err := provision.Run(ctx, server.Config(), provision.Config{Names: cfg.CommandAPI.Names}); err != nil {
+		return nil, err
+	}
+	parts, addrs, err := process.Listen(ctx, platform.Log, endpoint(cfg, server))
+	if err != nil {
+		return nil, err
+	}
+	return &AWS{Addr: addrs["aws"], config: cfg, platform: platform, server: server, parts: parts}, nil
+}
+
+// Run serves until ctx ends.
+func (a *AWS) Run(ctx context.Context) error {
+	context.AfterFunc(ctx, a.server.Close) // ends long polls, which a stop would wait for
+	return process.RunParts(ctx, a.platform.Log, a.config.StopTimeout, a.parts...)
+}
+
+func newServer() *localaws.Server { return localaws.New(localaws.Options{}) }
+
+func endpoint(cfg Config, server *localaws.Server) process.Endpoint {
+	return process.Endpoint{Name: "aws", Variable: "AWS_ADDR", Addr: cfg.AWSAddr, Handler: server}
+}
 
 func newStandalone(
 	ctx context.Context, cfg Config, logs io.Writer, server *localaws.Server,
@@ -54,8 +91,7 @@ func newStandalone(
 	if err != nil {
 		return nil, err
 	}
-	endpoints := append(process.Endpoints(cfg.Config, platform, registry, whole),
-		process.Endpoint{Name: "aws", Variable: "AWS_ADDR", Addr: cfg.AWSAddr, Handler: server})
+	endpoints := append(process.Endpoints(cfg.Config, platform, registry, whole), endpoint(cfg, server))
 	servers, addrs, err := process.Listen(ctx, platform.Log, endpoints...)
 	if err != nil {
 		return nil, err

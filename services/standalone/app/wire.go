@@ -11,6 +11,6 @@ import (
 
 // New provisions an AWS in memory, wires every service on it and takes all addresses.
 func New(ctx context.Context, cfg Config, logs io.Writer) (*Standalone, error) {
-	wire.Build(newAWS, newStandalone)
+	wire.Build(newServer, newStandalone)
 	return nil, nil
 }

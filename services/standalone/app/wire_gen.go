@@ -15,7 +15,7 @@ import (
 
 // New provisions an AWS in memory, wires every service on it and takes all addresses.
 func New(ctx context.Context, cfg Config, logs io.Writer) (*Standalone, error) {
-	server := newAWS()
+	server := newServer()
 	standalone, err := newStandalone(ctx, cfg, logs, server)
 	if err != nil {
 		return nil, err

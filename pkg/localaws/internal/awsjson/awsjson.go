@@ -10,8 +10,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -129,6 +131,9 @@ func (s *Service) Refuse(w http.ResponseWriter, err error) {
 
 func (s *Service) write(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", s.ContentType)
+	// DynamoDB's clients check it:
+	// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html
+	w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client may have gone; there is nobody left to tell
 }

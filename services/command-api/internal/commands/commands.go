@@ -48,7 +48,7 @@ func New(c Config) *Handler {
 	h := &Handler{
 		now: c.Now, timeout: c.Timeout,
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "leftfold_commands_total", Help: "Commands by what came of them: accepted, unchanged, a refusal's code, busy, failed.",
+			Name: "leftfold_commands_total", Help: "Commands by what came of them: accepted, a refusal's code, busy, failed.",
 		}, []string{"command", "outcome"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "leftfold_command_seconds", Help: "Time from a command's arrival to its answer.", Buckets: telemetry.LatencyBuckets(),

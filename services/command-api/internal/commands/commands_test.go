@@ -1,0 +1,278 @@
+package commands_test
+
+import (
+	"context"
+	"encoding/json"
+	"iter"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/leftfold/leftfold/pkg/domain/role"
+	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/eventsourcing/memstore"
+	"github.com/leftfold/leftfold/pkg/telemetry"
+	"github.com/leftfold/leftfold/services/command-api/internal/commands"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	ann     = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"
+	ben     = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e58"
+	auditor = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e59"
+)
+
+// world is a Handler and what it wrote to.
+type world struct {
+	t *testing.T
+	*commands.Handler
+	store    *memstore.Store
+	registry *prometheus.Registry
+}
+
+// newWorld makes a Handler whose store may be wrapped; nil leaves it as it is.
+func newWorld(t *testing.T, wrap func(eventsourcing.Store) eventsourcing.Store) *world {
+	t.Helper()
+	w := &world{t: t, store: &memstore.Store{}, registry: prometheus.NewRegistry()}
+	var store eventsourcing.Store = w.store
+	if wrap != nil {
+		store = wrap(store)
+	}
+	w.Handler = commands.New(commands.Config{
+		Store: store, Now: time.Now, MaxAttempts: 3, Timeout: time.Minute, Metrics: w.registry,
+	})
+	return w
+}
+
+// register and create are what most tests are given.
+func (w *world) register(id string, email user.Email) {
+	w.t.Helper()
+	_, err := w.User(w.t.Context(), "register", id, user.Register{ID: user.ID(id), Email: email})
+	require.NoError(w.t, err)
+}
+
+func (w *world) create(id string, name role.Name) {
+	w.t.Helper()
+	_, err := w.Role(w.t.Context(), "create", id, role.Create{ID: role.ID(id), Name: name})
+	require.NoError(w.t, err)
+}
+
+func (w *world) stream(category, id string) (records []eventsourcing.Record) {
+	w.t.Helper()
+	for r, err := range w.store.Read(context.WithoutCancel(w.t.Context()), eventsourcing.StreamID{Category: category, ID: id}, 0) {
+		require.NoError(w.t, err)
+		records = append(records, r)
+	}
+	return records
+}
+
+// counted is a counter's value, or how many times a histogram was told, at the given label values.
+func (w *world) counted(name string, labels ...string) (n float64) {
+	w.t.Helper()
+	families, err := w.registry.Gather()
+	require.NoError(w.t, err)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			var values []string
+			for _, l := range m.GetLabel() {
+				values = append(values, l.GetValue())
+			}
+			if f.GetName() == name && assert.ObjectsAreEqual(labels, values) {
+				n += m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			}
+		}
+	}
+	return n
+}
+
+func TestAddRoleGrantsARoleThatIsThereAndKeepsItsName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.register(ann, "ann@example.com")
+	w.create(auditor, "auditor")
+	_, err := w.Role(t.Context(), "rename", auditor, role.Rename{Name: "Chief"})
+	require.NoError(t, err)
+
+	version, err := w.AddRole(t.Context(), ann, auditor)
+	require.NoError(t, err)
+	assert.Equal(t, eventsourcing.Version(2), version)
+	granted := w.stream(user.Category, ann)[1]
+	assert.Equal(t, "org/iam/user/roleAdded", granted.Name)
+	assert.JSONEq(t, `{"roleId":"`+auditor+`"}`, string(granted.Data))
+	require.Len(t, granted.Enrichment, 2, "the role's name and the user's profile")
+	assert.Equal(t, eventsourcing.Enrichment{
+		Aggregate: role.Category, ID: auditor, Data: json.RawMessage(`{"name":"Chief"}`),
+	}, granted.Enrichment[0])
+	assert.Equal(t, user.Category, granted.Enrichment[1].Aggregate)
+}
+
+func TestAddRoleIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		user, role string
+		given      func(w *world)
+		want       *eventsourcing.Refusal
+	}{
+		"a role nobody created":    {user: ann, role: ben, want: user.ErrRoleNotFound},
+		"a user nobody registered": {user: ben, role: auditor, want: user.ErrNotFound},
+		"a disabled role": {user: ann, role: auditor, want: user.ErrRoleDisabled, given: func(w *world) {
+			_, err := w.Role(t.Context(), "disable", auditor, role.Disable{})
+			require.NoError(t, err)
+		}},
+		"a disabled user": {user: ann, role: auditor, want: user.ErrDisabled, given: func(w *world) {
+			_, err := w.User(t.Context(), "disable", ann, user.Disable{})
+			require.NoError(t, err)
+		}},
+		"a role already held": {user: ann, role: auditor, want: user.ErrRoleHeld, given: func(w *world) {
+			_, err := w.AddRole(t.Context(), ann, auditor)
+			require.NoError(t, err)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			w.register(ann, "ann@example.com")
+			w.create(auditor, "auditor")
+			if tt.given != nil {
+				tt.given(w)
+			}
+			before := w.stream(user.Category, tt.user)
+			_, err := w.AddRole(t.Context(), tt.user, tt.role)
+			require.ErrorIs(t, err, tt.want)
+			assert.Equal(t, before, w.stream(user.Category, tt.user))
+			assert.InDelta(t, 1, w.counted("leftfold_commands_total", "addRole", tt.want.Code), 0)
+		})
+	}
+}
+
+// meddling runs a deed right before an append to a user's stream, as a competitor might.
+type meddling struct {
+	eventsourcing.Store
+	deed func(ctx context.Context)
+}
+
+func (s *meddling) Append(ctx context.Context, c eventsourcing.Commit) error {
+	if deed := s.deed; deed != nil && c.Stream.Category == user.Category {
+		s.deed = nil
+		deed(ctx)
+	}
+	return s.Store.Append(ctx, c)
+}
+
+func TestARoleDisabledBetweenLookUpAndAppendIsNotGranted(t *testing.T) {
+	t.Parallel()
+	m := &meddling{}
+	w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { m.Store = s; return m })
+	w.register(ann, "ann@example.com")
+	w.create(auditor, "auditor")
+	m.deed = func(ctx context.Context) {
+		_, err := w.Role(ctx, "disable", auditor, role.Disable{})
+		require.NoError(t, err)
+	}
+	_, err := w.AddRole(t.Context(), ann, auditor)
+	require.ErrorIs(t, err, user.ErrRoleDisabled)
+	assert.Len(t, w.stream(user.Category, ann), 1)
+	assert.InDelta(t, 1, w.counted("leftfold_command_conflicts_total"), 0)
+}
+
+func TestARoleRenamedBetweenLookUpAndAppendIsGrantedByItsNewName(t *testing.T) {
+	t.Parallel()
+	m := &meddling{}
+	w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { m.Store = s; return m })
+	w.register(ann, "ann@example.com")
+	w.create(auditor, "auditor")
+	m.deed = func(ctx context.Context) {
+		_, err := w.Role(ctx, "rename", auditor, role.Rename{Name: "chief"})
+		require.NoError(t, err)
+	}
+	version, err := w.AddRole(t.Context(), ann, auditor)
+	require.NoError(t, err)
+	assert.Equal(t, eventsourcing.Version(2), version)
+	assert.JSONEq(t, `{"name":"chief"}`, string(w.stream(user.Category, ann)[1].Enrichment[0].Data))
+}
+
+func TestMetadataTellsWhoAndWhy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	ctx := telemetry.WithCorrelation(t.Context(), telemetry.Correlation{CorrelationID: "request-7"})
+	for id, email := range map[string]user.Email{ann: "ann@example.com", ben: "ben@example.com"} {
+		_, err := w.User(ctx, "register", id, user.Register{ID: user.ID(id), Email: email})
+		require.NoError(t, err)
+	}
+	first, second := w.stream(user.Category, ann)[0], w.stream(user.Category, ben)[0]
+	for _, r := range []eventsourcing.Record{first, second} {
+		assert.Equal(t, "request-7", r.Metadata.CorrelationID)
+		assert.Equal(t, "anonymous", r.Metadata.Actor)
+		require.NoError(t, uuid.Validate(r.Metadata.CausationID))
+		require.NoError(t, uuid.Validate(r.ID))
+		assert.NotEqual(t, r.ID, r.Metadata.CausationID)
+	}
+	assert.NotEqual(t, first.Metadata.CausationID, second.Metadata.CausationID, "each command has an id of its own")
+}
+
+// failing answers every append by err.
+type failing struct {
+	eventsourcing.Store
+	err error
+}
+
+func (s failing) Append(context.Context, eventsourcing.Commit) error { return s.err }
+
+func TestOutcomesAreCounted(t *testing.T) {
+	t.Parallel()
+	claim := eventsourcing.Claim{Category: user.Category, Name: "email", Value: "ann@example.com"}
+	for outcome, tt := range map[string]struct {
+		err       error
+		conflicts float64
+	}{
+		"accepted":    {nil, 0},
+		"email_taken": {&eventsourcing.ClaimTakenError{Claim: claim}, 0},
+		"busy":        {eventsourcing.ErrConflict, 3},
+		"failed":      {eventsourcing.ErrUnavailable, 0},
+	} {
+		t.Run(outcome, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store {
+				if tt.err == nil {
+					return s
+				}
+				return failing{s, tt.err}
+			})
+			_, err := w.User(t.Context(), "register", ann, user.Register{ID: ann, Email: "ann@example.com"})
+			require.ErrorIs(t, err, tt.err)
+			assert.InDelta(t, 1, w.counted("leftfold_commands_total", "register", outcome), 0)
+			assert.InDelta(t, tt.conflicts, w.counted("leftfold_command_conflicts_total"), 0)
+			assert.InDelta(t, 1, w.counted("leftfold_command_seconds", "register"), 0)
+		})
+	}
+}
+
+// stuck never answers a read.
+type stuck struct{ eventsourcing.Store }
+
+func (stuck) Read(ctx context.Context, _ eventsourcing.StreamID, _ eventsourcing.Version) iter.Seq2[eventsourcing.Record, error] {
+	return func(yield func(eventsourcing.Record, error) bool) {
+		<-ctx.Done()
+		yield(eventsourcing.Record{}, context.Cause(ctx))
+	}
+}
+
+func TestACommandTakesNoLongerThanItsTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { return stuck{s} })
+		started := time.Now()
+		_, err := w.AddRole(t.Context(), ann, auditor)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, time.Minute, time.Since(started))
+		assert.InDelta(t, 1, w.counted("leftfold_commands_total", "addRole", "failed"), 0)
+	})
+}
