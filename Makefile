@@ -5,7 +5,6 @@ SHELL         := bash
 # Tools are pinned here and run by `go run`: nothing has to be installed but Go and make.
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 WIRE          := go run github.com/google/wire/cmd/wire@v0.7.0
-GOVULNCHECK   := go run golang.org/x/vuln/cmd/govulncheck@v1.1.4
 MODULES        = $(shell go list -m -f '{{.Dir}}')
 WIRED          = $(wildcard services/*/app)
 FUZZTIME      ?= 5s

@@ -75,7 +75,7 @@ func roleInUsers(a api, id string, version uint64) {
 }
 
 // TestEveryCommandReachesBothReadModels drives each command through the pipeline and looks at both read models.
-func TestEveryCommandReachesBothReadModels(t *testing.T) {
+func TestEveryCommandReachesBothReadModels(t *testing.T) { //nolint:tparallel // its parts are one story, told in order
 	t.Parallel()
 	a := api{systemtest.New(t, nil), t}
 	dan, eve, admin, audit := newID(), "", newID(), ""

@@ -2,7 +2,9 @@ package e2e_test
 
 import (
 	"context"
+	"fmt"
 	"math/big"
+	"net/http"
 	"slices"
 	"testing"
 	"time"
@@ -63,46 +65,38 @@ func TestReadModelsEqualTheFoldThroughCrashes(t *testing.T) {
 	assert.Greater(t, published, fold.Events, "no crash made anything be published twice: they prove nothing")
 }
 
-// play performs acts during traffic, evenly spaced. The traffic waits for them where it comes to be two ahead, so that
-// there are always events for the services to die over.
-type play struct {
-	acts []func()
-	step int // commands
-	cues chan int
-	done []chan struct{} // by act
-}
-
-func newPlay(acts []func(), commands int) *play {
-	p := &play{acts: acts, step: commands / (len(acts) + 1), cues: make(chan int, len(acts)), done: make([]chan struct{}, len(acts)+1)}
-	for i := range p.done {
-		p.done[i] = make(chan struct{})
+// TestTheLastEventsSurviveACrash kills each service right after each kind of call that matters, over events that no
+// later ones follow, by which gaps would be found and healed.
+func TestTheLastEventsSurviveACrash(t *testing.T) {
+	t.Parallel()
+	for name, operations := range map[string][]string{
+		"streamer":       {"GetRecords", "PutRecords", "PutItem"},
+		"broker":         {"GetRecords", "SendMessageBatch", "PutItem"},
+		"projector-user": {"ReceiveMessage", "GetItem", "PutItem", "DeleteMessageBatch"},
+		"projector-role": {"ReceiveMessage", "GetItem", "TransactWriteItems", "DeleteMessageBatch"},
+	} {
+		for _, operation := range operations {
+			t.Run(name+" after "+operation, func(t *testing.T) {
+				t.Parallel()
+				a := api{systemtest.New(t, quick()), t}
+				role := a.accept(http.MethodPost, "/roles", object{"name": "reader"}).ID
+				roleAt(a, role, 1)
+				i := slices.IndexFunc(a.Services(), func(s *systemtest.Service) bool { return s.Name == name })
+				s := a.Services()[i]
+				require.NoError(t, s.Stop())
+				for i := range 25 {
+					id := a.accept(http.MethodPost, "/users", object{"email": fmt.Sprintf("user%d@example.com", i)}).ID
+					a.accept(http.MethodPost, "/users/"+id+"/roles", object{"roleId": role})
+				}
+				killed := s.KillAfter(operation)
+				require.NoError(t, s.Start(t.Context()))
+				<-killed
+				require.NoError(t, s.Start(t.Context()))
+				_, err := a.Audit(t.Context(), 30*time.Second)
+				require.NoError(t, err)
+			})
+		}
 	}
-	return p
-}
-
-// cue is called before each command.
-func (p *play) cue(i int) {
-	act := i/p.step - 1
-	if act >= 0 && act < len(p.acts) && i%p.step == 0 {
-		p.cues <- act
-	}
-	if before := act - 2; before >= 0 && before < len(p.acts) {
-		<-p.done[before]
-	}
-}
-
-func (p *play) run() {
-	defer close(p.done[len(p.acts)])
-	for act := range p.cues {
-		p.acts[act]()
-		close(p.done[act])
-	}
-}
-
-// end returns when all acts that were cued are done.
-func (p *play) end() {
-	close(p.cues)
-	<-p.done[len(p.acts)]
 }
 
 func sum(t testing.TB, s *systemtest.Service, name string, labels ...string) float64 {
@@ -113,47 +107,55 @@ func sum(t testing.TB, s *systemtest.Service, name string, labels ...string) flo
 }
 
 // chaos is what happens during the traffic, in this order. Who was killed lies dead until the next act.
-func chaos(t *testing.T, sys *systemtest.System) (acts []func()) {
+func chaos(t *testing.T, sys *systemtest.System) (acts []act) {
 	ctx := context.WithoutCancel(t.Context())
 	start := func(services ...*systemtest.Service) {
 		for _, s := range services {
 			assert.NoError(t, s.Restart(ctx))
 		}
 	}
-	killAfter := func(s *systemtest.Service, operation string) func() {
-		return func() {
+	killAfter := func(s *systemtest.Service, operation string) act {
+		return func(ready func()) {
 			start(sys.Services()...)
+			killed := s.KillAfter(operation)
+			ready()
 			patience, cancel := context.WithTimeout(ctx, 20*time.Second)
 			defer cancel()
 			select {
-			case <-s.KillAfter(operation):
+			case <-killed:
 			case <-patience.Done():
 				assert.Fail(t, "no chance to kill "+s.Name+" after "+operation)
 			}
 			start(sys.CommandAPI)
 		}
 	}
-	kill := func(services ...*systemtest.Service) func() {
-		return func() {
+	kill := func(services ...*systemtest.Service) act {
+		return func(ready func()) {
 			start(sys.Services()...)
+			ready()
 			for _, s := range services {
 				s.Kill()
 			}
 			start(sys.CommandAPI)
 		}
 	}
-	stop := func(services ...*systemtest.Service) func() {
-		return func() {
+	stop := func(services ...*systemtest.Service) act {
+		return func(ready func()) {
 			start(sys.Services()...)
+			ready()
 			for _, s := range services {
-				assert.NoError(t, s.Stop())
+				if err := s.Stop(); err != nil {
+					t.Error(err) // require would end the wrong goroutine
+				}
 			}
 			start(services...)
 		}
 	}
-	return []func(){
+	splits := func(ready func()) { ready(); split(t, sys) }
+	merges := func(ready func()) { ready(); merge(t, sys) }
+	return []act{
 		killAfter(sys.Streamer, "PutRecords"), // published, not checkpointed
-		func() { split(t, sys) },
+		splits,
 		killAfter(sys.Broker, "SendMessageBatch"), // routed, not checkpointed
 		killAfter(sys.ProjectorUser, "PutItem"),   // applied, not deleted
 		killAfter(sys.ProjectorRole, "TransactWriteItems"),
@@ -161,16 +163,16 @@ func chaos(t *testing.T, sys *systemtest.System) (acts []func()) {
 		stop(sys.Streamer, sys.CommandAPI),
 		killAfter(sys.ProjectorUser, "ReceiveMessage"), // hidden, in nobody's hand
 		killAfter(sys.CommandAPI, "PutItem"),
-		func() { merge(t, sys) },
+		merges,
 		kill(sys.Services()...),
 		stop(sys.ProjectorUser, sys.ProjectorRole, sys.Broker),
 		killAfter(sys.Broker, "PutItem"), // checkpointed, or a lease renewed
 		killAfter(sys.Streamer, "PutItem"),
 		killAfter(sys.ProjectorRole, "DeleteMessageBatch"), // done and gone
-		func() { split(t, sys) },
+		splits,
 		killAfter(sys.Streamer, "PutRecords"),
 		killAfter(sys.Broker, "SendMessageBatch"),
-		func() { merge(t, sys) },
+		merges,
 		killAfter(sys.ProjectorRole, "PutItem"),
 	}
 }

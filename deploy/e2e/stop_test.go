@@ -15,10 +15,11 @@ import (
 func TestGracefulStopLosesAndRepeatsNothing(t *testing.T) {
 	// What a receive brings in the moment of a stop is unseen by anybody until its visibility ends.
 	sys := systemtest.New(t, map[string]string{"QUEUE_VISIBILITY": "3s"})
-	var acts []func()
+	var acts []act
 	for range 4 {
 		for _, s := range sys.Services() {
-			acts = append(acts, func() {
+			acts = append(acts, func(ready func()) {
+				ready()
 				assert.NoError(t, s.Stop())
 				assert.NoError(t, s.Start(t.Context()))
 			})

@@ -12,9 +12,9 @@ import (
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -43,11 +43,11 @@ func Instrument(cfg aws.Config, reg prometheus.Registerer) aws.Config {
 	) (middleware.DeserializeOutput, middleware.Metadata, error) {
 		out, md, err := next.HandleDeserialize(ctx, in)
 		outcome := "ok"
-		switch api, isAnswer := errors.AsType[smithy.APIError](err); {
+		switch answer, _ := out.RawResponse.(*smithyhttp.Response); {
 		case err == nil:
 		case throttles.IsErrorThrottle(err) == aws.TrueTernary:
 			outcome = "throttled"
-		case isAnswer && api.ErrorFault() != smithy.FaultServer:
+		case answer != nil && answer.StatusCode/100 == 4:
 			outcome = "refused"
 		default:
 			outcome = "failed"

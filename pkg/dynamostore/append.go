@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -47,7 +46,7 @@ func (s *Store) Append(ctx context.Context, c eventsourcing.Commit) error {
 }
 
 func (s *Store) pause(ctx context.Context, attempt int) error {
-	timer := time.NewTimer(rand.N(s.cfg.Backoff<<min(attempt-1, 4) + 1)) //nolint:gosec // jitter needs no secrecy
+	timer := time.NewTimer(s.cfg.Jitter(s.cfg.Backoff << min(attempt-1, 4)))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math/rand/v2"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -36,6 +37,8 @@ type Config struct {
 	// Backoff is the longest first pause between those tries; it doubles with each, up to sixteenfold, and every pause
 	// is drawn from zero to it. Defaults to 10 ms.
 	Backoff time.Duration
+	// Jitter draws a pause from zero up to its argument. Defaults to a uniform draw.
+	Jitter func(time.Duration) time.Duration
 	// KnownStreams is how many streams' versions are remembered from reads and appends. An append to a stream that is
 	// not among them also checks, in a transaction, that Expected exists. Defaults to 65536.
 	KnownStreams int
@@ -62,6 +65,9 @@ func New(db DynamoDB, cfg Config) *Store {
 	}
 	cfg.MaxAttempts = positive(cfg.MaxAttempts, 10)
 	cfg.Backoff = positive(cfg.Backoff, 10*time.Millisecond)
+	if cfg.Jitter == nil {
+		cfg.Jitter = func(longest time.Duration) time.Duration { return rand.N(longest + 1) } //nolint:gosec // jitter needs no secrecy
+	}
 	known, err := lru.New[eventsourcing.StreamID, eventsourcing.Version](positive(cfg.KnownStreams, 1<<16))
 	if err != nil {
 		panic(err) // of a size below one, which positive rules out

@@ -56,6 +56,8 @@ type Repository[S any, E Event] struct {
 	// Backoff is the longest first pause between attempts; it doubles with each, up to sixteenfold, and every pause is
 	// drawn from zero to it. Defaults to 5 ms.
 	Backoff time.Duration
+	// Jitter draws a pause from zero up to its argument. Defaults to a uniform draw.
+	Jitter func(time.Duration) time.Duration
 	// OnConflict is told of each attempt lost to a conflict or a moved guard. Defaults to nobody.
 	OnConflict func()
 }
@@ -164,7 +166,11 @@ func (r *Repository[S, E]) pause(ctx context.Context, attempt int) error {
 		longest = 5 * time.Millisecond
 	}
 	longest <<= min(attempt-1, 4)
-	timer := time.NewTimer(rand.N(longest + 1)) //nolint:gosec // jitter needs no secrecy
+	draw := r.Jitter
+	if draw == nil {
+		draw = func(longest time.Duration) time.Duration { return rand.N(longest + 1) } //nolint:gosec // jitter needs no secrecy
+	}
+	timer := time.NewTimer(draw(longest))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

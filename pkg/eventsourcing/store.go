@@ -54,5 +54,8 @@ func (e *ClaimTakenError) Error() string {
 	return fmt.Sprintf("%v: %s", ErrClaimTaken, e.Claim.Constraint())
 }
 
+// Code names the refusal for programs, such as "email_taken".
+func (e *ClaimTakenError) Code() string { return e.Claim.Name + "_taken" }
+
 // Is makes errors.Is(err, ErrClaimTaken) true.
 func (e *ClaimTakenError) Is(target error) bool { return target == ErrClaimTaken }

@@ -1,8 +1,10 @@
 package fifoqueue
 
 import (
+	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -24,8 +26,15 @@ type hand struct {
 	changed    chan struct{}   // closed and replaced when something is let go
 
 	// extending is held while a batch is extended, so that none of it is given back meanwhile: the extension would undo that.
-	extending sync.Mutex
+	extending turn
 }
+
+// turn is a mutex that is held across calls of SQS. A channel, because testing/synctest sees waiting for a sync.Mutex as
+// being busy.
+type turn chan struct{}
+
+func (t turn) Lock()   { t <- struct{}{} }
+func (t turn) Unlock() { <-t }
 
 // run is a group's messages of one receive, in order.
 type run struct {
@@ -36,7 +45,7 @@ type run struct {
 }
 
 func newHand() *hand {
-	return &hand{deliveries: map[*delivery]bool{}, tails: map[string]*run{}, changed: make(chan struct{})}
+	return &hand{deliveries: map[*delivery]bool{}, tails: map[string]*run{}, changed: make(chan struct{}), extending: make(turn, 1)}
 }
 
 // room waits until fewer than maxRuns runs and maxMessages messages are in hand.
@@ -122,7 +131,9 @@ func (h *hand) due(before, now time.Time, most int) []*delivery {
 			out = append(out, d)
 		}
 	}
-	slices.SortFunc(out, func(a, b *delivery) int { return a.extendedAt.Compare(b.extendedAt) })
+	slices.SortFunc(out, func(a, b *delivery) int { // of those received together in an order that does not change
+		return cmp.Or(a.extendedAt.Compare(b.extendedAt), strings.Compare(a.DeduplicationID, b.DeduplicationID))
+	})
 	out = out[:min(most, len(out))]
 	for _, d := range out {
 		d.extendedAt = now

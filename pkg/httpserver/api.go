@@ -66,7 +66,10 @@ func unmarshal(data []byte, v any) error {
 	if err := strict(data); err != nil {
 		return err
 	}
-	return json.Unmarshal(data, v)
+	if err := json.Unmarshal(data, v); err != nil {
+		return errors.New("a value does not fit") // such as the number 1e999; the error's own words speak of Go
+	}
+	return nil
 }
 
 func strict(data []byte) error {

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -20,6 +22,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/projection"
 	"github.com/leftfold/leftfold/pkg/telemetry"
 )
 
@@ -172,6 +175,44 @@ func TestErrorsMeetHTTPInOnePlace(t *testing.T) {
 		})
 	}
 }
+
+// TestAReadThatAWSFailsIsAnsweredByWhoseFaultItIs asks the SDK itself for the error.
+func TestAReadThatAWSFailsIsAnsweredByWhoseFaultItIs(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		status int
+		body   string
+		want   int
+	}{
+		"no answer":       {0, ``, 503},
+		"AWS's fault":     {500, `{"__type":"InternalServerError"}`, 503},
+		"a gateway's":     {502, `<html>`, 503},
+		"throttled":       {400, `{"__type":"ThrottlingException"}`, 503},
+		"our fault":       {400, `{"__type":"ValidationException","message":"secret"}`, 500},
+		"a missing table": {400, `{"__type":"ResourceNotFoundException","message":"secret"}`, 500},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := dynamodb.New(dynamodb.Options{
+				Region: "eu-west-1", BaseEndpoint: aws.String("http://aws.invalid"), Retryer: aws.NopRetryer{},
+				HTTPClient: answering(func() (*http.Response, error) {
+					if tt.status == 0 {
+						return nil, errors.New("secret host unreachable")
+					}
+					return &http.Response{StatusCode: tt.status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(tt.body))}, nil
+				}),
+			})
+			_, err := projection.Reader{DB: db, Table: "users"}.Get(t.Context(), "1", "user", &struct{}{})
+			rec, p := do(t, newServer(io.Discard, err), "POST", "/greet", "application/json", `{"name":"Ann"}`)
+			assert.Equal(t, tt.want, rec.Code, "%v", err)
+			assert.NotContains(t, p.Detail, "secret")
+		})
+	}
+}
+
+type answering func() (*http.Response, error)
+
+func (a answering) Do(*http.Request) (*http.Response, error) { return a() }
 
 func TestCorrelationIsTakenOrMadeAndGivenBack(t *testing.T) {
 	t.Parallel()

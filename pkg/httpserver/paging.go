@@ -6,8 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/danielgtaylor/huma/v2"
+	"unicode/utf8"
 
 	"github.com/leftfold/leftfold/pkg/projection"
 )
@@ -16,17 +15,10 @@ import (
 type Paging struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"rows of a page; every page but the last is full"`
 	Cursor string `query:"cursor" maxLength:"4096" doc:"from the Link of the page before"`
-
-	after projection.Cursor
 }
 
-// After is the place that the page begins at.
-func (in *Paging) After() projection.Cursor { return in.after }
-
-// Resolve implements huma.Resolver.
-func (in *Paging) Resolve(huma.Context) []error {
-	return Faults(Parse("query.cursor", &in.after, in.Cursor, projection.ParseCursor))
-}
+// After is the place that the page begins at, or projection.ErrBadCursor.
+func (in *Paging) After() (projection.Cursor, error) { return projection.ParseCursor(in.Cursor) }
 
 // Page is the answer of a list.
 type Page[T any] struct {
@@ -59,7 +51,7 @@ func NewPage[T any](rows []T, path string, in *Paging, next projection.Cursor, f
 func ParseContains(lowerCased string, allowed ...string) func(string) (projection.Filter, error) {
 	return func(text string) (projection.Filter, error) {
 		attr, part, ok := strings.Cut(text, ":")
-		if !ok || part == "" || !slices.Contains(allowed, attr) {
+		if !ok || part == "" || !slices.Contains(allowed, attr) || !utf8.ValidString(part) {
 			return projection.Filter{}, fmt.Errorf("want attribute:text, the attribute one of %s", strings.Join(allowed, ", "))
 		}
 		if attr == lowerCased {

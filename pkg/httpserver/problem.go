@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/validation"
 
@@ -100,7 +101,7 @@ func ProblemOf(err error) *Problem {
 		return NewProblem(statusOf(r.Kind), r.Code, r.Reason)
 	}
 	if c, ok := errors.AsType[*eventsourcing.ClaimTakenError](err); ok {
-		return NewProblem(http.StatusConflict, c.Claim.Name+"_taken", "another one has this "+c.Claim.Name)
+		return NewProblem(http.StatusConflict, c.Code(), "another one has this "+c.Claim.Name)
 	}
 	switch {
 	case errors.Is(err, projection.ErrBadCursor):
@@ -130,8 +131,11 @@ func awsAway(err error) bool {
 	if _, ok := errors.AsType[*smithy.OperationError](err); !ok {
 		return false
 	}
-	answer, ok := errors.AsType[smithy.APIError](err)
-	return !ok || answer.ErrorFault() == smithy.FaultServer || throttled(err)
+	if _, answered := errors.AsType[smithy.APIError](err); !answered {
+		return true
+	}
+	response, ok := errors.AsType[*smithyhttp.ResponseError](err)
+	return ok && response.HTTPStatusCode() >= http.StatusInternalServerError || throttled(err)
 }
 
 func throttled(err error) bool {
@@ -150,6 +154,9 @@ func statusOf(k eventsourcing.Kind) int {
 		return http.StatusInternalServerError
 	}
 }
+
+// maxFields bounds the answer to a request that is wrong all over.
+const maxFields = 50
 
 // problemOfHuma turns what huma itself answers (validation, content negotiation) into a Problem. It echoes no values.
 func problemOfHuma(m *huma.ErrorModel) *Problem {
@@ -175,7 +182,7 @@ func problemOfHuma(m *huma.ErrorModel) *Problem {
 	if m.Status != http.StatusBadRequest && m.Status != http.StatusUnprocessableEntity {
 		return p
 	}
-	for _, e := range m.Errors {
+	for _, e := range m.Errors[:min(len(m.Errors), maxFields)] {
 		p.Errors = append(p.Errors, fieldOf(e))
 	}
 	slices.SortStableFunc(p.Errors, func(a, b Field) int { return cmp.Compare(a.Location, b.Location) })

@@ -23,8 +23,22 @@ func NewRouter(log *slog.Logger) chi.Router {
 	r := chi.NewRouter()
 	r.Use(correlate, logRequests(log), recoverPanics(log))
 	r.NotFound(NewProblem(http.StatusNotFound, CodeNotFound, "there is nothing at this address").ServeHTTP)
-	r.MethodNotAllowed(NewProblem(http.StatusMethodNotAllowed, CodeMethodNotAllowed, "this address does not know that method").ServeHTTP)
+	r.MethodNotAllowed(methodNotAllowed(r))
 	return r
+}
+
+// methodNotAllowed names the methods that the address does know:
+// https://www.rfc-editor.org/rfc/rfc9110#section-15.5.6
+func methodNotAllowed(routes chi.Routes) http.HandlerFunc {
+	problem := NewProblem(http.StatusMethodNotAllowed, CodeMethodNotAllowed, "this address does not know that method")
+	return func(w http.ResponseWriter, r *http.Request) {
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+			if routes.Match(chi.NewRouteContext(), method, r.URL.EscapedPath()) {
+				w.Header().Add("Allow", method)
+			}
+		}
+		problem.ServeHTTP(w, r)
+	}
 }
 
 // correlate takes the client's correlation ID, or makes one, and gives it back.

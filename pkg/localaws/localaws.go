@@ -4,13 +4,14 @@
 //
 // What it supports it does as AWS documents it, errors and limits included; anything else is answered "not supported"
 // by name, never with a wrong success.
+//
+// It goes wrong on demand as well, by a seed and again in the same way: see Faults.
 package localaws
 
 import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -39,14 +40,21 @@ type Options struct {
 	AccountID string
 	// Now is the clock that stamps, expires and deduplicates. Defaults to time.Now.
 	Now func() time.Time
+	// Seed decides the chances of faults that bring no seed of their own. Defaults to 0.
+	Seed uint64
 }
 
 // Server is the in-memory AWS. It is an http.Handler; Config reaches it without a socket.
 type Server struct {
 	region   string
+	seed     uint64
+	now      func() time.Time
+	dynamodb *dynamodb.DB
+	kinesis  *kinesis.Kinesis
 	services map[string]*awsjson.Service // by target prefix
-	calls    sync.Map                    // "DynamoDB.PutItem" → *atomic.Int64
-	rotate   func(table string) error
+	own      *http.ServeMux
+	calls    sync.Map                      // "DynamoDB.PutItem" → *atomic.Int64
+	faults   atomic.Pointer[faultsInForce] // nil if there are none
 	close    func()
 }
 
@@ -60,7 +68,10 @@ func New(o Options) *Server {
 	db := dynamodb.New(dynamodb.Options{Region: o.Region, AccountID: o.AccountID, Now: o.Now})
 	ks := kinesis.New(kinesis.Options{Region: o.Region, AccountID: o.AccountID, Now: o.Now})
 	qs := sqs.New(sqs.Options{Region: o.Region, AccountID: o.AccountID, Now: o.Now})
-	s := &Server{region: o.Region, services: map[string]*awsjson.Service{}, rotate: db.RotateShards, close: qs.Close}
+	s := &Server{
+		region: o.Region, seed: o.Seed, now: o.Now, dynamodb: db, kinesis: ks, services: map[string]*awsjson.Service{}, close: qs.Close,
+	}
+	s.own = s.ownRoutes()
 	for _, svc := range []*awsjson.Service{db.Service(), db.Streams(), ks.Service(), qs.Service()} {
 		s.services[svc.Target] = svc
 	}
@@ -70,17 +81,21 @@ func New(o Options) *Server {
 // Close ends every waiting long poll with an empty answer. Later calls are still answered.
 func (s *Server) Close() { s.close() }
 
-// RotateShards closes every open shard of a table's stream and opens a child of each, as AWS does about every four hours:
-// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html
-func (s *Server) RotateShards(table string) error { return s.rotate(table) }
-
-// ServeHTTP answers one AWS request, or one of localaws's own: GET /_localaws/calls.
+// ServeHTTP answers one AWS request, or one of localaws's own:
+//
+//	GET    /_localaws/calls   how often each operation was called
+//	GET    /_localaws/faults  a FaultReport
+//	PUT    /_localaws/faults  takes Faults, as SetFaults does
+//	DELETE /_localaws/faults  clears them
+//	POST   /_localaws/rotate  takes {"table": …}, as RotateShards does
+//	POST   /_localaws/trim    takes {"table": …} or {"stream": …} and "before", a time or nothing, as TrimTable and TrimStream do
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Amzn-Requestid", rand.Text())
-	if r.URL.Path == "/_localaws/calls" && r.Method == http.MethodGet {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(s.Calls()) // the client may have gone
-		return
+	if strings.HasPrefix(r.URL.Path, ownPath) {
+		if _, pattern := s.own.Handler(r); pattern != "" {
+			s.own.ServeHTTP(w, r)
+			return
+		}
 	}
 	target, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	svc := s.services[target]
@@ -102,14 +117,23 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "cannot read the request", http.StatusBadRequest)
 		return
 	}
+	var op string
 	if _, known := svc.Operations[operation]; known { // a stranger cannot grow the counters
-		s.count(name(target) + "." + operation)
+		op = name(target) + "." + operation
+		s.count(op)
 	}
 	if !utf8.Valid(body) { // encoding/json would change it without a word
 		svc.Refuse(w, awsjson.Errorf("SerializationException", "the request is not valid UTF-8"))
 		return
 	}
-	svc.Do(r.Context(), operation, body, w)
+	c := call{svc, operation, body}
+	if set := s.faults.Load(); set != nil {
+		if f := set.plan.Call(op); f != nil {
+			c.struck(r.Context(), f, w)
+			return
+		}
+	}
+	c.do(r.Context(), w)
 }
 
 // name shortens a target prefix: "DynamoDB_20120810" is counted as "DynamoDB".

@@ -2,7 +2,9 @@ package localaws
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"maps"
 	"net/http"
 )
 
@@ -22,15 +24,31 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	defer func() { _ = req.Body.Close() }()
 	rec := &recorder{header: http.Header{}, status: http.StatusOK}
-	t.handler.ServeHTTP(rec, req)
+	aborted := serve(t.handler, rec, req)
 	if err := r.Context().Err(); err != nil {
 		return nil, err
+	}
+	if aborted {
+		return nil, fmt.Errorf("read the answer: %w", io.ErrUnexpectedEOF)
 	}
 	return &http.Response{
 		StatusCode: rec.status, Status: http.StatusText(rec.status),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: rec.header, Body: io.NopCloser(&rec.body), ContentLength: int64(rec.body.Len()), Request: r,
 	}, nil
+}
+
+// serve treats http.ErrAbortHandler as a server of net/http does.
+func serve(h http.Handler, w http.ResponseWriter, r *http.Request) (aborted bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			if aborted = v == http.ErrAbortHandler; !aborted { //nolint:errorlint // net/http compares it so, too
+				panic(v)
+			}
+		}
+	}()
+	h.ServeHTTP(w, r)
+	return false
 }
 
 type recorder struct {
@@ -42,3 +60,10 @@ type recorder struct {
 func (r *recorder) Header() http.Header         { return r.header }
 func (r *recorder) WriteHeader(status int)      { r.status = status }
 func (r *recorder) Write(b []byte) (int, error) { return r.body.Write(b) }
+
+// copyTo hands the answer on.
+func (r *recorder) copyTo(w http.ResponseWriter) {
+	maps.Copy(w.Header(), r.header)
+	w.WriteHeader(r.status)
+	_, _ = w.Write(r.body.Bytes()) // the client may have gone
+}

@@ -48,7 +48,7 @@ func validate(s reflect.Value, said map[string]bool) (errs []error) {
 			errs = append(errs, validate(s.Field(i), said)...)
 		}
 	}
-	if v, ok := s.Addr().Interface().(interface{ Validate() error }); ok {
+	if v, ok := reflect.TypeAssert[interface{ Validate() error }](s.Addr()); ok {
 		if err := v.Validate(); err != nil && !said[err.Error()] {
 			said[err.Error()] = true
 			errs = append(errs, err)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +16,7 @@ import (
 // Part is one long-lived part of a process. Run works until ctx ends, finishes what it has in hand, and returns nil; an
 // error means that the part cannot go on and takes the process down.
 type Part struct {
-	Name string
+	Name string // tells it from the process's other parts
 	Run  func(ctx context.Context) error
 }
 
@@ -51,16 +53,9 @@ func RunParts(ctx context.Context, log *slog.Logger, grace time.Duration, parts 
 			defer timer.Stop()
 			deadline, stopping = timer.C, nil
 		case <-deadline:
-			return errors.Join(append(errs, fmt.Errorf("still running %s after the stop: %s", grace, names(running)))...)
+			return errors.Join(append(errs, fmt.Errorf("still running %s after the stop: %s",
+				grace, strings.Join(slices.Sorted(maps.Keys(running)), ", ")))...)
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func names(running map[string]bool) string {
-	var out []string
-	for name := range running {
-		out = append(out, name)
-	}
-	return strings.Join(out, ", ")
 }

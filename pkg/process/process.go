@@ -53,6 +53,9 @@ type Platform struct {
 	Now     func() time.Time
 	// Instance names this process among its replicas.
 	Instance string
+	// Jitter draws a duration from zero up to its argument; every pause before a retry is drawn with it. Defaults to
+	// uniform draws.
+	Jitter func(time.Duration) time.Duration
 }
 
 // For returns the platform as one service of the process sees it: its name in every log line and metric, its calls of
@@ -108,7 +111,7 @@ func Main[C any](name, does string, newApp func(context.Context, C, Platform) (A
 		if platform.AWS, err = awsconfig.Load(ctx); err != nil {
 			return err
 		}
-		platform = platform.For(name)
+		platform = platform.For(name) //nolint:contextcheck // the SDK gives its logger no context
 		app, err := newApp(ctx, cfg, platform)
 		if err != nil {
 			return err

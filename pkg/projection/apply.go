@@ -208,12 +208,15 @@ func (w *work) race(ctx context.Context) error {
 	if w.races++; w.races > maxRaces {
 		return fmt.Errorf("%w: %d races lost", ErrContended, w.races)
 	}
-	return pause(ctx, w.races)
+	return pause(ctx, w.races, w.config.Jitter)
 }
 
 // pause waits up to 1 ms at first, twice that each time, up to 64 ms.
-func pause(ctx context.Context, attempt int) error {
-	timer := time.NewTimer(rand.N(time.Millisecond << min(attempt-1, 6))) //nolint:gosec // jitter needs no secrecy
+func pause(ctx context.Context, attempt int, draw func(time.Duration) time.Duration) error {
+	if draw == nil {
+		draw = func(longest time.Duration) time.Duration { return rand.N(longest + 1) } //nolint:gosec // jitter needs no secrecy
+	}
+	timer := time.NewTimer(draw(time.Millisecond << min(attempt-1, 6)))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

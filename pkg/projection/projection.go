@@ -74,6 +74,8 @@ type Config struct {
 	// MaxAttempts bounds the tries to apply one event before its aggregate is parked; from the second on, the log's
 	// copy of the event is used. Throttling and the like do not count. Defaults to 5.
 	MaxAttempts int
+	// Jitter draws a pause from zero up to its argument. Defaults to a uniform draw.
+	Jitter func(time.Duration) time.Duration
 	// Now measures latency and stamps parked rows. Defaults to time.Now.
 	Now func() time.Time
 	// Logger is told of what healed and what was parked. Defaults to silence.
@@ -105,7 +107,7 @@ func New(c Config) (*Projector, error) {
 	}
 	c.Logger = c.Logger.With(slog.String("projection", c.Name))
 	p := &Projector{
-		config: c, reader: Reader{DB: c.DB, Table: c.Table},
+		config: c, reader: Reader{DB: c.DB, Table: c.Table, Jitter: c.Jitter},
 		sources: map[string]*Source{}, ownRows: map[string]struct{}{},
 	}
 	mistakes := p.mistakes()

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
@@ -28,6 +29,8 @@ const (
 type Reader struct {
 	DB    DynamoDB
 	Table string
+	// Jitter draws a pause from zero up to its argument. Defaults to a uniform draw.
+	Jitter func(time.Duration) time.Duration
 }
 
 // Filter keeps the rows whose attribute Attr, a string, contains the text, in the same case. The zero Filter keeps all.
@@ -92,7 +95,7 @@ func (r Reader) batch(ctx context.Context, keys []Key, found map[Key]Item) error
 			return ErrThrottled
 		}
 		if attempt > 1 {
-			if err := pause(ctx, attempt); err != nil {
+			if err := pause(ctx, attempt, r.Jitter); err != nil {
 				return err
 			}
 		}

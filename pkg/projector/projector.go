@@ -18,6 +18,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/health"
 	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/projection"
+	"github.com/leftfold/leftfold/pkg/relay/backoff"
 	"github.com/leftfold/leftfold/pkg/telemetry"
 	"github.com/leftfold/leftfold/pkg/topology"
 )
@@ -44,8 +45,8 @@ func New(ctx context.Context, c Config, p process.Platform) (process.App, error)
 	db, queues := dynamodb.NewFromConfig(p.AWS), sqs.NewFromConfig(p.AWS)
 	model, err := projection.New(projection.Config{
 		Name: c.Name, Table: c.Table, DB: db, Sources: c.Sources,
-		Log: dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: c.EventLog}, Now: p.Now}),
-		Now: p.Now, Logger: p.Log, Metrics: p.Metrics,
+		Log: dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: c.EventLog}, Now: p.Now, Jitter: p.Jitter}),
+		Now: p.Now, Jitter: p.Jitter, Logger: p.Log, Metrics: p.Metrics,
 	})
 	if err != nil {
 		return process.App{}, err
@@ -60,7 +61,7 @@ func New(ctx context.Context, c Config, p process.Platform) (process.App, error)
 	}
 	consumer, err := fifoqueue.New(fifoqueue.Config{
 		Client: queues, QueueURL: url, DeadLetterURL: deadLetters, Handler: Handler(model),
-		Visibility: c.Visibility, Now: p.Now, Log: p.Log, Metrics: p.Metrics,
+		Visibility: c.Visibility, Backoff: backoff.Backoff{Jitter: p.Jitter}, Now: p.Now, Log: p.Log, Metrics: p.Metrics,
 	})
 	if err != nil {
 		return process.App{}, err
@@ -70,7 +71,7 @@ func New(ctx context.Context, c Config, p process.Platform) (process.App, error)
 		Checks: []health.Check{
 			topology.TableCheck(db, c.EventLog), topology.TableCheck(db, c.Table), topology.QueueCheck(queues, c.Queue),
 		},
-		Routes: func(api huma.API) { c.Routes(api, projection.Reader{DB: db, Table: c.Table}) },
+		Routes: func(api huma.API) { c.Routes(api, projection.Reader{DB: db, Table: c.Table, Jitter: p.Jitter}) },
 	}, nil
 }
 

@@ -41,21 +41,21 @@ func Run(ctx context.Context, cfg aws.Config, c Config) error {
 		c.Wait = 2 * time.Minute
 	}
 	db, k, q := dynamodb.NewFromConfig(cfg), kinesis.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
-	group, ctx := errgroup.WithContext(ctx)
+	group, making := errgroup.WithContext(ctx)
 	store := dynamostore.Tables{Events: c.Names.EventLog, Claims: c.Names.SetValidations, Commands: c.Names.Commands}
 	tables := append(store.Create(),
 		shards.Table(c.Names.Leases), projection.Table(c.Names.Users), projection.Table(c.Names.Roles))
 	for _, t := range tables {
-		group.Go(func() error { return table(ctx, db, t, c.Wait) })
+		group.Go(func() error { return table(making, db, t, c.Wait) })
 	}
-	group.Go(func() error { return stream(ctx, k, c) })
+	group.Go(func() error { return stream(making, k, c) })
 	for _, s := range c.Names.Subscriptions() {
-		group.Go(func() error { return queue(ctx, q, s.Queue) })
+		group.Go(func() error { return queue(making, q, s.Queue) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return expire(context.WithoutCancel(ctx), db, store.Expire())
+	return expire(ctx, db, store.Expire())
 }
 
 func table(ctx context.Context, db *dynamodb.Client, in *dynamodb.CreateTableInput, wait time.Duration) error {

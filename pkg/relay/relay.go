@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/leftfold/leftfold/pkg/relay/backoff"
 )
@@ -34,6 +35,11 @@ type Options[E any] struct {
 	Backoff backoff.Backoff
 	// OnRetry is told how many entries of a batch will be sent again, and one of the reasons. Defaults to nobody.
 	OnRetry func(entries int, reason error)
+}
+
+// WithJitter returns a change of Options: retries are spaced with this Jitter of backoff.Backoff.
+func WithJitter[E any](jitter func(time.Duration) time.Duration) func(*Options[E]) {
+	return func(o *Options[E]) { o.Backoff.Jitter = jitter }
 }
 
 // Errors of Send.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 )
 
@@ -67,15 +66,22 @@ type held struct {
 	leases Leases
 	now    func() time.Time
 
-	mu        sync.Mutex
+	mu        turn
 	lease     Lease
 	writtenAt time.Time // before the last write that succeeded: no other clock saw it earlier
 }
 
+// turn is a mutex that is held across calls of Leases. A channel, because testing/synctest sees waiting for a sync.Mutex
+// as being busy.
+type turn chan struct{}
+
+func (t turn) Lock()   { t <- struct{}{} }
+func (t turn) Unlock() { <-t }
+
 // take makes of a lease as seen one that is held: next, with its owner.
 func take(ctx context.Context, leases Leases, now func() time.Time, seen, next Lease) (*held, error) {
 	next.Counter = seen.Counter + 1
-	h := &held{leases: leases, now: now, lease: next, writtenAt: now()}
+	h := &held{leases: leases, now: now, mu: make(turn, 1), lease: next, writtenAt: now()}
 	if err := leases.Put(ctx, next, seen); err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ type line struct {
 type fuse struct {
 	operation string
 	kill      func()
+	blown     chan struct{} // closed by kill
 }
 
 func (f *fuse) matches(r *http.Request) bool {

@@ -32,6 +32,7 @@ type Service struct {
 	mu         sync.Mutex
 	starts     int
 	now        *life         // nil: down
+	next       *fuse         // of the next life; nil: none
 	up         chan struct{} // closed while it runs
 	registries []*prometheus.Registry
 	dying      sync.WaitGroup // what is left of killed lives
@@ -42,7 +43,8 @@ type life struct {
 	line     *line
 	api      http.Handler // nil: it serves none
 	stop     context.CancelFunc
-	ended    chan error
+	ended    chan struct{}
+	err      error // once ended
 	requests sync.WaitGroup
 }
 
@@ -58,11 +60,11 @@ func (s *Service) Start(ctx context.Context) error {
 		return err
 	}
 	s.starts++
-	l := &life{line: &line{next: s.aws.Transport()}, ended: make(chan error, 1)}
+	l := &life{line: &line{next: s.aws.Transport()}, ended: make(chan struct{})}
 	platform.AWS = s.aws.Config()
 	platform.AWS.HTTPClient = &http.Client{Transport: l.line}
 	platform.Instance = fmt.Sprintf("%s-%d", s.Name, s.starts)
-	platform = platform.For(s.Name)
+	platform = platform.For(s.Name) //nolint:contextcheck // it makes a logger, and logs nothing
 	app, err := s.newApp(ctx, platform)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", s.Name, err)
@@ -72,9 +74,16 @@ func (s *Service) Start(ctx context.Context) error {
 		app.Routes(httpserver.NewAPI(router))
 		l.api = router
 	}
+	if f := s.next; f != nil {
+		s.next = nil
+		s.light(l, f)
+	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
-	go func() { l.ended <- process.RunParts(running, platform.Log, s.cfg.StopTimeout, app.Parts...) }()
+	go func() {
+		defer close(l.ended)
+		l.err = process.RunParts(running, platform.Log, s.cfg.StopTimeout, app.Parts...)
+	}()
 	s.registries = append(s.registries, registry)
 	s.now = l
 	close(s.up)
@@ -89,24 +98,28 @@ func (s *Service) Kill() {
 }
 
 // KillAfter kills the service when AWS has carried out its next call of the operation, such as "PutRecords", and before
-// it hears of that: the moment in which everything is done but nothing remembered. The channel is closed then. The fuse
-// goes with this life of the service.
+// it hears of that: the moment in which everything is done but nothing remembered. The channel is closed then. It is
+// meant for this life of the service or, if it is down, for the next.
 func (s *Service) KillAfter(operation string) (killed <-chan struct{}) {
-	done := make(chan struct{})
+	f := &fuse{operation: operation, blown: make(chan struct{})}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.now
-	if l == nil {
-		close(done)
-		return done
+	if s.now == nil {
+		s.next = f
+	} else {
+		s.light(s.now, f)
 	}
-	l.line.fuse.Store(&fuse{operation: operation, kill: func() {
+	return f.blown
+}
+
+func (s *Service) light(l *life, f *fuse) {
+	f.kill = func() {
 		if s.bury(l) != nil {
 			s.kill(l)
 		}
-		close(done)
-	}})
-	return done
+		close(f.blown)
+	}
+	l.line.fuse.Store(f)
 }
 
 func (s *Service) kill(l *life) {
@@ -114,7 +127,7 @@ func (s *Service) kill(l *life) {
 	l.stop()
 	s.dying.Go(func() {
 		l.requests.Wait()
-		<-l.ended // of no interest: the dead cannot have stopped in good order
+		<-l.ended // its error is of no interest: the dead cannot have stopped in good order
 	})
 }
 
@@ -127,8 +140,8 @@ func (s *Service) Stop() error {
 	}
 	l.stop()
 	l.requests.Wait()
-	if err := <-l.ended; err != nil {
-		return fmt.Errorf("stop %s: %w", s.Name, err)
+	if <-l.ended; l.err != nil {
+		return fmt.Errorf("stop %s: %w", s.Name, l.err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ package systemtest
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -46,9 +47,7 @@ type System struct {
 func New(t testing.TB, env map[string]string) *System {
 	t.Helper()
 	lookup := map[string]string{"LOG_LEVEL": "error", "LOG_FORMAT": "text", "STREAM_POLL": "10ms"}
-	for name, value := range env {
-		lookup[name] = value
-	}
+	maps.Copy(lookup, env)
 	var cfg app.Config
 	require.NoError(t, process.LoadConfig(t.Context(), func(name string) (string, bool) {
 		value, ok := lookup[name]

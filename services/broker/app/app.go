@@ -12,6 +12,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/health"
 	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/relay"
+	"github.com/leftfold/leftfold/pkg/relay/backoff"
 	"github.com/leftfold/leftfold/pkg/shards"
 	"github.com/leftfold/leftfold/pkg/topology"
 	"github.com/leftfold/leftfold/services/broker/internal/route"
@@ -26,14 +28,14 @@ func newSQS(p process.Platform) *sqs.Client { return sqs.NewFromConfig(p.AWS) }
 // queues are the publishers to a category's subscribers, by category.
 type queues map[string][]route.Queue
 
-func newQueues(ctx context.Context, cfg Config, client *sqs.Client) (queues, error) {
+func newQueues(ctx context.Context, cfg Config, p process.Platform, client *sqs.Client) (queues, error) {
 	out := queues{}
 	for _, s := range cfg.Subscriptions() {
 		url, err := fifoqueue.QueueURL(ctx, client, s.Queue)
 		if err != nil {
 			return nil, err
 		}
-		publisher := fifoqueue.NewPublisher(client, url)
+		publisher := fifoqueue.NewPublisher(client, url, relay.WithJitter[fifoqueue.Outgoing](p.Jitter))
 		for _, category := range s.Categories {
 			out[category] = append(out[category], publisher)
 		}
@@ -44,7 +46,7 @@ func newQueues(ctx context.Context, cfg Config, client *sqs.Client) (queues, err
 func newRouter(cfg Config, p process.Platform, db *dynamodb.Client, q queues) *route.Router {
 	return route.New(route.Config{
 		Queues: q, Now: p.Now, Logger: p.Log, Metrics: p.Metrics,
-		Log: dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now}),
+		Log: dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Jitter: p.Jitter}),
 	})
 }
 
@@ -55,7 +57,7 @@ func newReader(
 		Consumer: "broker", Owner: p.Instance,
 		Stream: shards.NewKinesis(k, cfg.Stream), Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
 		Handle: router.Handle, OnTrimmed: router.Again, Retention: cfg.Retention,
-		Poll: cfg.Poll, LeaseDuration: cfg.LeaseDuration,
+		Poll: cfg.Poll, LeaseDuration: cfg.LeaseDuration, Backoff: backoff.Backoff{Jitter: p.Jitter},
 		Now: p.Now, Log: p.Log, Metrics: p.Metrics,
 	})
 }

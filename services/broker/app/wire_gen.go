@@ -18,7 +18,7 @@ func New(ctx context.Context, cfg Config, p process.Platform) (process.App, erro
 	client := newDynamoDB(p)
 	kinesisClient := newKinesis(p)
 	sqsClient := newSQS(p)
-	appQueues, err := newQueues(ctx, cfg, sqsClient)
+	appQueues, err := newQueues(ctx, cfg, p, sqsClient)
 	if err != nil {
 		return process.App{}, err
 	}

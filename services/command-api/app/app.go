@@ -19,13 +19,13 @@ func newDynamoDB(p process.Platform) *dynamodb.Client { return dynamodb.NewFromC
 func newStoreConfig(cfg Config, p process.Platform) dynamostore.Config {
 	return dynamostore.Config{
 		Tables: dynamostore.Tables{Events: cfg.EventLog, Claims: cfg.SetValidations, Commands: cfg.Commands},
-		Now:    p.Now,
+		Now:    p.Now, Jitter: p.Jitter,
 	}
 }
 
 func newCommandsConfig(cfg Config, p process.Platform, store eventsourcing.Store) commands.Config {
 	return commands.Config{
-		Store: store, Now: p.Now, MaxAttempts: cfg.MaxAttempts, Timeout: cfg.Timeout, Metrics: p.Metrics,
+		Store: store, Now: p.Now, Jitter: p.Jitter, MaxAttempts: cfg.MaxAttempts, Timeout: cfg.Timeout, Metrics: p.Metrics,
 	}
 }
 

@@ -7,10 +7,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/leftfold/leftfold/pkg/dynamostore"
-	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/health"
 	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/relay"
+	"github.com/leftfold/leftfold/pkg/relay/backoff"
 	"github.com/leftfold/leftfold/pkg/shards"
 	"github.com/leftfold/leftfold/pkg/topology"
 	"github.com/leftfold/leftfold/services/streamer/internal/publish"
@@ -21,25 +21,28 @@ func newDynamoDB(p process.Platform) *dynamodb.Client { return dynamodb.NewFromC
 func newKinesis(p process.Platform) *kinesis.Client { return kinesis.NewFromConfig(p.AWS) }
 
 func newPublisher(cfg Config, p process.Platform, db *dynamodb.Client, k *kinesis.Client) *publish.Publisher {
-	log := dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now})
-	return publish.New(relay.NewKinesis(k, cfg.Stream), log, p.Now, p.Metrics)
+	log := dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Jitter: p.Jitter})
+	return publish.New(publish.Config{
+		Target: relay.NewKinesis(k, cfg.Stream, relay.WithJitter[relay.KinesisRecord](p.Jitter)), Log: log,
+		Now: p.Now, Logger: p.Log, Metrics: p.Metrics,
+	})
 }
 
 func newReader(
 	cfg Config, p process.Platform, db *dynamodb.Client, publisher *publish.Publisher,
-) (*shards.Reader[eventsourcing.Record], error) {
-	return shards.New(shards.Config[eventsourcing.Record]{
+) (*shards.Reader[publish.Item], error) {
+	return shards.New(shards.Config[publish.Item]{
 		Consumer: "streamer", Owner: p.Instance,
-		Stream: shards.NewDynamoDBStream(dynamodbstreams.NewFromConfig(p.AWS), db, cfg.EventLog, dynamostore.FromStreamImage),
+		Stream: shards.NewDynamoDBStream(dynamodbstreams.NewFromConfig(p.AWS), db, cfg.EventLog, publish.Decoded(dynamostore.FromStreamImage)),
 		Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
 		Handle: publisher.Handle, OnTrimmed: publisher.Again,
-		Poll: cfg.Poll, LeaseDuration: cfg.LeaseDuration,
+		Poll: cfg.Poll, LeaseDuration: cfg.LeaseDuration, Backoff: backoff.Backoff{Jitter: p.Jitter},
 		Now: p.Now, Log: p.Log, Metrics: p.Metrics,
 	})
 }
 
 func newApp(
-	cfg Config, db *dynamodb.Client, k *kinesis.Client, reader *shards.Reader[eventsourcing.Record],
+	cfg Config, db *dynamodb.Client, k *kinesis.Client, reader *shards.Reader[publish.Item],
 ) process.App {
 	return process.App{
 		Parts: []process.Part{{Name: "streamer", Run: reader.Run}},

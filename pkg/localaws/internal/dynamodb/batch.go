@@ -6,6 +6,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/expr"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
 )
 
 // Sources: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html and …/API_BatchWriteItem.html
@@ -54,7 +55,7 @@ func (in *batchGetItemInput) check() error {
 	return nil
 }
 
-func (db *DB) batchGetItem(_ context.Context, in *batchGetItemInput) (*batchGetItemOutput, error) {
+func (db *DB) batchGetItem(ctx context.Context, in *batchGetItemInput) (*batchGetItemOutput, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}
@@ -76,6 +77,10 @@ func (db *DB) batchGetItem(_ context.Context, in *batchGetItemInput) (*batchGetI
 			return nil, err
 		}
 	}
+	fates := faults.Batch(ctx, in.size())
+	if fates.NoneDone() {
+		return nil, throughputExceeded()
+	}
 	out := &batchGetItemOutput{Responses: map[string][]attr.Item{}, UnprocessedKeys: map[string]keysAndAttributes{}}
 	bytes, costs := 0, bill{}
 	for _, name := range sortedKeys(in.RequestItems) {
@@ -85,7 +90,7 @@ func (db *DB) batchGetItem(_ context.Context, in *batchGetItemInput) (*batchGetI
 		left.Keys = nil
 		for _, key := range r.Keys {
 			item := t.read(t.keys.bytes(key))
-			if bytes+item.Size() > maxBatchGetBytes {
+			if fates.Next() != faults.Done || bytes+item.Size() > maxBatchGetBytes {
 				left.Keys = append(left.Keys, key)
 				continue
 			}
@@ -101,6 +106,19 @@ func (db *DB) batchGetItem(_ context.Context, in *batchGetItemInput) (*batchGetI
 	}
 	out.ConsumedCapacity = costs.report(in.ReturnConsumedCapacity)
 	return out, nil
+}
+
+func (in *batchGetItemInput) size() (n int) {
+	for _, r := range in.RequestItems {
+		n += len(r.Keys)
+	}
+	return n
+}
+
+// throughputExceeded is the answer to a batch of which nothing could be processed.
+func throughputExceeded() *awsjson.Error {
+	return awsjson.Errorf("ProvisionedThroughputExceededException", "The level of configured provisioned throughput for the table was exceeded. "+
+		"Consider increasing your provisioning level with the UpdateTable API.")
 }
 
 func distinctKeys(t *table, keys []attr.Item) error {
@@ -177,7 +195,7 @@ func (r writeRequest) write(t *table) (*write, error) {
 }
 
 // batchWriteItem refuses all or does each: an item that a transaction holds is left unprocessed.
-func (db *DB) batchWriteItem(_ context.Context, in *batchWriteItemInput) (*batchWriteItemOutput, error) {
+func (db *DB) batchWriteItem(ctx context.Context, in *batchWriteItemInput) (*batchWriteItemOutput, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}
@@ -187,7 +205,7 @@ func (db *DB) batchWriteItem(_ context.Context, in *batchWriteItemInput) (*batch
 		return nil, err
 	}
 	defer tables.close()
-	writes := map[string][]*write{}
+	writes, n := map[string][]*write{}, 0
 	for _, name := range names {
 		seen := map[primaryKey]bool{}
 		for _, r := range in.RequestItems[name] {
@@ -200,14 +218,23 @@ func (db *DB) batchWriteItem(_ context.Context, in *batchWriteItemInput) (*batch
 			}
 			seen[w.id] = true
 			writes[name] = append(writes[name], w)
+			n++
 		}
+	}
+	fates := faults.Batch(ctx, n)
+	if fates.NoneDone() {
+		return nil, throughputExceeded()
 	}
 	out := &batchWriteItemOutput{UnprocessedItems: map[string][]writeRequest{}}
 	costs, metrics := bill{}, map[string][]*itemCollectionMetrics{}
 	for _, name := range names {
 		for i, w := range writes[name] {
-			c, err := db.write(w)
-			if err != nil {
+			var c change
+			fate := fates.Next()
+			if fate == faults.Done {
+				c, err = db.write(w)
+			}
+			if err != nil || fate != faults.Done {
 				out.UnprocessedItems[name] = append(out.UnprocessedItems[name], in.RequestItems[name][i])
 				continue
 			}

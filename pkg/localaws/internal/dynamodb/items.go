@@ -5,6 +5,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/expr"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
 )
 
 // writeOptions are the members that the single-item writes share.
@@ -33,7 +34,9 @@ type writeOutput struct {
 }
 
 // single runs a write of one item. build makes it once the table is known; attributes picks what is returned.
-func (db *DB) single(o *writeOptions, build func(*table) (*write, error), attributes func(change) attr.Item) (*writeOutput, error) {
+func (db *DB) single(
+	ctx context.Context, o *writeOptions, build func(*table) (*write, error), attributes func(change) attr.Item,
+) (*writeOutput, error) {
 	t, err := db.open(o.TableName)
 	if err != nil {
 		return nil, err
@@ -42,6 +45,9 @@ func (db *DB) single(o *writeOptions, build func(*table) (*write, error), attrib
 	w, err := build(t)
 	if err != nil {
 		return nil, err
+	}
+	if faults.On(ctx, faults.TransactionConflict).Take() {
+		return nil, transactionConflict()
 	}
 	c, err := db.write(w)
 	if err != nil {
@@ -76,7 +82,7 @@ type putItemInput struct {
 	Item attr.Item
 }
 
-func (db *DB) putItem(_ context.Context, in *putItemInput) (*writeOutput, error) {
+func (db *DB) putItem(ctx context.Context, in *putItemInput) (*writeOutput, error) {
 	k := in.constraints()
 	k.required(in.Item != nil, "item")
 	if err := k.err(); err != nil {
@@ -89,7 +95,7 @@ func (db *DB) putItem(_ context.Context, in *putItemInput) (*writeOutput, error)
 	if err != nil {
 		return nil, err
 	}
-	return db.single(&in.writeOptions, func(t *table) (*write, error) { return t.newPut(in.Item, in.conditional, p) }, in.old)
+	return db.single(ctx, &in.writeOptions, func(t *table) (*write, error) { return t.newPut(in.Item, in.conditional, p) }, in.old)
 }
 
 type deleteItemInput struct {
@@ -97,7 +103,7 @@ type deleteItemInput struct {
 	Key attr.Item
 }
 
-func (db *DB) deleteItem(_ context.Context, in *deleteItemInput) (*writeOutput, error) {
+func (db *DB) deleteItem(ctx context.Context, in *deleteItemInput) (*writeOutput, error) {
 	k := in.constraints()
 	k.required(in.Key != nil, "key")
 	if err := k.err(); err != nil {
@@ -110,7 +116,7 @@ func (db *DB) deleteItem(_ context.Context, in *deleteItemInput) (*writeOutput, 
 	if err != nil {
 		return nil, err
 	}
-	return db.single(&in.writeOptions, func(t *table) (*write, error) { return t.newDelete(in.Key, in.conditional, p) }, in.old)
+	return db.single(ctx, &in.writeOptions, func(t *table) (*write, error) { return t.newDelete(in.Key, in.conditional, p) }, in.old)
 }
 
 type updateItemInput struct {
@@ -119,7 +125,7 @@ type updateItemInput struct {
 	UpdateExpression *string
 }
 
-func (db *DB) updateItem(_ context.Context, in *updateItemInput) (*writeOutput, error) {
+func (db *DB) updateItem(ctx context.Context, in *updateItemInput) (*writeOutput, error) {
 	k := in.constraints()
 	k.required(in.Key != nil, "key")
 	if err := k.err(); err != nil {
@@ -130,7 +136,7 @@ func (db *DB) updateItem(_ context.Context, in *updateItemInput) (*writeOutput, 
 		return nil, err
 	}
 	build := func(t *table) (*write, error) { return t.newUpdate(in.Key, in.conditional, p) }
-	return db.single(&in.writeOptions, build, func(c change) attr.Item { return updatedAttributes(in.ReturnValues, c, p.update) })
+	return db.single(ctx, &in.writeOptions, build, func(c change) attr.Item { return updatedAttributes(in.ReturnValues, c, p.update) })
 }
 
 func updatedAttributes(choice string, c change, update *expr.Update) attr.Item {

@@ -117,6 +117,7 @@ func (sh *shard) resolve(kind, number string, last interface{ Load() uint64 }, n
 	case "TRIM_HORIZON":
 		return max(sh.start, sh.trimmed+1), nil
 	case "LATEST":
+		sh.seen = max(sh.seen, last.Load())
 		return last.Load() + 1, nil
 	}
 	n, ok := parseSequence(number)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
 )
 
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_GetRecords.html
@@ -48,7 +49,7 @@ type recordedItem struct {
 	StreamViewType              string
 }
 
-func (db *DB) getRecords(_ context.Context, in *getRecordsInput) (*getRecordsOutput, error) {
+func (db *DB) getRecords(ctx context.Context, in *getRecordsInput) (*getRecordsOutput, error) {
 	k := &constraints{}
 	k.required(in.ShardIterator != "", "shardIterator")
 	k.between(in.Limit, "limit", 1, maxRecords)
@@ -77,7 +78,7 @@ func (db *DB) getRecords(_ context.Context, in *getRecordsInput) (*getRecordsOut
 	if in.Limit != nil {
 		limit = *in.Limit
 	}
-	records, next, more, err := sh.read(it.Next, limit, now)
+	records, next, more, err := sh.read(ctx, it.Next, limit, now)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +93,7 @@ func (db *DB) getRecords(_ context.Context, in *getRecordsInput) (*getRecordsOut
 }
 
 // read is the records from a sequence number on, where to go on, and whether that can bring any more.
-func (sh *shard) read(from uint64, limit int, now time.Time) (records []*record, next uint64, more bool, err error) {
+func (sh *shard) read(ctx context.Context, from uint64, limit int, now time.Time) (records []*record, next uint64, more bool, err error) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.trim(now)
@@ -100,6 +101,7 @@ func (sh *shard) read(from uint64, limit int, now time.Time) (records []*record,
 		return nil, 0, false, trimmedAccess()
 	}
 	first := sort.Search(len(sh.records), func(i int) bool { return sh.records[i].sequence >= from })
+	first = goBack(first, limit, faults.On(ctx, faults.Duplicate))
 	bytes, n := 0, first
 	for n < len(sh.records) && n-first < limit {
 		if bytes += sh.records[n].size; bytes > maxRecordsBytes && n > first {
@@ -109,7 +111,9 @@ func (sh *shard) read(from uint64, limit int, now time.Time) (records []*record,
 	}
 	next = from
 	if n > first {
+		sh.reorder(first, n, faults.On(ctx, faults.Reorder))
 		next = sh.records[n-1].sequence + 1
+		sh.seen = max(sh.seen, sh.records[n-1].sequence)
 	}
 	return append(records, sh.records[first:n]...), next, sh.end == 0 || n < len(sh.records), nil
 }

@@ -66,10 +66,12 @@ type stream struct {
 type shard struct {
 	id, parent string
 	start      uint64
+	keys       keySchema
 
 	mu       sync.Mutex
 	records  []*record
 	trimmed  uint64    // newest sequence number that is gone
+	seen     uint64    // newest sequence number that a client has met
 	end      uint64    // 0 while open
 	closedAt time.Time // zero while open
 }
@@ -92,7 +94,7 @@ func (s *stream) newShard(parent string, now time.Time) *shard {
 	hash := sha256.Sum256(fmt.Append(nil, s.arn, start))
 	sh := &shard{
 		id:     fmt.Sprintf("shardId-%020d-%s", now.UnixMilli(), hex.EncodeToString(hash[:4])),
-		parent: parent, start: start,
+		parent: parent, start: start, keys: s.keys,
 	}
 	s.shards = append(s.shards, sh)
 	return sh
@@ -136,8 +138,12 @@ func presence(item attr.Item) attr.Item {
 
 // trim needs the shard's lock.
 func (sh *shard) trim(now time.Time) {
+	sh.trimBefore(now.Add(-streamRetention))
+}
+
+func (sh *shard) trimBefore(t time.Time) {
 	n := 0
-	for n < len(sh.records) && now.Sub(sh.records[n].createdAt) > streamRetention {
+	for n < len(sh.records) && sh.records[n].createdAt.Before(t) {
 		n++
 	}
 	if n > 0 {
@@ -177,9 +183,11 @@ func (s *stream) disable(now time.Time) {
 
 // forget drops shards that have been closed for so long that nothing can be left in them; it needs the stream exclusively.
 func (s *stream) forget(now time.Time) {
-	s.shards = slices.DeleteFunc(s.shards, func(sh *shard) bool {
-		return !sh.closedAt.IsZero() && now.Sub(sh.closedAt) > streamRetention
-	})
+	s.forgetBefore(now.Add(-streamRetention))
+}
+
+func (s *stream) forgetBefore(t time.Time) {
+	s.shards = slices.DeleteFunc(s.shards, func(sh *shard) bool { return !sh.closedAt.IsZero() && sh.closedAt.Before(t) })
 }
 
 // list is the shards that still exist.

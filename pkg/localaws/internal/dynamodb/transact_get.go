@@ -42,7 +42,7 @@ func (in *transactGetItemsInput) check() error {
 }
 
 // transactGetItems reads all items as of one moment, or is cancelled by an ongoing transaction.
-func (db *DB) transactGetItems(_ context.Context, in *transactGetItemsInput) (*transactGetItemsOutput, error) {
+func (db *DB) transactGetItems(ctx context.Context, in *transactGetItemsInput) (*transactGetItemsOutput, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}
@@ -69,6 +69,9 @@ func (db *DB) transactGetItems(_ context.Context, in *transactGetItemsInput) (*t
 		return nil, err
 	}
 	if err := distinctItems(items); err != nil {
+		return nil, err
+	}
+	if err := struckConflict(ctx, len(items)); err != nil {
 		return nil, err
 	}
 	found := readTogether(items, reasons)

@@ -133,13 +133,13 @@ func (in *transactWriteItemsInput) steps() ([]step, error) {
 	return out, nil
 }
 
-func (db *DB) transactWriteItems(_ context.Context, in *transactWriteItemsInput) (*transactWriteItemsOutput, error) {
+func (db *DB) transactWriteItems(ctx context.Context, in *transactWriteItemsInput) (*transactWriteItemsOutput, error) {
 	steps, err := in.steps()
 	if err != nil {
 		return nil, err
 	}
 	if in.ClientRequestToken == nil {
-		out, _, err := db.transact(in, steps)
+		out, _, err := db.transact(ctx, in, steps)
 		return out, err
 	}
 	request, err := json.Marshal(in.TransactItems) // maps come out sorted, so equal requests have equal texts
@@ -153,13 +153,13 @@ func (db *DB) transactWriteItems(_ context.Context, in *transactWriteItemsInput)
 	if claim.done { // it changes nothing and costs what reading the items does
 		return &transactWriteItemsOutput{ConsumedCapacity: transactional(claim.cost.report(in.ReturnConsumedCapacity), false)}, nil
 	}
-	out, cost, err := db.transact(in, steps)
+	out, cost, err := db.transact(ctx, in, steps)
 	db.tokens.end(claim, err == nil, cost, db.options.Now())
 	return out, err
 }
 
 // transact answers, too, what a repetition of the request will cost.
-func (db *DB) transact(in *transactWriteItemsInput, steps []step) (*transactWriteItemsOutput, bill, error) {
+func (db *DB) transact(ctx context.Context, in *transactWriteItemsInput, steps []step) (*transactWriteItemsOutput, bill, error) {
 	names := make([]string, len(steps))
 	for i, s := range steps {
 		names[i] = s.table
@@ -171,6 +171,9 @@ func (db *DB) transact(in *transactWriteItemsInput, steps []step) (*transactWrit
 	defer tables.close()
 	tx, err := newTransaction(tables, steps)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := struckConflict(ctx, len(steps)); err != nil {
 		return nil, nil, err
 	}
 	changes, err := tx.run(db.options.Now)

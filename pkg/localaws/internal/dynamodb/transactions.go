@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
 )
 
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
@@ -110,6 +112,17 @@ func (c cancellation) blame(i int, err error) {
 
 func (c cancellation) conflict(i int) {
 	c[i] = cancellationReason{Code: "TransactionConflict", Message: "Transaction is ongoing for the item"}
+}
+
+// struckConflict is a fault: somebody else's transaction holds one of n items.
+func struckConflict(ctx context.Context, n int) error {
+	fault := faults.On(ctx, faults.TransactionConflict)
+	if !fault.Take() {
+		return nil
+	}
+	reasons := newCancellation(n)
+	reasons.conflict(fault.Pick(n))
+	return reasons.err()
 }
 
 // err is nil unless some item is to blame.

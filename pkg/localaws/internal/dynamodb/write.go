@@ -194,6 +194,10 @@ func (w *write) plan(old attr.Item) (attr.Item, error) {
 	return w.next(old)
 }
 
+func transactionConflict() *awsjson.Error {
+	return awsjson.Errorf("TransactionConflictException", "Transaction is ongoing for the item")
+}
+
 // change is what a write did to its item; nil is no item.
 type change struct {
 	before, after attr.Item
@@ -206,7 +210,7 @@ func (db *DB) write(w *write) (change, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, busy := s.marked[w.id]; busy {
-		return change{}, awsjson.Errorf("TransactionConflictException", "Transaction is ongoing for the item")
+		return change{}, transactionConflict()
 	}
 	before := w.table.item(w.id)
 	after, err := w.plan(before)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
 )
 
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html
@@ -152,7 +153,7 @@ type getRecordsOutput struct {
 }
 
 // getRecords answers the last records of a closed shard without a NextShardIterator: there is no further page.
-func (k *Kinesis) getRecords(_ context.Context, in *getRecordsInput) (*getRecordsOutput, error) {
+func (k *Kinesis) getRecords(ctx context.Context, in *getRecordsInput) (*getRecordsOutput, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}
@@ -182,6 +183,7 @@ func (k *Kinesis) getRecords(_ context.Context, in *getRecordsInput) (*getRecord
 	if in.Limit != nil {
 		limit = *in.Limit
 	}
+	from = sh.goBack(from, limit, faults.On(ctx, faults.Duplicate))
 	p := sh.read(from, limit, maxGetBytes, s.horizon(now))
 	out := &getRecordsOutput{Records: make([]recordJSON, len(p.records)), MillisBehindLatest: behind(p, now)}
 	for i, r := range p.records {

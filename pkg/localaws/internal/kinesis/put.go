@@ -3,6 +3,8 @@ package kinesis
 import (
 	"context"
 	"fmt"
+
+	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
 )
 
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
@@ -49,8 +51,8 @@ func (r *recordInput) hash() (hashKey, error) {
 }
 
 type placeJSON struct {
-	ShardID        string `json:"ShardId"`
-	SequenceNumber string
+	ShardID        string `json:"ShardId,omitempty"`
+	SequenceNumber string `json:",omitempty"`
 }
 
 // put appends a record to the open shard of its hash key. The caller holds the stream for reading.
@@ -107,9 +109,12 @@ type putRecordsInput struct {
 	Records []recordInput
 }
 
-// resultJSON is the fate of one record of a batch. Without throttling and failures every record has a place.
+// resultJSON is the fate of one record of a batch: a place or an error, and only a fault makes an error.
 type resultJSON struct {
 	placeJSON
+
+	ErrorCode    string `json:",omitempty"`
+	ErrorMessage string `json:",omitempty"`
 }
 
 type putRecordsOutput struct {
@@ -119,7 +124,7 @@ type putRecordsOutput struct {
 
 // putRecords refuses the whole batch for one malformed or oversized record, as AWS does: only throttling and internal
 // failures are answered by record.
-func (k *Kinesis) putRecords(_ context.Context, in *putRecordsInput) (*putRecordsOutput, error) {
+func (k *Kinesis) putRecords(ctx context.Context, in *putRecordsInput) (*putRecordsOutput, error) {
 	if err := in.checkBatch(); err != nil {
 		return nil, err
 	}
@@ -147,10 +152,27 @@ func (k *Kinesis) putRecords(_ context.Context, in *putRecordsInput) (*putRecord
 		return nil, invalidArgument("Records size exceeds %d MB limit", maxBatchBytes>>20)
 	}
 	out := &putRecordsOutput{Records: make([]resultJSON, len(in.Records))}
+	fates := faults.Batch(ctx, len(in.Records))
 	for i := range in.Records {
+		if fate := fates.Of(i); fate != faults.Done {
+			out.Records[i] = k.failed(fate, s, s.route(hashes[i]))
+			out.FailedRecordCount++
+			continue
+		}
 		out.Records[i].placeJSON = k.put(s, &in.Records[i], hashes[i])
 	}
 	return out, nil
+}
+
+// failed words it as the example of API_PutRecords does.
+func (k *Kinesis) failed(fate faults.Fate, s *stream, sh *shard) resultJSON {
+	if fate == faults.Throttled {
+		return resultJSON{
+			ErrorCode:    "ProvisionedThroughputExceededException",
+			ErrorMessage: fmt.Sprintf("Rate exceeded for shard %s in stream %s under account %s.", sh.id(), s.name, k.opts.AccountID),
+		}
+	}
+	return resultJSON{ErrorCode: "InternalFailure", ErrorMessage: "Internal service failure."}
 }
 
 func (in *putRecordsInput) checkBatch() error {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
 )
 
 const maxShardIndex = 1<<31 - 1
@@ -23,6 +25,7 @@ type shard struct {
 	// closedAt and children are guarded by the stream's lock.
 	closedAt time.Time // zero while the shard is open
 	children []*shard
+	gone     bool // dropped before its time
 
 	mu      sync.Mutex
 	trimmed uint64   // records that were dropped; record i has the counter trimmed+1+i
@@ -93,6 +96,19 @@ func (s *shard) tip() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.trimmed + 1 + uint64(len(s.records))
+}
+
+// goBack lets a fault deliver some former records again, and at least one new one of a full page.
+func (s *shard) goBack(from uint64, limit int, fault *faults.Strike) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	oldest, tip := s.trimmed+1, s.trimmed+1+uint64(len(s.records))
+	from = min(max(from, oldest), tip)
+	most := min(int(from-oldest), limit-1, faults.MaxRepeated) //nolint:gosec // an index
+	if most > 0 && fault.Take() {
+		from -= uint64(1 + fault.Pick(most)) //nolint:gosec // an index
+	}
+	return from
 }
 
 // page is what one read of a shard found.

@@ -93,7 +93,7 @@ func (s *stream) shardAt(index int, now time.Time) *shard {
 // expired: a closed shard is gone when its last record can be no more.
 // https://docs.aws.amazon.com/streams/latest/dev/kinesis-using-sdk-java-after-resharding.html
 func (s *stream) expired(sh *shard, now time.Time) bool {
-	return !sh.open() && sh.closedAt.Before(s.horizon(now))
+	return sh.gone || !sh.open() && sh.closedAt.Before(s.horizon(now))
 }
 
 // listed are the shards that are not expired, by index.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
 )
 
 // failure is an error of the client's making. query is its code in the former query protocol, which SDKs prefer.
@@ -69,8 +70,22 @@ type batchError struct {
 }
 
 func newBatchError(id string, e *awsjson.Error) batchError {
-	code, _, _ := strings.Cut(e.QueryCode, ";")
-	return batchError{ID: id, SenderFault: true, Code: code, Message: e.Message}
+	code, at, _ := strings.Cut(e.QueryCode, ";")
+	return batchError{ID: id, SenderFault: at == "Sender", Code: code, Message: e.Message}
+}
+
+// struck is the error of a batch's entry that a fault befalls, or nil.
+func struck(fate faults.Fate) error {
+	switch fate {
+	case faults.Throttled:
+		return failure("RequestThrottled", "RequestThrottled", "Request is throttled.")
+	case faults.Failed:
+		e := awsjson.Errorf("InternalError", "We encountered an internal error. Please try again.")
+		e.QueryCode = "InternalError;Receiver"
+		return e
+	default:
+		return nil
+	}
 }
 
 // maxBatch is the number of entries in a batch:

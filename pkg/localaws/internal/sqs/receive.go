@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
 )
 
 type receiveInput struct {
@@ -95,6 +97,9 @@ func (s *Service) receiveMessage(ctx context.Context, in *receiveInput) (*receiv
 	defer end.Stop()
 	for last := r.wait == 0; ctx.Err() == nil; {
 		got, next, err := s.tryReceive(q, r)
+		if early := faults.On(ctx, faults.Redeliver); len(got) > 0 && early.Take() {
+			q.endEarly(got, time.Duration(early.Chance()*float64(r.visibility)))
+		}
 		if err != nil || len(got) > 0 || last {
 			return &receiveOutput{got}, err
 		}
@@ -111,6 +116,18 @@ func (s *Service) receiveMessage(ctx context.Context, in *receiveInput) (*receiv
 		due.Stop()
 	}
 	return &receiveOutput{}, nil // nobody is left to receive
+}
+
+// endEarly is a fault: messages just received are visible again before their time.
+func (q *queue) endEarly(got []receivedMessage, visibility time.Duration) {
+	now := q.lock()
+	defer q.mu.Unlock()
+	for _, g := range got {
+		r, _ := parseReceipt(g.ReceiptHandle)
+		if m, current := q.find(r); current && m.state == inFlight {
+			q.hide(m, now, visibility)
+		}
+	}
 }
 
 // chance is when an empty-handed receive should look again.

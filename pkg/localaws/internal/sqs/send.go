@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
 )
 
 // sendEntry is a message as SendMessage and the entries of SendMessageBatch bring it.
@@ -82,7 +83,7 @@ type sendBatchResult struct {
 }
 
 // sendMessageBatch sends entry by entry. What AWS was seen to refuse as a whole, it refuses as a whole.
-func (s *Service) sendMessageBatch(_ context.Context, in *sendBatchInput) (*sendBatchOutput, error) {
+func (s *Service) sendMessageBatch(ctx context.Context, in *sendBatchInput) (*sendBatchOutput, error) {
 	q, err := s.byURL(in.QueueURL)
 	if err != nil {
 		return nil, err
@@ -105,9 +106,14 @@ func (s *Service) sendMessageBatch(_ context.Context, in *sendBatchInput) (*send
 		return nil, simple("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", maxMessage, total)
 	}
 	out := &sendBatchOutput{Successful: []sendBatchResult{}}
+	fates := faults.Batch(ctx, len(in.Entries))
 	for i := range in.Entries {
 		e := &in.Entries[i]
-		sent, err := q.send(&e.sendEntry)
+		var sent *sendOutput
+		err := struck(fates.Of(i))
+		if err == nil {
+			sent, err = q.send(&e.sendEntry)
+		}
 		if failed, ok := errors.AsType[*awsjson.Error](err); ok {
 			out.Failed = append(out.Failed, newBatchError(e.ID, failed))
 			continue

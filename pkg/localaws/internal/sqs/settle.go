@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
 )
 
 // maxVisibility counts from the receive, however often the timeout is changed.
@@ -20,12 +21,12 @@ type deleteInput struct {
 	ReceiptHandle string
 }
 
-func (s *Service) deleteMessage(_ context.Context, in *deleteInput) (*none, error) {
+func (s *Service) deleteMessage(ctx context.Context, in *deleteInput) (*none, error) {
 	q, err := s.byURL(in.QueueURL)
 	if err != nil {
 		return nil, err
 	}
-	err = q.delete(in.ReceiptHandle)
+	err = q.settle(in.ReceiptHandle, faults.On(ctx, faults.Duplicate).Take())
 	if errors.Is(err, errStale) {
 		return nil, invalidValue(in.ReceiptHandle, "ReceiptHandle", "The receipt handle has expired.")
 	}
@@ -51,7 +52,7 @@ type batchResult struct {
 	ID string `json:"Id"`
 }
 
-func (s *Service) deleteMessageBatch(_ context.Context, in *deleteBatchInput) (*batchOutput, error) {
+func (s *Service) deleteMessageBatch(ctx context.Context, in *deleteBatchInput) (*batchOutput, error) {
 	q, err := s.byURL(in.QueueURL)
 	if err != nil {
 		return nil, err
@@ -60,8 +61,13 @@ func (s *Service) deleteMessageBatch(_ context.Context, in *deleteBatchInput) (*
 		return nil, err
 	}
 	out := &batchOutput{Successful: []batchResult{}}
-	for _, e := range in.Entries {
-		err := q.delete(e.ReceiptHandle)
+	fates, kept := faults.Batch(ctx, len(in.Entries)), faults.Entries(ctx, faults.Duplicate, len(in.Entries))
+	for i, e := range in.Entries {
+		if failed := struck(fates.Of(i)); failed != nil {
+			out.add(e.ID, failed)
+			continue
+		}
+		err := q.settle(e.ReceiptHandle, kept.Has(i))
 		if errors.Is(err, errStale) { // worded as https://github.com/smaskalik/sqsmover/issues/54 shows
 			err = failure("ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid", "The receipt handle has expired")
 		}
@@ -88,12 +94,23 @@ type changeVisibility struct {
 	VisibilityTimeout *int
 }
 
-func (s *Service) changeMessageVisibility(_ context.Context, in *changeVisibilityInput) (*none, error) {
+func (s *Service) changeMessageVisibility(ctx context.Context, in *changeVisibilityInput) (*none, error) {
 	q, err := s.byURL(in.QueueURL)
 	if err != nil {
 		return nil, err
 	}
+	if early := faults.On(ctx, faults.Redeliver); early.Take() {
+		in.shorten(early)
+	}
 	return &none{}, q.changeVisibility(in.changeVisibility)
+}
+
+// shorten is a fault: the visibility timeout ends early.
+func (in *changeVisibility) shorten(early *faults.Strike) {
+	if v := in.VisibilityTimeout; v != nil && *v > 0 && *v <= int(maxVisibility.Seconds()) {
+		shorter := early.Pick(*v)
+		in.VisibilityTimeout = &shorter
+	}
 }
 
 type changeVisibilityBatchInput struct {
@@ -106,7 +123,7 @@ type changeVisibilityBatchEntry struct {
 	changeVisibility
 }
 
-func (s *Service) changeMessageVisibilityBatch(_ context.Context, in *changeVisibilityBatchInput) (*batchOutput, error) {
+func (s *Service) changeMessageVisibilityBatch(ctx context.Context, in *changeVisibilityBatchInput) (*batchOutput, error) {
 	q, err := s.byURL(in.QueueURL)
 	if err != nil {
 		return nil, err
@@ -116,7 +133,15 @@ func (s *Service) changeMessageVisibilityBatch(_ context.Context, in *changeVisi
 		return nil, err
 	}
 	out := &batchOutput{Successful: []batchResult{}}
-	for _, e := range in.Entries {
+	fates, early := faults.Batch(ctx, len(in.Entries)), faults.Entries(ctx, faults.Redeliver, len(in.Entries))
+	for i, e := range in.Entries {
+		if failed := struck(fates.Of(i)); failed != nil {
+			out.add(e.ID, failed)
+			continue
+		}
+		if early.Has(i) {
+			e.shorten(faults.On(ctx, faults.Redeliver))
+		}
 		out.add(e.ID, q.changeVisibility(e.changeVisibility))
 	}
 	return out, nil
@@ -145,7 +170,10 @@ func (q *queue) open(handle string) (m *message, current bool, now time.Time, er
 // delete removes a message by its latest receipt and succeeds if it is gone already. A stale receipt fails on a FIFO
 // queue (https://github.com/aws/aws-sdk-js/issues/1750); on a standard queue it succeeds and deletes nothing
 // (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html).
-func (q *queue) delete(handle string) error {
+func (q *queue) delete(handle string) error { return q.settle(handle, false) }
+
+// settle is delete, or a fault: one that keeps the message and does not tell.
+func (q *queue) settle(handle string, keep bool) error {
 	m, current, _, err := q.open(handle)
 	if err != nil {
 		return err
@@ -155,7 +183,7 @@ func (q *queue) delete(handle string) error {
 	case m == nil:
 	case q.fifo && (!current || m.state != inFlight):
 		return errStale
-	case current:
+	case current && !keep:
 		q.remove(m)
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/envelope"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/fifoqueue"
+	"github.com/leftfold/leftfold/pkg/relay"
 	"github.com/leftfold/leftfold/pkg/shards"
 	"github.com/leftfold/leftfold/pkg/telemetry"
 )
@@ -111,21 +112,15 @@ const again = 500
 // Again routes the whole log: the way back when Kinesis has trimmed what was not read. What was routed before is
 // repeated, which the projections' fences see.
 func (r *Router) Again(ctx context.Context, _ string) error {
-	batch := make([]event, 0, again)
-	for rec, err := range r.Log.All(ctx, 1) {
-		if err != nil {
-			return err
-		}
-		body, err := envelope.Encode(rec)
-		if err != nil {
-			return fmt.Errorf("encode %s, version %d: %w", rec.Stream, rec.Version, err)
-		}
-		if batch = append(batch, event{rec, body}); len(batch) == again {
-			if err := r.route(ctx, batch); err != nil {
-				return err
+	return relay.InBatches(r.Log.All(ctx, 1), again, func(batch []eventsourcing.Record) error {
+		events := make([]event, 0, len(batch))
+		for _, rec := range batch {
+			body, err := envelope.Encode(rec)
+			if err != nil {
+				return fmt.Errorf("encode %s, version %d: %w", rec.Stream, rec.Version, err)
 			}
-			batch = batch[:0]
+			events = append(events, event{rec, body})
 		}
-	}
-	return r.route(ctx, batch)
+		return r.route(ctx, events)
+	})
 }

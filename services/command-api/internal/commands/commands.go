@@ -33,6 +33,8 @@ type Handler struct {
 type Config struct {
 	Store eventsourcing.Store
 	Now   func() time.Time
+	// Jitter draws a pause from zero up to its argument. Defaults to a uniform draw.
+	Jitter func(time.Duration) time.Duration
 	// MaxAttempts bounds the decisions of one command under conflicts.
 	MaxAttempts int
 	// Timeout bounds one command, conflicts included.
@@ -62,7 +64,8 @@ func New(c Config) *Handler {
 
 func repository[S any, E eventsourcing.Event](c Config, a eventsourcing.Aggregate[S, E], onConflict func()) *eventsourcing.Repository[S, E] {
 	return &eventsourcing.Repository[S, E]{
-		Aggregate: a, Store: c.Store, NewID: newID, Now: c.Now, MaxAttempts: c.MaxAttempts, OnConflict: onConflict,
+		Aggregate: a, Store: c.Store, NewID: newID, Now: c.Now, Jitter: c.Jitter, MaxAttempts: c.MaxAttempts,
+		OnConflict: onConflict,
 	}
 }
 
@@ -123,7 +126,7 @@ func outcome(err error) string {
 		return r.Code
 	}
 	if c, ok := errors.AsType[*eventsourcing.ClaimTakenError](err); ok {
-		return c.Claim.Name + "_taken"
+		return c.Code()
 	}
 	switch {
 	case err == nil:

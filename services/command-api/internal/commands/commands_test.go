@@ -52,22 +52,19 @@ func newWorld(t *testing.T, wrap func(eventsourcing.Store) eventsourcing.Store) 
 	return w
 }
 
-// register and create are what most tests are given.
-func (w *world) register(id string, email user.Email) {
+// annAndAuditor are a user and a role, which most tests are given.
+func (w *world) annAndAuditor() {
 	w.t.Helper()
-	_, err := w.User(w.t.Context(), "register", id, user.Register{ID: user.ID(id), Email: email})
+	_, err := w.User(w.t.Context(), "register", ann, user.Register{ID: ann, Email: "ann@example.com"})
+	require.NoError(w.t, err)
+	_, err = w.Role(w.t.Context(), "create", auditor, role.Create{ID: auditor, Name: "auditor"})
 	require.NoError(w.t, err)
 }
 
-func (w *world) create(id string, name role.Name) {
+// events are a user's.
+func (w *world) events(id string) (records []eventsourcing.Record) {
 	w.t.Helper()
-	_, err := w.Role(w.t.Context(), "create", id, role.Create{ID: role.ID(id), Name: name})
-	require.NoError(w.t, err)
-}
-
-func (w *world) stream(category, id string) (records []eventsourcing.Record) {
-	w.t.Helper()
-	for r, err := range w.store.Read(context.WithoutCancel(w.t.Context()), eventsourcing.StreamID{Category: category, ID: id}, 0) {
+	for r, err := range w.store.Read(w.t.Context(), eventsourcing.StreamID{Category: user.Category, ID: id}, 0) {
 		require.NoError(w.t, err)
 		records = append(records, r)
 	}
@@ -96,15 +93,14 @@ func (w *world) counted(name string, labels ...string) (n float64) {
 func TestAddRoleGrantsARoleThatIsThereAndKeepsItsName(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
-	w.register(ann, "ann@example.com")
-	w.create(auditor, "auditor")
+	w.annAndAuditor()
 	_, err := w.Role(t.Context(), "rename", auditor, role.Rename{Name: "Chief"})
 	require.NoError(t, err)
 
 	version, err := w.AddRole(t.Context(), ann, auditor)
 	require.NoError(t, err)
 	assert.Equal(t, eventsourcing.Version(2), version)
-	granted := w.stream(user.Category, ann)[1]
+	granted := w.events(ann)[1]
 	assert.Equal(t, "org/iam/user/roleAdded", granted.Name)
 	assert.JSONEq(t, `{"roleId":"`+auditor+`"}`, string(granted.Data))
 	require.Len(t, granted.Enrichment, 2, "the role's name and the user's profile")
@@ -139,15 +135,14 @@ func TestAddRoleIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, nil)
-			w.register(ann, "ann@example.com")
-			w.create(auditor, "auditor")
+			w.annAndAuditor()
 			if tt.given != nil {
 				tt.given(w)
 			}
-			before := w.stream(user.Category, tt.user)
+			before := w.events(tt.user)
 			_, err := w.AddRole(t.Context(), tt.user, tt.role)
 			require.ErrorIs(t, err, tt.want)
-			assert.Equal(t, before, w.stream(user.Category, tt.user))
+			assert.Equal(t, before, w.events(tt.user))
 			assert.InDelta(t, 1, w.counted("leftfold_commands_total", "addRole", tt.want.Code), 0)
 		})
 	}
@@ -171,15 +166,14 @@ func TestARoleDisabledBetweenLookUpAndAppendIsNotGranted(t *testing.T) {
 	t.Parallel()
 	m := &meddling{}
 	w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { m.Store = s; return m })
-	w.register(ann, "ann@example.com")
-	w.create(auditor, "auditor")
+	w.annAndAuditor()
 	m.deed = func(ctx context.Context) {
 		_, err := w.Role(ctx, "disable", auditor, role.Disable{})
 		require.NoError(t, err)
 	}
 	_, err := w.AddRole(t.Context(), ann, auditor)
 	require.ErrorIs(t, err, user.ErrRoleDisabled)
-	assert.Len(t, w.stream(user.Category, ann), 1)
+	assert.Len(t, w.events(ann), 1)
 	assert.InDelta(t, 1, w.counted("leftfold_command_conflicts_total"), 0)
 }
 
@@ -187,8 +181,7 @@ func TestARoleRenamedBetweenLookUpAndAppendIsGrantedByItsNewName(t *testing.T) {
 	t.Parallel()
 	m := &meddling{}
 	w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { m.Store = s; return m })
-	w.register(ann, "ann@example.com")
-	w.create(auditor, "auditor")
+	w.annAndAuditor()
 	m.deed = func(ctx context.Context) {
 		_, err := w.Role(ctx, "rename", auditor, role.Rename{Name: "chief"})
 		require.NoError(t, err)
@@ -196,7 +189,7 @@ func TestARoleRenamedBetweenLookUpAndAppendIsGrantedByItsNewName(t *testing.T) {
 	version, err := w.AddRole(t.Context(), ann, auditor)
 	require.NoError(t, err)
 	assert.Equal(t, eventsourcing.Version(2), version)
-	assert.JSONEq(t, `{"name":"chief"}`, string(w.stream(user.Category, ann)[1].Enrichment[0].Data))
+	assert.JSONEq(t, `{"name":"chief"}`, string(w.events(ann)[1].Enrichment[0].Data))
 }
 
 func TestMetadataTellsWhoAndWhy(t *testing.T) {
@@ -207,7 +200,7 @@ func TestMetadataTellsWhoAndWhy(t *testing.T) {
 		_, err := w.User(ctx, "register", id, user.Register{ID: user.ID(id), Email: email})
 		require.NoError(t, err)
 	}
-	first, second := w.stream(user.Category, ann)[0], w.stream(user.Category, ben)[0]
+	first, second := w.events(ann)[0], w.events(ben)[0]
 	for _, r := range []eventsourcing.Record{first, second} {
 		assert.Equal(t, "request-7", r.Metadata.CorrelationID)
 		assert.Equal(t, "anonymous", r.Metadata.Actor)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/profile"
@@ -38,9 +39,6 @@ type Member struct {
 	Disabled  bool   `json:"disabled,omitempty"`
 }
 
-// ErrNotFound is the answer where there is no such role.
-var ErrNotFound = &eventsourcing.Refusal{Kind: eventsourcing.NotFound, Code: "role_not_found", Reason: "there is no such role"}
-
 type listRoles struct {
 	httpserver.Paging
 	Contains string `query:"contains" maxLength:"300" doc:"attribute:text; the attribute is name" example:"name:audit"`
@@ -48,23 +46,16 @@ type listRoles struct {
 }
 
 // Resolve implements huma.Resolver.
-func (in *listRoles) Resolve(c huma.Context) []error {
-	errs := in.Paging.Resolve(c)
-	if in.Contains != "" {
-		parse := httpserver.ParseContains("", "name")
-		errs = append(errs, httpserver.Faults(httpserver.Parse("query.contains", &in.filter, in.Contains, parse))...)
+func (in *listRoles) Resolve(huma.Context) []error {
+	if in.Contains == "" {
+		return nil
 	}
-	return errs
+	return httpserver.Faults(httpserver.Parse("query.contains", &in.filter, in.Contains, httpserver.ParseContains("", "name")))
 }
 
 type listMembers struct {
 	httpserver.AggregateID
 	httpserver.Paging
-}
-
-// Resolve implements huma.Resolver: that of both parts.
-func (in *listMembers) Resolve(c huma.Context) []error {
-	return append(in.AggregateID.Resolve(c), in.Paging.Resolve(c)...)
 }
 
 type oneRole struct {
@@ -87,8 +78,12 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 	httpserver.Register(api, log, huma.Operation{
 		OperationID: "listRoles", Method: http.MethodGet, Path: "/roles", Summary: "List roles", Tags: tags,
 	}, func(ctx context.Context, in *listRoles) (*httpserver.Page[Role], error) {
+		after, err := in.After()
+		if err != nil {
+			return nil, err
+		}
 		var rows []storedRole
-		next, err := reader.List(ctx, in.filter, in.Limit, in.After(), &rows)
+		next, err := reader.List(ctx, in.filter, in.Limit, after, &rows)
 		if err != nil {
 			return nil, err
 		}
@@ -107,7 +102,7 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 			return nil, err
 		}
 		if !found {
-			return nil, ErrNotFound
+			return nil, role.ErrNotFound
 		}
 		members, _, err := membersOf(ctx, reader, in.ID, firstMembers, projection.Cursor{})
 		if err != nil {
@@ -120,7 +115,11 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 	httpserver.Register(api, log, huma.Operation{
 		OperationID: "listMembers", Method: http.MethodGet, Path: "/roles/{id}/users", Summary: "List the users that hold a role", Tags: tags,
 	}, func(ctx context.Context, in *listMembers) (*httpserver.Page[Member], error) {
-		members, next, err := membersOf(ctx, reader, in.ID, in.Limit, in.After())
+		after, err := in.After()
+		if err != nil {
+			return nil, err
+		}
+		members, next, err := membersOf(ctx, reader, in.ID, in.Limit, after)
 		if err != nil {
 			return nil, err
 		}
@@ -137,7 +136,7 @@ func notFoundUnless(err error) error {
 	if err != nil {
 		return err
 	}
-	return ErrNotFound
+	return role.ErrNotFound
 }
 
 func membersOf(

@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/profile"
@@ -28,9 +29,6 @@ type HeldRole struct {
 	Disabled bool   `json:"disabled,omitempty"`
 }
 
-// ErrNotFound is the answer where there is no such user.
-var ErrNotFound = &eventsourcing.Refusal{Kind: eventsourcing.NotFound, Code: "user_not_found", Reason: "there is no such user"}
-
 type listUsers struct {
 	httpserver.Paging
 	Contains string `query:"contains" maxLength:"300" doc:"attribute:text; the attribute is email, firstName or lastName" example:"lastName:Neill"`
@@ -38,13 +36,12 @@ type listUsers struct {
 }
 
 // Resolve implements huma.Resolver.
-func (in *listUsers) Resolve(c huma.Context) []error {
-	errs := in.Paging.Resolve(c)
-	if in.Contains != "" {
-		parse := httpserver.ParseContains("email", "email", "firstName", "lastName")
-		errs = append(errs, httpserver.Faults(httpserver.Parse("query.contains", &in.filter, in.Contains, parse))...)
+func (in *listUsers) Resolve(huma.Context) []error {
+	if in.Contains == "" {
+		return nil
 	}
-	return errs
+	parse := httpserver.ParseContains("email", "email", "firstName", "lastName")
+	return httpserver.Faults(httpserver.Parse("query.contains", &in.filter, in.Contains, parse))
 }
 
 type oneUser struct {
@@ -57,8 +54,12 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 	httpserver.Register(api, log, huma.Operation{
 		OperationID: "listUsers", Method: http.MethodGet, Path: "/users", Summary: "List users", Tags: []string{"users"},
 	}, func(ctx context.Context, in *listUsers) (*httpserver.Page[User], error) {
+		after, err := in.After()
+		if err != nil {
+			return nil, err
+		}
 		var rows []storedUser
-		next, err := reader.List(ctx, in.filter, in.Limit, in.After(), &rows)
+		next, err := reader.List(ctx, in.filter, in.Limit, after, &rows)
 		if err != nil {
 			return nil, err
 		}
@@ -77,7 +78,7 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 			return nil, err
 		}
 		if !found {
-			return nil, ErrNotFound
+			return nil, user.ErrNotFound
 		}
 		users, err := withRoles(ctx, reader, []storedUser{row})
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,31 +27,67 @@ type Log interface {
 	All(ctx context.Context, segments int) iter.Seq2[eventsourcing.Record, error]
 }
 
+// Config sets a Publisher up.
+type Config struct {
+	Target  Target
+	Log     Log
+	Now     func() time.Time
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
+}
+
 // Publisher relays records.
 type Publisher struct {
-	target  Target
-	log     Log
-	now     func() time.Time
-	seconds prometheus.Histogram
+	Config
+	seconds     prometheus.Histogram
+	undecodable prometheus.Counter
 }
 
 // New returns a Publisher.
-func New(target Target, log Log, now func() time.Time, reg prometheus.Registerer) *Publisher {
-	p := &Publisher{target: target, log: log, now: now, seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: "leftfold_publish_seconds", Help: "Time from an event's recording to its being in Kinesis.",
-		Buckets: telemetry.LatencyBuckets(),
-	})}
-	reg.MustRegister(p.seconds)
+func New(c Config) *Publisher {
+	p := &Publisher{
+		Config: c,
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "leftfold_publish_seconds", Help: "Time from an event's recording to its being in Kinesis.",
+			Buckets: telemetry.LatencyBuckets(),
+		}),
+		undecodable: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "leftfold_publish_undecodable_total", Help: "Items of the log's table passed over because they are no events of ours.",
+		}),
+	}
+	c.Metrics.MustRegister(p.seconds, p.undecodable)
 	return p
 }
 
-// Handle publishes a shard's next records; see shards.Config.
-func (p *Publisher) Handle(ctx context.Context, _ string, records []shards.Record[eventsourcing.Record]) error {
-	values := make([]eventsourcing.Record, len(records))
-	for i, r := range records {
-		values[i] = r.Value
+// Item is what the stream shows of one item of the log: an event, or why it is none.
+type Item struct {
+	Record eventsourcing.Record
+	Err    error
+}
+
+// Decoded makes a decoder of items from one of records. It never fails, so that something that is no event of ours in
+// the log's table cannot stop the events behind it.
+func Decoded[Image any](decode func(Image) (eventsourcing.Record, error)) func(Image) (Item, error) {
+	return func(image Image) (Item, error) {
+		rec, err := decode(image)
+		return Item{Record: rec, Err: err}, nil
 	}
-	return p.publish(ctx, values)
+}
+
+// Handle publishes a shard's next items; see shards.Config. What is no event is logged and passed over: no reader of
+// the log could make anything of it.
+func (p *Publisher) Handle(ctx context.Context, shard string, items []shards.Record[Item]) error {
+	records := make([]eventsourcing.Record, 0, len(items))
+	for _, item := range items {
+		if item.Value.Err != nil {
+			p.undecodable.Inc()
+			p.Logger.ErrorContext(ctx, "item passed over", slog.String("shard", shard),
+				slog.String("sequence", string(item.Sequence)), slog.Any(telemetry.KeyError, item.Value.Err))
+			continue
+		}
+		records = append(records, item.Value.Record)
+	}
+	return p.publish(ctx, records)
 }
 
 func (p *Publisher) publish(ctx context.Context, records []eventsourcing.Record) error {
@@ -62,11 +99,11 @@ func (p *Publisher) publish(ctx context.Context, records []eventsourcing.Record)
 		}
 		out[i] = relay.KinesisRecord{Key: rec.Stream.String(), Data: data}
 	}
-	if err := p.target.Publish(ctx, out); err != nil {
+	if err := p.Target.Publish(ctx, out); err != nil {
 		return err
 	}
 	for _, rec := range records {
-		p.seconds.Observe(p.now().Sub(rec.RecordedAt).Seconds())
+		p.seconds.Observe(p.Now().Sub(rec.RecordedAt).Seconds())
 	}
 	return nil
 }
@@ -77,17 +114,5 @@ const again = 500
 // Again publishes the whole log: the way back when the stream has trimmed what was not read. What was published before
 // is repeated, which the projections' fences see.
 func (p *Publisher) Again(ctx context.Context, _ string) error {
-	batch := make([]eventsourcing.Record, 0, again)
-	for rec, err := range p.log.All(ctx, 1) {
-		if err != nil {
-			return err
-		}
-		if batch = append(batch, rec); len(batch) == again {
-			if err := p.publish(ctx, batch); err != nil {
-				return err
-			}
-			batch = batch[:0]
-		}
-	}
-	return p.publish(ctx, batch)
+	return relay.InBatches(p.Log.All(ctx, 1), again, func(batch []eventsourcing.Record) error { return p.publish(ctx, batch) })
 }

@@ -1,0 +1,228 @@
+package simulation
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/leftfold/leftfold/pkg/domain/role"
+	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/envelope"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/localaws"
+	"github.com/leftfold/leftfold/services/standalone/audit"
+)
+
+// history replays the log commit by commit: after each, no unique value has two owners, and a role was granted only
+// while it was enabled.
+func (j *judgement) history() {
+	users, roles := map[string]user.State{}, map[string]role.State{}
+	owners := map[string]string{}
+	at := map[string]int{}
+	codec, roleCodec := user.NewCodec(), role.NewCodec()
+	for _, commit := range j.witness.commits {
+		for _, e := range commit.events {
+			records := j.streams[e.stream]
+			if at[e.stream] >= len(records) {
+				continue // poisoned, or reported by log
+			}
+			rec := records[at[e.stream]]
+			at[e.stream]++
+			id := rec.Stream.ID
+			before := map[string]bool{}
+			var after []eventsourcing.Claim
+			if rec.Stream.Category == role.Category {
+				event, err := roleCodec.Decode(rec.Name, rec.Schema, rec.Data)
+				if err != nil {
+					continue // reported by the fold
+				}
+				mark(before, role.Claims(roles[id]))
+				roles[id] = role.Evolve(roles[id], event)
+				after = role.Claims(roles[id])
+			} else {
+				event, err := codec.Decode(rec.Name, rec.Schema, rec.Data)
+				if err != nil {
+					continue
+				}
+				if granted, ok := event.(user.RoleAdded); ok {
+					if r := roles[string(granted.RoleID)]; !r.Exists() || r.Disabled() {
+						j.breach("§3 guard", e.stream, "version %d of %s grants the role %s, which was not enabled then", e.version, e.stream, granted.RoleID)
+					}
+				}
+				mark(before, user.Claims(users[id]))
+				users[id] = user.Evolve(users[id], event)
+				after = user.Claims(users[id])
+			}
+			for _, c := range after {
+				if !before[c.Key()] && owners[c.Key()] != "" && owners[c.Key()] != e.stream {
+					j.breach("§8.2", e.stream, "%s took %s with version %d while %s held it", e.stream, c.Key(), e.version, owners[c.Key()])
+				}
+				owners[c.Key()] = e.stream
+				delete(before, c.Key())
+			}
+			for gone := range before {
+				delete(owners, gone)
+			}
+		}
+	}
+}
+
+func mark(set map[string]bool, claims []eventsourcing.Claim) {
+	for _, c := range claims {
+		set[c.Key()] = true
+	}
+}
+
+// reads: with min_version they show that version or a later one, and what they show is a state that was.
+func (j *judgement) reads() {
+	for _, r := range j.ledger.reads {
+		stream := r.stream.String()
+		if r.status == http.StatusNotFound {
+			if r.least > 0 {
+				j.breach("§8.5", stream, "%s is not found by a read of version %d", stream, r.least)
+			}
+			continue
+		}
+		if r.view.Version < r.least {
+			j.breach("§8.5", stream, "a read of version %d of %s shows version %d", r.least, stream, r.view.Version)
+		}
+		if was, ok := j.viewAt(r.stream, r.view.Version); !ok || was != r.view {
+			j.breach("§8.3", stream, "a read of %s shows %+v, the log at that version %+v", stream, r.view, was)
+		}
+	}
+}
+
+// shown: all that the API shows is what the log says.
+func (j *judgement) shown() {
+	front := &http.Client{Transport: frontDoor{j.world}}
+	shown, err := audit.Show(j.ctx, front, "http://leftfold.test")
+	if err != nil {
+		j.breach("§8.3", "", "read the API: %v", err)
+		return
+	}
+	for _, d := range audit.Differences(j.fold.Expect(), shown) {
+		j.breach("§8.3", "", "%s", d)
+	}
+}
+
+// frontDoor sends each read to the service that answers it.
+type frontDoor struct{ *world }
+
+func (f frontDoor) RoundTrip(r *http.Request) (*http.Response, error) {
+	kind := projectorUser
+	if strings.HasPrefix(r.URL.Path, "/roles") {
+		kind = projectorRole
+	}
+	for _, each := range f.of(kind) {
+		if each.current() != nil {
+			return each.RoundTrip(r)
+		}
+	}
+	return nil, errDown
+}
+
+// hops: every event is in Kinesis and came to both queues, and first came in the order of its stream, unless that was
+// given up on purpose: by a stream that brings items in another order, or when what was trimmed is published anew.
+func (j *judgement) hops() {
+	if j.plan.Outage > 0 {
+		return
+	}
+	published := j.published()
+	inOrder := !j.plan.has(localaws.FaultReorder)
+	for _, stream := range slices.Sorted(maps.Keys(j.streams)) {
+		first := map[uint64]int{}
+		var order []uint64
+		for i, v := range published[stream] {
+			if _, seen := first[v]; !seen {
+				first[v] = i
+				order = append(order, v)
+			}
+		}
+		for _, rec := range j.streams[stream] {
+			if _, ok := first[uint64(rec.Version)]; !ok {
+				j.breach("§8.3 publish", stream, "version %d of %s never came to Kinesis", rec.Version, stream)
+			}
+		}
+		if inOrder && !slices.IsSorted(order) {
+			j.breach("§6 publish order", stream, "the versions of %s came to Kinesis in the order %v", stream, order)
+		}
+		for _, s := range j.names.Subscriptions() {
+			j.routed(s.Queue, stream, order)
+		}
+	}
+}
+
+// routed compares the order in which a queue first took a stream's versions with that of Kinesis.
+func (j *judgement) routed(queue, stream string, order []uint64) {
+	sent := j.witness.sent[queue][stream]
+	got := slices.SortedFunc(maps.Keys(sent), func(a, b uint64) int {
+		if sent[a] == sent[b] {
+			return cmp.Compare(a, b)
+		}
+		if later(sent[a], sent[b]) {
+			return 1
+		}
+		return -1
+	})
+	for _, v := range order {
+		if !slices.Contains(got, v) {
+			j.breach("§8.3 route", stream, "version %d of %s never came out of %s", v, stream, queue)
+			return
+		}
+	}
+	if !slices.Equal(got, order) {
+		j.breach("§6 route order", stream, "%s took the versions of %s in the order %v, Kinesis has %v", queue, stream, got, order)
+	}
+}
+
+// published reads all of Kinesis, past the services: versions by stream, in the order of their arrival.
+func (j *judgement) published() map[string][]uint64 {
+	k := kinesis.NewFromConfig(j.aws.Config())
+	out := map[string][]uint64{}
+	shards, err := k.ListShards(j.ctx, &kinesis.ListShardsInput{StreamName: &j.names.Stream})
+	if err != nil {
+		j.breach("harness", "", "list the shards: %v", err)
+		return out
+	}
+	var records []types.Record
+	for _, s := range shards.Shards {
+		it, err := k.GetShardIterator(j.ctx, &kinesis.GetShardIteratorInput{
+			StreamName: &j.names.Stream, ShardId: s.ShardId, ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
+		})
+		if err != nil {
+			j.breach("harness", "", "open shard %s: %v", aws.ToString(s.ShardId), err)
+			return out
+		}
+		for next := it.ShardIterator; next != nil; {
+			page, err := k.GetRecords(j.ctx, &kinesis.GetRecordsInput{ShardIterator: next})
+			if err != nil {
+				j.breach("harness", "", "read shard %s: %v", aws.ToString(s.ShardId), err)
+				return out
+			}
+			records = append(records, page.Records...)
+			if next = page.NextShardIterator; len(page.Records) == 0 && aws.ToInt64(page.MillisBehindLatest) == 0 {
+				break
+			}
+		}
+	}
+	slices.SortStableFunc(records, func(a, b types.Record) int {
+		if d := a.ApproximateArrivalTimestamp.Compare(*b.ApproximateArrivalTimestamp); d != 0 {
+			return d
+		}
+		return bytes.Compare(fmt.Appendf(nil, "%60s", *a.SequenceNumber), fmt.Appendf(nil, "%60s", *b.SequenceNumber))
+	})
+	for _, r := range records {
+		if e, err := envelope.Decode(r.Data); err == nil {
+			out[e.Stream.String()] = append(out[e.Stream.String()], uint64(e.Version))
+		}
+	}
+	return out
+}

@@ -1,0 +1,290 @@
+package simulation
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/leftfold/leftfold/pkg/domain/role"
+	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/topology"
+	"github.com/leftfold/leftfold/services/standalone/audit"
+)
+
+// Patience with what must come in the end: leases, visibilities and pauses before retries add up to minutes.
+const (
+	settleWithin = 20 * time.Minute
+	calmAtLeast  = calmBefore + 6*time.Second
+)
+
+// settle waits until both read models have come to every head, and a little longer, so that what must not happen any
+// more has a chance to.
+func (w *world) settle() {
+	began := time.Now() //nolint:forbidigo // virtual
+	done := make(chan bool, 1)
+	w.scheduler.ask(func() { w.witness.calmAt = time.Now() }) //nolint:forbidigo // virtual
+	for {
+		time.Sleep(500 * time.Millisecond)
+		w.scheduler.ask(func() { done <- len(w.witness.behind()) == 0 })
+		if settled := <-done; (settled && time.Since(began) > calmAtLeast) || time.Since(began) > settleWithin { //nolint:forbidigo // virtual
+			return
+		}
+	}
+}
+
+// behind lists what a projection lacks.
+func (v *witness) behind() (out []Breach) {
+	for stream, versions := range v.stored {
+		head := eventsourcing.Version(len(versions))
+		for _, table := range []string{v.world.names.Users, v.world.names.Roles} {
+			if v.isPoisoned(stream) {
+				if !v.parked[table+" "+stream] {
+					out = append(out, Breach{"§8.4", stream, fmt.Sprintf("%s is not parked in %s", stream, table)})
+				}
+				continue
+			}
+			if at := v.fences[table+" "+stream]; at != head {
+				out = append(out, Breach{"§8.3", stream, fmt.Sprintf("%s came to version %d of %s within %v of calm, the log to %d", table, at, stream, settleWithin, head)})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Breach) int { return strings.Compare(a.Text, b.Text) })
+	return out
+}
+
+func (v *witness) isPoisoned(stream string) bool {
+	v.world.ledger.mu.Lock()
+	defer v.world.ledger.mu.Unlock()
+	id, err := eventsourcing.ParseStreamID(stream)
+	return err == nil && v.world.ledger.poisoned[id] > 0
+}
+
+// healthy is the log without the streams that were poisoned.
+type healthy struct{ *world }
+
+func (h healthy) All(ctx context.Context, segments int) iter.Seq2[eventsourcing.Record, error] {
+	return func(yield func(eventsourcing.Record, error) bool) {
+		for rec, err := range h.log.All(ctx, segments) {
+			if err == nil && h.ledger.poisoned[rec.Stream] > 0 {
+				continue
+			}
+			if !yield(rec, err) {
+				return
+			}
+		}
+	}
+}
+
+// judge holds every promise against the log.
+func (w *world) judge() {
+	fold, err := audit.FoldLog(w.ctx, healthy{w})
+	if err != nil {
+		w.report.Breaches = append(w.report.Breaches, Breach{"§8.1", "", fmt.Sprintf("fold the log: %v", err)})
+		return
+	}
+	records := map[string][]eventsourcing.Record{} // by correlation ID
+	streams := map[string][]eventsourcing.Record{}
+	for rec, err := range (healthy{w}).All(w.ctx, 1) {
+		if err != nil {
+			w.report.Breaches = append(w.report.Breaches, Breach{"§8.1", "", fmt.Sprintf("read the log: %v", err)})
+			return
+		}
+		records[rec.Metadata.CorrelationID] = append(records[rec.Metadata.CorrelationID], rec)
+		streams[rec.Stream.String()] = append(streams[rec.Stream.String()], rec)
+	}
+	for _, s := range streams {
+		slices.SortFunc(s, func(a, b eventsourcing.Record) int { return cmp.Compare(a.Version, b.Version) })
+	}
+	j := &judgement{world: w, fold: fold, byCommand: records, streams: streams}
+	steps := []func(){j.log, j.commands, j.history, j.claims, j.reads, j.hops}
+	for _, step := range steps {
+		step()
+	}
+	for _, b := range w.witness.breaches {
+		j.breaches = append(j.breaches, b)
+	}
+	behind := w.witness.behind()
+	j.breaches = append(j.breaches, behind...)
+	if len(behind) == 0 { // else it is no news that reads differ
+		j.shown()
+	}
+	j.deadLetters()
+	w.report.Breaches = append(w.report.Breaches, j.breaches...)
+}
+
+type judgement struct {
+	*world
+
+	fold      *audit.Fold
+	byCommand map[string][]eventsourcing.Record
+	streams   map[string][]eventsourcing.Record
+	breaches  []Breach
+}
+
+func (j *judgement) breach(promise, stream, format string, args ...any) {
+	j.breaches = append(j.breaches, Breach{promise, stream, fmt.Sprintf(format, args...)})
+}
+
+// log: the stored log is what was seen to be committed, without gaps.
+func (j *judgement) log() {
+	for _, f := range j.fold.Faults {
+		promise := "§8.1"
+		if strings.Contains(f, "held by both") {
+			promise = "§8.2"
+		}
+		j.breach(promise, "", "%s", f)
+	}
+	for stream, records := range j.streams {
+		for _, rec := range records {
+			if seen := j.witness.stored[stream][rec.Version]; seen != rec.ID {
+				j.breach("§8.1", stream, "version %d of %s is event %s, committed was %q", rec.Version, stream, rec.ID, seen)
+			}
+		}
+		if len(j.witness.stored[stream]) != len(records) {
+			j.breach("§8.1", stream, "%s has %d events, %d were committed", stream, len(records), len(j.witness.stored[stream]))
+		}
+	}
+}
+
+// commands: accepted is in the log once, refused left nothing, and what is unclear is there at most once.
+func (j *judgement) commands() {
+	for _, c := range j.ledger.commands {
+		found := j.byCommand[c.id]
+		stream := c.stream.String()
+		switch n := len(found); {
+		case n > 1:
+			j.breach("§8.1", stream, "%s is in the log %d times", c, n)
+		case c.refused() && n > 0:
+			j.breach("§8.1", stream, "%s was refused, but version %d of %s is its", c, found[0].Version, stream)
+		case c.accepted() && n == 1 && found[0].Version != c.version:
+			j.breach("§8.1", stream, "%s is in the log as version %d", c, found[0].Version)
+		case c.accepted() && n == 0 && !j.nothingToDo(c):
+			j.breach("§8.1", stream, "%s was accepted, but is not in the log", c)
+		}
+		delete(j.byCommand, c.id)
+	}
+	for id, records := range j.byCommand {
+		j.breach("§8.1", records[0].Stream.String(), "nobody asked for event %s of %s, version %d (%s)", records[0].ID, records[0].Stream, records[0].Version, id)
+	}
+}
+
+// nothingToDo says whether the aggregate already was as the command asks, at the version answered.
+func (j *judgement) nothingToDo(c *command) bool {
+	is, ok := j.viewAt(c.stream, c.version)
+	switch {
+	case !ok:
+		return false
+	case c.body["firstName"] != "":
+		return is.FirstName == c.body["firstName"] && is.LastName == c.body["lastName"]
+	case c.method == http.MethodPut && c.body["email"] != "":
+		return is.Email == c.body["email"]
+	case c.method == http.MethodPut && c.body["name"] != "":
+		return is.Name == c.body["name"]
+	default:
+		return false
+	}
+}
+
+// viewAt folds a stream up to a version.
+func (j *judgement) viewAt(s eventsourcing.StreamID, version eventsourcing.Version) (view, bool) {
+	records := j.streams[s.String()]
+	if version < 1 || int(version) > len(records) { //nolint:gosec // small
+		return view{}, false
+	}
+	records = records[:version]
+	if s.Category == role.Category {
+		state, err := foldStream(role.Aggregate(), records)
+		return view{Name: string(state.Name()), Disabled: state.Disabled(), Version: version}, err == nil
+	}
+	state, err := foldStream(user.Aggregate(), records)
+	return view{
+		Email: string(state.Email()), FirstName: string(state.FirstName()), LastName: string(state.LastName()),
+		Disabled: state.Disabled(), Version: version,
+	}, err == nil
+}
+
+func foldStream[S any, E eventsourcing.Event](a eventsourcing.Aggregate[S, E], records []eventsourcing.Record) (state S, err error) {
+	for _, rec := range records {
+		event, err := a.Codec.Decode(rec.Name, rec.Schema, rec.Data)
+		if err != nil {
+			return state, err
+		}
+		state = a.Evolve(state, event)
+	}
+	return state, nil
+}
+
+// claims: the table of unique values is the union of what the folded aggregates hold.
+func (j *judgement) claims() {
+	wanted := map[string]string{}
+	for id, state := range j.fold.Users {
+		for _, c := range user.Claims(state) {
+			wanted[c.Key()] = eventsourcing.StreamID{Category: user.Category, ID: id}.String()
+		}
+	}
+	for id, state := range j.fold.Roles {
+		for _, c := range role.Claims(state) {
+			wanted[c.Key()] = eventsourcing.StreamID{Category: role.Category, ID: id}.String()
+		}
+	}
+	for _, item := range j.items(j.names.SetValidations) {
+		var stored struct{ Constraint, Stream string }
+		if err := attributevalue.UnmarshalMap(item, &stored); err != nil {
+			j.breach("§8.2", "", "decode a claim: %v", err)
+			continue
+		}
+		if owner := wanted[stored.Constraint]; owner != stored.Stream {
+			j.breach("§8.2", stored.Stream, "%s is reserved for %s, the log says %q", stored.Constraint, stored.Stream, owner)
+		}
+		delete(wanted, stored.Constraint)
+	}
+	for constraint, owner := range wanted {
+		j.breach("§8.2", owner, "%s of %s is not reserved", constraint, owner)
+	}
+}
+
+func (j *judgement) items(table string) (items []map[string]types.AttributeValue) {
+	pages := dynamodb.NewScanPaginator(j.db, &dynamodb.ScanInput{TableName: aws.String(table), ConsistentRead: aws.Bool(true)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(j.ctx)
+		if err != nil {
+			j.breach("harness", "", "scan %s: %v", table, err)
+			return items
+		}
+		items = append(items, page.Items...)
+	}
+	return items
+}
+
+// deadLetters: nothing that can be decoded is given up on.
+func (j *judgement) deadLetters() {
+	queues := sqs.NewFromConfig(j.aws.Config())
+	for _, s := range j.names.Subscriptions() {
+		url, err := queues.GetQueueUrl(j.ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(topology.DeadLetters(s.Queue))})
+		if err != nil {
+			j.breach("harness", "", "find the dead letters of %s: %v", s.Queue, err)
+			continue
+		}
+		out, err := queues.GetQueueAttributes(j.ctx, &sqs.GetQueueAttributesInput{
+			QueueUrl: url.QueueUrl, AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameApproximateNumberOfMessages},
+		})
+		if err != nil {
+			j.breach("harness", "", "count the dead letters of %s: %v", s.Queue, err)
+		} else if n := out.Attributes["ApproximateNumberOfMessages"]; n != "0" {
+			j.breach("§8.3", "", "%s dead letters of %s", n, s.Queue)
+		}
+	}
+}

@@ -1,0 +1,65 @@
+package simulation
+
+import (
+	"strconv"
+	"time"
+)
+
+// leased follows the leases: every write must go on from the one before.
+func (v *witness) leased(c *call, w write) {
+	if w.item == nil {
+		delete(v.owners, scalar(w.key, "consumer")+" "+scalar(w.key, "shard"))
+		delete(v.counters, scalar(w.key, "consumer")+" "+scalar(w.key, "shard"))
+		return
+	}
+	key := scalar(w.item, "consumer") + " " + scalar(w.item, "shard")
+	counter, _ := strconv.ParseInt(scalar(w.item, "counter"), 10, 64)
+	if before := v.counters[key]; counter != before+1 && counter != before {
+		v.breach("§5 leases", "", "%s wrote the lease %s with counter %d over counter %d", c.life.instance, key, counter, before)
+	}
+	v.counters[key], v.owners[key] = counter, scalar(w.item, "owner")
+}
+
+// calmBefore is how long after the trouble a reader that lost a lease may not have noticed.
+const calmBefore = 12 * time.Second
+
+// strayed notes, in calm, who reads a shard that is another's.
+func (v *witness) strayed(c *call) {
+	if v.calmAt.IsZero() || time.Since(v.calmAt) < calmBefore || c.life.dead() { //nolint:forbidigo // virtual
+		return
+	}
+	consumer := map[string]string{"Kinesis.GetRecords": "broker", "DynamoDBStreams.GetRecords": "streamer"}[c.op]
+	key := consumer + " " + v.world.trace.iterators[text(c.body["ShardIterator"])]
+	if owner := v.owners[key]; owner != "" && owner != c.life.instance {
+		if v.strays[key+c.life.instance]++; v.strays[key+c.life.instance] == 5 {
+			v.breach("§5 leases", "", "%s goes on reading %s, whose lease %s holds", c.life.instance, key, owner)
+		}
+	}
+}
+
+// received remembers in which order a queue took the messages of a group.
+func (v *witness) received(c *call, a *answer) {
+	queue := queueOf(c)
+	if v.sent[queue] == nil {
+		v.sent[queue] = map[string]map[uint64]string{}
+	}
+	for _, m := range list(object(a.body)["Messages"]) {
+		attributes := fields(fields(m)["Attributes"])
+		group, sequence := text(attributes["MessageGroupId"]), text(attributes["SequenceNumber"])
+		version, _ := strconv.ParseUint(text(object([]byte(text(fields(m)["Body"])))["version"]), 10, 64)
+		if v.sent[queue][group] == nil {
+			v.sent[queue][group] = map[uint64]string{}
+		}
+		if before, seen := v.sent[queue][group][version]; !seen || later(before, sequence) {
+			v.sent[queue][group][version] = sequence
+		}
+	}
+}
+
+// later compares sequence numbers, which are decimal numbers of any length.
+func later(a, b string) bool {
+	if len(a) != len(b) {
+		return len(a) > len(b)
+	}
+	return a > b
+}

@@ -1,0 +1,120 @@
+package simulation
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+)
+
+// Report is what came of a run.
+type Report struct {
+	Seed     uint64
+	Plan     Plan
+	Hash     string
+	Trace    []string `json:"-"`
+	Breaches []Breach
+	Virtual  time.Duration
+	Took     time.Duration
+
+	Steps, Events                                 int
+	Commands, Accepted, Refused, Unclear          int
+	Reads, Kills, Pauses, Reshards, Outages       int
+	Faults, Healed, Duplicates, TakeOvers, Parked int
+}
+
+// Breach is a promise that did not hold.
+type Breach struct {
+	Promise string // such as "§8.1"
+	Stream  string // that it is about, if it is about one
+	Text    string
+}
+
+func (b Breach) String() string { return b.Promise + ": " + b.Text }
+
+// Add sums up.
+func (r *Report) Add(o *Report) {
+	r.Virtual += o.Virtual
+	r.Took += o.Took
+	for _, each := range [][2]*int{
+		{&r.Steps, &o.Steps}, {&r.Events, &o.Events}, {&r.Commands, &o.Commands}, {&r.Accepted, &o.Accepted},
+		{&r.Refused, &o.Refused}, {&r.Unclear, &o.Unclear}, {&r.Reads, &o.Reads}, {&r.Kills, &o.Kills},
+		{&r.Pauses, &o.Pauses}, {&r.Reshards, &o.Reshards}, {&r.Outages, &o.Outages}, {&r.Faults, &o.Faults},
+		{&r.Healed, &o.Healed}, {&r.Duplicates, &o.Duplicates}, {&r.TakeOvers, &o.TakeOvers}, {&r.Parked, &o.Parked},
+	} {
+		*each[0] += *each[1]
+	}
+}
+
+// String is the numbers in a few lines.
+func (r *Report) String() string {
+	return fmt.Sprintf("commands %d (accepted %d, refused %d, no answer or 5xx %d), events %d, reads %d, steps %d\n"+
+		"kills %d, pauses %d, reshards %d, outages %d, faults struck %d\n"+
+		"take-overs %d, gaps healed %d events, duplicates fenced %d, aggregates parked %d, virtual hours %.1f",
+		r.Commands, r.Accepted, r.Refused, r.Unclear, r.Events, r.Reads, r.Steps,
+		r.Kills, r.Pauses, r.Reshards, r.Outages, r.Faults,
+		r.TakeOvers, r.Healed, r.Duplicates, r.Parked, r.Virtual.Hours())
+}
+
+// History is the end of the trace, as far as it concerns the breach.
+func (r *Report) History(b Breach, most int) []string {
+	var out []string
+	for _, line := range r.Trace {
+		_, id, _ := strings.Cut(b.Stream, "/user/")
+		if id == "" {
+			_, id, _ = strings.Cut(b.Stream, "/role/")
+		}
+		if b.Stream == "" || strings.Contains(line, id) || strings.Contains(line, " kill ") || strings.Contains(line, " pause ") {
+			out = append(out, line)
+		}
+	}
+	return out[max(0, len(out)-most):]
+}
+
+// count adds up what the services counted themselves.
+func (w *world) count() {
+	r := &w.report
+	for _, c := range w.ledger.commands {
+		r.Commands++
+		switch {
+		case c.accepted():
+			r.Accepted++
+		case c.refused():
+			r.Refused++
+		default:
+			r.Unclear++
+		}
+	}
+	r.Reads, r.Steps = len(w.ledger.reads), w.scheduler.steps
+	for _, c := range w.witness.commits {
+		r.Events += len(c.events)
+	}
+	for _, l := range w.lives {
+		if l.registry == nil {
+			continue
+		}
+		families, err := l.registry.Gather()
+		if err != nil {
+			continue
+		}
+		for _, f := range families {
+			for name, target := range map[string]*int{
+				"leftfold_projection_healed_total": &r.Healed, "leftfold_projection_duplicates_total": &r.Duplicates,
+				"leftfold_projection_parked_total": &r.Parked, "leftfold_shards_take_overs_total": &r.TakeOvers,
+			} {
+				if f.GetName() == name {
+					*target += sum(f.GetMetric())
+				}
+			}
+		}
+	}
+	r.Trace, r.Hash = w.trace.lines, w.trace.hash()
+}
+
+func sum(metrics []*dto.Metric) (n int) {
+	for _, m := range metrics {
+		n += int(m.GetCounter().GetValue())
+	}
+	return n
+}

@@ -1,0 +1,313 @@
+package simulation
+
+import (
+	"bytes"
+	"container/heap"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing/synctest"
+	"time"
+)
+
+// scheduler makes AWS calls the steps of a run. Every call of every process parks until the scheduler lets it through:
+// when nothing in the bubble can run, the calls that arrived meanwhile are put into an order of their own, each is given
+// a time by the seed, and virtual time goes on to the next of these times. So which goroutine came first is of no matter.
+type scheduler struct {
+	random *rand.Rand // of the scheduler's goroutine alone
+	fate   func(*call) fate
+	do     func(*call) *answer // carries the call out
+	trace  *trace
+
+	wake chan struct{}
+	quit chan struct{}
+	done chan struct{}
+
+	mu      sync.Mutex
+	arrived []*call
+	asked   []func()
+
+	events events
+	serial int
+	steps  int
+}
+
+// call is one request to AWS by a process.
+type call struct {
+	life *life
+	op   string // "DynamoDB.PutItem"
+	head http.Header
+	url  string
+	raw  []byte
+	body map[string]any
+	key  string // tells it from the process's other calls, the same in every run of a seed
+
+	arrivedAt time.Time
+	until     time.Time // of a long poll
+	look      int       // the number of its next look
+	answers   chan *answer
+	gone      <-chan struct{} // closed when nobody waits for the answer any more
+}
+
+// answer is what AWS, or the network, says.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+	err    error
+}
+
+// fate is what befalls a call beside what localaws does to it.
+type fate struct {
+	kill  bool // the process dies
+	pause time.Duration
+	after bool // the call took effect before that
+}
+
+type event struct {
+	at     time.Time
+	serial int
+	run    func()
+}
+
+type events []*event
+
+func (e events) Len() int { return len(e) }
+func (e events) Less(i, j int) bool {
+	if e[i].at.Equal(e[j].at) {
+		return e[i].serial < e[j].serial
+	}
+	return e[i].at.Before(e[j].at)
+}
+func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
+func (e *events) Push(x any)   { *e = append(*e, x.(*event)) } //nolint:errcheck,forcetypeassert // only events are pushed
+func (e *events) Pop() any {
+	last := len(*e) - 1
+	x := (*e)[last]
+	*e = (*e)[:last]
+	return x
+}
+
+func newScheduler(random *rand.Rand, t *trace) *scheduler {
+	return &scheduler{
+		random: random, trace: t,
+		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
+	}
+}
+
+// run lets calls through until stop.
+func (s *scheduler) run() {
+	defer close(s.done)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		synctest.Wait()
+		s.admit()
+		pause := 24 * time.Hour
+		if len(s.events) > 0 {
+			pause = time.Until(s.events[0].at)
+		}
+		if pause <= 0 {
+			next := heap.Pop(&s.events).(*event) //nolint:errcheck,forcetypeassert // only events are pushed
+			next.run()
+			continue
+		}
+		timer.Reset(pause)
+		select {
+		case <-timer.C:
+		case <-s.wake:
+		case <-s.quit:
+			return
+		}
+	}
+}
+
+func (s *scheduler) stop() {
+	close(s.quit)
+	<-s.done
+}
+
+// at plans something. Of the scheduler's goroutine alone.
+func (s *scheduler) at(t time.Time, run func()) {
+	s.serial++
+	heap.Push(&s.events, &event{at: t, serial: s.serial, run: run})
+}
+
+func (s *scheduler) in(d time.Duration, run func()) { s.at(time.Now().Add(d), run) }
+
+// ask lets the scheduler's goroutine do something soon.
+func (s *scheduler) ask(f func()) {
+	s.mu.Lock()
+	s.asked = append(s.asked, f)
+	s.mu.Unlock()
+	s.rouse()
+}
+
+func (s *scheduler) rouse() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// latency is the time of a way to AWS: short as a rule, long at times, and never twice the same.
+func (s *scheduler) latency() time.Duration {
+	d := time.Millisecond + time.Duration(s.random.Int64N(int64(8*time.Millisecond)))
+	if s.random.IntN(20) == 0 {
+		d += time.Duration(s.random.Int64N(int64(300 * time.Millisecond)))
+	}
+	return d
+}
+
+// admit gives every new call its time, in an order that does not depend on who ran first.
+func (s *scheduler) admit() {
+	s.mu.Lock()
+	arrived, asked := s.arrived, s.asked
+	s.arrived, s.asked = nil, nil
+	s.mu.Unlock()
+	for _, f := range asked {
+		f()
+	}
+	for _, c := range arrived {
+		c.key = s.trace.describe(c)
+	}
+	slices.SortStableFunc(arrived, func(a, b *call) int {
+		if d := strings.Compare(a.life.instance, b.life.instance); d != 0 {
+			return d
+		}
+		return strings.Compare(a.key, b.key)
+	})
+	for _, c := range arrived {
+		s.in(s.latency(), func() { s.turn(c) })
+	}
+}
+
+// turn is a call's time: it takes effect, or what its fate says.
+func (s *scheduler) turn(c *call) {
+	if wait := time.Until(c.life.pausedUntil); wait > 0 {
+		s.in(wait+s.latency(), func() { s.turn(c) })
+		return
+	}
+	select {
+	case <-c.gone: // nobody waits any more, but it may be on its way
+		if s.random.IntN(2) == 0 {
+			s.settle(c, nil, "given up")
+			return
+		}
+		s.do(c)
+		s.settle(c, nil, "too late")
+		return
+	default:
+	}
+	f := fate{}
+	if !c.life.dead() {
+		f = s.fate(c)
+	}
+	if f.kill && !f.after {
+		s.trace.note("kill %s before %s", c.life.instance, c.key)
+		c.life.kill("")
+		return
+	}
+	if f.pause > 0 && !f.after {
+		s.trace.note("pause %s for %v before %s", c.life.instance, f.pause, c.key)
+		c.life.pausedUntil = time.Now().Add(f.pause)
+		s.turn(c)
+		return
+	}
+	a := s.do(c)
+	if a == nil { // a long poll goes on
+		return
+	}
+	switch {
+	case f.kill:
+		s.trace.note("kill %s after %s", c.life.instance, c.key)
+		c.life.kill("")
+	case f.pause > 0:
+		s.trace.note("pause %s for %v after %s", c.life.instance, f.pause, c.key)
+		c.life.pausedUntil = time.Now().Add(f.pause)
+		s.in(f.pause+s.latency(), func() { s.settle(c, a, "") })
+	default:
+		s.settle(c, a, "")
+	}
+}
+
+// settle ends a call's stay.
+func (s *scheduler) settle(c *call, a *answer, what string) {
+	s.steps++
+	s.trace.step(c, a, what)
+	if a != nil {
+		c.answers <- a
+	}
+}
+
+// line is a process's connection to AWS.
+type line struct {
+	scheduler *scheduler
+	life      *life
+}
+
+// killedError tells the SDK that trying again is no use: there is nobody left to try.
+type killedError struct{ error }
+
+func (killedError) CanceledError() bool { return true }
+
+var errKilled = killedError{errors.New("killed")}
+
+// RoundTrip implements http.RoundTripper.
+func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
+	if l.life.dead() {
+		return nil, errKilled
+	}
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	raw, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	_ = r.Body.Close()
+	gone, leave := context.WithCancel(context.Background())
+	defer leave()
+	c := &call{
+		life: l.life, op: operation(r.Header), head: r.Header.Clone(), url: r.URL.String(), raw: raw, body: object(raw),
+		arrivedAt: time.Now(), answers: make(chan *answer, 1), gone: gone.Done(),
+	}
+	s := l.scheduler
+	s.mu.Lock()
+	s.arrived = append(s.arrived, c)
+	s.mu.Unlock()
+	s.rouse()
+	select {
+	case a := <-c.answers:
+		if l.life.dead() {
+			return nil, errKilled
+		}
+		return a.response(r)
+	case <-l.life.died:
+		return nil, errKilled
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+}
+
+func (a *answer) response(r *http.Request) (*http.Response, error) {
+	if a.err != nil {
+		return nil, a.err
+	}
+	return &http.Response{
+		StatusCode: a.status, Status: http.StatusText(a.status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: a.header, Body: io.NopCloser(bytes.NewReader(a.body)), ContentLength: int64(len(a.body)), Request: r,
+	}, nil
+}
+
+// operation is "Service.Operation".
+func operation(h http.Header) string {
+	service, op, _ := strings.Cut(h.Get("X-Amz-Target"), ".")
+	service, _, _ = strings.Cut(service, "_")
+	return service + "." + op
+}

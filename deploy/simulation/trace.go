@@ -1,0 +1,241 @@
+package simulation
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// trace is what happened, step by step, in words that are the same in every run of a seed: what is random by nature,
+// such as event IDs and receipt handles, is left out or stands as what it is of.
+type trace struct {
+	start     time.Time
+	lines     []string
+	iterators map[string]string // shard by iterator
+	receipts  map[string]string // message by receipt handle
+}
+
+func newTrace() *trace {
+	return &trace{start: time.Now(), iterators: map[string]string{}, receipts: map[string]string{}}
+}
+
+func (t *trace) note(format string, args ...any) {
+	t.lines = append(t.lines, fmt.Sprintf("%12.6f ", time.Since(t.start).Seconds())+fmt.Sprintf(format, args...))
+}
+
+func (t *trace) step(c *call, a *answer, what string) {
+	result := what
+	if a != nil {
+		result = strings.TrimSpace(result + " " + t.result(c, a))
+	}
+	t.note("%-20s %s -> %s", c.life.instance, c.key, result)
+}
+
+// Hash is equal for equal traces.
+func (t *trace) hash() string {
+	sum := sha256.Sum256([]byte(strings.Join(t.lines, "\n")))
+	return hex.EncodeToString(sum[:8])
+}
+
+func (t *trace) result(c *call, a *answer) string {
+	if a.err != nil {
+		return "connection lost"
+	}
+	if a.status != 200 {
+		kind, _ := object(a.body)["__type"].(string)
+		return fmt.Sprintf("%d %s", a.status, kind[strings.LastIndex(kind, "#")+1:])
+	}
+	body := object(a.body)
+	switch _, op, _ := strings.Cut(c.op, "."); op {
+	case "GetRecords", "ReceiveMessage":
+		return fmt.Sprintf("%d records", len(list(body["Records"]))+len(list(body["Messages"])))
+	case "PutRecords":
+		return fmt.Sprintf("failed %v", body["FailedRecordCount"])
+	case "SendMessageBatch", "DeleteMessageBatch", "ChangeMessageVisibilityBatch":
+		return fmt.Sprintf("failed %d", len(list(body["Failed"])))
+	default:
+		return "ok"
+	}
+}
+
+// describe names a call: what it is about, and a digest of all it says.
+func (t *trace) describe(c *call) string {
+	h := fnv.New32a()
+	var b bytes.Buffer
+	t.canon(&b, "", c.body)
+	_, _ = h.Write(b.Bytes())
+	_, op, _ := strings.Cut(c.op, ".")
+	return fmt.Sprintf("%s %s [%08x]", op, t.about(c), h.Sum32())
+}
+
+func (t *trace) about(c *call) string {
+	b := c.body
+	switch _, op, _ := strings.Cut(c.op, "."); op {
+	case "PutItem":
+		return text(b["TableName"]) + " " + itemName(b["Item"])
+	case "GetItem", "DeleteItem":
+		return text(b["TableName"]) + " " + itemName(b["Key"])
+	case "Query":
+		return text(b["TableName"]) + " " + itemName(b["ExpressionAttributeValues"])
+	case "TransactWriteItems":
+		var parts []string
+		for _, each := range list(b["TransactItems"]) {
+			for kind, what := range fields(each) {
+				item := fields(what)["Item"]
+				if item == nil {
+					item = fields(what)["Key"]
+				}
+				parts = append(parts, kind+" "+text(fields(what)["TableName"])+" "+itemName(item))
+			}
+		}
+		return strings.Join(parts, "; ")
+	case "GetShardIterator":
+		return fmt.Sprintf("%s %s %s%s", text(b["ShardId"]), text(b["ShardIteratorType"]), text(b["SequenceNumber"]), text(b["StartingSequenceNumber"]))
+	case "GetRecords":
+		return t.iterators[text(b["ShardIterator"])]
+	case "PutRecords":
+		var parts []string
+		for _, r := range list(b["Records"]) {
+			parts = append(parts, versionOf(payload(fields(r)["Data"])))
+		}
+		return strings.Join(parts, ", ")
+	case "SendMessageBatch", "DeleteMessageBatch", "ChangeMessageVisibilityBatch":
+		parts := []string{queueOf(c)}
+		for _, r := range list(b["Entries"]) {
+			e := fields(r)
+			parts = append(parts, text(e["MessageDeduplicationId"])+t.receipts[text(e["ReceiptHandle"])])
+		}
+		return strings.Join(parts, " ")
+	case "ReceiveMessage":
+		return queueOf(c)
+	default:
+		return text(b["TableName"]) + text(b["StreamName"]) + text(b["QueueName"])
+	}
+}
+
+// madeID are the IDs that services make, which differ from run to run; those of clients are of another UUID version.
+var madeID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`)
+
+// canon writes a value with its keys in order and without what differs from run to run.
+func (t *trace) canon(b *bytes.Buffer, key string, v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		b.WriteByte('{')
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			b.WriteString(k)
+			b.WriteByte(':')
+			t.canon(b, k, v[k])
+		}
+		b.WriteByte('}')
+	case []any:
+		b.WriteByte('[')
+		for _, each := range v {
+			t.canon(b, "", each)
+			b.WriteByte(',')
+		}
+		b.WriteByte(']')
+	case string:
+		switch key {
+		case "ReceiveRequestAttemptId", "ClientRequestToken":
+			return
+		case "ReceiptHandle":
+			v = t.receipts[v]
+		case "ShardIterator":
+			v = t.iterators[v]
+		case "Data":
+			v = string(payload(v))
+		}
+		b.WriteString(madeID.ReplaceAllString(v, "·"))
+	default:
+		_, _ = fmt.Fprint(b, v)
+	}
+}
+
+// learn remembers what handles in an answer are of.
+func (t *trace) learn(c *call, a *answer) {
+	if a.err != nil || a.status != 200 {
+		return
+	}
+	switch _, op, _ := strings.Cut(c.op, "."); op {
+	case "GetShardIterator":
+		t.iterators[text(object(a.body)["ShardIterator"])] = text(c.body["ShardId"])
+	case "GetRecords":
+		t.iterators[text(object(a.body)["NextShardIterator"])] = t.iterators[text(c.body["ShardIterator"])]
+	case "ReceiveMessage":
+		for _, m := range list(object(a.body)["Messages"]) {
+			f := fields(m)
+			t.receipts[text(f["ReceiptHandle"])] = text(fields(f["Attributes"])["MessageDeduplicationId"])
+		}
+	}
+}
+
+// The rest reads JSON without a type.
+
+func object(raw []byte) map[string]any {
+	var out map[string]any
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	if d.Decode(&out) != nil {
+		return map[string]any{}
+	}
+	return out
+}
+
+func fields(v any) map[string]any { m, _ := v.(map[string]any); return m }
+
+func list(v any) []any { l, _ := v.([]any); return l }
+
+func text(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case json.Number:
+		return v.String()
+	default:
+		return ""
+	}
+}
+
+// scalar is an S or N of an item.
+func scalar(item any, name string) string {
+	a := fields(fields(item)[name])
+	return text(a["S"]) + text(a["N"])
+}
+
+// itemName is an item's key and fence, whatever table it is of.
+func itemName(item any) string {
+	var parts []string
+	for _, name := range []string{"stream", "constraint", "consumer", "shard", "id", "row", "version", "owner", "counter", "checkpoint", ":stream", ":after", ":consumer", ":id"} {
+		if v := scalar(item, name); v != "" && !madeID.MatchString(v) {
+			parts = append(parts, v)
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+func payload(v any) []byte {
+	raw, err := base64.StdEncoding.DecodeString(text(v))
+	if err != nil {
+		return nil
+	}
+	return raw
+}
+
+func versionOf(envelope []byte) string {
+	e := object(envelope)
+	return text(e["stream"]) + "#" + text(e["version"])
+}
+
+func queueOf(c *call) string {
+	url := text(c.body["QueueUrl"])
+	return url[strings.LastIndex(url, "/")+1:]
+}

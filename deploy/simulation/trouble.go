@@ -1,0 +1,266 @@
+package simulation
+
+import (
+	"encoding/json"
+	"errors"
+	"math/big"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/google/uuid"
+
+	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/localaws"
+)
+
+// fate draws what befalls a call; see scheduler. Writes are the moments that matter.
+func (w *world) fate(c *call) (f fate) {
+	if w.calm {
+		return f
+	}
+	r := w.scheduler.random
+	weight := 1
+	switch _, op, _ := strings.Cut(c.op, "."); op {
+	case "PutItem", "TransactWriteItems", "PutRecords", "SendMessageBatch", "DeleteMessageBatch":
+		weight = 4
+	}
+	switch n := r.IntN(4000); {
+	case n < w.plan.Kill*weight:
+		w.report.Kills++
+		f.kill = true
+	case n < (w.plan.Kill+w.plan.Pause)*weight:
+		w.report.Pauses++
+		f.pause = pauseLength(r)
+	}
+	f.after = r.IntN(2) == 0
+	return f
+}
+
+// pauseLength is at times far more than a lease lasts.
+func pauseLength(r *rand.Rand) time.Duration {
+	if r.IntN(3) == 0 {
+		return 30*time.Second + time.Duration(r.Int64N(int64(time.Minute)))
+	}
+	return time.Second + time.Duration(r.Int64N(int64(20*time.Second)))
+}
+
+// trouble begins; the function returned ends it: no more faults, everything runs again.
+func (w *world) trouble() (end func()) {
+	if err := w.aws.SetFaults(localaws.Faults{Seed: w.plan.Seed, Faults: w.plan.Faults}); err != nil {
+		panic(err) // the plan's own mistake
+	}
+	stop := make(chan struct{})
+	var moving sync.WaitGroup
+	if len(w.plan.Moves) > 0 {
+		moving.Go(func() { w.move(stop) })
+	}
+	quiet := sync.OnceFunc(func() {
+		close(stop)
+		moving.Wait()
+		w.calmDown()
+	})
+	if w.plan.Until > 0 {
+		time.AfterFunc(w.plan.Until, quiet)
+	}
+	if w.plan.Outage > 0 {
+		moving.Go(func() { w.outage(stop) })
+	}
+	return quiet
+}
+
+func (w *world) calmDown() {
+	done := make(chan struct{})
+	w.scheduler.ask(func() {
+		w.calm = true
+		w.mu.Lock()
+		for _, l := range w.lives {
+			l.pausedUntil = time.Time{}
+		}
+		w.mu.Unlock()
+		close(done)
+	})
+	<-done
+	for _, f := range w.aws.FaultReport().Faults {
+		for _, n := range f.Strikes {
+			w.report.Faults += int(n)
+		}
+	}
+	if err := w.aws.SetFaults(localaws.Faults{}); err != nil {
+		panic(err) // no faults are always right
+	}
+	for _, r := range w.replicas {
+		r.mu.Lock()
+		r.held = false
+		r.mu.Unlock()
+		r.start()
+	}
+}
+
+// sleep is false if stop came first.
+func sleep(d time.Duration, stop <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-stop:
+		return false
+	}
+}
+
+// move does one thing after the other to the fleet and the streams.
+func (w *world) move(stop <-chan struct{}) {
+	r := rand.New(rand.NewPCG(w.plan.Seed, 3)) //nolint:gosec // repeatable on purpose
+	for sleep(time.Duration(r.ExpFloat64()*float64(w.plan.Every)), stop) {
+		what := w.plan.Moves[r.IntN(len(w.plan.Moves))]
+		target := w.replicas[r.IntN(len(w.replicas))]
+		length := pauseLength(r)
+		pick := r.Uint64()
+		w.scheduler.ask(func() { w.scheduler.trace.note("%s (%s)", what, target.name) })
+		switch what {
+		case moveKill:
+			w.killNow(target)
+		case moveKillAll:
+			for _, each := range w.of(target.kind) {
+				w.killNow(each)
+			}
+		case movePause:
+			w.scheduler.ask(func() {
+				if l := target.current(); l != nil {
+					l.pausedUntil = time.Now().Add(length) //nolint:forbidigo // virtual
+					w.report.Pauses++
+				}
+			})
+		case moveTerminate:
+			if l := target.current(); l != nil {
+				go l.terminate()
+			}
+		case moveSplit, moveMerge:
+			w.reshard(what, pick)
+		case moveRotate:
+			if err := w.aws.RotateShards(w.names.EventLog); err == nil {
+				w.report.Reshards++
+			}
+		case movePoison:
+			w.poison(pick)
+		}
+	}
+}
+
+func (w *world) killNow(r *replica) {
+	w.scheduler.ask(func() {
+		if l := r.current(); l != nil {
+			w.report.Kills++
+			l.kill("")
+		}
+	})
+}
+
+// reshard splits a shard of the Kinesis stream, or merges two neighbours.
+func (w *world) reshard(what string, pick uint64) {
+	k := kinesis.NewFromConfig(w.aws.Config(), func(o *kinesis.Options) { o.RetryMaxAttempts = 1 })
+	out, err := k.ListShards(w.ctx, &kinesis.ListShardsInput{StreamName: &w.names.Stream})
+	if err != nil {
+		return
+	}
+	open := slices.DeleteFunc(out.Shards, func(s types.Shard) bool { return s.SequenceNumberRange.EndingSequenceNumber != nil })
+	slices.SortFunc(open, func(a, b types.Shard) int {
+		return hashKey(a.HashKeyRange.StartingHashKey).Cmp(hashKey(b.HashKeyRange.StartingHashKey))
+	})
+	if len(open) == 0 || (what == moveMerge && len(open) < 2) || (what == moveSplit && len(open) > 5) {
+		return
+	}
+	if what == moveSplit {
+		s := open[pick%uint64(len(open))]
+		low, high := hashKey(s.HashKeyRange.StartingHashKey), hashKey(s.HashKeyRange.EndingHashKey)
+		middle := new(big.Int).Rsh(new(big.Int).Add(low, high), 1)
+		_, err = k.SplitShard(w.ctx, &kinesis.SplitShardInput{
+			StreamName: &w.names.Stream, ShardToSplit: s.ShardId, NewStartingHashKey: aws.String(middle.String()),
+		})
+	} else {
+		i := pick % uint64(len(open)-1)
+		_, err = k.MergeShards(w.ctx, &kinesis.MergeShardsInput{
+			StreamName: &w.names.Stream, ShardToMerge: open[i].ShardId, AdjacentShardToMerge: open[i+1].ShardId,
+		})
+	}
+	if err == nil {
+		w.report.Reshards++
+	}
+}
+
+func hashKey(text *string) *big.Int {
+	n, ok := new(big.Int).SetString(aws.ToString(text), 10)
+	if !ok {
+		return new(big.Int)
+	}
+	return n
+}
+
+// poison writes events that no projection can apply into a stream of its own.
+func (w *world) poison(pick uint64) {
+	stream := eventsourcing.StreamID{Category: user.Category, ID: clientID(pick, "poison")}
+	var records []eventsourcing.Record
+	for v := range eventsourcing.Version(1 + pick%3) {
+		records = append(records, eventsourcing.Record{
+			ID: uuid.Must(uuid.NewV7()).String(), Stream: stream, Version: v + 1,
+			Name: "org/iam/user/teleported", Schema: 1, Data: json.RawMessage(`{"to":"Mars"}`),
+			RecordedAt: time.Now().UTC().Truncate(time.Millisecond), //nolint:forbidigo // virtual
+		})
+	}
+	w.ledger.mu.Lock()
+	w.ledger.poisoned[stream] = eventsourcing.Version(len(records))
+	w.ledger.mu.Unlock()
+	err := w.log.Append(w.ctx, eventsourcing.Commit{Stream: stream, Records: records})
+	if err != nil && !errors.Is(err, eventsourcing.ErrUnavailable) && !errors.Is(err, eventsourcing.ErrConflict) && w.ctx.Err() == nil {
+		w.ledger.mu.Lock()
+		delete(w.ledger.poisoned, stream)
+		w.ledger.mu.Unlock()
+	}
+}
+
+// outage takes the relays down, lets commands go on for a while, then everything until the next day.
+func (w *world) outage(stop <-chan struct{}) {
+	if !sleep(15*time.Second, stop) {
+		return
+	}
+	hold := func(replicas []*replica) {
+		for _, r := range replicas {
+			r.mu.Lock()
+			r.held = true
+			r.mu.Unlock()
+			w.killNow(r)
+		}
+	}
+	w.scheduler.ask(func() { w.scheduler.trace.note("outage of %v", w.plan.Outage) })
+	switch w.plan.Seed % 3 {
+	case 0:
+		hold(w.of(streaming))
+	case 1:
+		hold(w.of(brokering))
+	default:
+		hold(append(w.of(projectorRole), w.of(projectorUser)...))
+	}
+	over := sleep(10*time.Second, stop)
+	w.ledger.night(true)
+	hold(w.replicas)
+	if over {
+		sleep(w.plan.Outage, stop)
+	}
+	w.report.Outages++
+	for _, r := range w.replicas {
+		r.mu.Lock()
+		r.held = false
+		r.mu.Unlock()
+	}
+	for i, r := range w.replicas {
+		time.AfterFunc(time.Duration(i+1)*7654321, r.start)
+	}
+	w.ledger.night(false)
+}

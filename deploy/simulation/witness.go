@@ -1,0 +1,298 @@
+package simulation
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+)
+
+// witness sees every call take effect and remembers what the promises are about. It knows nothing of the services.
+type witness struct {
+	world     *world
+	transport http.RoundTripper
+
+	polls map[string][]*call // long polls by queue
+
+	commits  []commit
+	stored   map[string]map[eventsourcing.Version]string // event ID by stream and version
+	fences   map[string]eventsourcing.Version            // by table and own row
+	parked   map[string]bool                             // by table and stream
+	owners   map[string]string                           // of a shard's lease, by consumer and shard
+	counters map[string]int64
+	strays   map[string]int                          // reads of shards by those who do not own them, in calm
+	sent     map[string]map[string]map[uint64]string // sequence number by queue, group and version
+	breaches []Breach
+	calmAt   time.Time
+}
+
+// commit is one atomic append, as it took effect.
+type commit struct {
+	at     time.Time
+	events []event1
+}
+
+type event1 struct {
+	stream  string
+	version eventsourcing.Version
+	id      string
+}
+
+func newWitness(w *world) *witness {
+	return &witness{
+		world: w, transport: w.aws.Transport(), polls: map[string][]*call{},
+		stored: map[string]map[eventsourcing.Version]string{}, fences: map[string]eventsourcing.Version{},
+		parked: map[string]bool{}, owners: map[string]string{}, counters: map[string]int64{}, strays: map[string]int{},
+		sent: map[string]map[string]map[uint64]string{},
+	}
+}
+
+func (v *witness) breach(promise, stream, format string, args ...any) {
+	if len(v.breaches) < 50 {
+		v.breaches = append(v.breaches, Breach{Promise: promise, Stream: stream, Text: fmt.Sprintf(format, args...)})
+	}
+}
+
+// do carries a call out, through the planted bug if there is one; nil says that it is a long poll that goes on.
+func (w *world) do(c *call) *answer {
+	v := w.witness
+	if c.op == "AmazonSQS.ReceiveMessage" {
+		return v.receive(c)
+	}
+	a := w.mutant.do(w, c, v.carry)
+	switch c.op {
+	case "AmazonSQS.SendMessageBatch", "AmazonSQS.ChangeMessageVisibilityBatch", "AmazonSQS.DeleteMessageBatch":
+		v.stir(queueOf(c))
+	}
+	return a
+}
+
+// carry is localaws.
+func (v *witness) carry(c *call) *answer {
+	a := v.send(c.op, c.head, c.url, c.raw)
+	v.world.trace.learn(c, a)
+	v.see(c, a)
+	return a
+}
+
+func (v *witness) send(op string, head http.Header, url string, raw []byte) *answer {
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, url, bytes.NewReader(raw))
+	if err != nil {
+		return &answer{err: err}
+	}
+	req.Header = head
+	res, err := v.transport.RoundTrip(req)
+	if err != nil {
+		return &answer{err: fmt.Errorf("%s: %w", op, err)}
+	}
+	defer func() { _ = res.Body.Close() }() // in memory
+	body, err := io.ReadAll(res.Body)
+	return &answer{status: res.StatusCode, header: res.Header, body: body, err: err}
+}
+
+// receive makes one look at a queue; while it is empty, the poll goes on with the next message, or now and then.
+func (v *witness) receive(c *call) *answer {
+	if c.until.IsZero() {
+		wait, _ := strconv.Atoi(text(c.body["WaitTimeSeconds"]))
+		c.until = time.Now().Add(time.Duration(wait) * time.Second) //nolint:forbidigo // virtual
+		c.raw = bytes.Replace(c.raw, fmt.Appendf(nil, `"WaitTimeSeconds":%d`, wait), []byte(`"WaitTimeSeconds":0`), 1)
+	}
+	a := v.world.mutant.do(v.world, c, v.carry)
+	s := v.world.scheduler
+	left := time.Until(c.until)
+	if a.err != nil || a.status != http.StatusOK || len(list(object(a.body)["Messages"])) > 0 || left <= 0 {
+		return a
+	}
+	queue := queueOf(c)
+	v.polls[queue] = append(v.polls[queue], c)
+	again := min(left, time.Second+time.Duration(s.random.Int64N(int64(3*time.Second))))
+	v.look(c, again)
+	return nil
+}
+
+// look plans a poll's next look, in the place of a later one.
+func (v *witness) look(c *call, in time.Duration) {
+	c.look++
+	planned := c.look
+	v.world.scheduler.in(in, func() {
+		if c.look == planned {
+			queue := queueOf(c)
+			v.polls[queue] = slices.DeleteFunc(v.polls[queue], func(each *call) bool { return each == c })
+			v.world.scheduler.turn(c)
+		}
+	})
+}
+
+// stir lets the polls of a queue look soon.
+func (v *witness) stir(queue string) {
+	s := v.world.scheduler
+	for _, c := range slices.Clone(v.polls[queue]) {
+		v.look(c, s.latency())
+	}
+}
+
+// see takes in what a call did. An answer that was lost, or says that something failed, may hide an effect: then the
+// tables are asked.
+func (v *witness) see(c *call, a *answer) {
+	switch c.op {
+	case "DynamoDB.PutItem", "DynamoDB.TransactWriteItems", "DynamoDB.DeleteItem":
+		writes := writesOf(c)
+		if a.err == nil && a.status >= 400 && a.status < 500 {
+			return
+		}
+		if a.err != nil || a.status != http.StatusOK {
+			if len(writes) == 0 || !v.stands(c, writes[0]) {
+				return
+			}
+		}
+		v.wrote(c, writes)
+	case "Kinesis.GetRecords", "DynamoDBStreams.GetRecords":
+		v.strayed(c)
+	case "AmazonSQS.ReceiveMessage":
+		if a.err == nil && a.status == http.StatusOK {
+			v.received(c, a)
+		}
+	}
+}
+
+// write is one put or delete.
+type write struct {
+	table string
+	item  map[string]any // nil: deleted
+	key   map[string]any
+}
+
+func writesOf(c *call) (out []write) {
+	switch c.op {
+	case "DynamoDB.PutItem":
+		out = append(out, write{table: text(c.body["TableName"]), item: fields(c.body["Item"])})
+	case "DynamoDB.DeleteItem":
+		out = append(out, write{table: text(c.body["TableName"]), key: fields(c.body["Key"])})
+	default:
+		for _, each := range list(c.body["TransactItems"]) {
+			if put := fields(fields(each)["Put"]); len(put) > 0 {
+				out = append(out, write{table: text(put["TableName"]), item: fields(put["Item"])})
+			}
+		}
+	}
+	return out
+}
+
+// stands asks whether a put's item is what is stored.
+func (v *witness) stands(c *call, w write) bool {
+	if w.item == nil {
+		return false
+	}
+	names := map[string][]string{
+		v.world.names.EventLog: {"stream", "version"}, v.world.names.Leases: {"consumer", "shard"},
+		v.world.names.Users: {"id", "row"}, v.world.names.Roles: {"id", "row"},
+	}[w.table]
+	if names == nil {
+		return false
+	}
+	stored := v.get(c, w.table, names, w.item)
+	for _, name := range []string{"id", "version", "event_id", "counter", "owner"} {
+		if scalar(w.item, name) != scalar(stored, name) {
+			return false
+		}
+	}
+	return len(fields(stored)) > 0
+}
+
+// get reads an item by an operation that no service uses and no fault strikes.
+func (v *witness) get(c *call, table string, names []string, item any) any {
+	key := map[string]any{}
+	for _, name := range names {
+		key[name] = fields(item)[name]
+	}
+	head := c.head.Clone()
+	head.Set("X-Amz-Target", "DynamoDB_20120810.TransactGetItems")
+	raw := encode(map[string]any{"TransactItems": []any{map[string]any{"Get": map[string]any{"TableName": table, "Key": key}}}})
+	a := v.send("DynamoDB.TransactGetItems", head, c.url, raw)
+	if a.err != nil || a.status != http.StatusOK {
+		return nil
+	}
+	responses := list(object(a.body)["Responses"])
+	if len(responses) == 0 {
+		return nil
+	}
+	return fields(responses[0])["Item"]
+}
+
+func (v *witness) wrote(c *call, writes []write) {
+	now := time.Now() //nolint:forbidigo // virtual
+	var made commit
+	for _, w := range writes {
+		switch w.table {
+		case v.world.names.EventLog:
+			e := event1{stream: scalar(w.item, "stream"), version: number(scalar(w.item, "version")), id: scalar(w.item, "id")}
+			if v.stored[e.stream] == nil {
+				v.stored[e.stream] = map[eventsourcing.Version]string{}
+			}
+			if old, repeated := v.stored[e.stream][e.version]; repeated {
+				if old != e.id {
+					v.breach("§8.1", e.stream, "version %d of %s was overwritten", e.version, e.stream)
+				}
+				continue // DynamoDB answers a repeated transaction anew
+			}
+			v.stored[e.stream][e.version] = e.id
+			made.events = append(made.events, e)
+		case v.world.names.Users, v.world.names.Roles:
+			v.projected(w)
+		case v.world.names.Leases:
+			v.leased(c, w)
+		}
+	}
+	if len(made.events) > 0 {
+		made.at = now
+		v.commits = append(v.commits, made)
+	}
+}
+
+// projected holds each projection to the order of each stream: its fence only rises.
+func (v *witness) projected(w write) {
+	row := scalar(w.item, "row")
+	if w.item == nil || strings.Contains(row, "#") && !strings.HasPrefix(row, "parked#") {
+		return // a related row, or one that was deleted
+	}
+	if strings.HasPrefix(row, "parked#") {
+		v.parked[w.table+" "+scalar(w.item, "stream")] = true
+		return
+	}
+	if scalar(w.item, "event_id") == "" {
+		return
+	}
+	stream, version := scalar(w.item, "stream"), number(scalar(w.item, "version"))
+	key := w.table + " " + stream
+	if before := v.fences[key]; version <= before {
+		v.breach("§8.3", stream, "%s went from version %d of %s to %d", w.table, before, stream, version)
+	}
+	if id := v.stored[stream][version]; id != scalar(w.item, "event_id") {
+		v.breach("§8.3", stream, "%s shows version %d of %s by event %s, the log has %q", w.table, version, stream, scalar(w.item, "event_id"), id)
+	}
+	v.fences[key] = version
+}
+
+func encode(v any) []byte {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // of JSON that was decoded before
+	}
+	return raw
+}
+
+func number(text string) eventsourcing.Version {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return eventsourcing.Version(n)
+}

@@ -1,0 +1,201 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/leftfold/leftfold/pkg/dynamostore"
+	"github.com/leftfold/leftfold/pkg/localaws"
+	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/provision"
+	"github.com/leftfold/leftfold/pkg/topology"
+	broker "github.com/leftfold/leftfold/services/broker/app"
+	commandapi "github.com/leftfold/leftfold/services/command-api/app"
+	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
+	projectoruser "github.com/leftfold/leftfold/services/projector-user/app"
+	"github.com/leftfold/leftfold/services/standalone/app"
+	streamer "github.com/leftfold/leftfold/services/streamer/app"
+)
+
+// Names of the services.
+const (
+	commandAPI    = "command-api"
+	streaming     = "streamer"
+	brokering     = "broker"
+	projectorUser = "projector-user"
+	projectorRole = "projector-role"
+)
+
+// world is one run: a fleet, an AWS, clients and what befalls them.
+type world struct {
+	plan      Plan
+	config    app.Config
+	names     topology.Names
+	aws       *localaws.Server
+	db        *dynamodb.Client // past the services and the scheduler
+	log       *dynamostore.Store
+	scheduler *scheduler
+	trace     *trace
+	witness   *witness
+	ledger    *ledger
+	mutant    *mutant
+	logs      io.Writer
+
+	ctx      context.Context //nolint:containedctx // the run's own
+	end      context.CancelFunc
+	replicas []*replica
+	calm     bool // no more faults; of the scheduler's goroutine alone
+
+	mu     sync.Mutex
+	lives  []*life
+	random *rand.Rand // for restarts; of the scheduler's goroutine alone
+	report Report
+}
+
+// Run plays one plan to its end and judges it. It is to be called from a test that runs nothing beside it, since it
+// makes the process's source of random bytes the seed's.
+func Run(t *testing.T, p Plan) *Report {
+	t.Helper()
+	began := time.Now() //nolint:forbidigo // the run's real time
+	var report Report
+	synctest.Test(t, func(t *testing.T) {
+		cryptotest.SetGlobalRandom(t, p.Seed)
+		w, err := newWorld(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		report = *w.play()
+	})
+	report.Took = time.Since(began) //nolint:forbidigo // as above
+	return &report
+}
+
+func newWorld(ctx context.Context, p Plan) (*world, error) {
+	w := &world{plan: p, logs: io.Discard, mutant: p.mutant(), report: Report{Seed: p.Seed, Plan: p}}
+	if p.Logs != nil {
+		w.logs = p.Logs
+	}
+	env := map[string]string{"LOG_LEVEL": "warn", "LOG_FORMAT": "text", "STREAM_POLL": "1s", "STOP_TIMEOUT": "15s"}
+	if err := process.LoadConfig(ctx, func(name string) (string, bool) { v, ok := env[name]; return v, ok }, &w.config); err != nil {
+		return nil, err
+	}
+	w.names = w.config.CommandAPI.Names
+	w.aws = localaws.New(localaws.Options{Seed: p.Seed, Now: time.Now})                                                             //nolint:forbidigo // virtual
+	if err := provision.Run(ctx, w.aws.Config(), provision.Config{Names: w.names, StreamShards: int32(1 + p.Seed%3)}); err != nil { //nolint:gosec // 1 to 3
+		return nil, err
+	}
+	begin := time.Date(2000, 1, 1, 1, 0, 0, 0, time.UTC) // the waits above are not the same twice
+	time.Sleep(time.Until(begin))
+	w.db = dynamodb.NewFromConfig(w.aws.Config())
+	w.log = dynamostore.New(w.db, dynamostore.Config{Now: time.Now, Tables: dynamostore.Tables{ //nolint:forbidigo // virtual
+		Events: w.names.EventLog, Claims: w.names.SetValidations, Commands: w.names.Commands,
+	}})
+	w.ctx, w.end = context.WithCancel(ctx)
+	w.trace = newTrace()
+	w.random = rand.New(rand.NewPCG(p.Seed, 1))                           //nolint:gosec // repeatable on purpose
+	w.scheduler = newScheduler(rand.New(rand.NewPCG(p.Seed, 2)), w.trace) //nolint:gosec // as above
+	w.ledger, w.witness = newLedger(), newWitness(w)
+	w.scheduler.fate, w.scheduler.do = w.fate, w.do
+	w.staff()
+	return w, nil
+}
+
+// staff makes the fleet.
+func (w *world) staff() {
+	add := func(kind string, n int, newApp func(context.Context, process.Platform) (process.App, error)) {
+		for i := range n {
+			w.replicas = append(w.replicas, &replica{world: w, kind: kind, name: fmt.Sprintf("%s-%d", kind, i+1), newApp: newApp})
+		}
+	}
+	c := w.config
+	add(commandAPI, 2+int(w.plan.Seed%2), func(ctx context.Context, p process.Platform) (process.App, error) { //nolint:gosec // 0 or 1
+		return commandapi.New(ctx, c.CommandAPI, p)
+	})
+	add(streaming, 2, func(ctx context.Context, p process.Platform) (process.App, error) {
+		return streamer.New(ctx, c.Streamer, p)
+	})
+	add(brokering, 2, func(ctx context.Context, p process.Platform) (process.App, error) {
+		return broker.New(ctx, c.Broker, p)
+	})
+	add(projectorUser, 2, func(ctx context.Context, p process.Platform) (process.App, error) {
+		return projectoruser.New(ctx, c.ProjectorUser, p)
+	})
+	add(projectorRole, 2, func(ctx context.Context, p process.Platform) (process.App, error) {
+		return projectorrole.New(ctx, c.ProjectorRole, p)
+	})
+}
+
+func (w *world) closing() bool { return w.ctx.Err() != nil }
+
+func (w *world) of(kind string) []*replica {
+	return slices.DeleteFunc(slices.Clone(w.replicas), func(r *replica) bool { return r.kind != kind })
+}
+
+// census counts a life.
+func (w *world) census(l *life) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lives = append(w.lives, l)
+}
+
+// crash ends a life that could not go on.
+func (w *world) crash(l *life, err error) {
+	if w.closing() || l.dead() {
+		return
+	}
+	w.scheduler.ask(func() { l.kill(fmt.Sprintf("crashed: %v", err)) })
+}
+
+// buried starts the next life after a while, as an orchestrator does.
+func (w *world) buried(l *life) {
+	if w.closing() {
+		return
+	}
+	pause := 500*time.Millisecond + l.jitter(15*time.Second)
+	time.AfterFunc(pause, l.replica.start)
+}
+
+// play runs the plan: an hour of trouble, then calm, then judgement.
+func (w *world) play() *Report {
+	go w.scheduler.run()
+	started := time.Now() //nolint:forbidigo // virtual
+	for i, r := range w.replicas {
+		time.AfterFunc(time.Duration(i+1)*1234567*time.Nanosecond, r.start)
+	}
+	time.Sleep(2 * time.Second)
+	trouble := w.trouble()
+	w.clients()
+	trouble()
+	w.settle()
+	w.judge()
+	w.report.Virtual = time.Since(started) //nolint:forbidigo // virtual
+	w.count()
+	w.close()
+	return &w.report
+}
+
+// close ends every process and waits until nothing of them is left.
+func (w *world) close() {
+	w.end()
+	w.mu.Lock()
+	lives := slices.Clone(w.lives)
+	w.mu.Unlock()
+	for _, l := range lives {
+		l.kill("")
+	}
+	for _, l := range lives {
+		<-l.ended
+	}
+	w.scheduler.stop()
+	w.aws.Close()
+}

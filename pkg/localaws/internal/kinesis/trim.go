@@ -1,0 +1,24 @@
+package kinesis
+
+import "time"
+
+// TrimStream forgets a stream's records that arrived before t, and the shards that were closed before, as if they had
+// come of age; a zero t takes all there is.
+func (k *Kinesis) TrimStream(name string, t time.Time) error {
+	s, err := k.named(name)
+	if err != nil {
+		return err
+	}
+	if t.IsZero() {
+		t = time.Unix(1<<40, 0) // after all
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sh := range s.shards {
+		sh.mu.Lock()
+		sh.trim(t)
+		sh.mu.Unlock()
+		sh.gone = sh.gone || !sh.open() && sh.closedAt.Before(t)
+	}
+	return nil
+}

@@ -1,0 +1,185 @@
+package process_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/health"
+	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/telemetry"
+)
+
+func get(t *testing.T, h http.Handler, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	res := httptest.NewRecorder()
+	h.ServeHTTP(res, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+	return res
+}
+
+// taken is an address that somebody listens on.
+func taken(t *testing.T) string {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	return l.Addr().String()
+}
+
+func TestAddressesInUseAreAllNamedAndNoneIsKeptOpen(t *testing.T) {
+	t.Parallel()
+	free := taken(t) // for a moment
+	parts, addrs, err := process.Listen(t.Context(), quiet(), process.Endpoint{Variable: "FREE_ADDR", Addr: "127.0.0.1:0"},
+		process.Endpoint{Variable: "API_ADDR", Addr: free}, process.Endpoint{Variable: "AWS_ADDR", Addr: "nowhere"})
+	require.ErrorContains(t, err, "API_ADDR: listen on "+free+": ")
+	require.ErrorContains(t, err, "address already in use")
+	require.ErrorContains(t, err, "AWS_ADDR: listen on nowhere: ")
+	assert.NotContains(t, err.Error(), "FREE_ADDR")
+	assert.Empty(t, parts)
+	assert.Empty(t, addrs)
+}
+
+func TestAnAddressTakenInVainCanBeTakenAgain(t *testing.T) { // not in parallel: other tests take ports too
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	free := l.Addr().String()
+	require.NoError(t, l.Close())
+
+	_, _, err = process.Listen(t.Context(), quiet(), process.Endpoint{Variable: "ADMIN_ADDR", Addr: free},
+		process.Endpoint{Variable: "API_ADDR", Addr: taken(t)})
+	require.ErrorContains(t, err, "API_ADDR: ")
+	assert.NotContains(t, err.Error(), "ADMIN_ADDR")
+	l, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", free)
+	require.NoError(t, err, "it was given back")
+	require.NoError(t, l.Close())
+}
+
+func TestEndpointsServeWhereTheySay(t *testing.T) {
+	t.Parallel()
+	text := func(s string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, s) })
+	}
+	parts, addrs, err := process.Listen(t.Context(), quiet(),
+		process.Endpoint{Name: "admin", Addr: "127.0.0.1:0", Handler: text("the admin")},
+		process.Endpoint{Name: "api", Addr: "127.0.0.1:0", Handler: text("the api")})
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- process.RunParts(ctx, quiet(), time.Minute, parts...) }()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for _, name := range []string{"admin", "api"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addrs[name], nil)
+		require.NoError(t, err)
+		res, err := client.Do(req)
+		require.NoError(t, err)
+		body, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		assert.Equal(t, "the "+name, string(body))
+	}
+	stop()
+	require.NoError(t, <-ended)
+}
+
+func TestAdminTellsLifeReadinessAndMetrics(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "test_total"}))
+	endpoints := process.Endpoints(process.Config{AdminAddr: "here:1"}, process.Platform{Log: quiet()}, registry, process.App{
+		Checks: []health.Check{{Name: "EventLog", Probe: func(context.Context) error { return errors.New("gone") }}},
+	})
+	require.Len(t, endpoints, 1, "an app without routes has no API")
+	admin := endpoints[0]
+	assert.Equal(t, "here:1", admin.Addr)
+	assert.Equal(t, "ADMIN_ADDR", admin.Variable)
+	assert.Equal(t, http.StatusOK, get(t, admin.Handler, "/healthz").Code)
+	ready := get(t, admin.Handler, "/readyz")
+	assert.Equal(t, http.StatusServiceUnavailable, ready.Code)
+	assert.JSONEq(t, `{"status":"not ready","dependencies":{"EventLog":"away: gone"}}`, ready.Body.String())
+	assert.Contains(t, get(t, admin.Handler, "/metrics").Body.String(), "test_total 0")
+	assert.Equal(t, http.StatusNotFound, get(t, admin.Handler, "/").Code)
+}
+
+func TestRoutesAreServedAtTheAPIsAddress(t *testing.T) {
+	t.Parallel()
+	type nothing struct{}
+	routes := func(api huma.API) {
+		httpserver.Register(api, quiet(), huma.Operation{OperationID: "ping", Method: http.MethodGet, Path: "/ping"},
+			func(context.Context, *nothing) (*nothing, error) { return &nothing{}, nil })
+	}
+	endpoints := process.Endpoints(process.Config{APIAddr: "here:2"}, process.Platform{Log: quiet()}, prometheus.NewRegistry(),
+		process.App{Routes: routes})
+	require.Len(t, endpoints, 2)
+	api := endpoints[1]
+	assert.Equal(t, []string{"api", "API_ADDR", "here:2"}, []string{api.Name, api.Variable, api.Addr})
+	assert.Equal(t, http.StatusNoContent, get(t, api.Handler, "/ping").Code)
+	assert.Equal(t, http.StatusNotFound, get(t, api.Handler, "/metrics").Code, "those are the admin's")
+}
+
+func TestEachServiceOfAProcessIsTold(t *testing.T) {
+	t.Parallel()
+	var logs bytes.Buffer
+	whole, registry, err := process.NewPlatform(process.Config{LogLevel: slog.LevelInfo, LogFormat: "json"}, &logs)
+	require.NoError(t, err)
+	for _, name := range []string{"broker", "streamer"} { // the second would panic if their metrics met
+		p := whole.For(name)
+		seen := prometheus.NewCounter(prometheus.CounterOpts{Name: "test_total"})
+		p.Metrics.MustRegister(seen)
+		seen.Inc()
+		assert.Len(t, p.AWS.APIOptions, 1, "its calls are counted")
+
+		logs.Reset()
+		p.Log.Info("hello")
+		var line map[string]any
+		require.NoError(t, json.Unmarshal(logs.Bytes(), &line))
+		assert.Equal(t, name, line[telemetry.KeyService])
+	}
+	assert.Empty(t, whole.AWS.APIOptions)
+	services := map[string]float64{}
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	for _, f := range families {
+		if f.GetName() == "test_total" {
+			for _, m := range f.GetMetric() {
+				services[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
+				assert.Equal(t, "service", m.GetLabel()[0].GetName())
+			}
+		}
+	}
+	assert.Equal(t, map[string]float64{"broker": 1, "streamer": 1}, services)
+}
+
+func TestAPlatformIsItsOwnInstance(t *testing.T) {
+	t.Parallel()
+	config := process.Config{LogFormat: "text"}
+	a, _, err := process.NewPlatform(config, io.Discard)
+	require.NoError(t, err)
+	b, _, err := process.NewPlatform(config, io.Discard)
+	require.NoError(t, err)
+	assert.NotEmpty(t, a.Instance)
+	assert.NotEqual(t, a.Instance, b.Instance, "leases must tell replicas of one host apart")
+	_, _, err = process.NewPlatform(process.Config{LogFormat: "xml"}, io.Discard)
+	require.ErrorContains(t, err, `"xml"`)
+}
+
+func TestProcessConfigReportsAllMistakesAtOnce(t *testing.T) {
+	t.Parallel()
+	err := (&process.Config{LogFormat: "xml"}).Validate()
+	require.ErrorContains(t, err, "LOG_FORMAT")
+	require.ErrorContains(t, err, "STOP_TIMEOUT")
+	require.NoError(t, (&process.Config{LogFormat: "json", StopTimeout: 1}).Validate())
+}

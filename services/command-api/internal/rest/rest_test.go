@@ -1,0 +1,327 @@
+package rest_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/eventsourcing/memstore"
+	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/services/command-api/internal/commands"
+	"github.com/leftfold/leftfold/services/command-api/internal/rest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	ann     = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"
+	ben     = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e58"
+	auditor = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e59"
+	clerk   = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e5a"
+	nobody  = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0eff"
+)
+
+// api is the API on a store in memory, which counts what is appended.
+type api struct {
+	http.Handler
+	store *counting
+}
+
+type counting struct {
+	memstore.Store
+	appended atomic.Int64
+	fail     error // answers every append, if set
+}
+
+func (s *counting) Append(ctx context.Context, c eventsourcing.Commit) error {
+	if s.fail != nil {
+		return s.fail
+	}
+	err := s.Store.Append(ctx, c)
+	if err == nil {
+		s.appended.Add(1)
+	}
+	return err
+}
+
+func newAPI() *api {
+	store, log := &counting{}, slog.New(slog.DiscardHandler)
+	h := commands.New(commands.Config{
+		Store: store, Now: time.Now, MaxAttempts: 2, Timeout: time.Minute, Metrics: prometheus.NewRegistry(),
+	})
+	router := httpserver.NewRouter(log)
+	rest.Register(httpserver.NewAPI(router), h, log)
+	return &api{router, store}
+}
+
+// request is one line of a story: a method and path, and a body if it takes one.
+type request struct{ line, body string }
+
+func (r request) String() string { return r.line + " " + r.body }
+
+// do sends a request and answers with its receipt or its problem. Every problem must be of the catalogue, and must have
+// written nothing.
+func (a *api) do(t *testing.T, r request) (res *httptest.ResponseRecorder, got receipt, p httpserver.Problem) {
+	t.Helper()
+	before := a.store.appended.Load()
+	method, path, _ := strings.Cut(r.line, " ")
+	req := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(r.body))
+	if r.body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	res = httptest.NewRecorder()
+	a.ServeHTTP(res, req)
+	if res.Code == http.StatusAccepted {
+		require.NoError(t, json.Unmarshal(res.Body.Bytes(), &got))
+		return res, got, p
+	}
+	assert.Equal(t, before, a.store.appended.Load(), "%s was answered %d and yet written", r, res.Code)
+	assert.Equal(t, "application/problem+json", res.Header().Get("Content-Type"))
+	require.NoError(t, json.Unmarshal(res.Body.Bytes(), &p), res.Body.String())
+	assert.Equal(t, res.Code, p.Status)
+	assert.Equal(t, catalogue(t)[p.Code], p.Status, "docs/problems.md says so of %s", p.Code)
+	return res, got, p
+}
+
+type receipt struct {
+	ID      string
+	Version int
+}
+
+// given sends requests that must be accepted.
+func (a *api) given(t *testing.T, requests ...request) {
+	t.Helper()
+	for _, r := range requests {
+		res, _, _ := a.do(t, r)
+		require.Equal(t, http.StatusAccepted, res.Code, "%s: %s", r, res.Body)
+	}
+}
+
+// Givens of many tests.
+var (
+	annRegistered  = request{"POST /users", `{"id":"` + ann + `","email":"ann@example.com"}`}
+	benRegistered  = request{"POST /users", `{"id":"` + ben + `","email":"ben@example.com"}`}
+	annDisabled    = request{"PUT /users/" + ann + "/disable", ""}
+	auditorCreated = request{"POST /roles", `{"id":"` + auditor + `","name":"auditor"}`}
+	clerkCreated   = request{"POST /roles", `{"id":"` + clerk + `","name":"clerk"}`}
+	auditorOff     = request{"PUT /roles/" + auditor + "/disable", ""}
+	auditorGranted = request{"POST /users/" + ann + "/roles", `{"roleId":"` + auditor + `"}`}
+)
+
+func TestEveryCommandIsAnsweredByItsReceipt(t *testing.T) {
+	t.Parallel()
+	a := newAPI()
+	for _, step := range []struct {
+		request
+		collection, id string
+		version        int
+	}{
+		{annRegistered, "users", ann, 1},
+		{request{"PUT /users/" + ann, `{"firstName":"Ann","lastName":"O'Neill"}`}, "users", ann, 2},
+		{request{"PUT /users/" + ann + "/email", `{"email":"ann@example.org"}`}, "users", ann, 3},
+		{request{"PUT /users/" + ann + "/email", `{"email":"ann@example.org"}`}, "users", ann, 3}, // as it is already
+		{auditorCreated, "roles", auditor, 1},
+		{request{"PUT /roles/" + auditor, `{"name":"Chief"}`}, "roles", auditor, 2},
+		{auditorGranted, "users", ann, 4},
+		{request{"DELETE /users/" + ann + "/roles/" + auditor, ""}, "users", ann, 5},
+		{annDisabled, "users", ann, 6},
+		{request{"PUT /users/" + ann + "/enable", ""}, "users", ann, 7},
+		{auditorOff, "roles", auditor, 3},
+		{request{"PUT /roles/" + auditor + "/enable", ""}, "roles", auditor, 4},
+		{request{"PUT /users/" + strings.ToUpper(ann) + "/disable", ""}, "users", ann, 8},
+	} {
+		res, got, _ := a.do(t, step.request)
+		require.Equal(t, http.StatusAccepted, res.Code, "%s: %s", step.request, res.Body)
+		assert.Equal(t, receipt{step.id, step.version}, got, step.request)
+		assert.Equal(t, fmt.Sprintf("%q", fmt.Sprint(step.version)), res.Header().Get("ETag"), step.request)
+		assert.Equal(t, "/"+step.collection+"/"+step.id, res.Header().Get("Location"), step.request)
+		assert.Equal(t, "application/json", res.Header().Get("Content-Type"))
+	}
+}
+
+func TestAnIDIsMadeForWhoeverSendsNone(t *testing.T) {
+	t.Parallel()
+	a := newAPI()
+	for _, r := range []request{
+		{"POST /users", `{"email":"ann@example.com"}`},
+		{"POST /users", `{"id":"","email":"ben@example.com"}`},
+		{"POST /roles", `{"name":"auditor"}`},
+	} {
+		res, got, _ := a.do(t, r)
+		require.Equal(t, http.StatusAccepted, res.Code)
+		id, err := uuid.Parse(got.ID)
+		require.NoError(t, err)
+		assert.Equal(t, uuid.Version(7), id.Version(), "it sorts by time")
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	email := func(id, address string) request {
+		return request{"PUT /users/" + id + "/email", `{"email":"` + address + `"}`}
+	}
+	for name, tt := range map[string]struct {
+		given  []request
+		when   request
+		status int
+		code   string
+	}{
+		"the user's id is taken":      {[]request{annRegistered}, request{"POST /users", `{"id":"` + ann + `","email":"x@example.com"}`}, 409, "user_exists"},
+		"the e-mail is taken":         {[]request{annRegistered}, request{"POST /users", `{"email":"ANN@example.com"}`}, 409, "email_taken"},
+		"the new e-mail is taken":     {[]request{annRegistered, benRegistered}, email(ben, "Ann@Example.com"), 409, "email_taken"},
+		"a disabled user's e-mail":    {[]request{annRegistered, annDisabled}, request{"POST /users", `{"email":"ann@example.com"}`}, 409, "email_taken"},
+		"update nobody":               {nil, request{"PUT /users/" + nobody, `{"firstName":"A","lastName":"B"}`}, 404, "user_not_found"},
+		"change nobody's e-mail":      {nil, email(nobody, "x@example.com"), 404, "user_not_found"},
+		"disable nobody":              {nil, request{"PUT /users/" + nobody + "/disable", ""}, 404, "user_not_found"},
+		"enable nobody":               {nil, request{"PUT /users/" + nobody + "/enable", ""}, 404, "user_not_found"},
+		"grant to nobody":             {[]request{auditorCreated}, request{"POST /users/" + nobody + "/roles", `{"roleId":"` + auditor + `"}`}, 404, "user_not_found"},
+		"take from nobody":            {nil, request{"DELETE /users/" + nobody + "/roles/" + auditor, ""}, 404, "user_not_found"},
+		"update a disabled user":      {[]request{annRegistered, annDisabled}, request{"PUT /users/" + ann, `{"firstName":"A","lastName":"B"}`}, 409, "user_disabled"},
+		"its e-mail":                  {[]request{annRegistered, annDisabled}, email(ann, "x@example.com"), 409, "user_disabled"},
+		"a role for it":               {[]request{annRegistered, auditorCreated, annDisabled}, auditorGranted, 409, "user_disabled"},
+		"disable a user twice":        {[]request{annRegistered, annDisabled}, annDisabled, 409, "user_disabled"},
+		"enable an enabled user":      {[]request{annRegistered}, request{"PUT /users/" + ann + "/enable", ""}, 409, "user_enabled"},
+		"grant a role nobody created": {[]request{annRegistered}, auditorGranted, 404, "role_not_found"},
+		"grant a disabled role":       {[]request{annRegistered, auditorCreated, auditorOff}, auditorGranted, 409, "role_disabled"},
+		"grant twice":                 {[]request{annRegistered, auditorCreated, auditorGranted}, auditorGranted, 409, "role_already_held"},
+		"take what is not held":       {[]request{annRegistered}, request{"DELETE /users/" + ann + "/roles/" + auditor, ""}, 409, "role_not_held"},
+		"the role's id is taken":      {[]request{auditorCreated}, request{"POST /roles", `{"id":"` + auditor + `","name":"x"}`}, 409, "role_exists"},
+		"the name is taken":           {[]request{auditorCreated}, request{"POST /roles", `{"name":"AUDITOR"}`}, 409, "name_taken"},
+		"the new name is taken":       {[]request{auditorCreated, clerkCreated}, request{"PUT /roles/" + clerk, `{"name":"Auditor"}`}, 409, "name_taken"},
+		"rename no role":              {nil, request{"PUT /roles/" + nobody, `{"name":"x"}`}, 404, "role_not_found"},
+		"disable no role":             {nil, request{"PUT /roles/" + nobody + "/disable", ""}, 404, "role_not_found"},
+		"enable no role":              {nil, request{"PUT /roles/" + nobody + "/enable", ""}, 404, "role_not_found"},
+		"rename a disabled role":      {[]request{auditorCreated, auditorOff}, request{"PUT /roles/" + auditor, `{"name":"x"}`}, 409, "role_disabled"},
+		"disable a role twice":        {[]request{auditorCreated, auditorOff}, auditorOff, 409, "role_disabled"},
+		"enable an enabled role":      {[]request{auditorCreated}, request{"PUT /roles/" + auditor + "/enable", ""}, 409, "role_enabled"},
+		"no address":                  {nil, request{"POST /groups", `{}`}, 404, "not_found"},
+		"no such method":              {nil, request{"PATCH /users/" + ann, `{}`}, 405, "method_not_allowed"},
+		"no body":                     {nil, request{"POST /users", ""}, 400, "malformed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAPI()
+			a.given(t, tt.given...)
+			res, _, p := a.do(t, tt.when)
+			assert.Equal(t, tt.status, res.Code, res.Body.String())
+			assert.Equal(t, tt.code, p.Code)
+		})
+	}
+}
+
+func TestAnAddressNamesTheMethodsItKnows(t *testing.T) {
+	t.Parallel()
+	for line, allow := range map[string][]string{
+		"PATCH /users/" + ann: {"PUT"}, "DELETE /users": {"POST"}, "POST /users/" + ann + "/roles/" + auditor: {"DELETE"},
+		"PUT /users/%ff/roles": {"POST"},
+	} {
+		res, _, p := newAPI().do(t, request{line, `{}`})
+		assert.Equal(t, "method_not_allowed", p.Code)
+		assert.Equal(t, allow, res.Header().Values("Allow"), line)
+	}
+}
+
+func TestADisabledUserCanLoseARole(t *testing.T) {
+	t.Parallel()
+	newAPI().given(t, annRegistered, auditorCreated, auditorGranted, annDisabled,
+		request{"DELETE /users/" + ann + "/roles/" + auditor, ""})
+}
+
+func TestAValueGivenUpIsFreeAtOnce(t *testing.T) {
+	t.Parallel()
+	newAPI().given(t, annRegistered, request{"PUT /users/" + ann + "/email", `{"email":"new@example.com"}`},
+		request{"POST /users", `{"email":"ann@example.com"}`},
+		auditorCreated, request{"PUT /roles/" + auditor, `{"name":"chief"}`}, request{"POST /roles", `{"name":"auditor"}`})
+}
+
+func TestAStoreThatIsAwayIsSaidSo(t *testing.T) {
+	t.Parallel()
+	for code, tt := range map[string]struct {
+		err    error
+		status int
+	}{
+		"unavailable": {eventsourcing.ErrUnavailable, 503},
+		"busy":        {eventsourcing.ErrConflict, 409},
+		"too_large":   {eventsourcing.ErrTooLarge, 413},
+	} {
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+			a := newAPI()
+			a.store.fail = tt.err
+			res, _, p := a.do(t, annRegistered)
+			assert.Equal(t, tt.status, res.Code)
+			assert.Equal(t, code, p.Code)
+			assert.Equal(t, code != "too_large", res.Header().Get("Retry-After") != "", "another try may help")
+		})
+	}
+}
+
+func TestEverythingInvalidIsNamedAtOnceAndOnce(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		request
+		want []string
+	}{
+		"register":             {request{"POST /users", `{"id":"x","email":"nowhere"}`}, []string{"body.email", "body.id"}},
+		"register nothing":     {request{"POST /users", `{}`}, []string{"body.email"}},
+		"register as admin":    {request{"POST /users", `{"email":"nowhere","admin":true}`}, []string{"body.admin", "body.email"}},
+		"register wrong types": {request{"POST /users", `{"id":1,"email":["a@example.com"]}`}, []string{"body.email", "body.id"}},
+		"register null":        {request{"POST /users", `null`}, []string{"body", "body.email"}},
+		"update":               {request{"PUT /users/x", `{"firstName":"R2D2","lastName":""}`}, []string{"body.firstName", "body.lastName", "path.id"}},
+		"update nothing":       {request{"PUT /users/" + ann, `{}`}, []string{"body.firstName", "body.lastName"}},
+		"e-mail":               {request{"PUT /users/x/email", `{"email":"a@b"}`}, []string{"body.email", "path.id"}},
+		"disable":              {request{"PUT /users/x/disable", ""}, []string{"path.id"}},
+		"grant":                {request{"POST /users/x/roles", `{"roleId":"y"}`}, []string{"body.roleId", "path.id"}},
+		"take":                 {request{"DELETE /users/x/roles/y", ""}, []string{"path.id", "path.roleId"}},
+		"create":               {request{"POST /roles", `{"id":"x","name":"two words"}`}, []string{"body.id", "body.name"}},
+		"rename":               {request{"PUT /roles/x", `{"name":"a1"}`}, []string{"body.name", "path.id"}},
+		"enable role":          {request{"PUT /roles/x/enable", ""}, []string{"path.id"}},
+		"half an e-mail":       {request{"POST /users", `{"email":"\ud800@example.com"}`}, []string{"body.email"}},
+		"half a name":          {request{"PUT /users/" + ann, `{"firstName":"Ann\ud800","lastName":"\udc00"}`}, []string{"body.firstName", "body.lastName"}},
+		"half a role name":     {request{"POST /roles", `{"name":"a\ud800"}`}, []string{"body.name"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAPI()
+			a.given(t, annRegistered)
+			res, _, p := a.do(t, tt.request)
+			assert.Equal(t, http.StatusUnprocessableEntity, res.Code, res.Body.String())
+			assert.Equal(t, "invalid", p.Code)
+			var at []string
+			for _, f := range p.Errors {
+				at = append(at, f.Location)
+				assert.NotEmpty(t, f.Message)
+			}
+			assert.Equal(t, tt.want, at, res.Body.String())
+		})
+	}
+}
+
+func TestOperationsWithoutABodyIgnoreOne(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"a fine one": `{"email":"a@example.com"}`, "malformed": `{"email":`, "invalid UTF-8": "\xff", "huge": strings.Repeat("x", 1<<20),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			newAPI().given(t, annRegistered, auditorCreated, auditorGranted,
+				request{"DELETE /users/" + ann + "/roles/" + auditor, body},
+				request{"PUT /users/" + ann + "/disable", body}, request{"PUT /users/" + ann + "/enable", body},
+				request{"PUT /roles/" + auditor + "/disable", body}, request{"PUT /roles/" + auditor + "/enable", body})
+		})
+	}
+}
