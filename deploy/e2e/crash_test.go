@@ -20,7 +20,7 @@ import (
 
 // quick makes what crashed services leave behind free for others in a second or two.
 func quick() map[string]string {
-	return map[string]string{"LEASE_DURATION": "1s", "QUEUE_VISIBILITY": "2s"}
+	return map[string]string{"LEASE_DURATION": "1s", "QUEUE_VISIBILITY": "2s", "STOP_TIMEOUT": "6s"}
 }
 
 // TestReadModelsEqualTheFoldThroughCrashes is the contract's third line: whatever crashes and reshards in between,
@@ -151,11 +151,13 @@ func chaos(t *testing.T, sys *systemtest.System) (acts []act) {
 			start(services...)
 		}
 	}
+	rotates := func(ready func()) { ready(); assert.NoError(t, sys.AWS.RotateShards(sys.Names.EventLog)) }
 	splits := func(ready func()) { ready(); split(t, sys) }
 	merges := func(ready func()) { ready(); merge(t, sys) }
 	return []act{
 		killAfter(sys.Streamer, "PutRecords"), // published, not checkpointed
 		splits,
+		rotates,
 		killAfter(sys.Broker, "SendMessageBatch"), // routed, not checkpointed
 		killAfter(sys.ProjectorUser, "PutItem"),   // applied, not deleted
 		killAfter(sys.ProjectorRole, "TransactWriteItems"),
@@ -168,6 +170,7 @@ func chaos(t *testing.T, sys *systemtest.System) (acts []act) {
 		stop(sys.ProjectorUser, sys.ProjectorRole, sys.Broker),
 		killAfter(sys.Broker, "PutItem"), // checkpointed, or a lease renewed
 		killAfter(sys.Streamer, "PutItem"),
+		rotates,
 		killAfter(sys.ProjectorRole, "DeleteMessageBatch"), // done and gone
 		splits,
 		killAfter(sys.Streamer, "PutRecords"),

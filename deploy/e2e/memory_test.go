@@ -22,8 +22,8 @@ import (
 
 // TestMemoryStaysSmall sends 10,000 commands to what `make run` runs, over sockets, and weighs the heap after them.
 func TestMemoryStaysSmall(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes some seconds")
+	if testing.Short() || underRace {
+		t.Skip("ten thousand commands over sockets; go test without -race weighs them, and make bench")
 	}
 	before := heap()
 	fold, after := standalone(t, 10_000)

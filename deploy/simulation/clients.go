@@ -155,7 +155,11 @@ func (c *client) command() {
 	name := fmt.Sprintf("role-%c", 'a'+rune(c.random.IntN(groups+1)))
 	cmd := &command{id: fmt.Sprintf("c%d-%d", c.number, c.sent), method: http.MethodPut}
 	forUser, forRole := "/users/"+userID, "/roles/"+roleID
-	switch n := c.random.IntN(100); {
+	n := c.random.IntN(100)
+	if c.sent <= 4 { // there must be somebody first
+		n = []int{0, 0, 81, 0}[c.sent-1]
+	}
+	switch {
 	case n < 22:
 		cmd.method, cmd.path, cmd.body = http.MethodPost, "/users", map[string]string{"id": userID, "email": email}
 	case n < 40:

@@ -48,7 +48,7 @@ const (
 func NewPlan(seed uint64) Plan {
 	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // repeatable on purpose
 	chance := func(percent int) bool { return random.IntN(100) < percent }
-	p := Plan{Seed: seed, Clients: 3 + random.IntN(5), Commands: 8 + random.IntN(12)}
+	p := Plan{Seed: seed, Clients: 3 + random.IntN(6), Commands: 10 + random.IntN(30)}
 	if chance(75) {
 		p.Kill = 1 + random.IntN(6)
 	}

@@ -104,14 +104,19 @@ func (l *life) run(ctx context.Context) {
 	<-ctx.Done() // a service without parts serves
 }
 
-// aws reaches AWS through the scheduler. The SDK's own retries are spaced by the jitter as well.
+// aws reaches AWS through the scheduler.
 func (l *life) aws() aws.Config {
 	cfg := l.replica.world.aws.Config()
 	cfg.HTTPClient = &http.Client{Transport: &line{scheduler: l.replica.world.scheduler, life: l}}
+	return repeatable(cfg, l.jitter)
+}
+
+// repeatable spaces the SDK's own retries by a jitter that does not change from run to run.
+func repeatable(cfg aws.Config, jitter func(time.Duration) time.Duration) aws.Config {
 	cfg.Retryer = func() aws.Retryer {
 		return retry.NewStandard(func(o *retry.StandardOptions) {
 			o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
-				return l.jitter(min(time.Second<<attempt, 20*time.Second)), nil
+				return jitter(min(time.Second<<attempt, 20*time.Second)), nil
 			})
 		})
 	}
@@ -120,8 +125,12 @@ func (l *life) aws() aws.Config {
 
 // jitter is the same for the same process at the same moment, however its goroutines run.
 func (l *life) jitter(longest time.Duration) time.Duration {
+	return l.replica.world.jitter(l.instance, longest)
+}
+
+func (w *world) jitter(who string, longest time.Duration) time.Duration {
 	h := fnv.New64a()
-	_, _ = fmt.Fprint(h, l.replica.world.plan.Seed, l.instance, time.Now().UnixNano(), longest)
+	_, _ = fmt.Fprint(h, w.plan.Seed, who, time.Now().UnixNano(), longest)
 	return time.Duration(h.Sum64() % uint64(longest+1)) //nolint:gosec // durations are positive
 }
 

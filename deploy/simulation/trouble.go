@@ -119,6 +119,7 @@ func sleep(d time.Duration, stop <-chan struct{}) bool {
 func (w *world) move(stop <-chan struct{}) {
 	r := rand.New(rand.NewPCG(w.plan.Seed, 3)) //nolint:gosec // repeatable on purpose
 	for sleep(time.Duration(r.ExpFloat64()*float64(w.plan.Every)), stop) {
+		w.ledger.day()
 		what := w.plan.Moves[r.IntN(len(w.plan.Moves))]
 		target := w.replicas[r.IntN(len(w.replicas))]
 		length := pauseLength(r)
@@ -156,7 +157,10 @@ func (w *world) move(stop <-chan struct{}) {
 
 func (w *world) killNow(r *replica) {
 	w.scheduler.ask(func() {
-		if l := r.current(); l != nil {
+		r.mu.Lock()
+		l := r.now // one that is still being wired, too
+		r.mu.Unlock()
+		if l != nil {
 			w.report.Kills++
 			l.kill("")
 		}

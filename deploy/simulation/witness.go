@@ -30,6 +30,8 @@ type witness struct {
 	counters map[string]int64
 	strays   map[string]int                          // reads of shards by those who do not own them, in calm
 	sent     map[string]map[string]map[uint64]string // sequence number by queue, group and version
+	tokens   map[string]bool                         // of transactions that took effect
+	took     bool                                    // the last write seen took effect
 	breaches []Breach
 	calmAt   time.Time
 }
@@ -50,7 +52,7 @@ func newWitness(w *world) *witness {
 	return &witness{
 		world: w, transport: w.aws.Transport(), polls: map[string][]*call{},
 		stored: map[string]map[eventsourcing.Version]string{}, fences: map[string]eventsourcing.Version{},
-		parked: map[string]bool{}, owners: map[string]string{}, counters: map[string]int64{}, strays: map[string]int{},
+		parked: map[string]bool{}, owners: map[string]string{}, tokens: map[string]bool{}, counters: map[string]int64{}, strays: map[string]int{},
 		sent: map[string]map[string]map[uint64]string{},
 	}
 }
@@ -144,6 +146,13 @@ func (v *witness) stir(queue string) {
 func (v *witness) see(c *call, a *answer) {
 	switch c.op {
 	case "DynamoDB.PutItem", "DynamoDB.TransactWriteItems", "DynamoDB.DeleteItem":
+		if token := text(c.body["ClientRequestToken"]); token != "" {
+			if v.tokens[token] {
+				return // DynamoDB answers a repeated transaction anew, without effect
+			}
+			defer func() { v.tokens[token] = v.tokens[token] || v.took }()
+		}
+		v.took = false
 		writes := writesOf(c)
 		if a.err == nil && a.status >= 400 && a.status < 500 {
 			return
@@ -153,7 +162,8 @@ func (v *witness) see(c *call, a *answer) {
 				return
 			}
 		}
-		v.wrote(c, writes)
+		v.took = true
+		v.wrote(c, writes, a.err == nil && a.status == http.StatusOK)
 	case "Kinesis.GetRecords", "DynamoDBStreams.GetRecords":
 		v.strayed(c)
 	case "AmazonSQS.ReceiveMessage":
@@ -227,7 +237,8 @@ func (v *witness) get(c *call, table string, names []string, item any) any {
 	return fields(responses[0])["Item"]
 }
 
-func (v *witness) wrote(c *call, writes []write) {
+// wrote takes in what is stored now. Unless it is sure, the write may have been that of an earlier try.
+func (v *witness) wrote(c *call, writes []write, sure bool) {
 	now := time.Now() //nolint:forbidigo // virtual
 	var made commit
 	for _, w := range writes {
@@ -241,12 +252,12 @@ func (v *witness) wrote(c *call, writes []write) {
 				if old != e.id {
 					v.breach("§8.1", e.stream, "version %d of %s was overwritten", e.version, e.stream)
 				}
-				continue // DynamoDB answers a repeated transaction anew
+				continue
 			}
 			v.stored[e.stream][e.version] = e.id
 			made.events = append(made.events, e)
 		case v.world.names.Users, v.world.names.Roles:
-			v.projected(w)
+			v.projected(w, sure)
 		case v.world.names.Leases:
 			v.leased(c, w)
 		}
@@ -258,7 +269,7 @@ func (v *witness) wrote(c *call, writes []write) {
 }
 
 // projected holds each projection to the order of each stream: its fence only rises.
-func (v *witness) projected(w write) {
+func (v *witness) projected(w write, sure bool) {
 	row := scalar(w.item, "row")
 	if w.item == nil || strings.Contains(row, "#") && !strings.HasPrefix(row, "parked#") {
 		return // a related row, or one that was deleted
@@ -272,7 +283,11 @@ func (v *witness) projected(w write) {
 	}
 	stream, version := scalar(w.item, "stream"), number(scalar(w.item, "version"))
 	key := w.table + " " + stream
-	if before := v.fences[key]; version <= before {
+	before := v.fences[key]
+	if version == before && !sure {
+		return
+	}
+	if version <= before {
 		v.breach("§8.3", stream, "%s went from version %d of %s to %d", w.table, before, stream, version)
 	}
 	if id := v.stored[stream][version]; id != scalar(w.item, "event_id") {

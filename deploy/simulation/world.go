@@ -96,8 +96,9 @@ func newWorld(ctx context.Context, p Plan) (*world, error) {
 	}
 	begin := time.Date(2000, 1, 1, 1, 0, 0, 0, time.UTC) // the waits above are not the same twice
 	time.Sleep(time.Until(begin))
-	w.db = dynamodb.NewFromConfig(w.aws.Config())
-	w.log = dynamostore.New(w.db, dynamostore.Config{Now: time.Now, Tables: dynamostore.Tables{ //nolint:forbidigo // virtual
+	own := func(longest time.Duration) time.Duration { return w.jitter("world", longest) }
+	w.db = dynamodb.NewFromConfig(repeatable(w.aws.Config(), own))
+	w.log = dynamostore.New(w.db, dynamostore.Config{Now: time.Now, Jitter: own, Tables: dynamostore.Tables{ //nolint:forbidigo // virtual
 		Events: w.names.EventLog, Claims: w.names.SetValidations, Commands: w.names.Commands,
 	}})
 	w.ctx, w.end = context.WithCancel(ctx)

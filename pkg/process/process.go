@@ -53,6 +53,9 @@ type Platform struct {
 	Now     func() time.Time
 	// Instance names this process among its replicas.
 	Instance string
+	// Drain is how long a part may finish work in hand after a stop: most of STOP_TIMEOUT, the rest is for giving back
+	// what it holds.
+	Drain time.Duration
 	// Jitter draws a duration from zero up to its argument; every pause before a retry is drawn with it. Defaults to
 	// uniform draws.
 	Jitter func(time.Duration) time.Duration
@@ -81,7 +84,7 @@ func NewPlatform(cfg Config, logs io.Writer) (Platform, *prometheus.Registry, er
 	registry := telemetry.NewRegistry()
 	return Platform{
 		Log: log, Metrics: registry, Now: time.Now, //nolint:forbidigo // the clock comes in here
-		Instance: host + "-" + uuid.NewString()[:8],
+		Instance: host + "-" + uuid.NewString()[:8], Drain: cfg.StopTimeout * 3 / 4,
 	}, registry, nil
 }
 

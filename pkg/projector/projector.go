@@ -61,7 +61,7 @@ func New(ctx context.Context, c Config, p process.Platform) (process.App, error)
 	}
 	consumer, err := fifoqueue.New(fifoqueue.Config{
 		Client: queues, QueueURL: url, DeadLetterURL: deadLetters, Handler: Handler(model),
-		Visibility: c.Visibility, Backoff: backoff.Backoff{Jitter: p.Jitter}, Now: p.Now, Log: p.Log, Metrics: p.Metrics,
+		Visibility: c.Visibility, StopTimeout: p.Drain, Backoff: backoff.Backoff{Jitter: p.Jitter}, Now: p.Now, Log: p.Log, Metrics: p.Metrics,
 	})
 	if err != nil {
 		return process.App{}, err

@@ -144,5 +144,6 @@ func (v *view) obsolete(now time.Time) []Lease {
 			out = append(out, l)
 		}
 	}
+	slices.SortFunc(out, func(a, b Lease) int { return strings.Compare(a.Shard, b.Shard) })
 	return out
 }

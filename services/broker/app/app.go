@@ -57,7 +57,7 @@ func newReader(
 		Consumer: "broker", Owner: p.Instance,
 		Stream: shards.NewKinesis(k, cfg.Stream), Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
 		Handle: router.Handle, OnTrimmed: router.Again, Retention: cfg.Retention,
-		Poll: cfg.Poll, LeaseDuration: cfg.LeaseDuration, Backoff: backoff.Backoff{Jitter: p.Jitter},
+		Poll: cfg.Poll, LeaseDuration: cfg.LeaseDuration, StopTimeout: p.Drain, Backoff: backoff.Backoff{Jitter: p.Jitter},
 		Now: p.Now, Log: p.Log, Metrics: p.Metrics,
 	})
 }

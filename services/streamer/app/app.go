@@ -36,7 +36,7 @@ func newReader(
 		Stream: shards.NewDynamoDBStream(dynamodbstreams.NewFromConfig(p.AWS), db, cfg.EventLog, publish.Decoded(dynamostore.FromStreamImage)),
 		Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
 		Handle: publisher.Handle, OnTrimmed: publisher.Again,
-		Poll: cfg.Poll, LeaseDuration: cfg.LeaseDuration, Backoff: backoff.Backoff{Jitter: p.Jitter},
+		Poll: cfg.Poll, LeaseDuration: cfg.LeaseDuration, StopTimeout: p.Drain, Backoff: backoff.Backoff{Jitter: p.Jitter},
 		Now: p.Now, Log: p.Log, Metrics: p.Metrics,
 	})
 }

@@ -229,12 +229,12 @@ func (db *DB) batchWriteItem(ctx context.Context, in *batchWriteItemInput) (*bat
 	costs, metrics := bill{}, map[string][]*itemCollectionMetrics{}
 	for _, name := range names {
 		for i, w := range writes[name] {
-			var c change
-			fate := fates.Next()
-			if fate == faults.Done {
+			c, done := change{}, fates.Next() == faults.Done
+			if done {
 				c, err = db.write(w)
+				done = err == nil
 			}
-			if err != nil || fate != faults.Done {
+			if !done {
 				out.UnprocessedItems[name] = append(out.UnprocessedItems[name], in.RequestItems[name][i])
 				continue
 			}

@@ -87,18 +87,10 @@ func TestStrikesDoNotDependOnOtherRules(t *testing.T) {
 	}
 	alone := delays(plan(t, 1, kept))
 	among := delays(plan(t, 1, Rule{Kind: LoseAnswer, Operation: "*", Probability: 1}, Rule{Kind: Throttle, Operation: "*", Probability: 0.5}, kept))
-	assert.Empty(t, cmpDelays(alone, among))
+	assert.Equal(t, alone, among)
 	twice := delays(plan(t, 1, kept, kept))
-	assert.NotEmpty(t, cmpDelays(alone, twice), "the same rule twice rolls twice")
-}
-
-func cmpDelays(a, b []time.Duration) (different []int) {
-	for i := range a {
-		if a[i] != b[i] {
-			different = append(different, i)
-		}
-	}
-	return different
+	isNone := func(d time.Duration) bool { return d == 0 }
+	assert.Less(t, len(slices.DeleteFunc(alone, isNone))+20, len(slices.DeleteFunc(twice, isNone)), "the same rule twice rolls twice")
 }
 
 func TestLimitHoldsForEachOperation(t *testing.T) {
