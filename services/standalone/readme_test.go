@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -68,15 +70,36 @@ func TestTheReadmesExampleCompiles(t *testing.T) {
 	}
 }
 
-// Every file that a page names is there.
-func TestDocsNameFilesThatExist(t *testing.T) {
+// Every file and every test that a page names is there.
+func TestDocsNameWhatExists(t *testing.T) {
 	t.Parallel()
-	pages := map[string]string{"README.md": "../../", "CONTRIBUTING.md": "../../"}
-	for page, root := range pages {
-		prose := regexp.MustCompile("(?s)```.*?```").ReplaceAllString(read(t, root+page), "")
+	const root = "../../"
+	pages, err := filepath.Glob(root + "docs/*.md")
+	require.NoError(t, err)
+	tests := testsBelow(t, root)
+	for _, page := range append(pages, root+"README.md", root+"CONTRIBUTING.md") {
+		prose := regexp.MustCompile("(?s)```.*?```").ReplaceAllString(read(t, page), "")
 		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(prose, -1) {
-			_, err := os.Stat(root + link[1])
+			_, err := os.Stat(filepath.Join(filepath.Dir(page), link[1]))
 			require.NoError(t, err, "%s names %s", page, link[1])
 		}
+		for _, name := range regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(prose, -1) {
+			assert.Contains(t, tests, name[1], page)
+		}
 	}
+}
+
+func testsBelow(t *testing.T, root string) map[string]bool {
+	t.Helper()
+	names := map[string]bool{}
+	require.NoError(t, filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		for _, f := range regexp.MustCompile(`(?m)^func (Test\w+)`).FindAllStringSubmatch(read(t, path), -1) {
+			names[f[1]] = true
+		}
+		return nil
+	}))
+	return names
 }
