@@ -33,7 +33,28 @@ type Attempt[S, E any] struct {
 	Enrichment []Enrichment
 	// Guards make sure that what was looked up still holds when the events are written.
 	Guards []Guard
+	// Holds tells at which versions of the stream the command's sender wants it decided at all; at any other one it is
+	// an ErrPrecondition. Defaults to all.
+	Holds func(Version) bool
+	// Result is remembered with the events, filled with the Outcome. What writes nothing leaves nothing to remember.
+	// Defaults to nothing.
+	Result *CommandResult
+	// Outcome is the answer to the command, given the stream's version afterwards. Defaults to an empty one.
+	Outcome func(after Version) []byte
 }
+
+// ErrPrecondition means that the stream is at a version at which the command's sender does not want it decided.
+var ErrPrecondition = errors.New("stream is at another version than asked for")
+
+// CacheUse says what a Cache was good for.
+type CacheUse string
+
+// The uses of a Cache.
+const (
+	CacheHit   CacheUse = "hit"   // the command needed no read
+	CacheStale CacheUse = "stale" // a state was known, but the answer took a read of what followed it
+	CacheMiss  CacheUse = "miss"  // nothing was known
+)
 
 // Prepare looks up what a decision needs of other streams. It is called anew before every attempt.
 type Prepare[S, E any] func(ctx context.Context) (Attempt[S, E], error)
@@ -60,18 +81,26 @@ type Repository[S any, E Event] struct {
 	Jitter func(time.Duration) time.Duration
 	// OnConflict is told of each attempt lost to a conflict or a moved guard. Defaults to nobody.
 	OnConflict func()
+	// Cache saves reads. Defaults to none.
+	Cache *Cache[S]
+	// OnCache is told, once for each Execute that has a Cache, what that was good for. Defaults to nobody.
+	OnCache func(CacheUse)
 }
 
-// Execute prepares, reads the stream, decides and appends. On ErrConflict and ErrGuardMoved it starts over, at most
-// MaxAttempts times in all, and then returns that error. It returns the stream's version afterwards; a decision
-// without events writes nothing.
+// Execute prepares, decides and appends. On ErrConflict and ErrGuardMoved it starts over, at most MaxAttempts times in
+// all, and then returns that error. It returns the stream's version afterwards; a decision without events writes
+// nothing.
+//
+// The first attempt decides on the cached state, if there is one: an append proves it current. Any other answer, and
+// whatever an older state would have led to, is decided again on a consistent read, so that the cache shows in nothing
+// but time. A command that has a result already is an ErrCommandRepeated, whatever the decision would be by now.
 func (r *Repository[S, E]) Execute(ctx context.Context, id string, prepare Prepare[S, E], md Metadata) (Version, error) {
 	attempts := r.MaxAttempts
 	if attempts <= 0 {
 		attempts = 10
 	}
 	for n := 1; ; n++ {
-		version, err := r.execute(ctx, id, prepare, md)
+		version, err := r.execute(ctx, id, prepare, md, n == 1)
 		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrGuardMoved) {
 			return version, err
 		}
@@ -87,37 +116,109 @@ func (r *Repository[S, E]) Execute(ctx context.Context, id string, prepare Prepa
 	}
 }
 
-func (r *Repository[S, E]) execute(ctx context.Context, id string, prepare Prepare[S, E], md Metadata) (Version, error) {
+func (r *Repository[S, E]) execute(ctx context.Context, id string, prepare Prepare[S, E], md Metadata, first bool) (Version, error) {
 	attempt, err := prepare(ctx)
 	if err != nil {
 		return 0, err
 	}
-	before, version, err := r.Load(ctx, id)
+	if first && r.Cache != nil {
+		if version, settled, err := r.trustCache(ctx, id, attempt, md); settled {
+			return version, err
+		}
+	}
+	before, err := r.load(ctx, id)
 	if err != nil {
 		return 0, err
 	}
-	events, err := attempt.Decision.Decide(before)
-	if err != nil || len(events) == 0 {
-		return version, err // a refusal goes out bare: it is an answer, not a fault
+	commit, after, err := r.decide(before, attempt, md)
+	if err != nil || len(commit.Records) == 0 {
+		return before.version, r.unlessRepeated(ctx, attempt, err) // a refusal goes out bare: it is an answer, not a fault
 	}
-	commit := Commit{Stream: r.stream(id), Expected: version, Guards: attempt.Guards}
-	after := before
+	return r.append(ctx, commit, after)
+}
+
+// trustCache decides on the cached state and appends at once. It settles what the store judged at the stream's present
+// version: all but conflicts, what was not sent at all, and what is too large to be sent.
+func (r *Repository[S, E]) trustCache(ctx context.Context, id string, attempt Attempt[S, E], md Metadata) (_ Version, settled bool, _ error) {
+	before, known := r.Cache.newest(id)
+	if !known {
+		r.used(CacheMiss)
+		return 0, false, nil
+	}
+	commit, after, err := r.decide(before, attempt, md)
+	if err != nil || len(commit.Records) == 0 {
+		r.used(CacheStale)
+		return 0, false, nil //nolint:nilerr // a refusal of old; there will be a better one
+	}
+	version, err := r.append(ctx, commit, after)
+	if errors.Is(err, ErrConflict) || errors.Is(err, ErrTooLarge) {
+		r.used(CacheStale)
+		return 0, false, nil
+	}
+	r.used(CacheHit)
+	return version, true, err
+}
+
+// decide is pure but for the IDs and the time: it returns what to write and the state it leads to.
+func (r *Repository[S, E]) decide(before moment[S], attempt Attempt[S, E], md Metadata) (Commit, moment[S], error) {
+	if attempt.Holds != nil && !attempt.Holds(before.version) {
+		return Commit{}, before, ErrPrecondition
+	}
+	events, err := attempt.Decision.Decide(before.state)
+	if err != nil || len(events) == 0 {
+		return Commit{}, before, err
+	}
+	commit, after := Commit{Stream: r.stream(before.id), Expected: before.version, Guards: attempt.Guards}, before
 	for _, e := range events {
-		after = r.Aggregate.Evolve(after, e)
-		record, err := r.record(commit, after, e, attempt.Enrichment, md)
+		after.state, after.version = r.Aggregate.Evolve(after.state, e), after.version+1
+		record, err := r.record(commit, after.state, e, attempt.Enrichment, md)
 		if err != nil {
-			return version, err
+			return Commit{}, before, err
 		}
 		commit.Records = append(commit.Records, record)
 	}
 	if r.Aggregate.Claims != nil {
-		held, wanted := r.Aggregate.Claims(before), r.Aggregate.Claims(after)
+		held, wanted := r.Aggregate.Claims(before.state), r.Aggregate.Claims(after.state)
 		commit.Take, commit.Release = without(wanted, held), without(held, wanted)
 	}
-	if err := r.Store.Append(ctx, commit); err != nil {
-		return version, fmt.Errorf("append to %s at version %d: %w", commit.Stream, version, err)
+	if attempt.Result != nil {
+		result := *attempt.Result
+		if attempt.Outcome != nil {
+			result.Outcome = attempt.Outcome(after.version)
+		}
+		commit.Result = &result
 	}
-	return version + Version(len(events)), nil
+	return commit, after, nil
+}
+
+func (r *Repository[S, E]) append(ctx context.Context, commit Commit, after moment[S]) (Version, error) {
+	if err := r.Store.Append(ctx, commit); err != nil {
+		return commit.Expected, fmt.Errorf("append to %s at version %d: %w", commit.Stream, commit.Expected, err)
+	}
+	r.Cache.keep(after)
+	return after.version, nil
+}
+
+// unlessRepeated returns what came of a command that wrote nothing. It may have written before; a refusal, such as that
+// it is done already, then is no answer to it.
+func (r *Repository[S, E]) unlessRepeated(ctx context.Context, attempt Attempt[S, E], outcome error) error {
+	if attempt.Result == nil {
+		return outcome
+	}
+	switch _, err := r.Store.Result(ctx, attempt.Result.ID); {
+	case err == nil:
+		return ErrCommandRepeated
+	case errors.Is(err, ErrNoResult):
+		return outcome
+	default:
+		return fmt.Errorf("look for the command's result: %w", err)
+	}
+}
+
+func (r *Repository[S, E]) used(u CacheUse) {
+	if r.OnCache != nil {
+		r.OnCache(u)
+	}
 }
 
 func (r *Repository[S, E]) record(c Commit, after S, e E, lookedUp []Enrichment, md Metadata) (Record, error) {
@@ -136,24 +237,32 @@ func (r *Repository[S, E]) record(c Commit, after S, e E, lookedUp []Enrichment,
 	}, nil
 }
 
-// Load folds the stream: the state and the version it is of. An absent stream gives the zero state at version 0.
+// Load folds the stream: the state and the version it is of, as of a moment no earlier than the call. An absent stream
+// gives the zero state at version 0.
 func (r *Repository[S, E]) Load(ctx context.Context, id string) (S, Version, error) {
-	state, version := *new(S), Version(0)
+	m, err := r.load(ctx, id)
+	return m.state, m.version, err
+}
+
+// load always asks the store, though only for what follows the cached state.
+func (r *Repository[S, E]) load(ctx context.Context, id string) (moment[S], error) {
+	m, _ := r.Cache.newest(id)
 	stream := r.stream(id)
-	for rec, err := range r.Store.Read(ctx, stream, 0) {
+	for rec, err := range r.Store.Read(ctx, stream, m.version) {
 		if err != nil {
-			return state, version, fmt.Errorf("load %s: %w", stream, err)
+			return m, fmt.Errorf("load %s: %w", stream, err)
 		}
-		if rec.Version != version+1 {
-			return state, version, fmt.Errorf("load %s: version %d follows %d", stream, rec.Version, version)
+		if rec.Version != m.version+1 {
+			return m, fmt.Errorf("load %s: version %d follows %d", stream, rec.Version, m.version)
 		}
 		event, err := r.Aggregate.Codec.Decode(rec.Name, rec.Schema, rec.Data)
 		if err != nil {
-			return state, version, fmt.Errorf("load %s: event %d: %w", stream, rec.Version, err)
+			return m, fmt.Errorf("load %s: event %d: %w", stream, rec.Version, err)
 		}
-		state, version = r.Aggregate.Evolve(state, event), rec.Version
+		m.state, m.version = r.Aggregate.Evolve(m.state, event), rec.Version
 	}
-	return state, version, nil
+	r.Cache.keep(m)
+	return m, nil
 }
 
 func (r *Repository[S, E]) stream(id string) StreamID {

@@ -25,7 +25,8 @@ func newStoreConfig(cfg Config, p process.Platform) dynamostore.Config {
 
 func newCommandsConfig(cfg Config, p process.Platform, store eventsourcing.Store) commands.Config {
 	return commands.Config{
-		Store: store, Now: p.Now, Jitter: p.Jitter, MaxAttempts: cfg.MaxAttempts, Timeout: cfg.Timeout, Metrics: p.Metrics,
+		Store: store, Now: p.Now, Jitter: p.Jitter, MaxAttempts: cfg.MaxAttempts, Timeout: cfg.Timeout,
+		Cache: cfg.Cache, Metrics: p.Metrics,
 	}
 }
 

@@ -13,6 +13,7 @@ type Config struct {
 	topology.Names
 	MaxAttempts int           `env:"COMMAND_MAX_ATTEMPTS,default=10" desc:"decisions of one command under conflicts, at least 1"`
 	Timeout     time.Duration `env:"COMMAND_TIMEOUT,default=10s" desc:"longest time one command may take"`
+	Cache       int           `env:"COMMAND_CACHE,default=10000" desc:"of how many users, and of how many roles, the state is kept in memory; 0: none"`
 }
 
 // Validate implements the check of process.LoadConfig.
@@ -23,6 +24,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Timeout <= 0 {
 		errs = append(errs, fmt.Errorf("COMMAND_TIMEOUT=%s: want more than 0", c.Timeout))
+	}
+	if c.Cache < 0 {
+		errs = append(errs, fmt.Errorf("COMMAND_CACHE=%d: want 0 or more", c.Cache))
 	}
 	return errors.Join(errs...)
 }

@@ -23,6 +23,7 @@ type Handler struct {
 	users *eventsourcing.Repository[user.State, user.Event]
 	roles *eventsourcing.Repository[role.State, role.Event]
 
+	store    eventsourcing.Store
 	now      func() time.Time
 	timeout  time.Duration
 	outcomes *prometheus.CounterVec
@@ -39,6 +40,8 @@ type Config struct {
 	MaxAttempts int
 	// Timeout bounds one command, conflicts included.
 	Timeout time.Duration
+	// Cache is of how many users, and of how many roles, the state is kept in memory. Defaults to none.
+	Cache   int
 	Metrics prometheus.Registerer
 }
 
@@ -47,44 +50,65 @@ func New(c Config) *Handler {
 	conflicts := prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "leftfold_command_conflicts_total", Help: "Attempts lost to another writer and decided again.",
 	})
+	cache := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "leftfold_state_cache_total", Help: "Commands by what the cache of states was good for: hit (no read), stale (a short one), miss.",
+	}, []string{"result"})
+	meters := meters{onConflict: conflicts.Inc, onCache: func(u eventsourcing.CacheUse) { cache.WithLabelValues(string(u)).Inc() }}
 	h := &Handler{
-		now: c.Now, timeout: c.Timeout,
+		store: c.Store, now: c.Now, timeout: c.Timeout,
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "leftfold_commands_total", Help: "Commands by what came of them: accepted, a refusal's code, busy, failed.",
+			Name: "leftfold_commands_total", Help: "Commands by what came of them: accepted, repeated, a refusal's code, precondition_failed, key_reused, busy, failed.",
 		}, []string{"command", "outcome"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "leftfold_command_seconds", Help: "Time from a command's arrival to its answer.", Buckets: telemetry.LatencyBuckets(),
 		}, []string{"command"}),
 	}
-	h.users = repository(c, user.Aggregate(), conflicts.Inc)
-	h.roles = repository(c, role.Aggregate(), conflicts.Inc)
-	c.Metrics.MustRegister(conflicts, h.outcomes, h.seconds)
+	h.users = repository(c, user.Aggregate(), meters)
+	h.roles = repository(c, role.Aggregate(), meters)
+	c.Metrics.MustRegister(conflicts, cache, h.outcomes, h.seconds)
 	return h
 }
 
-func repository[S any, E eventsourcing.Event](c Config, a eventsourcing.Aggregate[S, E], onConflict func()) *eventsourcing.Repository[S, E] {
-	return &eventsourcing.Repository[S, E]{
-		Aggregate: a, Store: c.Store, NewID: newID, Now: c.Now, Jitter: c.Jitter, MaxAttempts: c.MaxAttempts,
-		OnConflict: onConflict,
-	}
+// meters are told what repositories do.
+type meters struct {
+	onConflict func()
+	onCache    func(eventsourcing.CacheUse)
 }
+
+func repository[S any, E eventsourcing.Event](c Config, a eventsourcing.Aggregate[S, E], m meters) *eventsourcing.Repository[S, E] {
+	r := &eventsourcing.Repository[S, E]{
+		Aggregate: a, Store: c.Store, NewID: newID, Now: c.Now, Jitter: c.Jitter, MaxAttempts: c.MaxAttempts,
+		OnConflict: m.onConflict, OnCache: m.onCache,
+	}
+	if c.Cache > 0 {
+		r.Cache = eventsourcing.NewCache[S](c.Cache)
+	}
+	return r
+}
+
+// anonymous is whoever sends a command.
+const anonymous = "anonymous"
 
 // newID returns a UUID that sorts by time.
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
 // User carries out a command on one user. It returns the user's version afterwards.
-func (h *Handler) User(ctx context.Context, name, id string, d eventsourcing.Decision[user.State, user.Event]) (eventsourcing.Version, error) {
-	return run(ctx, h, h.users, name, id, eventsourcing.Just(d))
+func (h *Handler) User(
+	ctx context.Context, name, id string, d eventsourcing.Decision[user.State, user.Event], demand Demand,
+) (eventsourcing.Version, error) {
+	return run(ctx, h, h.users, name, id, eventsourcing.Just(d), demand)
 }
 
 // Role carries out a command on one role. It returns the role's version afterwards.
-func (h *Handler) Role(ctx context.Context, name, id string, d eventsourcing.Decision[role.State, role.Event]) (eventsourcing.Version, error) {
-	return run(ctx, h, h.roles, name, id, eventsourcing.Just(d))
+func (h *Handler) Role(
+	ctx context.Context, name, id string, d eventsourcing.Decision[role.State, role.Event], demand Demand,
+) (eventsourcing.Version, error) {
+	return run(ctx, h, h.roles, name, id, eventsourcing.Just(d), demand)
 }
 
 // AddRole grants a role. A guard makes sure that the role is still what the decision saw when the event is written.
-func (h *Handler) AddRole(ctx context.Context, userID, roleID string) (eventsourcing.Version, error) {
-	return run(ctx, h, h.users, "addRole", userID, func(ctx context.Context) (eventsourcing.Attempt[user.State, user.Event], error) {
+func (h *Handler) AddRole(ctx context.Context, userID, roleID string, demand Demand) (eventsourcing.Version, error) {
+	prepare := func(ctx context.Context) (eventsourcing.Attempt[user.State, user.Event], error) {
 		state, version, err := h.roles.Load(ctx, roleID)
 		if err != nil {
 			return eventsourcing.Attempt[user.State, user.Event]{}, err
@@ -102,20 +126,25 @@ func (h *Handler) AddRole(ctx context.Context, userID, roleID string) (eventsour
 				Stream: eventsourcing.StreamID{Category: role.Category, ID: roleID}, Version: version,
 			}},
 		}, nil
-	})
+	}
+	return run(ctx, h, h.users, "addRole", userID, prepare, demand)
 }
 
 func run[S any, E eventsourcing.Event](
-	ctx context.Context, h *Handler, r *eventsourcing.Repository[S, E], name, id string, prepare eventsourcing.Prepare[S, E],
+	ctx context.Context, h *Handler, r *eventsourcing.Repository[S, E], name, id string, prepare eventsourcing.Prepare[S, E], demand Demand,
 ) (eventsourcing.Version, error) {
 	started := h.now()
 	ctx, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
-	version, err := r.Execute(ctx, id, prepare, eventsourcing.Metadata{
+	result := demand.result(anonymous, started)
+	version, err := r.Execute(ctx, id, demanding(prepare, id, demand, result), eventsourcing.Metadata{
 		CorrelationID: telemetry.CorrelationOf(ctx).CorrelationID,
 		CausationID:   newID(), // the command's own ID
-		Actor:         "anonymous",
+		Actor:         anonymous,
 	})
+	if errors.Is(err, eventsourcing.ErrCommandRepeated) {
+		err = h.firstAnswer(ctx, result)
+	}
 	h.seconds.WithLabelValues(name).Observe(h.now().Sub(started).Seconds())
 	h.outcomes.WithLabelValues(name, outcome(err)).Inc()
 	return version, err
@@ -128,9 +157,16 @@ func outcome(err error) string {
 	if c, ok := errors.AsType[*eventsourcing.ClaimTakenError](err); ok {
 		return c.Code()
 	}
+	if _, ok := errors.AsType[*RepeatedError](err); ok {
+		return "repeated"
+	}
 	switch {
 	case err == nil:
 		return "accepted"
+	case errors.Is(err, eventsourcing.ErrPrecondition):
+		return "precondition_failed"
+	case errors.Is(err, ErrKeyReused):
+		return "key_reused"
 	case errors.Is(err, eventsourcing.ErrConflict), errors.Is(err, eventsourcing.ErrGuardMoved):
 		return "busy"
 	default:

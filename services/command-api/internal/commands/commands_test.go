@@ -47,7 +47,7 @@ func newWorld(t *testing.T, wrap func(eventsourcing.Store) eventsourcing.Store) 
 		store = wrap(store)
 	}
 	w.Handler = commands.New(commands.Config{
-		Store: store, Now: time.Now, MaxAttempts: 3, Timeout: time.Minute, Metrics: w.registry,
+		Store: store, Now: time.Now, MaxAttempts: 3, Timeout: time.Minute, Cache: 4, Metrics: w.registry,
 	})
 	return w
 }
@@ -55,9 +55,9 @@ func newWorld(t *testing.T, wrap func(eventsourcing.Store) eventsourcing.Store) 
 // annAndAuditor are a user and a role, which most tests are given.
 func (w *world) annAndAuditor() {
 	w.t.Helper()
-	_, err := w.User(w.t.Context(), "register", ann, user.Register{ID: ann, Email: "ann@example.com"})
+	_, err := w.User(w.t.Context(), "register", ann, user.Register{ID: ann, Email: "ann@example.com"}, commands.Demand{})
 	require.NoError(w.t, err)
-	_, err = w.Role(w.t.Context(), "create", auditor, role.Create{ID: auditor, Name: "auditor"})
+	_, err = w.Role(w.t.Context(), "create", auditor, role.Create{ID: auditor, Name: "auditor"}, commands.Demand{})
 	require.NoError(w.t, err)
 }
 
@@ -94,10 +94,10 @@ func TestAddRoleGrantsARoleThatIsThereAndKeepsItsName(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	w.annAndAuditor()
-	_, err := w.Role(t.Context(), "rename", auditor, role.Rename{Name: "Chief"})
+	_, err := w.Role(t.Context(), "rename", auditor, role.Rename{Name: "Chief"}, commands.Demand{})
 	require.NoError(t, err)
 
-	version, err := w.AddRole(t.Context(), ann, auditor)
+	version, err := w.AddRole(t.Context(), ann, auditor, commands.Demand{})
 	require.NoError(t, err)
 	assert.Equal(t, eventsourcing.Version(2), version)
 	granted := w.events(ann)[1]
@@ -120,15 +120,15 @@ func TestAddRoleIsRefused(t *testing.T) {
 		"a role nobody created":    {user: ann, role: ben, want: user.ErrRoleNotFound},
 		"a user nobody registered": {user: ben, role: auditor, want: user.ErrNotFound},
 		"a disabled role": {user: ann, role: auditor, want: user.ErrRoleDisabled, given: func(w *world) {
-			_, err := w.Role(t.Context(), "disable", auditor, role.Disable{})
+			_, err := w.Role(t.Context(), "disable", auditor, role.Disable{}, commands.Demand{})
 			require.NoError(t, err)
 		}},
 		"a disabled user": {user: ann, role: auditor, want: user.ErrDisabled, given: func(w *world) {
-			_, err := w.User(t.Context(), "disable", ann, user.Disable{})
+			_, err := w.User(t.Context(), "disable", ann, user.Disable{}, commands.Demand{})
 			require.NoError(t, err)
 		}},
 		"a role already held": {user: ann, role: auditor, want: user.ErrRoleHeld, given: func(w *world) {
-			_, err := w.AddRole(t.Context(), ann, auditor)
+			_, err := w.AddRole(t.Context(), ann, auditor, commands.Demand{})
 			require.NoError(t, err)
 		}},
 	} {
@@ -140,7 +140,7 @@ func TestAddRoleIsRefused(t *testing.T) {
 				tt.given(w)
 			}
 			before := w.events(tt.user)
-			_, err := w.AddRole(t.Context(), tt.user, tt.role)
+			_, err := w.AddRole(t.Context(), tt.user, tt.role, commands.Demand{})
 			require.ErrorIs(t, err, tt.want)
 			assert.Equal(t, before, w.events(tt.user))
 			assert.InDelta(t, 1, w.counted("leftfold_commands_total", "addRole", tt.want.Code), 0)
@@ -168,10 +168,10 @@ func TestARoleDisabledBetweenLookUpAndAppendIsNotGranted(t *testing.T) {
 	w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { m.Store = s; return m })
 	w.annAndAuditor()
 	m.deed = func(ctx context.Context) {
-		_, err := w.Role(ctx, "disable", auditor, role.Disable{})
+		_, err := w.Role(ctx, "disable", auditor, role.Disable{}, commands.Demand{})
 		require.NoError(t, err)
 	}
-	_, err := w.AddRole(t.Context(), ann, auditor)
+	_, err := w.AddRole(t.Context(), ann, auditor, commands.Demand{})
 	require.ErrorIs(t, err, user.ErrRoleDisabled)
 	assert.Len(t, w.events(ann), 1)
 	assert.InDelta(t, 1, w.counted("leftfold_command_conflicts_total"), 0)
@@ -183,10 +183,10 @@ func TestARoleRenamedBetweenLookUpAndAppendIsGrantedByItsNewName(t *testing.T) {
 	w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { m.Store = s; return m })
 	w.annAndAuditor()
 	m.deed = func(ctx context.Context) {
-		_, err := w.Role(ctx, "rename", auditor, role.Rename{Name: "chief"})
+		_, err := w.Role(ctx, "rename", auditor, role.Rename{Name: "chief"}, commands.Demand{})
 		require.NoError(t, err)
 	}
-	version, err := w.AddRole(t.Context(), ann, auditor)
+	version, err := w.AddRole(t.Context(), ann, auditor, commands.Demand{})
 	require.NoError(t, err)
 	assert.Equal(t, eventsourcing.Version(2), version)
 	assert.JSONEq(t, `{"name":"chief"}`, string(w.events(ann)[1].Enrichment[0].Data))
@@ -197,7 +197,7 @@ func TestMetadataTellsWhoAndWhy(t *testing.T) {
 	w := newWorld(t, nil)
 	ctx := telemetry.WithCorrelation(t.Context(), telemetry.Correlation{CorrelationID: "request-7"})
 	for id, email := range map[string]user.Email{ann: "ann@example.com", ben: "ben@example.com"} {
-		_, err := w.User(ctx, "register", id, user.Register{ID: user.ID(id), Email: email})
+		_, err := w.User(ctx, "register", id, user.Register{ID: user.ID(id), Email: email}, commands.Demand{})
 		require.NoError(t, err)
 	}
 	first, second := w.events(ann)[0], w.events(ben)[0]
@@ -239,7 +239,7 @@ func TestOutcomesAreCounted(t *testing.T) {
 				}
 				return failing{s, tt.err}
 			})
-			_, err := w.User(t.Context(), "register", ann, user.Register{ID: ann, Email: "ann@example.com"})
+			_, err := w.User(t.Context(), "register", ann, user.Register{ID: ann, Email: "ann@example.com"}, commands.Demand{})
 			require.ErrorIs(t, err, tt.err)
 			assert.InDelta(t, 1, w.counted("leftfold_commands_total", "register", outcome), 0)
 			assert.InDelta(t, tt.conflicts, w.counted("leftfold_command_conflicts_total"), 0)
@@ -263,7 +263,7 @@ func TestACommandTakesNoLongerThanItsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { return stuck{s} })
 		started := time.Now()
-		_, err := w.AddRole(t.Context(), ann, auditor)
+		_, err := w.AddRole(t.Context(), ann, auditor, commands.Demand{})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, time.Minute, time.Since(started))
 		assert.InDelta(t, 1, w.counted("leftfold_commands_total", "addRole", "failed"), 0)

@@ -4,8 +4,12 @@ package rest
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
@@ -28,11 +32,19 @@ type adder struct {
 	log *slog.Logger
 }
 
-// accepted is the answer to a command that is in the log.
+// Codes of problems that the headers of commands bring about.
+const (
+	CodePreconditionFailed   = "precondition_failed"
+	CodeIdempotencyKeyReused = "idempotency_key_reused"
+)
+
+// accepted is the answer to a command that is in the log. Its JSON is what is remembered under an Idempotency-Key.
 type accepted struct {
-	ETag     string `header:"ETag" doc:"the version, quoted"`
-	Location string `header:"Location" doc:"where the aggregate can be read"`
-	Body     receipt
+	Status   int     `json:"status"`
+	ETag     string  `header:"ETag" json:"etag" doc:"the version, quoted"`
+	Location string  `header:"Location" json:"location" doc:"where the aggregate can be read"`
+	Replayed string  `header:"Idempotent-Replayed" json:"-" doc:"true: the answer is that of an earlier request with this Idempotency-Key"`
+	Body     encoded `json:"body"`
 }
 
 type receipt struct {
@@ -40,24 +52,76 @@ type receipt struct {
 	Version eventsourcing.Version `json:"version" doc:"the aggregate's version after the command"`
 }
 
+// encoded is a receipt's JSON, so that a remembered one goes out as the bytes it was.
+type encoded struct{ json.RawMessage }
+
+// Schema implements huma.SchemaProvider.
+func (encoded) Schema(r huma.Registry) *huma.Schema {
+	return r.Schema(reflect.TypeFor[receipt](), true, "")
+}
+
+func answer(collection, id string, version eventsourcing.Version) *accepted {
+	return &accepted{
+		Status: http.StatusAccepted, ETag: httpserver.ETag(version), Location: "/" + collection + "/" + id,
+		Body: encoded{mustEncode(receipt{ID: id, Version: version})},
+	}
+}
+
+func mustEncode(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // of types that have no JSON, which ours have
+	}
+	return text
+}
+
+// command is what every operation's input has of Headers.
+type command interface{ asked() *commands.Demand }
+
 // add adds one command. carryOut returns the aggregate's id and version.
-func add[In any](a *adder, collection, method, path, id, summary string,
-	carryOut func(context.Context, *In) (string, eventsourcing.Version, error),
+func add[In any, P interface {
+	*In
+	command
+}](
+	a *adder, collection, method, path, id, summary string, carryOut func(context.Context, *In) (string, eventsourcing.Version, error),
 ) {
 	httpserver.Register(a.api, a.log, huma.Operation{
 		OperationID: id, Method: method, Path: path, Summary: summary,
-		Tags: []string{collection}, DefaultStatus: http.StatusAccepted,
+		Tags: []string{collection}, DefaultStatus: http.StatusAccepted, Middlewares: huma.Middlewares{watchBody},
 	}, func(ctx context.Context, in *In) (*accepted, error) {
-		id, version, err := carryOut(ctx, in)
-		if err != nil {
-			return nil, err
+		P(in).asked().Outcome = func(id string, after eventsourcing.Version) []byte {
+			return mustEncode(answer(collection, id, after))
 		}
-		return &accepted{
-			ETag:     httpserver.ETag(version),
-			Location: "/" + collection + "/" + id,
-			Body:     receipt{ID: id, Version: version},
-		}, nil
+		id, version, err := carryOut(ctx, in)
+		if repeated, ok := errors.AsType[*commands.RepeatedError](err); ok {
+			return replay(repeated.Outcome)
+		}
+		if err != nil {
+			return nil, problemOf(err)
+		}
+		return answer(collection, id, version), nil
 	})
+}
+
+// replay answers as the first time.
+func replay(outcome []byte) (*accepted, error) {
+	first := &accepted{Replayed: "true"}
+	if err := json.Unmarshal(outcome, first); err != nil {
+		return nil, fmt.Errorf("decode a remembered answer: %w", err)
+	}
+	return first, nil
+}
+
+// problemOf knows the errors of demands; all others are httpserver's.
+func problemOf(err error) error {
+	switch {
+	case errors.Is(err, eventsourcing.ErrPrecondition):
+		return httpserver.NewProblem(http.StatusPreconditionFailed, CodePreconditionFailed, "it is not, or no longer, at the version of If-Match")
+	case errors.Is(err, commands.ErrKeyReused):
+		return httpserver.NewProblem(http.StatusUnprocessableEntity, CodeIdempotencyKeyReused, "another request came with this Idempotency-Key")
+	default:
+		return err
+	}
 }
 
 // newID is the id a client chose for a new aggregate, or else one that sorts by time.

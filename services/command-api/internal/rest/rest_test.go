@@ -45,6 +45,7 @@ type counting struct {
 	memstore.Store
 	appended atomic.Int64
 	fail     error // answers every append, if set
+	lost     error // answers every append that was written, if set
 }
 
 func (s *counting) Append(ctx context.Context, c eventsourcing.Commit) error {
@@ -54,14 +55,18 @@ func (s *counting) Append(ctx context.Context, c eventsourcing.Commit) error {
 	err := s.Store.Append(ctx, c)
 	if err == nil {
 		s.appended.Add(1)
+		err = s.lost
 	}
 	return err
 }
 
-func newAPI() *api {
-	store, log := &counting{}, slog.New(slog.DiscardHandler)
+func newAPI() *api { return startAPI(&counting{}, time.Now) }
+
+// startAPI is what a process does that finds a store.
+func startAPI(store *counting, now func() time.Time) *api {
+	log := slog.New(slog.DiscardHandler)
 	h := commands.New(commands.Config{
-		Store: store, Now: time.Now, MaxAttempts: 2, Timeout: time.Minute, Metrics: prometheus.NewRegistry(),
+		Store: store, Now: now, MaxAttempts: 2, Timeout: time.Minute, Cache: 4, Metrics: prometheus.NewRegistry(),
 	})
 	router := httpserver.NewRouter(log)
 	rest.Register(httpserver.NewAPI(router), h, log)

@@ -13,6 +13,7 @@ import (
 )
 
 type createRole struct {
+	Headers
 	Body struct {
 		ID   string `json:"id,omitempty" doc:"a UUID of your choice; made for you if left out"`
 		Name string `json:"name" doc:"letters of any script, - and _; 1 to 30; unique ignoring case" example:"auditor"`
@@ -21,14 +22,14 @@ type createRole struct {
 	name role.Name
 }
 
-func (in *createRole) Resolve(huma.Context) []error {
-	return httpserver.Faults(
+func (in *createRole) Resolve(c huma.Context) []error {
+	return append(in.Headers.Resolve(c), httpserver.Faults(
 		httpserver.Parse("body.id", &in.id, in.Body.ID, newID),
-		httpserver.Parse("body.name", &in.name, in.Body.Name, role.ParseName))
+		httpserver.Parse("body.name", &in.name, in.Body.Name, role.ParseName))...)
 }
 
 type renameRole struct {
-	httpserver.AggregateID
+	Target
 	Body struct {
 		Name string `json:"name" doc:"letters of any script, - and _; 1 to 30; unique ignoring case" example:"chief-auditor"`
 	}
@@ -36,29 +37,29 @@ type renameRole struct {
 }
 
 func (in *renameRole) Resolve(c huma.Context) []error {
-	return append(in.AggregateID.Resolve(c), httpserver.Faults(httpserver.Parse("body.name", &in.name, in.Body.Name, role.ParseName))...)
+	return append(in.Target.Resolve(c), httpserver.Faults(httpserver.Parse("body.name", &in.name, in.Body.Name, role.ParseName))...)
 }
 
 func registerRoles(a *adder, h *commands.Handler) {
 	const roles = "roles"
 	add(a, roles, http.MethodPost, "/roles", "createRole", "Create a role",
 		func(ctx context.Context, in *createRole) (string, eventsourcing.Version, error) {
-			v, err := h.Role(ctx, "create", in.id, role.Create{ID: role.ID(in.id), Name: in.name})
+			v, err := h.Role(ctx, "create", in.id, role.Create{ID: role.ID(in.id), Name: in.name}, in.demand)
 			return in.id, v, err
 		})
 	add(a, roles, http.MethodPut, "/roles/{id}", "renameRole", "Rename a role",
 		func(ctx context.Context, in *renameRole) (string, eventsourcing.Version, error) {
-			v, err := h.Role(ctx, "rename", in.ID, role.Rename{Name: in.name})
+			v, err := h.Role(ctx, "rename", in.ID, role.Rename{Name: in.name}, in.demand)
 			return in.ID, v, err
 		})
 	add(a, roles, http.MethodPut, "/roles/{id}/disable", "disableRole", "Disable a role",
-		func(ctx context.Context, in *httpserver.AggregateID) (string, eventsourcing.Version, error) {
-			v, err := h.Role(ctx, "disable", in.ID, role.Disable{})
+		func(ctx context.Context, in *Target) (string, eventsourcing.Version, error) {
+			v, err := h.Role(ctx, "disable", in.ID, role.Disable{}, in.demand)
 			return in.ID, v, err
 		})
 	add(a, roles, http.MethodPut, "/roles/{id}/enable", "enableRole", "Enable a role again",
-		func(ctx context.Context, in *httpserver.AggregateID) (string, eventsourcing.Version, error) {
-			v, err := h.Role(ctx, "enable", in.ID, role.Enable{})
+		func(ctx context.Context, in *Target) (string, eventsourcing.Version, error) {
+			v, err := h.Role(ctx, "enable", in.ID, role.Enable{}, in.demand)
 			return in.ID, v, err
 		})
 }

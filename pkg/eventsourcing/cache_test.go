@@ -1,0 +1,370 @@
+package eventsourcing_test
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/eventsourcing/memstore"
+)
+
+// watched notes from where streams are read, and lets a test step in after a read.
+type watched struct {
+	eventsourcing.Store
+	reads []eventsourcing.Version
+	after func() // runs once
+}
+
+func (w *watched) Read(ctx context.Context, s eventsourcing.StreamID, after eventsourcing.Version) iter.Seq2[eventsourcing.Record, error] {
+	w.reads = append(w.reads, after)
+	return func(yield func(eventsourcing.Record, error) bool) {
+		w.Store.Read(ctx, s, after)(yield)
+		if deed := w.after; deed != nil {
+			w.after = nil
+			deed()
+		}
+	}
+}
+
+// cachedCounters is a repository with a cache, what that was told to be good for, and a rival that writes behind it.
+type cachedCounters struct {
+	*eventsourcing.Repository[counter, event]
+	t     testing.TB
+	store *watched
+	uses  []eventsourcing.CacheUse
+	rival *eventsourcing.Repository[counter, event]
+}
+
+func newCached(t testing.TB, size int) *cachedCounters {
+	store := new(memstore.Store)
+	c := &cachedCounters{t: t, store: &watched{Store: store}, rival: newCounters(store)}
+	c.Repository = newCounters(c.store)
+	c.Cache = eventsourcing.NewCache[counter](size)
+	c.OnCache = func(u eventsourcing.CacheUse) { c.uses = append(c.uses, u) }
+	c.OnConflict = func() { t.Error("told of a conflict where nobody else is writing") }
+	c.MaxAttempts = 1
+	rivals := 0
+	c.rival.NewID = func() string { rivals++; return fmt.Sprintf("rival's %d", rivals) }
+	return c
+}
+
+// given executes what must succeed, and forgets what it took.
+func (c *cachedCounters) given(r *eventsourcing.Repository[counter, event], id string, events ...event) {
+	c.t.Helper()
+	_, err := r.Execute(c.t.Context(), id, just(events...), eventsourcing.Metadata{})
+	require.NoError(c.t, err)
+	c.store.reads, c.uses = nil, nil
+}
+
+func TestACachedStateSavesTheRead(t *testing.T) {
+	t.Parallel()
+	c := newCached(t, 1)
+	for n := range 3 {
+		version, err := c.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+		require.NoError(t, err)
+		assert.Equal(t, eventsourcing.Version(n+1), version)
+	}
+	assert.Equal(t, []eventsourcing.CacheUse{eventsourcing.CacheMiss, eventsourcing.CacheHit, eventsourcing.CacheHit}, c.uses)
+	assert.Equal(t, []eventsourcing.Version{0}, c.store.reads)
+	state, _, err := c.rival.Load(t.Context(), "c1")
+	require.NoError(t, err)
+	assert.Equal(t, 3, state.n)
+}
+
+func TestAStaleStateIsReadOnFromWhereItIs(t *testing.T) {
+	t.Parallel()
+	c := newCached(t, 1)
+	c.given(c.Repository, "c1", counted{}, counted{})
+	c.given(c.rival, "c1", counted{})
+	version, err := c.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+	require.NoError(t, err, "a cache of old must not cost an attempt")
+	assert.Equal(t, eventsourcing.Version(4), version)
+	assert.Equal(t, []eventsourcing.CacheUse{eventsourcing.CacheStale}, c.uses)
+	assert.Equal(t, []eventsourcing.Version{2}, c.store.reads)
+}
+
+func TestOnlyFreshStatesAreAnswered(t *testing.T) {
+	t.Parallel()
+	refusal := &eventsourcing.Refusal{Kind: eventsourcing.Denied, Code: "no", Reason: "no"}
+	upTo := func(most int) decide { // refuses a counter that is there
+		return func(c counter) ([]event, error) {
+			if c.n >= most {
+				return nil, refusal
+			}
+			return []event{counted{}}, nil
+		}
+	}
+	from := func(least int) decide { // leaves a counter alone that is not there yet
+		return func(c counter) ([]event, error) {
+			if c.n < least {
+				return nil, nil
+			}
+			return []event{counted{}}, nil
+		}
+	}
+	refuseBelow := func(least int) decide {
+		return func(c counter) ([]event, error) {
+			if c.n < least {
+				return nil, refusal
+			}
+			return []event{counted{}}, nil
+		}
+	}
+	at := func(v eventsourcing.Version) func(eventsourcing.Version) bool {
+		return func(is eventsourcing.Version) bool { return is == v }
+	}
+	// The cache knows 2 events, the stream holds 3.
+	for name, tt := range map[string]struct {
+		decision decide
+		holds    func(eventsourcing.Version) bool
+		version  eventsourcing.Version
+		err      error
+	}{
+		"refused of old":           {refuseBelow(3), nil, 4, nil},
+		"refused by now":           {upTo(3), nil, 3, refusal},
+		"refused then and now":     {upTo(2), nil, 3, refusal},
+		"no-op of old":             {from(3), nil, 4, nil},
+		"no-op then and now":       {from(4), nil, 3, nil},
+		"at the version of old":    {emit(counted{}), at(2), 3, eventsourcing.ErrPrecondition},
+		"at the version by now":    {emit(counted{}), at(3), 4, nil},
+		"at a version yet to come": {emit(counted{}), at(4), 3, eventsourcing.ErrPrecondition},
+		"the version goes first":   {upTo(0), at(2), 3, eventsourcing.ErrPrecondition},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCached(t, 1)
+			c.given(c.Repository, "c1", counted{}, counted{})
+			c.given(c.rival, "c1", counted{})
+			version, err := c.Execute(t.Context(), "c1", func(context.Context) (eventsourcing.Attempt[counter, event], error) {
+				return eventsourcing.Attempt[counter, event]{Decision: tt.decision, Holds: tt.holds}, nil
+			}, eventsourcing.Metadata{})
+			if err != tt.err { //nolint:errorlint // bare is the point
+				t.Errorf("err = %v, want %v and nothing around it", err, tt.err)
+			}
+			assert.Equal(t, tt.version, version)
+			assert.Equal(t, []eventsourcing.CacheUse{eventsourcing.CacheStale}, c.uses)
+			_, stands, err := c.rival.Load(t.Context(), "c1")
+			require.NoError(t, err)
+			assert.Equal(t, tt.version, stands)
+		})
+	}
+}
+
+func TestALoadIsFreshAndFeedsTheCache(t *testing.T) {
+	t.Parallel()
+	c := newCached(t, 1)
+	c.given(c.rival, "c1", named{"Ann"}, counted{})
+	for _, more := range [][]event{nil, {counted{}}, nil} {
+		if more != nil {
+			c.given(c.rival, "c1", more...)
+		}
+		want, at, err := c.rival.Load(t.Context(), "c1")
+		require.NoError(t, err)
+		state, version, err := c.Load(t.Context(), "c1")
+		require.NoError(t, err)
+		assert.Equal(t, want, state)
+		assert.Equal(t, at, version)
+	}
+	assert.Equal(t, []eventsourcing.Version{2, 3}, c.store.reads, "always a read, but of what is new only")
+	_, err := c.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+	require.NoError(t, err)
+	assert.Equal(t, []eventsourcing.CacheUse{eventsourcing.CacheHit}, c.uses)
+}
+
+func TestTheCacheForgetsTheLeastRecentlyUsed(t *testing.T) {
+	t.Parallel()
+	c := newCached(t, 2)
+	for _, id := range []string{"a", "b", "a", "c"} { // c pushes b out
+		c.given(c.Repository, id, counted{})
+		assert.LessOrEqual(t, c.Cache.Len(), 2)
+	}
+	for range 5 { // what is not there takes no room
+		_, _, err := c.Load(t.Context(), "nobody")
+		require.NoError(t, err)
+	}
+	for _, id := range []string{"a", "c", "b"} {
+		_, err := c.Execute(t.Context(), id, just(counted{}), eventsourcing.Metadata{})
+		require.NoError(t, err)
+	}
+	assert.Equal(t, []eventsourcing.CacheUse{eventsourcing.CacheHit, eventsourcing.CacheHit, eventsourcing.CacheMiss}, c.uses)
+	assert.Equal(t, 2, c.Cache.Len())
+	assert.Zero(t, newCounters(new(memstore.Store)).Cache.Len())
+}
+
+func TestTheCacheNeverGoesBack(t *testing.T) {
+	t.Parallel()
+	c := newCached(t, 1)
+	c.given(c.rival, "c1", counted{})
+	c.store.after = func() { // between a load's last record and its end
+		_, err := c.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+		require.NoError(t, err)
+	}
+	_, version, err := c.Load(t.Context(), "c1")
+	require.NoError(t, err)
+	require.Equal(t, eventsourcing.Version(1), version, "as of the read")
+	c.uses = nil
+	_, err = c.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+	require.NoError(t, err)
+	assert.Equal(t, []eventsourcing.CacheUse{eventsourcing.CacheHit}, c.uses)
+}
+
+func TestOnACachedStateNothingButConflictsIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	for _, want := range []error{
+		eventsourcing.ErrUnavailable, eventsourcing.ErrCommandRepeated, &eventsourcing.ClaimTakenError{}, context.DeadlineExceeded,
+	} {
+		c := newCached(t, 1)
+		c.given(c.Repository, "c1", counted{})
+		store := &scripted{Store: c.store, before: func(int) error { return want }}
+		c.Store = store
+		_, err := c.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+		require.ErrorIs(t, err, want)
+		assert.Len(t, store.commits, 1, "the first may have been written")
+		assert.Empty(t, c.store.reads)
+	}
+}
+
+func TestWhatIsTooLargeOfOldIsDecidedAgain(t *testing.T) {
+	t.Parallel()
+	c := newCached(t, 1)
+	c.given(c.Repository, "c1", counted{})
+	c.given(c.rival, "c1", counted{})
+	c.Store = &scripted{Store: c.store, before: func(n int) error {
+		if n == 1 {
+			return eventsourcing.ErrTooLarge
+		}
+		return nil
+	}}
+	version, err := c.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+	require.NoError(t, err)
+	assert.Equal(t, eventsourcing.Version(3), version)
+}
+
+func TestAFailedReadLeavesTheCacheAsItWas(t *testing.T) {
+	t.Parallel()
+	c := newCached(t, 1)
+	c.given(c.Repository, "c1", counted{})
+	good := c.Store
+	c.Store = canned{records: []eventsourcing.Record{
+		{Version: 2, Name: "test/counter/counted", Schema: 1, Data: []byte(`{}`)}, {Version: 4},
+	}}
+	_, _, err := c.Load(t.Context(), "c1")
+	require.ErrorContains(t, err, "version 4 follows 2")
+	c.Store = good
+	_, err = c.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+	require.NoError(t, err)
+	assert.Equal(t, []eventsourcing.CacheUse{eventsourcing.CacheHit}, c.uses)
+}
+
+// TestTheCacheShowsInNothing runs one story twice: by several writers with small caches, and by one without.
+func TestTheCacheShowsInNothing(t *testing.T) {
+	t.Parallel()
+	refusal := &eventsourcing.Refusal{Kind: eventsourcing.Denied, Code: "no", Reason: "no"}
+	rapid.Check(t, func(t *rapid.T) {
+		store, mirror := new(memstore.Store), newCounters(new(memstore.Store))
+		writers := make([]*eventsourcing.Repository[counter, event], 3)
+		ids := 0
+		for i := range writers {
+			writers[i] = newCounters(store)
+			writers[i].NewID = func() string { ids++; return fmt.Sprintf("e%d", ids) }
+			writers[i].Cache = eventsourcing.NewCache[counter](rapid.IntRange(1, 3).Draw(t, "size"))
+			writers[i].MaxAttempts = 1
+		}
+		for range rapid.IntRange(1, 40).Draw(t, "commands") {
+			mod, name := rapid.IntRange(1, 3).Draw(t, "mod"), rapid.StringMatching("[a-c]?").Draw(t, "name")
+			decision := decide(func(c counter) ([]event, error) {
+				switch {
+				case c.n%mod == 1:
+					return nil, refusal
+				case c.name == name:
+					return []event{counted{}}, nil
+				case c.n%mod == 2:
+					return nil, nil
+				default:
+					return []event{named{name}, counted{}}, nil
+				}
+			})
+			id := rapid.SampledFrom([]string{"1", "2", "3", "4"}).Draw(t, "id")
+			want, wantErr := mirror.Execute(context.Background(), id, eventsourcing.Just(decision), eventsourcing.Metadata{})
+			got, err := rapid.SampledFrom(writers).Draw(t, "writer").Execute(context.Background(), id, eventsourcing.Just(decision), eventsourcing.Metadata{})
+			if got != want || fmt.Sprint(err) != fmt.Sprint(wantErr) {
+				t.Fatalf("with a cache: %d, %v; without: %d, %v", got, err, want, wantErr)
+			}
+			wantState, _, _ := mirror.Load(context.Background(), id)
+			if state, version, err := writers[0].Load(context.Background(), id); state != wantState || err != nil {
+				t.Fatalf("with a cache: %v at %d, %v; without: %v", state, version, err, wantState)
+			}
+		}
+	})
+}
+
+// TestNoAnswerIsOlderThanItsQuestion lets writers with caches of their own race: whoever asks for at least what was
+// acknowledged before must not be refused, nor told an older version.
+func TestNoAnswerIsOlderThanItsQuestion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const aggregates, processes, clients, rounds = 3, 3, 4, 25
+		store := new(memstore.Store)
+		stale := &eventsourcing.Refusal{Kind: eventsourcing.Denied, Code: "stale", Reason: "stale"}
+		var acknowledged [aggregates]atomic.Int64
+		var written [aggregates]atomic.Int64
+		var hits, ids atomic.Int64
+		var group sync.WaitGroup
+		for range processes {
+			counters := newCounters(store)
+			counters.Aggregate.Claims = nil
+			counters.NewID = func() string { return fmt.Sprint(ids.Add(1)) }
+			counters.MaxAttempts = 10_000
+			counters.Cache = eventsourcing.NewCache[counter](aggregates - 1)
+			counters.OnCache = func(u eventsourcing.CacheUse) {
+				if u == eventsourcing.CacheHit {
+					hits.Add(1)
+				}
+			}
+			for client := range clients {
+				group.Go(func() {
+					for round := range rounds {
+						i := (client + round/5) % aggregates
+						least := acknowledged[i].Load()
+						version, err := counters.Execute(t.Context(), fmt.Sprint(i), eventsourcing.Just(decide(func(c counter) ([]event, error) {
+							switch {
+							case int64(c.n) < least:
+								return nil, stale
+							case round%3 == 0:
+								return nil, nil
+							default:
+								return []event{counted{}}, nil
+							}
+						})), eventsourcing.Metadata{})
+						if err != nil {
+							t.Errorf("answered %v to what asks for version %d", err, least)
+						}
+						assert.GreaterOrEqual(t, int64(version), least)
+						if round%3 != 0 {
+							written[i].Add(1)
+						}
+						for now := acknowledged[i].Load(); now < int64(version) && !acknowledged[i].CompareAndSwap(now, int64(version)); {
+							now = acknowledged[i].Load()
+						}
+					}
+				})
+			}
+		}
+		group.Wait()
+		for i := range aggregates {
+			state, _, err := newCounters(store).Load(t.Context(), fmt.Sprint(i))
+			require.NoError(t, err)
+			assert.Equal(t, written[i].Load(), int64(state.n), "an update was lost or written twice")
+		}
+		assert.Positive(t, hits.Load(), "the cache was never of use")
+	})
+}

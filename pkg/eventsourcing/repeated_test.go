@@ -1,0 +1,101 @@
+package eventsourcing_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/eventsourcing/memstore"
+)
+
+// asCommand prepares a decision whose outcome is remembered as that of "cmd".
+func asCommand(d decide) eventsourcing.Prepare[counter, event] {
+	return func(context.Context) (eventsourcing.Attempt[counter, event], error) {
+		return eventsourcing.Attempt[counter, event]{
+			Decision: d,
+			Result:   &eventsourcing.CommandResult{ID: "cmd", Fingerprint: "f", ExpiresAt: time.Now().Add(time.Hour)},
+			Outcome:  func(after eventsourcing.Version) []byte { return fmt.Appendf(nil, "came to %d", after) },
+		}, nil
+	}
+}
+
+func TestTheOutcomeIsRememberedWithTheEvents(t *testing.T) {
+	t.Parallel()
+	store := &scripted{Store: new(memstore.Store)}
+	_, err := newCounters(store).Execute(t.Context(), "c1", asCommand(emit(counted{}, counted{})), eventsourcing.Metadata{})
+	require.NoError(t, err)
+	result, err := store.Result(t.Context(), "cmd")
+	require.NoError(t, err)
+	assert.Equal(t, "came to 2", string(result.Outcome))
+	assert.Equal(t, "f", result.Fingerprint)
+	require.Len(t, store.commits, 1)
+	assert.Equal(t, "cmd", store.commits[0].Result.ID)
+}
+
+// absentResults is a Store that cannot tell about results.
+type absentResults struct {
+	eventsourcing.Store
+	err error
+}
+
+func (s absentResults) Result(context.Context, string) (eventsourcing.CommandResult, error) {
+	return eventsourcing.CommandResult{}, s.err
+}
+
+func TestARepeatedCommandIsSaidToBeOneWhateverItsDecisionBecame(t *testing.T) {
+	t.Parallel()
+	refusal := &eventsourcing.Refusal{Kind: eventsourcing.Denied, Code: "no", Reason: "no"}
+	for name, then := range map[string]decide{
+		"events": emit(counted{}), "no-op": emit(), "refusal": func(counter) ([]event, error) { return nil, refusal },
+	} {
+		for _, cached := range []int{0, 1} {
+			t.Run(fmt.Sprintf("%s, cache of %d", name, cached), func(t *testing.T) {
+				t.Parallel()
+				store := new(memstore.Store)
+				counters := newCounters(store)
+				counters.Cache = eventsourcing.NewCache[counter](cached)
+				_, err := counters.Execute(t.Context(), "c1", asCommand(emit(counted{})), eventsourcing.Metadata{})
+				require.NoError(t, err)
+
+				for _, stream := range []string{"c1", "c2"} { // a second stream: its ID was made anew
+					_, err = counters.Execute(t.Context(), stream, asCommand(then), eventsourcing.Metadata{})
+					require.ErrorIs(t, err, eventsourcing.ErrCommandRepeated)
+				}
+				_, version, err := counters.Load(t.Context(), "c1")
+				require.NoError(t, err)
+				assert.Equal(t, eventsourcing.Version(1), version)
+				result, err := store.Result(t.Context(), "cmd")
+				require.NoError(t, err)
+				assert.Equal(t, "came to 1", string(result.Outcome), "the first stays")
+			})
+		}
+	}
+}
+
+func TestWhatWroteNothingIsNotRemembered(t *testing.T) {
+	t.Parallel()
+	refusal := &eventsourcing.Refusal{Kind: eventsourcing.Denied, Code: "no", Reason: "no"}
+	store := new(memstore.Store)
+	counters := newCounters(store)
+	_, err := counters.Execute(t.Context(), "c1", asCommand(func(counter) ([]event, error) { return nil, refusal }), eventsourcing.Metadata{})
+	assert.Equal(t, error(refusal), err, "bare")
+	_, err = counters.Execute(t.Context(), "c1", asCommand(emit()), eventsourcing.Metadata{})
+	require.NoError(t, err)
+	version, err := counters.Execute(t.Context(), "c1", asCommand(emit(counted{})), eventsourcing.Metadata{})
+	require.NoError(t, err)
+	assert.Equal(t, eventsourcing.Version(1), version)
+}
+
+func TestNoRefusalIsAnsweredWhileItMayBeARepetition(t *testing.T) {
+	t.Parallel()
+	errAway := errors.New("away")
+	counters := newCounters(absentResults{new(memstore.Store), errAway})
+	_, err := counters.Execute(t.Context(), "c1", asCommand(emit()), eventsourcing.Metadata{})
+	require.ErrorIs(t, err, errAway)
+}

@@ -1,0 +1,107 @@
+package commands_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/domain/role"
+	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/services/command-api/internal/commands"
+)
+
+// twoWorlds are two processes on one store.
+func twoWorlds(t *testing.T) (w, other *world) {
+	t.Helper()
+	w = newWorld(t, nil)
+	other = newWorld(t, func(eventsourcing.Store) eventsourcing.Store { return w.store })
+	other.store = w.store
+	return w, other
+}
+
+func TestWhatTheCacheIsGoodForIsCounted(t *testing.T) {
+	t.Parallel()
+	w, other := twoWorlds(t)
+	update := func(w *world, name user.Name) {
+		_, err := w.User(t.Context(), "update", ann, user.Update{FirstName: name, LastName: "Lee"}, commands.Demand{})
+		require.NoError(t, err)
+	}
+	w.annAndAuditor()  // two misses
+	update(w, "A")     // hit
+	update(other, "B") // the other's miss
+	update(w, "C")     // stale
+	update(w, "D")     // hit
+	update(w, "D")     // nothing to do, which takes a read to say
+	for result, want := range map[string]float64{"miss": 2, "hit": 2, "stale": 2} {
+		assert.InDelta(t, want, w.counted("leftfold_state_cache_total", result), 0, result)
+	}
+	assert.InDelta(t, 1, other.counted("leftfold_state_cache_total", "miss"), 0)
+	assert.InDelta(t, 0, w.counted("leftfold_command_conflicts_total"), 0, "a stale cache is nobody's conflict")
+	assert.Len(t, w.events(ann), 5)
+}
+
+func TestARoleIsLookedUpAfresh(t *testing.T) {
+	t.Parallel()
+	w, other := twoWorlds(t)
+	w.annAndAuditor()
+	_, err := other.Role(t.Context(), "disable", auditor, role.Disable{}, commands.Demand{})
+	require.NoError(t, err)
+	_, err = w.AddRole(t.Context(), ann, auditor, commands.Demand{})
+	require.ErrorIs(t, err, user.ErrRoleDisabled)
+	_, err = other.Role(t.Context(), "enable", auditor, role.Enable{}, commands.Demand{})
+	require.NoError(t, err)
+	_, err = w.AddRole(t.Context(), ann, auditor, commands.Demand{})
+	require.NoError(t, err)
+	assert.InDelta(t, 0, w.counted("leftfold_command_conflicts_total"), 0, "the guard had nothing to do")
+}
+
+func TestOutcomesOfDemandsAreCounted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	demand := func(key, fingerprint string) commands.Demand {
+		return commands.Demand{Key: key, Fingerprint: fingerprint, Outcome: func(id string, after eventsourcing.Version) []byte {
+			return fmt.Appendf(nil, "%s came to %d", id, after)
+		}}
+	}
+	register := func(id string, d commands.Demand) error {
+		_, err := w.User(t.Context(), "register", id, user.Register{ID: user.ID(id), Email: "ann@example.com"}, d)
+		return err
+	}
+	require.NoError(t, register(ann, demand("k", "f")))
+	var repeated *commands.RepeatedError
+	require.ErrorAs(t, register(ben, demand("k", "f")), &repeated)
+	assert.Equal(t, ann+" came to 1", string(repeated.Outcome))
+	require.ErrorIs(t, register(ann, demand("k", "g")), commands.ErrKeyReused)
+	require.ErrorIs(t, register(ann, commands.Demand{
+		Holds: func(v eventsourcing.Version) bool { return v == 7 },
+	}), eventsourcing.ErrPrecondition)
+	for _, outcome := range []string{"accepted", "repeated", "key_reused", "precondition_failed"} {
+		assert.InDelta(t, 1, w.counted("leftfold_commands_total", "register", outcome), 0, outcome)
+	}
+	_, err := w.store.Result(t.Context(), "anonymous k")
+	require.NoError(t, err, "keys are each sender's own")
+}
+
+// forgetful knows of a result only when it is asked to write it again.
+type forgetful struct{ eventsourcing.Store }
+
+func (s forgetful) Result(context.Context, string) (eventsourcing.CommandResult, error) {
+	return eventsourcing.CommandResult{}, eventsourcing.ErrNoResult
+}
+
+func TestACommandWhoseResultIsGoneIsBusy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { return forgetful{s} })
+	demand := commands.Demand{Key: "k", Outcome: func(string, eventsourcing.Version) []byte { return nil }}
+	for i, id := range []string{ann, ben} {
+		_, err := w.User(t.Context(), "register", id, user.Register{ID: user.ID(id), Email: "ann@example.com"}, demand)
+		if i == 1 {
+			require.ErrorIs(t, err, eventsourcing.ErrConflict)
+		}
+	}
+	assert.InDelta(t, 1, w.counted("leftfold_commands_total", "register", "busy"), 0)
+}
