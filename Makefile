@@ -8,10 +8,12 @@ WIRE          := go run github.com/google/wire/cmd/wire@v0.7.0
 MODULES        = $(shell go list -m -f '{{.Dir}}')
 WIRED          = $(wildcard services/*/app)
 FUZZTIME      ?= 5s
+CHAOS         ?= 60s
+COUNT         ?= 1
 
 .PHONY: help
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## Run everything in one process, AWS included, on 127.0.0.1 (API_ADDR, ADMIN_ADDR, AWS_ADDR)
@@ -24,6 +26,11 @@ demo: ## Play a story through the whole pipeline and show each hop (DEMO_USERS, 
 .PHONY: test
 test: ## All tests with the race detector: no Docker, no network
 	go test -race -timeout 10m work
+
+.PHONY: test-processes
+test-processes: ## Kill real processes at random for CHAOS under load, COUNT times; then let replicas share shards
+	LEFTFOLD_CHAOS=$(CHAOS) go test -run '^TestProcesses' -count=$(COUNT) -timeout 2h -v ./deploy/e2e
+	go test -run '^TestThreeJoining' -count=1 -v ./deploy/e2e
 
 .PHONY: check
 check: lint tidy wire-check test fuzz ## Everything CI checks: lint and floors, modules, wiring, tests, a fuzz smoke
@@ -58,3 +65,14 @@ fuzz: ## Run every fuzz target for FUZZTIME
 .PHONY: bench
 bench: ## Commands per second beside a bare PutItem loop, and commit-to-visible latency
 	go test -run '^$$' -bench . -benchtime 1x ./deploy/e2e/...
+
+SEEDS ?= 200
+SEED  ?= 1
+
+.PHONY: simulate
+simulate: ## Play SEEDS seeds from SEED on: a fleet under faults, kills, pauses and reshards, held to its promises
+	@go test -c -o bin/simulation ./deploy/simulation && bin/simulation -simulate $(SEEDS) -seed $(SEED)
+
+.PHONY: simulate-mutants
+simulate-mutants: ## Plant bugs one by one and show which promise catches each, in at most SEEDS seeds
+	@go test -c -o bin/simulation ./deploy/simulation && bin/simulation -mutants $(SEEDS) -seed $(SEED)

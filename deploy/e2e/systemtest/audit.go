@@ -15,30 +15,62 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/dynamostore"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/projection"
 	"github.com/leftfold/leftfold/pkg/topology"
 	"github.com/leftfold/leftfold/services/standalone/audit"
 )
 
+// Books are what a system keeps in AWS, read past its services.
+type Books struct {
+	// Client speaks to the services.
+	Client
+
+	Names topology.Names
+	// DB reaches the tables past the services.
+	DB *dynamodb.Client
+	// Log is the event log, read and written past the services.
+	Log *dynamostore.Store
+
+	queues *sqs.Client
+}
+
+func newBooks(cfg aws.Config, names topology.Names, client Client) Books {
+	db := dynamodb.NewFromConfig(cfg)
+	return Books{
+		Client: client, Names: names, DB: db, queues: sqs.NewFromConfig(cfg),
+		Log: dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{
+			Events: names.EventLog, Claims: names.SetValidations, Commands: names.Commands,
+		}}),
+	}
+}
+
+// Users reads the users projection past the services.
+func (b *Books) Users() projection.Reader { return projection.Reader{DB: b.DB, Table: b.Names.Users} }
+
+// Roles reads the roles projection; see Users.
+func (b *Books) Roles() projection.Reader { return projection.Reader{DB: b.DB, Table: b.Names.Roles} }
+
 // Audit folds the log, waits at most so long until both read models have come to its heads, and names every breach: in
 // the log itself, of the unique values reserved, of what the API shows, of messages given up on.
-func (s *System) Audit(ctx context.Context, atMost time.Duration) (*audit.Fold, error) {
-	fold, err := audit.FoldLog(ctx, s.Log)
+func (b *Books) Audit(ctx context.Context, atMost time.Duration) (*audit.Fold, error) {
+	fold, err := audit.FoldLog(ctx, b.Log)
 	if err != nil {
 		return nil, err
 	}
-	if err := fold.Settle(ctx, atMost, s.Users(), s.Roles()); err != nil {
+	if err := fold.Settle(ctx, atMost, b.Users(), b.Roles()); err != nil {
 		return nil, err
 	}
-	shown, err := audit.Show(ctx, s.HTTP, s.Base)
+	shown, err := audit.Show(ctx, b.HTTP, b.Base)
 	if err != nil {
 		return nil, err
 	}
-	claims, err := s.claims(ctx, fold)
+	claims, err := b.claims(ctx, fold)
 	if err != nil {
 		return nil, err
 	}
-	dead, err := s.deadLetters(ctx)
+	dead, err := b.deadLetters(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +84,7 @@ func (s *System) Audit(ctx context.Context, atMost time.Duration) (*audit.Fold, 
 }
 
 // claims compares the reserved values with those that the folded states hold.
-func (s *System) claims(ctx context.Context, fold *audit.Fold) (breaches []string, err error) {
+func (b *Books) claims(ctx context.Context, fold *audit.Fold) (breaches []string, err error) {
 	wanted := map[string]string{}
 	for id, state := range fold.Users {
 		for _, c := range user.Claims(state) {
@@ -64,7 +96,7 @@ func (s *System) claims(ctx context.Context, fold *audit.Fold) (breaches []strin
 			wanted[c.Key()] = eventsourcing.StreamID{Category: role.Category, ID: id}.String()
 		}
 	}
-	items, err := s.Items(ctx, s.Names.SetValidations)
+	items, err := b.Items(ctx, b.Names.SetValidations)
 	if err != nil {
 		return nil, err
 	}
@@ -84,14 +116,13 @@ func (s *System) claims(ctx context.Context, fold *audit.Fold) (breaches []strin
 	return breaches, nil
 }
 
-func (s *System) deadLetters(ctx context.Context) (breaches []string, err error) {
-	queues := sqs.NewFromConfig(s.AWS.Config())
-	for _, sub := range s.Names.Subscriptions() {
-		url, err := queues.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(topology.DeadLetters(sub.Queue))})
+func (b *Books) deadLetters(ctx context.Context) (breaches []string, err error) {
+	for _, sub := range b.Names.Subscriptions() {
+		url, err := b.queues.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(topology.DeadLetters(sub.Queue))})
 		if err != nil {
 			return nil, err
 		}
-		out, err := queues.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		out, err := b.queues.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 			QueueUrl:       url.QueueUrl,
 			AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameApproximateNumberOfMessages},
 		})
@@ -106,8 +137,8 @@ func (s *System) deadLetters(ctx context.Context) (breaches []string, err error)
 }
 
 // Items reads a whole table, in no order.
-func (s *System) Items(ctx context.Context, table string) (items []map[string]types.AttributeValue, err error) {
-	pages := dynamodb.NewScanPaginator(s.DB, &dynamodb.ScanInput{TableName: aws.String(table), ConsistentRead: aws.Bool(true)})
+func (b *Books) Items(ctx context.Context, table string) (items []map[string]types.AttributeValue, err error) {
+	pages := dynamodb.NewScanPaginator(b.DB, &dynamodb.ScanInput{TableName: aws.String(table), ConsistentRead: aws.Bool(true)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -119,9 +150,9 @@ func (s *System) Items(ctx context.Context, table string) (items []map[string]ty
 }
 
 // Records reads the whole log, by correlation ID.
-func (s *System) Records(ctx context.Context) (map[string][]eventsourcing.Record, error) {
+func (b *Books) Records(ctx context.Context) (map[string][]eventsourcing.Record, error) {
 	out := map[string][]eventsourcing.Record{}
-	for rec, err := range s.Log.All(ctx, 4) {
+	for rec, err := range b.Log.All(ctx, 4) {
 		if err != nil {
 			return nil, err
 		}

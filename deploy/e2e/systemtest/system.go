@@ -9,16 +9,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/dynamostore"
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/process"
-	"github.com/leftfold/leftfold/pkg/projection"
 	"github.com/leftfold/leftfold/pkg/provision"
-	"github.com/leftfold/leftfold/pkg/topology"
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
 	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
@@ -30,15 +26,10 @@ import (
 // System is the whole pipeline. It is an http.RoundTripper: what stands before the services' APIs and sends each request
 // to the one that serves it.
 type System struct {
-	// Client's requests go to the System itself.
-	Client
+	// Books' requests go to the System itself.
+	Books
 
-	AWS   *localaws.Server
-	Names topology.Names
-	// DB reaches the tables past the services.
-	DB *dynamodb.Client
-	// Log is the event log, read and written past the services.
-	Log *dynamostore.Store
+	AWS *localaws.Server
 
 	CommandAPI, Streamer, Broker, ProjectorUser, ProjectorRole *Service
 }
@@ -58,14 +49,8 @@ func New(t testing.TB, env map[string]string) *System {
 	t.Cleanup(server.Close)
 	names := cfg.CommandAPI.Names
 	require.NoError(t, provision.Run(t.Context(), server.Config(), provision.Config{Names: names}))
-	db := dynamodb.NewFromConfig(server.Config())
-	s := &System{
-		AWS: server, Names: names, DB: db,
-		Log: dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{
-			Events: names.EventLog, Claims: names.SetValidations, Commands: names.Commands,
-		}}),
-	}
-	s.Client = Client{HTTP: &http.Client{Transport: s}, Base: "http://leftfold.test"}
+	s := &System{AWS: server}
+	s.Books = newBooks(server.Config(), names, Client{HTTP: &http.Client{Transport: s}, Base: "http://leftfold.test"})
 	service := func(name string, newApp func(context.Context, process.Platform) (process.App, error)) *Service {
 		svc := &Service{
 			Name: name, aws: server, cfg: cfg.Config, logs: t.Output(), newApp: newApp, up: make(chan struct{}),
@@ -99,12 +84,6 @@ func New(t testing.TB, env map[string]string) *System {
 func (s *System) Services() []*Service {
 	return []*Service{s.CommandAPI, s.Streamer, s.Broker, s.ProjectorUser, s.ProjectorRole}
 }
-
-// Users and Roles read the projections past the services.
-func (s *System) Users() projection.Reader { return projection.Reader{DB: s.DB, Table: s.Names.Users} }
-
-// Roles reads the roles projection; see Users.
-func (s *System) Roles() projection.Reader { return projection.Reader{DB: s.DB, Table: s.Names.Roles} }
 
 // RoundTrip implements http.RoundTripper.
 func (s *System) RoundTrip(r *http.Request) (*http.Response, error) {

@@ -1,0 +1,196 @@
+package systemtest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/topology"
+)
+
+// ServiceNames are all services, in the order in which an event passes them.
+func ServiceNames() []string {
+	return []string{"command-api", "streamer", "broker", "projector-user", "projector-role"}
+}
+
+// Fleet is an AWS in memory and any number of replicas of the services, each a process of its own. It is an
+// http.RoundTripper: the load balancer before the services' APIs.
+type Fleet struct {
+	// Books' requests go to the Fleet itself.
+	Books
+
+	// Config reaches the AWS.
+	Config aws.Config
+
+	t         testing.TB
+	programs  string
+	env       []string
+	transport *http.Transport
+	turn      atomic.Uint64
+
+	mu       sync.Mutex
+	replicas map[string][]*Process
+	changed  chan struct{} // closed at the next start of a process
+}
+
+// answerWithin bounds every request of a test: a process that hangs is found, not waited for.
+const answerWithin = 30 * time.Second
+
+// NewFleet starts an AWS from the programs that Build put in that directory, and no service; env is the services'. The
+// test's end kills whatever then still runs.
+func NewFleet(t testing.TB, programs string, env map[string]string) *Fleet {
+	t.Helper()
+	var names topology.Names
+	require.NoError(t, process.LoadConfig(t.Context(), func(name string) (string, bool) {
+		value, ok := env[name]
+		return value, ok
+	}, &names))
+	f := &Fleet{
+		t: t, programs: programs, transport: &http.Transport{MaxIdleConnsPerHost: 64},
+		replicas: map[string][]*Process{}, changed: make(chan struct{}),
+	}
+	t.Cleanup(f.transport.CloseIdleConnections)
+	endpoint := f.startAWS()
+	f.env = environment(endpoint, env)
+	f.Config = aws.Config{
+		Region: "us-east-1", BaseEndpoint: aws.String(endpoint), HTTPClient: &http.Client{Transport: f.transport, Timeout: answerWithin},
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
+		}),
+	}
+	f.Books = newBooks(f.Config, names, Client{HTTP: &http.Client{Transport: f, Timeout: answerWithin}, Base: "http://leftfold.test"})
+	return f
+}
+
+// startAWS returns the endpoint that the program says it listens on.
+func (f *Fleet) startAWS() (endpoint string) {
+	f.t.Helper()
+	r := &run{cmd: exec.CommandContext(context.WithoutCancel(f.t.Context()), filepath.Join(f.programs, "standalone"), "aws")}
+	r.cmd.Env = environment("", map[string]string{"AWS_ADDR": "127.0.0.1:0"})
+	out, err := r.cmd.StdoutPipe()
+	require.NoError(f.t, err)
+	require.NoError(f.t, r.start())
+	f.t.Cleanup(func() {
+		select {
+		case <-r.ended:
+			f.t.Errorf("the AWS ended by itself: %v\n%s", r.err, r.said)
+		default:
+			r.kill()
+		}
+	})
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if _, after, ok := strings.Cut(lines.Text(), "AWS_ENDPOINT_URL="); ok {
+			endpoint, _, _ = strings.Cut(after, " ")
+			return endpoint
+		}
+	}
+	<-r.ended
+	require.FailNow(f.t, "the AWS did not start", "%v\n%s", r.err, r.said)
+	return ""
+}
+
+// Add starts so many more replicas of each of the services and returns them once all are ready.
+func (f *Fleet) Add(n int, services ...string) (added []*Process) {
+	f.t.Helper()
+	var starting sync.WaitGroup
+	errs := make([]error, n*len(services))
+	for i := range errs {
+		p := &Process{
+			Service: services[i%len(services)], env: f.env, client: &http.Client{Transport: f.transport}, changed: f.announce,
+		}
+		p.program = filepath.Join(f.programs, p.Service)
+		f.mu.Lock()
+		f.replicas[p.Service] = append(f.replicas[p.Service], p)
+		f.mu.Unlock()
+		f.t.Cleanup(func() {
+			if r := p.running(); r != nil && f.t.Failed() && r.said.String() != "" {
+				f.t.Logf("%s said last:\n%s", p.Service, r.said)
+			}
+			if err := p.Kill(); err != nil {
+				f.t.Error(err)
+			}
+		})
+		added = append(added, p)
+		starting.Go(func() { errs[i] = p.Start(f.t.Context()) })
+	}
+	starting.Wait()
+	require.NoError(f.t, errors.Join(errs...))
+	return added
+}
+
+func (f *Fleet) announce() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// up are the addresses of a service's replicas that run.
+func (f *Fleet) up(service string) (addrs []string, changed <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.replicas[service] {
+		if r := p.running(); r != nil {
+			addrs = append(addrs, r.api)
+		}
+	}
+	return addrs, f.changed
+}
+
+// AwaitUp returns once a replica of the service is ready, or ctx ends.
+func (f *Fleet) AwaitUp(ctx context.Context, service string) error {
+	for {
+		addrs, changed := f.up(service)
+		if len(addrs) > 0 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// RoundTrip implements http.RoundTripper. The replicas take turns; a request that none of them saw goes to the next.
+func (f *Fleet) RoundTrip(r *http.Request) (*http.Response, error) {
+	service := "projector-user"
+	switch {
+	case r.Method != http.MethodGet:
+		service = "command-api"
+	case r.URL.Path == "/roles" || strings.HasPrefix(r.URL.Path, "/roles/"):
+		service = "projector-role"
+	}
+	addrs, _ := f.up(service)
+	first := int(f.turn.Add(1) % uint64(max(1, len(addrs))))
+	for i := range addrs {
+		out := r.Clone(r.Context())
+		out.URL.Host, out.Host = addrs[(first+i)%len(addrs)], ""
+		if r.GetBody != nil {
+			body, err := r.GetBody()
+			if err != nil {
+				return nil, fmt.Errorf("read the request again: %w", err)
+			}
+			out.Body = body
+		}
+		res, err := f.transport.RoundTrip(out)
+		if op, ok := errors.AsType[*net.OpError](err); !ok || op.Op != "dial" {
+			return res, err
+		}
+	}
+	return nil, ErrDown
+}

@@ -1,0 +1,246 @@
+package systemtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Build compiles the services' programs into dir. It is quick where they are up to date.
+func Build(ctx context.Context, dir string) error {
+	args := []string{"build", "-o", dir + string(filepath.Separator)}
+	for _, program := range append([]string{"standalone"}, ServiceNames()...) {
+		args = append(args, "github.com/leftfold/leftfold/services/"+program)
+	}
+	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("build the services: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// Process is one replica of a service: a place in the fleet that one operating system process after the other takes,
+// each with a port of its own. Kill and Restart of one Process must not overlap.
+type Process struct {
+	Service string
+
+	program string
+	env     []string
+	client  *http.Client
+	changed func() // called after each start
+
+	mu     sync.Mutex
+	starts int
+	now    *run // nil: down, or not ready yet
+}
+
+// run is one operating system process.
+type run struct {
+	cmd        *exec.Cmd
+	api, admin string
+	said       *tail
+	ended      chan struct{}
+	err        error // once ended
+}
+
+// patience bounds the start of a process on a busy machine.
+const patience = time.Minute
+
+// Start starts the process and returns once it is ready.
+func (p *Process) Start(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		err := p.tryStart(ctx)
+		if !errors.Is(err, errPortTaken) {
+			return err
+		}
+	}
+}
+
+var errPortTaken = errors.New("a port was taken before the process took it")
+
+func (p *Process) tryStart(ctx context.Context) error {
+	ports, err := freeAddresses(ctx, 2)
+	if err != nil {
+		return fmt.Errorf("find free ports: %w", err)
+	}
+	r := &run{api: ports[0], admin: ports[1]}
+	r.cmd = exec.CommandContext(context.WithoutCancel(ctx), p.program)
+	r.cmd.Env = append(slices.Clone(p.env), "API_ADDR="+r.api, "ADMIN_ADDR="+r.admin)
+	if err := r.start(); err != nil {
+		return err
+	}
+	if err := r.awaitReady(ctx, p.client); err != nil {
+		r.kill()
+		if strings.Contains(r.said.String(), syscall.EADDRINUSE.Error()) {
+			return errPortTaken
+		}
+		return fmt.Errorf("start %s: %w\n%s", p.Service, err, r.said)
+	}
+	p.mu.Lock()
+	p.now = r
+	p.starts++
+	p.mu.Unlock()
+	p.changed()
+	return nil
+}
+
+// Kill ends the process by SIGKILL and returns once it is gone. The error says that it had ended by itself before.
+func (p *Process) Kill() error {
+	r := p.takeDown()
+	if r == nil {
+		return nil
+	}
+	select {
+	case <-r.ended:
+		return fmt.Errorf("%s ended by itself: %w\n%s", p.Service, r.err, r.said)
+	default:
+		r.kill()
+		return nil
+	}
+}
+
+// Stop ends the process by SIGTERM. It returns what is wrong with how it ended.
+func (p *Process) Stop() error {
+	r := p.takeDown()
+	if r == nil {
+		return nil
+	}
+	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("stop %s: %w", p.Service, err)
+	}
+	if <-r.ended; r.err != nil {
+		return fmt.Errorf("stop %s: %w\n%s", p.Service, r.err, r.said)
+	}
+	return nil
+}
+
+// Restart starts the process unless it runs.
+func (p *Process) Restart(ctx context.Context) error {
+	if p.running() != nil {
+		return nil
+	}
+	return p.Start(ctx)
+}
+
+// Starts is how often the process was started.
+func (p *Process) Starts() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.starts
+}
+
+func (p *Process) running() *run {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.now
+}
+
+func (p *Process) takeDown() *run {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.now
+	p.now = nil
+	return r
+}
+
+func (r *run) start() error {
+	r.said, r.ended = &tail{}, make(chan struct{})
+	r.cmd.Stderr, r.cmd.SysProcAttr = r.said, dieWithParent()
+	if err := r.cmd.Start(); err != nil {
+		return err
+	}
+	go func() {
+		defer close(r.ended)
+		r.err = r.cmd.Wait()
+	}()
+	return nil
+}
+
+// kill is aimed at this process alone: os.Process never signals one that was waited for already.
+func (r *run) kill() {
+	_ = r.cmd.Process.Kill() // it may have ended by itself
+	<-r.ended
+}
+
+func (r *run) awaitReady(ctx context.Context, client *http.Client) error {
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for {
+		select {
+		case <-r.ended:
+			return fmt.Errorf("it ended before it was ready: %w", r.err)
+		case <-ctx.Done():
+			return fmt.Errorf("wait for it to be ready: %w", ctx.Err())
+		case <-look.C:
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.admin+"/readyz", http.NoBody)
+		if err != nil {
+			return err
+		}
+		res, err := client.Do(req)
+		if err != nil {
+			continue // nobody listens yet
+		}
+		if err := res.Body.Close(); err == nil && res.StatusCode == http.StatusOK {
+			return nil
+		}
+	}
+}
+
+// freeAddresses are nobody's for the moment; different ones, because all are taken before the first is given back.
+func freeAddresses(ctx context.Context, n int) (addrs []string, err error) {
+	for range n {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = l.Close() }() // nothing was accepted
+		addrs = append(addrs, l.Addr().String())
+	}
+	return addrs, nil
+}
+
+// tail keeps the end of what a process says. Safe for concurrent use.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+const maxTail = 4 << 10
+
+func (t *tail) Write(text []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, text...)
+	t.text = t.text[max(0, len(t.text)-maxTail):]
+	return len(text), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.text)
+}
+
+// environment is all a process gets of its surroundings: nothing of the developer's own settings.
+func environment(endpoint string, env map[string]string) []string {
+	out := []string{
+		"AWS_ENDPOINT_URL=" + endpoint, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local",
+		"AWS_EC2_METADATA_DISABLED=true", "LOG_LEVEL=warn", "LOG_FORMAT=text", "HOME=" + os.DevNull,
+	}
+	for name, value := range env {
+		out = append(out, name+"="+value)
+	}
+	return out
+}
