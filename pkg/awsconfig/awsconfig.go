@@ -62,12 +62,28 @@ func Instrument(cfg aws.Config, reg prometheus.Registerer) aws.Config {
 }
 
 // Logger hands what the SDK has to say to log.
-func Logger(log *slog.Logger) logging.Logger {
-	return logging.LoggerFunc(func(c logging.Classification, format string, v ...any) {
-		level := slog.LevelDebug
-		if c == logging.Warn {
-			level = slog.LevelWarn
-		}
-		log.LogAttrs(context.Background(), level, "aws sdk", slog.String("said", fmt.Sprintf(format, v...)))
-	})
+func Logger(log *slog.Logger) logging.Logger { return sdkLogger{log: log} }
+
+type sdkLogger struct {
+	ctx context.Context // smithy hands a logger the context of its call this way
+	log *slog.Logger
+}
+
+// WithContext implements logging.ContextLogger.
+func (l sdkLogger) WithContext(ctx context.Context) logging.Logger {
+	l.ctx = ctx
+	return l
+}
+
+// Logf implements logging.Logger.
+func (l sdkLogger) Logf(c logging.Classification, format string, v ...any) {
+	level := slog.LevelDebug
+	if c == logging.Warn {
+		level = slog.LevelWarn
+	}
+	ctx := l.ctx
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	l.log.LogAttrs(ctx, level, "aws sdk", slog.String("said", fmt.Sprintf(format, v...)))
 }

@@ -114,7 +114,7 @@ func Main[C any](name, does string, newApp func(context.Context, C, Platform) (A
 		if platform.AWS, err = awsconfig.Load(ctx); err != nil {
 			return err
 		}
-		platform = platform.For(name) //nolint:contextcheck // the SDK gives its logger no context
+		platform = platform.For(name)
 		app, err := newApp(ctx, cfg, platform)
 		if err != nil {
 			return err

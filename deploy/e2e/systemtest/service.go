@@ -64,7 +64,7 @@ func (s *Service) Start(ctx context.Context) error {
 	platform.AWS = s.aws.Config()
 	platform.AWS.HTTPClient = &http.Client{Transport: l.line}
 	platform.Instance = fmt.Sprintf("%s-%d", s.Name, s.starts)
-	platform = platform.For(s.Name) //nolint:contextcheck // it makes a logger, and logs nothing
+	platform = platform.For(s.Name)
 	app, err := s.newApp(ctx, platform)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", s.Name, err)
