@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"math/rand/v2"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -66,7 +65,7 @@ func New(db DynamoDB, cfg Config) *Store {
 	cfg.MaxAttempts = positive(cfg.MaxAttempts, 10)
 	cfg.Backoff = positive(cfg.Backoff, 10*time.Millisecond)
 	if cfg.Jitter == nil {
-		cfg.Jitter = func(longest time.Duration) time.Duration { return rand.N(longest + 1) } //nolint:gosec // jitter needs no secrecy
+		cfg.Jitter = eventsourcing.UniformJitter
 	}
 	known, err := lru.New[eventsourcing.StreamID, eventsourcing.Version](positive(cfg.KnownStreams, 1<<16))
 	if err != nil {

@@ -277,7 +277,7 @@ func (r *Repository[S, E]) pause(ctx context.Context, attempt int) error {
 	longest <<= min(attempt-1, 4)
 	draw := r.Jitter
 	if draw == nil {
-		draw = func(longest time.Duration) time.Duration { return rand.N(longest + 1) } //nolint:gosec // jitter needs no secrecy
+		draw = UniformJitter
 	}
 	timer := time.NewTimer(draw(longest))
 	defer timer.Stop()
@@ -292,4 +292,9 @@ func (r *Repository[S, E]) pause(ctx context.Context, attempt int) error {
 // without returns the members of a that b lacks.
 func without(a, b []Claim) []Claim {
 	return slices.DeleteFunc(slices.Clone(a), func(c Claim) bool { return slices.Contains(b, c) })
+}
+
+// UniformJitter draws a pause from zero up to longest.
+func UniformJitter(longest time.Duration) time.Duration {
+	return rand.N(longest + 1) //nolint:gosec // jitter needs no secrecy
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
@@ -214,7 +213,7 @@ func (w *work) race(ctx context.Context) error {
 // pause waits up to 1 ms at first, twice that each time, up to 64 ms.
 func pause(ctx context.Context, attempt int, draw func(time.Duration) time.Duration) error {
 	if draw == nil {
-		draw = func(longest time.Duration) time.Duration { return rand.N(longest + 1) } //nolint:gosec // jitter needs no secrecy
+		draw = eventsourcing.UniformJitter
 	}
 	timer := time.NewTimer(draw(time.Millisecond << min(attempt-1, 6)))
 	defer timer.Stop()
