@@ -25,8 +25,9 @@ type ledger struct {
 	commands []*command
 	reads    []read
 	told     map[eventsourcing.StreamID]eventsourcing.Version
-	poisoned map[eventsourcing.StreamID]eventsourcing.Version
-	open     chan struct{} // closed by day
+	poisoned map[eventsourcing.StreamID]bool // with events that cannot be applied
+	toPark   []string                        // those that are in the log for sure
+	open     chan struct{}                   // closed by day
 }
 
 // command is one request of a client and what came of it.
@@ -37,7 +38,10 @@ type command struct {
 	path   string
 	body   map[string]string
 
-	status  int // 0: no answer
+	keyed   bool // it carries an Idempotency-Key, and goes out again when it gets no clear answer
+	sends   int
+	lastAt  time.Time // of the last sending
+	status  int       // 0: no answer
 	code    string
 	version eventsourcing.Version
 	sentAt  time.Time
@@ -54,7 +58,7 @@ func (c *command) String() string {
 	if err != nil {
 		body = nil
 	}
-	return fmt.Sprintf("%s: %s %s %s -> %d %s version %d", c.id, c.method, c.path, body, c.status, c.code, c.version)
+	return fmt.Sprintf("%s: %s %s %s, sent %d times -> %d %s version %d", c.id, c.method, c.path, body, c.sends, c.status, c.code, c.version)
 }
 
 // read is one GET with min_version that was answered.
@@ -80,7 +84,7 @@ func newLedger() *ledger {
 	open := make(chan struct{})
 	close(open)
 	return &ledger{
-		told: map[eventsourcing.StreamID]eventsourcing.Version{}, poisoned: map[eventsourcing.StreamID]eventsourcing.Version{}, open: open,
+		told: map[eventsourcing.StreamID]eventsourcing.Version{}, poisoned: map[eventsourcing.StreamID]bool{}, open: open,
 	}
 }
 
@@ -121,7 +125,7 @@ type client struct {
 func (w *world) clients() {
 	var playing sync.WaitGroup
 	for i := range w.plan.Clients {
-		c := &client{world: w, number: i, random: rand.New(rand.NewPCG(w.plan.Seed, uint64(100+i)))} //nolint:gosec // repeatable on purpose
+		c := &client{world: w, number: i, random: rand.New(rand.NewPCG(w.plan.Seed, uint64(100+i)))}
 		playing.Go(func() {
 			time.Sleep(time.Duration(i) * 1357911)
 			c.play()
@@ -139,46 +143,72 @@ func (c *client) play() {
 		if c.random.IntN(2) == 0 {
 			c.read()
 		}
-		time.Sleep(time.Duration(c.random.ExpFloat64() * float64(3*time.Second)))
+		time.Sleep(time.Duration(c.random.ExpFloat64() * float64(c.think())))
 	}
 }
 
-const (
-	people = 12
-	groups = 4
-)
+// people and groups are how many users and roles there are at most.
+func (c *client) people() int {
+	if c.plan.Hot {
+		return 3
+	}
+	return 12
+}
+
+func (c *client) groups() int {
+	if c.plan.Hot {
+		return 1
+	}
+	return 4
+}
+
+func (c *client) think() time.Duration {
+	if c.plan.Hot {
+		return 1500 * time.Millisecond
+	}
+	return 3 * time.Second
+}
+
+// kinds of commands, with how many of a hundred there are.
+var usual = []int{22, 40, 52, 56, 62, 76, 81, 88, 93, 96}
+
+// hot is what disturbs each other most: roles that come and go while they are granted.
+var hot = []int{5, 12, 20, 23, 28, 58, 70, 72, 75, 88}
 
 func (c *client) command() {
 	c.sent++
-	userID, roleID := clientID(uint64(c.random.IntN(people)), "user"), clientID(uint64(c.random.IntN(groups)), "role") //nolint:gosec // small
-	email := fmt.Sprintf("mail%d@example.com", c.random.IntN(people))
-	name := fmt.Sprintf("role-%c", 'a'+rune(c.random.IntN(groups+1)))
+	userID, roleID := clientID(uint64(c.random.IntN(c.people())), "user"), clientID(uint64(c.random.IntN(c.groups())), "role")
+	email := fmt.Sprintf("mail%d@example.com", c.random.IntN(c.people()))
+	name := fmt.Sprintf("role-%c", 'a'+rune(c.random.IntN(c.groups()+1)))
 	cmd := &command{id: fmt.Sprintf("c%d-%d", c.number, c.sent), method: http.MethodPut}
 	forUser, forRole := "/users/"+userID, "/roles/"+roleID
-	n := c.random.IntN(100)
+	n, of := c.random.IntN(100), usual
+	if c.plan.Hot {
+		of = hot
+	}
 	if c.sent <= 4 { // there must be somebody first
-		n = []int{0, 0, 81, 0}[c.sent-1]
+		n = []int{0, 0, of[6], 0}[c.sent-1]
 	}
 	switch {
-	case n < 22:
+	case n < of[0]:
 		cmd.method, cmd.path, cmd.body = http.MethodPost, "/users", map[string]string{"id": userID, "email": email}
-	case n < 40:
+	case n < of[1]:
 		cmd.path, cmd.body = forUser, map[string]string{"firstName": c.word(), "lastName": c.word()}
-	case n < 52:
+	case n < of[2]:
 		cmd.path, cmd.body = forUser+"/email", map[string]string{"email": email}
-	case n < 56:
+	case n < of[3]:
 		cmd.path = forUser + "/disable"
-	case n < 62:
+	case n < of[4]:
 		cmd.path = forUser + "/enable"
-	case n < 76:
+	case n < of[5]:
 		cmd.method, cmd.path, cmd.body = http.MethodPost, forUser+"/roles", map[string]string{"roleId": roleID}
-	case n < 81:
+	case n < of[6]:
 		cmd.method, cmd.path = http.MethodDelete, forUser+forRole
-	case n < 88:
+	case n < of[7]:
 		cmd.method, cmd.path, cmd.body = http.MethodPost, "/roles", map[string]string{"id": roleID, "name": name}
-	case n < 93:
+	case n < of[8]:
 		cmd.path, cmd.body = forRole, map[string]string{"name": name}
-	case n < 96:
+	case n < of[9]:
 		cmd.path = forRole + "/disable"
 	default:
 		cmd.path = forRole + "/enable"
@@ -198,15 +228,24 @@ func (c *client) send(cmd *command) {
 	c.ledger.mu.Lock()
 	c.ledger.commands = append(c.ledger.commands, cmd)
 	c.ledger.mu.Unlock()
-	cmd.sentAt = time.Now() //nolint:forbidigo // virtual
+	cmd.sentAt = time.Now()
 	var body []byte
 	if cmd.body != nil {
 		body, _ = json.Marshal(cmd.body) // strings cannot fail
 	}
+	cmd.keyed = c.random.IntN(3) > 0
 	replicas := c.of(commandAPI)
-	target := replicas[c.random.IntN(len(replicas))]
-	status, answer := c.exchange(target, cmd.method, cmd.path, cmd.id, body)
-	cmd.endedAt = time.Now() //nolint:forbidigo // virtual
+	var status int
+	var answer []byte
+	for cmd.sends == 0 || (cmd.keyed && cmd.sends < 4 && (status == 0 || status >= http.StatusInternalServerError)) {
+		if cmd.sends > 0 {
+			time.Sleep(time.Duration(c.random.Int64N(int64(2 * time.Second))))
+		}
+		cmd.sends++
+		cmd.lastAt = time.Now()
+		status, answer = c.exchange(replicas[c.random.IntN(len(replicas))], cmd.method, cmd.path, cmd, body)
+	}
+	cmd.endedAt = time.Now()
 	var told struct {
 		Version eventsourcing.Version `json:"version"`
 		Code    string                `json:"code"`
@@ -224,7 +263,7 @@ func (c *client) send(cmd *command) {
 }
 
 // exchange sends a request; status 0 is no answer.
-func (c *client) exchange(target *replica, method, path, id string, body []byte) (status int, answer []byte) {
+func (c *client) exchange(target *replica, method, path string, of *command, body []byte) (status int, answer []byte) {
 	patience := 2*time.Second + time.Duration(c.random.Int64N(int64(12*time.Second)))
 	ctx, cancel := context.WithTimeout(c.ctx, patience)
 	defer cancel()
@@ -232,7 +271,12 @@ func (c *client) exchange(target *replica, method, path, id string, body []byte)
 	if err != nil {
 		panic(err) // a path of our own
 	}
-	req.Header.Set(httpserver.CorrelationHeader, id)
+	if of != nil {
+		req.Header.Set(httpserver.CorrelationHeader, of.id)
+		if of.keyed {
+			req.Header.Set("Idempotency-Key", of.id)
+		}
+	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -251,21 +295,21 @@ func (c *client) exchange(target *replica, method, path, id string, body []byte)
 // read asks for what somebody was told.
 func (c *client) read() {
 	kind, projector := "user", projectorUser
-	stream := eventsourcing.StreamID{Category: user.Category, ID: clientID(uint64(c.random.IntN(people)), "user")} //nolint:gosec // small
+	stream := eventsourcing.StreamID{Category: user.Category, ID: clientID(uint64(c.random.IntN(c.people())), "user")}
 	if c.random.IntN(3) == 0 {
 		kind, projector = "role", projectorRole
-		stream = eventsourcing.StreamID{Category: role.Category, ID: clientID(uint64(c.random.IntN(groups)), "role")} //nolint:gosec // small
+		stream = eventsourcing.StreamID{Category: role.Category, ID: clientID(uint64(c.random.IntN(c.groups())), "role")}
 	}
 	c.ledger.mu.Lock()
 	least := c.ledger.told[stream]
 	c.ledger.mu.Unlock()
 	path := fmt.Sprintf("/%ss/%s?min_version=%d&wait=%ds", kind, stream.ID, least, c.random.IntN(9))
 	replicas := c.of(projector)
-	status, answer := c.exchange(replicas[c.random.IntN(len(replicas))], http.MethodGet, c.mutant.path(path), "", nil)
+	status, answer := c.exchange(replicas[c.random.IntN(len(replicas))], http.MethodGet, c.mutant.path(path), nil, nil)
 	if status != http.StatusOK && status != http.StatusNotFound {
 		return
 	}
-	r := read{stream: stream, least: least, status: status, at: time.Now()} //nolint:forbidigo // virtual
+	r := read{stream: stream, least: least, status: status, at: time.Now()}
 	if json.Unmarshal(answer, &r.view) != nil {
 		return
 	}

@@ -33,13 +33,13 @@ const (
 // settle waits until both read models have come to every head, and a little longer, so that what must not happen any
 // more has a chance to.
 func (w *world) settle() {
-	began := time.Now() //nolint:forbidigo // virtual
+	began := time.Now()
 	done := make(chan bool, 1)
-	w.scheduler.ask(func() { w.witness.calmAt = time.Now() }) //nolint:forbidigo // virtual
+	w.scheduler.ask(func() { w.witness.calmAt = time.Now() })
 	for {
 		time.Sleep(500 * time.Millisecond)
 		w.scheduler.ask(func() { done <- len(w.witness.behind()) == 0 })
-		if settled := <-done; (settled && time.Since(began) > calmAtLeast) || time.Since(began) > settleWithin { //nolint:forbidigo // virtual
+		if settled := <-done; (settled && time.Since(began) > calmAtLeast) || time.Since(began) > settleWithin {
 			return
 		}
 	}
@@ -50,26 +50,22 @@ func (v *witness) behind() (out []Breach) {
 	for stream, versions := range v.stored {
 		head := eventsourcing.Version(len(versions))
 		for _, table := range []string{v.world.names.Users, v.world.names.Roles} {
-			if v.isPoisoned(stream) {
-				if !v.parked[table+" "+stream] {
-					out = append(out, Breach{"§8.4", stream, fmt.Sprintf("%s is not parked in %s", stream, table)})
-				}
-				continue
-			}
 			if at := v.fences[table+" "+stream]; at != head {
 				out = append(out, Breach{"§8.3", stream, fmt.Sprintf("%s came to version %d of %s within %v of calm, the log to %d", table, at, stream, settleWithin, head)})
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b Breach) int { return strings.Compare(a.Text, b.Text) })
-	return out
-}
-
-func (v *witness) isPoisoned(stream string) bool {
 	v.world.ledger.mu.Lock()
 	defer v.world.ledger.mu.Unlock()
-	id, err := eventsourcing.ParseStreamID(stream)
-	return err == nil && v.world.ledger.poisoned[id] > 0
+	for _, stream := range v.world.ledger.toPark {
+		for _, table := range []string{v.world.names.Users, v.world.names.Roles} {
+			if !v.parked[table+" "+stream] {
+				out = append(out, Breach{"§8.4", stream, fmt.Sprintf("%s is not parked in %s", stream, table)})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Breach) int { return strings.Compare(a.Text, b.Text) })
+	return out
 }
 
 // healthy is the log without the streams that were poisoned.
@@ -78,7 +74,7 @@ type healthy struct{ *world }
 func (h healthy) All(ctx context.Context, segments int) iter.Seq2[eventsourcing.Record, error] {
 	return func(yield func(eventsourcing.Record, error) bool) {
 		for rec, err := range h.log.All(ctx, segments) {
-			if err == nil && h.ledger.poisoned[rec.Stream] > 0 {
+			if err == nil && h.ledger.poisoned[rec.Stream] {
 				continue
 			}
 			if !yield(rec, err) {
@@ -113,9 +109,7 @@ func (w *world) judge() {
 	for _, step := range steps {
 		step()
 	}
-	for _, b := range w.witness.breaches {
-		j.breaches = append(j.breaches, b)
-	}
+	j.breaches = append(j.breaches, w.witness.breaches...)
 	behind := w.witness.behind()
 	j.breaches = append(j.breaches, behind...)
 	if len(behind) == 0 { // else it is no news that reads differ
@@ -167,6 +161,8 @@ func (j *judgement) commands() {
 		switch n := len(found); {
 		case n > 1:
 			j.breach("§8.1", stream, "%s is in the log %d times", c, n)
+		case c.refused() && n > 0 && c.sends > 1 && !j.committedBefore(found[0], c.lastAt):
+			// an earlier sending of it came late
 		case c.refused() && n > 0:
 			j.breach("§8.1", stream, "%s was refused, but version %d of %s is its", c, found[0].Version, stream)
 		case c.accepted() && n == 1 && found[0].Version != c.version:
@@ -179,6 +175,18 @@ func (j *judgement) commands() {
 	for id, records := range j.byCommand {
 		j.breach("§8.1", records[0].Stream.String(), "nobody asked for event %s of %s, version %d (%s)", records[0].ID, records[0].Stream, records[0].Version, id)
 	}
+}
+
+// committedBefore says whether an event was in the log at that time already.
+func (j *judgement) committedBefore(rec eventsourcing.Record, t time.Time) bool {
+	for _, commit := range j.witness.commits {
+		for _, e := range commit.events {
+			if e.id == rec.ID {
+				return commit.at.Before(t)
+			}
+		}
+	}
+	return false
 }
 
 // nothingToDo says whether the aggregate already was as the command asks, at the version answered.
@@ -201,7 +209,7 @@ func (j *judgement) nothingToDo(c *command) bool {
 // viewAt folds a stream up to a version.
 func (j *judgement) viewAt(s eventsourcing.StreamID, version eventsourcing.Version) (view, bool) {
 	records := j.streams[s.String()]
-	if version < 1 || int(version) > len(records) { //nolint:gosec // small
+	if version < 1 || int(version) > len(records) {
 		return view{}, false
 	}
 	records = records[:version]

@@ -25,7 +25,7 @@ const calmBefore = 12 * time.Second
 
 // strayed notes, in calm, who reads a shard that is another's.
 func (v *witness) strayed(c *call) {
-	if v.calmAt.IsZero() || time.Since(v.calmAt) < calmBefore || c.life.dead() { //nolint:forbidigo // virtual
+	if v.calmAt.IsZero() || time.Since(v.calmAt) < calmBefore || c.life.dead() {
 		return
 	}
 	consumer := map[string]string{"Kinesis.GetRecords": "broker", "DynamoDBStreams.GetRecords": "streamer"}[c.op]

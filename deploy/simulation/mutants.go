@@ -1,8 +1,17 @@
 package simulation
 
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+)
+
 // mutant is a planted bug, as a change of what a process sends to AWS or hears from it: the services stay as they are.
 type mutant struct {
 	Name string
+	// Means says what is wrong.
+	Means string
 	// Of is the service that has the bug.
 	Of string
 	// call carries a call out as the bug has it; next carries it out as it is.
@@ -25,6 +34,7 @@ func (m *mutant) path(p string) string {
 	return m.url(p)
 }
 
+// mutant is the plan's, fresh: some remember what they have seen.
 func (p Plan) mutant() *mutant {
 	for _, m := range mutants() {
 		if m.Name == p.Mutant {
@@ -34,4 +44,78 @@ func (p Plan) mutant() *mutant {
 	return nil
 }
 
-func mutants() []mutant { return nil }
+// Mutants names the bugs that can be planted and says what they are.
+func Mutants() (names []string, means map[string]string) {
+	means = map[string]string{}
+	for _, m := range mutants() {
+		names = append(names, m.Name)
+		means[m.Name] = m.Means
+	}
+	return names, means
+}
+
+func mutants() []mutant {
+	return slices.Concat(writingMutants(), readingMutants(), relayMutants(), projectingMutants())
+}
+
+// with is the call with another body.
+func (c *call) with(body map[string]any) *call {
+	other := *c
+	other.body, other.raw = body, encode(body)
+	return &other
+}
+
+// copied is a body that can be changed at its first level.
+func (c *call) copied() map[string]any { return maps.Clone(c.body) }
+
+// with is the answer with another body.
+func (a *answer) with(body map[string]any) *answer {
+	return &answer{status: a.status, header: a.header, body: encode(body)}
+}
+
+func (a *answer) ok() bool { return a.err == nil && a.status == http.StatusOK }
+
+func success(body map[string]any) *answer {
+	return &answer{status: http.StatusOK, header: http.Header{}, body: encode(body)}
+}
+
+// transact carries a transaction out without the items that drop names; the answer speaks of all of them.
+func transact(c *call, next func(*call) *answer, drop func(item map[string]any) bool) (a *answer, dropped []any) {
+	body := c.copied()
+	var kept []any
+	var gone []int
+	for i, item := range list(body["TransactItems"]) {
+		if drop(fields(item)) {
+			dropped = append(dropped, item)
+			gone = append(gone, i)
+		} else {
+			kept = append(kept, item)
+		}
+	}
+	if len(dropped) == 0 {
+		return next(c), nil
+	}
+	body["TransactItems"] = kept
+	a = next(c.with(body))
+	answered := object(a.body)
+	if reasons := list(answered["CancellationReasons"]); a.err == nil && len(reasons) > 0 {
+		for _, i := range gone {
+			reasons = slices.Insert(reasons, min(i, len(reasons)), any(map[string]any{"Code": "None"}))
+		}
+		answered["CancellationReasons"] = reasons
+		a = a.with(answered)
+	}
+	return a, dropped
+}
+
+// insist sends a call until it is taken, as long as its process lives.
+func insist(w *world, c *call, next func(*call) *answer, in time.Duration, taken func(*answer) bool) {
+	w.scheduler.in(in, func() {
+		if c.life.dead() {
+			return
+		}
+		if a := next(c); !taken(a) {
+			insist(w, c, next, time.Second, taken)
+		}
+	})
+}

@@ -13,8 +13,10 @@ import (
 
 // Plan is all that a run does. The same plan gives the same run.
 type Plan struct {
-	Seed     uint64
-	Clients  int
+	Seed    uint64
+	Clients int
+	// Hot lets all clients fight over very few users and roles.
+	Hot      bool
 	Commands int // of each client
 	// Kill and Pause are how many of a thousand calls cost their process its life, or its attention.
 	Kill, Pause int
@@ -42,11 +44,12 @@ const (
 	moveMerge     = "merge"
 	moveRotate    = "rotate"
 	movePoison    = "poison"
+	moveMergeLate = "merge while a broker is away"
 )
 
 // NewPlan draws a plan. Not all goes wrong in every run: some bugs show only where little else does.
 func NewPlan(seed uint64) Plan {
-	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // repeatable on purpose
+	random := rand.New(rand.NewPCG(seed, 0))
 	chance := func(percent int) bool { return random.IntN(100) < percent }
 	p := Plan{Seed: seed, Clients: 3 + random.IntN(6), Commands: 10 + random.IntN(30)}
 	if chance(75) {
@@ -61,15 +64,18 @@ func NewPlan(seed uint64) Plan {
 			p.Faults = append(p.Faults, f)
 		}
 	}
-	for _, m := range []string{moveKill, moveKillAll, movePause, moveTerminate, moveSplit, moveMerge, moveRotate, movePoison} {
+	for _, m := range []string{moveKill, moveKillAll, movePause, moveTerminate, moveSplit, moveMerge, moveMergeLate, moveRotate, movePoison} {
 		if chance(60) {
 			p.Moves = append(p.Moves, m)
 		}
 	}
 	p.Every = time.Duration(2+random.IntN(10)) * time.Second
 	if chance(15) {
-		p.Outage = time.Duration(1+random.IntN(30)) * time.Hour
+		if p.Outage = time.Duration(1+random.IntN(23)) * time.Hour; chance(60) {
+			p.Outage = 24*time.Hour + time.Duration(random.IntN(8))*time.Hour // streams have forgotten
+		}
 	}
+	p.Hot = chance(30)
 	return p
 }
 
@@ -117,6 +123,6 @@ func (p Plan) String() string {
 	for _, f := range p.Faults {
 		kinds = append(kinds, string(f.Kind)+" "+f.Operation)
 	}
-	return fmt.Sprintf("seed %d: %d clients with %d commands each, kill %d‰, pause %d‰, faults [%s], moves [%s] every %v, outage %v, until %v",
-		p.Seed, p.Clients, p.Commands, p.Kill, p.Pause, strings.Join(kinds, ", "), strings.Join(p.Moves, ", "), p.Every, p.Outage, p.Until)
+	return fmt.Sprintf("seed %d: %d clients with %d commands each (hot: %t), kill %d‰, pause %d‰, faults [%s], moves [%s] every %v, outage %v, until %v",
+		p.Seed, p.Clients, p.Commands, p.Hot, p.Kill, p.Pause, strings.Join(kinds, ", "), strings.Join(p.Moves, ", "), p.Every, p.Outage, p.Until)
 }

@@ -45,7 +45,9 @@ type life struct {
 	requests sync.WaitGroup
 	registry *prometheus.Registry
 
-	pausedUntil time.Time // of the scheduler's goroutine alone
+	// Of the scheduler's goroutine alone:
+	pausedUntil time.Time
+	held        []func() // until then
 }
 
 func (l *life) dead() bool {
@@ -131,7 +133,7 @@ func (l *life) jitter(longest time.Duration) time.Duration {
 func (w *world) jitter(who string, longest time.Duration) time.Duration {
 	h := fnv.New64a()
 	_, _ = fmt.Fprint(h, w.plan.Seed, who, time.Now().UnixNano(), longest)
-	return time.Duration(h.Sum64() % uint64(longest+1)) //nolint:gosec // durations are positive
+	return time.Duration(h.Sum64() % uint64(longest+1))
 }
 
 // kill ends the life as SIGKILL does: what its goroutines still do reaches nobody.

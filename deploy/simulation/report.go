@@ -38,10 +38,22 @@ func (r *Report) Add(o *Report) {
 	r.Virtual += o.Virtual
 	r.Took += o.Took
 	for _, each := range [][2]*int{
-		{&r.Steps, &o.Steps}, {&r.Events, &o.Events}, {&r.Commands, &o.Commands}, {&r.Accepted, &o.Accepted},
-		{&r.Refused, &o.Refused}, {&r.Unclear, &o.Unclear}, {&r.Reads, &o.Reads}, {&r.Kills, &o.Kills},
-		{&r.Pauses, &o.Pauses}, {&r.Reshards, &o.Reshards}, {&r.Outages, &o.Outages}, {&r.Faults, &o.Faults},
-		{&r.Healed, &o.Healed}, {&r.Duplicates, &o.Duplicates}, {&r.TakeOvers, &o.TakeOvers}, {&r.Parked, &o.Parked},
+		{&r.Steps, &o.Steps},
+		{&r.Events, &o.Events},
+		{&r.Commands, &o.Commands},
+		{&r.Accepted, &o.Accepted},
+		{&r.Refused, &o.Refused},
+		{&r.Unclear, &o.Unclear},
+		{&r.Reads, &o.Reads},
+		{&r.Kills, &o.Kills},
+		{&r.Pauses, &o.Pauses},
+		{&r.Reshards, &o.Reshards},
+		{&r.Outages, &o.Outages},
+		{&r.Faults, &o.Faults},
+		{&r.Healed, &o.Healed},
+		{&r.Duplicates, &o.Duplicates},
+		{&r.TakeOvers, &o.TakeOvers},
+		{&r.Parked, &o.Parked},
 	} {
 		*each[0] += *each[1]
 	}

@@ -189,8 +189,8 @@ func (s *scheduler) admit() {
 
 // turn is a call's time: it takes effect, or what its fate says.
 func (s *scheduler) turn(c *call) {
-	if wait := time.Until(c.life.pausedUntil); wait > 0 {
-		s.in(wait+s.latency(), func() { s.turn(c) })
+	if time.Until(c.life.pausedUntil) > 0 {
+		s.hold(c.life, func() { s.turn(c) })
 		return
 	}
 	select {
@@ -230,10 +230,26 @@ func (s *scheduler) turn(c *call) {
 	case f.pause > 0:
 		s.trace.note("pause %s for %v after %s", c.life.instance, f.pause, c.key)
 		c.life.pausedUntil = time.Now().Add(f.pause)
-		s.in(f.pause+s.latency(), func() { s.settle(c, a, "") })
+		s.hold(c.life, func() { s.settle(c, a, "") })
 	default:
 		s.settle(c, a, "")
 	}
+}
+
+// hold keeps something back until its process goes on.
+func (s *scheduler) hold(l *life, f func()) {
+	l.held = append(l.held, f)
+	s.at(l.pausedUntil, func() { s.resume(l) })
+}
+
+func (s *scheduler) resume(l *life) {
+	if time.Until(l.pausedUntil) > 0 {
+		return // paused anew
+	}
+	for _, f := range l.held {
+		s.in(s.latency(), f)
+	}
+	l.held = nil
 }
 
 // settle ends a call's stay.

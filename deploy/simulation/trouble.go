@@ -2,7 +2,6 @@ package simulation
 
 import (
 	"encoding/json"
-	"errors"
 	"math/big"
 	"math/rand/v2"
 	"slices"
@@ -82,6 +81,7 @@ func (w *world) calmDown() {
 		w.mu.Lock()
 		for _, l := range w.lives {
 			l.pausedUntil = time.Time{}
+			w.scheduler.resume(l)
 		}
 		w.mu.Unlock()
 		close(done)
@@ -117,7 +117,7 @@ func sleep(d time.Duration, stop <-chan struct{}) bool {
 
 // move does one thing after the other to the fleet and the streams.
 func (w *world) move(stop <-chan struct{}) {
-	r := rand.New(rand.NewPCG(w.plan.Seed, 3)) //nolint:gosec // repeatable on purpose
+	r := rand.New(rand.NewPCG(w.plan.Seed, 3))
 	for sleep(time.Duration(r.ExpFloat64()*float64(w.plan.Every)), stop) {
 		w.ledger.day()
 		what := w.plan.Moves[r.IntN(len(w.plan.Moves))]
@@ -135,7 +135,7 @@ func (w *world) move(stop <-chan struct{}) {
 		case movePause:
 			w.scheduler.ask(func() {
 				if l := target.current(); l != nil {
-					l.pausedUntil = time.Now().Add(length) //nolint:forbidigo // virtual
+					l.pausedUntil = time.Now().Add(length)
 					w.report.Pauses++
 				}
 			})
@@ -145,6 +145,11 @@ func (w *world) move(stop <-chan struct{}) {
 			}
 		case moveSplit, moveMerge:
 			w.reshard(what, pick)
+		case moveMergeLate:
+			brokers := w.of(brokering)
+			w.killNow(brokers[pick%uint64(len(brokers))])
+			sleep(time.Duration(pick%3000)*time.Millisecond, stop) // what comes now stays in the shards of the dead
+			w.reshard(moveMerge, pick)
 		case moveRotate:
 			if err := w.aws.RotateShards(w.names.EventLog); err == nil {
 				w.report.Reshards++
@@ -215,16 +220,16 @@ func (w *world) poison(pick uint64) {
 		records = append(records, eventsourcing.Record{
 			ID: uuid.Must(uuid.NewV7()).String(), Stream: stream, Version: v + 1,
 			Name: "org/iam/user/teleported", Schema: 1, Data: json.RawMessage(`{"to":"Mars"}`),
-			RecordedAt: time.Now().UTC().Truncate(time.Millisecond), //nolint:forbidigo // virtual
+			RecordedAt: time.Now().UTC().Truncate(time.Millisecond),
 		})
 	}
 	w.ledger.mu.Lock()
-	w.ledger.poisoned[stream] = eventsourcing.Version(len(records))
+	w.ledger.poisoned[stream] = true
 	w.ledger.mu.Unlock()
 	err := w.log.Append(w.ctx, eventsourcing.Commit{Stream: stream, Records: records})
-	if err != nil && !errors.Is(err, eventsourcing.ErrUnavailable) && !errors.Is(err, eventsourcing.ErrConflict) && w.ctx.Err() == nil {
+	if err == nil { // else it may be in the log or not
 		w.ledger.mu.Lock()
-		delete(w.ledger.poisoned, stream)
+		w.ledger.toPark = append(w.ledger.toPark, stream.String())
 		w.ledger.mu.Unlock()
 	}
 }

@@ -51,7 +51,7 @@ type world struct {
 	mutant    *mutant
 	logs      io.Writer
 
-	ctx      context.Context //nolint:containedctx // the run's own
+	ctx      context.Context // the run's own
 	end      context.CancelFunc
 	replicas []*replica
 	calm     bool // no more faults; of the scheduler's goroutine alone
@@ -66,7 +66,7 @@ type world struct {
 // makes the process's source of random bytes the seed's.
 func Run(t *testing.T, p Plan) *Report {
 	t.Helper()
-	began := time.Now() //nolint:forbidigo // the run's real time
+	began := time.Now()
 	var report Report
 	synctest.Test(t, func(t *testing.T) {
 		cryptotest.SetGlobalRandom(t, p.Seed)
@@ -76,7 +76,7 @@ func Run(t *testing.T, p Plan) *Report {
 		}
 		report = *w.play()
 	})
-	report.Took = time.Since(began) //nolint:forbidigo // as above
+	report.Took = time.Since(began)
 	return &report
 }
 
@@ -90,21 +90,21 @@ func newWorld(ctx context.Context, p Plan) (*world, error) {
 		return nil, err
 	}
 	w.names = w.config.CommandAPI.Names
-	w.aws = localaws.New(localaws.Options{Seed: p.Seed, Now: time.Now})                                                             //nolint:forbidigo // virtual
-	if err := provision.Run(ctx, w.aws.Config(), provision.Config{Names: w.names, StreamShards: int32(1 + p.Seed%3)}); err != nil { //nolint:gosec // 1 to 3
+	w.aws = localaws.New(localaws.Options{Seed: p.Seed, Now: time.Now})
+	if err := provision.Run(ctx, w.aws.Config(), provision.Config{Names: w.names, StreamShards: int32(1 + p.Seed%3)}); err != nil {
 		return nil, err
 	}
 	begin := time.Date(2000, 1, 1, 1, 0, 0, 0, time.UTC) // the waits above are not the same twice
 	time.Sleep(time.Until(begin))
 	own := func(longest time.Duration) time.Duration { return w.jitter("world", longest) }
 	w.db = dynamodb.NewFromConfig(repeatable(w.aws.Config(), own))
-	w.log = dynamostore.New(w.db, dynamostore.Config{Now: time.Now, Jitter: own, Tables: dynamostore.Tables{ //nolint:forbidigo // virtual
+	w.log = dynamostore.New(w.db, dynamostore.Config{Now: time.Now, Jitter: own, Tables: dynamostore.Tables{
 		Events: w.names.EventLog, Claims: w.names.SetValidations, Commands: w.names.Commands,
 	}})
 	w.ctx, w.end = context.WithCancel(ctx)
 	w.trace = newTrace()
-	w.random = rand.New(rand.NewPCG(p.Seed, 1))                           //nolint:gosec // repeatable on purpose
-	w.scheduler = newScheduler(rand.New(rand.NewPCG(p.Seed, 2)), w.trace) //nolint:gosec // as above
+	w.random = rand.New(rand.NewPCG(p.Seed, 1))
+	w.scheduler = newScheduler(rand.New(rand.NewPCG(p.Seed, 2)), w.trace)
 	w.ledger, w.witness = newLedger(), newWitness(w)
 	w.scheduler.fate, w.scheduler.do = w.fate, w.do
 	w.staff()
@@ -119,7 +119,7 @@ func (w *world) staff() {
 		}
 	}
 	c := w.config
-	add(commandAPI, 2+int(w.plan.Seed%2), func(ctx context.Context, p process.Platform) (process.App, error) { //nolint:gosec // 0 or 1
+	add(commandAPI, 2+int(w.plan.Seed%2), func(ctx context.Context, p process.Platform) (process.App, error) {
 		return commandapi.New(ctx, c.CommandAPI, p)
 	})
 	add(streaming, 2, func(ctx context.Context, p process.Platform) (process.App, error) {
@@ -169,7 +169,7 @@ func (w *world) buried(l *life) {
 // play runs the plan: an hour of trouble, then calm, then judgement.
 func (w *world) play() *Report {
 	go w.scheduler.run()
-	started := time.Now() //nolint:forbidigo // virtual
+	started := time.Now()
 	for i, r := range w.replicas {
 		time.AfterFunc(time.Duration(i+1)*1234567*time.Nanosecond, r.start)
 	}
@@ -179,7 +179,7 @@ func (w *world) play() *Report {
 	trouble()
 	w.settle()
 	w.judge()
-	w.report.Virtual = time.Since(started) //nolint:forbidigo // virtual
+	w.report.Virtual = time.Since(started)
 	w.count()
 	w.close()
 	return &w.report

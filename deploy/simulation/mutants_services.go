@@ -1,0 +1,190 @@
+package simulation
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+// tableOf is the table of a write of a transaction, of any kind.
+func tableOf(item map[string]any) (kind, table string, of map[string]any) {
+	for kind, what := range item {
+		return kind, text(fields(what)["TableName"]), fields(what)
+	}
+	return "", "", nil
+}
+
+// writingMutants are bugs of command-api.
+func writingMutants() []mutant {
+	return []mutant{
+		{
+			Name: "claims in a second write", Of: commandAPI, Means: "unique values are reserved after the event is in the log",
+			call: func(w *world, c *call, next func(*call) *answer) *answer {
+				a, claims := transact(c, next, func(item map[string]any) bool {
+					_, table, _ := tableOf(item)
+					return table == w.names.SetValidations
+				})
+				if len(claims) == 0 || !a.ok() {
+					return a
+				}
+				second := c.copied()
+				second["TransactItems"] = claims
+				delete(second, "ClientRequestToken")
+				insist(w, c.with(second), next, 50*time.Millisecond, func(*answer) bool { return true })
+				return a
+			},
+		},
+		{
+			Name: "claims never released", Of: commandAPI, Means: "a changed e-mail or name stays reserved",
+			call: func(w *world, c *call, next func(*call) *answer) *answer {
+				a, _ := transact(c, next, func(item map[string]any) bool {
+					kind, table, _ := tableOf(item)
+					return kind == "Delete" && table == w.names.SetValidations
+				})
+				return a
+			},
+		},
+		{
+			Name: "no guard", Of: commandAPI, Means: "a role may be disabled while it is granted",
+			call: func(_ *world, c *call, next func(*call) *answer) *answer {
+				a, _ := transact(c, next, func(item map[string]any) bool {
+					kind, _, check := tableOf(item)
+					return kind == "ConditionCheck" && strings.Contains(scalar(check["Key"], "stream"), "/role/")
+				})
+				return a
+			},
+		},
+		{
+			Name: "own commit not recognised", Of: commandAPI, Means: "a write whose answer was lost counts as another's",
+			call: func(_ *world, c *call, next func(*call) *answer) *answer {
+				a := next(c)
+				if a.err != nil || a.status != http.StatusBadRequest {
+					return a
+				}
+				body := object(a.body)
+				items := []any{body["Item"]}
+				for _, r := range list(body["CancellationReasons"]) {
+					items = append(items, fields(r)["Item"])
+				}
+				for _, item := range items {
+					if id := fields(fields(item)["id"]); id != nil {
+						id["S"] = "of another"
+					}
+				}
+				return a.with(body)
+			},
+		},
+		{
+			Name: "answer before the write", Of: commandAPI, Means: "202 is said while the event is on its way",
+			call: func(w *world, c *call, next func(*call) *answer) *answer {
+				if c.op != "DynamoDB.PutItem" || text(c.body["TableName"]) != w.names.EventLog {
+					return next(c)
+				}
+				insist(w, c, next, 200*time.Millisecond, func(*answer) bool { return true })
+				return success(map[string]any{})
+			},
+		},
+	}
+}
+
+// projectingMutants are bugs of the projectors.
+func projectingMutants() []mutant {
+	model := func(w *world, table string) bool { return table == w.names.Users || table == w.names.Roles }
+	unfenced := func(put map[string]any) {
+		delete(put, "ConditionExpression")
+		delete(put, "ExpressionAttributeNames")
+		delete(put, "ExpressionAttributeValues")
+	}
+	return []mutant{
+		{
+			Name: "no fence", Means: "projections are written whatever version they are at",
+			call: func(w *world, c *call, next func(*call) *answer) *answer {
+				body := object(c.raw)
+				if c.op == "DynamoDB.PutItem" && model(w, text(body["TableName"])) {
+					unfenced(body)
+					return next(c.with(body))
+				}
+				if c.op != "DynamoDB.TransactWriteItems" {
+					return next(c)
+				}
+				for _, item := range list(body["TransactItems"]) {
+					if kind, table, put := tableOf(fields(item)); kind == "Put" && model(w, table) {
+						unfenced(put)
+					}
+				}
+				return next(c.with(body))
+			},
+		},
+		skipsGaps(model),
+		{
+			Name: "message deleted before it is handled", Means: "a queue's messages are acknowledged at their receipt",
+			call: func(w *world, c *call, next func(*call) *answer) *answer {
+				a := next(c)
+				messages := list(object(a.body)["Messages"])
+				if c.op != "AmazonSQS.ReceiveMessage" || !a.ok() || len(messages) == 0 {
+					return a
+				}
+				var entries []any
+				for i, m := range messages {
+					entries = append(entries, map[string]any{"Id": string(rune('0' + i)), "ReceiptHandle": fields(m)["ReceiptHandle"]})
+				}
+				head := c.head.Clone()
+				head.Set("X-Amz-Target", "AmazonSQS.DeleteMessageBatch")
+				w.witness.send("AmazonSQS.DeleteMessageBatch", head, c.url, encode(map[string]any{"QueueUrl": c.body["QueueUrl"], "Entries": entries}))
+				return a
+			},
+		},
+		{
+			Name: "parks nothing", Means: "an event that cannot be applied is tried for ever",
+			call: func(_ *world, c *call, next func(*call) *answer) *answer {
+				for _, item := range list(c.body["TransactItems"]) {
+					if _, _, put := tableOf(fields(item)); strings.HasPrefix(scalar(put["Item"], "row"), "parked#") {
+						return &answer{status: http.StatusInternalServerError, header: http.Header{}, body: encode(map[string]any{"__type": "InternalServerError"})}
+					}
+				}
+				return next(c)
+			},
+		},
+		{
+			Name: "min_version ignored", Means: "a read shows what there is, whatever was asked for",
+			url: func(path string) string { before, _, _ := strings.Cut(path, "?"); return before },
+		},
+	}
+}
+
+// skipsGaps shows a projector the fence that its next event wants, and lets it write.
+func skipsGaps(model func(*world, string) bool) mutant {
+	next := map[string]uint64{} // version received, by process and stream
+	return mutant{
+		Name: "gap skipped", Means: "an event that comes too early is applied all the same",
+		call: func(w *world, c *call, carry func(*call) *answer) *answer {
+			switch {
+			case c.op == "AmazonSQS.ReceiveMessage":
+				a := carry(c)
+				for _, m := range list(object(a.body)["Messages"]) {
+					e := object([]byte(text(fields(m)["Body"])))
+					stream := text(e["stream"])
+					next[c.life.instance+stream[strings.LastIndex(stream, "/")+1:]] = uint64(number(text(e["version"])))
+				}
+				return a
+			case c.op == "DynamoDB.GetItem" && model(w, text(c.body["TableName"])):
+				a := carry(c)
+				body := object(a.body)
+				version := fields(fields(body["Item"])["version"])
+				want := next[c.life.instance+scalar(c.body["Key"], "id")]
+				if a.ok() && version != nil && uint64(number(text(version["N"])))+1 < want {
+					version["N"] = decimal(want - 1)
+					return a.with(body)
+				}
+				return a
+			case strings.HasSuffix(c.op, "WriteItems") || c.op == "DynamoDB.PutItem":
+				for _, each := range projectingMutants() {
+					if each.Name == "no fence" {
+						return each.call(w, c, carry)
+					}
+				}
+			}
+			return carry(c)
+		},
+	}
+}

@@ -1,0 +1,182 @@
+package simulation
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func decimal(n uint64) string { return strconv.FormatUint(n, 10) }
+
+// readingMutants are bugs of whoever reads shards.
+func readingMutants() []mutant {
+	return []mutant{
+		{
+			Name: "one parent ignored", Of: brokering, Means: "a merged shard is read before both its parents are done",
+			call: func(_ *world, c *call, next func(*call) *answer) *answer {
+				a := next(c)
+				if c.op != "Kinesis.ListShards" || !a.ok() {
+					return a
+				}
+				body := object(a.body)
+				for _, s := range list(body["Shards"]) {
+					if fields(s)["AdjacentParentShardId"] != nil {
+						delete(fields(s), "ParentShardId")
+					}
+				}
+				return a.with(body)
+			},
+		},
+		childAtLatest(),
+		{
+			Name: "reopened at LATEST", Means: "after a failure a shard is read from its tip, not from the checkpoint",
+			call: func(_ *world, c *call, next func(*call) *answer) *answer {
+				if !strings.HasSuffix(c.op, "GetShardIterator") || !strings.HasPrefix(text(c.body["ShardIteratorType"]), "AFTER") {
+					return next(c)
+				}
+				body := c.copied()
+				body["ShardIteratorType"] = "LATEST"
+				delete(body, "SequenceNumber")
+				delete(body, "StartingSequenceNumber")
+				return next(c.with(body))
+			},
+		},
+		{
+			Name: "last page dropped", Means: "records that come with a closed shard's end are passed over",
+			call: func(_ *world, c *call, next func(*call) *answer) *answer {
+				a := next(c)
+				body := object(a.body)
+				if !strings.HasSuffix(c.op, ".GetRecords") || !a.ok() || text(body["NextShardIterator"]) != "" {
+					return a
+				}
+				body["Records"] = []any{}
+				return a.with(body)
+			},
+		},
+		{
+			Name: "trimming not noticed", Means: "what a stream forgot unread is not published again from the log",
+			call: func(w *world, c *call, next func(*call) *answer) *answer {
+				a := next(c)
+				body := object(a.body)
+				switch {
+				case strings.HasSuffix(text(body["__type"]), "TrimmedDataAccessException") && strings.HasSuffix(c.op, "GetShardIterator"):
+					oldest := c.copied()
+					oldest["ShardIteratorType"] = "TRIM_HORIZON"
+					delete(oldest, "SequenceNumber")
+					return next(c.with(oldest))
+				case c.op == "DynamoDB.Query" && text(c.body["TableName"]) == w.names.Leases && a.ok():
+					for _, item := range list(body["Items"]) {
+						delete(fields(item), "read_at")
+					}
+					return a.with(body)
+				}
+				return a
+			},
+		},
+		lostLeaseGoesOn(),
+	}
+}
+
+func childAtLatest() mutant {
+	children := map[string]bool{}
+	return mutant{
+		Name: "child at LATEST", Means: "a new shard is read from its tip",
+		call: func(_ *world, c *call, next func(*call) *answer) *answer {
+			if strings.HasSuffix(c.op, "GetShardIterator") && text(c.body["ShardIteratorType"]) == "TRIM_HORIZON" && children[text(c.body["ShardId"])] {
+				body := c.copied()
+				body["ShardIteratorType"] = "LATEST"
+				return next(c.with(body))
+			}
+			a := next(c)
+			body := object(a.body)
+			for _, s := range slices.Concat(list(body["Shards"]), list(fields(body["StreamDescription"])["Shards"])) {
+				if fields(s)["ParentShardId"] != nil {
+					children[text(fields(s)["ShardId"])] = true
+				}
+			}
+			return a
+		},
+	}
+}
+
+func lostLeaseGoesOn() mutant {
+	had := map[string]bool{}
+	return mutant{
+		Name: "lost lease goes on", Means: "a refused renewal counts as one that was made",
+		call: func(w *world, c *call, next func(*call) *answer) *answer {
+			a := next(c)
+			if c.op != "DynamoDB.PutItem" || text(c.body["TableName"]) != w.names.Leases {
+				return a
+			}
+			key := c.life.instance + " " + scalar(c.body["Item"], "shard")
+			if a.ok() {
+				had[key] = scalar(c.body["Item"], "owner") == c.life.instance
+				return a
+			}
+			if had[key] && strings.HasSuffix(text(object(a.body)["__type"]), "ConditionalCheckFailedException") {
+				return success(map[string]any{})
+			}
+			return a
+		},
+	}
+}
+
+// relayMutants are bugs of the streamer's and the broker's sending.
+func relayMutants() []mutant {
+	put := func(records []any) *answer {
+		out := make([]any, len(records))
+		for i := range out {
+			out[i] = map[string]any{"SequenceNumber": "1", "ShardId": "shardId-000000000000"}
+		}
+		return success(map[string]any{"FailedRecordCount": 0, "Records": out})
+	}
+	taken := func(a *answer) bool { return a.ok() && text(object(a.body)["FailedRecordCount"]) == "0" }
+	return []mutant{
+		{
+			Name: "checkpoint before acknowledgement", Of: streaming, Means: "records count as published while they are on their way",
+			call: func(w *world, c *call, next func(*call) *answer) *answer {
+				if c.op != "Kinesis.PutRecords" {
+					return next(c)
+				}
+				insist(w, c, next, 300*time.Millisecond, taken)
+				return put(list(c.body["Records"]))
+			},
+		},
+		{
+			Name: "two records of one stream in flight", Of: streaming, Means: "a record is sent while the one before it may still fail",
+			call: func(w *world, c *call, next func(*call) *answer) *answer {
+				if c.op != "Kinesis.PutRecords" || w.scheduler.random.IntN(4) > 0 {
+					return next(c)
+				}
+				insist(w, c, next, 2*time.Second, taken)
+				return put(list(c.body["Records"]))
+			},
+		},
+		{
+			Name: "partial failure of PutRecords ignored", Of: streaming, Means: "a record refused among others is not sent again",
+			call: func(_ *world, c *call, next func(*call) *answer) *answer {
+				a := next(c)
+				if c.op != "Kinesis.PutRecords" || !a.ok() {
+					return a
+				}
+				return put(list(c.body["Records"]))
+			},
+		},
+		{
+			Name: "partial failure of SendMessageBatch ignored", Of: brokering, Means: "a message refused among others is not sent again",
+			call: func(_ *world, c *call, next func(*call) *answer) *answer {
+				a := next(c)
+				body := object(a.body)
+				if c.op != "AmazonSQS.SendMessageBatch" || !a.ok() || len(list(body["Failed"])) == 0 {
+					return a
+				}
+				successful := list(body["Successful"])
+				for _, f := range list(body["Failed"]) {
+					successful = append(successful, map[string]any{"Id": fields(f)["Id"], "MessageId": "m", "SequenceNumber": "1"})
+				}
+				return a.with(map[string]any{"Successful": successful})
+			},
+		},
+	}
+}
