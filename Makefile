@@ -32,8 +32,12 @@ test-processes: ## Kill real processes at random for CHAOS under load, COUNT tim
 	LEFTFOLD_CHAOS=$(CHAOS) go test -run '^TestProcesses' -count=$(COUNT) -timeout 2h -v ./deploy/e2e
 	go test -run '^TestThreeJoining' -count=1 -v ./deploy/e2e
 
+.PHONY: memory
+memory: ## Hold the whole system to 300 MB after 10,000 commands, without the race detector's own
+	go test -count=1 -run '^TestMemoryStaysSmall$$' -v ./deploy/e2e
+
 .PHONY: check
-check: lint tidy wire-check test fuzz ## Everything CI checks: lint and floors, modules, wiring, tests, a fuzz smoke
+check: lint tidy wire-check test memory fuzz ## Everything CI checks: lint and floors, modules, wiring, tests, memory, a fuzz smoke
 
 .PHONY: fmt
 fmt: ## Format
