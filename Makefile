@@ -61,10 +61,10 @@ wire-check: ## Fail if a wire_gen.go is stale
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME
-	@for m in $(MODULES); do (cd $$m && \
-	  grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -r -n1 dirname | sort -u | while read -r d; do \
-	    for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$d/*_test.go | sed 's/func //'); do \
-	      go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$d || exit 1; done; done) || exit 1; done
+	@for m in $(MODULES); do cd $$m; \
+	  for file in $$(grep -rlE '^func Fuzz' --include='*_test.go' . || true); do \
+	    for target in $$(grep -oE '^func Fuzz[A-Za-z0-9_]+' $$file | cut -c6-); do \
+	      go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$(dirname $$file) || exit 1; done; done; done
 
 .PHONY: bench
 bench: ## Commands per second beside a bare PutItem loop, and commit-to-visible latency
