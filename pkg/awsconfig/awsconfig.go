@@ -37,7 +37,6 @@ func Instrument(cfg aws.Config, reg prometheus.Registerer) aws.Config {
 		Name: "leftfold_aws_calls_total", Help: "Attempts of AWS calls by what came of them.",
 	}, []string{"api", "operation", "outcome"})
 	reg.MustRegister(calls)
-	throttles := retry.IsErrorThrottles(retry.DefaultThrottles)
 	count := middleware.DeserializeMiddlewareFunc("leftfold.CountCalls", func(
 		ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler,
 	) (middleware.DeserializeOutput, middleware.Metadata, error) {
@@ -45,7 +44,7 @@ func Instrument(cfg aws.Config, reg prometheus.Registerer) aws.Config {
 		outcome := "ok"
 		switch answer, _ := out.RawResponse.(*smithyhttp.Response); {
 		case err == nil:
-		case throttles.IsErrorThrottle(err) == aws.TrueTernary:
+		case Throttled(err):
 			outcome = "throttled"
 		case answer != nil && answer.StatusCode/100 == 4:
 			outcome = "refused"
@@ -59,6 +58,11 @@ func Instrument(cfg aws.Config, reg prometheus.Registerer) aws.Config {
 		return stack.Deserialize.Add(count, middleware.Before)
 	})
 	return cfg
+}
+
+// Throttled says whether an error is AWS's answer to too many calls.
+func Throttled(err error) bool {
+	return retry.IsErrorThrottles(retry.DefaultThrottles).IsErrorThrottle(err) == aws.TrueTernary
 }
 
 // Logger hands what the SDK has to say to log.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/leftfold/leftfold/pkg/turn"
 )
 
 // delivery is one receive of one message. It is in hand until it is deleted or given back.
@@ -26,15 +28,8 @@ type hand struct {
 	changed    chan struct{}   // closed and replaced when something is let go
 
 	// extending is held while a batch is extended, so that none of it is given back meanwhile: the extension would undo that.
-	extending turn
+	extending turn.Mutex
 }
-
-// turn is a mutex that is held across calls of SQS. A channel, because testing/synctest sees waiting for a sync.Mutex as
-// being busy.
-type turn chan struct{}
-
-func (t turn) Lock()   { t <- struct{}{} }
-func (t turn) Unlock() { <-t }
 
 // run is a group's messages of one receive, in order.
 type run struct {
@@ -45,7 +40,7 @@ type run struct {
 }
 
 func newHand() *hand {
-	return &hand{deliveries: map[*delivery]bool{}, tails: map[string]*run{}, changed: make(chan struct{}), extending: make(turn, 1)}
+	return &hand{deliveries: map[*delivery]bool{}, tails: map[string]*run{}, changed: make(chan struct{}), extending: turn.New()}
 }
 
 // room waits until fewer than maxRuns runs and maxMessages messages are in hand.

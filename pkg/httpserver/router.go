@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -45,7 +46,7 @@ func methodNotAllowed(routes chi.Routes) http.HandlerFunc {
 func correlate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get(CorrelationHeader)
-		if !printable(id) {
+		if !VisibleASCII(id, maxCorrelation) {
 			id = uuid.Must(uuid.NewV7()).String()
 		}
 		w.Header().Set(CorrelationHeader, id)
@@ -54,14 +55,13 @@ func correlate(next http.Handler) http.Handler {
 	})
 }
 
-// printable says whether an ID may go into headers, logs and events: 1 to 128 visible ASCII characters.
-func printable(id string) bool {
-	for _, c := range []byte(id) {
-		if c <= ' ' || c > '~' {
-			return false
-		}
-	}
-	return id != "" && len(id) <= 128
+// maxCorrelation bounds a client's correlation ID, in bytes.
+const maxCorrelation = 128
+
+// VisibleASCII says whether text is 1 to most visible ASCII characters: then it may go into headers, logs and events.
+func VisibleASCII(text string, most int) bool {
+	invisible := strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
+	return text != "" && len(text) <= most && !invisible
 }
 
 // logRequests logs each request by its route's pattern: paths hold IDs, and bodies personal data.

@@ -13,8 +13,9 @@ import (
 )
 
 // LoadConfig fills the struct that target points to from environment variables, named by its fields' `env` tags (see
-// github.com/sethvargo/go-envconfig), and reports all mistakes at once, each by its variable. If all
-// can be read, the struct and those in it are asked for more by their method Validate() error, if they have it. An empty variable counts as unset.
+// github.com/sethvargo/go-envconfig), and reports all mistakes at once, each by its variable. If all can
+// be read, the struct and those in it are asked for more by their method Validate() error, if they have it. An empty
+// variable counts as unset.
 func LoadConfig(ctx context.Context, lookup func(string) (string, bool), target any) error {
 	lookuper := lookupFunc(func(key string) (string, bool) {
 		v, ok := lookup(key)

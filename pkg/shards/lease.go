@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/leftfold/leftfold/pkg/turn"
 )
 
 // Leases is where readers keep their leases. Every write is conditional and bumps a counter, so that whoever acts on
@@ -66,22 +68,15 @@ type held struct {
 	leases Leases
 	now    func() time.Time
 
-	mu        turn
+	mu        turn.Mutex
 	lease     Lease
 	writtenAt time.Time // before the last write that succeeded: no other clock saw it earlier
 }
 
-// turn is a mutex that is held across calls of Leases. A channel, because testing/synctest sees waiting for a sync.Mutex
-// as being busy.
-type turn chan struct{}
-
-func (t turn) Lock()   { t <- struct{}{} }
-func (t turn) Unlock() { <-t }
-
 // take makes of a lease as seen one that is held: next, with its owner.
 func take(ctx context.Context, leases Leases, now func() time.Time, seen, next Lease) (*held, error) {
 	next.Counter = seen.Counter + 1
-	h := &held{leases: leases, now: now, mu: make(turn, 1), lease: next, writtenAt: now()}
+	h := &held{leases: leases, now: now, mu: turn.New(), lease: next, writtenAt: now()}
 	if err := leases.Put(ctx, next, seen); err != nil {
 		return nil, err
 	}

@@ -64,8 +64,7 @@ func (in *Headers) Resolve(c huma.Context) []error {
 
 func parseKey(keys []string) (string, error) {
 	key := keys[0]
-	invisible := strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' })
-	if len(keys) > 1 || key == "" || len(key) > maxKey || invisible {
+	if len(keys) > 1 || !httpserver.VisibleASCII(key, maxKey) {
 		return "", fmt.Errorf("want one key of 1 to %d visible ASCII characters", maxKey)
 	}
 	return key, nil
