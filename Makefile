@@ -7,7 +7,7 @@ GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v
 WIRE          := go run github.com/google/wire/cmd/wire@v0.7.0
 MODULES        = $(shell go list -m -f '{{.Dir}}')
 WIRED          = $(wildcard services/*/app)
-FUZZTIME      ?= 5s
+FUZZTIME      ?= 20000x
 CHAOS         ?= 60s
 COUNT         ?= 1
 
@@ -60,11 +60,11 @@ wire-check: ## Fail if a wire_gen.go is stale
 	@for d in $(WIRED); do (cd $$d && $(WIRE) diff .) || exit 1; done
 
 .PHONY: fuzz
-fuzz: ## Run every fuzz target for FUZZTIME
+fuzz: ## Run every fuzz target FUZZTIME times (or long: 5m)
 	@for m in $(MODULES); do cd $$m; \
 	  for file in $$(grep -rlE '^func Fuzz' --include='*_test.go' . || true); do \
 	    for target in $$(grep -oE '^func Fuzz[A-Za-z0-9_]+' $$file | cut -c6-); do \
-	      go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$(dirname $$file) || exit 1; done; done; done
+	      go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x $$(dirname $$file) || exit 1; done; done; done
 
 .PHONY: bench
 bench: ## Commands per second beside a bare PutItem loop, and commit-to-visible latency
