@@ -73,6 +73,7 @@ func envExample(declared map[string]process.Variable) string {
 		}
 	}
 	section("Every process", process.Variables(&process.Config{}))
+	section("The REST API of command-api and the projectors", process.Variables(&process.API{}))
 	section("Names of AWS resources, the same for all services", process.Variables(&topology.Names{}))
 	section("command-api", process.Variables(&commandapi.Config{}))
 	section("streamer and broker", process.Variables(&streamer.Config{}))

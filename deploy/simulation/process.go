@@ -14,7 +14,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/process"
 )
 
@@ -95,11 +94,13 @@ func (l *life) run(ctx context.Context) {
 	l.replica.mu.Lock()
 	l.registry = registry
 	if app.Routes != nil {
-		router := httpserver.NewRouter(platform.Log)
-		app.Routes(httpserver.NewAPI(router))
-		l.api = router
+		l.api, err = app.Handler(ctx, platform)
 	}
 	l.replica.mu.Unlock()
+	if err != nil {
+		w.crash(l, err)
+		return
+	}
 	if err := process.RunParts(ctx, platform.Log, w.config.StopTimeout, app.Parts...); err != nil && ctx.Err() == nil {
 		w.crash(l, err)
 	}

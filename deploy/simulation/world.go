@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/leftfold/leftfold/pkg/dynamostore"
+	"github.com/leftfold/leftfold/pkg/auth"
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/provision"
@@ -85,7 +86,10 @@ func newWorld(ctx context.Context, p Plan) (*world, error) {
 	if p.Logs != nil {
 		w.logs = p.Logs
 	}
-	env := map[string]string{"LOG_LEVEL": "warn", "LOG_FORMAT": "text", "STREAM_POLL": "1s", "STOP_TIMEOUT": "15s"}
+	env := map[string]string{
+		"ENVIRONMENT": auth.Local, "AUTH_MODE": "none",
+		"LOG_LEVEL": "warn", "LOG_FORMAT": "text", "STREAM_POLL": "1s", "STOP_TIMEOUT": "15s",
+	}
 	if err := process.LoadConfig(ctx, func(name string) (string, bool) { v, ok := env[name]; return v, ok }, &w.config); err != nil {
 		return nil, err
 	}

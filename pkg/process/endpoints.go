@@ -23,18 +23,23 @@ type Endpoint struct {
 }
 
 // Endpoints are the admin address and, if the app has routes, the API's.
-func Endpoints(cfg Config, p Platform, registry *prometheus.Registry, app App) []Endpoint {
-	admin := http.NewServeMux()
-	admin.Handle("GET /healthz", health.Live())
-	admin.Handle("GET /readyz", health.Ready(app.Checks))
-	admin.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+func Endpoints(ctx context.Context, cfg Config, p Platform, registry *prometheus.Registry, app App) ([]Endpoint, error) {
+	admin := httpserver.NewRouter(p.Log)
+	admin.Method(http.MethodGet, "/healthz", health.Live())
+	admin.Method(http.MethodGet, "/readyz", health.Ready(app.Checks))
+	admin.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	if app.Admin != nil {
+		app.Admin(httpserver.NewAPI(admin))
+	}
 	endpoints := []Endpoint{{Name: "admin", Variable: "ADMIN_ADDR", Addr: cfg.AdminAddr, Handler: admin}}
 	if app.Routes == nil {
-		return endpoints
+		return endpoints, nil
 	}
-	router := httpserver.NewRouter(p.Log)
-	app.Routes(httpserver.NewAPI(router))
-	return append(endpoints, Endpoint{Name: "api", Variable: "API_ADDR", Addr: cfg.APIAddr, Handler: router})
+	api, err := app.Handler(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return append(endpoints, Endpoint{Name: "api", Variable: "API_ADDR", Addr: app.API.Addr, Handler: api}), nil
 }
 
 // Listen takes every address at once, or none: those that cannot be had are all named. It returns the parts that serve

@@ -99,9 +99,10 @@ func TestAdminTellsLifeReadinessAndMetrics(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "test_total"}))
-	endpoints := process.Endpoints(process.Config{AdminAddr: "here:1"}, process.Platform{Log: quiet()}, registry, process.App{
+	endpoints, err := process.Endpoints(t.Context(), process.Config{AdminAddr: "here:1"}, process.Platform{Log: quiet()}, registry, process.App{
 		Checks: []health.Check{{Name: "EventLog", Probe: func(context.Context) error { return errors.New("gone") }}},
 	})
+	require.NoError(t, err)
 	require.Len(t, endpoints, 1, "an app without routes has no API")
 	admin := endpoints[0]
 	assert.Equal(t, "here:1", admin.Addr)
@@ -121,8 +122,9 @@ func TestRoutesAreServedAtTheAPIsAddress(t *testing.T) {
 		httpserver.Register(api, quiet(), huma.Operation{OperationID: "ping", Method: http.MethodGet, Path: "/ping"},
 			func(context.Context, *nothing) (*nothing, error) { return &nothing{}, nil })
 	}
-	endpoints := process.Endpoints(process.Config{APIAddr: "here:2"}, process.Platform{Log: quiet()}, prometheus.NewRegistry(),
-		process.App{Routes: routes})
+	endpoints, err := process.Endpoints(t.Context(), process.Config{}, process.Platform{Log: quiet()}, prometheus.NewRegistry(),
+		process.App{Routes: routes, API: process.API{Addr: "here:2"}})
+	require.NoError(t, err)
 	require.Len(t, endpoints, 2)
 	api := endpoints[1]
 	assert.Equal(t, []string{"api", "API_ADDR", "here:2"}, []string{api.Name, api.Variable, api.Addr})

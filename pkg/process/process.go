@@ -18,6 +18,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/leftfold/leftfold/pkg/awsconfig"
 	"github.com/leftfold/leftfold/pkg/health"
@@ -26,7 +28,6 @@ import (
 
 // Config is what every process reads.
 type Config struct {
-	APIAddr     string        `env:"API_ADDR,default=127.0.0.1:8080" desc:"address of the REST API, in services that serve one"`
 	AdminAddr   string        `env:"ADMIN_ADDR,default=127.0.0.1:9090" desc:"address of /healthz, /readyz and /metrics"`
 	LogLevel    slog.Level    `env:"LOG_LEVEL,default=info" desc:"debug, info, warn or error"`
 	LogFormat   string        `env:"LOG_FORMAT,default=json" desc:"json or text"`
@@ -51,6 +52,8 @@ type Platform struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Now     func() time.Time
+	// Traces makes tracers; never nil.
+	Traces trace.TracerProvider
 	// Instance names this process among its replicas.
 	Instance string
 	// Drain is how long a part may finish work in hand after a stop: most of STOP_TIMEOUT, the rest is for giving back
@@ -83,7 +86,7 @@ func NewPlatform(cfg Config, logs io.Writer) (Platform, *prometheus.Registry, er
 	}
 	registry := telemetry.NewRegistry()
 	return Platform{
-		Log: log, Metrics: registry, Now: time.Now, //nolint:forbidigo // the clock comes in here
+		Log: log, Metrics: registry, Traces: noop.NewTracerProvider(), Now: time.Now, //nolint:forbidigo // the clock comes in here
 		Instance: host + "-" + uuid.NewString()[:8], Drain: cfg.StopTimeout * 3 / 4,
 	}, registry, nil
 }
@@ -92,8 +95,11 @@ func NewPlatform(cfg Config, logs io.Writer) (Platform, *prometheus.Registry, er
 type App struct {
 	Parts  []Part
 	Checks []health.Check
-	// Routes adds the service's operations to an API. Nil: it serves none.
+	// Routes adds the service's operations to an API, which is served as API says. Nil: it serves none.
 	Routes func(huma.API)
+	API    API
+	// Admin adds operations to the admin address. Nil: there are none but every process's.
+	Admin func(huma.API)
 }
 
 // Main runs one service as a process: it never returns. new wires the service from its own configuration C.
@@ -119,7 +125,11 @@ func Main[C any](name, does string, newApp func(context.Context, C, Platform) (A
 		if err != nil {
 			return err
 		}
-		servers, _, err := Listen(ctx, platform.Log, Endpoints(base, platform, registry, app)...)
+		endpoints, err := Endpoints(ctx, base, platform, registry, app)
+		if err != nil {
+			return err
+		}
+		servers, _, err := Listen(ctx, platform.Log, endpoints...)
 		if err != nil {
 			return err
 		}

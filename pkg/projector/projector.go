@@ -36,7 +36,8 @@ type Config struct {
 	Sources []projection.Source
 	// Visibility is how long a group of the queue lies idle after a crash.
 	Visibility time.Duration
-	// Routes adds the reads to an API.
+	// API and Routes serve the reads.
+	API    process.API
 	Routes func(huma.API, projection.Reader)
 }
 
@@ -71,6 +72,7 @@ func New(ctx context.Context, c Config, p process.Platform) (process.App, error)
 		Checks: []health.Check{
 			topology.TableCheck(db, c.EventLog), topology.TableCheck(db, c.Table), topology.QueueCheck(queues, c.Queue),
 		},
+		API:    c.API,
 		Routes: func(api huma.API) { c.Routes(api, projection.Reader{DB: db, Table: c.Table, Jitter: p.Jitter}) },
 	}, nil
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/process"
 )
@@ -70,9 +69,9 @@ func (s *Service) Start(ctx context.Context) error {
 		return fmt.Errorf("start %s: %w", s.Name, err)
 	}
 	if app.Routes != nil {
-		router := httpserver.NewRouter(platform.Log)
-		app.Routes(httpserver.NewAPI(router))
-		l.api = router
+		if l.api, err = app.Handler(ctx, platform); err != nil {
+			return fmt.Errorf("start %s: %w", s.Name, err)
+		}
 	}
 	if f := s.next; f != nil {
 		s.next = nil

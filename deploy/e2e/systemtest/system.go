@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/auth"
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/provision"
@@ -37,7 +38,7 @@ type System struct {
 // New provisions an AWS and starts every service; env overrides their defaults, by variable. The test's end stops them.
 func New(t testing.TB, env map[string]string) *System {
 	t.Helper()
-	lookup := map[string]string{"LOG_LEVEL": "error", "LOG_FORMAT": "text", "STREAM_POLL": "10ms"}
+	lookup := map[string]string{"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "LOG_LEVEL": "error", "LOG_FORMAT": "text", "STREAM_POLL": "10ms"}
 	maps.Copy(lookup, env)
 	var cfg app.Config
 	require.NoError(t, process.LoadConfig(t.Context(), func(name string) (string, bool) {

@@ -36,7 +36,7 @@ func newApp(cfg Config, p process.Platform, db *dynamodb.Client, h *commands.Han
 		checks = append(checks, topology.TableCheck(db, table))
 	}
 	return process.App{
-		Checks: checks,
+		Checks: checks, API: cfg.API,
 		Routes: func(api huma.API) { rest.Register(api, h, p.Log) },
 	}
 }

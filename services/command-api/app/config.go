@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/topology"
 )
 
 // Config is what command-api reads beside what every process reads.
 type Config struct {
 	topology.Names
+	process.API
 	MaxAttempts int           `env:"COMMAND_MAX_ATTEMPTS,default=10" desc:"decisions of one command under conflicts, at least 1"`
 	Timeout     time.Duration `env:"COMMAND_TIMEOUT,default=10s" desc:"longest time one command may take"`
 	Cache       int           `env:"COMMAND_CACHE,default=10000" desc:"of how many users, and of how many roles, the state is kept in memory; 0: none"`

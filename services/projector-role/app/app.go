@@ -13,7 +13,7 @@ import (
 func newConfig(cfg Config, p process.Platform) projector.Config {
 	return projector.Config{
 		Name: "roles", EventLog: cfg.EventLog, Table: cfg.Roles, Queue: cfg.RoleQueue,
-		Sources: roles.Sources(), Visibility: cfg.Visibility,
+		Sources: roles.Sources(), Visibility: cfg.Visibility, API: cfg.API,
 		Routes: func(api huma.API, r projection.Reader) { roles.Register(api, r, p.Log) },
 	}
 }

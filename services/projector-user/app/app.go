@@ -13,7 +13,7 @@ import (
 func newConfig(cfg Config, p process.Platform) projector.Config {
 	return projector.Config{
 		Name: "users", EventLog: cfg.EventLog, Table: cfg.Users, Queue: cfg.UserQueue,
-		Sources: users.Sources(), Visibility: cfg.Visibility,
+		Sources: users.Sources(), Visibility: cfg.Visibility, API: cfg.API,
 		Routes: func(api huma.API, r projection.Reader) { users.Register(api, r, p.Log) },
 	}
 }

@@ -91,8 +91,11 @@ func newStandalone(
 	if err != nil {
 		return nil, err
 	}
-	endpoints := append(process.Endpoints(cfg.Config, platform, registry, whole), endpoint(cfg, server))
-	servers, addrs, err := process.Listen(ctx, platform.Log, endpoints...)
+	endpoints, err := process.Endpoints(ctx, cfg.Config, platform, registry, whole)
+	if err != nil {
+		return nil, err
+	}
+	servers, addrs, err := process.Listen(ctx, platform.Log, append(endpoints, endpoint(cfg, server))...)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +108,8 @@ func newStandalone(
 
 // together makes one app of all services.
 func together(ctx context.Context, cfg Config, p process.Platform) (whole process.App, err error) {
-	var routes []func(huma.API)
+	whole.API = cfg.CommandAPI.API // as in all of them
+	var routes, admin []func(huma.API)
 	add := func(name string, newApp func(process.Platform) (process.App, error)) {
 		if err != nil {
 			return
@@ -117,19 +121,23 @@ func together(ctx context.Context, cfg Config, p process.Platform) (whole proces
 		}
 		whole.Parts = append(whole.Parts, app.Parts...)
 		whole.Checks = append(whole.Checks, app.Checks...)
-		if app.Routes != nil {
-			routes = append(routes, app.Routes)
-		}
+		routes, admin = append(routes, app.Routes), append(admin, app.Admin)
 	}
 	add("command-api", func(p process.Platform) (process.App, error) { return commandapi.New(ctx, cfg.CommandAPI, p) })
 	add("streamer", func(p process.Platform) (process.App, error) { return streamer.New(ctx, cfg.Streamer, p) })
 	add("broker", func(p process.Platform) (process.App, error) { return broker.New(ctx, cfg.Broker, p) })
 	add("projector-user", func(p process.Platform) (process.App, error) { return projectoruser.New(ctx, cfg.ProjectorUser, p) })
 	add("projector-role", func(p process.Platform) (process.App, error) { return projectorrole.New(ctx, cfg.ProjectorRole, p) })
-	whole.Routes = func(api huma.API) {
-		for _, r := range routes {
-			r(api)
+	whole.Routes, whole.Admin = all(routes), all(admin)
+	return whole, err
+}
+
+func all(parts []func(huma.API)) func(huma.API) {
+	return func(api huma.API) {
+		for _, add := range parts {
+			if add != nil {
+				add(api)
+			}
 		}
 	}
-	return whole, err
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"github.com/leftfold/leftfold/pkg/auth"
 	"github.com/leftfold/leftfold/pkg/process"
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
@@ -23,7 +24,10 @@ type Config struct {
 // Lookup is lookup with defaults that suit one process on a desk: little in the log, and hops that poll an AWS in
 // memory, where it costs nothing, more often.
 func Lookup(lookup func(string) (string, bool)) func(string) (string, bool) {
-	defaults := map[string]string{"LOG_LEVEL": "warn", "LOG_FORMAT": "text", "STREAM_POLL": "10ms", "STOP_TIMEOUT": "5s"}
+	defaults := map[string]string{
+		"ENVIRONMENT": auth.Local, "AUTH_MODE": "none",
+		"LOG_LEVEL": "warn", "LOG_FORMAT": "text", "STREAM_POLL": "10ms", "STOP_TIMEOUT": "5s",
+	}
 	return func(key string) (string, bool) {
 		if v, ok := lookup(key); ok && v != "" {
 			return v, true
