@@ -41,6 +41,9 @@ type Config struct {
 	// KnownStreams is how many streams' versions are remembered from reads and appends. An append to a stream that is
 	// not among them also checks, in a transaction, that Expected exists. Defaults to 65536.
 	KnownStreams int
+	// FirstPage is how many records the first call of a Read asks for, for readers who may stop there; the next ones ask
+	// for as many as a page takes. Defaults to as many as a page takes.
+	FirstPage int32
 }
 
 // Store is an eventsourcing.Store on DynamoDB. It is safe for concurrent use.
@@ -86,7 +89,11 @@ func positive[T cmp.Ordered](value, otherwise T) T {
 func (s *Store) Read(ctx context.Context, stream eventsourcing.StreamID, after eventsourcing.Version) iter.Seq2[eventsourcing.Record, error] {
 	return func(yield func(eventsourcing.Record, error) bool) {
 		last := after
-		defer func() { s.reached(stream, last) }()
+		defer func() {
+			if last > after { // nobody says that the stream had come to after
+				s.reached(stream, last)
+			}
+		}()
 		for record, err := range s.query(ctx, stream, after) {
 			if err == nil && record.Version != last+1 {
 				err = fmt.Errorf("read %s: version %d follows %d", stream, record.Version, last)
@@ -105,7 +112,7 @@ func (s *Store) Read(ctx context.Context, stream eventsourcing.StreamID, after e
 
 func (s *Store) query(ctx context.Context, stream eventsourcing.StreamID, after eventsourcing.Version) iter.Seq2[eventsourcing.Record, error] {
 	return func(yield func(eventsourcing.Record, error) bool) {
-		pages := dynamodb.NewQueryPaginator(s.db, &dynamodb.QueryInput{
+		in := &dynamodb.QueryInput{
 			TableName:                aws.String(s.cfg.Tables.Events),
 			ConsistentRead:           aws.Bool(true),
 			KeyConditionExpression:   aws.String("#stream = :stream AND #version > :after"),
@@ -113,9 +120,12 @@ func (s *Store) query(ctx context.Context, stream eventsourcing.StreamID, after 
 			ExpressionAttributeValues: map[string]types.AttributeValue{
 				":stream": text(stream.String()), ":after": number(after),
 			},
-		})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
+		}
+		if s.cfg.FirstPage > 0 {
+			in.Limit = aws.Int32(s.cfg.FirstPage)
+		}
+		for more := true; more; {
+			page, err := s.db.Query(ctx, in)
 			if err != nil {
 				yield(eventsourcing.Record{}, failed("read "+stream.String(), err))
 				return
@@ -126,6 +136,8 @@ func (s *Store) query(ctx context.Context, stream eventsourcing.StreamID, after 
 					return
 				}
 			}
+			in.ExclusiveStartKey, in.Limit = page.LastEvaluatedKey, nil
+			more = len(page.LastEvaluatedKey) > 0 // a page may be empty and not the last
 		}
 	}
 }

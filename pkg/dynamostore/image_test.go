@@ -210,7 +210,7 @@ func TestTables(t *testing.T) {
 		names = append(names, *in.TableName)
 		assert.Equal(t, types.BillingModePayPerRequest, in.BillingMode)
 	}
-	assert.Equal(t, []string{"EventLog", "set-validations", "mine"}, names)
+	assert.Equal(t, []string{"EventLog", "set-validations", "mine", "snapshots"}, names)
 	assert.Equal(t, types.StreamViewTypeNewImage, tables.Create()[0].StreamSpecification.StreamViewType)
 	assert.Equal(t, "mine", *tables.Expire().TableName)
 	assert.Equal(t, "expires_at", *tables.Expire().TimeToLiveSpecification.AttributeName)

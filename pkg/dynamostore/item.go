@@ -2,6 +2,7 @@ package dynamostore
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -39,6 +40,10 @@ const (
 	attrFingerprint = "fingerprint" // commands
 	attrOutcome     = "outcome"
 	attrExpiresAt   = "expires_at" // seconds of the Unix epoch, as TTL wants them
+
+	attrEventID = "event_id" // snapshots, beside stream and version
+	attrShape   = "shape"
+	attrState   = "state" // JSON text
 )
 
 // recordedAtLayout is RFC 3339 in UTC with milliseconds.
@@ -147,7 +152,7 @@ func recordOf(it item) (eventsourcing.Record, error) {
 		r.Stream, err = eventsourcing.ParseStreamID(stream)
 	}
 	if err != nil {
-		return eventsourcing.Record{}, fmt.Errorf("event %s version %s: %w", show(it[attrStream]), show(it[attrVersion]), err)
+		return eventsourcing.Record{}, fmt.Errorf("event %s version %s: %w", showStream(it[attrStream]), show(it[attrVersion]), err)
 	}
 	return r, nil
 }
@@ -197,7 +202,11 @@ func (f *fields) number(name string, bits int) uint64 {
 
 func (f *fields) time(name string) time.Time {
 	return attribute(f, name, func(v *types.AttributeValueMemberS) (time.Time, error) {
-		return time.Parse(recordedAtLayout, v.Value)
+		at, err := time.Parse(recordedAtLayout, v.Value)
+		if err != nil {
+			return at, errors.New("not a time") // the error would quote it
+		}
+		return at, nil
 	})
 }
 
@@ -260,6 +269,15 @@ func attribute[A types.AttributeValue, V any](f *fields, name string, value func
 func typeOf(v types.AttributeValue) string {
 	_, name, _ := strings.Cut(fmt.Sprintf("%T", v), "Member")
 	return name
+}
+
+// showStream shows nothing that is no stream of anybody's: it could be anything.
+func showStream(v types.AttributeValue) string {
+	stream, err := eventsourcing.ParseStreamID(show(v))
+	if err != nil {
+		return "?"
+	}
+	return stream.String()
 }
 
 func show(v types.AttributeValue) string {

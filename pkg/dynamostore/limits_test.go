@@ -173,14 +173,14 @@ func TestBadItems(t *testing.T) {
 		return &types.AttributeValueMemberM{Value: v}
 	}
 	for want, spoil := range map[string]func(map[string]types.AttributeValue){
-		`event test/1 version 1: attribute "data": missing`:             func(it map[string]types.AttributeValue) { delete(it, "data") },
-		`event test/1 version 1: attribute "data": not JSON`:            func(it map[string]types.AttributeValue) { it["data"] = s("{") },
-		`event test/1 version 1: attribute "id": missing`:               func(it map[string]types.AttributeValue) { delete(it, "id") },
-		`event test/1 version 1: attribute "name": is N, not S`:         func(it map[string]types.AttributeValue) { it["name"] = n("1") },
-		`event test/1 version 1: attribute "schema": is S, not N`:       func(it map[string]types.AttributeValue) { it["schema"] = s("1") },
-		`event test/1 version 1: attribute "schema": strconv`:           func(it map[string]types.AttributeValue) { it["schema"] = n("1.5") },
-		`event test/1 version 1: attribute "recorded_at": parsing time`: func(it map[string]types.AttributeValue) { it["recorded_at"] = s("now") },
-		`event test/1 version 1: attribute "metadata": is S, not M`:     func(it map[string]types.AttributeValue) { it["metadata"] = s("") },
+		`event test/1 version 1: attribute "data": missing`:           func(it map[string]types.AttributeValue) { delete(it, "data") },
+		`event test/1 version 1: attribute "data": not JSON`:          func(it map[string]types.AttributeValue) { it["data"] = s("{") },
+		`event test/1 version 1: attribute "id": missing`:             func(it map[string]types.AttributeValue) { delete(it, "id") },
+		`event test/1 version 1: attribute "name": is N, not S`:       func(it map[string]types.AttributeValue) { it["name"] = n("1") },
+		`event test/1 version 1: attribute "schema": is S, not N`:     func(it map[string]types.AttributeValue) { it["schema"] = s("1") },
+		`event test/1 version 1: attribute "schema": strconv`:         func(it map[string]types.AttributeValue) { it["schema"] = n("1.5") },
+		`event test/1 version 1: attribute "recorded_at": not a time`: func(it map[string]types.AttributeValue) { it["recorded_at"] = s("now") },
+		`event test/1 version 1: attribute "metadata": is S, not M`:   func(it map[string]types.AttributeValue) { it["metadata"] = s("") },
 		`event test/1 version 1: attribute "metadata.actor": is N, not S`: func(it map[string]types.AttributeValue) {
 			it["metadata"] = m(map[string]types.AttributeValue{"actor": n("1")})
 		},

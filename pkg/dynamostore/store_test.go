@@ -67,10 +67,19 @@ func TestConformanceAgainstAnEndpoint(t *testing.T) {
 	require.NoError(t, err)
 	client := dynamodb.NewFromConfig(cfg)
 	suffix := "-" + rand.Text()
-	tables := dynamostore.Tables{Events: "EventLog" + suffix, Claims: "set-validations" + suffix, Commands: "commands" + suffix}
+	tables := dynamostore.Tables{
+		Events: "EventLog" + suffix, Claims: "set-validations" + suffix, Commands: "commands" + suffix, Snapshots: "snapshots" + suffix,
+	}
 	provision(t, client, tables)
 	store := dynamostore.New(client, dynamostore.Config{Tables: tables})
-	eventstoretest.Run(t, func(testing.TB) eventsourcing.Store { return store })
+	t.Run("store", func(t *testing.T) {
+		t.Parallel()
+		eventstoretest.Run(t, func(testing.TB) eventsourcing.Store { return store })
+	})
+	t.Run("snapshots", func(t *testing.T) {
+		t.Parallel()
+		eventstoretest.RunSnapshots(t, func(testing.TB) eventsourcing.Snapshots { return dynamostore.NewSnapshots(client, tables) })
+	})
 }
 
 func newServer(t testing.TB) (*localaws.Server, *dynamodb.Client) {

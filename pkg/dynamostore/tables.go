@@ -16,17 +16,21 @@ type Tables struct {
 	Claims string
 	// Commands holds the remembered results of commands. Defaults to "commands".
 	Commands string
+	// Snapshots holds states of long streams; see Snapshots. Defaults to "snapshots".
+	Snapshots string
 }
 
 func (t Tables) withDefaults() Tables {
 	return Tables{
-		Events:   cmp.Or(t.Events, "EventLog"),
-		Claims:   cmp.Or(t.Claims, "set-validations"),
-		Commands: cmp.Or(t.Commands, "commands"),
+		Events:    cmp.Or(t.Events, "EventLog"),
+		Claims:    cmp.Or(t.Claims, "set-validations"),
+		Commands:  cmp.Or(t.Commands, "commands"),
+		Snapshots: cmp.Or(t.Snapshots, "snapshots"),
 	}
 }
 
-// Create declares the tables for whoever provisions them: the log with its stream of new images, all paid by request.
+// Create declares the tables for whoever provisions them, all paid by request; the first is the log with its stream of
+// new images.
 func (t Tables) Create() []*dynamodb.CreateTableInput {
 	t = t.withDefaults()
 	events := table(t.Events, attrStream)
@@ -37,7 +41,9 @@ func (t Tables) Create() []*dynamodb.CreateTableInput {
 	events.StreamSpecification = &types.StreamSpecification{
 		StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewImage,
 	}
-	return []*dynamodb.CreateTableInput{events, table(t.Claims, attrConstraint), table(t.Commands, attrID)}
+	return []*dynamodb.CreateTableInput{
+		events, table(t.Claims, attrConstraint), table(t.Commands, attrID), table(t.Snapshots, attrStream),
+	}
 }
 
 // Expire declares the expiry of command results, to be switched on once the tables are active.

@@ -139,6 +139,9 @@ func decode(b []byte) (eventsourcing.Record, error) {
 			continue
 		}
 		if err := json.Unmarshal(raw, f.into); err != nil {
+			if _, ok := errors.AsType[*time.ParseError](err); ok {
+				err = errors.New("not a time") // which does not quote it
+			}
 			return eventsourcing.Record{}, fmt.Errorf("field %q: %w", f.name, err)
 		}
 	}

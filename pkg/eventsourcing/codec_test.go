@@ -2,7 +2,6 @@ package eventsourcing_test
 
 import (
 	"encoding/json"
-	"errors"
 	"strings"
 	"testing"
 
@@ -129,21 +128,6 @@ func TestCodecRefusesMalformedPayloads(t *testing.T) {
 	}
 }
 
-func TestCodecNamesTheUpcastThatBroke(t *testing.T) {
-	t.Parallel()
-	errBroken := errors.New("broken")
-	c := eventsourcing.NewCodec[stored]()
-	eventsourcing.Register[moved](c,
-		func(b []byte) ([]byte, error) { return b, nil },
-		func([]byte) ([]byte, error) { return nil, errBroken },
-	)
-	for schema := 1; schema <= 2; schema++ {
-		_, err := c.Decode("test/moved", schema, []byte(`{}`))
-		require.ErrorIs(t, err, errBroken)
-		require.ErrorContains(t, err, "upcast test/moved from schema version 2")
-	}
-}
-
 func TestCodecReportsWhatCannotBeEncoded(t *testing.T) {
 	t.Parallel()
 	var unsupported *json.UnsupportedValueError
@@ -152,17 +136,3 @@ func TestCodecReportsWhatCannotBeEncoded(t *testing.T) {
 }
 
 func inf() float64 { zero := 0.0; return 1 / zero }
-
-func TestRegisterPanicsOnMistakes(t *testing.T) {
-	t.Parallel()
-	c := newCodec()
-	assert.PanicsWithValue(t, "eventsourcing: duplicate event name test/moved", func() {
-		eventsourcing.Register[moved](c)
-	})
-	assert.PanicsWithValue(t, "eventsourcing: duplicate event name test/moved", func() {
-		eventsourcing.Register[impostor](c)
-	})
-	assert.Panics(t, func() { eventsourcing.Register[string](c) })
-	assert.Panics(t, func() { eventsourcing.Register[stored](c) }, "an interface is no event")
-	assert.Equal(t, newCodec().Names(), c.Names())
-}

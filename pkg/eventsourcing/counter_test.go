@@ -114,10 +114,23 @@ func newCounters(store eventsourcing.Store) *eventsourcing.Repository[counter, e
 					Aggregate: "test/counter", ID: after.name, Data: fmt.Appendf(nil, `{"n":%d}`, after.n),
 				}}
 			},
-			Codec: codec,
+			Codec:  codec,
+			States: counterStates(1, codec),
 		},
 		Store: store,
 		NewID: func() string { ids++; return fmt.Sprintf("e%d", ids) },
 		Now:   time.Now,
 	}
+}
+
+// keptCounter is a counter in a snapshot.
+type keptCounter struct {
+	Name string `json:"name"`
+	N    int    `json:"n"`
+}
+
+func counterStates(revision int, codec *eventsourcing.Codec[event]) *eventsourcing.StateCodec[counter] {
+	return eventsourcing.NewStateCodec(revision, codec,
+		func(c counter) keptCounter { return keptCounter{Name: c.name, N: c.n} },
+		func(k keptCounter) counter { return counter{name: k.Name, n: k.N} })
 }

@@ -4,7 +4,7 @@ package eventsourcing
 
 import (
 	"encoding/json"
-	"fmt"
+	"errors"
 	"strings"
 	"time"
 )
@@ -23,11 +23,14 @@ type StreamID struct{ Category, ID string }
 
 func (s StreamID) String() string { return s.Category + "/" + s.ID }
 
+// errNoStream does not quote the text, which could be anything, personal data included.
+var errNoStream = errors.New("stream is not category/id")
+
 // ParseStreamID is the inverse of StreamID.String: the ID is what follows the last slash.
 func ParseStreamID(text string) (StreamID, error) {
 	category, id, ok := cutLast(text)
 	if !ok {
-		return StreamID{}, fmt.Errorf("stream %q is not category/id", text)
+		return StreamID{}, errNoStream
 	}
 	return StreamID{Category: category, ID: id}, nil
 }

@@ -24,6 +24,8 @@ type Aggregate[S any, E Event] struct {
 	// Enrich gives what readers of e need to know of the aggregate after e. Defaults to nothing.
 	Enrich func(after S, e E) []Enrichment
 	Codec  *Codec[E]
+	// States encodes states for snapshots. Defaults to none: no snapshots are kept.
+	States *StateCodec[S]
 }
 
 // Attempt is what one run of a command needs.
@@ -85,6 +87,13 @@ type Repository[S any, E Event] struct {
 	Cache *Cache[S]
 	// OnCache is told, once for each Execute that has a Cache, what that was good for. Defaults to nobody.
 	OnCache func(CacheUse)
+	// Snapshots saves reading long streams from their start. Its Save and Forget are called in the command's path, so
+	// they should do their work elsewhere, as SnapshotWriter does. Defaults to none.
+	Snapshots Snapshots
+	// SnapshotEvery is how many events lie between a stream's snapshots, more or less. Defaults to 100.
+	SnapshotEvery int
+	// OnSnapshot is told what became of each snapshot that was looked for, and why. Defaults to nobody.
+	OnSnapshot func(SnapshotUse, error)
 }
 
 // Execute prepares, decides and appends. On ErrConflict and ErrGuardMoved it starts over, at most MaxAttempts times in
@@ -196,6 +205,9 @@ func (r *Repository[S, E]) append(ctx context.Context, commit Commit, after mome
 		return commit.Expected, fmt.Errorf("append to %s at version %d: %w", commit.Stream, commit.Expected, err)
 	}
 	r.Cache.keep(after)
+	if every := r.snapshotEvery(); every > 0 && commit.Expected/every != after.version/every {
+		r.saveSnapshot(ctx, after, commit.Records[len(commit.Records)-1].ID)
+	}
 	return after.version, nil
 }
 
@@ -235,34 +247,6 @@ func (r *Repository[S, E]) record(c Commit, after S, e E, lookedUp []Enrichment,
 		Name: e.EventName(), Schema: schema, Data: data, Enrichment: enrichment, Metadata: md,
 		RecordedAt: r.Now().UTC().Truncate(time.Millisecond),
 	}, nil
-}
-
-// Load folds the stream: the state and the version it is of, as of a moment no earlier than the call. An absent stream
-// gives the zero state at version 0.
-func (r *Repository[S, E]) Load(ctx context.Context, id string) (S, Version, error) {
-	m, err := r.load(ctx, id)
-	return m.state, m.version, err
-}
-
-// load always asks the store, though only for what follows the cached state.
-func (r *Repository[S, E]) load(ctx context.Context, id string) (moment[S], error) {
-	m, _ := r.Cache.newest(id)
-	stream := r.stream(id)
-	for rec, err := range r.Store.Read(ctx, stream, m.version) {
-		if err != nil {
-			return m, fmt.Errorf("load %s: %w", stream, err)
-		}
-		if rec.Version != m.version+1 {
-			return m, fmt.Errorf("load %s: version %d follows %d", stream, rec.Version, m.version)
-		}
-		event, err := r.Aggregate.Codec.Decode(rec.Name, rec.Schema, rec.Data)
-		if err != nil {
-			return m, fmt.Errorf("load %s: event %d: %w", stream, rec.Version, err)
-		}
-		m.state, m.version = r.Aggregate.Evolve(m.state, event), rec.Version
-	}
-	r.Cache.keep(m)
-	return m, nil
 }
 
 func (r *Repository[S, E]) stream(id string) StreamID {

@@ -42,7 +42,9 @@ func Run(ctx context.Context, cfg aws.Config, c Config) error {
 	}
 	db, k, q := dynamodb.NewFromConfig(cfg), kinesis.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
 	group, making := errgroup.WithContext(ctx)
-	store := dynamostore.Tables{Events: c.Names.EventLog, Claims: c.Names.SetValidations, Commands: c.Names.Commands}
+	store := dynamostore.Tables{
+		Events: c.Names.EventLog, Claims: c.Names.SetValidations, Commands: c.Names.Commands, Snapshots: c.Names.Snapshots,
+	}
 	tables := append(store.Create(),
 		shards.Table(c.Names.Leases), projection.Table(c.Names.Users), projection.Table(c.Names.Roles))
 	for _, t := range tables {

@@ -67,7 +67,7 @@ func TestEverythingCanBeUsed(t *testing.T) {
 	list, err := w.db.ListTables(t.Context(), &dynamodb.ListTablesInput{})
 	require.NoError(t, err)
 	assert.ElementsMatch(t, []string{
-		"EventLog", "set-validations", "commands", "leases", "projection-user", "projection-roles",
+		"EventLog", "set-validations", "commands", "snapshots", "leases", "projection-user", "projection-roles",
 	}, list.TableNames)
 	for _, table := range list.TableNames {
 		require.NoError(t, topology.TableCheck(w.db, table).Probe(t.Context()), table)
@@ -128,13 +128,15 @@ func TestQueuesAreFIFOAtHighThroughputWithADeadLetterQueueEach(t *testing.T) {
 func TestNamesAndShardsCanBeChosen(t *testing.T) {
 	t.Parallel()
 	n := topology.Names{
-		EventLog: "a-log", SetValidations: "a-claims", Commands: "a-commands", Leases: "a-leases", Users: "a-users",
-		Roles: "a-roles", Stream: "a-stream", UserQueue: "a-users.fifo", RoleQueue: "a-roles.fifo",
+		EventLog: "a-log", SetValidations: "a-claims", Commands: "a-commands", Snapshots: "a-snapshots", Leases: "a-leases",
+		Users: "a-users", Roles: "a-roles", Stream: "a-stream", UserQueue: "a-users.fifo", RoleQueue: "a-roles.fifo",
 	}
 	w := provisioned(t, provision.Config{Names: n, StreamShards: 3})
 	list, err := w.db.ListTables(t.Context(), &dynamodb.ListTablesInput{})
 	require.NoError(t, err)
-	assert.ElementsMatch(t, []string{"a-log", "a-claims", "a-commands", "a-leases", "a-users", "a-roles"}, list.TableNames)
+	assert.ElementsMatch(t, []string{
+		"a-log", "a-claims", "a-commands", "a-snapshots", "a-leases", "a-users", "a-roles",
+	}, list.TableNames)
 	shards, err := w.k.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: aws.String("a-stream")})
 	require.NoError(t, err)
 	assert.Len(t, shards.Shards, 3)

@@ -14,6 +14,7 @@ type Names struct {
 	EventLog       string `env:"TABLE_EVENT_LOG,default=EventLog" desc:"DynamoDB table of all events"`
 	SetValidations string `env:"TABLE_SET_VALIDATIONS,default=set-validations" desc:"DynamoDB table of unique values and their owners"`
 	Commands       string `env:"TABLE_COMMANDS,default=commands" desc:"DynamoDB table of command results"`
+	Snapshots      string `env:"TABLE_SNAPSHOTS,default=snapshots" desc:"DynamoDB table of states of long streams; may be emptied at any time"`
 	Leases         string `env:"TABLE_LEASES,default=leases" desc:"DynamoDB table of shard leases and checkpoints"`
 	Users          string `env:"TABLE_PROJECTION_USER,default=projection-user" desc:"DynamoDB table of the users read model"`
 	Roles          string `env:"TABLE_PROJECTION_ROLES,default=projection-roles" desc:"DynamoDB table of the roles read model"`

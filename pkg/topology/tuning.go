@@ -9,6 +9,7 @@ import (
 // Reading tunes the services that read shards.
 type Reading struct {
 	Poll          time.Duration `env:"STREAM_POLL,default=200ms" desc:"pause after a read of a shard that found nothing"`
+	Checkpoint    time.Duration `env:"STREAM_CHECKPOINT,default=1s" desc:"how much of a shard a crash repeats, beside the batch in hand; at most a third of LEASE_DURATION counts"`
 	LeaseDuration time.Duration `env:"LEASE_DURATION,default=10s" desc:"how long a shard's dead reader keeps others waiting"`
 }
 
@@ -20,6 +21,9 @@ func (r *Reading) Validate() error {
 	var errs []error
 	if r.Poll <= 0 {
 		errs = append(errs, fmt.Errorf("STREAM_POLL=%s: want more than 0", r.Poll))
+	}
+	if r.Checkpoint <= 0 {
+		errs = append(errs, fmt.Errorf("STREAM_CHECKPOINT=%s: want more than 0", r.Checkpoint))
 	}
 	if r.LeaseDuration < minLease {
 		errs = append(errs, fmt.Errorf("LEASE_DURATION=%s: want at least %s", r.LeaseDuration, minLease))

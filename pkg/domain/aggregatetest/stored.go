@@ -2,6 +2,7 @@ package aggregatetest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -11,101 +12,130 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// Stored decodes every shape of every event the codec knows, from dir's file <fact>.v<schema version>.json. What was
-// once stored must decode for ever and, in its current shape, be encoded the same again. Fields that a later build adds
-// must not disturb. A file of an event or version that the codec does not know fails too.
-func Stored[E eventsourcing.Event](t *testing.T, codec *eventsourcing.Codec[E], dir fs.FS) {
-	t.Helper()
+// Golden is a payload as it was stored once.
+type Golden struct {
+	File    string
+	Name    string
+	Schema  int
+	Payload []byte
+}
+
+// GoldenFiles reads the payloads of every shape of every event the codec knows, from dir's files <fact>.v<schema
+// version>.json and any further <fact>.v<schema version>.<what>.json. It is an error if a shape has no file or a file no
+// shape.
+func GoldenFiles[E eventsourcing.Event](codec *eventsourcing.Codec[E], dir fs.FS) ([]Golden, error) {
+	var out []Golden
+	var errs []error
 	known := map[string]bool{}
-	for name, current := range codec.Names() {
-		for schema := 1; schema <= current; schema++ {
-			file := fileOf(name, schema)
-			known[file] = true
-			t.Run(file, func(t *testing.T) {
-				t.Parallel()
+	for _, event := range codec.Known() {
+		for schema := range len(event.Shapes) {
+			stem := fmt.Sprintf("%s.v%d", path.Base(event.Name), schema+1)
+			further, err := fs.Glob(dir, stem+".*.json")
+			errs = append(errs, err)
+			for _, file := range append([]string{stem + ".json"}, further...) {
+				known[file] = true
 				payload, err := fs.ReadFile(dir, file)
-				if err != nil {
-					t.Fatal(err)
-				}
-				event := roundTrip(t, codec, name, schema, payload)
-				again, _, err := codec.Encode(event)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if schema == current && !reflect.DeepEqual(object(t, again), object(t, payload)) {
-					t.Errorf("stored as %s, encoded as %s", payload, again)
-				}
-				extended := object(t, payload)
-				extended["addedByALaterBuild"] = map[string]any{"deep": []any{1}}
-				if payload, err = json.Marshal(extended); err != nil {
-					t.Fatal(err)
-				}
-				if got := roundTrip(t, codec, name, schema, payload); !reflect.DeepEqual(got, event) {
-					t.Errorf("with an unknown field decoded as %+v, want %+v", got, event)
-				}
-			})
+				errs = append(errs, err)
+				out = append(out, Golden{file, event.Name, schema + 1, payload})
+			}
 		}
 	}
 	files, err := fs.ReadDir(dir, ".")
+	errs = append(errs, err)
+	for _, f := range files {
+		if !known[f.Name()] {
+			errs = append(errs, fmt.Errorf("%s is of no event that the codec knows", f.Name()))
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+// Stored decodes all GoldenFiles. What was once stored must decode for ever and, in its current shape, be encoded the
+// same again. Fields that a later build adds must not disturb.
+func Stored[E eventsourcing.Event](t *testing.T, codec *eventsourcing.Codec[E], dir fs.FS) {
+	t.Helper()
+	files, err := GoldenFiles(codec, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range files {
-		if !known[f.Name()] {
-			t.Errorf("%s is of no event that the codec knows", f.Name())
-		}
+	for _, g := range files {
+		t.Run(g.File, func(t *testing.T) {
+			t.Parallel()
+			event, again := roundTrip(t, codec, g)
+			isWritten := event.EventName() == g.Name && g.Schema == codec.Names()[g.Name]
+			if again != nil && isWritten && !reflect.DeepEqual(object(t, again), object(t, g.Payload)) {
+				t.Errorf("stored as %s, encoded as %s", g.Payload, again)
+			}
+			extended := object(t, g.Payload)
+			extended["addedByALaterBuild"] = map[string]any{"deep": []any{1}}
+			var err error
+			if g.Payload, err = json.Marshal(extended); err != nil {
+				t.Fatal(err)
+			}
+			if got, _ := roundTrip(t, codec, g); !reflect.DeepEqual(got, event) {
+				t.Errorf("with an unknown field decoded as %+v, want %+v", got, event)
+			}
+		})
 	}
 }
 
 // FuzzStored decodes whatever is stored under the name of any event; what decodes must lose nothing on the way back.
-// Its corpus starts from dir, as for Stored.
+// Its corpus starts from GoldenFiles.
 func FuzzStored[E eventsourcing.Event](f *testing.F, codec *eventsourcing.Codec[E], dir fs.FS) {
 	f.Helper()
-	for name, current := range codec.Names() {
-		for schema := 1; schema <= current; schema++ {
-			payload, err := fs.ReadFile(dir, fileOf(name, schema))
-			if err != nil {
-				f.Fatal(err)
-			}
-			f.Add(name, schema, payload)
-		}
+	files, err := GoldenFiles(codec, dir)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, g := range files {
+		f.Add(g.Name, g.Schema, g.Payload)
 	}
 	f.Fuzz(func(t *testing.T, name string, schema int, payload []byte) {
 		if _, err := codec.Decode(name, schema, payload); err == nil {
-			roundTrip(t, codec, name, schema, payload)
+			roundTrip(t, codec, Golden{Name: name, Schema: schema, Payload: payload})
 		}
 	})
 }
 
-func fileOf(name string, schema int) string {
-	return fmt.Sprintf("%s.v%d.json", path.Base(name), schema)
-}
-
-// roundTrip decodes payload, which must succeed, and returns the event after making sure that encoding loses nothing of
-// it.
-func roundTrip[E eventsourcing.Event](
-	t testing.TB, codec *eventsourcing.Codec[E], name string, schema int, payload []byte,
-) E {
+// roundTrip decodes what must decode and returns the event and, unless that is retired, its encoding, after making sure
+// that it loses nothing.
+func roundTrip[E eventsourcing.Event](t testing.TB, codec *eventsourcing.Codec[E], g Golden) (event E, encoded []byte) {
 	t.Helper()
-	event, err := codec.Decode(name, schema, payload)
+	event, err := codec.Decode(g.Name, g.Schema, g.Payload)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if event.EventName() != name {
-		t.Fatalf("decoded a %s as a %s", name, event.EventName())
+	known := knownAs(codec, g.Name)
+	if event.EventName() != known.DecodesAs {
+		t.Fatalf("decoded a %s as a %s", g.Name, event.EventName())
 	}
 	encoded, current, err := codec.Encode(event)
+	if known.Retired && known.DecodesAs == known.Name {
+		if !errors.Is(err, eventsourcing.ErrRetiredEvent) {
+			t.Fatalf("encoded a retired %s: %v", g.Name, err)
+		}
+		return event, nil
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := codec.Decode(name, current, encoded)
+	again, err := codec.Decode(known.DecodesAs, current, encoded)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(again, event) {
 		t.Fatalf("%+v encoded as %s, decoded as %+v", event, encoded, again)
 	}
-	return event
+	return event, encoded
+}
+
+func knownAs[E eventsourcing.Event](codec *eventsourcing.Codec[E], name string) eventsourcing.Known {
+	for _, known := range codec.Known() {
+		if known.Name == name {
+			return known
+		}
+	}
+	return eventsourcing.Known{}
 }
 
 func object(t *testing.T, payload []byte) map[string]any {

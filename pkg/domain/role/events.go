@@ -12,12 +12,14 @@ type Event interface {
 
 // Created opens a role's stream.
 type Created struct {
-	RoleID ID   `json:"roleId"`
-	Name   Name `json:"name"`
+	RoleID ID `json:"roleId"`
+	// Name is what the role is called from now on; no other role can be, whatever the case of its letters.
+	Name Name `json:"name"`
 }
 
 // Renamed gives the role another name and the old one up.
 type Renamed struct {
+	// Name is what the role is called from now on.
 	Name Name `json:"name"`
 }
 

@@ -59,8 +59,9 @@ func Claims(s State) []eventsourcing.Claim {
 
 // Aggregate binds the role's parts for a Repository.
 func Aggregate() eventsourcing.Aggregate[State, Event] {
+	codec := NewCodec()
 	return eventsourcing.Aggregate[State, Event]{
-		Category: Category, Evolve: Evolve, Claims: Claims, Codec: NewCodec(),
+		Category: Category, Evolve: Evolve, Claims: Claims, Codec: codec, States: newStates(codec),
 	}
 }
 

@@ -12,8 +12,9 @@ type Event interface {
 
 // Registered opens a user's stream.
 type Registered struct {
-	UserID ID    `json:"userId"`
-	Email  Email `json:"email"`
+	UserID ID `json:"userId"`
+	// Email is the address that the user holds from now on; nobody else can have it.
+	Email Email `json:"email"`
 }
 
 // Updated gives the user its names.
@@ -22,8 +23,19 @@ type Updated struct {
 	LastName  Name `json:"lastName"`
 }
 
+// updatedV1 had the names in an object of their own, unlike all that shows them: requests, rows and enrichment.
+type updatedV1 struct {
+	Name fullName `json:"name"`
+}
+
+type fullName struct {
+	First Name `json:"first"`
+	Last  Name `json:"last"`
+}
+
 // EmailChanged moves the user to another address and gives the old one up.
 type EmailChanged struct {
+	// Email is the address that the user holds from now on.
 	Email Email `json:"email"`
 }
 
@@ -63,11 +75,16 @@ func (RoleRemoved) isUserEvent()  {}
 func NewCodec() *eventsourcing.Codec[Event] {
 	c := eventsourcing.NewCodec[Event]()
 	eventsourcing.Register[Registered](c)
-	eventsourcing.Register[Updated](c)
+	eventsourcing.Register[Updated](c, eventsourcing.Upcast(func(v1 updatedV1) Updated {
+		return Updated{FirstName: v1.Name.First, LastName: v1.Name.Last}
+	}))
 	eventsourcing.Register[EmailChanged](c)
 	eventsourcing.Register[Disabled](c)
 	eventsourcing.Register[Enabled](c)
 	eventsourcing.Register[RoleAdded](c)
 	eventsourcing.Register[RoleRemoved](c)
+	eventsourcing.RetireAs[Updated](c, "org/iam/user/renamed", eventsourcing.Upcast(func(same updatedV1) updatedV1 {
+		return same // an update was to carry more than names one day, and was renamed
+	}))
 	return c
 }

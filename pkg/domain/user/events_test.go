@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/domain/aggregatetest"
 	"github.com/leftfold/leftfold/pkg/domain/user"
@@ -16,12 +17,33 @@ func TestStoredEvents(t *testing.T) {
 	aggregatetest.Stored(t, user.NewCodec(), os.DirFS("testdata/events"))
 }
 
+// What was renamed is updated, in every shape that was ever stored.
+func TestNamesAreReadFromEveryShape(t *testing.T) {
+	t.Parallel()
+	codec, want := user.NewCodec(), user.Updated{FirstName: "Zoë Maria", LastName: "O'Hara-प्रिया"}
+	for file, stored := range map[string]struct {
+		name   string
+		schema int
+	}{
+		"renamed.v1.json": {"org/iam/user/renamed", 1},
+		"updated.v1.json": {"org/iam/user/updated", 1},
+		"updated.v2.json": {"org/iam/user/updated", 2},
+	} {
+		payload, err := os.ReadFile("testdata/events/" + file)
+		require.NoError(t, err)
+		got, err := codec.Decode(stored.name, stored.schema, payload)
+		require.NoError(t, err, file)
+		assert.Equal(t, want, got, file)
+	}
+}
+
 // The names are written in every log there is.
 func TestEventNames(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, map[string]int{
 		"org/iam/user/registered":   1,
-		"org/iam/user/updated":      1,
+		"org/iam/user/updated":      2,
+		"org/iam/user/renamed":      1,
 		"org/iam/user/emailChanged": 1,
 		"org/iam/user/disabled":     1,
 		"org/iam/user/enabled":      1,

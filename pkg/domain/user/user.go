@@ -95,8 +95,9 @@ func Claims(s State) []eventsourcing.Claim {
 
 // Aggregate binds the user's parts for a Repository.
 func Aggregate() eventsourcing.Aggregate[State, Event] {
+	codec := NewCodec()
 	return eventsourcing.Aggregate[State, Event]{
-		Category: Category, Evolve: Evolve, Claims: Claims, Enrich: Enrich, Codec: NewCodec(),
+		Category: Category, Evolve: Evolve, Claims: Claims, Enrich: Enrich, Codec: codec, States: newStates(codec),
 	}
 }
 

@@ -36,6 +36,11 @@ var appends = map[string]func(fixture){
 		assert.Empty(f, f.read(c.Stream, 4))
 		assert.Empty(f, f.read(c.Stream, 5))
 	},
+	"a read beyond the head does not move it": func(f fixture) {
+		f.append(f.commit("s", 0, 1))
+		require.Empty(f, f.read(f.stream("s"), 5))
+		f.refuse(f.commit("s", 5, 1), eventsourcing.ErrConflict)
+	},
 	"a read can be broken off": func(f fixture) {
 		c := f.commit("s", 0, 3)
 		f.append(c)

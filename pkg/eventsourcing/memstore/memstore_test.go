@@ -16,6 +16,11 @@ func TestStore(t *testing.T) {
 	eventstoretest.Run(t, func(testing.TB) eventsourcing.Store { return new(memstore.Store) })
 }
 
+func TestSnapshots(t *testing.T) {
+	t.Parallel()
+	eventstoretest.RunSnapshots(t, func(testing.TB) eventsourcing.Snapshots { return new(memstore.Snapshots) })
+}
+
 func TestResultIsForgottenAtItsExpiry(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

@@ -1,0 +1,66 @@
+package catalogue_test
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/sethvargo/go-envconfig"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/catalogue"
+	"github.com/leftfold/leftfold/pkg/topology"
+)
+
+var update = flag.Bool("update", false, "write docs/events.md and docs/asyncapi.yaml anew")
+
+const (
+	module = ".."
+	page   = "../../docs/events.md"
+	api    = "../../docs/asyncapi.yaml"
+	again  = "run: go test ./pkg/catalogue -update"
+)
+
+func newCatalogue(t *testing.T) catalogue.Catalogue {
+	t.Helper()
+	var names topology.Names
+	require.NoError(t, envconfig.ProcessWith(t.Context(), &envconfig.Config{Target: &names, Lookuper: envconfig.MapLookuper(nil)}))
+	c, err := catalogue.New(os.DirFS(module), names)
+	require.NoError(t, err)
+	return c
+}
+
+// TestEventsPageIsCurrent holds what stands between the page's marks to the code; -update writes it.
+func TestEventsPageIsCurrent(t *testing.T) {
+	t.Parallel()
+	const from, to = "<!-- catalogue: written by go test ./pkg/catalogue -update -->\n", "<!-- end of catalogue -->\n"
+	stands, err := os.ReadFile(page)
+	require.NoError(t, err)
+	before, rest, found := strings.Cut(string(stands), from)
+	require.True(t, found, "the page has lost its mark")
+	_, after, found := strings.Cut(rest, to)
+	require.True(t, found, "the page has lost its mark")
+	want := before + from + "\n" + newCatalogue(t).Markdown() + "\n" + to + after
+	if *update {
+		require.NoError(t, os.WriteFile(page, []byte(want), 0o644))
+		return
+	}
+	assert.Equal(t, want, string(stands), again)
+}
+
+// TestAsyncAPIIsCurrent holds the document to the code; -update writes it.
+func TestAsyncAPIIsCurrent(t *testing.T) {
+	t.Parallel()
+	want, err := newCatalogue(t).AsyncAPI()
+	require.NoError(t, err)
+	if *update {
+		require.NoError(t, os.WriteFile(api, want, 0o644))
+		return
+	}
+	stands, err := os.ReadFile(api)
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(want, stands), again)
+}

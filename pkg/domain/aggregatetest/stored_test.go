@@ -1,0 +1,60 @@
+package aggregatetest_test
+
+import (
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/domain/aggregatetest"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+)
+
+type openedV1 struct{}
+
+func newCodec() *eventsourcing.Codec[event] {
+	c := eventsourcing.NewCodec[event]()
+	eventsourcing.Register[opened](c, eventsourcing.Upcast(func(openedV1) opened { return opened{} }))
+	eventsourcing.Retire[painted](c)
+	eventsourcing.RetireAs[opened](c, "test/door/unlocked", eventsourcing.Upcast(func(openedV1) openedV1 { return openedV1{} }))
+	return c
+}
+
+func files() fstest.MapFS {
+	out := fstest.MapFS{}
+	for _, name := range []string{"opened.v1", "opened.v2", "opened.v2.wide", "painted.v1", "unlocked.v1"} {
+		out[name+".json"] = &fstest.MapFile{Data: []byte(`{}`)}
+	}
+	return out
+}
+
+func TestStoredTakesRetiredEventsAndFurtherFiles(t *testing.T) {
+	t.Parallel()
+	aggregatetest.Stored(t, newCodec(), files())
+}
+
+func TestGoldenFilesMissesNone(t *testing.T) {
+	t.Parallel()
+	golden, err := aggregatetest.GoldenFiles(newCodec(), files())
+	require.NoError(t, err)
+	require.Len(t, golden, 5)
+	assert.Equal(t, aggregatetest.Golden{
+		File: "opened.v2.wide.json", Name: "test/door/opened", Schema: 2, Payload: []byte(`{}`),
+	}, golden[2])
+	for name := range files() {
+		if name == "opened.v2.wide.json" {
+			continue
+		}
+		less := files()
+		delete(less, name)
+		_, err := aggregatetest.GoldenFiles(newCodec(), less)
+		require.ErrorContains(t, err, "open "+name)
+	}
+	for _, name := range []string{"opened.v3.json", "opened.v10.json", "closed.v1.json", "opened.json", "unlocked.v2.json"} {
+		more := files()
+		more[name] = &fstest.MapFile{}
+		_, err := aggregatetest.GoldenFiles(newCodec(), more)
+		require.ErrorContains(t, err, name+" is of no event that the codec knows")
+	}
+}

@@ -1,0 +1,124 @@
+package eventsourcing
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Snapshot is an aggregate's state at a version, kept so that a load need not read all that led there. It is a copy and
+// never a source: the log alone says what is true, and any snapshot may be lost at any time.
+type Snapshot struct {
+	Stream  StreamID
+	Version Version
+	EventID string // of the record at Version: a log that has another one there is not the log this was folded from
+	Shape   string // StateCodec.Shape
+	State   json.RawMessage
+}
+
+// Snapshots is the port to where snapshots are kept, one of each stream. Every implementation must pass
+// eventstoretest.RunSnapshots.
+type Snapshots interface {
+	// Load returns the stream's snapshot as of a moment no earlier than the call, or ErrNoSnapshot.
+	Load(ctx context.Context, s StreamID) (Snapshot, error)
+
+	// Save keeps s in place of an earlier version, or of the same one in another shape. Where what is kept is at least
+	// as new, nothing changes and nothing is wrong.
+	Save(ctx context.Context, s Snapshot) error
+
+	// Forget removes s, known by its version, event and shape. Where something else is kept, nothing changes.
+	Forget(ctx context.Context, s Snapshot) error
+}
+
+// ErrNoSnapshot means that none is kept of the stream.
+var ErrNoSnapshot = errors.New("no snapshot of that stream")
+
+// SnapshotUse says what became of a snapshot.
+type SnapshotUse string
+
+// The uses of snapshots. Those that a load ignores cost it time and nothing else.
+const (
+	SnapshotLoaded      SnapshotUse = "loaded"              // a load began with it
+	SnapshotNone        SnapshotUse = "none"                // a load that looked for one found none, or one no newer than what it knew
+	SnapshotOtherShape  SnapshotUse = "ignored_shape"       // written by a build that keeps or folds states otherwise
+	SnapshotOtherLog    SnapshotUse = "ignored_log"         // the log does not have its event at its version, and maybe no such version
+	SnapshotUndecodable SnapshotUse = "ignored_undecodable" // not what its shape promises
+	SnapshotUnread      SnapshotUse = "load_failed"
+	SnapshotSaved       SnapshotUse = "saved"
+	SnapshotForgotten   SnapshotUse = "forgotten" // one that the log or the codec had refuted
+	SnapshotUnsaved     SnapshotUse = "save_failed"
+	SnapshotDropped     SnapshotUse = "dropped" // too many were waiting to be saved
+)
+
+// snapshotPatience bounds the wait for a snapshot in a command's path: past it, reading the log is no slower.
+const snapshotPatience = 500 * time.Millisecond
+
+// snapshotEvery is 0 where no snapshots are kept.
+func (r *Repository[S, E]) snapshotEvery() Version {
+	switch {
+	case r.Snapshots == nil || r.Aggregate.States == nil:
+		return 0
+	case r.SnapshotEvery <= 0:
+		return 100
+	default:
+		return Version(r.SnapshotEvery)
+	}
+}
+
+var errUndecodable = errors.New("not what its shape promises")
+
+// loadSnapshot returns the stream's snapshot if it is of this build's shape and of more events than m.
+func (r *Repository[S, E]) loadSnapshot(ctx context.Context, m moment[S]) (s Snapshot, at moment[S], found bool) {
+	waiting, cancel := context.WithTimeout(ctx, snapshotPatience)
+	defer cancel()
+	s, err := r.Snapshots.Load(waiting, r.stream(m.id))
+	switch {
+	case errors.Is(err, ErrNoSnapshot):
+		r.usedSnapshot(SnapshotNone, nil)
+		return s, m, false
+	case err != nil:
+		r.usedSnapshot(SnapshotUnread, err)
+		return s, m, false
+	case s.Shape != r.Aggregate.States.Shape():
+		r.usedSnapshot(SnapshotOtherShape, nil)
+		return s, m, false
+	case s.Version <= m.version:
+		r.usedSnapshot(SnapshotNone, nil)
+		return s, m, false
+	}
+	state, err := r.Aggregate.States.Decode(s.State)
+	if err != nil || s.EventID == "" {
+		r.refuteSnapshot(ctx, s, SnapshotUndecodable, errUndecodable) // whose text might be personal
+		return s, m, false
+	}
+	return s, moment[S]{id: m.id, state: state, version: s.Version}, true
+}
+
+// saveSnapshot hands the moment on to be saved. What goes wrong is the snapshot's end and nobody else's.
+func (r *Repository[S, E]) saveSnapshot(ctx context.Context, m moment[S], eventID string) {
+	state, err := r.Aggregate.States.Encode(m.state)
+	if err == nil {
+		err = r.Snapshots.Save(ctx, Snapshot{
+			Stream: r.stream(m.id), Version: m.version, EventID: eventID, Shape: r.Aggregate.States.Shape(), State: state,
+		})
+	}
+	if err != nil {
+		r.usedSnapshot(SnapshotUnsaved, err)
+	}
+}
+
+// refuteSnapshot does away with a snapshot that would be in the way of right ones.
+func (r *Repository[S, E]) refuteSnapshot(ctx context.Context, s Snapshot, why SnapshotUse, err error) {
+	r.usedSnapshot(why, fmt.Errorf("snapshot of %s at version %d: %w", s.Stream, s.Version, err))
+	if err := r.Snapshots.Forget(ctx, s); err != nil {
+		r.usedSnapshot(SnapshotUnsaved, err)
+	}
+}
+
+func (r *Repository[S, E]) usedSnapshot(u SnapshotUse, err error) {
+	if r.OnSnapshot != nil {
+		r.OnSnapshot(u, err)
+	}
+}
