@@ -18,7 +18,7 @@ const (
 	// FaultFail answers status 500, InternalServerError or InternalFailure, without effect.
 	FaultFail FaultKind = "fail"
 	// FaultLoseAnswer lets the call take effect and loses the answer: the client gets the error of FaultFail as often
-	// as a broken connection.
+	// as a broken connection. Of an answer that is a stream, it loses all but the first events, of which there are up to ten.
 	FaultLoseAnswer FaultKind = "lose_answer"
 	// FaultLatency prolongs a call by Min to Max, a part of it before the effect and the rest after. A client that goes
 	// away before the effect prevents it.
@@ -33,7 +33,8 @@ const (
 	// FaultExpireIterator answers GetRecords, of either kind of stream, with an ExpiredIteratorException.
 	FaultExpireIterator FaultKind = "expire_iterator"
 	// FaultDuplicate acknowledges the deletion of an SQS message, which comes again when its visibility timeout has
-	// passed; GetRecords, of either kind of stream, begins with up to ten records that lie before its iterator.
+	// passed; GetRecords, of either kind of stream, begins with up to ten records that lie before its iterator, and so does
+	// SubscribeToShard with its position.
 	FaultDuplicate FaultKind = "duplicate"
 	// FaultReorder lets records of different items change places in a page of a DynamoDB stream, never those of one item,
 	// and only such as nobody has read yet: from then on they stay so, whoever reads them.

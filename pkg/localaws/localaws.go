@@ -58,7 +58,7 @@ type Server struct {
 	close    func()
 }
 
-// New returns an empty server. Close it to end its long polls.
+// New returns an empty server. Close it to end its long polls and subscriptions.
 func New(o Options) *Server {
 	o.Region = cmp.Or(o.Region, "us-east-1")
 	o.AccountID = cmp.Or(o.AccountID, "000000000000")
@@ -69,7 +69,8 @@ func New(o Options) *Server {
 	ks := kinesis.New(kinesis.Options{Region: o.Region, AccountID: o.AccountID, Now: o.Now})
 	qs := sqs.New(sqs.Options{Region: o.Region, AccountID: o.AccountID, Now: o.Now})
 	s := &Server{
-		region: o.Region, seed: o.Seed, now: o.Now, dynamodb: db, kinesis: ks, services: map[string]*awsjson.Service{}, close: qs.Close,
+		region: o.Region, seed: o.Seed, now: o.Now, dynamodb: db, kinesis: ks, services: map[string]*awsjson.Service{},
+		close: func() { qs.Close(); ks.Close() },
 	}
 	s.own = s.ownRoutes()
 	for _, svc := range []*awsjson.Service{db.Service(), db.Streams(), ks.Service(), qs.Service()} {
@@ -78,7 +79,7 @@ func New(o Options) *Server {
 	return s
 }
 
-// Close ends every waiting long poll with an empty answer. Later calls are still answered.
+// Close ends every waiting long poll with an empty answer, and every subscription. Later calls are still answered.
 func (s *Server) Close() { s.close() }
 
 // ServeHTTP answers one AWS request, or one of localaws's own:

@@ -52,8 +52,8 @@ func TestUnsupportedIsSaidByName(t *testing.T) {
 		{"no target", http.MethodPost, "", "{}", "POST / is not supported by localaws"},
 		{"target without operation", http.MethodPost, "Kinesis_20131202", "{}", "Kinesis_20131202. is not supported by localaws"},
 		{
-			"operation", http.MethodPost, "Kinesis_20131202.SubscribeToShard", "{}",
-			"operation Kinesis_20131202.SubscribeToShard is not supported by localaws",
+			"operation", http.MethodPost, "Kinesis_20131202.StartStreamEncryption", "{}",
+			"operation Kinesis_20131202.StartStreamEncryption is not supported by localaws",
 		},
 		{
 			"member", http.MethodPost, "Kinesis_20131202.CreateStream", `{"StreamName":"s","ShardCount":1,"WarmThroughputMiBps":5}`,

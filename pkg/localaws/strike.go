@@ -28,8 +28,13 @@ func (c call) struck(ctx context.Context, f *faults.Call, w http.ResponseWriter)
 		c.svc.Refuse(w, refusal)
 		return
 	}
-	out := &recorder{header: http.Header{}, status: http.StatusOK}
-	c.do(faults.With(ctx, f), out)
+	out := c.svc.Call(faults.With(ctx, f), c.operation, c.body)
+	if out.Events != nil {
+		out.Events = &struckEvents{Events: out.Events, call: f, left: f.Events()}
+		linger(ctx, after)
+		c.svc.Answer(ctx, w, out)
+		return
+	}
 	linger(ctx, after)
 	switch f.Answer() {
 	case faults.Broken:
@@ -37,8 +42,30 @@ func (c call) struck(ctx context.Context, f *faults.Call, w http.ResponseWriter)
 	case faults.Replaced:
 		c.svc.Refuse(w, f.Failure())
 	default:
-		out.copyTo(w)
+		c.svc.Answer(ctx, w, out)
 	}
+}
+
+// struckEvents is a stream of which a lost answer takes the rest.
+type struckEvents struct {
+	awsjson.Events
+
+	call *faults.Call
+	left int // events until then
+}
+
+func (e *struckEvents) Next(ctx context.Context) (eventType string, event any, err error) {
+	if e.left == 0 {
+		switch e.call.Answer() {
+		case faults.Broken:
+			return "", nil, awsjson.ErrBroken
+		case faults.Replaced:
+			return "", nil, e.call.Failure()
+		case faults.Arrives:
+		}
+	}
+	e.left--
+	return e.Events.Next(ctx)
 }
 
 // linger waits; if the client does not, there is nobody to answer.

@@ -4,15 +4,14 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 )
 
-// Transport returns a RoundTripper that calls the server directly. It starts no goroutine and touches no network, so it
-// works inside a testing/synctest bubble.
+// Transport returns a RoundTripper that calls the server directly. It touches no network and starts no goroutine but for
+// answers that are streams, so it works inside a testing/synctest bubble.
 func (s *Server) Transport() http.RoundTripper { return transport{s} }
 
-type transport struct{ handler http.Handler }
+type transport struct{ server *Server }
 
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := r.Context().Err(); err != nil {
@@ -22,9 +21,12 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if req.Body == nil {
 		req.Body = http.NoBody
 	}
+	if t.server.streams(req) {
+		return t.stream(req)
+	}
 	defer func() { _ = req.Body.Close() }()
 	rec := &recorder{header: http.Header{}, status: http.StatusOK}
-	aborted := serve(t.handler, rec, req)
+	aborted := serve(t.server, rec, req)
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
@@ -60,10 +62,3 @@ type recorder struct {
 func (r *recorder) Header() http.Header         { return r.header }
 func (r *recorder) WriteHeader(status int)      { r.status = status }
 func (r *recorder) Write(b []byte) (int, error) { return r.body.Write(b) }
-
-// copyTo hands the answer on.
-func (r *recorder) copyTo(w http.ResponseWriter) {
-	maps.Copy(w.Header(), r.header)
-	w.WriteHeader(r.status)
-	_, _ = w.Write(r.body.Bytes()) // the client may have gone
-}

@@ -34,9 +34,14 @@ type Config[T any] struct {
 	// more often than records were lost. Required: what is lost is never lost silently.
 	OnTrimmed func(ctx context.Context, shard string) error
 
-	// Poll is the pause after a read that left nothing behind. Kinesis allows five reads a second of a shard. Defaults
-	// to 200 ms.
+	// Poll is the pause after a read that left nothing behind, of a stream that does not wait for records itself. Kinesis
+	// allows five reads a second of a shard. Defaults to 200 ms.
 	Poll time.Duration
+	// Checkpoint is the longest time for which the position of a handled record is not kept: so much a crash repeats, beside
+	// the batch in hand. While the lease cannot be written, handling stops after twice that. A clean stop, a shard given
+	// away and a shard's end keep it at once. Renewals of the lease carry the position, so that a third of LeaseDuration is
+	// the most. Defaults to 1 s.
+	Checkpoint time.Duration
 	// LeaseDuration is how long a lease may stay unrenewed before others take it; it is renewed three times as often.
 	// Defaults to 10 s.
 	LeaseDuration time.Duration
@@ -70,6 +75,7 @@ func New[T any](cfg Config[T]) (*Reader[T], error) {
 	cfg.Owner = cmp.Or(cfg.Owner, rand.Text()[:12])
 	cfg.Poll = cmp.Or(cfg.Poll, 200*time.Millisecond)
 	cfg.LeaseDuration = cmp.Or(cfg.LeaseDuration, 10*time.Second)
+	cfg.Checkpoint = min(cmp.Or(cfg.Checkpoint, time.Second), cfg.LeaseDuration/3)
 	cfg.Round = cmp.Or(cfg.Round, 500*time.Millisecond)
 	cfg.ListEvery = cmp.Or(cfg.ListEvery, 10*time.Second)
 	cfg.StopTimeout = cmp.Or(cfg.StopTimeout, 10*time.Second)
@@ -107,6 +113,7 @@ func (c Config[T]) validate() error {
 		value time.Duration
 	}{
 		{"Poll", c.Poll},
+		{"Checkpoint", c.Checkpoint},
 		{"LeaseDuration", c.LeaseDuration},
 		{"Round", c.Round},
 		{"ListEvery", c.ListEvery},

@@ -109,10 +109,10 @@ func (d *dynamoDBStream[T]) lookUp(ctx context.Context) (string, error) {
 	return arn, nil
 }
 
-func (d *dynamoDBStream[T]) Iterator(ctx context.Context, shardID string, after Position) (string, error) {
+func (d *dynamoDBStream[T]) Open(ctx context.Context, shardID string, after Position) (Feed[T], error) {
 	arn, err := d.latest(ctx)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	in := &dynamodbstreams.GetShardIteratorInput{
 		StreamArn: aws.String(arn), ShardId: aws.String(shardID), ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
@@ -123,32 +123,51 @@ func (d *dynamoDBStream[T]) Iterator(ctx context.Context, shardID string, after 
 	}
 	out, err := d.streams.GetShardIterator(ctx, in)
 	if err != nil {
-		return "", fmt.Errorf("open shard %s of table %s: %w", shardID, d.table, normalise(err))
+		return nil, fmt.Errorf("open shard %s of table %s: %w", shardID, d.table, normalise(err))
 	}
-	return aws.ToString(out.ShardIterator), nil
+	return &dynamoDBFeed[T]{stream: d, iterator: out.ShardIterator}, nil
 }
 
-func (d *dynamoDBStream[T]) Read(ctx context.Context, iterator string) (Page[T], error) {
-	out, err := d.streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: aws.String(iterator)})
+type dynamoDBFeed[T any] struct {
+	stream   *dynamoDBStream[T]
+	iterator *string
+}
+
+// A page of a stream holds at most 1,000 records or 1 MB, and a record up to 400 KB of new image and some more, so that a
+// page is full, and more records likely, when it has so many:
+// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_GetRecords.html
+const (
+	fullRecords = 1_000
+	fullBytes   = 512 << 10
+)
+
+func (f *dynamoDBFeed[T]) Next(ctx context.Context) (Page[T], error) {
+	table := f.stream.table
+	out, err := f.stream.streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: f.iterator})
 	if err != nil {
-		return Page[T]{}, fmt.Errorf("read stream of table %s: %w", d.table, normalise(err))
+		return Page[T]{}, fmt.Errorf("read stream of table %s: %w", table, normalise(err))
 	}
-	page := Page[T]{Next: aws.ToString(out.NextShardIterator), More: len(out.Records) > 0}
+	page, size := Page[T]{End: aws.ToString(out.NextShardIterator) == ""}, int64(0)
 	for _, r := range out.Records {
 		if r.Dynamodb == nil {
-			return Page[T]{}, fmt.Errorf("read stream of table %s: record %s is empty", d.table, aws.ToString(r.EventID))
+			return Page[T]{}, fmt.Errorf("read stream of table %s: record %s is empty", table, aws.ToString(r.EventID))
 		}
 		page.Last = Position(aws.ToString(r.Dynamodb.SequenceNumber))
+		size += aws.ToInt64(r.Dynamodb.SizeBytes)
 		if r.EventName != types.OperationTypeInsert {
 			continue
 		}
-		value, err := d.decode(r.Dynamodb.NewImage)
+		value, err := f.stream.decode(r.Dynamodb.NewImage)
 		if err != nil {
-			return Page[T]{}, fmt.Errorf("decode record %s of table %s: %w", page.Last, d.table, err)
+			return Page[T]{}, fmt.Errorf("decode record %s of table %s: %w", page.Last, table, err)
 		}
 		page.Records = append(page.Records, Record[T]{
 			Sequence: page.Last, Value: value, ArrivedAt: aws.ToTime(r.Dynamodb.ApproximateCreationDateTime),
 		})
 	}
+	page.More = len(out.Records) >= fullRecords || size >= fullBytes
+	f.iterator = out.NextShardIterator
 	return page, nil
 }
+
+func (f *dynamoDBFeed[T]) Close() {}

@@ -82,7 +82,7 @@ func (d *DynamoDBLeases) Put(ctx context.Context, next, seen Lease) error {
 		in.ConditionExpression = aws.String("attribute_not_exists(#shard)")
 		in.ExpressionAttributeNames = map[string]string{"#shard": "shard"}
 	} else {
-		in.ConditionExpression, in.ExpressionAttributeNames, in.ExpressionAttributeValues = unchanged(seen)
+		in.ConditionExpression, in.ExpressionAttributeNames, in.ExpressionAttributeValues = asSeen(seen)
 	}
 	_, err := d.client.PutItem(ctx, in)
 	refused, ok := errors.AsType[*types.ConditionalCheckFailedException](err)
@@ -94,7 +94,7 @@ func (d *DynamoDBLeases) Put(ctx context.Context, next, seen Lease) error {
 
 // Delete implements Leases.
 func (d *DynamoDBLeases) Delete(ctx context.Context, seen Lease) error {
-	condition, names, values := unchanged(seen)
+	condition, names, values := asSeen(seen)
 	names["#shard"] = "shard"
 	_, err := d.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
 		TableName:                 aws.String(d.table),
@@ -135,7 +135,7 @@ func (d *DynamoDBLeases) lost(wanted Lease, item map[string]types.AttributeValue
 	return &LostError{Stored: stored}
 }
 
-func unchanged(seen Lease) (condition *string, names map[string]string, values map[string]types.AttributeValue) {
+func asSeen(seen Lease) (condition *string, names map[string]string, values map[string]types.AttributeValue) {
 	return aws.String("#owner = :owner AND #counter = :counter"),
 		map[string]string{"#owner": "owner", "#counter": "counter"},
 		map[string]types.AttributeValue{":owner": text(seen.Owner), ":counter": number(seen.Counter)}

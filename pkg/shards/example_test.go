@@ -2,46 +2,54 @@ package shards_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
+	streamtypes "github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/shards"
 )
 
+// newAWS has a table of leases and a Kinesis stream of orders with one record.
+func newAWS(ctx context.Context) (cfg aws.Config, closeIt func()) {
+	server := localaws.New(localaws.Options{}) // in production: config.LoadDefaultConfig
+	cfg = server.Config()
+	check := func(_ any, err error) {
+		if err != nil {
+			panic(err)
+		}
+	}
+	stream := kinesis.NewFromConfig(cfg)
+	check(dynamodb.NewFromConfig(cfg).CreateTable(ctx, shards.Table("leases")))
+	check(stream.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: aws.String("orders"), ShardCount: aws.Int32(1)}))
+	check(stream.PutRecord(ctx, &kinesis.PutRecordInput{
+		StreamName: aws.String("orders"), PartitionKey: aws.String("order-1"), Data: []byte("paid"),
+	}))
+	return cfg, server.Close
+}
+
+// again is told of records that the stream forgot before they were read.
+func again(_ context.Context, shard string) error {
+	fmt.Println("read anew from where it all came from:", shard)
+	return nil
+}
+
 // A reader of a Kinesis stream. Start as many as you like, anywhere: they share the shards.
 func ExampleNew() {
-	server := localaws.New(localaws.Options{}) // in production: config.LoadDefaultConfig
-	defer server.Close()
 	ctx, stop := context.WithCancel(context.Background())
-	db, stream := dynamodb.NewFromConfig(server.Config()), kinesis.NewFromConfig(server.Config())
-	_, err := db.CreateTable(ctx, shards.Table("leases"))
-	if err != nil {
-		fmt.Println(err)
-	}
-	_, err = stream.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: aws.String("orders"), ShardCount: aws.Int32(1)})
-	if err != nil {
-		fmt.Println(err)
-	}
-	err = kinesis.NewStreamExistsWaiter(stream).Wait(ctx, &kinesis.DescribeStreamInput{StreamName: aws.String("orders")}, time.Minute)
-	if err != nil {
-		fmt.Println(err)
-	}
-	_, err = stream.PutRecord(ctx, &kinesis.PutRecordInput{
-		StreamName: aws.String("orders"), PartitionKey: aws.String("order-1"), Data: []byte("paid"),
-	})
-	if err != nil {
-		fmt.Println(err)
-	}
-
+	cfg, closeIt := newAWS(ctx)
+	defer closeIt()
 	reader, err := shards.New(shards.Config[[]byte]{
 		Consumer:  "billing",
-		Stream:    shards.NewKinesis(stream, "orders"),
-		Leases:    shards.NewDynamoDBLeases(db, "leases"),
+		Stream:    shards.NewKinesis(kinesis.NewFromConfig(cfg), "orders"),
+		Leases:    shards.NewDynamoDBLeases(dynamodb.NewFromConfig(cfg), "leases"),
 		Now:       time.Now,
 		Retention: 24 * time.Hour,
 		Handle: func(_ context.Context, _ string, records []shards.Record[[]byte]) error {
@@ -51,10 +59,7 @@ func ExampleNew() {
 			stop() // a service would go on until it is told to stop
 			return nil
 		},
-		OnTrimmed: func(_ context.Context, shard string) error {
-			fmt.Println("read anew from where it all came from:", shard)
-			return nil
-		},
+		OnTrimmed: again,
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -64,4 +69,85 @@ func ExampleNew() {
 		fmt.Println(err)
 	}
 	// Output: order-1: paid
+}
+
+// The same by enhanced fan-out: records are pushed, on a throughput of the consumer's own.
+func ExampleNewKinesisFanOut() {
+	ctx, stop := context.WithCancel(context.Background())
+	cfg, closeIt := newAWS(ctx)
+	defer closeIt()
+	reader, err := shards.New(shards.Config[[]byte]{
+		Consumer:   "billing",
+		Stream:     shards.NewKinesisFanOut(kinesis.NewFromConfig(cfg), "orders", "billing"),
+		Leases:     shards.NewDynamoDBLeases(dynamodb.NewFromConfig(cfg), "leases"),
+		Now:        time.Now,
+		Retention:  24 * time.Hour,
+		Checkpoint: 5 * time.Second, // fewer writes of leases for more repetition after a crash
+		Handle: func(_ context.Context, _ string, records []shards.Record[[]byte]) error {
+			fmt.Printf("%s, pushed\n", records[0].Value)
+			stop()
+			return nil
+		},
+		OnTrimmed: again,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := reader.Run(ctx); err != nil {
+		fmt.Println(err)
+	}
+	// Output: paid, pushed
+}
+
+// A reader of what is put into a DynamoDB table.
+func ExampleNewDynamoDBStream() {
+	ctx, stop := context.WithCancel(context.Background())
+	cfg, closeIt := newAWS(ctx)
+	defer closeIt()
+	db := dynamodb.NewFromConfig(cfg)
+	_, err := db.CreateTable(ctx, &dynamodb.CreateTableInput{
+		TableName: aws.String("people"), BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("name"), AttributeType: types.ScalarAttributeTypeS}},
+		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("name"), KeyType: types.KeyTypeHash}},
+		StreamSpecification:  &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewImage},
+	})
+	if err != nil {
+		fmt.Println(err)
+	}
+	err = dynamodb.NewTableExistsWaiter(db).Wait(ctx, &dynamodb.DescribeTableInput{TableName: aws.String("people")}, time.Minute)
+	if err != nil {
+		fmt.Println(err)
+	}
+	item := map[string]types.AttributeValue{"name": &types.AttributeValueMemberS{Value: "Ada"}}
+	if _, err := db.PutItem(ctx, &dynamodb.PutItemInput{TableName: aws.String("people"), Item: item}); err != nil {
+		fmt.Println(err)
+	}
+	name := func(image map[string]streamtypes.AttributeValue) (string, error) {
+		s, ok := image["name"].(*streamtypes.AttributeValueMemberS)
+		if !ok {
+			return "", errors.New("no name")
+		}
+		return s.Value, nil
+	}
+	reader, err := shards.New(shards.Config[string]{
+		Consumer: "greeter",
+		Stream:   shards.NewDynamoDBStream(dynamodbstreams.NewFromConfig(cfg), db, "people", name),
+		Leases:   shards.NewDynamoDBLeases(db, "leases"),
+		Now:      time.Now,
+		Handle: func(_ context.Context, _ string, records []shards.Record[string]) error {
+			fmt.Println("Hello", records[0].Value)
+			stop()
+			return nil
+		},
+		OnTrimmed: again,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := reader.Run(ctx); err != nil {
+		fmt.Println(err)
+	}
+	// Output: Hello Ada
 }

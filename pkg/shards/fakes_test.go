@@ -80,7 +80,7 @@ func (m *memory) lease(shard string) shards.Lease {
 	return m.leases[shard]
 }
 
-// stream is a sharded stream in memory. An iterator is "shard@index/serial".
+// stream is a sharded stream in memory.
 type stream struct {
 	mu     sync.Mutex
 	now    func() time.Time
@@ -88,10 +88,8 @@ type stream struct {
 	shards map[string]*memShard
 	page   int
 	reads  map[string]int
-	serial int
 
-	trimmed map[string]int // records trimmed away, by shard
-	expired map[string]bool
+	trimmed map[string]int           // records trimmed away, by shard
 	refuse  func(shard string) error // of a read
 }
 
@@ -105,7 +103,7 @@ type memShard struct {
 func newStream() *stream {
 	return &stream{
 		now: time.Now, shards: map[string]*memShard{}, page: 3, reads: map[string]int{},
-		trimmed: map[string]int{}, expired: map[string]bool{},
+		trimmed: map[string]int{},
 	}
 }
 
@@ -154,63 +152,58 @@ func (s *stream) Shards(context.Context) ([]shards.Shard, error) {
 	return out, nil
 }
 
-func (s *stream) Iterator(_ context.Context, id string, after shards.Position) (string, error) {
+func (s *stream) Open(_ context.Context, id string, after shards.Position) (shards.Feed[string], error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sh, ok := s.shards[id]
 	if !ok || sh.hidden {
-		return "", shards.ErrShardGone
+		return nil, shards.ErrShardGone
 	}
 	from := s.trimmed[id]
 	if after != shards.TrimHorizon {
 		n, err := strconv.Atoi(string(after))
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		if n+1 < from {
-			return "", fmt.Errorf("open: %w", shards.ErrTrimmed)
+			return nil, fmt.Errorf("open: %w", shards.ErrTrimmed)
 		}
 		from = n + 1
 	}
-	return s.iterator(id, from), nil
-}
-
-func (s *stream) iterator(id string, from int) string {
-	s.serial++
-	return fmt.Sprintf("%s@%d/%d", id, from, s.serial)
+	return &feed{stream: s, id: id, from: from}, nil
 }
 
 var errRemote = errors.New("InternalFailure")
 
-func (s *stream) Read(ctx context.Context, iterator string) (shards.Page[string], error) {
+// feed reads a shard of a stream.
+type feed struct {
+	stream *stream
+	id     string
+	from   int
+}
+
+func (f *feed) Next(ctx context.Context) (shards.Page[string], error) {
 	if err := ctx.Err(); err != nil {
 		return shards.Page[string]{}, err
 	}
+	s := f.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id, place, _ := strings.Cut(iterator, "@")
-	place, _, _ = strings.Cut(place, "/")
-	from, err := strconv.Atoi(place)
-	if err != nil {
-		return shards.Page[string]{}, err
-	}
-	s.reads[id]++
-	if s.expired[iterator] {
-		return shards.Page[string]{}, fmt.Errorf("read: %w", shards.ErrIteratorExpired)
-	}
+	s.reads[f.id]++
 	if s.refuse != nil {
-		if err := s.refuse(id); err != nil {
+		if err := s.refuse(f.id); err != nil {
 			return shards.Page[string]{}, err
 		}
 	}
-	sh := s.shards[id]
-	to := min(from+s.page, len(sh.records))
-	page := shards.Page[string]{Records: slices.Clone(sh.records[from:to]), More: to < len(sh.records)}
-	if !sh.closed || to < len(sh.records) {
-		page.Next = s.iterator(id, to)
-	}
+	sh := s.shards[f.id]
+	to := min(f.from+s.page, len(sh.records))
+	page := shards.Page[string]{Records: slices.Clone(sh.records[f.from:to]), More: to < len(sh.records)}
+	page.End = sh.closed && to == len(sh.records)
+	f.from = to
 	return page, nil
 }
+
+func (f *feed) Close() {}
 
 // log is what was handled, in order, by shard.
 type log struct {

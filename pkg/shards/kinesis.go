@@ -12,28 +12,40 @@ import (
 	"github.com/aws/smithy-go"
 )
 
+// ListShardsAPI is what the shards of a Kinesis stream need of the AWS client.
+type ListShardsAPI interface {
+	ListShards(context.Context, *kinesis.ListShardsInput, ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error)
+}
+
 // KinesisAPI is what a Kinesis stream needs of the AWS client.
 type KinesisAPI interface {
-	ListShards(context.Context, *kinesis.ListShardsInput, ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error)
+	ListShardsAPI
 	GetShardIterator(context.Context, *kinesis.GetShardIteratorInput, ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error)
 	GetRecords(context.Context, *kinesis.GetRecordsInput, ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error)
 }
 
 type kinesisStream struct {
+	kinesisShards
+
 	client KinesisAPI
-	name   string
 }
 
 // NewKinesis reads the Kinesis stream of that name. Kinesis does not tell that a position was trimmed away: give the
 // stream's retention (24 hours, unless changed) as Config.Retention.
 func NewKinesis(client KinesisAPI, streamName string) Stream[[]byte] {
-	return &kinesisStream{client: client, name: streamName}
+	return &kinesisStream{kinesisShards{client, streamName}, client}
 }
 
-func (k *kinesisStream) Shards(ctx context.Context) ([]Shard, error) {
+// kinesisShards lists the shards of a stream.
+type kinesisShards struct {
+	lister ListShardsAPI
+	name   string
+}
+
+func (k kinesisShards) Shards(ctx context.Context) ([]Shard, error) {
 	var shards []Shard
 	for in := (&kinesis.ListShardsInput{StreamName: aws.String(k.name)}); ; {
-		out, err := k.client.ListShards(ctx, in)
+		out, err := k.lister.ListShards(ctx, in)
 		if err != nil {
 			return nil, fmt.Errorf("list shards of stream %s: %w", k.name, err)
 		}
@@ -47,7 +59,7 @@ func (k *kinesisStream) Shards(ctx context.Context) ([]Shard, error) {
 	}
 }
 
-func (k *kinesisStream) Iterator(ctx context.Context, shardID string, after Position) (string, error) {
+func (k *kinesisStream) Open(ctx context.Context, shardID string, after Position) (Feed[[]byte], error) {
 	in := &kinesis.GetShardIteratorInput{
 		StreamName: aws.String(k.name), ShardId: aws.String(shardID), ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
 	}
@@ -57,29 +69,41 @@ func (k *kinesisStream) Iterator(ctx context.Context, shardID string, after Posi
 	}
 	out, err := k.client.GetShardIterator(ctx, in)
 	if err != nil {
-		return "", fmt.Errorf("open shard %s of stream %s: %w", shardID, k.name, normalise(err))
+		return nil, fmt.Errorf("open shard %s of stream %s: %w", shardID, k.name, normalise(err))
 	}
-	return aws.ToString(out.ShardIterator), nil
+	return &kinesisFeed{stream: k, iterator: out.ShardIterator}, nil
 }
 
-func (k *kinesisStream) Read(ctx context.Context, iterator string) (Page[[]byte], error) {
-	out, err := k.client.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: aws.String(iterator)})
+type kinesisFeed struct {
+	stream   *kinesisStream
+	iterator *string
+}
+
+func (f *kinesisFeed) Next(ctx context.Context) (Page[[]byte], error) {
+	out, err := f.stream.client.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: f.iterator})
 	if err != nil {
-		return Page[[]byte]{}, fmt.Errorf("read stream %s: %w", k.name, normalise(err))
+		return Page[[]byte]{}, fmt.Errorf("read stream %s: %w", f.stream.name, normalise(err))
 	}
-	page := Page[[]byte]{
-		Records: make([]Record[[]byte], len(out.Records)),
-		Next:    aws.ToString(out.NextShardIterator),
-		Behind:  time.Duration(aws.ToInt64(out.MillisBehindLatest)) * time.Millisecond,
-	}
-	page.More = page.Behind > 0
-	for i, r := range out.Records {
-		page.Records[i] = Record[[]byte]{
+	f.iterator = out.NextShardIterator
+	behind := millis(out.MillisBehindLatest)
+	return Page[[]byte]{
+		Records: kinesisRecords(out.Records), End: aws.ToString(f.iterator) == "", Behind: behind, More: behind > 0,
+	}, nil
+}
+
+func (f *kinesisFeed) Close() {}
+
+func millis(n *int64) time.Duration { return time.Duration(aws.ToInt64(n)) * time.Millisecond }
+
+func kinesisRecords(records []types.Record) []Record[[]byte] {
+	out := make([]Record[[]byte], len(records))
+	for i, r := range records {
+		out[i] = Record[[]byte]{
 			Sequence: Position(aws.ToString(r.SequenceNumber)), Key: aws.ToString(r.PartitionKey), Value: r.Data,
 			ArrivedAt: aws.ToTime(r.ApproximateArrivalTimestamp),
 		}
 	}
-	return page, nil
+	return out
 }
 
 func parents(ids ...*string) []string {
@@ -93,7 +117,7 @@ func parents(ids ...*string) []string {
 }
 
 // normalise adds the error that a Reader understands. A failure inside AWS is none of them: any unknown error makes a
-// Reader open a new iterator.
+// Reader open a new feed.
 func normalise(err error) error {
 	api, ok := errors.AsType[smithy.APIError](err)
 	if !ok {

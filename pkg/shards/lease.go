@@ -83,25 +83,14 @@ func take(ctx context.Context, leases Leases, now func() time.Time, seen, next L
 	return h, nil
 }
 
-// update changes the lease in place. ErrLeaseLost says that it is another's now; after any other error it may be
-// called again.
-func (h *held) update(ctx context.Context, change func(*Lease)) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.write(ctx, change)
-}
-
-// renew is an update that is left out if the last write is younger than age.
-func (h *held) renew(ctx context.Context, age time.Duration, change func(*Lease)) error {
+// renew changes the lease in place and returns it as written, unless the last write is younger than age: then it returns
+// the zero Lease. ErrLeaseLost says that it is another's now; after any other error it may be called again.
+func (h *held) renew(ctx context.Context, age time.Duration, change func(*Lease)) (Lease, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.now().Sub(h.writtenAt) < age {
-		return nil
+		return Lease{}, nil
 	}
-	return h.write(ctx, change)
-}
-
-func (h *held) write(ctx context.Context, change func(*Lease)) error {
 	for {
 		next, at := h.lease, h.now()
 		next.Counter++
@@ -109,11 +98,11 @@ func (h *held) write(ctx context.Context, change func(*Lease)) error {
 		err := h.leases.Put(ctx, next, h.lease)
 		if err == nil {
 			h.lease, h.writtenAt = next, at
-			return nil
+			return next, nil
 		}
 		lost, ok := errors.AsType[*LostError](err)
 		if !ok || lost.Stored.Owner != h.lease.Owner || lost.Stored.Counter <= h.lease.Counter {
-			return err
+			return Lease{}, err
 		}
 		h.lease = lost.Stored // an own write whose answer was lost
 	}

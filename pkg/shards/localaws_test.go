@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,16 +25,15 @@ import (
 	"github.com/leftfold/leftfold/pkg/shards"
 )
 
-func newLocalAWS(t *testing.T) (aws.Config, *shards.DynamoDBLeases) {
+func newLocalAWS(t *testing.T) (*localaws.Server, *shards.DynamoDBLeases) {
 	t.Helper()
 	server := localaws.New(localaws.Options{})
 	t.Cleanup(server.Close)
-	cfg := server.Config()
-	db := dynamodb.NewFromConfig(cfg)
+	db := dynamodb.NewFromConfig(server.Config())
 	_, err := db.CreateTable(t.Context(), shards.Table("leases"))
 	require.NoError(t, err)
 	after(time.Second)
-	return cfg, shards.NewDynamoDBLeases(db, "leases")
+	return server, shards.NewDynamoDBLeases(db, "leases")
 }
 
 func TestDynamoDBLeases(t *testing.T) {
@@ -110,101 +110,177 @@ func (o *order) total() int {
 	return sum
 }
 
+// modes are the ways to read a Kinesis stream; what is promised is the same.
+var modes = map[string]func(*kinesis.Client) shards.Stream[[]byte]{
+	"polling": func(c *kinesis.Client) shards.Stream[[]byte] { return shards.NewKinesis(c, "s") },
+	"fan-out": func(c *kinesis.Client) shards.Stream[[]byte] { return shards.NewKinesisFanOut(c, "s", "broker") },
+}
+
+// inBothModes runs a test on a Kinesis stream of some shards.
+func inBothModes(t *testing.T, shardCount int32, f func(t *testing.T, k *kinesisFleet)) {
+	t.Helper()
+	for mode, stream := range modes {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { f(t, newKinesisFleet(t, shardCount, stream)) })
+		})
+	}
+}
+
+// kinesisFleet puts numbered records of some keys into a Kinesis stream and reads them.
+type kinesisFleet struct {
+	*kinesis.Client
+
+	t      *testing.T
+	server *localaws.Server
+	leases *shards.DynamoDBLeases
+	stream func(*kinesis.Client) shards.Stream[[]byte]
+	seen   *order
+	sent   int // of each key
+
+	mu      sync.Mutex
+	trimmed []string
+}
+
+func newKinesisFleet(t *testing.T, shardCount int32, stream func(*kinesis.Client) shards.Stream[[]byte]) *kinesisFleet {
+	t.Helper()
+	server, leases := newLocalAWS(t)
+	k := &kinesisFleet{
+		Client: kinesis.NewFromConfig(server.Config()), t: t, server: server, leases: leases, stream: stream,
+		seen: &order{next: map[string]int{}},
+	}
+	_, err := k.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String("s"), ShardCount: &shardCount})
+	require.NoError(t, err)
+	after(time.Minute)
+	return k
+}
+
+func (k *kinesisFleet) start(owner string, tune ...func(*shards.Config[[]byte])) *reader {
+	k.t.Helper()
+	cfg := shards.Config[[]byte]{
+		Consumer: "c", Owner: owner, Stream: k.stream(k.Client), Leases: k.leases, Now: time.Now, Retention: 24 * time.Hour,
+		Handle: k.handle, OnTrimmed: k.onTrimmed,
+	}
+	for _, f := range tune {
+		f(&cfg)
+	}
+	r, err := shards.New(cfg)
+	require.NoError(k.t, err)
+	ctx, cancel := context.WithCancel(k.t.Context())
+	out := &reader{t: k.t, stop: cancel, done: make(chan error, 1)}
+	go func() { out.done <- r.Run(ctx) }()
+	return out
+}
+
+func (k *kinesisFleet) handle(_ context.Context, _ string, records []shards.Record[[]byte]) error {
+	for _, r := range records {
+		n, err := strconv.Atoi(string(r.Value))
+		if err != nil {
+			return err
+		}
+		k.seen.see(r.Key, n)
+	}
+	return nil
+}
+
+func (k *kinesisFleet) onTrimmed(_ context.Context, shard string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.trimmed = append(k.trimmed, shard)
+	return nil
+}
+
+const keys = 20
+
+// send puts the next n records of each key.
+func (k *kinesisFleet) send(n int) {
+	k.t.Helper()
+	var batch []relay.KinesisRecord
+	for i := k.sent; i < k.sent+n; i++ {
+		for key := range keys {
+			batch = append(batch, relay.KinesisRecord{Key: fmt.Sprint("k", key), Data: []byte(strconv.Itoa(i))})
+		}
+	}
+	require.NoError(k.t, relay.NewKinesis(k.Client, "s").Publish(k.t.Context(), batch))
+	k.sent += n
+}
+
+// open are the shards that take records.
+func (k *kinesisFleet) open() []string {
+	k.t.Helper()
+	out, err := k.ListShards(k.t.Context(), &kinesis.ListShardsInput{StreamName: aws.String("s")})
+	require.NoError(k.t, err)
+	var open []string
+	for _, s := range out.Shards {
+		if s.SequenceNumberRange.EndingSequenceNumber == nil {
+			open = append(open, *s.ShardId)
+		}
+	}
+	return open
+}
+
+func (k *kinesisFleet) split(shard, at string) {
+	k.t.Helper()
+	_, err := k.SplitShard(k.t.Context(), &kinesis.SplitShardInput{
+		StreamName: aws.String("s"), ShardToSplit: &shard, NewStartingHashKey: &at,
+	})
+	require.NoError(k.t, err)
+}
+
+func (k *kinesisFleet) merge(a, b string) {
+	k.t.Helper()
+	_, err := k.MergeShards(k.t.Context(), &kinesis.MergeShardsInput{StreamName: aws.String("s"), ShardToMerge: &a, AdjacentShardToMerge: &b})
+	require.NoError(k.t, err)
+}
+
+// complete says that every record was seen once, in order.
+func (k *kinesisFleet) complete() {
+	k.t.Helper()
+	assert.Empty(k.t, k.seen.wrong)
+	assert.Zero(k.t, k.seen.repeats, "repeated")
+	assert.Equal(k.t, keys*k.sent, k.seen.total())
+	assert.Empty(k.t, k.trimmed)
+}
+
+// quarter is where the upper half of the lower of two shards begins.
+const quarter = "42535295865117307932921825928971026432"
+
 func TestKinesisSplitsAndMergesKeepEveryKeysOrder(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		cfg, leases := newLocalAWS(t)
-		client := kinesis.NewFromConfig(cfg)
-		_, err := client.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String("s"), ShardCount: aws.Int32(2)})
-		require.NoError(t, err)
+	inBothModes(t, 2, func(t *testing.T, k *kinesisFleet) {
+		k.send(10)
+		x := k.start("x")
+		k.send(10)
+		k.split(k.open()[0], quarter)
 		after(time.Minute)
-		seen := &order{next: map[string]int{}}
-		start := func(owner string) *reader {
-			r, err := shards.New(shards.Config[[]byte]{
-				Consumer: "c", Owner: owner, Stream: shards.NewKinesis(client, "s"), Leases: leases, Now: time.Now,
-				Retention: 24 * time.Hour,
-				OnTrimmed: func(context.Context, string) error { return errors.New("nothing was trimmed") },
-				Handle: func(_ context.Context, _ string, records []shards.Record[[]byte]) error {
-					for _, r := range records {
-						n, err := strconv.Atoi(string(r.Value))
-						if err != nil {
-							return err
-						}
-						seen.see(r.Key, n)
-					}
-					return nil
-				},
-			})
-			require.NoError(t, err)
-			ctx, cancel := context.WithCancel(t.Context())
-			out := &reader{t: t, stop: cancel, done: make(chan error, 1)}
-			go func() { out.done <- r.Run(ctx) }()
-			return out
-		}
-		sink := relay.NewKinesis(client, "s")
-		sent := 0
-		send := func() {
-			var batch []relay.KinesisRecord
-			for n := sent; n < sent+10; n++ {
-				for k := range 20 {
-					batch = append(batch, relay.KinesisRecord{Key: fmt.Sprint("k", k), Data: []byte(strconv.Itoa(n))})
-				}
-			}
-			require.NoError(t, sink.Publish(t.Context(), batch))
-			sent += 10
-		}
-		list := func() []string {
-			out, err := client.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: aws.String("s")})
-			require.NoError(t, err)
-			var open []string
-			for _, s := range out.Shards {
-				if s.SequenceNumberRange.EndingSequenceNumber == nil {
-					open = append(open, *s.ShardId)
-				}
-			}
-			return open
-		}
-		send()
-		x := start("x")
-		send()
-		_, err = client.SplitShard(t.Context(), &kinesis.SplitShardInput{
-			StreamName: aws.String("s"), ShardToSplit: aws.String(list()[0]), NewStartingHashKey: aws.String("42535295865117307932921825928971026432"),
-		})
-		require.NoError(t, err)
-		after(time.Minute)
-		require.Len(t, list(), 3)
-		send()
-		y := start("y")
+		require.Len(t, k.open(), 3)
+		k.send(10)
+		y := k.start("y")
 		after(5 * time.Second)
-		send()
+		k.send(10)
 		x.end()
-		send()
-		open := list()
-		_, err = client.MergeShards(t.Context(), &kinesis.MergeShardsInput{
-			StreamName: aws.String("s"), ShardToMerge: aws.String(open[1]), AdjacentShardToMerge: aws.String(open[2]),
-		})
-		require.NoError(t, err)
+		k.send(10)
+		open := k.open()
+		k.merge(open[1], open[2])
 		y.end() // before it can read the parents to their ends
 		after(time.Minute)
-		require.Len(t, list(), 2)
-		lineage, err := shards.NewKinesis(client, "s").Shards(t.Context())
+		require.Len(t, k.open(), 2)
+		lineage, err := k.stream(k.Client).Shards(t.Context())
 		require.NoError(t, err)
 		assert.ElementsMatch(t, open[1:], lineage[len(lineage)-1].Parents, "a merge has two")
-		send()
-		z := start("z")
-		after(10 * time.Second)
+		k.send(10)
+		z := k.start("z")
+		after(20 * time.Second)
 		z.end()
-		assert.Empty(t, seen.wrong)
-		assert.Zero(t, seen.repeats)
-		assert.Equal(t, 20*sent, seen.total())
+		k.complete()
 	})
 }
 
 func TestDynamoDBStreamIsReadAndItsTrimmingNoticed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		cfg, leases := newLocalAWS(t)
-		db, streams := dynamodb.NewFromConfig(cfg), dynamodbstreams.NewFromConfig(cfg)
+		server, leases := newLocalAWS(t)
+		db, streams := dynamodb.NewFromConfig(server.Config()), dynamodbstreams.NewFromConfig(server.Config())
 		_, err := db.CreateTable(t.Context(), &dynamodb.CreateTableInput{
 			TableName: aws.String("log"), BillingMode: types.BillingModePayPerRequest,
 			AttributeDefinitions: []types.AttributeDefinition{
@@ -292,5 +368,51 @@ func TestDynamoDBStreamIsReadAndItsTrimmingNoticed(t *testing.T) {
 		for n := range 10 {
 			assert.Equal(t, 1, got[fmt.Sprintf("s%d#11", n)], "and it goes on")
 		}
+	})
+}
+
+func TestAFullPageOfADynamoDBStreamIsFollowedAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server, leases := newLocalAWS(t)
+		db := dynamodb.NewFromConfig(server.Config())
+		_, err := db.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+			TableName: aws.String("log"), BillingMode: types.BillingModePayPerRequest,
+			AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: types.ScalarAttributeTypeS}},
+			KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: types.KeyTypeHash}},
+			StreamSpecification:  &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewImage},
+		})
+		require.NoError(t, err)
+		after(time.Minute)
+		const items = 12_000 // over the shards there are: more than a page for each
+		for n := range items {
+			_, err := db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("log"), Item: map[string]types.AttributeValue{
+				"id": &types.AttributeValueMemberS{Value: strconv.Itoa(n)},
+			}})
+			require.NoError(t, err)
+		}
+		var handled, full atomic.Int64
+		r, err := shards.New(shards.Config[string]{
+			Consumer: "c", Leases: leases, Now: time.Now, Poll: time.Hour,
+			Stream: shards.NewDynamoDBStream(dynamodbstreams.NewFromConfig(server.Config()), db, "log",
+				func(map[string]streamtypes.AttributeValue) (string, error) { return "", nil }),
+			OnTrimmed: func(context.Context, string) error { return nil },
+			Handle: func(_ context.Context, _ string, records []shards.Record[string]) error {
+				handled.Add(int64(len(records)))
+				if len(records) == 1_000 {
+					full.Add(1)
+				}
+				return nil
+			},
+		})
+		require.NoError(t, err)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- r.Run(ctx) }()
+		after(time.Minute)
+		assert.EqualValues(t, items, handled.Load())
+		assert.Positive(t, full.Load())
+		stop()
+		require.NoError(t, <-done)
 	})
 }

@@ -75,7 +75,7 @@ func (r *Reader[T]) Collect(ch chan<- prometheus.Metric) {
 	for shard, w := range r.workers {
 		w.mu.Lock()
 		gauge(r.counts.behind, w.behind.Seconds(), shard)
-		gauge(r.counts.checkpointAge, now.Sub(w.checkedAt).Seconds(), shard)
+		gauge(r.counts.checkpointAge, now.Sub(w.keptAt).Seconds(), shard)
 		w.mu.Unlock()
 	}
 	for owner, n := range r.owners {

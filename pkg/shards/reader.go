@@ -106,7 +106,7 @@ func (r *Reader[T]) round(ctx, hard context.Context) error {
 func (r *Reader[T]) signOn(ctx context.Context) error {
 	var err error
 	if r.present != nil {
-		err = r.present.renew(ctx, r.cfg.LeaseDuration/3, func(*Lease) {})
+		_, err = r.present.renew(ctx, r.cfg.LeaseDuration/3, unchanged)
 	} else {
 		next := Lease{Consumer: r.cfg.Consumer, Shard: "reader/" + r.cfg.Owner, State: StateReader, Owner: r.cfg.Owner}
 		r.present, err = take(ctx, r.cfg.Leases, r.cfg.Now, Lease{}, next)

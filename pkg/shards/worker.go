@@ -24,19 +24,22 @@ type worker[T any] struct {
 	soft context.Context         // ends, with ctx or by stop, when no more is to be begun
 	stop context.CancelFunc      // ends soft
 
-	position Position // all records up to it are handled
+	feed  Feed[T]       // nil: to be opened
+	moved chan struct{} // holds a token when the position has moved
 
-	mu        sync.Mutex
-	behind    time.Duration
-	readAt    time.Time
-	checkedAt time.Time // of the last checkpoint, or the start
+	mu       sync.Mutex
+	position Position  // all records up to it are handled; only the worker's own goroutine moves it
+	readAt   time.Time // see Lease
+	keptAt   time.Time // before the last write of the lease, or the start
+	aheadAt  time.Time // since when the position is ahead of the lease's; zero: it is not
+	behind   time.Duration
 }
 
 func newWorker[T any](hard context.Context, cfg *Config[T], h *held, counts *counters) *worker[T] {
 	l := h.current()
 	w := &worker[T]{
 		cfg: cfg, shard: l.Shard, lease: h, counts: counts, log: cfg.Log.With(slog.String("shard", l.Shard)),
-		position: l.Checkpoint, readAt: l.ReadAt, checkedAt: cfg.Now(),
+		moved: make(chan struct{}, 1), position: l.Checkpoint, readAt: l.ReadAt, keptAt: cfg.Now(),
 	}
 	w.ctx, w.cut = context.WithCancelCause(hard)
 	w.soft, w.stop = context.WithCancel(w.ctx) //nolint:gosec // called by the Reader; run ends ctx, and soft with it
@@ -69,36 +72,56 @@ func (w *worker[T]) run() (done bool) {
 func (w *worker[T]) release() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), w.cfg.LeaseDuration)
 	defer cancel()
-	if err := w.lease.update(ctx, func(l *Lease) { l.Owner, l.ReadAt = "", w.arrived() }); err != nil {
+	if err := w.keep(ctx, 0, func(l *Lease) { l.Owner = "" }); err != nil {
 		w.log.WarnContext(ctx, "release lease", slog.Any("error", err))
 	}
 }
 
+// heartbeat renews the lease in time, and keeps the position when it has been ahead for Config.Checkpoint.
 func (w *worker[T]) heartbeat(ctx context.Context) {
 	every := w.cfg.LeaseDuration / 3
-	for backoff.Sleep(ctx, every) == nil {
-		err := w.lease.renew(ctx, every/2, func(l *Lease) { l.ReadAt = w.arrived() })
-		switch {
+	for ctx.Err() == nil {
+		timer := time.NewTimer(every)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-w.moved:
+			_ = backoff.Sleep(ctx, w.cfg.Checkpoint) // the loop sees why it ended
+			select {
+			case <-w.moved: // what moved meanwhile is kept as well
+			default:
+			}
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return
+		}
+		age := every / 2
+		if w.ahead() > 0 {
+			age = 0
+		}
+		switch err := w.keep(ctx, age, unchanged); {
 		case errors.Is(err, ErrLeaseLost):
 			w.cut(err)
 		case err != nil && ctx.Err() == nil:
 			w.log.WarnContext(ctx, "renew lease", slog.Any("error", err))
+			w.hasMoved()
 		}
 	}
 }
 
 // read handles page after page. The error is nil after a stop or the shard's end.
 func (w *worker[T]) read() (done bool, err error) {
-	iterator := ""
+	defer w.closeFeed()
 	for failures := 0; !w.stopping(); {
 		startedAt := w.cfg.Now()
-		page, err := w.next(&iterator)
+		page, err := w.next()
 		if w.stopping() {
 			return false, nil // a read that the stop ended failed for no other reason
 		}
 		if err != nil {
 			failures++
-			if done, err := w.recover(err, failures, &iterator); done || err != nil {
+			if done, err := w.recover(err, failures); done || err != nil {
 				return done, err
 			}
 			continue
@@ -107,10 +130,9 @@ func (w *worker[T]) read() (done bool, err error) {
 		if err := w.process(page, startedAt); err != nil {
 			return false, ignore(err, errStopped)
 		}
-		if page.Next == "" {
+		if page.End {
 			return true, nil
 		}
-		iterator = page.Next
 		if !page.More {
 			_ = backoff.Sleep(w.soft, w.cfg.Poll) // the loop sees why it ended
 		}
@@ -127,38 +149,53 @@ func ignore(err, ignored error) error {
 	return err
 }
 
-func (w *worker[T]) next(iterator *string) (Page[T], error) {
-	if *iterator == "" {
+func (w *worker[T]) next() (Page[T], error) {
+	if w.feed == nil {
 		readAt := w.arrived()
 		if w.cfg.Retention > 0 && !readAt.IsZero() && w.cfg.Now().Sub(readAt) >= w.cfg.Retention {
 			return Page[T]{}, ErrTrimmed
 		}
+		// A process that was paused must not take the shard's subscription from its new owner.
+		if err := w.keep(w.ctx, w.cfg.LeaseDuration, unchanged); err != nil {
+			return Page[T]{}, err
+		}
 		var err error
-		if *iterator, err = w.cfg.Stream.Iterator(w.soft, w.shard, w.position); err != nil {
+		if w.feed, err = w.cfg.Stream.Open(w.soft, w.shard, w.position); err != nil {
+			w.feed = nil
 			return Page[T]{}, err
 		}
 	}
-	return w.cfg.Stream.Read(w.soft, *iterator)
+	return w.feed.Next(w.soft)
 }
 
-// recover does what a failed read asks for. Whatever else failed, a new iterator from the position is the cure.
-func (w *worker[T]) recover(err error, failures int, iterator *string) (done bool, _ error) {
+func (w *worker[T]) closeFeed() {
+	if w.feed != nil {
+		w.feed.Close()
+		w.feed = nil
+	}
+}
+
+// recover does what a failed read asks for. Whatever else failed, a new feed from the position is the cure.
+func (w *worker[T]) recover(err error, failures int) (done bool, _ error) {
+	if errors.Is(err, ErrLeaseLost) {
+		return false, err
+	}
 	w.counts.readFailures.WithLabelValues(reason(err)).Inc()
 	switch {
 	case errors.Is(err, ErrThrottled):
 	case errors.Is(err, ErrTrimmed):
-		*iterator = ""
+		w.closeFeed()
 		if err := w.trimmed(); err != nil {
 			return false, ignore(err, errStopped)
 		}
 	case errors.Is(err, ErrShardGone) && w.gone():
 		err := w.trimmed()
 		if err == nil {
-			err = w.write(func(l *Lease) { l.State, l.Owner = StateDone, "" })
+			err = w.write(shardDone)
 		}
 		return err == nil, ignore(err, errStopped)
 	default:
-		*iterator = ""
+		w.closeFeed()
 		if errors.Is(err, ErrIteratorExpired) && failures == 1 {
 			return false, nil
 		}
@@ -181,14 +218,13 @@ func (w *worker[T]) trimmed() error {
 	if err := w.insist("catch up", func(ctx context.Context) error { return w.cfg.OnTrimmed(ctx, w.shard) }); err != nil {
 		return err
 	}
-	w.position = TrimHorizon
 	w.mu.Lock()
-	w.readAt = time.Time{}
+	w.position, w.readAt = TrimHorizon, time.Time{}
 	w.mu.Unlock()
-	return w.write(func(l *Lease) { l.Checkpoint, l.ReadAt = TrimHorizon, time.Time{} })
+	return w.write(unchanged)
 }
 
-// process handles a page and only then moves the position; the last page's write ends the shard as well.
+// process handles a page and only then moves the position; the last page ends the shard as well.
 func (w *worker[T]) process(page Page[T], startedAt time.Time) error {
 	w.mu.Lock()
 	w.behind = page.Behind
@@ -205,27 +241,22 @@ func (w *worker[T]) process(page Page[T], startedAt time.Time) error {
 		}
 		w.counts.records.Add(float64(len(page.Records)))
 	}
-	w.mu.Lock()
-	w.readAt = startedAt.Add(-page.Behind)
-	w.mu.Unlock()
-	if last := page.last(); last != "" {
-		w.position = last
-	} else if page.Next != "" {
+	w.move(page.last(), startedAt.Add(-page.Behind))
+	switch {
+	case page.End:
+		return w.write(shardDone)
+	case w.ahead() >= 2*w.cfg.Checkpoint: // the heartbeat cannot keep it
+		return w.write(unchanged)
+	default:
 		return nil
 	}
-	return w.write(func(l *Lease) {
-		l.Checkpoint, l.ReadAt = w.position, w.arrived()
-		if page.Next == "" {
-			l.State, l.Owner = StateDone, ""
-		}
-	})
 }
 
 // insist calls f until it succeeds. Before every call it makes sure that the lease is held: a process may have
 // been paused for longer than that lasts.
 func (w *worker[T]) insist(deed string, f func(ctx context.Context) error) error {
 	for failures := 1; ; failures++ {
-		err := w.lease.renew(w.ctx, w.cfg.LeaseDuration, func(*Lease) {})
+		err := w.keep(w.ctx, w.cfg.LeaseDuration, unchanged)
 		if errors.Is(err, ErrLeaseLost) {
 			return err
 		}
@@ -248,12 +279,7 @@ func (w *worker[T]) insist(deed string, f func(ctx context.Context) error) error
 // write changes the lease until that succeeds, the lease is lost, or the stop's time is up.
 func (w *worker[T]) write(change func(*Lease)) error {
 	for failures := 1; ; failures++ {
-		err := w.lease.update(w.ctx, change)
-		if err == nil {
-			w.mu.Lock()
-			w.checkedAt = w.cfg.Now()
-			w.mu.Unlock()
-		}
+		err := w.keep(w.ctx, 0, change)
 		if err == nil || errors.Is(err, ErrLeaseLost) {
 			return err
 		}
@@ -262,10 +288,4 @@ func (w *worker[T]) write(change func(*Lease)) error {
 			return errStopped
 		}
 	}
-}
-
-func (w *worker[T]) arrived() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.readAt
 }

@@ -45,7 +45,7 @@ func newQueues(ctx context.Context, cfg Config, p process.Platform, client *sqs.
 
 func newRouter(cfg Config, p process.Platform, db *dynamodb.Client, q queues) *route.Router {
 	return route.New(route.Config{
-		Queues: q, Now: p.Now, Logger: p.Log, Metrics: p.Metrics,
+		Queues: q, Now: p.Now, Logger: p.Log, Metrics: p.Metrics, Traces: p.Traces,
 		Log: dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Jitter: p.Jitter}),
 	})
 }
@@ -55,10 +55,10 @@ func newReader(
 ) (*shards.Reader[[]byte], error) {
 	return shards.New(shards.Config[[]byte]{
 		Consumer: "broker", Owner: p.Instance,
-		Stream: shards.NewKinesis(k, cfg.Stream), Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
+		Stream: cfg.stream(k), Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
 		Handle: router.Handle, OnTrimmed: router.Again, Retention: cfg.Retention,
-		Poll: cfg.Poll, LeaseDuration: cfg.LeaseDuration, StopTimeout: p.Drain, Backoff: backoff.Backoff{Jitter: p.Jitter},
-		Now: p.Now, Log: p.Log, Metrics: p.Metrics,
+		Poll: cfg.Poll, Checkpoint: cfg.Checkpoint, LeaseDuration: cfg.LeaseDuration, StopTimeout: p.Drain,
+		Backoff: backoff.Backoff{Jitter: p.Jitter}, Now: p.Now, Log: p.Log, Metrics: p.Metrics,
 	})
 }
 

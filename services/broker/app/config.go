@@ -1,10 +1,21 @@
 package app
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/leftfold/leftfold/pkg/shards"
 	"github.com/leftfold/leftfold/pkg/topology"
+)
+
+// The ways to read the Kinesis stream.
+const (
+	polling = "polling"
+	fanOut  = "fanout"
 )
 
 // Config is what broker reads beside what every process reads.
@@ -12,12 +23,31 @@ type Config struct {
 	topology.Names
 	topology.Reading
 	Retention time.Duration `env:"STREAM_RETENTION,default=24h" desc:"how long the Kinesis stream keeps records; what is older is read from the log"`
+	Mode      string        `env:"STREAM_MODE,default=polling" desc:"how Kinesis is read: polling, or fanout for enhanced fan-out, which AWS charges for"`
+	FanOut    string        `env:"STREAM_FANOUT_CONSUMER,default=leftfold-broker" desc:"the stream's consumer for enhanced fan-out, registered if it is not there"`
 }
 
 // Validate implements the check of process.LoadConfig.
 func (c *Config) Validate() error {
+	var errs []error
 	if c.Retention < time.Hour {
-		return fmt.Errorf("STREAM_RETENTION=%s: want what the stream is set to, 24h or more", c.Retention)
+		errs = append(errs, fmt.Errorf("STREAM_RETENTION=%s: want what the stream is set to, 24h or more", c.Retention))
 	}
-	return nil
+	if c.Mode != polling && c.Mode != fanOut {
+		errs = append(errs, fmt.Errorf("STREAM_MODE=%s: want %s or %s", c.Mode, polling, fanOut))
+	}
+	if !consumerName.MatchString(c.FanOut) {
+		errs = append(errs, fmt.Errorf("STREAM_FANOUT_CONSUMER=%s: want 1 to 128 of a-z, A-Z, 0-9, _ . and -", c.FanOut))
+	}
+	return errors.Join(errs...)
+}
+
+// https://docs.aws.amazon.com/kinesis/latest/APIReference/API_RegisterStreamConsumer.html
+var consumerName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`) // read only
+
+func (c *Config) stream(client *kinesis.Client) shards.Stream[[]byte] {
+	if c.Mode == fanOut {
+		return shards.NewKinesisFanOut(client, c.Stream, c.FanOut)
+	}
+	return shards.NewKinesis(client, c.Stream)
 }

@@ -24,7 +24,7 @@ func newPublisher(cfg Config, p process.Platform, db *dynamodb.Client, k *kinesi
 	log := dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Jitter: p.Jitter})
 	return publish.New(publish.Config{
 		Target: relay.NewKinesis(k, cfg.Stream, relay.WithJitter[relay.KinesisRecord](p.Jitter)), Log: log,
-		Now: p.Now, Logger: p.Log, Metrics: p.Metrics,
+		Now: p.Now, Logger: p.Log, Metrics: p.Metrics, Traces: p.Traces,
 	})
 }
 
@@ -36,8 +36,8 @@ func newReader(
 		Stream: shards.NewDynamoDBStream(dynamodbstreams.NewFromConfig(p.AWS), db, cfg.EventLog, publish.Decoded(dynamostore.FromStreamImage)),
 		Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
 		Handle: publisher.Handle, OnTrimmed: publisher.Again,
-		Poll: cfg.Poll, LeaseDuration: cfg.LeaseDuration, StopTimeout: p.Drain, Backoff: backoff.Backoff{Jitter: p.Jitter},
-		Now: p.Now, Log: p.Log, Metrics: p.Metrics,
+		Poll: cfg.Poll, Checkpoint: cfg.Checkpoint, LeaseDuration: cfg.LeaseDuration, StopTimeout: p.Drain,
+		Backoff: backoff.Backoff{Jitter: p.Jitter}, Now: p.Now, Log: p.Log, Metrics: p.Metrics,
 	})
 }
 

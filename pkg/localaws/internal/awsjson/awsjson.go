@@ -80,26 +80,47 @@ type Service struct {
 	ContentType string // "application/x-amz-json-1.0" or "…-1.1"
 	Namespace   string // put before an error's code in __type, with "#"; "" for none
 	Operations  map[string]Operation
+	Streaming   string // the one operation that answers with Events; "" for none
 }
 
 // Do runs one operation and writes its answer.
 func (s *Service) Do(ctx context.Context, operation string, body []byte, w http.ResponseWriter) {
+	s.Answer(ctx, w, s.Call(ctx, operation, body))
+}
+
+// Result is what came of a call: Err, Events or something that has a form in JSON.
+type Result struct {
+	Out    any
+	Events Events
+	Err    error
+}
+
+// Call runs one operation. Who does not Answer its Result must close its Events, if there are any.
+func (s *Service) Call(ctx context.Context, operation string, body []byte) Result {
 	op, ok := s.Operations[operation]
 	if !ok {
-		s.Refuse(w, NotSupported("operation "+s.Target+"."+operation))
-		return
+		return Result{Err: NotSupported("operation " + s.Target + "." + operation)}
 	}
 	out, err := op(ctx, body)
-	if err != nil {
-		s.Refuse(w, err)
-		return
+	events, _ := out.(Events)
+	return Result{Out: out, Events: events, Err: err}
+}
+
+// Answer writes what came of a call.
+func (s *Service) Answer(ctx context.Context, w http.ResponseWriter, r Result) {
+	switch {
+	case r.Err != nil:
+		s.Refuse(w, r.Err)
+	case r.Events != nil:
+		s.stream(ctx, w, r.Events)
+	default:
+		answer, err := json.Marshal(r.Out)
+		if err != nil {
+			s.Refuse(w, err)
+			return
+		}
+		s.write(w, http.StatusOK, answer)
 	}
-	answer, err := json.Marshal(out)
-	if err != nil {
-		s.Refuse(w, err)
-		return
-	}
-	s.write(w, http.StatusOK, answer)
 }
 
 // Refuse answers with an error; one that is no *Error becomes an InternalServerError.

@@ -62,6 +62,17 @@ func (c *Call) Answer() Loss {
 	return Replaced + Loss(s.Pick(2))
 }
 
+// maxEvents is how many events of a stream arrive at most before a lost answer takes the rest.
+const maxEvents = 10
+
+// Events is how many events of a stream arrive before Answer decides on the rest.
+func (c *Call) Events() int {
+	if s := c.first(LoseAnswer); s != nil {
+		return s.Pick(maxEvents)
+	}
+	return 0
+}
+
 // Failure is how a service says that it broke. Sources: the pages Common Errors and the operations' own of each API
 // reference, such as https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_PutItem.html
 func (c *Call) Failure() error {

@@ -44,7 +44,7 @@ var kinds = map[Kind][]string{ // read only
 		"DynamoDB.PutItem", "DynamoDB.UpdateItem", "DynamoDB.DeleteItem", "DynamoDB.TransactWriteItems", "DynamoDB.TransactGetItems",
 	},
 	ExpireIterator: {"DynamoDBStreams.GetRecords", "Kinesis.GetRecords"},
-	Duplicate:      {"AmazonSQS.DeleteMessage", deleteMessageBatch, "DynamoDBStreams.GetRecords", "Kinesis.GetRecords"},
+	Duplicate:      {"AmazonSQS.DeleteMessage", deleteMessageBatch, "DynamoDBStreams.GetRecords", "Kinesis.GetRecords", "Kinesis.SubscribeToShard"},
 	Reorder:        {"DynamoDBStreams.GetRecords"},
 	Redeliver:      {"AmazonSQS.ReceiveMessage", "AmazonSQS.ChangeMessageVisibility", changeVisibilityBatch},
 }

@@ -309,8 +309,8 @@ var refusals = []struct {
 		"NotSupportedByLocalaws", `request member "StreamId" is not supported by localaws`, "",
 	},
 	{
-		"unsupported operation", "SubscribeToShard", `{}`,
-		"NotSupportedByLocalaws", "operation Kinesis_20131202.SubscribeToShard is not supported by localaws", "",
+		"unsupported operation", "StartStreamEncryption", `{}`,
+		"NotSupportedByLocalaws", "operation Kinesis_20131202.StartStreamEncryption is not supported by localaws", "",
 	},
 }
 

@@ -31,6 +31,14 @@ type getShardIteratorInput struct {
 	Timestamp              *timestamp
 }
 
+// start is where in a shard an operation begins.
+type start struct {
+	operation string
+	kind      string
+	sequence  *string
+	at        *timestamp
+}
+
 func (in *getShardIteratorInput) check() error {
 	v := violations{}
 	v.required("shardId", in.ShardID != nil)
@@ -63,7 +71,7 @@ func (k *Kinesis) getShardIterator(_ context.Context, in *getShardIteratorInput)
 	if sh == nil {
 		return nil, k.shardGone(index, s.name)
 	}
-	from, err := k.startingAt(in, s, sh, now)
+	from, err := k.startingAt(start{"GetShardIterator", *in.ShardIteratorType, in.StartingSequenceNumber, in.Timestamp}, s, sh, now)
 	if err != nil {
 		return nil, err
 	}
@@ -71,33 +79,33 @@ func (k *Kinesis) getShardIterator(_ context.Context, in *getShardIteratorInput)
 }
 
 // startingAt is the counter of the first record to read.
-func (k *Kinesis) startingAt(in *getShardIteratorInput, s *stream, sh *shard, now time.Time) (uint64, error) {
-	bySequence := *in.ShardIteratorType == atSequenceNumber || *in.ShardIteratorType == afterSequenceNumber
-	if bySequence != (in.StartingSequenceNumber != nil) {
+func (k *Kinesis) startingAt(from start, s *stream, sh *shard, now time.Time) (uint64, error) {
+	bySequence := from.kind == atSequenceNumber || from.kind == afterSequenceNumber
+	if bySequence != (from.sequence != nil) {
 		given := "also a"
 		if bySequence {
 			given = "no"
 		}
 		return 0, invalidArgument("Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or "+
 			"(2) TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified %s and %s StartingSequenceNumber.",
-			*in.ShardIteratorType, given)
+			from.kind, given)
 	}
-	switch *in.ShardIteratorType {
+	switch from.kind {
 	case latest:
 		return sh.tip(), nil
 	case atTimestamp:
-		if in.Timestamp == nil {
+		if from.at == nil {
 			return 0, invalidArgument("Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. " +
 				"Current request has no timestamp parameter.")
 		}
-		if in.Timestamp.After(now) {
+		if from.at.After(now) {
 			return 0, invalidArgument("The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. "+
-				"timestampInMillis: %d, currentTimestampInMillis: %d", in.Timestamp.UnixMilli(), now.UnixMilli())
+				"timestampInMillis: %d, currentTimestampInMillis: %d", from.at.UnixMilli(), now.UnixMilli())
 		}
-		return sh.since(in.Timestamp.Time), nil
+		return sh.since(from.at.Time), nil
 	case atSequenceNumber, afterSequenceNumber:
-		seq, err := k.sequenceIn(*in.StartingSequenceNumber, s, sh)
-		if err == nil && *in.ShardIteratorType == afterSequenceNumber {
+		seq, err := k.sequenceIn(from, s, sh)
+		if err == nil && from.kind == afterSequenceNumber {
 			seq.counter++
 		}
 		return seq.counter, err
@@ -107,8 +115,9 @@ func (k *Kinesis) startingAt(in *getShardIteratorInput, s *stream, sh *shard, no
 }
 
 // sequenceIn parses a StartingSequenceNumber and proves that it is the shard's.
-func (k *Kinesis) sequenceIn(number string, s *stream, sh *shard) (sequence, error) {
-	used := "StartingSequenceNumber " + number + " used in GetShardIterator on shard " + sh.id() +
+func (k *Kinesis) sequenceIn(from start, s *stream, sh *shard) (sequence, error) {
+	number := *from.sequence
+	used := "StartingSequenceNumber " + number + " used in " + from.operation + " on shard " + sh.id() +
 		" in stream " + s.name + " under account " + k.opts.AccountID + " is invalid"
 	seq, ok := parseSequence(number)
 	switch {
@@ -134,7 +143,7 @@ func (in *getRecordsInput) check() error {
 	v.required("shardIterator", in.ShardIterator != nil)
 	v.length("shardIterator", in.ShardIterator, 1, 512)
 	v.between("limit", in.Limit, 1, maxGetRecords)
-	v.arn("streamARN", in.StreamARN)
+	v.arn(in.StreamARN)
 	return v.err()
 }
 
@@ -185,13 +194,7 @@ func (k *Kinesis) getRecords(ctx context.Context, in *getRecordsInput) (*getReco
 	}
 	from = sh.goBack(from, limit, faults.On(ctx, faults.Duplicate))
 	p := sh.read(from, limit, maxGetBytes, s.horizon(now))
-	out := &getRecordsOutput{Records: make([]recordJSON, len(p.records)), MillisBehindLatest: behind(p, now)}
-	for i, r := range p.records {
-		out.Records[i] = recordJSON{
-			SequenceNumber: sh.sequence(p.first + uint64(i)).String(), ApproximateArrivalTimestamp: timestamp{r.arrivedAt},
-			Data: r.data, PartitionKey: r.partitionKey,
-		}
-	}
+	out := &getRecordsOutput{Records: sh.describe(p), MillisBehindLatest: behind(p, now)}
 	if !p.more && !sh.open() {
 		out.ChildShards = describeChildren(sh.children)
 		return out, nil
@@ -199,6 +202,17 @@ func (k *Kinesis) getRecords(ctx context.Context, in *getRecordsInput) (*getReco
 	next := iterator{now, s.name, sh.sequence(p.next())}.String()
 	out.NextShardIterator = &next
 	return out, nil
+}
+
+func (s *shard) describe(p page) []recordJSON {
+	out := make([]recordJSON, len(p.records))
+	for i, r := range p.records {
+		out[i] = recordJSON{
+			SequenceNumber: s.sequence(p.first + uint64(i)).String(), ApproximateArrivalTimestamp: timestamp{r.arrivedAt},
+			Data: r.data, PartitionKey: r.partitionKey,
+		}
+	}
+	return out
 }
 
 // behind is how long before now the page ends, in milliseconds: 0 at the tip, and only there.

@@ -1,7 +1,8 @@
-// Package kinesis is Kinesis Data Streams in memory: streams of shards that are put to, read, split and merged, with
-// AWS's limits and errors.
+// Package kinesis is Kinesis Data Streams in memory: streams of shards that are put to, read, subscribed to, split and
+// merged, with AWS's limits and errors.
 //
-// What takes AWS seconds (creating, deleting, resharding) is done when the call returns, so a stream is always ACTIVE.
+// What takes AWS seconds (creating, deleting, resharding, registering) is done when the call returns, so a stream and a
+// consumer are always ACTIVE.
 // Throughput is not limited.
 package kinesis
 
@@ -33,6 +34,8 @@ type Options struct {
 type Kinesis struct {
 	opts       Options
 	openShards atomic.Int64
+	once       sync.Once
+	closed     chan struct{} // by once
 
 	mu      sync.RWMutex
 	streams map[string]*stream
@@ -40,7 +43,7 @@ type Kinesis struct {
 
 // New returns a Kinesis without streams.
 func New(o Options) *Kinesis {
-	return &Kinesis{opts: o, streams: map[string]*stream{}}
+	return &Kinesis{opts: o, streams: map[string]*stream{}, closed: make(chan struct{})}
 }
 
 // Service is the API Kinesis_20131202.
@@ -70,9 +73,18 @@ func (k *Kinesis) Service() *awsjson.Service {
 			"PutRecords":                    awsjson.Handle(k.putRecords),
 			"GetShardIterator":              awsjson.Handle(k.getShardIterator),
 			"GetRecords":                    awsjson.Handle(k.getRecords),
+			"RegisterStreamConsumer":        awsjson.Handle(k.registerStreamConsumer),
+			"DescribeStreamConsumer":        awsjson.Handle(k.describeStreamConsumer),
+			"ListStreamConsumers":           awsjson.Handle(k.listStreamConsumers),
+			"DeregisterStreamConsumer":      awsjson.Handle(k.deregisterStreamConsumer),
+			"SubscribeToShard":              awsjson.Handle(k.subscribeToShard),
 		},
+		Streaming: "SubscribeToShard",
 	}
 }
+
+// Close ends every subscription; those that begin later end with their first event.
+func (k *Kinesis) Close() { k.once.Do(func() { close(k.closed) }) }
 
 // now is cut to the millisecond, the precision of every timestamp that a client sees: what is compared is what was shown.
 func (k *Kinesis) now() time.Time { return k.opts.Now().Truncate(time.Millisecond) }
@@ -91,7 +103,7 @@ type streamRef struct {
 
 func (r streamRef) check(v *violations) {
 	v.name("streamName", r.StreamName)
-	v.arn("streamARN", r.StreamARN)
+	v.arn(r.StreamARN)
 }
 
 func (r streamRef) given() bool { return r.StreamName != nil || r.StreamARN != nil }

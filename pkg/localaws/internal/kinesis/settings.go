@@ -68,7 +68,7 @@ type updateMaxRecordSizeInput struct {
 
 func (k *Kinesis) updateMaxRecordSize(_ context.Context, in *updateMaxRecordSizeInput) (*done, error) {
 	v := violations{}
-	v.arn("streamARN", in.StreamARN)
+	v.arn(in.StreamARN)
 	v.required("maxRecordSizeInKiB", in.MaxRecordSizeInKiB != nil)
 	v.between("maxRecordSizeInKiB", in.MaxRecordSizeInKiB, minMaxRecordSize>>10, maxMaxRecordSize>>10)
 	if err := v.err(); err != nil {

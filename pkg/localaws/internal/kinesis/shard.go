@@ -28,8 +28,9 @@ type shard struct {
 	gone     bool // dropped before its time
 
 	mu      sync.Mutex
-	trimmed uint64   // records that were dropped; record i has the counter trimmed+1+i
-	records []record // by arrival
+	trimmed uint64        // records that were dropped; record i has the counter trimmed+1+i
+	records []record      // by arrival
+	changed chan struct{} // closed at the next change; nil: nobody waits
 }
 
 type record struct {
@@ -69,7 +70,32 @@ func (s *shard) append(partitionKey string, data []byte, now, horizon time.Time)
 		now = s.records[n-1].arrivedAt // a clock that is set back does not unsort the log
 	}
 	s.records = append(s.records, record{partitionKey, data, now})
+	s.stir()
 	return s.trimmed + uint64(len(s.records))
+}
+
+// stir ends waiting. The caller holds the lock.
+func (s *shard) stir() {
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
+}
+
+func (s *shard) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stir()
+}
+
+// change is closed when a record arrives or the shard is closed.
+func (s *shard) change() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.changed == nil {
+		s.changed = make(chan struct{})
+	}
+	return s.changed
 }
 
 // trim drops the records that arrived before the horizon. The caller holds the lock.

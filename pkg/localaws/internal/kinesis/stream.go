@@ -19,13 +19,14 @@ type stream struct {
 	tags          map[string]string
 	shards        []*shard // by index, the expired ones included
 	open          []*shard // by hash key, without gaps
-	deleted       bool     // no longer to be resharded
+	consumers     map[string]*consumer
+	deleted       bool // no longer to be resharded
 }
 
 func newStream(name string, onDemand bool, shards int, now time.Time) *stream {
 	s := &stream{
 		name: name, onDemand: onDemand, createdAt: now, retention: minRetention, maxRecordSize: minMaxRecordSize,
-		tags: map[string]string{},
+		tags: map[string]string{}, consumers: map[string]*consumer{},
 	}
 	for _, r := range evenRanges(shards) {
 		s.open = append(s.open, s.addShard(r, now))
@@ -40,6 +41,7 @@ func (s *stream) addShard(keys hashRange, now time.Time, parents ...*shard) *sha
 		child.birth = max(child.birth, p.birth+1)
 		p.closedAt = now
 		p.children = append(p.children, child)
+		p.wake()
 	}
 	s.shards = append(s.shards, child)
 	return child

@@ -90,7 +90,7 @@ func (k *Kinesis) createStream(_ context.Context, in *createStreamInput) (*done,
 type deleteStreamInput struct {
 	streamRef
 
-	EnforceConsumerDeletion *bool // there are no consumers to be in the way
+	EnforceConsumerDeletion *bool
 }
 
 func (k *Kinesis) deleteStream(_ context.Context, in *deleteStreamInput) (*done, error) {
@@ -103,11 +103,19 @@ func (k *Kinesis) deleteStream(_ context.Context, in *deleteStreamInput) (*done,
 		k.mu.Unlock()
 		return nil, k.noStream(s.name, k.opts.AccountID)
 	}
-	delete(k.streams, s.name)
-	k.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if enforce := in.EnforceConsumerDeletion; len(s.consumers) > 0 && (enforce == nil || !*enforce) {
+		k.mu.Unlock()
+		return nil, awsjson.Errorf("ResourceInUseException", "Stream %s under account %s has consumers and EnforceConsumerDeletion is not true.",
+			s.name, k.opts.AccountID)
+	}
+	delete(k.streams, s.name)
+	k.mu.Unlock()
 	s.deleted = true
+	for _, c := range s.consumers {
+		c.end(k.noStream(s.name, k.opts.AccountID))
+	}
 	return &done{}, k.reserveShards(-len(s.open))
 }
 
@@ -240,6 +248,7 @@ func (k *Kinesis) describeStreamSummary(_ context.Context, in *describeStreamSum
 	out.StreamDescriptionSummary.streamJSON = k.describe(s)
 	out.StreamDescriptionSummary.settingsJSON = s.settings()
 	out.StreamDescriptionSummary.OpenShardCount = len(s.open)
+	out.StreamDescriptionSummary.ConsumerCount = len(s.consumers)
 	out.StreamDescriptionSummary.MaxRecordSizeInKiB = s.maxRecordSize >> 10
 	return out, nil
 }

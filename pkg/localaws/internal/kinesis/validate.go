@@ -14,6 +14,7 @@ import (
 const (
 	namePattern     = `[a-zA-Z0-9_.-]+`
 	arnPattern      = `arn:aws.*:kinesis:.*:\d{12}:stream/\S+`
+	consumerPattern = `(arn):aws.*:kinesis:.*:\d{12}:.*stream\/[a-zA-Z0-9_.-]+\/consumer\/[a-zA-Z0-9_.-]+:[0-9]+`
 	hashKeyPattern  = `0|([1-9]\d{0,38})`
 	sequencePattern = `0|([1-9]\d{0,128})`
 )
@@ -21,6 +22,7 @@ const (
 var patterns = map[string]*regexp.Regexp{ // read only
 	namePattern:     regexp.MustCompile(`^(` + namePattern + `)$`),
 	arnPattern:      regexp.MustCompile(`^(` + arnPattern + `)$`),
+	consumerPattern: regexp.MustCompile(`^` + consumerPattern),
 	hashKeyPattern:  regexp.MustCompile(`^(` + hashKeyPattern + `)$`),
 	sequencePattern: regexp.MustCompile(`^(` + sequencePattern + `)$`),
 }
@@ -110,7 +112,12 @@ func (v *violations) name(at string, s *string) {
 	v.length(at, s, 1, 128)
 }
 
-func (v *violations) arn(at string, s *string) {
-	v.matches(at, s, arnPattern)
-	v.length(at, s, 1, 2048)
+func (v *violations) arn(s *string) {
+	v.matches("streamARN", s, arnPattern)
+	v.length("streamARN", s, 1, 2048)
+}
+
+func (v *violations) consumerARN(s *string) {
+	v.matches("consumerARN", s, consumerPattern)
+	v.length("consumerARN", s, 1, 2048)
 }

@@ -1,0 +1,180 @@
+package shards
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/schemas"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go/transport/http/protocol/awsjson"
+)
+
+// renewAfter is how long a subscription is used. Kinesis ends it after 5 minutes:
+// https://docs.aws.amazon.com/kinesis/latest/APIReference/API_SubscribeToShard.html
+const renewAfter = 4*time.Minute + 30*time.Second
+
+// FanOutAPI is what a Kinesis stream needs of the AWS client to be read by enhanced fan-out.
+type FanOutAPI interface {
+	ListShardsAPI
+	DescribeStreamSummary(context.Context, *kinesis.DescribeStreamSummaryInput, ...func(*kinesis.Options)) (*kinesis.DescribeStreamSummaryOutput, error)
+	DescribeStreamConsumer(context.Context, *kinesis.DescribeStreamConsumerInput, ...func(*kinesis.Options)) (*kinesis.DescribeStreamConsumerOutput, error)
+	RegisterStreamConsumer(context.Context, *kinesis.RegisterStreamConsumerInput, ...func(*kinesis.Options)) (*kinesis.RegisterStreamConsumerOutput, error)
+	SubscribeToShard(context.Context, *kinesis.SubscribeToShardInput, ...func(*kinesis.Options)) (*kinesis.SubscribeToShardOutput, error)
+}
+
+type fanOut struct {
+	kinesisShards
+
+	client   FanOutAPI
+	consumer string
+
+	mu  sync.Mutex
+	arn string // of the consumer, as last looked up
+}
+
+// NewKinesisFanOut reads the Kinesis stream of that name by enhanced fan-out, as the stream's consumer of that name, which
+// is registered if it is not, and stays so when reading ends: all readers of one Config.Consumer share it. Records
+// are pushed; Config.Poll does not matter. Give the stream's retention as Config.Retention, as for NewKinesis.
+//
+// Kinesis lets a consumer subscribe to a shard once in 5 seconds. So a shard that changes hands sooner than that after a
+// subscription to it began lies idle for the rest of that time.
+//
+// It needs the permissions kinesis:ListShards, kinesis:DescribeStreamSummary, kinesis:DescribeStreamConsumer and, unless
+// the consumer is registered by others, kinesis:RegisterStreamConsumer on the stream and its consumers, and
+// kinesis:SubscribeToShard on the consumer.
+func NewKinesisFanOut(client FanOutAPI, streamName, consumerName string) Stream[[]byte] {
+	return &fanOut{kinesisShards: kinesisShards{client, streamName}, client: client, consumer: consumerName}
+}
+
+func (f *fanOut) Open(ctx context.Context, shardID string, after Position) (Feed[[]byte], error) {
+	consumer, err := f.lookUp(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look up consumer %s of stream %s: %w", f.consumer, f.name, mayTryAgain(err))
+	}
+	from := &types.StartingPosition{Type: types.ShardIteratorTypeTrimHorizon}
+	if after != TrimHorizon {
+		from = &types.StartingPosition{Type: types.ShardIteratorTypeAfterSequenceNumber, SequenceNumber: aws.String(string(after))}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	out, err := f.client.SubscribeToShard(ctx, &kinesis.SubscribeToShardInput{
+		ConsumerARN: aws.String(consumer), ShardId: aws.String(shardID), StartingPosition: from,
+	}, ownProtocol)
+	if err != nil {
+		cancel()
+		if _, gone := errors.AsType[*types.ResourceNotFoundException](err); gone { // the shard, or the consumer
+			f.remember("")
+		}
+		return nil, fmt.Errorf("subscribe to shard %s of stream %s: %w", shardID, f.name, mayTryAgain(err))
+	}
+	return &fanOutFeed{name: f.name, shard: shardID, events: out.GetStream(), cancel: cancel, renew: time.NewTimer(renewAfter)}, nil
+}
+
+// ownProtocol gives a subscription state of its own, which all of a client's share otherwise, unguarded:
+// https://github.com/aws/smithy-go/issues/714
+func ownProtocol(o *kinesis.Options) { o.Protocol = awsjson.New11(schemas.Kinesis_20131202) }
+
+// mayTryAgain is normalise for calls that fail while somebody else subscribes, or a consumer is being made.
+func mayTryAgain(err error) error {
+	if _, busy := errors.AsType[*types.ResourceInUseException](err); busy {
+		return fmt.Errorf("%w: %w", ErrThrottled, err)
+	}
+	return normalise(err)
+}
+
+// lookUp finds the consumer or registers it.
+func (f *fanOut) lookUp(ctx context.Context) (arn string, err error) {
+	f.mu.Lock()
+	arn = f.arn
+	f.mu.Unlock()
+	if arn != "" {
+		return arn, nil
+	}
+	stream, err := f.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: aws.String(f.name)})
+	if err != nil {
+		return "", err
+	}
+	streamARN, name := stream.StreamDescriptionSummary.StreamARN, aws.String(f.consumer)
+	found, err := f.client.DescribeStreamConsumer(ctx, &kinesis.DescribeStreamConsumerInput{StreamARN: streamARN, ConsumerName: name})
+	if err == nil {
+		return f.remember(*found.ConsumerDescription.ConsumerARN), nil
+	}
+	if _, missing := errors.AsType[*types.ResourceNotFoundException](err); !missing {
+		return "", err
+	}
+	made, err := f.client.RegisterStreamConsumer(ctx, &kinesis.RegisterStreamConsumerInput{StreamARN: streamARN, ConsumerName: name})
+	if err != nil {
+		return "", err
+	}
+	return f.remember(*made.Consumer.ConsumerARN), nil
+}
+
+func (f *fanOut) remember(arn string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.arn = arn
+	return arn
+}
+
+// fanOutFeed is one subscription. When it is over, or soon will be, a new feed goes on.
+type fanOutFeed struct {
+	name, shard string
+	events      *kinesis.SubscribeToShardEventStream
+	cancel      context.CancelFunc // ends the connection
+	renew       *time.Timer
+}
+
+func (f *fanOutFeed) Next(ctx context.Context) (Page[[]byte], error) {
+	select {
+	case <-f.renew.C: // first: an old subscription has ended for no other reason
+		return Page[[]byte]{}, ErrIteratorExpired
+	default:
+	}
+	select {
+	case event, ok := <-f.events.Events():
+		if !ok {
+			return Page[[]byte]{}, fmt.Errorf("read shard %s of stream %s: %w", f.shard, f.name, f.failure())
+		}
+		return f.page(event)
+	case <-f.renew.C:
+		return Page[[]byte]{}, ErrIteratorExpired
+	case <-ctx.Done():
+		return Page[[]byte]{}, context.Cause(ctx)
+	}
+}
+
+var errSubscriptionOver = errors.New("subscription over")
+
+// failure is why there are no more events; a connection that breaks gives no reason.
+func (f *fanOutFeed) failure() error {
+	err := f.events.Err()
+	if err == nil {
+		return errSubscriptionOver
+	}
+	if _, gone := errors.AsType[*types.ResourceNotFoundException](err); gone {
+		return fmt.Errorf("%w: %w", ErrShardGone, err)
+	}
+	return err
+}
+
+func (f *fanOutFeed) page(event types.SubscribeToShardEventStream) (Page[[]byte], error) {
+	e, ok := event.(*types.SubscribeToShardEventStreamMemberSubscribeToShardEvent)
+	if !ok {
+		return Page[[]byte]{}, fmt.Errorf("read shard %s of stream %s: unknown event %T", f.shard, f.name, event)
+	}
+	end := len(e.Value.ChildShards) > 0
+	if !end && aws.ToString(e.Value.ContinuationSequenceNumber) == "" { // the shard must not end by mistake
+		return Page[[]byte]{}, fmt.Errorf("read shard %s of stream %s: event with neither a continuation nor children", f.shard, f.name)
+	}
+	return Page[[]byte]{Records: kinesisRecords(e.Value.Records), End: end, Behind: millis(e.Value.MillisBehindLatest), More: true}, nil
+}
+
+func (f *fanOutFeed) Close() {
+	f.renew.Stop()
+	_ = f.events.Close() // its error is the reading's, which is told already
+	f.cancel()
+}
