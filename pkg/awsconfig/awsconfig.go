@@ -1,4 +1,4 @@
-// Package awsconfig makes the AWS SDK's configuration of a process and counts what the process asks of AWS.
+// Package awsconfig makes the AWS SDK's configuration of a process, and counts and traces what the process asks of AWS.
 package awsconfig
 
 import (
@@ -16,6 +16,10 @@ import (
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/leftfold/leftfold/pkg/tracing"
 )
 
 // Load reads the SDK's usual sources: environment (AWS_REGION, AWS_ENDPOINT_URL, credentials), files, the task's role.
@@ -31,8 +35,9 @@ func Load(ctx context.Context) (aws.Config, error) {
 }
 
 // Instrument returns cfg with every attempt counted in leftfold_aws_calls_total{api,operation,outcome}: ok, throttled,
-// refused (an answer such as a failed condition) or failed.
-func Instrument(cfg aws.Config, reg prometheus.Registerer) aws.Config {
+// refused (an answer such as a failed condition) or failed. Every call within a trace is a span of traces, unless that is
+// nil or does nothing: then it costs nothing.
+func Instrument(cfg aws.Config, reg prometheus.Registerer, traces trace.TracerProvider) aws.Config {
 	calls := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "leftfold_aws_calls_total", Help: "Attempts of AWS calls by what came of them.",
 	}, []string{"api", "operation", "outcome"})
@@ -56,6 +61,13 @@ func Instrument(cfg aws.Config, reg prometheus.Registerer) aws.Config {
 	})
 	cfg.APIOptions = append(slices.Clip(cfg.APIOptions), func(stack *middleware.Stack) error {
 		return stack.Deserialize.Add(count, middleware.Before)
+	})
+	tracer := tracing.Tracer(traces, "pkg/awsconfig")
+	if _, off := tracer.(noop.Tracer); off {
+		return cfg
+	}
+	cfg.APIOptions = append(cfg.APIOptions, func(stack *middleware.Stack) error {
+		return stack.Initialize.Add(spans(tracer), middleware.After) // then the service and the operation are known
 	})
 	return cfg
 }

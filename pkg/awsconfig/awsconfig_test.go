@@ -79,7 +79,7 @@ func TestEveryAttemptIsCountedByWhatCameOfIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			registry := prometheus.NewRegistry()
-			cfg := awsconfig.Instrument(config(&script{[]answer{tt.answer}}, aws.NopRetryer{}), registry)
+			cfg := awsconfig.Instrument(config(&script{[]answer{tt.answer}}, aws.NopRetryer{}), registry, nil)
 			_, err := dynamodb.NewFromConfig(cfg).DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String("log")})
 			assert.Equal(t, tt.outcome == "ok", err == nil, "%v", err)
 			require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(calls(
@@ -100,7 +100,7 @@ func TestRetriesAndServicesAreCountedApart(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	throttled := answer{status: 400, code: "ThrottlingException"}
-	cfg := awsconfig.Instrument(config(&script{[]answer{throttled, throttled, {status: 200}, {status: 200}}}, again{}), registry)
+	cfg := awsconfig.Instrument(config(&script{[]answer{throttled, throttled, {status: 200}, {status: 200}}}, again{}), registry, nil)
 	_, err := dynamodb.NewFromConfig(cfg).DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String("log")})
 	require.NoError(t, err)
 	_, err = sqs.NewFromConfig(cfg).GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: aws.String("q")})
@@ -115,7 +115,7 @@ func TestRetriesAndServicesAreCountedApart(t *testing.T) {
 func TestTheConfigurationGivenIsLeftAsItWas(t *testing.T) {
 	t.Parallel()
 	cfg := config(&script{}, aws.NopRetryer{})
-	assert.Len(t, awsconfig.Instrument(cfg, prometheus.NewRegistry()).APIOptions, 1)
+	assert.Len(t, awsconfig.Instrument(cfg, prometheus.NewRegistry(), nil).APIOptions, 1)
 	assert.Empty(t, cfg.APIOptions)
 }
 

@@ -45,7 +45,7 @@ type Config struct {
 	// Visibility is how long SQS keeps a message from others, in whole seconds; it is extended for as long as the message is in hand.
 	// It is also how long a group lies idle after a crash. Defaults to 30 s.
 	Visibility time.Duration
-	// Linger is the longest wait of a finished message for others to be deleted with. Defaults to 10 ms.
+	// Linger is the longest wait of a finished message for others to be deleted with. Defaults to 20 ms.
 	Linger time.Duration
 	// RetryDelay is how long a group rests after its first failure, in whole seconds; it doubles with each further receive.
 	// Defaults to 1 s.
@@ -72,7 +72,7 @@ func New(cfg Config) (*Consumer, error) {
 	cfg.Receivers = cmp.Or(cfg.Receivers, 1)
 	cfg.Wait = cmp.Or(cfg.Wait, 20*time.Second)
 	cfg.Visibility = cmp.Or(cfg.Visibility, 30*time.Second)
-	cfg.Linger = cmp.Or(cfg.Linger, 10*time.Millisecond)
+	cfg.Linger = cmp.Or(cfg.Linger, 20*time.Millisecond)
 	cfg.RetryDelay = cmp.Or(cfg.RetryDelay, time.Second)
 	cfg.MaxRetryDelay = cmp.Or(cfg.MaxRetryDelay, 2*time.Minute)
 	cfg.StopTimeout = cmp.Or(cfg.StopTimeout, 10*time.Second)

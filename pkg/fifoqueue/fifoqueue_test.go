@@ -267,6 +267,30 @@ func TestDeletesComeInBatches(t *testing.T) {
 	})
 }
 
+func TestWhatAFullDeleteLeavesWaitsItsOwnTime(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, b *bench) {
+		takes := map[string]time.Duration{
+			"a": time.Millisecond, "c": 16 * time.Millisecond, "b": 31 * time.Millisecond, "d": 31 * time.Millisecond, "e": time.Second,
+		}
+		b.send(0, 5, "a")
+		b.send(0, 5, "b")
+		b.send(0, 7, "c") // with the five of a a full delete, and two more
+		b.send(0, 3, "d") // with those two and the five of b another
+		b.send(0, 10, "e")
+		c := b.consume(func(ctx context.Context, group string, m []fifoqueue.Message) (int, error) {
+			<-time.After(takes[group])
+			return b.handle(ctx, group, m)
+		})
+		after(500 * time.Millisecond)
+		assert.Equal(t, "0 visible, 10 in flight", b.left(b.url))
+		assert.Equal(t, 2, b.client.called("delete"))
+		after(time.Second)
+		assert.Equal(t, "0 visible, 0 in flight", b.left(b.url))
+		c.end()
+	})
+}
+
 func TestFailedDeletesAreTriedAgain(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, b *bench) {

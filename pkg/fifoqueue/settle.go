@@ -43,10 +43,10 @@ func (c *Consumer) settle(ctx context.Context) {
 				flush(1)
 				return
 			}
-			if len(pending) == 0 {
+			pending = append(pending, done...)
+			if len(pending) == len(done) || len(pending) >= maxBatch { // what stays has not waited yet
 				linger.Reset(c.cfg.Linger)
 			}
-			pending = append(pending, done...)
 			flush(maxBatch)
 			if len(pending)+int(deleting.Load()) >= c.hand.count() {
 				flush(1)

@@ -1,5 +1,5 @@
-// Package telemetry is how a process reports: structured logs that carry the correlation of what they speak of, and a
-// metrics registry.
+// Package telemetry is how a process reports: structured logs that carry the correlation of what they speak of, a
+// metrics registry, and traces.
 package telemetry
 
 import (
@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Log keys used in more than one place.
@@ -18,6 +19,8 @@ const (
 	KeyCorrelationID = "correlation_id"
 	KeyCausationID   = "causation_id"
 	KeyError         = "error"
+	KeyTraceID       = "trace_id"
+	KeySpanID        = "span_id"
 )
 
 // Correlation ties together everything that one request set off.
@@ -52,7 +55,7 @@ func NewLogger(w io.Writer, level slog.Level, format string) (*slog.Logger, erro
 	}
 }
 
-// handler adds the context's correlation to each record.
+// handler adds the context's correlation and span to each record.
 type handler struct{ slog.Handler }
 
 func (h handler) Handle(ctx context.Context, r slog.Record) error {
@@ -62,6 +65,9 @@ func (h handler) Handle(ctx context.Context, r slog.Record) error {
 	}
 	if c.CausationID != "" {
 		r.AddAttrs(slog.String(KeyCausationID, c.CausationID))
+	}
+	if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
+		r.AddAttrs(slog.String(KeyTraceID, sc.TraceID().String()), slog.String(KeySpanID, sc.SpanID().String()))
 	}
 	return h.Handler.Handle(ctx, r)
 }

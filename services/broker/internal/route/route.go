@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/leftfold/leftfold/pkg/envelope"
@@ -17,6 +18,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/relay"
 	"github.com/leftfold/leftfold/pkg/shards"
 	"github.com/leftfold/leftfold/pkg/telemetry"
+	"github.com/leftfold/leftfold/pkg/tracing"
 )
 
 // Queue is where events go; *fifoqueue.Publisher is one.
@@ -37,6 +39,8 @@ type Config struct {
 	Now     func() time.Time
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
+	// Traces makes a span of each batch. Defaults to none.
+	Traces trace.TracerProvider
 }
 
 // Router relays what Kinesis holds.
@@ -44,12 +48,13 @@ type Router struct {
 	Config
 	seconds     prometheus.Histogram
 	undecodable prometheus.Counter
+	tracer      trace.Tracer
 }
 
 // New returns a Router.
 func New(c Config) *Router {
 	r := &Router{
-		Config: c,
+		Config: c, tracer: tracing.Tracer(c.Traces, "services/broker"),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "leftfold_route_seconds", Help: "Time from an event's recording to its being in every queue.",
 			Buckets: telemetry.LatencyBuckets(),
@@ -84,7 +89,10 @@ func (r *Router) Handle(ctx context.Context, shard string, records []shards.Reco
 	return r.route(ctx, events)
 }
 
-func (r *Router) route(ctx context.Context, events []event) error {
+func (r *Router) route(ctx context.Context, events []event) (err error) {
+	ctx, span := tracing.Start(ctx, r.tracer, "route", trace.SpanKindProducer, events,
+		func(e event) string { return e.Metadata.Traceparent })
+	defer func() { tracing.End(span, err) }()
 	messages := map[Queue][]fifoqueue.Outgoing{}
 	for _, e := range events {
 		for _, q := range r.Queues[e.Stream.Category] {
@@ -101,7 +109,7 @@ func (r *Router) route(ctx context.Context, events []event) error {
 		return err
 	}
 	for _, e := range events {
-		r.seconds.Observe(r.Now().Sub(e.RecordedAt).Seconds())
+		tracing.Observe(r.seconds, r.Now().Sub(e.RecordedAt).Seconds(), tracing.Parse(e.Metadata.Traceparent))
 	}
 	return nil
 }

@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/leftfold/leftfold/pkg/envelope"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/relay"
 	"github.com/leftfold/leftfold/pkg/shards"
 	"github.com/leftfold/leftfold/pkg/telemetry"
+	"github.com/leftfold/leftfold/pkg/tracing"
 )
 
 // Target is where records go; *relay.Kinesis is one.
@@ -34,6 +36,8 @@ type Config struct {
 	Now     func() time.Time
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
+	// Traces makes a span of each batch. Defaults to none.
+	Traces trace.TracerProvider
 }
 
 // Publisher relays records.
@@ -41,12 +45,13 @@ type Publisher struct {
 	Config
 	seconds     prometheus.Histogram
 	undecodable prometheus.Counter
+	tracer      trace.Tracer
 }
 
 // New returns a Publisher.
 func New(c Config) *Publisher {
 	p := &Publisher{
-		Config: c,
+		Config: c, tracer: tracing.Tracer(c.Traces, "services/streamer"),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "leftfold_publish_seconds", Help: "Time from an event's recording to its being in Kinesis.",
 			Buckets: telemetry.LatencyBuckets(),
@@ -90,7 +95,10 @@ func (p *Publisher) Handle(ctx context.Context, shard string, items []shards.Rec
 	return p.publish(ctx, records)
 }
 
-func (p *Publisher) publish(ctx context.Context, records []eventsourcing.Record) error {
+func (p *Publisher) publish(ctx context.Context, records []eventsourcing.Record) (err error) {
+	ctx, span := tracing.Start(ctx, p.tracer, "publish", trace.SpanKindProducer, records,
+		func(r eventsourcing.Record) string { return r.Metadata.Traceparent })
+	defer func() { tracing.End(span, err) }()
 	out := make([]relay.KinesisRecord, len(records))
 	for i, rec := range records {
 		data, err := envelope.Encode(rec)
@@ -103,7 +111,7 @@ func (p *Publisher) publish(ctx context.Context, records []eventsourcing.Record)
 		return err
 	}
 	for _, rec := range records {
-		p.seconds.Observe(p.Now().Sub(rec.RecordedAt).Seconds())
+		tracing.Observe(p.seconds, p.Now().Sub(rec.RecordedAt).Seconds(), tracing.Parse(rec.Metadata.Traceparent))
 	}
 	return nil
 }

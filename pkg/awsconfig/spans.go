@@ -1,0 +1,115 @@
+package awsconfig
+
+import (
+	"context"
+	"errors"
+	"path"
+	"reflect"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// spans makes a client span of every call, its retries included, that is part of a trace; what a process asks of AWS by
+// itself, such as polls and lease renewals, would make traces without end. A span names tables, streams and queues, and
+// never keys or values: https://opentelemetry.io/docs/specs/semconv/cloud-providers/aws-sdk/
+func spans(tracer trace.Tracer) middleware.InitializeMiddleware {
+	return middleware.InitializeMiddlewareFunc("leftfold.Spans", func(
+		ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler,
+	) (middleware.InitializeOutput, middleware.Metadata, error) {
+		if !trace.SpanFromContext(ctx).IsRecording() {
+			return next.HandleInitialize(ctx, in)
+		}
+		service, operation := awsmiddleware.GetServiceID(ctx), awsmiddleware.GetOperationName(ctx)
+		ctx, span := tracer.Start(ctx, service+"."+operation, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+			attribute.String("rpc.system", "aws-api"), attribute.String("rpc.service", service), attribute.String("rpc.method", operation),
+		), trace.WithAttributes(resources(in.Parameters)...))
+		defer span.End()
+		out, md, err := next.HandleInitialize(ctx, in)
+		if attempts, ok := retry.GetAttemptResults(md); ok && len(attempts.Results) > 1 {
+			span.SetAttributes(attribute.Int("leftfold.aws.attempts", len(attempts.Results)))
+		}
+		if err != nil {
+			fault(span, err)
+		}
+		return out, md, err
+	})
+}
+
+// fault tells an error by its code: its text may quote items. A refusal, such as a failed condition, is an answer.
+func fault(span trace.Span, err error) {
+	code := "no_answer"
+	api, answered := errors.AsType[smithy.APIError](err)
+	if answered {
+		code = api.ErrorCode()
+	}
+	span.SetAttributes(attribute.String("error.type", code))
+	if !answered || api.ErrorFault() != smithy.FaultClient || Throttled(err) {
+		span.SetStatus(codes.Error, code)
+	}
+}
+
+// resources are what a call's input says it is about.
+func resources(input any) []attribute.KeyValue {
+	switch in := input.(type) {
+	case *dynamodb.TransactWriteItemsInput:
+		return tables(in)
+	case *dynamodb.BatchGetItemInput:
+		names := make([]string, 0, len(in.RequestItems))
+		for name := range in.RequestItems {
+			names = append(names, name)
+		}
+		return []attribute.KeyValue{attribute.StringSlice("aws.dynamodb.table_names", names)}
+	}
+	v := reflect.Indirect(reflect.ValueOf(input))
+	if v.Kind() != reflect.Struct {
+		return nil
+	}
+	name := func(field string) string {
+		if f := v.FieldByName(field); f.IsValid() {
+			text, _ := reflect.TypeAssert[*string](f) // of another type: not what is looked for
+			return aws.ToString(text)
+		}
+		return ""
+	}
+	switch {
+	case name("TableName") != "":
+		return []attribute.KeyValue{attribute.StringSlice("aws.dynamodb.table_names", []string{name("TableName")})}
+	case name("StreamName") != "":
+		return []attribute.KeyValue{attribute.String("aws.kinesis.stream_name", name("StreamName"))}
+	case name("QueueUrl") != "":
+		return []attribute.KeyValue{attribute.String("messaging.destination.name", path.Base(name("QueueUrl")))}
+	default:
+		return nil
+	}
+}
+
+func tables(in *dynamodb.TransactWriteItemsInput) []attribute.KeyValue {
+	var names []string
+	seen := map[string]bool{}
+	for _, item := range in.TransactItems {
+		var name *string
+		switch {
+		case item.Put != nil:
+			name = item.Put.TableName
+		case item.Update != nil:
+			name = item.Update.TableName
+		case item.Delete != nil:
+			name = item.Delete.TableName
+		case item.ConditionCheck != nil:
+			name = item.ConditionCheck.TableName
+		}
+		if table := aws.ToString(name); !seen[table] {
+			seen[table] = true
+			names = append(names, table)
+		}
+	}
+	return []attribute.KeyValue{attribute.StringSlice("aws.dynamodb.table_names", names)}
+}

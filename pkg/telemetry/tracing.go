@@ -1,0 +1,291 @@
+package telemetry
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+)
+
+// TracingConfig is what OpenTelemetry's own variables say of traces. What is not here (headers, certificates, timeouts,
+// compression, the batches' and spans' limits) its SDK reads by itself:
+// https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+type TracingConfig struct {
+	Disabled           bool   `env:"OTEL_SDK_DISABLED,default=false" desc:"true: no traces, whatever else is set"`
+	Exporter           string `env:"OTEL_TRACES_EXPORTER" desc:"where traces go: otlp, console (standard output) or none; unset: otlp if an endpoint is set, else none"`
+	Endpoint           string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" desc:"URL of an OpenTelemetry collector that takes OTLP over HTTP, such as http://127.0.0.1:4318; /v1/traces is added"`
+	TracesEndpoint     string `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" desc:"the whole URL for traces, instead"`
+	Protocol           string `env:"OTEL_EXPORTER_OTLP_PROTOCOL,default=http/protobuf" desc:"http/protobuf is the only one built in"`
+	TracesProtocol     string `env:"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" desc:"as OTEL_EXPORTER_OTLP_PROTOCOL, for traces"`
+	ServiceName        string `env:"OTEL_SERVICE_NAME" desc:"service.name of all traces; unset: the service's own"`
+	ResourceAttributes string `env:"OTEL_RESOURCE_ATTRIBUTES" desc:"attributes of all traces, such as deployment.environment.name=prod,k8s.pod.name=x"`
+	Sampler            string `env:"OTEL_TRACES_SAMPLER,default=parentbased_always_on" desc:"always_on, always_off, traceidratio, or one of these with parentbased_ before it"`
+	SamplerArg         string `env:"OTEL_TRACES_SAMPLER_ARG" desc:"the ratio of traceidratio, 0 to 1; unset: 1"`
+	Propagators        string `env:"OTEL_PROPAGATORS,default=tracecontext,baggage" desc:"tracecontext: a request's traceparent is gone on with; baggage is accepted and never carried; none: each request begins a trace of its own"`
+}
+
+// Validate implements the check of process.LoadConfig.
+func (c *TracingConfig) Validate() error {
+	_, _, samplerErr := c.sampler()
+	_, attributesErr := c.attributes()
+	_, propagatorErr := c.propagator()
+	errs := []error{samplerErr, attributesErr, propagatorErr}
+	switch c.Exporter {
+	case "", exportOTLP, exportConsole, exportNone:
+	default:
+		errs = append(errs, fmt.Errorf("OTEL_TRACES_EXPORTER=%s: want otlp, console or none", c.Exporter))
+	}
+	for name, endpoint := range map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": c.Endpoint, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": c.TracesEndpoint} {
+		u, err := url.Parse(endpoint)
+		if endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+			errs = append(errs, fmt.Errorf("%s: want a URL such as http://127.0.0.1:4318", name)) // it may hold a password
+		}
+	}
+	for name, protocol := range map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": c.Protocol, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": c.TracesProtocol} {
+		if protocol != "" && protocol != "http/protobuf" {
+			errs = append(errs, fmt.Errorf("%s=%s: want http/protobuf, which collectors take at port 4318", name, protocol))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Values of OTEL_TRACES_EXPORTER.
+const (
+	exportOTLP    = "otlp"
+	exportConsole = "console"
+	exportNone    = "none"
+)
+
+// exporterName settles what is unset.
+func (c *TracingConfig) exporterName() string {
+	switch {
+	case c.Disabled:
+		return exportNone
+	case c.Exporter != "":
+		return c.Exporter
+	case c.Endpoint != "" || c.TracesEndpoint != "":
+		return exportOTLP
+	default:
+		return exportNone
+	}
+}
+
+func (c *TracingConfig) exporter(console io.Writer) (sdktrace.SpanExporter, error) {
+	switch c.exporterName() {
+	case exportOTLP:
+		return &collector{Exporter: otlptracehttp.NewUnstarted(otlptracehttp.WithEndpointURL(c.tracesURL()))}, nil
+	case exportConsole:
+		return stdouttrace.New(stdouttrace.WithWriter(console))
+	default:
+		return nil, nil
+	}
+}
+
+// collector starts with the first export, which has a context for it.
+type collector struct {
+	*otlptrace.Exporter
+	start    sync.Once
+	startErr error
+}
+
+func (c *collector) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	c.start.Do(func() { c.startErr = c.Start(ctx) })
+	if c.startErr != nil {
+		return c.startErr
+	}
+	return c.Exporter.ExportSpans(ctx, spans)
+}
+
+// tracesURL is as the specification has it: https://opentelemetry.io/docs/specs/otel/protocol/exporter/#endpoint-urls-for-otlphttp
+func (c *TracingConfig) tracesURL() string {
+	if c.TracesEndpoint != "" {
+		return c.TracesEndpoint
+	}
+	return strings.TrimSuffix(cmp.Or(c.Endpoint, "http://localhost:4318"), "/") + "/v1/traces"
+}
+
+// sampler also says whether a parent's decision is kept to.
+func (c *TracingConfig) sampler() (_ sdktrace.Sampler, parentBased bool, _ error) {
+	name, parentBased := strings.CutPrefix(cmp.Or(c.Sampler, "parentbased_always_on"), "parentbased_")
+	var s sdktrace.Sampler
+	switch name {
+	case "always_on":
+		s = sdktrace.AlwaysSample()
+	case "always_off":
+		s = sdktrace.NeverSample()
+	case "traceidratio":
+		ratio := 1.0
+		if c.SamplerArg != "" {
+			var err error
+			if ratio, err = strconv.ParseFloat(c.SamplerArg, 64); err != nil || !(ratio >= 0 && ratio <= 1) {
+				return nil, false, fmt.Errorf("OTEL_TRACES_SAMPLER_ARG=%s: want a ratio from 0 to 1", c.SamplerArg)
+			}
+		}
+		s = sdktrace.TraceIDRatioBased(ratio)
+	default:
+		return nil, false, fmt.Errorf("OTEL_TRACES_SAMPLER=%s: want always_on, always_off or traceidratio, with or without parentbased_ before it", c.Sampler)
+	}
+	if parentBased {
+		s = sdktrace.ParentBased(s)
+	}
+	return s, parentBased, nil
+}
+
+func (c *TracingConfig) attributes() (attrs []attribute.KeyValue, err error) {
+	for pair := range strings.SplitSeq(c.ResourceAttributes, ",") {
+		if strings.TrimSpace(pair) == "" {
+			continue
+		}
+		key, value, ok := strings.Cut(pair, "=")
+		key = strings.TrimSpace(key)
+		value, err := url.PathUnescape(strings.TrimSpace(value))
+		if !ok || key == "" || err != nil {
+			return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES=%s: want key=value,key=value with other characters percent-encoded", c.ResourceAttributes)
+		}
+		attrs = append(attrs, attribute.String(key, value))
+	}
+	return attrs, nil
+}
+
+func (c *TracingConfig) propagator() (propagation.TextMapPropagator, error) {
+	var list []propagation.TextMapPropagator
+	for name := range strings.SplitSeq(cmp.Or(c.Propagators, "tracecontext"), ",") {
+		switch strings.TrimSpace(name) {
+		case "tracecontext":
+			list = append(list, propagation.TraceContext{})
+		case "baggage", "none", "":
+		default:
+			return nil, fmt.Errorf("OTEL_PROPAGATORS=%s: want tracecontext, baggage or none", c.Propagators)
+		}
+	}
+	return propagation.NewCompositeTextMapPropagator(list...), nil
+}
+
+// Tracing makes the tracer providers of a process, one for each service in it. They share one way out.
+type Tracing struct {
+	propagator propagation.TextMapPropagator
+	processor  sdktrace.SpanProcessor // nil: off
+	sampler    sdktrace.Sampler
+	service    string // instead of the services' own names
+	attributes []attribute.KeyValue
+	log        *slog.Logger
+}
+
+// TracingOptions are what a program adds to TracingConfig.
+type TracingOptions struct {
+	// Exporter is used instead of what the variables say. Defaults to theirs.
+	Exporter sdktrace.SpanExporter
+	// Console is where the console exporter writes.
+	Console io.Writer
+	// Instance and Version tell this process from others.
+	Instance, Version string
+	// Log is told of traces that cannot be sent.
+	Log *slog.Logger
+}
+
+// NewTracing returns a Tracing as configured; Shutdown ends it. It is off unless there is an exporter.
+func NewTracing(c TracingConfig, o TracingOptions) (*Tracing, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	t := &Tracing{service: c.ServiceName, log: o.Log}
+	t.propagator, _ = c.propagator() // Validate saw it, and those below
+	exporter := o.Exporter
+	if exporter == nil {
+		var err error
+		if exporter, err = c.exporter(o.Console); err != nil {
+			return nil, fmt.Errorf("set traces up: %w", err)
+		}
+	}
+	if exporter == nil {
+		return t, nil
+	}
+	t.processor = sdktrace.NewBatchSpanProcessor(reporting{exporter, o.Log})
+	sampler, parentBased, _ := c.sampler()
+	if t.sampler = sampler; parentBased {
+		t.sampler = linkBased{sampler}
+	}
+	attributes, _ := c.attributes()
+	t.attributes = append([]attribute.KeyValue{
+		attribute.String("service.instance.id", o.Instance), attribute.String("service.version", o.Version),
+		attribute.String("telemetry.sdk.name", "opentelemetry"), attribute.String("telemetry.sdk.language", "go"),
+		attribute.String("telemetry.sdk.version", sdk.Version()),
+	}, attributes...)
+	return t, nil
+}
+
+// For returns the provider of one service: its spans bear its name. Where tracing is off, it costs nothing.
+func (t *Tracing) For(service string) trace.TracerProvider {
+	if t == nil || t.processor == nil {
+		return noop.NewTracerProvider()
+	}
+	attributes := append([]attribute.KeyValue{attribute.String("service.name", service)}, t.attributes...) // later ones win
+	if t.service != "" {
+		attributes = append(attributes, attribute.String("service.name", t.service))
+	}
+	return sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(t.processor), sdktrace.WithSampler(t.sampler),
+		sdktrace.WithResource(resource.NewSchemaless(attributes...)))
+}
+
+// Propagator reads the trace that a request belongs to, also where tracing is off.
+func (t *Tracing) Propagator() propagation.TextMapPropagator {
+	if t == nil {
+		return propagation.TraceContext{}
+	}
+	return t.propagator
+}
+
+// Shutdown sends what is left until ctx ends. Traces that are lost are logged: they are no reason for a stop to fail.
+func (t *Tracing) Shutdown(ctx context.Context) {
+	if t == nil || t.processor == nil {
+		return
+	}
+	if err := t.processor.Shutdown(ctx); err != nil {
+		t.log.WarnContext(ctx, "traces lost", slog.Any(KeyError, err))
+	}
+}
+
+// reporting logs what its exporter cannot send. The SDK would tell a handler that is the same for the whole program.
+type reporting struct {
+	sdktrace.SpanExporter
+	log *slog.Logger
+}
+
+func (r reporting) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	if err := r.SpanExporter.ExportSpans(ctx, spans); err != nil {
+		r.log.WarnContext(ctx, "traces lost", slog.Int("spans", len(spans)), slog.Any(KeyError, err))
+	}
+	return nil
+}
+
+// linkBased extends a parent-based sampler to what has no parent but links: a batch is sampled if one of its events is.
+type linkBased struct{ sdktrace.Sampler }
+
+func (s linkBased) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	if len(p.Links) == 0 || trace.SpanContextFromContext(p.ParentContext).IsValid() {
+		return s.Sampler.ShouldSample(p)
+	}
+	for _, link := range p.Links {
+		if link.SpanContext.IsSampled() {
+			return sdktrace.SamplingResult{Decision: sdktrace.RecordAndSample}
+		}
+	}
+	return sdktrace.SamplingResult{Decision: sdktrace.Drop}
+}
