@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -239,7 +241,7 @@ func TestServerFinishesRequestsInHandBeforeItStops(t *testing.T) {
 		close(arrived)
 		<-finish
 		_, _ = io.WriteString(w, "done")
-	}), slog.New(slog.DiscardHandler))
+	}), httpserver.Config{}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -267,10 +269,10 @@ func TestServerFinishesRequestsInHandBeforeItStops(t *testing.T) {
 func TestAnAddressInUseIsSaidClearly(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
-	s, err := httpserver.Listen(t.Context(), "127.0.0.1:0", http.NotFoundHandler(), log)
+	s, err := httpserver.Listen(t.Context(), "127.0.0.1:0", http.NotFoundHandler(), httpserver.Config{}, log)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Close()) }()
-	_, err = httpserver.Listen(t.Context(), s.Addr(), http.NotFoundHandler(), log)
+	_, err = httpserver.Listen(t.Context(), s.Addr(), http.NotFoundHandler(), httpserver.Config{}, log)
 	require.ErrorContains(t, err, "listen on "+s.Addr())
 	require.ErrorContains(t, err, "address already in use")
 }
@@ -286,4 +288,24 @@ func FuzzBody(f *testing.F) {
 			t.Errorf("%q: status %d", body, rec.Code)
 		}
 	})
+}
+
+func TestAConnectionThatAskedNothingDelaysNoStop(t *testing.T) {
+	t.Parallel()
+	server, err := httpserver.Listen(t.Context(), "127.0.0.1:0", http.NotFoundHandler(), httpserver.Config{}, quiet())
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx) }()
+	unused, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Addr())
+	require.NoError(t, err)
+	defer func() { _ = unused.Close() }()
+	res, err := http.Get("http://" + server.Addr()) //nolint:noctx // accepted after the other one
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	http.DefaultClient.CloseIdleConnections()
+	began := time.Now()
+	stop()
+	require.NoError(t, <-ended)
+	assert.Less(t, time.Since(began), 4*time.Second, "net/http waits 5 s")
 }

@@ -13,7 +13,7 @@ import (
 
 // Paging is what every list takes. A list's answer is a JSON array; the next page, if there is one, is in its Link header.
 type Paging struct {
-	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"rows of a page; every page but the last is full"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"rows of a page; every page but the last is full" example:"20"`
 	Cursor string `query:"cursor" maxLength:"4096" doc:"from the Link of the page before"`
 }
 
@@ -22,8 +22,8 @@ func (in *Paging) After() (projection.Cursor, error) { return projection.ParseCu
 
 // Page is the answer of a list.
 type Page[T any] struct {
-	Link string `header:"Link" doc:"the next page, as rel=next; absent on the last"`
-	Body []T
+	Link string `header:"Link" doc:"the next page, as rel=next; absent on the last" example:"</users?limit=20&cursor=eyJpZCI6IjEifQ>; rel=\"next\""`
+	Body []T    `nullable:"false" maxItems:"100"`
 }
 
 // NewPage returns rows, never a JSON null, and a link to the page at next, if there is one. filter is the list's other

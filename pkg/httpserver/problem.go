@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -25,9 +26,10 @@ import (
 const (
 	CodeMalformed            = "malformed"
 	CodeInvalid              = "invalid"
+	CodeUnauthenticated      = "unauthenticated"
+	CodeForbidden            = "forbidden"
 	CodeNotFound             = "not_found"
 	CodeMethodNotAllowed     = "method_not_allowed"
-	CodeNotAcceptable        = "not_acceptable"
 	CodeTimeout              = "timeout"
 	CodeTooLarge             = "too_large"
 	CodeUnsupportedMediaType = "unsupported_media_type"
@@ -36,25 +38,27 @@ const (
 	CodeInternal             = "internal"
 	CodeNotYet               = "not_yet"
 	CodeBadCursor            = "bad_cursor"
+	CodeHeaderTooLarge       = "header_too_large"
+	CodeTooManyRequests      = "too_many_requests"
 )
 
 // Problem is every error answer (RFC 9457). Code is stable and meant for programs, Detail for people. It never holds
 // anything internal.
 type Problem struct {
-	Type   string  `json:"type" doc:"where the code is explained" example:"/problems/invalid"`
-	Title  string  `json:"title" doc:"the HTTP status in words"`
-	Status int     `json:"status" doc:"the HTTP status"`
-	Code   string  `json:"code" doc:"what went wrong, for programs"`
-	Detail string  `json:"detail,omitempty" doc:"what went wrong, for people"`
-	Errors []Field `json:"errors,omitempty" doc:"every field that is wrong"`
+	Type   string  `json:"type" format:"uri-reference" doc:"where the code is explained, relative to the request's address" example:"/problems/invalid"`
+	Title  string  `json:"title" doc:"the HTTP status in words" example:"Unprocessable Entity"`
+	Status int     `json:"status" minimum:"400" maximum:"599" doc:"the HTTP status" example:"422"`
+	Code   string  `json:"code" pattern:"^[a-z_]+$" doc:"what went wrong, for programs" example:"invalid"`
+	Detail string  `json:"detail,omitempty" doc:"what went wrong, for people" example:"the request has invalid parts"`
+	Errors []Field `json:"errors,omitempty" nullable:"false" maxItems:"50" doc:"every part of the request that is wrong, each once"`
 
 	retryAfter int // seconds; 0: no header
 }
 
 // Field says what is wrong with one part of the request.
 type Field struct {
-	Location string `json:"location" doc:"where, such as body.email"`
-	Message  string `json:"message" doc:"what is wrong with it"`
+	Location string `json:"location" doc:"where" example:"body.email"`
+	Message  string `json:"message" doc:"what is wrong with it" example:"is missing"`
 }
 
 // NewProblem returns a problem of that status and code.
@@ -164,8 +168,6 @@ func problemOfHuma(m *huma.ErrorModel) *Problem {
 		code, detail = CodeInvalid, "the request has invalid parts"
 	case http.StatusUnsupportedMediaType:
 		code, detail = CodeUnsupportedMediaType, "send application/json"
-	case http.StatusNotAcceptable:
-		code, detail = CodeNotAcceptable, "only application/json is served"
 	case http.StatusRequestEntityTooLarge:
 		code = CodeTooLarge
 	case http.StatusRequestTimeout:
@@ -180,9 +182,19 @@ func problemOfHuma(m *huma.ErrorModel) *Problem {
 	for _, e := range m.Errors[:min(len(m.Errors), maxFields)] {
 		p.Errors = append(p.Errors, fieldOf(e))
 	}
-	slices.SortStableFunc(p.Errors, func(a, b Field) int { return cmp.Compare(a.Location, b.Location) })
+	slices.SortStableFunc(p.Errors, func(a, b Field) int {
+		return cmp.Or(cmp.Compare(a.Location, b.Location), cmp.Compare(a.rank(), b.rank()))
+	})
 	p.Errors = slices.CompactFunc(p.Errors, func(a, b Field) bool { return a.Location == b.Location }) // the first says why
 	return p
+}
+
+// rank puts what huma says of a text's pattern or length last: the domain, if it minds too, says it better.
+func (f Field) rank() int {
+	if strings.HasPrefix(f.Message, "expected string to ") || strings.HasPrefix(f.Message, "expected length ") {
+		return 1
+	}
+	return 0
 }
 
 // fieldOf places a missing member where it is missing; huma reports it at its parent.
@@ -191,5 +203,22 @@ func fieldOf(e *huma.ErrorDetail) Field {
 	if _, err := fmt.Sscanf(e.Message, validation.MsgExpectedRequiredProperty, &member); err == nil {
 		return Field{Location: e.Location + "." + member, Message: "is missing"}
 	}
+	if e.Message == validation.MsgUnexpectedProperty {
+		return Field{Location: namable(e.Location), Message: e.Message}
+	}
 	return Field{Location: e.Location, Message: e.Message}
+}
+
+// namable cuts a location off before what is no identifier: a stranger's member may be called by an e-mail address.
+func namable(location string) string {
+	parts := strings.Split(location, ".")
+	odd := slices.IndexFunc(parts, func(part string) bool {
+		return len(part) > 40 || strings.ContainsFunc(part, func(r rune) bool {
+			return r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+		})
+	})
+	if odd > 0 {
+		return strings.Join(parts[:odd], ".")
+	}
+	return location
 }

@@ -15,7 +15,7 @@ const maxWait = 10 * time.Second
 
 // AggregateID is the {id} of a path.
 type AggregateID struct {
-	ID string `path:"id" doc:"the aggregate's id, a UUID"`
+	ID string `path:"id" pattern:"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$" patternDescription:"a UUID of 36 characters" doc:"its id" example:"01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"`
 }
 
 // Resolve implements huma.Resolver.
@@ -26,8 +26,8 @@ func (in *AggregateID) Resolve(huma.Context) []error {
 // Reading is what reads of one aggregate take, so that clients see what they wrote.
 type Reading struct {
 	AggregateID
-	MinVersion uint64 `query:"min_version" doc:"the version to show at least, as a command's answer named it"`
-	WaitFor    string `query:"wait" doc:"how long to wait for it, such as 2s; at most 10s" example:"2s"`
+	MinVersion uint64 `query:"min_version" maximum:"9007199254740991" doc:"the version to show at least, as a command's answer named it" example:"1"`
+	WaitFor    string `query:"wait" pattern:"^([0-9]{1,4}ms|[0-9](\\.[0-9]{1,3})?s|10s)?$" patternDescription:"a time in s or ms, at most 10s" doc:"how long to wait for it, at most 10s" example:"2s"`
 
 	// Least and Wait are what was asked for, parsed.
 	Least eventsourcing.Version `json:"-"`

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,24 +20,35 @@ import (
 // CorrelationHeader carries the correlation ID in both directions.
 const CorrelationHeader = "X-Correlation-Id"
 
-// NewRouter returns a router with what every request goes through.
-func NewRouter(log *slog.Logger) chi.Router {
+// NewRouter returns a router with what every request goes through, and with front after that.
+func NewRouter(log *slog.Logger, front ...func(http.Handler) http.Handler) chi.Router {
 	r := chi.NewRouter()
-	r.Use(correlate, logRequests(log), recoverPanics(log))
+	r.Use(correlate, secure, logRequests(log), recoverPanics(log), readWhole)
+	r.Use(front...)
+	r.Use(middleware.GetHead)
 	r.NotFound(NewProblem(http.StatusNotFound, CodeNotFound, "there is nothing at this address").ServeHTTP)
 	r.MethodNotAllowed(methodNotAllowed(r))
 	return r
 }
 
-// methodNotAllowed names the methods that the address does know:
-// https://www.rfc-editor.org/rfc/rfc9110#section-15.5.6
+// methodNotAllowed names the methods that the address does know: https://www.rfc-editor.org/rfc/rfc9110#section-15.5.6
+// To OPTIONS that is the answer.
 func methodNotAllowed(routes chi.Routes) http.HandlerFunc {
 	problem := NewProblem(http.StatusMethodNotAllowed, CodeMethodNotAllowed, "this address does not know that method")
 	return func(w http.ResponseWriter, r *http.Request) {
+		var known []string
 		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
 			if routes.Match(chi.NewRouteContext(), method, r.URL.EscapedPath()) {
-				w.Header().Add("Allow", method)
+				known = append(known, method)
 			}
+		}
+		if slices.Contains(known, http.MethodGet) {
+			known = append(known, http.MethodHead)
+		}
+		w.Header().Set("Allow", strings.Join(append(known, http.MethodOptions), ", "))
+		if r.Method == http.MethodOptions {
+			w.WriteHeader(http.StatusNoContent)
+			return
 		}
 		problem.ServeHTTP(w, r)
 	}
@@ -72,7 +84,7 @@ func logRequests(log *slog.Logger) func(http.Handler) http.Handler {
 			started := time.Now() //nolint:forbidigo // a duration for the log; nothing depends on it
 			next.ServeHTTP(ww, r)
 			log.LogAttrs(r.Context(), slog.LevelDebug, "request",
-				slog.String("method", r.Method), slog.String("route", chi.RouteContext(r.Context()).RoutePattern()),
+				slog.String("method", telemetry.Method(r)), slog.String("route", chi.RouteContext(r.Context()).RoutePattern()),
 				slog.Int("status", ww.Status()), slog.Duration("took", time.Since(started))) //nolint:forbidigo // as above
 		})
 	}

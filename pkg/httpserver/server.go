@@ -7,16 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"time"
-)
-
-// Limits of a connection. A request's body is bounded by MaxBody.
-const (
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 15 * time.Second
-	writeTimeout      = 30 * time.Second
-	idleTimeout       = 2 * time.Minute
-	maxHeader         = 16 << 10
+	"sync"
 )
 
 // Server serves one handler on one address.
@@ -25,18 +16,63 @@ type Server struct {
 	listener net.Listener
 }
 
-// Listen takes the address at once, so that one in use is known before anything else starts. Run serves it.
-func Listen(ctx context.Context, addr string, h http.Handler, log *slog.Logger) (*Server, error) {
+// politeHeader is how many bytes beyond the limit are read so that a problem can be answered; even more are cut off by
+// http.Server.
+const politeHeader = 64 << 10
+
+// Listen takes the address at once, so that one in use is known before anything else starts; likewise a certificate that
+// cannot be read. Run serves it.
+func Listen(ctx context.Context, addr string, h http.Handler, c Config, log *slog.Logger) (*Server, error) {
+	server, err := newServer(h, c.withDefaults(), log)
+	if err != nil {
+		return nil, err
+	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", addr, cause(err))
 	}
-	return &Server{listener: l, http: &http.Server{
+	return &Server{listener: l, http: server}, nil
+}
+
+func newServer(h http.Handler, c Config, log *slog.Logger) (server *http.Server, err error) {
+	server = &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
-		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ReadHeaderTimeout: c.HeaderTimeout, ReadTimeout: c.ReadTimeout,
+		WriteTimeout: c.WriteTimeout, IdleTimeout: c.IdleTimeout, MaxHeaderBytes: c.MaxHeader + politeHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}}, nil
+	}
+	unused := unusedConnections{open: map[net.Conn]struct{}{}}
+	server.ConnState = unused.watch
+	server.RegisterOnShutdown(unused.close)
+	if c.TLSCertFile != "" {
+		server.TLSConfig, err = newTLS(c.TLSCertFile, c.TLSKeyFile, log)
+	}
+	return server, err
+}
+
+// unusedConnections are those on which nothing was asked yet. Clients open them in advance, and http.Server.Shutdown would
+// wait for them for five seconds.
+type unusedConnections struct {
+	mu   sync.Mutex
+	open map[net.Conn]struct{}
+}
+
+func (u *unusedConnections) watch(c net.Conn, state http.ConnState) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if state == http.StateNew {
+		u.open[c] = struct{}{}
+	} else {
+		delete(u.open, c)
+	}
+}
+
+func (u *unusedConnections) close() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for c := range u.open {
+		_ = c.Close() // it was nothing to anybody
+	}
 }
 
 // cause drops the address that net.OpError repeats.
@@ -59,11 +95,18 @@ func (s *Server) Close() error {
 func (s *Server) Run(ctx context.Context) error {
 	stopped := make(chan error, 1)
 	cancel := context.AfterFunc(ctx, func() { stopped <- s.http.Shutdown(context.WithoutCancel(ctx)) })
-	err := s.http.Serve(s.listener)
+	err := s.serve()
 	if cancel() { // Serve ended by itself
 		return err
 	}
 	return <-stopped
+}
+
+func (s *Server) serve() error {
+	if s.http.TLSConfig != nil {
+		return s.http.ServeTLS(s.listener, "", "")
+	}
+	return s.http.Serve(s.listener)
 }
 
 func ignoreClosed(err error) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -20,26 +21,35 @@ type Endpoint struct {
 	Variable string // that sets Addr
 	Addr     string
 	Handler  http.Handler
+	HTTP     httpserver.Config
 }
 
 // Endpoints are the admin address and, if the app has routes, the API's.
 func Endpoints(ctx context.Context, cfg Config, p Platform, registry *prometheus.Registry, app App) ([]Endpoint, error) {
+	checks := app.Checks
+	var apis []Endpoint
+	if app.Routes != nil {
+		api, needed, err := app.serve(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		checks = slices.Concat(checks, needed)
+		apis = append(apis, Endpoint{Name: "api", Variable: "API_ADDR", Addr: app.API.Addr, Handler: api, HTTP: app.API.HTTP})
+	}
 	admin := httpserver.NewRouter(p.Log)
 	admin.Method(http.MethodGet, "/healthz", health.Live())
-	admin.Method(http.MethodGet, "/readyz", health.Ready(app.Checks))
-	admin.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	admin.Method(http.MethodGet, "/readyz", health.Ready(checks))
+	admin.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		Registry: registry, EnableOpenMetrics: true, // which has exemplars
+	}))
+	adminAPI := httpserver.NewAPI(admin)
 	if app.Admin != nil {
-		app.Admin(httpserver.NewAPI(admin))
+		app.Admin(adminAPI)
 	}
-	endpoints := []Endpoint{{Name: "admin", Variable: "ADMIN_ADDR", Addr: cfg.AdminAddr, Handler: admin}}
-	if app.Routes == nil {
-		return endpoints, nil
-	}
-	api, err := app.Handler(ctx, p)
-	if err != nil {
+	if err := httpserver.Publish(admin, adminAPI); err != nil {
 		return nil, err
 	}
-	return append(endpoints, Endpoint{Name: "api", Variable: "API_ADDR", Addr: app.API.Addr, Handler: api}), nil
+	return append([]Endpoint{{Name: "admin", Variable: "ADMIN_ADDR", Addr: cfg.AdminAddr, Handler: admin}}, apis...), nil
 }
 
 // Listen takes every address at once, or none: those that cannot be had are all named. It returns the parts that serve
@@ -49,7 +59,7 @@ func Listen(ctx context.Context, log *slog.Logger, endpoints ...Endpoint) (parts
 	var servers []*httpserver.Server
 	var errs []error
 	for _, e := range endpoints {
-		server, err := httpserver.Listen(ctx, e.Addr, e.Handler, log)
+		server, err := httpserver.Listen(ctx, e.Addr, e.Handler, e.HTTP, log)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", e.Variable, err))
 			continue

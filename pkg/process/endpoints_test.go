@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/auth"
 	"github.com/leftfold/leftfold/pkg/health"
 	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/process"
@@ -122,14 +123,36 @@ func TestRoutesAreServedAtTheAPIsAddress(t *testing.T) {
 		httpserver.Register(api, quiet(), huma.Operation{OperationID: "ping", Method: http.MethodGet, Path: "/ping"},
 			func(context.Context, *nothing) (*nothing, error) { return &nothing{}, nil })
 	}
-	endpoints, err := process.Endpoints(t.Context(), process.Config{}, process.Platform{Log: quiet()}, prometheus.NewRegistry(),
-		process.App{Routes: routes, API: process.API{Addr: "here:2"}})
+	endpoints, err := process.Endpoints(t.Context(), process.Config{}, platform(), prometheus.NewRegistry(),
+		process.App{Routes: routes, API: process.API{Addr: "here:2", Auth: auth.Config{Environment: auth.Local, Mode: "none"}}})
 	require.NoError(t, err)
 	require.Len(t, endpoints, 2)
 	api := endpoints[1]
 	assert.Equal(t, []string{"api", "API_ADDR", "here:2"}, []string{api.Name, api.Variable, api.Addr})
 	assert.Equal(t, http.StatusNoContent, get(t, api.Handler, "/ping").Code)
 	assert.Equal(t, http.StatusNotFound, get(t, api.Handler, "/metrics").Code, "those are the admin's")
+}
+
+// platform is what an API needs of one.
+func platform() process.Platform {
+	return process.Platform{Log: quiet(), Metrics: prometheus.NewRegistry(), Now: time.Now}
+}
+
+func TestAnAPIThatCannotJudgeTokensIsNotReady(t *testing.T) {
+	t.Parallel()
+	endpoints, err := process.Endpoints(t.Context(), process.Config{}, platform(), prometheus.NewRegistry(), process.App{
+		Checks: []health.Check{{Name: "EventLog", Probe: func(context.Context) error { return nil }}},
+		Routes: func(huma.API) {},
+		API: process.API{Auth: auth.Config{
+			Environment: auth.Local, Mode: "oidc", Issuer: "http://127.0.0.1:1", Audience: "leftfold", // where nobody listens
+			Algorithms: []string{"RS256"}, Refresh: time.Minute, MaxToken: 8 << 10, SubjectClaim: "sub",
+		}},
+	})
+	require.NoError(t, err)
+	ready := get(t, endpoints[0].Handler, "/readyz")
+	assert.Equal(t, http.StatusServiceUnavailable, ready.Code)
+	assert.Contains(t, ready.Body.String(), `"issuer of tokens":"away: `)
+	assert.Contains(t, ready.Body.String(), `"EventLog":"ok"`)
 }
 
 func TestEachServiceOfAProcessIsTold(t *testing.T) {

@@ -10,7 +10,9 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -19,7 +21,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
-	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/leftfold/leftfold/pkg/awsconfig"
 	"github.com/leftfold/leftfold/pkg/health"
@@ -32,6 +33,7 @@ type Config struct {
 	LogLevel    slog.Level    `env:"LOG_LEVEL,default=info" desc:"debug, info, warn or error"`
 	LogFormat   string        `env:"LOG_FORMAT,default=json" desc:"json or text"`
 	StopTimeout time.Duration `env:"STOP_TIMEOUT,default=20s" desc:"longest wait for work in hand after a signal to stop"`
+	Tracing     telemetry.TracingConfig
 }
 
 // Validate implements the check of LoadConfig.
@@ -52,7 +54,9 @@ type Platform struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Now     func() time.Time
-	// Traces makes tracers; never nil.
+	// Tracing makes Traces for each service. Nil: there are none.
+	Tracing *telemetry.Tracing
+	// Traces makes tracers. Nil: there are none.
 	Traces trace.TracerProvider
 	// Instance names this process among its replicas.
 	Instance string
@@ -64,12 +68,13 @@ type Platform struct {
 	Jitter func(time.Duration) time.Duration
 }
 
-// For returns the platform as one service of the process sees it: its name in every log line and metric, its calls of
-// AWS counted, the SDK's warnings among its logs.
+// For returns the platform as one service of the process sees it: its name in every log line, metric and span, its calls
+// of AWS counted, the SDK's warnings among its logs.
 func (p Platform) For(service string) Platform {
 	p.Log = p.Log.With(slog.String(telemetry.KeyService, service))
 	p.Metrics = prometheus.WrapRegistererWith(prometheus.Labels{telemetry.KeyService: service}, p.Metrics)
-	p.AWS = awsconfig.Instrument(p.AWS, p.Metrics)
+	p.Traces = p.Tracing.For(service)
+	p.AWS = awsconfig.Instrument(p.AWS, p.Metrics, p.Traces)
 	p.AWS.Logger = awsconfig.Logger(p.Log)
 	return p
 }
@@ -85,10 +90,26 @@ func NewPlatform(cfg Config, logs io.Writer) (Platform, *prometheus.Registry, er
 		host = "unknown"
 	}
 	registry := telemetry.NewRegistry()
-	return Platform{
-		Log: log, Metrics: registry, Traces: noop.NewTracerProvider(), Now: time.Now, //nolint:forbidigo // the clock comes in here
+	p := Platform{
+		Log: log, Metrics: registry, Now: time.Now, //nolint:forbidigo // the clock comes in here
 		Instance: host + "-" + uuid.NewString()[:8], Drain: cfg.StopTimeout * 3 / 4,
-	}, registry, nil
+	}
+	p.Tracing, err = telemetry.NewTracing(cfg.Tracing, telemetry.TracingOptions{
+		Console: os.Stdout, Instance: p.Instance, Version: Version, Log: log,
+	})
+	return p, registry, err
+}
+
+// Run is RunParts, after which it sends the traces that are left, for as long as grace allows.
+func (p Platform) Run(ctx context.Context, grace time.Duration, parts ...Part) error {
+	left, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	stopping := sync.OnceFunc(func() { time.AfterFunc(grace, cut) })
+	defer context.AfterFunc(ctx, stopping)()
+	err := RunParts(ctx, p.Log, grace, parts...)
+	stopping() // a part may have ended by itself
+	p.Tracing.Shutdown(left)
+	return err
 }
 
 // App is a service once wired.
@@ -107,6 +128,9 @@ func Main[C any](name, does string, newApp func(context.Context, C, Platform) (A
 	Exit(name, os.Args[1:], func(ctx context.Context, args []string) error {
 		var base Config
 		cfg := *new(C)
+		if slices.Equal(args, []string{"-health"}) {
+			return Ask(ctx)
+		}
 		if len(args) > 0 {
 			return WriteHelp(os.Stdout, name, does, &base, &cfg)
 		}
@@ -133,9 +157,9 @@ func Main[C any](name, does string, newApp func(context.Context, C, Platform) (A
 		if err != nil {
 			return err
 		}
-		platform.Log.InfoContext(ctx, "started", slog.String("instance", platform.Instance))
+		platform.Log.InfoContext(ctx, "started", slog.String("instance", platform.Instance), slog.String("version", Version))
 		defer platform.Log.InfoContext(ctx, "stopped")
-		return RunParts(ctx, platform.Log, base.StopTimeout, append(app.Parts, servers...)...)
+		return platform.Run(ctx, base.StopTimeout, append(app.Parts, servers...)...)
 	})
 }
 

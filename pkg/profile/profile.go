@@ -8,10 +8,10 @@ import (
 
 // User is what others see of a user, beside its roles.
 type User struct {
-	Email     string `dynamodbav:"email" json:"email"`
-	FirstName string `dynamodbav:"firstName" json:"firstName"`
-	LastName  string `dynamodbav:"lastName" json:"lastName"`
-	Disabled  bool   `dynamodbav:"disabled" json:"disabled"`
+	Email     string `dynamodbav:"email" json:"email" doc:"unique ignoring case" example:"dan@example.com"`
+	FirstName string `dynamodbav:"firstName" json:"firstName" doc:"empty until it is given" example:"Dan"`
+	LastName  string `dynamodbav:"lastName" json:"lastName" doc:"empty until it is given" example:"O'Neill"`
+	Disabled  bool   `dynamodbav:"disabled" json:"disabled" doc:"it is barred from changes" example:"false"`
 }
 
 // Fold returns u after the event. Roles given and taken leave it as it is.
@@ -34,8 +34,8 @@ func (u User) Fold(event user.Event) User {
 
 // Role is what others see of a role, beside its members.
 type Role struct {
-	Name     string `dynamodbav:"name" json:"name"`
-	Disabled bool   `dynamodbav:"disabled" json:"disabled"`
+	Name     string `dynamodbav:"name" json:"name" doc:"unique ignoring case" example:"auditor"`
+	Disabled bool   `dynamodbav:"disabled" json:"disabled" doc:"it cannot be given to others" example:"false"`
 }
 
 // Fold returns r after the event.

@@ -17,17 +17,28 @@ import (
 func newDynamoDB(p process.Platform) *dynamodb.Client { return dynamodb.NewFromConfig(p.AWS) }
 
 func newStoreConfig(cfg Config, p process.Platform) dynamostore.Config {
-	return dynamostore.Config{
-		Tables: dynamostore.Tables{Events: cfg.EventLog, Claims: cfg.SetValidations, Commands: cfg.Commands},
-		Now:    p.Now, Jitter: p.Jitter,
+	c := dynamostore.Config{Tables: newTables(cfg), Now: p.Now, Jitter: p.Jitter}
+	if cfg.SnapshotEvery > 0 { // a load that meets one more looks for a snapshot
+		c.FirstPage = int32(cfg.SnapshotEvery) + 1 //nolint:gosec // Validate bounds it
+	}
+	return c
+}
+
+func newTables(cfg Config) dynamostore.Tables {
+	return dynamostore.Tables{
+		Events: cfg.EventLog, Claims: cfg.SetValidations, Commands: cfg.Commands, Snapshots: cfg.Snapshots,
 	}
 }
 
-func newCommandsConfig(cfg Config, p process.Platform, store eventsourcing.Store) commands.Config {
-	return commands.Config{
+func newCommandsConfig(cfg Config, p process.Platform, db *dynamodb.Client, store eventsourcing.Store) commands.Config {
+	c := commands.Config{
 		Store: store, Now: p.Now, Jitter: p.Jitter, MaxAttempts: cfg.MaxAttempts, Timeout: cfg.Timeout,
-		Cache: cfg.Cache, Metrics: p.Metrics,
+		Cache: cfg.Cache, Log: p.Log, Metrics: p.Metrics, Traces: p.Traces,
 	}
+	if cfg.SnapshotEvery > 0 {
+		c.Snapshots, c.SnapshotEvery = dynamostore.NewSnapshots(db, newTables(cfg)), cfg.SnapshotEvery
+	}
+	return c
 }
 
 func newApp(cfg Config, p process.Platform, db *dynamodb.Client, h *commands.Handler) process.App {
@@ -36,6 +47,7 @@ func newApp(cfg Config, p process.Platform, db *dynamodb.Client, h *commands.Han
 		checks = append(checks, topology.TableCheck(db, table))
 	}
 	return process.App{
+		Parts:  []process.Part{{Name: "snapshots", Run: h.WriteSnapshots}},
 		Checks: checks, API: cfg.API,
 		Routes: func(api huma.API) { rest.Register(api, h, p.Log) },
 	}

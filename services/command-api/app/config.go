@@ -9,13 +9,17 @@ import (
 	"github.com/leftfold/leftfold/pkg/topology"
 )
 
+// maxSnapshotEvery is about what one call of DynamoDB can read; who wants fewer snapshots wants none.
+const maxSnapshotEvery = 10_000
+
 // Config is what command-api reads beside what every process reads.
 type Config struct {
 	topology.Names
 	process.API
-	MaxAttempts int           `env:"COMMAND_MAX_ATTEMPTS,default=10" desc:"decisions of one command under conflicts, at least 1"`
-	Timeout     time.Duration `env:"COMMAND_TIMEOUT,default=10s" desc:"longest time one command may take"`
-	Cache       int           `env:"COMMAND_CACHE,default=10000" desc:"of how many users, and of how many roles, the state is kept in memory; 0: none"`
+	MaxAttempts   int           `env:"COMMAND_MAX_ATTEMPTS,default=10" desc:"decisions of one command under conflicts, at least 1"`
+	Timeout       time.Duration `env:"COMMAND_TIMEOUT,default=10s" desc:"longest time one command may take"`
+	Cache         int           `env:"COMMAND_CACHE,default=10000" desc:"of how many users, and of how many roles, the state is kept in memory; 0: none"`
+	SnapshotEvery int           `env:"SNAPSHOT_EVERY,default=100" desc:"events between two snapshots of a user's or role's state, which spare reading all that went before; 0: none"`
 }
 
 // Validate implements the check of process.LoadConfig.
@@ -29,6 +33,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Cache < 0 {
 		errs = append(errs, fmt.Errorf("COMMAND_CACHE=%d: want 0 or more", c.Cache))
+	}
+	if c.SnapshotEvery < 0 || c.SnapshotEvery > maxSnapshotEvery {
+		errs = append(errs, fmt.Errorf("SNAPSHOT_EVERY=%d: want 0 to %d", c.SnapshotEvery, maxSnapshotEvery))
 	}
 	return errors.Join(errs...)
 }

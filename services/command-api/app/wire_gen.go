@@ -20,7 +20,7 @@ func New(ctx context.Context, cfg Config, p process.Platform) (process.App, erro
 	client := newDynamoDB(p)
 	config := newStoreConfig(cfg, p)
 	store := dynamostore.New(client, config)
-	commandsConfig := newCommandsConfig(cfg, p, store)
+	commandsConfig := newCommandsConfig(cfg, p, client, store)
 	handler := commands.New(commandsConfig)
 	app := newApp(cfg, p, client, handler)
 	return app, nil

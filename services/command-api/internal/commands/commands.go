@@ -7,15 +7,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 
+	"github.com/leftfold/leftfold/pkg/auth"
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/telemetry"
+	"github.com/leftfold/leftfold/pkg/tracing"
 )
 
 // Handler carries out commands.
@@ -23,11 +29,13 @@ type Handler struct {
 	users *eventsourcing.Repository[user.State, user.Event]
 	roles *eventsourcing.Repository[role.State, role.Event]
 
-	store    eventsourcing.Store
-	now      func() time.Time
-	timeout  time.Duration
-	outcomes *prometheus.CounterVec
-	seconds  *prometheus.HistogramVec
+	store     eventsourcing.Store
+	snapshots *eventsourcing.SnapshotWriter // nil: none are kept
+	now       func() time.Time
+	timeout   time.Duration
+	outcomes  *prometheus.CounterVec
+	seconds   *prometheus.HistogramVec
+	tracer    trace.Tracer
 }
 
 // Config sets a Handler up.
@@ -41,8 +49,15 @@ type Config struct {
 	// Timeout bounds one command, conflicts included.
 	Timeout time.Duration
 	// Cache is of how many users, and of how many roles, the state is kept in memory. Defaults to none.
-	Cache   int
-	Metrics prometheus.Registerer
+	Cache int
+	// Snapshots keeps states of long streams, as long as WriteSnapshots runs. Defaults to none.
+	Snapshots eventsourcing.Snapshots
+	// SnapshotEvery is how many events lie between a stream's snapshots. Defaults to 100.
+	SnapshotEvery int
+	Log           *slog.Logger
+	Metrics       prometheus.Registerer
+	// Traces makes a span of each command. Defaults to none.
+	Traces trace.TracerProvider
 }
 
 // New returns a Handler.
@@ -53,9 +68,13 @@ func New(c Config) *Handler {
 	cache := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "leftfold_state_cache_total", Help: "Commands by what the cache of states was good for: hit (no read), stale (a short one), miss.",
 	}, []string{"result"})
-	meters := meters{onConflict: conflicts.Inc, onCache: func(u eventsourcing.CacheUse) { cache.WithLabelValues(string(u)).Inc() }}
+	album := newAlbum(c.Log)
+	meters := meters{
+		onConflict: conflicts.Inc, onCache: func(u eventsourcing.CacheUse) { cache.WithLabelValues(string(u)).Inc() },
+		onSnapshot: album.used,
+	}
 	h := &Handler{
-		store: c.Store, now: c.Now, timeout: c.Timeout,
+		store: c.Store, now: c.Now, timeout: c.Timeout, tracer: tracing.Tracer(c.Traces, "services/command-api"),
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "leftfold_commands_total", Help: "Commands by what came of them: accepted, repeated, a refusal's code, precondition_failed, key_reused, busy, failed.",
 		}, []string{"command", "outcome"}),
@@ -63,9 +82,12 @@ func New(c Config) *Handler {
 			Name: "leftfold_command_seconds", Help: "Time from a command's arrival to its answer.", Buckets: telemetry.LatencyBuckets(),
 		}, []string{"command"}),
 	}
-	h.users = repository(c, user.Aggregate(), meters)
-	h.roles = repository(c, role.Aggregate(), meters)
-	c.Metrics.MustRegister(conflicts, cache, h.outcomes, h.seconds)
+	if c.Snapshots != nil {
+		h.snapshots = eventsourcing.NewSnapshotWriter(c.Snapshots, album.used)
+	}
+	h.users = repository(c, user.Aggregate(), meters, h.snapshots)
+	h.roles = repository(c, role.Aggregate(), meters, h.snapshots)
+	c.Metrics.MustRegister(conflicts, cache, album.uses, h.outcomes, h.seconds)
 	return h
 }
 
@@ -73,21 +95,24 @@ func New(c Config) *Handler {
 type meters struct {
 	onConflict func()
 	onCache    func(eventsourcing.CacheUse)
+	onSnapshot func(eventsourcing.SnapshotUse, error)
 }
 
-func repository[S any, E eventsourcing.Event](c Config, a eventsourcing.Aggregate[S, E], m meters) *eventsourcing.Repository[S, E] {
+func repository[S any, E eventsourcing.Event](
+	c Config, a eventsourcing.Aggregate[S, E], m meters, snapshots *eventsourcing.SnapshotWriter,
+) *eventsourcing.Repository[S, E] {
 	r := &eventsourcing.Repository[S, E]{
 		Aggregate: a, Store: c.Store, NewID: newID, Now: c.Now, Jitter: c.Jitter, MaxAttempts: c.MaxAttempts,
-		OnConflict: m.onConflict, OnCache: m.onCache,
+		OnConflict: m.onConflict, OnCache: m.onCache, SnapshotEvery: c.SnapshotEvery, OnSnapshot: m.onSnapshot,
+	}
+	if snapshots != nil {
+		r.Snapshots = snapshots
 	}
 	if c.Cache > 0 {
 		r.Cache = eventsourcing.NewCache[S](c.Cache)
 	}
 	return r
 }
-
-// anonymous is whoever sends a command.
-const anonymous = "anonymous"
 
 // newID returns a UUID that sorts by time.
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
@@ -136,19 +161,37 @@ func run[S any, E eventsourcing.Event](
 	started := h.now()
 	ctx, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
-	result := demand.result(anonymous, started)
+	ctx, span := tracing.Begin(ctx, h.tracer, name)
+	actor := auth.Of(ctx).Subject
+	result := demand.result(actor, started)
 	version, err := r.Execute(ctx, id, demanding(prepare, id, demand, result), eventsourcing.Metadata{
 		CorrelationID: telemetry.CorrelationOf(ctx).CorrelationID,
 		CausationID:   newID(), // the command's own ID
-		Actor:         anonymous,
+		Actor:         actor,
+		Traceparent:   tracing.Traceparent(ctx),
 	})
 	if errors.Is(err, eventsourcing.ErrCommandRepeated) {
 		err = h.firstAnswer(ctx, result)
 	}
-	h.seconds.WithLabelValues(name).Observe(h.now().Sub(started).Seconds())
+	tracing.Observe(h.seconds.WithLabelValues(name), h.now().Sub(started).Seconds(), span.SpanContext())
 	h.outcomes.WithLabelValues(name, outcome(err)).Inc()
+	end(span, outcome(err))
 	return version, err
 }
+
+// end tells of a command's outcome by its code alone, for an error may quote values.
+func end(span trace.Span, outcome string) {
+	if span.IsRecording() {
+		span.SetAttributes(attribute.String("leftfold.outcome", outcome))
+	}
+	if outcome == failed {
+		span.SetStatus(codes.Error, "")
+	}
+	span.End()
+}
+
+// failed is the outcome of a command that met a fault.
+const failed = "failed"
 
 func outcome(err error) string {
 	if r, ok := errors.AsType[*eventsourcing.Refusal](err); ok {
@@ -170,6 +213,6 @@ func outcome(err error) string {
 	case errors.Is(err, eventsourcing.ErrConflict), errors.Is(err, eventsourcing.ErrGuardMoved):
 		return "busy"
 	default:
-		return "failed"
+		return failed
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"iter"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,6 +49,7 @@ func newWorld(t *testing.T, wrap func(eventsourcing.Store) eventsourcing.Store) 
 	}
 	w.Handler = commands.New(commands.Config{
 		Store: store, Now: time.Now, MaxAttempts: 3, Timeout: time.Minute, Cache: 4, Metrics: w.registry,
+		Log: slog.New(slog.DiscardHandler),
 	})
 	return w
 }

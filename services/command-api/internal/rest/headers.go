@@ -29,7 +29,7 @@ const maxKey = 255
 
 // Headers are what every command takes beside its deed. Its name is exported for huma to find it.
 type Headers struct {
-	Key     string `header:"Idempotency-Key" doc:"a name of your choice for this request, 1 to 255 visible ASCII characters: for 24 hours it is carried out once, and a repetition gets the first answer"`
+	Key     string `header:"Idempotency-Key" minLength:"1" maxLength:"255" pattern:"^[!-~]+$" patternDescription:"visible ASCII characters" doc:"a name of your choice for this request: for 24 hours it is carried out once, and a repetition gets the first answer" example:"6f9c2a1e-register-dan"`
 	IfMatch string `header:"If-Match" doc:"carry it out only at this ETag, or at one of these; * is any the aggregate can have" example:"\"3\""`
 
 	demand commands.Demand

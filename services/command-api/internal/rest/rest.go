@@ -14,6 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
+	"github.com/leftfold/leftfold/pkg/auth"
 	"github.com/leftfold/leftfold/pkg/domain/value"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/httpserver"
@@ -41,15 +42,15 @@ const (
 // accepted is the answer to a command that is in the log. Its JSON is what is remembered under an Idempotency-Key.
 type accepted struct {
 	Status   int     `json:"status"`
-	ETag     string  `header:"ETag" json:"etag" doc:"the version, quoted"`
-	Location string  `header:"Location" json:"location" doc:"where the aggregate can be read"`
-	Replayed string  `header:"Idempotent-Replayed" json:"-" doc:"true: the answer is that of an earlier request with this Idempotency-Key"`
+	ETag     string  `header:"ETag" json:"etag" doc:"the version, quoted" example:"\"1\""`
+	Location string  `header:"Location" json:"location" doc:"where it can be read" example:"/users/01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"`
+	Replayed string  `header:"Idempotent-Replayed" json:"-" doc:"true: the answer is that of an earlier request with this Idempotency-Key" example:"true"`
 	Body     encoded `json:"body"`
 }
 
 type receipt struct {
-	ID      string                `json:"id" format:"uuid" doc:"the aggregate's id"`
-	Version eventsourcing.Version `json:"version" doc:"the aggregate's version after the command"`
+	ID      string                `json:"id" format:"uuid" doc:"the id of the user or role" example:"01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"`
+	Version eventsourcing.Version `json:"version" doc:"its version after the command" example:"1"`
 }
 
 // encoded is a receipt's JSON, so that a remembered one goes out as the bytes it was.
@@ -75,19 +76,27 @@ func mustEncode(v any) []byte {
 	return text
 }
 
+// refusals are the codes of what the domain has against a command.
+type refusals []string
+
 // command is what every operation's input has of Headers.
 type command interface{ asked() *commands.Demand }
 
-// add adds one command. carryOut returns the aggregate's id and version.
+// add adds one command. carryOut returns the aggregate's id and version. Beside the collection's own scope the command
+// may need further ones.
 func add[In any, P interface {
 	*In
 	command
 }](
-	a *adder, collection, method, path, id, summary string, carryOut func(context.Context, *In) (string, eventsourcing.Version, error),
+	a *adder, collection, method, path, id, summary string, codes refusals,
+	carryOut func(context.Context, *In) (string, eventsourcing.Version, error), further ...string,
 ) {
 	httpserver.Register(a.api, a.log, huma.Operation{
 		OperationID: id, Method: method, Path: path, Summary: summary,
-		Tags: []string{collection}, DefaultStatus: http.StatusAccepted, Middlewares: huma.Middlewares{watchBody},
+		Security: auth.Scopes(append([]string{collection + ":write"}, further...)...),
+		Tags:     []string{collection}, DefaultStatus: http.StatusAccepted, Middlewares: huma.Middlewares{watchBody},
+		Description: "Answered once it is in the log. With an Idempotency-Key it can be sent again safely.",
+		Metadata:    httpserver.Codes(append(codes, httpserver.CodeBusy, httpserver.CodeTooLarge, CodePreconditionFailed, CodeIdempotencyKeyReused)...),
 	}, func(ctx context.Context, in *In) (*accepted, error) {
 		P(in).asked().Outcome = func(id string, after eventsourcing.Version) []byte {
 			return mustEncode(answer(collection, id, after))

@@ -230,13 +230,13 @@ func TestRefusals(t *testing.T) {
 
 func TestAnAddressNamesTheMethodsItKnows(t *testing.T) {
 	t.Parallel()
-	for line, allow := range map[string][]string{
-		"PATCH /users/" + ann: {"PUT"}, "DELETE /users": {"POST"}, "POST /users/" + ann + "/roles/" + auditor: {"DELETE"},
-		"PUT /users/%ff/roles": {"POST"},
+	for line, allow := range map[string]string{
+		"PATCH /users/" + ann: "PUT, OPTIONS", "DELETE /users": "POST, OPTIONS",
+		"POST /users/" + ann + "/roles/" + auditor: "DELETE, OPTIONS", "PUT /users/%ff/roles": "POST, OPTIONS",
 	} {
 		res, _, p := newAPI().do(t, request{line, `{}`})
 		assert.Equal(t, "method_not_allowed", p.Code)
-		assert.Equal(t, allow, res.Header().Values("Allow"), line)
+		assert.Equal(t, allow, res.Header().Get("Allow"), line)
 	}
 }
 

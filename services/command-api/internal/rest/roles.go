@@ -15,8 +15,8 @@ import (
 type createRole struct {
 	Headers
 	Body struct {
-		ID   string `json:"id,omitempty" doc:"a UUID of your choice; made for you if left out"`
-		Name string `json:"name" doc:"letters of any script, - and _; 1 to 30; unique ignoring case" example:"auditor"`
+		ID   string `json:"id,omitempty" pattern:"^$|^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$" patternDescription:"a UUID of 36 characters" doc:"an id of your choice; made for you if left out" example:"01920b7d-0a11-7d52-8c3f-6b1d2e4f5a90"`
+		Name string `json:"name" minLength:"1" maxLength:"30" pattern:"^\\s*[\\p{L}_-]*\\p{L}[\\p{L}_-]*\\s*$" patternDescription:"letters, - and _, at least one of them a letter" doc:"letters of any script, - and _; unique ignoring case" example:"auditor"`
 	}
 	id   string
 	name role.Name
@@ -31,7 +31,7 @@ func (in *createRole) Resolve(c huma.Context) []error {
 type renameRole struct {
 	Target
 	Body struct {
-		Name string `json:"name" doc:"letters of any script, - and _; 1 to 30; unique ignoring case" example:"chief-auditor"`
+		Name string `json:"name" minLength:"1" maxLength:"30" pattern:"^\\s*[\\p{L}_-]*\\p{L}[\\p{L}_-]*\\s*$" patternDescription:"letters, - and _, at least one of them a letter" doc:"letters of any script, - and _; unique ignoring case" example:"chief-auditor"`
 	}
 	name role.Name
 }
@@ -43,21 +43,25 @@ func (in *renameRole) Resolve(c huma.Context) []error {
 func registerRoles(a *adder, h *commands.Handler) {
 	const roles = "roles"
 	add(a, roles, http.MethodPost, "/roles", "createRole", "Create a role",
+		refusals{"role_exists", "name_taken"},
 		func(ctx context.Context, in *createRole) (string, eventsourcing.Version, error) {
 			v, err := h.Role(ctx, "create", in.id, role.Create{ID: role.ID(in.id), Name: in.name}, in.demand)
 			return in.id, v, err
 		})
 	add(a, roles, http.MethodPut, "/roles/{id}", "renameRole", "Rename a role",
+		refusals{"role_not_found", "role_disabled", "name_taken"},
 		func(ctx context.Context, in *renameRole) (string, eventsourcing.Version, error) {
 			v, err := h.Role(ctx, "rename", in.ID, role.Rename{Name: in.name}, in.demand)
 			return in.ID, v, err
 		})
 	add(a, roles, http.MethodPut, "/roles/{id}/disable", "disableRole", "Disable a role",
+		refusals{"role_not_found", "role_disabled"},
 		func(ctx context.Context, in *Target) (string, eventsourcing.Version, error) {
 			v, err := h.Role(ctx, "disable", in.ID, role.Disable{}, in.demand)
 			return in.ID, v, err
 		})
 	add(a, roles, http.MethodPut, "/roles/{id}/enable", "enableRole", "Enable a role again",
+		refusals{"role_not_found", "role_enabled"},
 		func(ctx context.Context, in *Target) (string, eventsourcing.Version, error) {
 			v, err := h.Role(ctx, "enable", in.ID, role.Enable{}, in.demand)
 			return in.ID, v, err

@@ -16,8 +16,8 @@ import (
 type registerUser struct {
 	Headers
 	Body struct {
-		ID    string `json:"id,omitempty" doc:"a UUID of your choice; made for you if left out"`
-		Email string `json:"email" doc:"unique ignoring case" example:"dan@example.com"`
+		ID    string `json:"id,omitempty" pattern:"^$|^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$" patternDescription:"a UUID of 36 characters" doc:"an id of your choice; made for you if left out" example:"01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"`
+		Email string `json:"email" maxLength:"255" pattern:"^\\s*[^@\\s]+@[^@\\s]+\\.[^@\\s]+\\s*$" patternDescription:"an e-mail address: local@domain" doc:"unique ignoring case" example:"dan@example.com"`
 	}
 	id    string
 	email user.Email
@@ -32,8 +32,8 @@ func (in *registerUser) Resolve(c huma.Context) []error {
 type updateUser struct {
 	Target
 	Body struct {
-		FirstName string `json:"firstName" doc:"letters of any script, space, ' - . — 1 to 50" example:"Dan"`
-		LastName  string `json:"lastName" doc:"as firstName" example:"O'Neill"`
+		FirstName string `json:"firstName" minLength:"1" maxLength:"50" pattern:"^[\\p{L}\\p{M}' .-]*\\p{L}[\\p{L}\\p{M}' .-]*$" patternDescription:"letters, spaces, ' - and ., at least one of them a letter" doc:"letters of any script, space, ' - and ." example:"Dan"`
+		LastName  string `json:"lastName" minLength:"1" maxLength:"50" pattern:"^[\\p{L}\\p{M}' .-]*\\p{L}[\\p{L}\\p{M}' .-]*$" patternDescription:"letters, spaces, ' - and ., at least one of them a letter" doc:"as firstName" example:"O'Neill"`
 	}
 	firstName, lastName user.Name
 }
@@ -47,7 +47,7 @@ func (in *updateUser) Resolve(c huma.Context) []error {
 type changeEmail struct {
 	Target
 	Body struct {
-		Email string `json:"email" doc:"unique ignoring case" example:"dan@example.org"`
+		Email string `json:"email" maxLength:"255" pattern:"^\\s*[^@\\s]+@[^@\\s]+\\.[^@\\s]+\\s*$" patternDescription:"an e-mail address: local@domain" doc:"unique ignoring case" example:"dan@example.org"`
 	}
 	email user.Email
 }
@@ -59,7 +59,7 @@ func (in *changeEmail) Resolve(c huma.Context) []error {
 type addRole struct {
 	Target
 	Body struct {
-		RoleID string `json:"roleId" doc:"a role that exists and is enabled"`
+		RoleID string `json:"roleId" pattern:"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$" patternDescription:"a UUID of 36 characters" doc:"a role that exists and is enabled" example:"01920b7d-0a11-7d52-8c3f-6b1d2e4f5a90"`
 	}
 	roleID string
 }
@@ -70,7 +70,7 @@ func (in *addRole) Resolve(c huma.Context) []error {
 
 type removeRole struct {
 	Target
-	RoleID string `path:"roleId" doc:"a role the user holds"`
+	RoleID string `path:"roleId" pattern:"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$" patternDescription:"a UUID of 36 characters" doc:"a role the user holds" example:"01920b7d-0a11-7d52-8c3f-6b1d2e4f5a90"`
 }
 
 func (in *removeRole) Resolve(c huma.Context) []error {
@@ -80,36 +80,43 @@ func (in *removeRole) Resolve(c huma.Context) []error {
 func registerUsers(a *adder, h *commands.Handler) {
 	const users = "users"
 	add(a, users, http.MethodPost, "/users", "registerUser", "Register a user",
+		refusals{"user_exists", "email_taken"},
 		func(ctx context.Context, in *registerUser) (string, eventsourcing.Version, error) {
 			v, err := h.User(ctx, "register", in.id, user.Register{ID: user.ID(in.id), Email: in.email}, in.demand)
 			return in.id, v, err
 		})
 	add(a, users, http.MethodPut, "/users/{id}", "updateUser", "Give a user its names",
+		refusals{"user_not_found", "user_disabled"},
 		func(ctx context.Context, in *updateUser) (string, eventsourcing.Version, error) {
 			v, err := h.User(ctx, "update", in.ID, user.Update{FirstName: in.firstName, LastName: in.lastName}, in.demand)
 			return in.ID, v, err
 		})
 	add(a, users, http.MethodPut, "/users/{id}/email", "changeEmail", "Change a user's e-mail address",
+		refusals{"user_not_found", "user_disabled", "email_taken"},
 		func(ctx context.Context, in *changeEmail) (string, eventsourcing.Version, error) {
 			v, err := h.User(ctx, "changeEmail", in.ID, user.ChangeEmail{Email: in.email}, in.demand)
 			return in.ID, v, err
 		})
 	add(a, users, http.MethodPut, "/users/{id}/disable", "disableUser", "Disable a user",
+		refusals{"user_not_found", "user_disabled"},
 		func(ctx context.Context, in *Target) (string, eventsourcing.Version, error) {
 			v, err := h.User(ctx, "disable", in.ID, user.Disable{}, in.demand)
 			return in.ID, v, err
 		})
 	add(a, users, http.MethodPut, "/users/{id}/enable", "enableUser", "Enable a user again",
+		refusals{"user_not_found", "user_enabled"},
 		func(ctx context.Context, in *Target) (string, eventsourcing.Version, error) {
 			v, err := h.User(ctx, "enable", in.ID, user.Enable{}, in.demand)
 			return in.ID, v, err
 		})
 	add(a, users, http.MethodPost, "/users/{id}/roles", "addRole", "Give a user a role",
+		refusals{"user_not_found", "user_disabled", "role_already_held", "too_many_roles", "role_not_found", "role_disabled"},
 		func(ctx context.Context, in *addRole) (string, eventsourcing.Version, error) {
 			v, err := h.AddRole(ctx, in.ID, in.roleID, in.demand)
 			return in.ID, v, err
-		})
+		}, "roles:read") // its refusals tell of the role
 	add(a, users, http.MethodDelete, "/users/{id}/roles/{roleId}", "removeRole", "Take a role from a user",
+		refusals{"user_not_found", "role_not_held"},
 		func(ctx context.Context, in *removeRole) (string, eventsourcing.Version, error) {
 			v, err := h.User(ctx, "removeRole", in.ID, user.RemoveRole{RoleID: user.RoleID(in.RoleID)}, in.demand)
 			return in.ID, v, err

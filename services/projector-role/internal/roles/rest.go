@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/leftfold/leftfold/pkg/auth"
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/httpserver"
@@ -19,29 +20,29 @@ const firstMembers = 20
 
 // Role is a role as the list shows it.
 type Role struct {
-	ID string `json:"id"`
+	ID string `json:"id" format:"uuid" doc:"the role's id" example:"01920b7d-0a11-7d52-8c3f-6b1d2e4f5a90"`
 	profile.Role
-	Version eventsourcing.Version `json:"version" doc:"events of the role that this answer shows"`
+	Version eventsourcing.Version `json:"version" doc:"events of the role that this answer shows" example:"1"`
 }
 
 // RoleWithMembers is one role with its first members.
 type RoleWithMembers struct {
 	Role
-	Users []Member `json:"users" doc:"the first members; /roles/{id}/users has all"`
+	Users []Member `json:"users" nullable:"false" maxItems:"20" doc:"the first members; /roles/{id}/users has all"`
 }
 
 // Member is a user that holds a role.
 type Member struct {
-	ID        string `json:"id"`
-	FirstName string `json:"firstName"`
-	LastName  string `json:"lastName"`
-	Email     string `json:"email"`
-	Disabled  bool   `json:"disabled,omitempty"`
+	ID        string `json:"id" format:"uuid" doc:"the user's id" example:"01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"`
+	FirstName string `json:"firstName" doc:"empty until it is given" example:"Dan"`
+	LastName  string `json:"lastName" doc:"empty until it is given" example:"O'Neill"`
+	Email     string `json:"email" doc:"unique ignoring case" example:"dan@example.com"`
+	Disabled  bool   `json:"disabled,omitempty" doc:"it is barred from changes" example:"false"`
 }
 
 type listRoles struct {
 	httpserver.Paging
-	Contains string `query:"contains" maxLength:"300" doc:"attribute:text; the attribute is name" example:"name:audit"`
+	Contains string `query:"contains" pattern:"^$|^name:[\\s\\S]" patternDescription:"name:text" maxLength:"300" doc:"attribute:text; the attribute is name" example:"name:audit"`
 	filter   projection.Filter
 }
 
@@ -59,7 +60,7 @@ type listMembers struct {
 }
 
 type oneRole struct {
-	ETag string `header:"ETag"`
+	ETag string `header:"ETag" doc:"the version, quoted" example:"\"1\""`
 	Body RoleWithMembers
 }
 
@@ -77,6 +78,8 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 	tags := []string{"roles"}
 	httpserver.Register(api, log, huma.Operation{
 		OperationID: "listRoles", Method: http.MethodGet, Path: "/roles", Summary: "List roles", Tags: tags,
+		Description: "All roles, by id, or those of which an attribute contains a text.", Metadata: httpserver.Codes(httpserver.CodeBadCursor),
+		Security: auth.Scopes("roles:read"),
 	}, func(ctx context.Context, in *listRoles) (*httpserver.Page[Role], error) {
 		after, err := in.After()
 		if err != nil {
@@ -95,6 +98,8 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 	})
 	httpserver.Register(api, log, huma.Operation{
 		OperationID: "getRole", Method: http.MethodGet, Path: "/roles/{id}", Summary: "One role and its first members", Tags: tags,
+		Description: "To read what you wrote, ask for its version and how long to wait for it.", Metadata: httpserver.Codes("role_not_found", httpserver.CodeNotYet),
+		Security: auth.Scopes("roles:read", "users:read"), // it shows users
 	}, func(ctx context.Context, in *httpserver.Reading) (*oneRole, error) {
 		var row storedRole
 		found, err := reader.Await(ctx, in.ID, roleRowName, in.Least, in.Wait, &row)
@@ -114,6 +119,8 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 	})
 	httpserver.Register(api, log, huma.Operation{
 		OperationID: "listMembers", Method: http.MethodGet, Path: "/roles/{id}/users", Summary: "List the users that hold a role", Tags: tags,
+		Description: "The users that hold the role, by id.", Metadata: httpserver.Codes("role_not_found", httpserver.CodeBadCursor),
+		Security: auth.Scopes("roles:read", "users:read"),
 	}, func(ctx context.Context, in *listMembers) (*httpserver.Page[Member], error) {
 		after, err := in.After()
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/leftfold/leftfold/pkg/auth"
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/httpserver"
@@ -16,22 +17,22 @@ import (
 
 // User is a user as the API shows it.
 type User struct {
-	ID string `json:"id"`
+	ID string `json:"id" format:"uuid" doc:"the user's id" example:"01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"`
 	profile.User
-	Version eventsourcing.Version `json:"version" doc:"events of the user that this answer shows"`
-	Roles   []HeldRole            `json:"roles"`
+	Version eventsourcing.Version `json:"version" doc:"events of the user that this answer shows" example:"3"`
+	Roles   []HeldRole            `json:"roles" nullable:"false" doc:"the roles it holds, in the order they were given"`
 }
 
 // HeldRole is a role that a user holds.
 type HeldRole struct {
-	ID       string `json:"id"`
-	Name     string `json:"name"`
-	Disabled bool   `json:"disabled,omitempty"`
+	ID       string `json:"id" format:"uuid" doc:"the role's id" example:"01920b7d-0a11-7d52-8c3f-6b1d2e4f5a90"`
+	Name     string `json:"name" doc:"what it is called now" example:"auditor"`
+	Disabled bool   `json:"disabled,omitempty" doc:"it cannot be given to others" example:"false"`
 }
 
 type listUsers struct {
 	httpserver.Paging
-	Contains string `query:"contains" maxLength:"300" doc:"attribute:text; the attribute is email, firstName or lastName" example:"lastName:Neill"`
+	Contains string `query:"contains" pattern:"^$|^(email|firstName|lastName):[\\s\\S]" patternDescription:"attribute:text, the attribute one of email, firstName, lastName" maxLength:"300" doc:"attribute:text; the attribute is email, firstName or lastName" example:"lastName:Neill"`
 	filter   projection.Filter
 }
 
@@ -45,7 +46,7 @@ func (in *listUsers) Resolve(huma.Context) []error {
 }
 
 type oneUser struct {
-	ETag string `header:"ETag"`
+	ETag string `header:"ETag" doc:"the version, quoted" example:"\"3\""`
 	Body User
 }
 
@@ -53,6 +54,8 @@ type oneUser struct {
 func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 	httpserver.Register(api, log, huma.Operation{
 		OperationID: "listUsers", Method: http.MethodGet, Path: "/users", Summary: "List users", Tags: []string{"users"},
+		Description: "All users, by id, or those of which an attribute contains a text.", Metadata: httpserver.Codes(httpserver.CodeBadCursor),
+		Security: auth.Scopes("users:read"),
 	}, func(ctx context.Context, in *listUsers) (*httpserver.Page[User], error) {
 		after, err := in.After()
 		if err != nil {
@@ -71,6 +74,8 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 	})
 	httpserver.Register(api, log, huma.Operation{
 		OperationID: "getUser", Method: http.MethodGet, Path: "/users/{id}", Summary: "One user and its roles", Tags: []string{"users"},
+		Description: "To read what you wrote, ask for its version and how long to wait for it.", Metadata: httpserver.Codes("user_not_found", httpserver.CodeNotYet),
+		Security: auth.Scopes("users:read"),
 	}, func(ctx context.Context, in *httpserver.Reading) (*oneUser, error) {
 		var row storedUser
 		found, err := reader.Await(ctx, in.ID, userRowName, in.Least, in.Wait, &row)

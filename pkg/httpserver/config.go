@@ -1,0 +1,89 @@
+package httpserver
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"time"
+)
+
+// Config is how an address that strangers reach is served.
+type Config struct {
+	TLSCertFile string `env:"TLS_CERT_FILE" desc:"certificate chain in PEM, with TLS_KEY_FILE; read again when the files change; empty: no TLS"`
+	TLSKeyFile  string `env:"TLS_KEY_FILE" desc:"private key of TLS_CERT_FILE in PEM"`
+
+	CORSOrigins []string `env:"CORS_ORIGINS" desc:"web origins whose pages may call the API, such as https://admin.example.com, with commas; *: all; empty: none"`
+
+	RateLimit      float64        `env:"RATE_LIMIT,default=50" desc:"requests a second of one client, by its subject or else its IP address, in each process; 0: no limit"`
+	RateBurst      int            `env:"RATE_BURST,default=100" desc:"requests that a client may send at once"`
+	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES" desc:"networks whose X-Forwarded-For names the client, such as 10.0.0.0/8, with commas; empty: none"`
+	MaxInFlight    int            `env:"MAX_IN_FLIGHT,default=1000" desc:"requests answered at the same time, more get 503; 0: no limit"`
+
+	HeaderTimeout time.Duration `env:"HTTP_HEADER_TIMEOUT,default=5s" desc:"longest time a request's headers may take to arrive"`
+	ReadTimeout   time.Duration `env:"HTTP_READ_TIMEOUT,default=15s" desc:"longest time a request may take to arrive"`
+	WriteTimeout  time.Duration `env:"HTTP_WRITE_TIMEOUT,default=30s" desc:"longest time from a request's headers to the end of its answer"`
+	IdleTimeout   time.Duration `env:"HTTP_IDLE_TIMEOUT,default=2m" desc:"how long a connection is kept between requests"`
+	MaxHeader     int           `env:"HTTP_MAX_HEADER,default=16384" desc:"bytes of a request's first line and headers, more get 431"`
+}
+
+// Validate implements the check of process.LoadConfig.
+func (c *Config) Validate() error {
+	var errs []error
+	require := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	require((c.TLSCertFile == "") == (c.TLSKeyFile == ""), "TLS_CERT_FILE, TLS_KEY_FILE: want both or none")
+	for _, origin := range c.CORSOrigins {
+		require(origin == "*" || isOrigin(origin), "CORS_ORIGINS: %s is no origin; want scheme://host, or *", origin)
+	}
+	require(c.RateLimit >= 0, "RATE_LIMIT=%g: want 0 or more", c.RateLimit)
+	require(c.RateLimit == 0 || c.RateBurst >= 1, "RATE_BURST=%d: want at least 1", c.RateBurst)
+	require(c.MaxInFlight >= 0, "MAX_IN_FLIGHT=%d: want 0 or more", c.MaxInFlight)
+	for name, d := range map[string]time.Duration{
+		"HTTP_HEADER_TIMEOUT": c.HeaderTimeout, "HTTP_READ_TIMEOUT": c.ReadTimeout,
+		"HTTP_WRITE_TIMEOUT": c.WriteTimeout, "HTTP_IDLE_TIMEOUT": c.IdleTimeout,
+	} {
+		require(d > 0, "%s=%s: want more than 0", name, d)
+	}
+	require(c.MaxHeader >= leastHeader, "HTTP_MAX_HEADER=%d: want at least %d", c.MaxHeader, leastHeader)
+	slices.SortFunc(errs, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
+	return errors.Join(errs...)
+}
+
+// leastHeader lets a browser's headers through.
+const leastHeader = 1 << 10
+
+// isOrigin: https://www.rfc-editor.org/rfc/rfc6454#section-6.2
+func isOrigin(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && text == u.Scheme+"://"+u.Host
+}
+
+// withDefaults makes the zero Config that of an address for friends: the admin's, or a test's.
+func (c Config) withDefaults() Config {
+	c.HeaderTimeout = cmp.Or(c.HeaderTimeout, 5*time.Second)
+	c.ReadTimeout = cmp.Or(c.ReadTimeout, 15*time.Second)
+	c.WriteTimeout = cmp.Or(c.WriteTimeout, 30*time.Second)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, 2*time.Minute)
+	c.MaxHeader = cmp.Or(c.MaxHeader, 16<<10)
+	return c
+}
+
+// Front is what a stranger's request goes through before it is routed, for NewRouter.
+func (c Config) Front() []func(http.Handler) http.Handler {
+	c = c.withDefaults()
+	front := []func(http.Handler) http.Handler{limitHeader(c.MaxHeader)}
+	if len(c.CORSOrigins) > 0 {
+		front = append(front, allowOrigins(c.CORSOrigins))
+	}
+	if c.MaxInFlight > 0 {
+		front = append(front, limitInFlight(c.MaxInFlight))
+	}
+	return front
+}

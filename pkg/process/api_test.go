@@ -1,0 +1,67 @@
+package process_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/process"
+)
+
+func TestAnAPIIsServedAsItsVariablesSay(t *testing.T) {
+	t.Parallel()
+	var api process.API
+	require.NoError(t, process.LoadConfig(t.Context(), env(map[string]string{
+		"ENVIRONMENT": "local", "AUTH_MODE": "none", "CORS_ORIGINS": "https://a.example.com,https://b.example.com",
+		"RATE_LIMIT": "0.5", "RATE_BURST": "1", "TRUSTED_PROXIES": "10.0.0.0/8,192.0.2.1/32", "HTTP_MAX_HEADER": "2048",
+	}), &api))
+	assert.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")}, api.HTTP.TrustedProxies)
+
+	type nothing struct{}
+	app := process.App{API: api, Routes: func(api huma.API) {
+		httpserver.Register(api, quiet(), huma.Operation{OperationID: "ping", Method: http.MethodGet, Path: "/ping"},
+			func(context.Context, *nothing) (*nothing, error) { return &nothing{}, nil })
+	}}
+	h, err := app.Handler(t.Context(), process.Platform{Log: quiet(), Metrics: prometheus.NewRegistry(), Now: func() time.Time { return time.Unix(0, 0) }})
+	require.NoError(t, err)
+	ping := func(client, origin string) *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/ping", nil) // from 192.0.2.1
+		r.Header.Set("X-Forwarded-For", client)
+		r.Header.Set("Origin", origin)
+		out := httptest.NewRecorder()
+		h.ServeHTTP(out, r)
+		return out
+	}
+	first := ping("198.51.100.1", "https://b.example.com")
+	assert.Equal(t, http.StatusNoContent, first.Code)
+	assert.Equal(t, "https://b.example.com", first.Header().Get("Access-Control-Allow-Origin"))
+	again := ping("198.51.100.1", "https://b.example.com")
+	assert.Equal(t, http.StatusTooManyRequests, again.Code)
+	assert.Equal(t, "2", again.Header().Get("Retry-After"))
+	assert.Equal(t, "https://b.example.com", again.Header().Get("Access-Control-Allow-Origin"), "a page may read why")
+	assert.Equal(t, http.StatusNoContent, ping("198.51.100.2", "").Code)
+
+	assert.Contains(t, get(t, h, "/openapi.json").Body.String(), `"/ping"`)
+	assert.Equal(t, http.StatusOK, get(t, h, "/docs").Code)
+	assert.Equal(t, http.StatusOK, get(t, h, "/problems/busy").Code)
+}
+
+func TestMistakesInAnAPIsVariablesAreNamed(t *testing.T) {
+	t.Parallel()
+	var api process.API
+	err := process.LoadConfig(t.Context(), env(map[string]string{"TRUSTED_PROXIES": "10.0.0.1", "RATE_LIMIT": "many"}), &api)
+	require.ErrorContains(t, err, "TRUSTED_PROXIES=10.0.0.1: ")
+	require.ErrorContains(t, err, "RATE_LIMIT=many: ")
+	err = process.LoadConfig(t.Context(), env(map[string]string{"TLS_KEY_FILE": "x", "CORS_ORIGINS": "example.com"}), &api)
+	require.ErrorContains(t, err, "TLS_CERT_FILE, TLS_KEY_FILE: want both or none")
+	require.ErrorContains(t, err, "CORS_ORIGINS: example.com")
+}

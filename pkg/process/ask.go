@@ -1,0 +1,52 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+)
+
+// askTimeout is longer than a check of readiness takes.
+const askTimeout = 5 * time.Second
+
+// Ask asks this program's running process, as the environment sets it up, whether it is ready; nil says yes. It is how
+// a container without a shell or curl checks its health.
+func Ask(ctx context.Context) error {
+	var cfg Config
+	if err := LoadConfig(ctx, os.LookupEnv, &cfg); err != nil {
+		return err
+	}
+	return AskAt(ctx, cfg.AdminAddr, "/readyz")
+}
+
+// AskAt expects a path of an address to be answered with 200. An address without a host is this machine's.
+func AskAt(ctx context.Context, addr, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("address %s: %w", addr, err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+path, http.NoBody)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("ask: %w", err)
+	}
+	defer func() { _ = answer.Body.Close() }() // read to its end below
+	text, err := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
+	if err != nil || answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("ask %s: %s: %s", request.URL.Path, answer.Status, strings.TrimSpace(string(text)))
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package process_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/telemetry"
+)
+
+// slow is a collector that takes its time.
+type slow struct {
+	takes time.Duration
+	sent  *int
+}
+
+func (s slow) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	select {
+	case <-time.After(s.takes): // virtual
+		*s.sent += len(spans)
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (slow) Shutdown(context.Context) error { return nil }
+
+func TestAStopSendsTheTracesLeft(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		work, takes, want time.Duration
+		sent              int
+	}{
+		"in time":               {4 * time.Second, 5 * time.Second, 9 * time.Second, 1},
+		"as long as there is":   {4 * time.Second, time.Minute, 10 * time.Second, 0},
+		"with no time left":     {20 * time.Second, time.Minute, 10 * time.Second, 0},
+		"a part ends by itself": {-1, 5 * time.Second, 5 * time.Second, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				sent := 0
+				tracing, err := telemetry.NewTracing(telemetry.TracingConfig{}, telemetry.TracingOptions{Exporter: slow{tt.takes, &sent}, Log: quiet()})
+				require.NoError(t, err)
+				platform := process.Platform{Log: slog.New(slog.DiscardHandler), Tracing: tracing}
+				ctx, stop := context.WithCancel(t.Context())
+				started := time.Now()
+				part := process.Part{Name: "work", Run: func(ctx context.Context) error {
+					_, span := tracing.For("x").Tracer("test").Start(ctx, "work")
+					span.End()
+					if tt.work >= 0 {
+						stop()
+						time.Sleep(tt.work)
+					}
+					return nil
+				}}
+				err = platform.Run(ctx, 10*time.Second, part)
+				assert.Equal(t, tt.work > 10*time.Second, err != nil, "%v", err)
+				assert.Equal(t, tt.want, time.Since(started))
+				time.Sleep(time.Hour) // lets what overstays end inside the bubble
+				assert.Equal(t, tt.sent, sent)
+				stop()
+			})
+		})
+	}
+}
+
+func TestMetricsCanBeHadWithExemplars(t *testing.T) {
+	t.Parallel()
+	platform, registry, err := process.NewPlatform(process.Config{LogFormat: "json"}, io.Discard)
+	require.NoError(t, err)
+	endpoints, err := process.Endpoints(t.Context(), process.Config{}, platform, registry, process.App{})
+	require.NoError(t, err)
+	for accept, want := range map[string]string{"": "text/plain", "application/openmetrics-text": "application/openmetrics-text"} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody)
+		r.Header.Set("Accept", accept)
+		w := httptest.NewRecorder()
+		endpoints[0].Handler.ServeHTTP(w, r)
+		assert.Contains(t, w.Header().Get("Content-Type"), want)
+	}
+}
+
+func TestAWrongVariableOfTracesEndsTheStart(t *testing.T) {
+	t.Parallel()
+	var cfg process.Config
+	err := process.LoadConfig(t.Context(), func(name string) (string, bool) {
+		value, ok := map[string]string{"OTEL_TRACES_SAMPLER": "jaeger_remote", "OTEL_SDK_DISABLED": "maybe"}[name]
+		return value, ok
+	}, &cfg)
+	require.ErrorContains(t, err, "OTEL_SDK_DISABLED=maybe")
+	cfg.Tracing = telemetry.TracingConfig{Sampler: "jaeger_remote"}
+	_, _, err = process.NewPlatform(process.Config{LogFormat: "json", Tracing: cfg.Tracing}, io.Discard)
+	require.ErrorContains(t, err, "OTEL_TRACES_SAMPLER=jaeger_remote: want always_on")
+}
