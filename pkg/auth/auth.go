@@ -3,44 +3,25 @@ package auth
 
 import (
 	"context"
-	"errors"
-	"fmt"
-
-	"github.com/danielgtaylor/huma/v2"
+	"slices"
 )
-
-// Config says whom to believe.
-type Config struct {
-	Environment string `env:"ENVIRONMENT,default=production" desc:"where this runs; what is unsafe is allowed in local alone"`
-	Mode        string `env:"AUTH_MODE,default=oidc" desc:"oidc: every request needs a token; none: nobody is asked, where ENVIRONMENT=local"`
-}
-
-// Local is the Environment of a developer's own machine.
-const Local = "local"
-
-// Validate implements the check of process.LoadConfig.
-func (c *Config) Validate() error {
-	switch {
-	case c.Mode == "none" && c.Environment != Local:
-		return fmt.Errorf("AUTH_MODE=none: only where ENVIRONMENT=%s, and it is %s", Local, c.Environment)
-	case c.Mode != "none" && c.Mode != "oidc":
-		return fmt.Errorf("AUTH_MODE=%s: want oidc or none", c.Mode)
-	default:
-		return nil
-	}
-}
 
 // Principal is who sends a request.
 type Principal struct {
-	// Subject names them. It is recorded as the actor of what they do.
+	// Subject names them, in 1 to 255 visible ASCII characters. It is recorded as the actor of what they do.
 	Subject string
 	Scopes  []string
 }
 
-// Anonymous is everybody's Subject where nobody is asked.
+// Anonymous is everybody's Subject where nobody is asked. No token can have it.
 const Anonymous = "anonymous"
 
 type principalKey struct{}
+
+// With returns a context of the principal's.
+func With(ctx context.Context, p Principal) context.Context {
+	return context.WithValue(ctx, principalKey{}, p)
+}
 
 // Of returns who sent the request that ctx belongs to.
 func Of(ctx context.Context) Principal {
@@ -51,21 +32,30 @@ func Of(ctx context.Context) Principal {
 	return p
 }
 
+// scheme is the name of the API's only security scheme.
+const scheme = "oidc"
+
 // Scopes is the Security of an operation that needs all of these, such as "users:write".
 func Scopes(scopes ...string) []map[string][]string {
-	return []map[string][]string{{"oidc": scopes}}
+	return []map[string][]string{{scheme: scopes}}
 }
 
-// Guard lets requests through, or not.
-type Guard struct{}
+// Public is the Security of an operation that is anybody's. One that has no Security at all is nobody's.
+func Public() []map[string][]string { return []map[string][]string{{}} }
 
-// New returns a Guard that lives as long as ctx.
-func New(_ context.Context, c Config) (*Guard, error) {
-	if c.Mode == "oidc" {
-		return nil, errors.New("AUTH_MODE=oidc: to come")
+// open says whether an operation is Public.
+func open(security []map[string][]string) bool {
+	return slices.ContainsFunc(security, func(all map[string][]string) bool { return len(all) == 0 })
+}
+
+// missing are the scopes that a principal lacks for an operation that is not Public; ok says that it lacks none.
+func missing(security []map[string][]string, p Principal) (scopes []string, ok bool) {
+	for _, all := range security {
+		wanted, known := all[scheme]
+		if known && len(all) == 1 && !slices.ContainsFunc(wanted, func(s string) bool { return !slices.Contains(p.Scopes, s) }) {
+			return nil, true
+		}
+		scopes = append(scopes, wanted...)
 	}
-	return &Guard{}, nil
+	return scopes, false
 }
-
-// Protect asks every request for an operation added to the API afterwards for what its Security says.
-func (g *Guard) Protect(huma.API) {}

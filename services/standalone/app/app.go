@@ -34,7 +34,7 @@ type Standalone struct {
 // Run runs everything until ctx ends.
 func (s *Standalone) Run(ctx context.Context) error {
 	context.AfterFunc(ctx, s.AWS.Close) // ends long polls of outside clients, which a stop would wait for
-	return process.RunParts(ctx, s.Platform.Log, s.Config.StopTimeout, s.parts...)
+	return s.Platform.Run(ctx, s.Config.StopTimeout, s.parts...)
 }
 
 // AWS is the AWS in memory alone.
@@ -67,7 +67,7 @@ func NewAWS(ctx context.Context, cfg Config, logs io.Writer) (*AWS, error) {
 // Run serves until ctx ends.
 func (a *AWS) Run(ctx context.Context) error {
 	context.AfterFunc(ctx, a.server.Close) // ends long polls, which a stop would wait for
-	return process.RunParts(ctx, a.platform.Log, a.config.StopTimeout, a.parts...)
+	return a.platform.Run(ctx, a.config.StopTimeout, a.parts...)
 }
 
 func newServer() *localaws.Server { return localaws.New(localaws.Options{}) }
@@ -91,7 +91,7 @@ func newStandalone(
 	if err != nil {
 		return nil, err
 	}
-	endpoints, err := process.Endpoints(ctx, cfg.Config, platform, registry, whole)
+	endpoints, err := process.Endpoints(ctx, cfg.Config, platform.For("standalone"), registry, whole)
 	if err != nil {
 		return nil, err
 	}

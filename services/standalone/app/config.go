@@ -21,11 +21,11 @@ type Config struct {
 	ProjectorRole projectorrole.Config
 }
 
-// Lookup is lookup with defaults that suit one process on a desk: little in the log, and hops that poll an AWS in
-// memory, where it costs nothing, more often.
+// Lookup is lookup with defaults that suit one process on a desk: little in the log, nobody asked who they are or
+// held back, and hops that poll an AWS in memory, where it costs nothing, more often.
 func Lookup(lookup func(string) (string, bool)) func(string) (string, bool) {
 	defaults := map[string]string{
-		"ENVIRONMENT": auth.Local, "AUTH_MODE": "none",
+		"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0",
 		"LOG_LEVEL": "warn", "LOG_FORMAT": "text", "STREAM_POLL": "10ms", "STOP_TIMEOUT": "5s",
 	}
 	return func(key string) (string, bool) {

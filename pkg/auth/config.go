@@ -1,0 +1,107 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Local is the Environment of a developer's own machine.
+const Local = "local"
+
+// Config says whom to believe.
+type Config struct {
+	Environment  string        `env:"ENVIRONMENT,default=production" desc:"where this runs; what is unsafe is allowed in local alone"`
+	Mode         string        `env:"AUTH_MODE,default=oidc" desc:"oidc: every request needs a token; none: nobody is asked, where ENVIRONMENT=local"`
+	Issuer       string        `env:"OIDC_ISSUER" desc:"whose tokens are believed: a URL as in their iss claim; needed with AUTH_MODE=oidc"`
+	Audience     string        `env:"OIDC_AUDIENCE" desc:"this API's name in the aud claim; needed with AUTH_MODE=oidc"`
+	JWKSURL      string        `env:"OIDC_JWKS_URL" desc:"where the issuer's keys are, if not where its /.well-known/openid-configuration says"`
+	Algorithms   []string      `env:"OIDC_ALGORITHMS,default=RS256,ES256" desc:"signatures that are believed, never HS256 or none"`
+	Leeway       time.Duration `env:"OIDC_LEEWAY,default=30s" desc:"how far the issuer's clock may be off, at most 5m"`
+	Refresh      time.Duration `env:"OIDC_REFRESH,default=5m" desc:"how often the issuer's keys are read: how long one taken back still counts"`
+	MaxToken     int           `env:"OIDC_MAX_TOKEN,default=8192" desc:"bytes of the longest token, at most 15360"`
+	SubjectClaim string        `env:"OIDC_SUBJECT_CLAIM,default=sub" desc:"claim that names who it is"`
+	ScopePrefix  string        `env:"OIDC_SCOPE_PREFIX" desc:"what the issuer puts before every scope of this API, such as leftfold/"`
+}
+
+// Bounds of a Config. The longest token leaves room for other headers in the 16 KiB that a server reads.
+const (
+	maxLeeway   = 5 * time.Minute
+	minRefresh  = time.Second
+	maxRefresh  = time.Hour
+	minMaxToken = 1 << 10
+	maxMaxToken = 15 << 10
+)
+
+// Validate implements the check of process.LoadConfig.
+func (c *Config) Validate() error {
+	switch {
+	case c.Mode == "none" && c.Environment != Local:
+		return fmt.Errorf("AUTH_MODE=none: only where ENVIRONMENT=%s, and it is %s", Local, c.Environment)
+	case c.Mode == "none":
+		return nil
+	case c.Mode != "oidc":
+		return fmt.Errorf("AUTH_MODE=%s: want oidc or none", c.Mode)
+	}
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	errs = append(errs, c.checkURL("OIDC_ISSUER", c.Issuer))
+	if c.JWKSURL != "" {
+		errs = append(errs, c.checkURL("OIDC_JWKS_URL", c.JWKSURL))
+	}
+	check(c.Audience != "", "OIDC_AUDIENCE: AUTH_MODE=oidc needs it")
+	check(len(c.Algorithms) > 0, "OIDC_ALGORITHMS: want at least one")
+	for _, alg := range c.Algorithms {
+		check(asymmetric(alg), "OIDC_ALGORITHMS=%s: %s is not a signature by a private key; want some of RS256, ES256, PS256, EdDSA and their like",
+			strings.Join(c.Algorithms, ","), alg)
+	}
+	check(c.Leeway >= 0 && c.Leeway <= maxLeeway, "OIDC_LEEWAY=%s: want 0s to %s", c.Leeway, maxLeeway)
+	check(c.Refresh >= minRefresh && c.Refresh <= maxRefresh, "OIDC_REFRESH=%s: want %s to %s", c.Refresh, minRefresh, maxRefresh)
+	check(c.MaxToken >= minMaxToken && c.MaxToken <= maxMaxToken, "OIDC_MAX_TOKEN=%d: want %d to %d", c.MaxToken, minMaxToken, maxMaxToken)
+	check(c.SubjectClaim != "", "OIDC_SUBJECT_CLAIM: want a claim's name")
+	return errors.Join(errs...)
+}
+
+func (c *Config) checkURL(variable, text string) error {
+	u, err := url.Parse(text)
+	switch {
+	case text == "":
+		return fmt.Errorf("%s: AUTH_MODE=oidc needs it", variable)
+	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return fmt.Errorf("%s=%s: want a URL such as https://id.example.com", variable, text)
+	case !c.mayCall(u):
+		return fmt.Errorf("%s=%s: want https, for ENVIRONMENT is not %s", variable, text, Local)
+	default:
+		return nil
+	}
+}
+
+// mayCall says whether keys may be fetched from there.
+func (c *Config) mayCall(u *url.URL) bool {
+	return u.Scheme == "https" || u.Scheme == "http" && c.Environment == Local
+}
+
+// asymmetric says whether an algorithm is known and signs with a private key, so that who can verify cannot forge.
+func asymmetric(alg string) bool {
+	switch jwt.GetSigningMethod(alg).(type) {
+	case *jwt.SigningMethodRSA, *jwt.SigningMethodRSAPSS, *jwt.SigningMethodECDSA, *jwt.SigningMethodEd25519:
+		return true
+	default:
+		return false
+	}
+}
+
+// normal is c with its algorithms as a set.
+func (c Config) normal() Config {
+	c.Algorithms = slices.Compact(slices.Sorted(slices.Values(c.Algorithms)))
+	return c
+}

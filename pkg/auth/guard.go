@@ -1,0 +1,173 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/leftfold/leftfold/pkg/health"
+	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/relay/backoff"
+)
+
+// Options are what a Guard needs beside its Config.
+type Options struct {
+	Now     func() time.Time
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	// Jitter draws a pause from zero up to its argument. Defaults to a uniform draw.
+	Jitter func(time.Duration) time.Duration
+	// HTTP reaches the issuer; it is closed at the end. Defaults to a client that follows no redirect away from https.
+	HTTP *http.Client
+}
+
+// Guard lets requests through, or not. Safe for concurrent use.
+type Guard struct {
+	config   Config
+	tokens   *verifier // nil: nobody is asked
+	keys     *keySet
+	log      *slog.Logger
+	outcomes *prometheus.CounterVec
+}
+
+// New returns a Guard that lives as long as ctx. The issuer may be away: until its keys have come, every request that
+// needs a token is answered 503.
+func New(ctx context.Context, c Config, o Options) (*Guard, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	g := &Guard{config: c.normal(), log: o.Log}
+	if c.Mode == "none" {
+		return g, nil
+	}
+	g.outcomes = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "leftfold_auth_total", Help: "Requests for operations that need a token, by what came of the token: ok, forbidden or why it is not believed.",
+	}, []string{"outcome"})
+	fetches := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "leftfold_auth_key_fetches_total", Help: "Readings of the issuer's keys by their result: ok, failed.",
+	}, []string{"result"})
+	o.Metrics.MustRegister(g.outcomes, fetches)
+	client := o.HTTP
+	if client == nil {
+		client = g.config.client()
+	}
+	g.keys = &keySet{
+		config: g.config, client: client, now: o.Now, log: o.Log, fetches: fetches,
+		backoff: backoff.Backoff{First: time.Second, Max: 30 * time.Second, Jitter: o.Jitter},
+		asked:   make(chan struct{}, 1), stopped: make(chan struct{}), tried: make(chan struct{}),
+	}
+	g.tokens = newVerifier(g.config, o.Now, g.keys.find)
+	go g.keys.run(ctx)
+	return g, nil
+}
+
+func (c Config) client() *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, TLSHandshakeTimeout: fetchTimeout},
+		CheckRedirect: func(r *http.Request, via []*http.Request) error {
+			if len(via) > 3 || !c.mayCall(r.URL) {
+				return errors.New("redirected too often, or away from https")
+			}
+			return nil
+		},
+	}
+}
+
+// Checks say whether requests can be judged.
+func (g *Guard) Checks() []health.Check {
+	if g.tokens == nil {
+		return nil
+	}
+	return []health.Check{{Name: "issuer of tokens", Probe: g.keys.ready}}
+}
+
+// Protect asks every request for an operation added to the API afterwards for what its Security says, before the
+// request's body is looked at.
+func (g *Guard) Protect(api huma.API) {
+	components := api.OpenAPI().Components
+	if components.SecuritySchemes == nil {
+		components.SecuritySchemes = map[string]*huma.SecurityScheme{}
+	}
+	components.SecuritySchemes[scheme] = g.scheme()
+	if g.tokens != nil {
+		api.UseMiddleware(g.ask)
+	}
+}
+
+func (g *Guard) scheme() *huma.SecurityScheme {
+	if g.tokens == nil {
+		return &huma.SecurityScheme{Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "a token, of which nobody is asked here"}
+	}
+	return &huma.SecurityScheme{
+		Type: "openIdConnect", OpenIDConnectURL: g.config.discoveryURL(), Description: "an access token of the issuer, as Authorization: Bearer",
+	}
+}
+
+// ask lets a request through on behalf of its principal.
+func (g *Guard) ask(c huma.Context, next func(huma.Context)) {
+	security := c.Operation().Security
+	if open(security) {
+		next(c)
+		return
+	}
+	principal, err := g.tokens.principal(c.Context(), authorization(c))
+	lacking, ok := missing(security, principal)
+	if err == nil && !ok {
+		err = forbidden
+	}
+	if err != nil {
+		g.refuse(c, refusalOf(err), lacking)
+		return
+	}
+	g.outcomes.WithLabelValues("ok").Inc()
+	next(huma.WithContext(c, With(c.Context(), principal)))
+}
+
+func authorization(c huma.Context) (values []string) {
+	c.EachHeader(func(name, value string) {
+		if http.CanonicalHeaderKey(name) == "Authorization" {
+			values = append(values, value)
+		}
+	})
+	return values
+}
+
+// refuse answers as https://www.rfc-editor.org/rfc/rfc6750#section-3 says.
+func (g *Guard) refuse(c huma.Context, why refusal, lacking []string) {
+	g.outcomes.WithLabelValues(string(why)).Inc()
+	g.log.DebugContext(c.Context(), "request refused", slog.String("operation", c.Operation().OperationID), slog.String("outcome", string(why)))
+	status, code, detail := http.StatusUnauthorized, httpserver.CodeUnauthenticated, "the token is not one to be believed here"
+	challenge := `Bearer realm="leftfold"`
+	switch why {
+	case noKeys:
+		c.SetHeader("Retry-After", "5")
+		answer(c, httpserver.NewProblem(http.StatusServiceUnavailable, httpserver.CodeUnavailable, "tokens cannot be judged right now; try again later"))
+		return
+	case noToken:
+		detail = "send a token as Authorization: Bearer"
+	case forbidden:
+		status, code, detail = http.StatusForbidden, httpserver.CodeForbidden, "the token's scopes do not allow this"
+		challenge += fmt.Sprintf(`, error="insufficient_scope", scope="%s"`, strings.Join(lacking, " "))
+	case expired:
+		detail = "the token has expired"
+		challenge += `, error="invalid_token", error_description="the token has expired"`
+	default:
+		challenge += `, error="invalid_token"`
+	}
+	c.SetHeader("WWW-Authenticate", challenge)
+	answer(c, httpserver.NewProblem(status, code, detail))
+}
+
+func answer(c huma.Context, p *httpserver.Problem) {
+	c.SetHeader("Content-Type", p.ContentType(""))
+	c.SetStatus(p.Status)
+	_ = json.NewEncoder(c.BodyWriter()).Encode(p) // the client may have gone
+}

@@ -1,0 +1,47 @@
+package app
+
+import (
+	"context"
+	"io"
+
+	"github.com/leftfold/leftfold/pkg/auth/devissuer"
+	"github.com/leftfold/leftfold/pkg/process"
+)
+
+// IssuerConfig is what the development issuer reads.
+type IssuerConfig struct {
+	Process process.Config
+	Issuer  devissuer.Config
+}
+
+// Issuer is the development issuer of tokens, ready to run.
+type Issuer struct {
+	Addr string
+
+	config   IssuerConfig
+	platform process.Platform
+	parts    []process.Part
+}
+
+// NewIssuer takes the issuer's address.
+func NewIssuer(ctx context.Context, cfg IssuerConfig, logs io.Writer) (*Issuer, error) {
+	platform, _, err := process.NewPlatform(cfg.Process, logs)
+	if err != nil {
+		return nil, err
+	}
+	issuer, err := devissuer.New(cfg.Issuer, platform.Now)
+	if err != nil {
+		return nil, err
+	}
+	parts, addrs, err := process.Listen(ctx, platform.Log,
+		process.Endpoint{Name: "issuer", Variable: "ISSUER_ADDR", Addr: cfg.Issuer.Addr, Handler: issuer})
+	if err != nil {
+		return nil, err
+	}
+	return &Issuer{Addr: addrs["issuer"], config: cfg, platform: platform, parts: parts}, nil
+}
+
+// Run serves until ctx ends.
+func (i *Issuer) Run(ctx context.Context) error {
+	return i.platform.Run(ctx, i.config.Process.StopTimeout, i.parts...)
+}
