@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/tracing"
 )
 
 const (
@@ -110,6 +111,7 @@ func (w *work) advance(ctx context.Context, own ownRow, rest []eventsourcing.Rec
 	for _, r := range run {
 		if r.Version < first {
 			healed++
+			tracing.Link(ctx, r.Metadata.Traceparent)
 		}
 	}
 	if healed > 0 {
@@ -195,7 +197,8 @@ func (w *work) tell(run []eventsourcing.Record) {
 	now := w.config.Now()
 	w.metrics.applied.WithLabelValues(w.src.category).Add(float64(len(run)))
 	for _, r := range run {
-		w.metrics.latency.Observe(max(0, now.Sub(r.RecordedAt).Seconds())) // clocks differ between machines
+		late := max(0, now.Sub(r.RecordedAt).Seconds()) // clocks differ between machines
+		tracing.Observe(w.metrics.latency, late, tracing.Parse(r.Metadata.Traceparent))
 		if w.config.OnApplied != nil {
 			w.config.OnApplied(r)
 		}

@@ -7,8 +7,8 @@ import (
 )
 
 type metrics struct {
-	applied, duplicates, healed, parked *prometheus.CounterVec // by category
-	latency                             prometheus.Histogram
+	applied, duplicates, healed, parked, redriven *prometheus.CounterVec // by category
+	latency                                       prometheus.Histogram
 }
 
 func newMetrics(reg prometheus.Registerer, projection string) (metrics, error) {
@@ -21,9 +21,10 @@ func newMetrics(reg prometheus.Registerer, projection string) (metrics, error) {
 		duplicates: counter("duplicates", "Events acknowledged because the fence had passed them."),
 		healed:     counter("healed", "Missing events read from the log."),
 		parked:     counter("parked", "Times that an aggregate was set aside because an event could not be applied."),
+		redriven:   counter("redriven", "Times that an aggregate set aside was brought up to date."),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "leftfold_project_seconds",
-			Help:    "Time from an event's recording to its being applied.",
+			Help:    "Time from an event's recording to its being visible in the projection.",
 			Buckets: prometheus.ExponentialBucketsRange(0.001, 60, 40), // each a third wider: p99 to ±16 %
 		}),
 	}
@@ -31,7 +32,7 @@ func newMetrics(reg prometheus.Registerer, projection string) (metrics, error) {
 		return m, nil
 	}
 	reg = prometheus.WrapRegistererWith(prometheus.Labels{"projection": projection}, reg)
-	for _, c := range []prometheus.Collector{m.applied, m.duplicates, m.healed, m.parked, m.latency} {
+	for _, c := range []prometheus.Collector{m.applied, m.duplicates, m.healed, m.parked, m.redriven, m.latency} {
 		if err := reg.Register(c); err != nil {
 			return m, fmt.Errorf("register metrics: %w", err)
 		}

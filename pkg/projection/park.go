@@ -45,15 +45,32 @@ func (p *Projector) Parked(ctx context.Context, limit int, cursor Cursor) (parke
 	return parked, next, err
 }
 
+// Waiting counts the events known to wait: from the one that could not be applied to the latest acknowledged.
+func (row Parked) Waiting() int {
+	return int(row.Latest - row.Version + 1) //nolint:gosec // Latest is at least Version
+}
+
+// ParkedStream tells how the stream is parked; found is false if it is not.
+func (p *Projector) ParkedStream(ctx context.Context, stream eventsourcing.StreamID) (row Parked, found bool, err error) {
+	w, err := p.begin(stream)
+	if err != nil {
+		return Parked{}, false, fmt.Errorf("look for %s in %s: %w", stream, p.config.Name, err)
+	}
+	parked, err := w.parked(ctx)
+	if err != nil || parked == nil {
+		return Parked{}, false, err
+	}
+	return *parked, true, nil
+}
+
 // Redrive applies what the log has after the stream's fence, then un-parks the stream. If an event still cannot be
 // applied, the stream stays parked, at that event, and the error is an ErrParked. A stream that is not parked is brought
-// up to date all the same. It returns the version applied.
+// up to date all the same. It returns the version applied, also with an error, such as that ctx ended: the next Redrive
+// goes on from there.
 func (p *Projector) Redrive(ctx context.Context, stream eventsourcing.StreamID) (fence eventsourcing.Version, err error) {
 	w, err := p.begin(stream)
-	for done := false; err == nil && !done; {
-		if fence, done, err = w.redrive(ctx); errors.Is(err, errRaced) {
-			err = w.race(ctx)
-		}
+	if err == nil {
+		fence, err = w.catchUp(ctx)
 	}
 	if err != nil {
 		return fence, fmt.Errorf("redrive %s into %s: %w", stream, p.config.Name, err)
@@ -63,11 +80,21 @@ func (p *Projector) Redrive(ctx context.Context, stream eventsourcing.StreamID) 
 	return fence, nil
 }
 
+// catchUp applies all that the log has after the fence.
+func (w *work) catchUp(ctx context.Context) (fence eventsourcing.Version, err error) {
+	for done := false; err == nil && !done; {
+		if fence, done, err = w.redrive(ctx); errors.Is(err, errRaced) {
+			err = w.race(ctx)
+		}
+	}
+	return fence, err
+}
+
 // redrive applies one run from the log; when there is none left it is done.
 func (w *work) redrive(ctx context.Context) (fence eventsourcing.Version, done bool, err error) {
 	own, err := w.read(ctx)
 	if err != nil {
-		return 0, false, err
+		return w.fence, false, err
 	}
 	run, err := w.logged(ctx, own.Version, own.Version+eventsourcing.Version(w.limit)) //nolint:gosec // limit is positive
 	if err != nil {
@@ -172,12 +199,15 @@ func (w *work) putParked(old *Parked, row Parked) (*types.Put, error) {
 
 // unpark deletes the parked row if all that was acknowledged unapplied is applied now; else it lost a race.
 func (w *work) unpark(ctx context.Context, fence eventsourcing.Version) error {
-	_, err := w.config.DB.DeleteItem(ctx, &dynamodb.DeleteItemInput{
-		TableName: &w.config.Table, Key: w.parkedKey().item(),
+	was, err := w.config.DB.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+		TableName: &w.config.Table, Key: w.parkedKey().item(), ReturnValues: types.ReturnValueAllOld,
 		ConditionExpression:       aws.String("attribute_not_exists(#id) OR #latest <= :fence"),
 		ExpressionAttributeNames:  map[string]string{"#id": "id", "#latest": "latest"},
 		ExpressionAttributeValues: Item{":fence": number(fence)},
 	})
+	if err == nil && was.Attributes != nil {
+		w.metrics.redriven.WithLabelValues(w.src.category).Inc()
+	}
 	return verdict(err, "un-park")
 }
 

@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -146,6 +148,9 @@ func (p *Projector) mistakes() (found []error) {
 	}
 	return found
 }
+
+// Categories are those of the sources, in order.
+func (p *Projector) Categories() []string { return slices.Sorted(maps.Keys(p.sources)) }
 
 // ownable says whether a source may derive a row of this name: it is neither an own row nor a parked one.
 func (p *Projector) ownable(row string) bool {

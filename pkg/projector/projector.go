@@ -4,12 +4,13 @@ package projector
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/danielgtaylor/huma/v2"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/leftfold/leftfold/pkg/dynamostore"
 	"github.com/leftfold/leftfold/pkg/envelope"
@@ -21,6 +22,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/relay/backoff"
 	"github.com/leftfold/leftfold/pkg/telemetry"
 	"github.com/leftfold/leftfold/pkg/topology"
+	"github.com/leftfold/leftfold/pkg/tracing"
 )
 
 // Config sets a projector service up.
@@ -44,9 +46,9 @@ type Config struct {
 // New wires the service. The queues must exist.
 func New(ctx context.Context, c Config, p process.Platform) (process.App, error) {
 	db, queues := dynamodb.NewFromConfig(p.AWS), sqs.NewFromConfig(p.AWS)
+	log := dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: c.EventLog}, Now: p.Now, Jitter: p.Jitter})
 	model, err := projection.New(projection.Config{
-		Name: c.Name, Table: c.Table, DB: db, Sources: c.Sources,
-		Log: dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: c.EventLog}, Now: p.Now, Jitter: p.Jitter}),
+		Name: c.Name, Table: c.Table, DB: db, Sources: c.Sources, Log: log,
 		Now: p.Now, Jitter: p.Jitter, Logger: p.Log, Metrics: p.Metrics,
 	})
 	if err != nil {
@@ -61,36 +63,48 @@ func New(ctx context.Context, c Config, p process.Platform) (process.App, error)
 		return process.App{}, err
 	}
 	consumer, err := fifoqueue.New(fifoqueue.Config{
-		Client: queues, QueueURL: url, DeadLetterURL: deadLetters, Handler: Handler(model),
+		Client: queues, QueueURL: url, DeadLetterURL: deadLetters, Handler: Handler(model, tracing.Tracer(p.Traces, "pkg/projector"), "project "+c.Name),
 		Visibility: c.Visibility, StopTimeout: p.Drain, Backoff: backoff.Backoff{Jitter: p.Jitter}, Now: p.Now, Log: p.Log, Metrics: p.Metrics,
 	})
 	if err != nil {
 		return process.App{}, err
 	}
+	catchUps := NewCatchUps(c.Name, func(ctx context.Context) (projection.CaughtUp, error) {
+		return model.CatchUp(ctx, log.All(ctx, logSegments))
+	}, p.Now, p.Log)
 	return process.App{
-		Parts: []process.Part{{Name: "projector of " + c.Name, Run: consumer.Run}},
+		Parts: []process.Part{
+			{Name: "projector of " + c.Name, Run: consumer.Run}, {Name: "catch-up of " + c.Name, Run: catchUps.Run},
+		},
 		Checks: []health.Check{
 			topology.TableCheck(db, c.EventLog), topology.TableCheck(db, c.Table), topology.QueueCheck(queues, c.Queue),
 		},
 		API:    c.API,
 		Routes: func(api huma.API) { c.Routes(api, projection.Reader{DB: db, Table: c.Table, Jitter: p.Jitter}) },
+		Admin: func(api huma.API) {
+			RegisterParked(api, c.Name, model, redriveTimeout, p.Log)
+			catchUps.Register(api)
+		},
 	}, nil
 }
+
+// logSegments is how many scans of the log a catch-up runs at once.
+const logSegments = 4
 
 // Model applies records of one stream in order and says how many, from the front, are done; *projection.Projector is one.
 type Model interface {
 	Apply(ctx context.Context, records []eventsourcing.Record) (done int, err error)
 }
 
-// Handler applies a group's messages to a projection. What cannot be decoded is rejected.
-func Handler(m Model) fifoqueue.Handler {
+// Handler applies a group's messages to a projection, in a span of that name. What cannot be decoded is rejected.
+func Handler(m Model, tracer trace.Tracer, span string) fifoqueue.Handler {
 	return func(ctx context.Context, group string, messages []fifoqueue.Message) (int, error) {
 		records := make([]eventsourcing.Record, 0, len(messages))
 		var undecodable error
 		for _, msg := range messages {
 			rec, err := envelope.Decode(msg.Body)
 			if err == nil && rec.Stream.String() != group {
-				err = fmt.Errorf("event of %s in group %s", rec.Stream, group)
+				err = errors.New("event of another stream than its group's")
 			}
 			if err != nil {
 				undecodable = fifoqueue.Reject(err)
@@ -105,7 +119,10 @@ func Handler(m Model) fifoqueue.Handler {
 		ctx = telemetry.WithCorrelation(ctx, telemetry.Correlation{
 			CorrelationID: last.CorrelationID, CausationID: last.CausationID,
 		})
+		ctx, span := tracing.Start(ctx, tracer, span, trace.SpanKindConsumer, records,
+			func(r eventsourcing.Record) string { return r.Metadata.Traceparent })
 		done, err := m.Apply(ctx, records)
+		tracing.End(span, err)
 		if err != nil {
 			return done, err
 		}

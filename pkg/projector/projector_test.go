@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/goleak"
 
 	"github.com/leftfold/leftfold/pkg/envelope"
@@ -74,7 +75,7 @@ func TestHandlerAppliesAGroupsMessages(t *testing.T) {
 	t.Parallel()
 	m := &model{}
 	one, two := record(group, 1), record(group, 2)
-	done, err := projector.Handler(m)(t.Context(), group, []fifoqueue.Message{message(t, one), message(t, two)})
+	done, err := projector.Handler(m, noop.Tracer{}, "project")(t.Context(), group, []fifoqueue.Message{message(t, one), message(t, two)})
 	require.NoError(t, err)
 	assert.Equal(t, 2, done)
 	assert.Equal(t, []eventsourcing.Record{one, two}, m.got)
@@ -100,7 +101,7 @@ func TestHandlerRejectsWhatIsNoEventOfTheGroup(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := &model{}
-			done, err := projector.Handler(m)(t.Context(), group, tt.messages)
+			done, err := projector.Handler(m, noop.Tracer{}, "project")(t.Context(), group, tt.messages)
 			require.ErrorIs(t, err, fifoqueue.ErrRejected)
 			assert.Equal(t, tt.done, done, "the index of the one to reject")
 			assert.Len(t, m.got, tt.done, "those before it are applied")
@@ -112,7 +113,7 @@ func TestHandlerPassesFailuresUpAndRejectsNothingYet(t *testing.T) {
 	t.Parallel()
 	away := errors.New("throttled")
 	m := &model{most: 1, err: away}
-	done, err := projector.Handler(m)(t.Context(), group, []fifoqueue.Message{
+	done, err := projector.Handler(m, noop.Tracer{}, "project")(t.Context(), group, []fifoqueue.Message{
 		message(t, record(group, 1)), message(t, record(group, 2)), {Group: group, Body: []byte(`{`)},
 	})
 	require.ErrorIs(t, err, away)

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"github.com/leftfold/leftfold/pkg/auth/devissuer"
 	"github.com/leftfold/leftfold/pkg/awsconfig"
 	"github.com/leftfold/leftfold/pkg/dynamostore"
 	"github.com/leftfold/leftfold/pkg/process"
@@ -25,6 +27,9 @@ const does = `every service and an AWS in memory in one process.
   leftfold demo        play a story through the pipeline, show each hop, and end
   leftfold aws         run the AWS in memory alone, provisioned, for services run one by one
   leftfold provision   make tables, stream and queues in the AWS that AWS_ENDPOINT_URL and the like name, and end
+  leftfold issuer      run an issuer that gives everybody every token, where ENVIRONMENT=local says so
+  leftfold claims audit [--repair]
+                       prove in that AWS that the reserved values are those of the log; 0: equal, 1: not, 2: not proved
 
 Unless set, LOG_LEVEL is warn here, LOG_FORMAT text, STREAM_POLL 10ms and STOP_TIMEOUT 5s.`
 
@@ -32,6 +37,7 @@ func main() {
 	process.Exit("leftfold", os.Args[1:], func(ctx context.Context, args []string) error {
 		var cfg app.Config
 		var story demo.Config
+		var issuer app.IssuerConfig
 		lookup := app.Lookup(os.LookupEnv)
 		verbs := map[string]func() error{
 			"": func() error {
@@ -59,15 +65,34 @@ func main() {
 			},
 			"provision": func() error { return provisionAWS(ctx, cfg) },
 		}
+		if len(args) > 0 && args[0] == "claims" {
+			os.Exit(claims(ctx, args[1:], os.Stdout, os.Stderr))
+		}
+		if slices.Equal(args, []string{"issuer"}) { // it reads nothing of the services' configuration
+			return runIssuer(ctx, issuer)
+		}
 		verb, known := verbs[strings.Join(args, " ")]
 		if !known {
-			return process.WriteHelp(os.Stdout, "leftfold", does, &cfg, &story)
+			return process.WriteHelp(os.Stdout, "leftfold", does, &cfg, &story, &issuer)
 		}
 		if err := errors.Join(process.LoadConfig(ctx, lookup, &cfg), process.LoadConfig(ctx, lookup, &story)); err != nil {
 			return err
 		}
 		return verb()
 	})
+}
+
+// runIssuer does not take ENVIRONMENT=local for granted, as the other verbs do.
+func runIssuer(ctx context.Context, cfg app.IssuerConfig) error {
+	if err := process.LoadConfig(ctx, os.LookupEnv, &cfg); err != nil {
+		return err
+	}
+	issuer, err := app.NewIssuer(ctx, cfg, os.Stderr)
+	if err != nil {
+		return err
+	}
+	fmt.Print(issuerBanner(issuer.Addr, cfg.Issuer)) //nolint:forbidigo // what a person reads
+	return issuer.Run(ctx)
 }
 
 func provisionAWS(ctx context.Context, cfg app.Config) error {
@@ -105,19 +130,23 @@ func play(ctx context.Context, system *app.Standalone, story demo.Config, out *o
 }
 
 func banner(s *app.Standalone) string {
+	header := ""
+	if s.Config.CommandAPI.Auth.Mode == "oidc" {
+		header = ` -H "Authorization: Bearer $TOKEN"` // docs/security.md says whence
+	}
 	return fmt.Sprintf(`Leftfold is running. It keeps everything in memory: stop it, and all is gone.
 
-  API      http://%[1]s      (OpenAPI at /openapi.json)
+  API      http://%[1]s      (try it at /docs)
   admin    http://%[2]s      (/healthz /readyz /metrics)
   AWS      http://%[3]s      (look inside: aws --endpoint-url http://%[3]s dynamodb scan --table-name EventLog)
 
 Try it:
 
-  curl -i http://%[1]s/users -H 'Content-Type: application/json' -d '{"email":"dan@example.com"}'
-  curl http://%[1]s/users
+  curl -i http://%[1]s/users%[4]s -H 'Content-Type: application/json' -d '{"email":"dan@example.com"}'
+  curl http://%[1]s/users%[4]s
 
 Ctrl-C stops it.
-`, s.APIAddr, s.AdminAddr, s.AWSAddr)
+`, s.APIAddr, s.AdminAddr, s.AWSAddr, header)
 }
 
 func awsBanner(s *app.AWS) string {
@@ -127,4 +156,18 @@ func awsBanner(s *app.AWS) string {
 
 Ctrl-C stops it.
 `, s.Addr)
+}
+
+func issuerBanner(addr string, c devissuer.Config) string {
+	return fmt.Sprintf(`An issuer is running that gives everybody every token. Who believes it is started with
+
+  AUTH_MODE=oidc OIDC_ISSUER=%[2]s OIDC_AUDIENCE=%[3]s
+
+A token, and a new key to sign with:
+
+  curl http://%[1]s/token -d client_id=dan -d 'scope=users:read users:write roles:read roles:write'
+  curl -X POST http://%[1]s/rotate
+
+Ctrl-C stops it.
+`, addr, c.URL, c.Audience)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -24,15 +26,41 @@ func read(t *testing.T, path string) string {
 // Every curl of the README is run, in order, and must answer what the README says.
 func TestTheReadmesWalk(t *testing.T) {
 	t.Parallel()
+	system := start(t)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- system.Run(ctx) }()
+	walk(ctx, t, strings.NewReplacer("localhost:8080", system.APIAddr))
+	stop()
+	require.NoError(t, <-ended)
+}
+
+// TestSmoke walks on the system at LEFTFOLD_API, such as http://127.0.0.1:8080, with values that are new to it.
+func TestSmoke(t *testing.T) {
+	t.Parallel()
+	api := os.Getenv("LEFTFOLD_API")
+	if api == "" {
+		t.Skip("LEFTFOLD_API is not set: no system to walk on")
+	}
+	run := strings.ToLower(rand.Text())
+	letters := strings.NewReplacer("2", "u", "3", "v", "4", "w", "5", "x", "6", "y", "7", "z").Replace(run)
+	walk(t.Context(), t, strings.NewReplacer(
+		"http://localhost:8080", api, "localhost:8080", api,
+		"Example.com", run+".example.com", "example.com", run+".example.com", "email:daniel", "email:daniel@"+run,
+		"auditor", "auditor-"+letters[:16],
+		"11111111-1111-4111-8111-111111111111", uuid.NewString(),
+		"22222222-2222-4222-8222-222222222222", uuid.NewString(),
+		"33333333-3333-4333-8333-333333333333", uuid.NewString(),
+	))
+}
+
+func walk(ctx context.Context, t *testing.T, change *strings.Replacer) {
+	t.Helper()
 	for _, tool := range []string{"bash", "curl"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("%s is not installed", tool)
 		}
 	}
-	system := start(t)
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- system.Run(ctx) }()
 	walked := 0
 	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(read(t, "../../README.md"), -1) {
 		for _, step := range strings.Split("\n"+block[1], "\n$ ")[1:] {
@@ -40,7 +68,7 @@ func TestTheReadmesWalk(t *testing.T) {
 			if !strings.HasPrefix(command, "curl ") {
 				continue
 			}
-			command = strings.ReplaceAll(command, "localhost:8080", system.APIAddr)
+			command, want = change.Replace(command), change.Replace(want)
 			got, err := exec.CommandContext(ctx, "bash", "-c", command).Output()
 			require.NoError(t, err, command)
 			assert.Equal(t, strings.TrimSpace(want), strings.TrimSpace(string(got)), command)
@@ -48,8 +76,6 @@ func TestTheReadmesWalk(t *testing.T) {
 		}
 	}
 	assert.Greater(t, walked, 8)
-	stop()
-	require.NoError(t, <-ended)
 }
 
 // The README's Go is the example that compiles and runs.

@@ -1,0 +1,93 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/smithy-go"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+)
+
+// Category folds the streams of one category.
+type Category struct {
+	name string
+	// begin returns the fold of an empty stream.
+	begin func() (evolve func(eventsourcing.Record) error, claims func() []eventsourcing.Claim)
+}
+
+// Of returns the category of an aggregate.
+func Of[S any, E eventsourcing.Event](aggregate eventsourcing.Aggregate[S, E]) Category {
+	return Category{
+		name: aggregate.Category,
+		begin: func() (func(eventsourcing.Record) error, func() []eventsourcing.Claim) {
+			var state S
+			evolve := func(r eventsourcing.Record) error {
+				event, err := aggregate.Codec.Decode(r.Name, r.Schema, r.Data)
+				if err == nil {
+					state = aggregate.Evolve(state, event)
+				}
+				return err
+			}
+			claims := func() []eventsourcing.Claim {
+				if aggregate.Claims == nil {
+					return nil
+				}
+				return aggregate.Claims(state)
+			}
+			return evolve, claims
+		},
+	}
+}
+
+// folded is what a stream holds at its head.
+type folded struct {
+	stream eventsourcing.StreamID
+	head   []eventsourcing.Guard // none: no stream can have that name, so that it never moves
+	claims map[string]struct{}   // by key
+}
+
+func (f folded) holds(key string) bool {
+	_, ok := f.claims[key]
+	return ok
+}
+
+// illegible says why nothing can be said of a stream. The text is free of personal data.
+type illegible struct {
+	stream, detail string
+	forGood        bool // else it may be that a read came between a commit's writes
+}
+
+func (i *illegible) Error() string { return fmt.Sprintf("stream %s: %s", i.stream, i.detail) }
+
+// fold reads the stream of that name. Its errors: *illegible, or what another try may not meet.
+func (a *auditor) fold(ctx context.Context, stream string) (folded, error) {
+	id, err := eventsourcing.ParseStreamID(stream)
+	if err != nil {
+		return folded{}, nil // the store refuses such names: there is no such stream
+	}
+	category, known := a.categories[id.Category]
+	if !known {
+		return folded{}, &illegible{stream, "its category is not known to this program", true}
+	}
+	evolve, claims := category.begin()
+	var head eventsourcing.Version
+	for r, err := range a.Claims.Log().Read(ctx, id, 0) {
+		if err != nil {
+			if _, calling := errors.AsType[*smithy.OperationError](err); calling || ctx.Err() != nil {
+				return folded{}, err
+			}
+			return folded{}, &illegible{stream, fmt.Sprintf("what follows version %d cannot be read", head), false}
+		}
+		if err := evolve(r); err != nil {
+			return folded{}, &illegible{stream, fmt.Sprintf("version %d cannot be decoded as %s", r.Version, r.Name), true}
+		}
+		head = r.Version
+	}
+	f := folded{stream: id, head: []eventsourcing.Guard{{Stream: id, Version: head}}, claims: map[string]struct{}{}}
+	for _, claim := range claims() {
+		f.claims[claim.Key()] = struct{}{}
+	}
+	return f, nil
+}

@@ -1,0 +1,111 @@
+package projection_test
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/projection"
+)
+
+// all yields the whole log, stream by stream.
+func (l *memLog) all() iter.Seq2[eventsourcing.Record, error] {
+	l.mu.Lock()
+	streams := slices.SortedFunc(maps.Keys(l.records), func(a, b eventsourcing.StreamID) int { return strings.Compare(a.String(), b.String()) })
+	l.mu.Unlock()
+	return func(yield func(eventsourcing.Record, error) bool) {
+		for _, s := range streams {
+			for _, r := range l.records[s] {
+				if !yield(r, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func TestCatchUpBringsEveryStreamToItsHeadWithoutAMessage(t *testing.T) {
+	t.Parallel()
+	lib := newLibrary(t)
+	p := lib.projector()
+	const streams = 90 // of each category: more than one batch of fences
+	for n := range streams {
+		shelf, book := shelfStream(fmt.Sprintf("s%03d", n)), bookStream(fmt.Sprintf("b%03d", n))
+		seen := append(lib.append(shelf, shelfNamed{"Poetry"}), lib.append(shelf, shelfNamed{"Prose"})...)
+		apply(t, p, seen[:n%3]) // of every third shelf none, one, both
+		lib.append(book, titled{"Odes"}, placed{shelf.ID})
+	}
+	lib.append(eventsourcing.StreamID{Category: "test/guest", ID: "g"}, titled{"not of this projection"})
+
+	done, err := p.CatchUp(t.Context(), lib.log.all())
+	require.NoError(t, err)
+	delete(lib.log.records, eventsourcing.StreamID{Category: "test/guest", ID: "g"})
+	lib.requireEqualsFold()
+	const third = streams / 3
+	assert.Equal(t, projection.CaughtUp{Records: 4 * streams, Behind: streams + 2*third, Applied: 2*streams + 2*third + third}, done)
+
+	calls := lib.server.Calls()
+	done, err = p.CatchUp(t.Context(), lib.log.all())
+	require.NoError(t, err)
+	assert.Equal(t, projection.CaughtUp{Records: 4 * streams}, done, "there is nothing left to do")
+	after := lib.server.Calls()
+	assert.EqualValues(t, 2, after["DynamoDB.BatchGetItem"]-calls["DynamoDB.BatchGetItem"], "a hundred fences at a time")
+	assert.Equal(t, calls["DynamoDB.PutItem"], after["DynamoDB.PutItem"])
+	assert.Equal(t, calls["DynamoDB.GetItem"], after["DynamoDB.GetItem"])
+}
+
+func TestCatchUpLeavesParkedStreamsParkedAndGoesOn(t *testing.T) {
+	t.Parallel()
+	lib := newLibrary(t)
+	lib.broken.Store(true)
+	p := lib.projector()
+	apply(t, p, lib.append(bookStream("parked"), titled{"Odes"}, torn{1}))
+	lib.append(bookStream("bad"), titled{"Epics"}, torn{2})
+	lib.append(bookStream("good"), titled{"Elegies"})
+
+	done, err := p.CatchUp(t.Context(), lib.log.all())
+	require.NoError(t, err)
+	assert.Equal(t, projection.CaughtUp{Records: 5, Behind: 1, Applied: 2, Parked: 2}, done)
+	assert.Equal(t, 2, lib.metric("leftfold_projection_parked_total"), "the one that was parked before was not tried again")
+
+	lib.broken.Store(false)
+	for _, id := range []string{"parked", "bad"} {
+		_, err := p.Redrive(t.Context(), bookStream(id))
+		require.NoError(t, err)
+	}
+	lib.requireEqualsFold()
+}
+
+func TestCatchUpTellsWhyItStopped(t *testing.T) {
+	t.Parallel()
+	lib := newLibrary(t)
+	torn := errors.New("scan torn")
+	_, err := lib.projector().CatchUp(t.Context(), func(yield func(eventsourcing.Record, error) bool) {
+		yield(eventsourcing.Record{}, torn)
+	})
+	require.ErrorIs(t, err, torn)
+
+	lib.append(bookStream("b"), titled{"Odes"})
+	for _, operation := range []string{"BatchGetItem", "GetItem", "PutItem"} {
+		away := errors.New(operation + " away")
+		cfg := lib.config
+		cfg.Metrics, cfg.DB = nil, lib.through(&transport{before: func(op string) error {
+			if op == operation {
+				return away
+			}
+			return nil
+		}})
+		p, err := projection.New(cfg)
+		require.NoError(t, err)
+		_, err = p.CatchUp(t.Context(), lib.log.all())
+		require.ErrorContains(t, err, away.Error())
+	}
+}

@@ -1,0 +1,119 @@
+package projector
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/projection"
+	"github.com/leftfold/leftfold/pkg/telemetry"
+)
+
+// CatchUps brings a projection up to the log's heads when asked to: one run at a time, behind the request that asked,
+// because reading the whole log outlasts any request.
+type CatchUps struct {
+	name  string
+	run   func(context.Context) (projection.CaughtUp, error)
+	now   func() time.Time
+	log   *slog.Logger
+	asked chan struct{} // holds one: nobody asks for a run during a run
+
+	mu   sync.Mutex
+	last catchUp
+}
+
+// NewCatchUps returns the CatchUps of the projection of that name; run is one of them.
+func NewCatchUps(
+	name string, run func(context.Context) (projection.CaughtUp, error), now func() time.Time, log *slog.Logger,
+) *CatchUps {
+	return &CatchUps{
+		name: name, run: run, now: now, log: log, asked: make(chan struct{}, 1),
+		last: catchUp{Projection: name, State: neverRan},
+	}
+}
+
+// States of a catch-up.
+const (
+	neverRan = "never"
+	running  = "running"
+	done     = "done"
+	failed   = "failed"
+)
+
+type catchUp struct {
+	Projection string     `json:"projection" doc:"the projection" example:"users"`
+	State      string     `json:"state" enum:"never,running,done,failed" doc:"of the last one that this process was asked for"`
+	StartedAt  *time.Time `json:"startedAt,omitempty" doc:"when it began"`
+	EndedAt    *time.Time `json:"endedAt,omitempty" doc:"when it ended"`
+	Records    int64      `json:"records" doc:"events compared"`
+	Behind     int64      `json:"behind" doc:"aggregates that were behind and are not any more"`
+	Applied    int64      `json:"applied" doc:"events that they had missed"`
+	Parked     int64      `json:"parked" doc:"aggregates left as they are because they are parked: redrive those"`
+}
+
+type catchUpOutput struct{ Body catchUp }
+
+// Run carries out what is asked for until ctx ends.
+func (c *CatchUps) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.asked:
+			c.once(ctx)
+		}
+	}
+}
+
+func (c *CatchUps) once(ctx context.Context) {
+	result, err := c.run(ctx)
+	state := done
+	if err != nil {
+		state = failed
+		c.log.ErrorContext(ctx, "catch up", slog.String("projection", c.name), slog.Any(telemetry.KeyError, err))
+	}
+	ended := c.now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = catchUp{
+		Projection: c.name, State: state, StartedAt: c.last.StartedAt, EndedAt: &ended,
+		Records: result.Records, Behind: result.Behind, Applied: result.Applied, Parked: result.Parked,
+	}
+}
+
+// ask starts a run unless one is under way.
+func (c *CatchUps) ask() catchUp {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last.State != running {
+		started := c.now()
+		c.last = catchUp{Projection: c.name, State: running, StartedAt: &started}
+		c.asked <- struct{}{}
+	}
+	return c.last
+}
+
+func (c *CatchUps) state() catchUp {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last
+}
+
+// Register adds the asking and the looking to an API. Like RegisterParked it is for operators.
+func (c *CatchUps) Register(api huma.API) {
+	path := "/projections/" + c.name + "/catch-up"
+	httpserver.Register(api, c.log, huma.Operation{
+		OperationID: "catchUp-" + c.name, Method: http.MethodPost, Path: path, Tags: []string{"catch-up"},
+		Summary:       "Compare projection " + c.name + " with the whole log and apply what it missed",
+		DefaultStatus: http.StatusAccepted,
+	}, func(context.Context, *struct{}) (*catchUpOutput, error) { return &catchUpOutput{c.ask()}, nil })
+	httpserver.Register(api, c.log, huma.Operation{
+		OperationID: "showCatchUp-" + c.name, Method: http.MethodGet, Path: path, Tags: []string{"catch-up"},
+		Summary: "Show how the last catch-up of projection " + c.name + " in this process went",
+	}, func(context.Context, *struct{}) (*catchUpOutput, error) { return &catchUpOutput{c.state()}, nil })
+}

@@ -1,0 +1,81 @@
+package projector_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/projection"
+	"github.com/leftfold/leftfold/pkg/projector"
+)
+
+type catchUp struct {
+	Projection, State                string
+	StartedAt, EndedAt               *time.Time
+	Records, Behind, Applied, Parked int64
+}
+
+func TestOneCatchUpAtATimeRunsBehindItsRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		runs := 0
+		catchUps := projector.NewCatchUps("things", func(ctx context.Context) (projection.CaughtUp, error) {
+			runs++
+			select {
+			case <-time.After(time.Minute):
+			case <-ctx.Done():
+				return projection.CaughtUp{Records: 1}, context.Cause(ctx)
+			}
+			if runs == 2 {
+				return projection.CaughtUp{Records: 5}, errors.New("no log")
+			}
+			return projection.CaughtUp{Records: 9, Behind: 2, Applied: 3, Parked: 1}, nil
+		}, time.Now, slog.New(slog.DiscardHandler))
+		router := httpserver.NewRouter(slog.New(slog.DiscardHandler))
+		catchUps.Register(httpserver.NewAPI(router))
+		ask := func(method string, status int) (out catchUp) {
+			t.Helper()
+			res := answer(t, router, method, "/projections/things/catch-up", &out)
+			require.Equal(t, status, res.Code)
+			return out
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- catchUps.Run(ctx) }()
+
+		assert.Equal(t, catchUp{Projection: "things", State: "never"}, ask(http.MethodGet, http.StatusOK))
+		began := time.Now().UTC().Round(0)
+		want := catchUp{Projection: "things", State: "running", StartedAt: &began}
+		assert.Equal(t, want, ask(http.MethodPost, http.StatusAccepted))
+		time.Sleep(time.Second)
+		assert.Equal(t, want, ask(http.MethodPost, http.StatusAccepted), "that one goes on")
+		time.Sleep(time.Minute)
+		over := began.Add(time.Minute)
+		want = catchUp{
+			Projection: "things", State: "done", StartedAt: &began, EndedAt: &over, Records: 9, Behind: 2, Applied: 3, Parked: 1,
+		}
+		assert.Equal(t, want, ask(http.MethodGet, http.StatusOK))
+
+		assert.Equal(t, "running", ask(http.MethodPost, http.StatusAccepted).State)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		failed := ask(http.MethodGet, http.StatusOK)
+		assert.Equal(t, "failed", failed.State)
+		assert.EqualValues(t, 5, failed.Records)
+
+		ask(http.MethodPost, http.StatusAccepted)
+		synctest.Wait()
+		stop()
+		require.NoError(t, <-ended, "a stop ends the run")
+		assert.Equal(t, 3, runs)
+		assert.Equal(t, "failed", ask(http.MethodGet, http.StatusOK).State)
+	})
+}

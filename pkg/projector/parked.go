@@ -1,0 +1,151 @@
+package projector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/projection"
+)
+
+// redriveTimeout bounds a redrive of one request, well within the server's timeout of 30 s for an answer.
+const redriveTimeout = 20 * time.Second
+
+// errStillParked: the log is what has been read again; nothing about it has changed.
+var errStillParked = &eventsourcing.Refusal{
+	Kind: eventsourcing.Denied, Code: "still_parked",
+	Reason: "an event still cannot be applied; the list of parked aggregates says which and why",
+}
+
+// Shelf is what a projection keeps of parked aggregates; *projection.Projector is one.
+type Shelf interface {
+	Categories() []string
+	Parked(ctx context.Context, limit int, cursor projection.Cursor) ([]projection.Parked, projection.Cursor, error)
+	ParkedStream(ctx context.Context, stream eventsourcing.StreamID) (projection.Parked, bool, error)
+	Redrive(ctx context.Context, stream eventsourcing.StreamID) (eventsourcing.Version, error)
+}
+
+type parkedAggregate struct {
+	Projection string                `json:"projection" doc:"the projection that has set it aside" example:"users"`
+	Stream     string                `json:"stream" doc:"the aggregate's stream" example:"org/iam/user/0192…"`
+	Version    eventsourcing.Version `json:"version" doc:"of the event that could not be applied" example:"7"`
+	Event      string                `json:"event" doc:"its name" example:"org/iam/user/updated"`
+	Reason     string                `json:"reason" doc:"why not; it may quote the event, personal data included" example:"unknown event: …"`
+	ParkedAt   time.Time             `json:"parkedAt" doc:"since when" example:"2026-01-02T03:04:05Z"`
+	Waiting    int                   `json:"waiting" doc:"events known to wait, that one included" example:"3"`
+	Redrive    string                `json:"redrive" doc:"where to POST for a redrive" example:"/projections/users/parked/org/iam/user/0192…/redrive"`
+}
+
+type redriveInput struct {
+	ID string `path:"id" maxLength:"1024" doc:"the aggregate's id" example:"01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"`
+}
+
+type redriveOutput struct {
+	Status int
+	Body   redriven
+}
+
+type redriven struct {
+	Projection string                `json:"projection" doc:"the projection" example:"users"`
+	Stream     string                `json:"stream" doc:"the aggregate's stream" example:"org/iam/user/0192…"`
+	Version    eventsourcing.Version `json:"version" doc:"applied so far" example:"9"`
+	Done       bool                  `json:"done" doc:"whether that is all; else it is still parked, and another POST goes on from here" example:"true"`
+}
+
+// RegisterParked adds the listing and the redrive of a projection's parked aggregates to an API. It is for operators:
+// never on an address that others reach. A redrive takes as long as timeout at most.
+func RegisterParked(api huma.API, name string, shelf Shelf, timeout time.Duration, log *slog.Logger) {
+	path := "/projections/" + name + "/parked"
+	httpserver.Register(api, log, huma.Operation{
+		OperationID: "listParked-" + name, Method: http.MethodGet, Path: path, Tags: []string{"parked"},
+		Summary:  "List the aggregates that projection " + name + " has set aside",
+		Metadata: httpserver.Codes(httpserver.CodeBadCursor),
+	}, func(ctx context.Context, in *httpserver.Paging) (*httpserver.Page[parkedAggregate], error) {
+		after, err := in.After()
+		if err != nil {
+			return nil, err
+		}
+		rows, next, err := shelf.Parked(ctx, in.Limit, after)
+		if err != nil {
+			return nil, err
+		}
+		shown := make([]parkedAggregate, len(rows))
+		for i, row := range rows {
+			shown[i] = parkedAggregate{
+				Projection: name, Stream: row.Stream, Version: row.Version, Event: row.Event, Reason: row.Reason,
+				ParkedAt: row.ParkedAt, Waiting: row.Waiting(), Redrive: path + "/" + escaped(row.Stream) + "/redrive",
+			}
+		}
+		return httpserver.NewPage(shown, path, in, next), nil
+	})
+	for _, category := range shelf.Categories() { // an id has no slashes, a category has: it stands in the path as it is
+		r := redrive{name: name, category: category, shelf: shelf, timeout: timeout}
+		httpserver.Register(api, log, huma.Operation{
+			OperationID: "redrive-" + name + "-" + strings.ReplaceAll(category, "/", "-"), Method: http.MethodPost,
+			Path: path + "/" + category + "/{id}/redrive", Tags: []string{"parked"},
+			Summary:  "Apply what waits of one such aggregate from the log, and take it up again",
+			Metadata: httpserver.Codes(httpserver.CodeNotFound, errStillParked.Code),
+			Responses: map[string]*huma.Response{"202": {
+				Description: "not done yet: another POST goes on",
+				Content: map[string]*huma.MediaType{
+					"application/json": {Schema: api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[redriven](), true, "")},
+				},
+			}},
+		}, r.handle)
+	}
+}
+
+// escaped is a stream as part of a path: its ID may hold anything but slashes.
+func escaped(stream string) string {
+	id, err := eventsourcing.ParseStreamID(stream)
+	if err != nil {
+		return url.PathEscape(stream)
+	}
+	return id.Category + "/" + url.PathEscape(id.ID)
+}
+
+type redrive struct {
+	name, category string
+	shelf          Shelf
+	timeout        time.Duration
+}
+
+func (r redrive) handle(ctx context.Context, in *redriveInput) (*redriveOutput, error) {
+	stream := eventsourcing.StreamID{Category: r.category, ID: in.ID}
+	row, found, err := r.shelf.ParkedStream(ctx, stream)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, httpserver.NewProblem(http.StatusNotFound, httpserver.CodeNotFound, "this aggregate is not parked")
+	}
+	limited, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	fence, err := r.shelf.Redrive(limited, stream)
+	out := &redriveOutput{Status: http.StatusOK, Body: redriven{
+		Projection: r.name, Stream: stream.String(), Version: max(fence, row.Version-1), Done: err == nil,
+	}}
+	switch {
+	case err == nil:
+		return out, nil
+	case errors.Is(err, projection.ErrParked):
+		return nil, errStillParked
+	case errors.Is(err, projection.ErrContended): // by messages of the same aggregate; nothing is lost
+		return nil, fmt.Errorf("%w: %w", eventsourcing.ErrUnavailable, err)
+	case limited.Err() != nil && ctx.Err() == nil:
+		out.Status = http.StatusAccepted
+		return out, nil
+	default:
+		return nil, err
+	}
+}

@@ -1,0 +1,280 @@
+package projector_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/dynamostore"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/fifoqueue"
+	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/localaws"
+	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/projection"
+	"github.com/leftfold/leftfold/pkg/projector"
+	"github.com/leftfold/leftfold/pkg/provision"
+)
+
+// sickSource cannot fold an event of any stream while sick is set.
+func sickSource(sick *atomic.Bool) projection.Source {
+	codec := eventsourcing.NewCodec[eventsourcing.Event]()
+	eventsourcing.Register[happened](codec)
+	return projection.NewSource(projection.Spec[row, eventsourcing.Event]{
+		Category: "test/thing", Row: "thing", Codec: codec,
+		Fold: func(r row, _ eventsourcing.Event, rec eventsourcing.Record) row {
+			if sick.Load() && rec.Version == 2 {
+				panic("cannot be folded")
+			}
+			return row{r.Times + 1}
+		},
+	})
+}
+
+// answer asks h and decodes what it says into out, if that is not nil.
+func answer(t *testing.T, h http.Handler, method, path string, out any) *httptest.ResponseRecorder {
+	t.Helper()
+	res := httptest.NewRecorder()
+	h.ServeHTTP(res, httptest.NewRequestWithContext(t.Context(), method, path, nil))
+	if out != nil {
+		require.NoError(t, json.Unmarshal(res.Body.Bytes(), out), "%s %s: %s", method, path, res.Body)
+	}
+	return res
+}
+
+type shown struct {
+	Projection, Stream, Event, Reason, Redrive string
+	Version                                    uint64
+	ParkedAt                                   time.Time
+	Waiting                                    int
+}
+
+type outcome struct {
+	Projection, Stream, Code string
+	Version                  uint64
+	Done                     bool
+}
+
+// TestAParkedAggregateIsListedAndRedrivenOverHTTP goes the whole way: messages, parking, the admin address. The public one
+// knows nothing of it.
+func TestAParkedAggregateIsListedAndRedrivenOverHTTP(t *testing.T) {
+	t.Parallel()
+	server := localaws.New(localaws.Options{})
+	require.NoError(t, provision.Run(t.Context(), server.Config(), provision.Config{Names: names}))
+	var sick atomic.Bool
+	sick.Store(true)
+	p := platform(server)
+	registry := prometheus.NewRegistry()
+	p.Metrics = registry
+	var api process.API
+	local := map[string]string{"ENVIRONMENT": "local", "AUTH_MODE": "none", "RATE_LIMIT": "0"}
+	require.NoError(t, process.LoadConfig(t.Context(), func(key string) (string, bool) { return local[key], true }, &api))
+	app, err := projector.New(t.Context(), projector.Config{
+		Name: "things", EventLog: names.EventLog, Table: names.Users, Queue: names.UserQueue,
+		Sources: []projection.Source{sickSource(&sick)}, Routes: func(huma.API, projection.Reader) {},
+		API: api,
+	}, p)
+	require.NoError(t, err)
+	endpoints, err := process.Endpoints(t.Context(), process.Config{}, p, registry, app)
+	require.NoError(t, err)
+	require.Len(t, endpoints, 2)
+	admin, public := endpoints[0].Handler, endpoints[1].Handler
+	require.Equal(t, "admin", endpoints[0].Name)
+
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- app.Parts[0].Run(ctx) }()
+	db, queues := dynamodb.NewFromConfig(server.Config()), sqs.NewFromConfig(server.Config())
+	log := dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}})
+	url, err := fifoqueue.QueueURL(t.Context(), queues, names.UserQueue)
+	require.NoError(t, err)
+	for _, stream := range []string{group, "test/thing/a b%"} {
+		var out []fifoqueue.Outgoing
+		for v := range eventsourcing.Version(4) {
+			r := record(stream, v+1)
+			require.NoError(t, log.Append(t.Context(), eventsourcing.Commit{
+				Stream: r.Stream, Expected: v, Records: []eventsourcing.Record{r},
+			}))
+			out = append(out, fifoqueue.Outgoing{
+				Group: group, DeduplicationID: fmt.Sprint(stream, v), Body: message(t, r).Body,
+			})
+		}
+		if stream == group {
+			require.NoError(t, fifoqueue.NewPublisher(queues, url).Publish(t.Context(), out))
+		} else { // a group's name has no such characters; what the queue would bring is brought by hand
+			model, err := projection.New(projection.Config{
+				Name: "things", Table: names.Users, DB: db, Log: log, Sources: []projection.Source{sickSource(&sick)},
+			})
+			require.NoError(t, err)
+			_, err = model.Apply(t.Context(), []eventsourcing.Record{record(stream, 4)})
+			require.NoError(t, err)
+		}
+	}
+	reader := projection.Reader{DB: db, Table: names.Users}
+	require.Eventually(t, func() bool {
+		var parked projection.Parked
+		found, err := reader.Get(t.Context(), "x", "parked#thing", &parked)
+		return err == nil && found && parked.Latest == 4
+	}, time.Minute, time.Millisecond)
+
+	const list = "/projections/things/parked"
+	var rows, second []shown
+	res := answer(t, admin, http.MethodGet, list+"?limit=1", &rows)
+	require.Equal(t, http.StatusOK, res.Code)
+	next, _, _ := strings.Cut(strings.TrimPrefix(res.Header().Get("Link"), "<"), ">")
+	require.Contains(t, next, list+"?", "there is another page")
+	answer(t, admin, http.MethodGet, next, &second)
+	rows = append(rows, second...)
+	require.Len(t, rows, 2)
+	if rows[0].Stream != group {
+		rows[0], rows[1] = rows[1], rows[0]
+	}
+	assert.WithinDuration(t, time.Now(), rows[0].ParkedAt, time.Minute)
+	rows[0].ParkedAt = time.Time{}
+	assert.Equal(t, shown{
+		Projection: "things", Stream: group, Event: "test/thing/happened", Reason: "panic: cannot be folded",
+		Redrive: list + "/" + group + "/redrive", Version: 2, Waiting: 3,
+	}, rows[0])
+
+	for path, method := range map[string]string{
+		list: http.MethodGet, list + "?limit=1": http.MethodGet, rows[0].Redrive: http.MethodPost,
+	} {
+		assert.Equal(t, http.StatusNotFound, answer(t, public, method, path, nil).Code, "%s is for operators", path)
+	}
+	assert.NotContains(t, answer(t, public, http.MethodGet, "/openapi.json", nil).Body.String(), "parked")
+
+	var problem outcome
+	res = answer(t, admin, http.MethodPost, rows[0].Redrive, &problem)
+	assert.Equal(t, http.StatusConflict, res.Code)
+	assert.Equal(t, "application/problem+json", res.Header().Get("Content-Type"))
+	assert.Equal(t, "still_parked", problem.Code)
+	assert.NotContains(t, res.Body.String(), "cannot be folded", "the reason is for the list alone")
+
+	sick.Store(false)
+	for _, r := range rows {
+		var done outcome
+		res = answer(t, admin, http.MethodPost, r.Redrive, &done)
+		assert.Equal(t, http.StatusOK, res.Code, res.Body)
+		assert.Equal(t, outcome{Projection: "things", Stream: r.Stream, Version: 4, Done: true}, done)
+		res = answer(t, admin, http.MethodPost, r.Redrive, &problem)
+		assert.Equal(t, http.StatusNotFound, res.Code, "it is parked no more")
+		assert.Equal(t, "not_found", problem.Code)
+	}
+	var got row
+	found, err := reader.Get(t.Context(), "x", "thing", &got)
+	require.NoError(t, err)
+	assert.True(t, found)
+	assert.Equal(t, row{4}, got)
+	assert.Equal(t, "[]", strings.TrimSpace(answer(t, admin, http.MethodGet, list, nil).Body.String()))
+	metrics := answer(t, admin, http.MethodGet, "/metrics", nil).Body.String()
+	assert.Contains(t, metrics, `leftfold_projection_redriven_total{category="test/thing",projection="things"} 2`)
+	assert.Contains(t, metrics, `leftfold_projection_parked_total{category="test/thing",projection="things"}`)
+	stop()
+	require.NoError(t, <-ended)
+	server.Close()
+}
+
+// shelf is a projection whose redrive does as told.
+type shelf struct {
+	redrive func(context.Context) (eventsourcing.Version, error)
+	err     error
+}
+
+func (shelf) Categories() []string { return []string{"test/thing"} }
+
+func (s shelf) Parked(context.Context, int, projection.Cursor) ([]projection.Parked, projection.Cursor, error) {
+	return nil, projection.Cursor{}, s.err
+}
+
+func (s shelf) ParkedStream(_ context.Context, stream eventsourcing.StreamID) (projection.Parked, bool, error) {
+	return projection.Parked{Stream: stream.String(), Version: 2, Latest: 4}, stream.ID == "x", s.err
+}
+
+func (s shelf) Redrive(ctx context.Context, _ eventsourcing.StreamID) (eventsourcing.Version, error) {
+	return s.redrive(ctx)
+}
+
+func TestARedriveSaysWhatCameOfIt(t *testing.T) {
+	t.Parallel()
+	const path = "/projections/things/parked/" + group + "/redrive"
+	returns := func(v eventsourcing.Version, err error) shelf {
+		return shelf{redrive: func(context.Context) (eventsourcing.Version, error) { return v, err }}
+	}
+	slow := shelf{redrive: func(ctx context.Context) (eventsourcing.Version, error) {
+		<-ctx.Done()
+		return 3, fmt.Errorf("redrive: %w", ctx.Err())
+	}}
+	for name, c := range map[string]struct {
+		shelf  shelf
+		path   string
+		status int
+		want   outcome
+	}{
+		"done":                  {returns(4, nil), path, 200, outcome{Projection: "things", Stream: group, Version: 4, Done: true}},
+		"time is up":            {slow, path, 202, outcome{Projection: "things", Stream: group, Version: 3}},
+		"still not applicable":  {returns(1, fmt.Errorf("redrive: %w", projection.ErrParked)), path, 409, outcome{Code: "still_parked"}},
+		"messages in the way":   {returns(1, fmt.Errorf("redrive: %w", projection.ErrContended)), path, 503, outcome{Code: "unavailable"}},
+		"the log is away":       {returns(1, eventsourcing.ErrUnavailable), path, 503, outcome{Code: "unavailable"}},
+		"the log lacks events":  {returns(1, projection.ErrLogBehind), path, 500, outcome{Code: "internal"}},
+		"the table is away":     {shelf{err: eventsourcing.ErrUnavailable}, path, 503, outcome{Code: "unavailable"}},
+		"not parked":            {returns(4, nil), strings.Replace(path, "/x/", "/y/", 1), 404, outcome{Code: "not_found"}},
+		"another category":      {returns(4, nil), strings.Replace(path, "/thing/", "/thong/", 1), 404, outcome{Code: "not_found"}},
+		"an unexpected trouble": {returns(4, errors.New("secret")), path, 500, outcome{Code: "internal"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			router := httpserver.NewRouter(slog.New(slog.DiscardHandler))
+			projector.RegisterParked(httpserver.NewAPI(router), "things", c.shelf, time.Millisecond, slog.New(slog.DiscardHandler))
+			var got outcome
+			res := answer(t, router, http.MethodPost, c.path, &got)
+			assert.Equal(t, c.status, res.Code, res.Body)
+			assert.Equal(t, c.want, got)
+			assert.NotContains(t, res.Body.String(), "secret")
+			assert.Equal(t, c.status == 503, res.Header().Get("Retry-After") != "")
+		})
+	}
+}
+
+func TestTheListOfParkedRefusesAStrangeCursor(t *testing.T) {
+	t.Parallel()
+	router := httpserver.NewRouter(slog.New(slog.DiscardHandler))
+	projector.RegisterParked(httpserver.NewAPI(router), "things", shelf{}, time.Second, slog.New(slog.DiscardHandler))
+	for path, status := range map[string]int{"": 200, "?cursor=strange": 400, "?limit=0": 422, "?limit=101": 422} {
+		assert.Equal(t, status, answer(t, router, http.MethodGet, "/projections/things/parked"+path, nil).Code, path)
+	}
+}
+
+// Both projections stand on one address in standalone.
+func TestTwoProjectionsShareAnAddress(t *testing.T) {
+	t.Parallel()
+	router := httpserver.NewRouter(slog.New(slog.DiscardHandler))
+	api := httpserver.NewAPI(router)
+	for _, name := range []string{"users", "roles"} {
+		projector.RegisterParked(api, name, shelf{redrive: func(context.Context) (eventsourcing.Version, error) { return 9, nil }},
+			time.Second, slog.New(slog.DiscardHandler))
+	}
+	require.NoError(t, httpserver.Publish(router, api))
+	for _, name := range []string{"users", "roles"} {
+		var got outcome
+		answer(t, router, http.MethodPost, "/projections/"+name+"/parked/"+group+"/redrive", &got)
+		assert.Equal(t, outcome{Projection: name, Stream: group, Version: 9, Done: true}, got)
+		document := answer(t, router, http.MethodGet, "/openapi.json", nil).Body.String()
+		assert.Contains(t, document, `"redrive-`+name+`-test-thing"`)
+		assert.Contains(t, document, "still_parked")
+	}
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// The audit runs beside the live system, through the AWS that the environment names.
+func TestClaimsAudit(t *testing.T) { // not in parallel: it sets the environment
+	system := start(t)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- system.Run(ctx) }()
+	outside := httptest.NewServer(system.AWS) // it closes connections that were made and not used, unlike the system's own
+	defer outside.Close()
+	for name, value := range map[string]string{
+		"AWS_ENDPOINT_URL": outside.URL, "AWS_REGION": "us-east-1",
+		"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
+	} {
+		t.Setenv(name, value)
+	}
+	for n := range 3 {
+		body := strings.NewReader(fmt.Sprintf(`{"email":"secret%d@example.com"}`, n))
+		res, err := http.Post("http://"+system.APIAddr+"/users", "application/json", body)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.Equal(t, http.StatusAccepted, res.StatusCode)
+	}
+	run := func(args ...string) (code int, out, progress string) {
+		var o, p bytes.Buffer
+		code = claims(t.Context(), args, &o, &p)
+		assert.NotContains(t, o.String()+p.String(), "secret", "no values")
+		return code, o.String(), p.String()
+	}
+
+	code, out, progress := run("audit")
+	assert.Equal(t, equal, code)
+	assert.Empty(t, out)
+	assert.Equal(t, "claims audit: 3 streams and 3 claims compared, 0 looked at twice; 0 differences, 0 repaired\n", progress)
+
+	db := dynamodb.NewFromConfig(system.AWS.Config())
+	_, err := db.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{
+		TableName: aws.String("set-validations"),
+		Key:       map[string]types.AttributeValue{"constraint": &types.AttributeValueMemberS{Value: "org/iam/user#email:secret1@example.com"}},
+	})
+	require.NoError(t, err)
+	code, out, _ = run("audit")
+	assert.Equal(t, differs, code)
+	assert.Regexp(t, `^missing: org/iam/user#email is held by org/iam/user/[0-9a-f-]{36} and by nobody in the table\n$`, out)
+	code, out, progress = run("audit", "--repair", "--parallel", "2")
+	assert.Equal(t, equal, code)
+	assert.Regexp(t, "^missing: .*: repaired\n$", out)
+	assert.Contains(t, progress, "1 differences, 1 repaired")
+	code, _, _ = run("audit")
+	assert.Equal(t, equal, code)
+
+	for _, args := range [][]string{{}, {"adit"}, {"audit", "--repiar"}, {"audit", "repair"}, {"audit", "--parallel", "0"}} {
+		code, out, progress = run(args...)
+		assert.Equal(t, trouble, code, "%v: what did not run proves nothing", args)
+		assert.Empty(t, out)
+		assert.Contains(t, progress, claimsUsage)
+	}
+	t.Setenv("TABLE_EVENT_LOG", "elsewhere")
+	code, _, progress = run("audit")
+	assert.Equal(t, trouble, code)
+	assert.Contains(t, progress, "elsewhere")
+	stop()
+	require.NoError(t, <-ended)
+}
+
+// Operators' endpoints of both projections stand on the admin address and nowhere else.
+func TestParkedIsOnTheAdminAddressAlone(t *testing.T) {
+	t.Parallel()
+	system := start(t)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- system.Run(ctx) }()
+	status := func(addr, method, path string) int {
+		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+addr+path, nil)
+		require.NoError(t, err)
+		res, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		return res.StatusCode
+	}
+	for _, name := range []string{"users", "roles"} {
+		list := "/projections/" + name + "/parked"
+		assert.Equal(t, http.StatusOK, status(system.AdminAddr, http.MethodGet, list))
+		assert.Equal(t, http.StatusNotFound, status(system.APIAddr, http.MethodGet, list))
+		for _, category := range []string{"org/iam/user", "org/iam/role"} {
+			redrive := list + "/" + category + "/01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57/redrive"
+			assert.Equal(t, http.StatusMethodNotAllowed, status(system.AdminAddr, http.MethodGet, redrive))
+			assert.Equal(t, http.StatusNotFound, status(system.AdminAddr, http.MethodPost, redrive), "it is not parked")
+			assert.Equal(t, http.StatusNotFound, status(system.APIAddr, http.MethodPost, redrive))
+			assert.Equal(t, http.StatusNotFound, status(system.APIAddr, http.MethodGet, redrive), "not even the method is known")
+		}
+	}
+	stop()
+	require.NoError(t, <-ended)
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/auth"
+	"github.com/leftfold/leftfold/pkg/auth/devissuer"
+	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/services/standalone/app"
+)
+
+func TestTheIssuerMustBeToldThatItIsAtHome(t *testing.T) {
+	for _, environment := range []string{"", "production"} {
+		t.Setenv("ENVIRONMENT", environment)
+		require.ErrorContains(t, runIssuer(t.Context(), app.IssuerConfig{}), "only where ENVIRONMENT=local, and it is production")
+	}
+}
+
+func TestTheIssuerServesAndStops(t *testing.T) {
+	t.Parallel()
+	issuer, err := app.NewIssuer(t.Context(), app.IssuerConfig{
+		Process: process.Config{LogFormat: "text", StopTimeout: time.Minute},
+		Issuer: devissuer.Config{
+			Environment: auth.Local, Addr: "127.0.0.1:0", URL: "http://127.0.0.1:9000", Audience: "leftfold", TokenLife: time.Hour,
+		},
+	}, io.Discard)
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- issuer.Run(ctx) }()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+issuer.Addr+"/.well-known/openid-configuration", nil)
+	require.NoError(t, err)
+	req.Close = true
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	text, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	assert.Contains(t, string(text), `"issuer":"http://127.0.0.1:9000"`)
+	stop()
+	require.NoError(t, <-ended)
+}
