@@ -67,8 +67,27 @@ fuzz: ## Run every fuzz target FUZZTIME times (or long: 5m)
 	      go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x $$(dirname $$file) || exit 1; done; done; done
 
 .PHONY: bench
-bench: ## Commands per second beside a bare PutItem loop, and commit-to-visible latency
+bench: ## Speed beside a bare PutItem loop; then tables: AWS calls against their ceilings, parking, take-over, memory
 	go test -run '^$$' -bench . -benchtime 1x ./deploy/e2e/...
+	LEFTFOLD_REPORT=1 go test -run '^TestReport$$' -count=1 -v ./deploy/e2e
+
+# What lints and fuzzes the API is not Go: these two targets need npx and python3, and no other target does.
+REDOCLY      := @redocly/cli@2.77.0
+SCHEMATHESIS := 4.32.5
+CASES        ?= 10000
+
+.PHONY: openapi-lint
+openapi-lint: ## Lint the OpenAPI document that a running system serves (needs npx)
+	@go build -o bin/leftfold ./services/standalone
+	@deploy/openapi/with-leftfold bash -c 'curl -fsS "$$API/openapi.json" -o bin/openapi.json'
+	@npx --yes $(REDOCLY) lint --config deploy/openapi/redocly.yaml bin/openapi.json
+
+.PHONY: fuzz-api
+fuzz-api: ## Send at least CASES requests made of the OpenAPI document and hold every answer to it (needs python3)
+	@go build -o bin/leftfold ./services/standalone
+	@test -x bin/schemathesis-$(SCHEMATHESIS)/bin/st || { python3 -m venv bin/schemathesis-$(SCHEMATHESIS) && \
+	  bin/schemathesis-$(SCHEMATHESIS)/bin/pip install --quiet schemathesis==$(SCHEMATHESIS); }
+	@deploy/openapi/with-leftfold deploy/openapi/fuzz bin/schemathesis-$(SCHEMATHESIS)/bin/st $(CASES)
 
 SEEDS ?= 200
 SEED  ?= 1
@@ -80,3 +99,31 @@ simulate: ## Play SEEDS seeds from SEED on: a fleet under faults, kills, pauses 
 .PHONY: simulate-mutants
 simulate-mutants: ## Plant bugs one by one and show which promise catches each, in at most SEEDS seeds
 	@go test -c -o bin/simulation ./deploy/simulation && bin/simulation -mutants $(SEEDS) -seed $(SEED)
+
+SERVICES := command-api streamer broker projector-user projector-role standalone
+VERSION  ?= dev
+
+.PHONY: images
+images: ## Build every service's image and show their sizes (VERSION)
+	@for s in $(SERVICES); do docker build -q -f deploy/Dockerfile --build-arg SERVICE=$$s --build-arg VERSION=$(VERSION) \
+	  --build-arg REVISION=$$(git rev-parse HEAD) $(if $(GOPROXY),--build-arg GOPROXY=$(GOPROXY)) -t leftfold/$$s:$(VERSION) . >/dev/null || exit 1; done
+	@docker images --format '{{.Repository}}:{{.Tag}}  {{.Size}}' | grep '^leftfold/.*:$(VERSION) ' | sort
+
+PROFILE ?= localstack
+API     ?= http://127.0.0.1:8080
+
+.PHONY: up
+up: ## Run everything in containers on 127.0.0.1:8080 and wait until it is ready (PROFILE=localstack or embedded)
+	docker compose --profile $(PROFILE) up --build --detach --wait
+
+.PHONY: smoke
+smoke: ## Walk the README's walk on the system at API (default: what make up runs)
+	LEFTFOLD_API=$(API) go test -count=1 -run '^TestSmoke$$' -v ./services/standalone
+
+.PHONY: down
+down: ## Stop the containers and forget what they kept
+	docker compose --profile '*' down --volumes --remove-orphans
+
+.PHONY: logs
+logs: ## Follow the containers' logs
+	docker compose --profile '*' logs --follow --tail 100

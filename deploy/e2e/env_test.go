@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/auth/devissuer"
 	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/topology"
 	broker "github.com/leftfold/leftfold/services/broker/app"
@@ -52,7 +53,8 @@ func TestEnvExample(t *testing.T) {
 // envExample groups the variables by who reads them; each stands where it comes first.
 func envExample(declared map[string]process.Variable) string {
 	var out strings.Builder
-	out.WriteString(`# Every variable of every service, with its meaning and its default; a service needs none of them set.
+	out.WriteString(`# Every variable of every service, with its meaning and its default; a service needs none of them set but
+# OIDC_ISSUER and OIDC_AUDIENCE.
 # "make run" sets some otherwise, which is noted. AWS itself is reached as the SDK always does: by AWS_REGION,
 # AWS_ENDPOINT_URL, credentials from the environment, a profile or the task's role. "make run" brings its own AWS.
 `)
@@ -80,6 +82,7 @@ func envExample(declared map[string]process.Variable) string {
 	section("broker", process.Variables(&broker.Config{}))
 	section("projector-user and projector-role", process.Variables(&projectoruser.Config{}, &projectorrole.Config{}))
 	section("standalone (make run)", process.Variables(&app.Config{}))
+	section("leftfold issuer", process.Variables(&devissuer.Config{}))
 	rest := []process.Variable{}
 	for _, name := range []string{"DEMO_USERS", "DEMO_RATE"} { // internal to standalone: only its source tells
 		rest = append(rest, declared[name])

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
 	"github.com/leftfold/leftfold/pkg/domain/user"
@@ -65,4 +67,79 @@ func TestOneParkedAggregateDelaysNoOther(t *testing.T) {
 	write(4, "org/iam/user/enabled", `{}`)
 	a.accept(http.MethodPut, "/users/"+others[0]+"/disable", nil)
 	assert.True(t, userAt(a, others[0], 3).Disabled)
+}
+
+// TestParkedAggregatesDelayNoOther shows the same with numbers, on virtual time.
+func TestParkedAggregatesDelayNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, d := range delays(t) {
+			t.Logf("%s: from commit to visible %s before, %s with every sixth aggregate parked", d.projector, d.before.Mean(), d.parked.Mean())
+			assert.InDelta(t, d.before.Mean().Seconds(), d.parked.Mean().Seconds(), d.before.Mean().Seconds()/10, d.projector)
+		}
+	})
+}
+
+// delay is how long a projector took from the commit of an event to its being visible.
+type delay struct {
+	projector      string
+	before, parked systemtest.Histogram // with none parked, and with some
+}
+
+// delays sends the same traffic, 100 events a second to 60 users in turn, twice; the second time ten of them begin with
+// an event that no projection knows. Call it in a bubble of synctest.
+func delays(t *testing.T) []delay {
+	t.Helper()
+	const users, ill, rounds = 60, 10, 10
+	sys := systemtest.New(t, map[string]string{"STREAM_POLL": "50ms"})
+	w := newWriter(sys.Books)
+	ids := make([]string, users)
+	for i := range ids {
+		ids[i] = newID()
+	}
+	require.NoError(t, sys.AWS.SetFaults(likeAWS()))
+	traffic := func(before eventsourcing.Version, first func(i int) error) {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		var writes errgroup.Group
+		for n := range users * rounds {
+			<-tick.C
+			i, version := n%users, before+eventsourcing.Version(n/users)
+			writes.Go(func() error {
+				if version == before && i < ill {
+					return first(i)
+				}
+				return w.append(t.Context(), ids[i], version, 1)
+			})
+		}
+		require.NoError(t, writes.Wait())
+	}
+	projectors := []*systemtest.Service{sys.ProjectorUser, sys.ProjectorRole}
+	out := make([]delay, len(projectors))
+	look := func() (all []systemtest.Histogram) {
+		for _, s := range projectors {
+			h, err := s.Histogram("leftfold_project_seconds")
+			require.NoError(t, err)
+			all = append(all, h)
+		}
+		return all
+	}
+	traffic(0, func(i int) error { return w.append(t.Context(), ids[i], 0, 1) })
+	settled(t, sys.Books, rounds, ids...)
+	healthy := look()
+	traffic(rounds, func(i int) error { return w.puzzle(t.Context(), ids[i], rounds) })
+	settled(t, sys.Books, 2*rounds, ids[ill:]...)
+	for i, s := range projectors {
+		await(t, s, "leftfold_fifoqueue_deleted_total", 2*users*rounds)
+		out[i] = delay{s.Name, healthy[i], look()[i].Since(healthy[i])}
+		assert.Equal(t, uint64(users*rounds), out[i].before.Count, s.Name)
+		assert.Equal(t, uint64((users-ill)*rounds), out[i].parked.Count, "%s: of the others every event is applied, of the parked none", s.Name)
+		for metric, want := range map[string]int{
+			"projection_parked": ill, "fifoqueue_received": 2 * users * rounds, "fifoqueue_failures": 0,
+			"projection_duplicates": 0, "projection_healed": 0,
+		} {
+			assert.InDelta(t, want, sum(t, s, "leftfold_"+metric+"_total"), 0, "%s: %s", s.Name, metric)
+		}
+	}
+	return out
 }

@@ -47,7 +47,7 @@ func TestProcessesKilledAtRandomLoseNothing(t *testing.T) {
 		require.NoError(t, err, "LEFTFOLD_CHAOS")
 	}
 	fleet := systemtest.NewFleet(t, programs(t), map[string]string{
-		"ENVIRONMENT": "local", "AUTH_MODE": "none",
+		"ENVIRONMENT": "local", "AUTH_MODE": "none", "RATE_LIMIT": "0",
 		"LEASE_DURATION": "2s", "QUEUE_VISIBILITY": "3s", "STREAM_POLL": "50ms",
 	})
 	replicas := fleet.Add(3, systemtest.ServiceNames()...)

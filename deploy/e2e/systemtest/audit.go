@@ -36,7 +36,8 @@ type Books struct {
 	queues *sqs.Client
 }
 
-func newBooks(cfg aws.Config, names topology.Names, client Client) Books {
+// NewBooks are the books of a system whose AWS cfg reaches.
+func NewBooks(cfg aws.Config, names topology.Names, client Client) Books {
 	db := dynamodb.NewFromConfig(cfg)
 	return Books{
 		Client: client, Names: names, DB: db, queues: sqs.NewFromConfig(cfg),

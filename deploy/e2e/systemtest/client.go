@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 
 	"github.com/leftfold/leftfold/pkg/httpserver"
@@ -27,6 +28,8 @@ type Request struct {
 	Correlation string
 	// ContentType is the body's. Defaults to application/json.
 	ContentType string
+	// Header is of more headers. Defaults to none.
+	Header http.Header
 }
 
 // Answer is what came back.
@@ -71,6 +74,7 @@ func (c Client) Do(ctx context.Context, in Request) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
+	maps.Copy(req.Header, in.Header)
 	if in.Body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}

@@ -38,6 +38,7 @@ type Fleet struct {
 
 	t         testing.TB
 	programs  string
+	aws       *run
 	env       []string
 	transport *http.Transport
 	turn      atomic.Uint64
@@ -72,7 +73,7 @@ func NewFleet(t testing.TB, programs string, env map[string]string) *Fleet {
 			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
 		}),
 	}
-	f.Books = newBooks(f.Config, names, Client{HTTP: &http.Client{Transport: f, Timeout: answerWithin}, Base: "http://leftfold.test"})
+	f.Books = NewBooks(f.Config, names, Client{HTTP: &http.Client{Transport: f, Timeout: answerWithin}, Base: "http://leftfold.test"})
 	return f
 }
 
@@ -80,6 +81,7 @@ func NewFleet(t testing.TB, programs string, env map[string]string) *Fleet {
 func (f *Fleet) startAWS() (endpoint string) {
 	f.t.Helper()
 	r := &run{cmd: exec.CommandContext(context.WithoutCancel(f.t.Context()), filepath.Join(f.programs, "standalone"), "aws")}
+	f.aws = r
 	r.cmd.Env = environment("", map[string]string{"AWS_ADDR": "127.0.0.1:0"})
 	out, err := r.cmd.StdoutPipe()
 	require.NoError(f.t, err)
@@ -131,6 +133,9 @@ func (f *Fleet) Add(n int, services ...string) (added []*Process) {
 	require.NoError(f.t, errors.Join(errs...))
 	return added
 }
+
+// AWSPeakMemory is the most memory that the AWS has had resident so far; see Process.PeakMemory.
+func (f *Fleet) AWSPeakMemory() (int64, error) { return f.aws.peakMemory() }
 
 func (f *Fleet) announce() {
 	f.mu.Lock()

@@ -3,6 +3,7 @@ package systemtest
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -14,30 +15,59 @@ func (s *Service) Sum(name string, labels ...string) (sum float64, err error) {
 	return sum, err
 }
 
-// Quantile reads a histogram, of all lives and matching labels, to within the width of its buckets.
-func (s *Service) Quantile(q float64, name string, labels ...string) (time.Duration, error) {
-	var bounds []float64
-	var counts []uint64
-	var total uint64
-	err := s.each(name, labels, func(m *dto.Metric) {
-		total += m.GetHistogram().GetSampleCount()
-		for i, b := range m.GetHistogram().GetBucket() {
-			if i == len(bounds) {
-				bounds, counts = append(bounds, b.GetUpperBound()), append(counts, 0)
+// Histogram is what a histogram metric counted.
+type Histogram struct {
+	Count uint64
+	Sum   float64 // of the values, in seconds
+
+	bounds     []float64
+	cumulative []uint64
+}
+
+// Histogram reads one, added up over all lives and matching labels.
+func (s *Service) Histogram(name string, labels ...string) (out Histogram, err error) {
+	err = s.each(name, labels, func(m *dto.Metric) {
+		h := m.GetHistogram()
+		out.Count += h.GetSampleCount()
+		out.Sum += h.GetSampleSum()
+		for i, b := range h.GetBucket() {
+			if i == len(out.bounds) {
+				out.bounds, out.cumulative = append(out.bounds, b.GetUpperBound()), append(out.cumulative, 0)
 			}
-			counts[i] += b.GetCumulativeCount()
+			out.cumulative[i] += b.GetCumulativeCount()
 		}
 	})
-	if err != nil || total == 0 {
-		return 0, fmt.Errorf("metric %s has no samples: %w", name, err)
+	return out, err
+}
+
+// Since is what was counted after before, a former reading of the same metric.
+func (h Histogram) Since(before Histogram) Histogram {
+	h.cumulative = slices.Clone(h.cumulative)
+	for i, n := range before.cumulative {
+		h.cumulative[i] -= n
 	}
-	rank := uint64(math.Ceil(q * float64(total)))
-	for i, n := range counts {
+	h.Count -= before.Count
+	h.Sum -= before.Sum
+	return h
+}
+
+// Mean is the mean of the values, 0 of none.
+func (h Histogram) Mean() time.Duration {
+	return time.Duration(h.Sum / float64(max(1, h.Count)) * float64(time.Second))
+}
+
+// Quantile is exact to within the width of the buckets; 0 of no values.
+func (h Histogram) Quantile(q float64) time.Duration {
+	rank := uint64(math.Ceil(q * float64(h.Count)))
+	for i, n := range h.cumulative {
 		if n >= rank {
-			return time.Duration(bounds[i] * float64(time.Second)), nil
+			return time.Duration(h.bounds[i] * float64(time.Second))
 		}
 	}
-	return time.Duration(math.MaxInt64), nil
+	if h.Count == 0 {
+		return 0
+	}
+	return time.Duration(math.MaxInt64)
 }
 
 func (s *Service) each(name string, labels []string, visit func(*dto.Metric)) error {
@@ -74,4 +104,22 @@ func matches(m *dto.Metric, labels []string) bool {
 		}
 	}
 	return true
+}
+
+// Calls counts the attempts of AWS calls, of all lives, by API and operation, such as "SQS.ReceiveMessage".
+func (s *Service) Calls() (map[string]float64, error) {
+	calls := map[string]float64{}
+	err := s.each("leftfold_aws_calls_total", nil, func(m *dto.Metric) {
+		var api, operation string
+		for _, l := range m.GetLabel() {
+			switch l.GetName() {
+			case "api":
+				api = l.GetValue()
+			case "operation":
+				operation = l.GetValue()
+			}
+		}
+		calls[api+"."+operation] += m.GetCounter().GetValue()
+	})
+	return calls, err
 }

@@ -1,15 +1,18 @@
 package systemtest
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -140,6 +143,56 @@ func (p *Process) Starts() int {
 	return p.starts
 }
 
+// Metrics reads what the process counts, added up over all labels.
+func (p *Process) Metrics(ctx context.Context) (map[string]float64, error) {
+	r := p.running()
+	if r == nil {
+		return nil, ErrDown
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.admin+"/metrics", http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	res, err := p.client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("read metrics of %s: %w", p.Service, err)
+	}
+	defer func() { _ = res.Body.Close() }() // it was read
+	out := map[string]float64{}
+	lines := bufio.NewScanner(res.Body)
+	for lines.Scan() { // such as leftfold_aws_calls_total{api="SQS"} 12
+		line := lines.Text()
+		space := max(0, strings.LastIndexByte(line, ' '))
+		if n, err := strconv.ParseFloat(strings.TrimSpace(line[space:]), 64); err == nil {
+			name, _, _ := strings.Cut(line[:space], "{")
+			out[name] += n
+		}
+	}
+	return out, lines.Err()
+}
+
+// PeakMemory is the most memory that the process has had resident so far, in bytes. Linux knows it.
+func (p *Process) PeakMemory() (int64, error) {
+	r := p.running()
+	if r == nil {
+		return 0, ErrDown
+	}
+	return r.peakMemory()
+}
+
+func (r *run) peakMemory() (int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.cmd.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("read memory in use: %w", err)
+	}
+	var kilobytes int64
+	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	if _, err := fmt.Sscan(after, &kilobytes); err != nil {
+		return 0, fmt.Errorf("read memory in use: %w", err)
+	}
+	return kilobytes << 10, nil
+}
+
 func (p *Process) running() *run {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -198,15 +251,21 @@ func (r *run) awaitReady(ctx context.Context, client *http.Client) error {
 	}
 }
 
-// freeAddresses are nobody's for the moment; different ones, because all are taken before the first is given back.
+// freeAddresses are nobody's for the moment; different ones, because all are taken before the first is given back. They
+// are drawn from below the ports that systems give to connections, so that none of those comes in between.
 func freeAddresses(ctx context.Context, n int) (addrs []string, err error) {
-	for range n {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	const lowest, highest = 20000, 30000
+	for tries := 0; len(addrs) < n; tries++ {
+		addr := fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(highest-lowest))
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 		if err != nil {
+			if tries < 100*n && errors.Is(err, syscall.EADDRINUSE) {
+				continue
+			}
 			return nil, err
 		}
 		defer func() { _ = l.Close() }() // nothing was accepted
-		addrs = append(addrs, l.Addr().String())
+		addrs = append(addrs, addr)
 	}
 	return addrs, nil
 }

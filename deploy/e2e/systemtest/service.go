@@ -26,6 +26,7 @@ type Service struct {
 	aws    *localaws.Server
 	cfg    process.Config
 	logs   io.Writer
+	with   []func(*process.Platform)
 	newApp func(context.Context, process.Platform) (process.App, error)
 
 	mu         sync.Mutex
@@ -41,6 +42,7 @@ type Service struct {
 type life struct {
 	line     *line
 	api      http.Handler // nil: it serves none
+	admin    http.Handler
 	stop     context.CancelFunc
 	ended    chan struct{}
 	err      error // once ended
@@ -63,6 +65,9 @@ func (s *Service) Start(ctx context.Context) error {
 	platform.AWS = s.aws.Config()
 	platform.AWS.HTTPClient = &http.Client{Transport: l.line}
 	platform.Instance = fmt.Sprintf("%s-%d", s.Name, s.starts)
+	for _, change := range s.with {
+		change(&platform)
+	}
 	platform = platform.For(s.Name)
 	app, err := s.newApp(ctx, platform)
 	if err != nil {
@@ -73,6 +78,11 @@ func (s *Service) Start(ctx context.Context) error {
 			return fmt.Errorf("start %s: %w", s.Name, err)
 		}
 	}
+	endpoints, err := process.Endpoints(ctx, s.cfg, platform, registry, process.App{Admin: app.Admin, Checks: app.Checks})
+	if err != nil {
+		return fmt.Errorf("start %s: %w", s.Name, err)
+	}
+	l.admin = endpoints[0].Handler
 	if f := s.next; f != nil {
 		s.next = nil
 		s.light(l, f)
@@ -87,6 +97,16 @@ func (s *Service) Start(ctx context.Context) error {
 	s.now = l
 	close(s.up)
 	return nil
+}
+
+// Admin sends a request to the service's admin address. It must be up.
+func (s *Service) Admin(r *http.Request) *http.Response {
+	s.mu.Lock()
+	l := s.now
+	s.mu.Unlock()
+	answer := httptest.NewRecorder()
+	l.admin.ServeHTTP(answer, r)
+	return answer.Result()
 }
 
 // Kill ends the service as SIGKILL does. What its goroutines still do reaches nobody.

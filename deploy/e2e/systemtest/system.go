@@ -35,10 +35,11 @@ type System struct {
 	CommandAPI, Streamer, Broker, ProjectorUser, ProjectorRole *Service
 }
 
-// New provisions an AWS and starts every service; env overrides their defaults, by variable. The test's end stops them.
-func New(t testing.TB, env map[string]string) *System {
+// New provisions an AWS and starts every service; env overrides their defaults, by variable, and with what each start of
+// one gets. The test's end stops them.
+func New(t testing.TB, env map[string]string, with ...func(*process.Platform)) *System {
 	t.Helper()
-	lookup := map[string]string{"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "LOG_LEVEL": "error", "LOG_FORMAT": "text", "STREAM_POLL": "10ms"}
+	lookup := map[string]string{"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0", "LOG_LEVEL": "error", "LOG_FORMAT": "text", "STREAM_POLL": "10ms"}
 	maps.Copy(lookup, env)
 	var cfg app.Config
 	require.NoError(t, process.LoadConfig(t.Context(), func(name string) (string, bool) {
@@ -51,10 +52,10 @@ func New(t testing.TB, env map[string]string) *System {
 	names := cfg.CommandAPI.Names
 	require.NoError(t, provision.Run(t.Context(), server.Config(), provision.Config{Names: names}))
 	s := &System{AWS: server}
-	s.Books = newBooks(server.Config(), names, Client{HTTP: &http.Client{Transport: s}, Base: "http://leftfold.test"})
+	s.Books = NewBooks(server.Config(), names, Client{HTTP: &http.Client{Transport: s}, Base: "http://leftfold.test"})
 	service := func(name string, newApp func(context.Context, process.Platform) (process.App, error)) *Service {
 		svc := &Service{
-			Name: name, aws: server, cfg: cfg.Config, logs: t.Output(), newApp: newApp, up: make(chan struct{}),
+			Name: name, aws: server, cfg: cfg.Config, logs: t.Output(), with: with, newApp: newApp, up: make(chan struct{}),
 		}
 		require.NoError(t, svc.Start(t.Context()))
 		t.Cleanup(func() {
