@@ -97,8 +97,8 @@ func TestEveryOperationSaysWhoMay(t *testing.T) {
 	assert.Equal(t, said, written, "docs/security.md: the table of operations and scopes")
 }
 
-// withIssuer is a system that believes an issuer of its own.
-func withIssuer(t *testing.T) (api, *devissuer.Issuer) {
+// startIssuer starts an issuer, and returns how a service is told to believe it.
+func startIssuer(t testing.TB) (*devissuer.Issuer, map[string]string) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	url := "http://" + server.Listener.Addr().String()
@@ -109,7 +109,14 @@ func withIssuer(t *testing.T) (api, *devissuer.Issuer) {
 	server.Config.Handler = issuer
 	server.Start()
 	t.Cleanup(server.Close)
-	a := api{systemtest.New(t, map[string]string{"AUTH_MODE": "oidc", "OIDC_ISSUER": url, "OIDC_AUDIENCE": "leftfold", "RATE_LIMIT": "0"}), t}
+	return issuer, map[string]string{"AUTH_MODE": "oidc", "OIDC_ISSUER": url, "OIDC_AUDIENCE": "leftfold", "RATE_LIMIT": "0"}
+}
+
+// withIssuer is a system that believes an issuer of its own.
+func withIssuer(t *testing.T) (api, *devissuer.Issuer) {
+	t.Helper()
+	issuer, env := startIssuer(t)
+	a := api{systemtest.New(t, env), t}
 	token := tokenFor(t, issuer, "probe", "none")
 	for _, svc := range []*systemtest.Service{a.CommandAPI, a.ProjectorUser, a.ProjectorRole} {
 		require.Eventually(t, func() bool { // the issuer's keys are there
@@ -123,7 +130,7 @@ func withIssuer(t *testing.T) (api, *devissuer.Issuer) {
 }
 
 // tokenFor is the header of a subject's request.
-func tokenFor(t *testing.T, issuer *devissuer.Issuer, subject string, scopes ...string) http.Header {
+func tokenFor(t testing.TB, issuer *devissuer.Issuer, subject string, scopes ...string) http.Header {
 	t.Helper()
 	token, err := issuer.Token(subject, strings.Join(scopes, " "), nil)
 	require.NoError(t, err)

@@ -40,10 +40,7 @@ func BenchmarkCommands(b *testing.B) {
 }
 
 func compare(b *testing.B, existing int, command func(users []string, i int) systemtest.Request) {
-	sys := systemtest.New(b, nil)
-	for _, s := range sys.Services()[1:] {
-		require.NoError(b, s.Stop())
-	}
+	sys := commandsAlone(b, nil, nil)
 	table := dynamostore.Tables{Events: "bare"}.Create()[0]
 	_, err := sys.DB.CreateTable(b.Context(), table)
 	require.NoError(b, err)

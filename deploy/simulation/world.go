@@ -89,6 +89,8 @@ func newWorld(ctx context.Context, p Plan) (*world, error) {
 	env := map[string]string{
 		"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0",
 		"LOG_LEVEL": "warn", "LOG_FORMAT": "text", "STREAM_POLL": "1s", "STOP_TIMEOUT": "15s",
+		// States come from memory, from snapshots or from the log alone.
+		"SNAPSHOT_EVERY": []string{"0", "1", "3", "100"}[p.Seed%4], "COMMAND_CACHE": []string{"0", "1", "10000"}[p.Seed%3],
 	}
 	if err := process.LoadConfig(ctx, func(name string) (string, bool) { v, ok := env[name]; return v, ok }, &w.config); err != nil {
 		return nil, err

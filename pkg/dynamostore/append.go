@@ -17,7 +17,8 @@ import (
 )
 
 // Append implements eventsourcing.Store. Writes that other transactions get in the way of are tried again, MaxAttempts
-// times in all; then, and when the client's own retries are spent, the error is an ErrUnavailable.
+// times in all; then, and when the client's own retries are spent, the error is an ErrUnavailable, or, if it was another
+// write of the same command that got in the way, an ErrConflict.
 func (s *Store) Append(ctx context.Context, c eventsourcing.Commit) error {
 	p, err := s.plan(c)
 	if err != nil {
@@ -37,7 +38,11 @@ func (s *Store) Append(ctx context.Context, c eventsourcing.Commit) error {
 			return err
 		}
 		if n >= s.cfg.MaxAttempts {
-			return fmt.Errorf("%w: %w, %d times", eventsourcing.ErrUnavailable, err, n)
+			meaning := eventsourcing.ErrUnavailable
+			if errors.Is(err, errCommandContended) {
+				meaning = eventsourcing.ErrConflict // decided again, it will be a repetition
+			}
+			return fmt.Errorf("%w: %w, %d times", meaning, err, n)
 		}
 		if err := s.pause(ctx, n); err != nil {
 			return fmt.Errorf("append to %s: %w", c.Stream, err)
@@ -102,6 +107,9 @@ func (s *Store) refusal(ctx context.Context, p plan, reasons []types.Cancellatio
 		case conditionFailed:
 			return p.actions[i].refusal
 		case "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded":
+			if code == "TransactionConflict" && errors.Is(p.actions[i].refusal, eventsourcing.ErrCommandRepeated) {
+				return fmt.Errorf("%w: %s", errCommandContended, code)
+			}
 			return fmt.Errorf("%w: %s", errContended, code)
 		default:
 			return fmt.Errorf("append to %s: action %d: %s: %s", p.commit.Stream, i, code, aws.ToString(reason.Message))

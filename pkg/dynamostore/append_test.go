@@ -199,6 +199,19 @@ func TestContention(t *testing.T) {
 	}
 }
 
+func TestContentionWithTheSameCommandIsAConflict(t *testing.T) {
+	t.Parallel()
+	client := newFaulty(t)
+	store := dynamostore.New(client, dynamostore.Config{MaxAttempts: 4, Backoff: time.Microsecond})
+	client.plan("TransactWriteItems", times(4, cancelled("TransactionConflict", "TransactionConflict", "None", "None", "None", "None"))...)
+	err := store.Append(t.Context(), whole())
+	require.ErrorIs(t, err, eventsourcing.ErrConflict)
+	require.NotErrorIs(t, err, eventsourcing.ErrUnavailable)
+	client.plan("TransactWriteItems", times(4, cancelled("ThrottlingError", "None", "None", "None", "None", "None"))...)
+	require.ErrorIs(t, store.Append(t.Context(), whole()), eventsourcing.ErrUnavailable)
+	assert.Empty(t, ids(t, store, stream))
+}
+
 func TestCancelledWhileWaiting(t *testing.T) {
 	t.Parallel()
 	client := newFaulty(t)

@@ -4,9 +4,11 @@ package dynamostore
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -140,6 +142,32 @@ func (s *Store) query(ctx context.Context, stream eventsourcing.StreamID, after 
 			more = len(page.LastEvaluatedKey) > 0 // a page may be empty and not the last
 		}
 	}
+}
+
+// Remember implements eventsourcing.Store.
+func (s *Store) Remember(ctx context.Context, r eventsourcing.CommandResult) error {
+	if r.ID == "" || !utf8.ValidString(r.ID+r.Fingerprint) {
+		return errors.New("the command to remember needs an ID in valid UTF-8")
+	}
+	p := plan{now: s.cfg.Now()}
+	p.remember(s.cfg.Tables.Commands, r)
+	if err := p.withinLimits(); err != nil {
+		return fmt.Errorf("remember a command: %w", err)
+	}
+	put := p.actions[0].item.Put
+	_, err := s.db.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName: put.TableName, Item: put.Item,
+		ConditionExpression: put.ConditionExpression, ExpressionAttributeNames: put.ExpressionAttributeNames,
+		ExpressionAttributeValues: put.ExpressionAttributeValues,
+	})
+	if _, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
+		return eventsourcing.ErrCommandRepeated
+	}
+	err = failed("remember a command", err)
+	if errors.Is(err, errContended) {
+		err = fmt.Errorf("%w: %w", eventsourcing.ErrConflict, err) // by the same command, sent twice
+	}
+	return err
 }
 
 // Result implements eventsourcing.Store. Expired results are as good as deleted, which DynamoDB's TTL does days later:

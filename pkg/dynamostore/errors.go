@@ -18,6 +18,9 @@ const conditionFailed = "ConditionalCheckFailed"
 // errContended: other transactions hold an item, or the table is at its limit. Another try may succeed at once.
 var errContended = errors.New("transaction contended")
 
+// errCommandContended: the same command is being written by another request.
+var errCommandContended = fmt.Errorf("%w by the same command", errContended)
+
 // failed says what an error means for the caller: contention, a service that is away, or a fault that another try would
 // meet again. The context's end is none of these; the SDK's error wraps it.
 func failed(deed string, err error) error {

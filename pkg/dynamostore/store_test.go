@@ -53,6 +53,10 @@ func (f forgetful) Read(
 	return f.store().Read(ctx, s, after)
 }
 
+func (f forgetful) Remember(ctx context.Context, r eventsourcing.CommandResult) error {
+	return f.store().Remember(ctx, r)
+}
+
 func (f forgetful) Result(ctx context.Context, commandID string) (eventsourcing.CommandResult, error) {
 	return f.store().Result(ctx, commandID)
 }

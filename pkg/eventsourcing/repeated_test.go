@@ -78,16 +78,35 @@ func TestARepeatedCommandIsSaidToBeOneWhateverItsDecisionBecame(t *testing.T) {
 	}
 }
 
-func TestWhatWroteNothingIsNotRemembered(t *testing.T) {
+func TestARefusalIsNotRemembered(t *testing.T) {
 	t.Parallel()
 	refusal := &eventsourcing.Refusal{Kind: eventsourcing.Denied, Code: "no", Reason: "no"}
 	store := new(memstore.Store)
 	counters := newCounters(store)
 	_, err := counters.Execute(t.Context(), "c1", asCommand(func(counter) ([]event, error) { return nil, refusal }), eventsourcing.Metadata{})
 	assert.Equal(t, error(refusal), err, "bare")
-	_, err = counters.Execute(t.Context(), "c1", asCommand(emit()), eventsourcing.Metadata{})
-	require.NoError(t, err)
 	version, err := counters.Execute(t.Context(), "c1", asCommand(emit(counted{})), eventsourcing.Metadata{})
+	require.NoError(t, err)
+	assert.Equal(t, eventsourcing.Version(1), version)
+}
+
+func TestACommandThatFoundAllAsItAskedIsRemembered(t *testing.T) {
+	t.Parallel()
+	store := new(memstore.Store)
+	counters := newCounters(store)
+	version, err := counters.Execute(t.Context(), "c1", asCommand(emit()), eventsourcing.Metadata{})
+	require.NoError(t, err)
+	assert.Zero(t, version)
+	_, err = counters.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+	require.NoError(t, err)
+	for name, by := range map[string]decide{"with an event by now": emit(counted{}), "again without": emit()} {
+		_, err = counters.Execute(t.Context(), "c1", asCommand(by), eventsourcing.Metadata{})
+		require.ErrorIs(t, err, eventsourcing.ErrCommandRepeated, name)
+	}
+	result, err := store.Result(t.Context(), "cmd")
+	require.NoError(t, err)
+	assert.Equal(t, "came to 0", string(result.Outcome))
+	_, version, err = counters.Load(t.Context(), "c1")
 	require.NoError(t, err)
 	assert.Equal(t, eventsourcing.Version(1), version)
 }
@@ -96,6 +115,7 @@ func TestNoRefusalIsAnsweredWhileItMayBeARepetition(t *testing.T) {
 	t.Parallel()
 	errAway := errors.New("away")
 	counters := newCounters(absentResults{new(memstore.Store), errAway})
-	_, err := counters.Execute(t.Context(), "c1", asCommand(emit()), eventsourcing.Metadata{})
+	refusal := &eventsourcing.Refusal{Kind: eventsourcing.Denied, Code: "no", Reason: "no"}
+	_, err := counters.Execute(t.Context(), "c1", asCommand(func(counter) ([]event, error) { return nil, refusal }), eventsourcing.Metadata{})
 	require.ErrorIs(t, err, errAway)
 }

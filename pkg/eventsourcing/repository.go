@@ -38,11 +38,24 @@ type Attempt[S, E any] struct {
 	// Holds tells at which versions of the stream the command's sender wants it decided at all; at any other one it is
 	// an ErrPrecondition. Defaults to all.
 	Holds func(Version) bool
-	// Result is remembered with the events, filled with the Outcome. What writes nothing leaves nothing to remember.
+	// Result is remembered with the events, or alone where there are none to record, filled with the Outcome. Of a refusal
+	// nothing is remembered.
 	// Defaults to nothing.
 	Result *CommandResult
 	// Outcome is the answer to the command, given the stream's version afterwards. Defaults to an empty one.
 	Outcome func(after Version) []byte
+}
+
+// result is what to remember of the command, once the stream has come to that version; nil: nothing.
+func (a Attempt[S, E]) result(after Version) *CommandResult {
+	if a.Result == nil {
+		return nil
+	}
+	result := *a.Result
+	if a.Outcome != nil {
+		result.Outcome = a.Outcome(after)
+	}
+	return &result
 }
 
 // ErrPrecondition means that the stream is at a version at which the command's sender does not want it decided.
@@ -140,10 +153,14 @@ func (r *Repository[S, E]) execute(ctx context.Context, id string, prepare Prepa
 		return 0, err
 	}
 	commit, after, err := r.decide(before, attempt, md)
-	if err != nil || len(commit.Records) == 0 {
+	switch {
+	case err != nil:
 		return before.version, r.unlessRepeated(ctx, attempt, err) // a refusal goes out bare: it is an answer, not a fault
+	case len(commit.Records) == 0:
+		return before.version, r.remember(ctx, attempt, before.version)
+	default:
+		return r.append(ctx, commit, after)
 	}
-	return r.append(ctx, commit, after)
 }
 
 // trustCache decides on the cached state and appends at once. It settles what the store judged at the stream's present
@@ -190,13 +207,7 @@ func (r *Repository[S, E]) decide(before moment[S], attempt Attempt[S, E], md Me
 		held, wanted := r.Aggregate.Claims(before.state), r.Aggregate.Claims(after.state)
 		commit.Take, commit.Release = without(wanted, held), without(held, wanted)
 	}
-	if attempt.Result != nil {
-		result := *attempt.Result
-		if attempt.Outcome != nil {
-			result.Outcome = attempt.Outcome(after.version)
-		}
-		commit.Result = &result
-	}
+	commit.Result = attempt.result(after.version)
 	return commit, after, nil
 }
 
@@ -211,7 +222,19 @@ func (r *Repository[S, E]) append(ctx context.Context, commit Commit, after mome
 	return after.version, nil
 }
 
-// unlessRepeated returns what came of a command that wrote nothing. It may have written before; a refusal, such as that
+// remember keeps the answer to a command that found all as it asked: a repetition gets the same, whatever is so by then.
+func (r *Repository[S, E]) remember(ctx context.Context, attempt Attempt[S, E], at Version) error {
+	result := attempt.result(at)
+	if result == nil {
+		return nil
+	}
+	if err := r.Store.Remember(ctx, *result); err != nil {
+		return fmt.Errorf("remember the command: %w", err)
+	}
+	return nil
+}
+
+// unlessRepeated returns what came of a command that was refused. It may have written before; a refusal, such as that
 // it is done already, then is no answer to it.
 func (r *Repository[S, E]) unlessRepeated(ctx context.Context, attempt Attempt[S, E], outcome error) error {
 	if attempt.Result == nil {

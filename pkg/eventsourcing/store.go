@@ -24,6 +24,9 @@ type Store interface {
 	// that it does not hold change nothing. Times are kept to the millisecond, ExpiresAt to the second.
 	Append(ctx context.Context, c Commit) error
 
+	// Remember writes the result of a command that had nothing to append. ErrCommandRepeated if the command has one
+	// already, maybe this very one, of whose success its writer did not hear.
+	Remember(ctx context.Context, r CommandResult) error
 	// Result returns what a commit remembered of the command, or ErrNoResult. A result is forgotten at its ExpiresAt;
 	// then the command may be written anew.
 	Result(ctx context.Context, commandID string) (CommandResult, error)

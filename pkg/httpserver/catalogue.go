@@ -86,7 +86,7 @@ func forbidden() []Entry {
 
 func notNow() []Entry {
 	return []Entry{
-		{Code: CodeBusy, Status: http.StatusConflict, Passes: true, Meaning: "too many others changed the same thing at the same time; nothing was written", Remedy: "send it again after `Retry-After`"},
+		{Code: CodeBusy, Status: http.StatusConflict, Passes: true, Meaning: "too many others changed the same thing at the same time, or the same command is under way under its `Idempotency-Key`; this request wrote nothing", Remedy: "send it again after `Retry-After`"},
 		{Code: CodeNotYet, Status: http.StatusPreconditionFailed, Passes: true, Meaning: "the read model has not come to `min_version` yet", Remedy: "ask again after `Retry-After`, or with a longer `wait`"},
 		{Code: CodeTooManyRequests, Status: http.StatusTooManyRequests, Passes: true, Meaning: "the client sends more requests than it may, or too many with tokens that were refused", Remedy: "send it again after `Retry-After`, and then fewer"},
 		{Code: CodeInternal, Status: http.StatusInternalServerError, Meaning: "something is wrong on our side; the log has it under the answer's `X-Correlation-Id`", Remedy: "report it with that id"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -116,6 +117,16 @@ func Variables(configs ...any) []Variable {
 		}
 	}
 	return out
+}
+
+// WantsHelp says whether the arguments ask what a program does, in one of the usual ways.
+func WantsHelp(args []string) bool {
+	return len(args) == 1 && slices.Contains([]string{"-h", "-help", "--help", "help"}, args[0])
+}
+
+// UnknownArguments is the error of a program that makes nothing of its arguments.
+func UnknownArguments(args []string) error {
+	return fmt.Errorf("unknown arguments %q; -help tells what there is", strings.Join(args, " "))
 }
 
 // WriteHelp prints what a program does and the variables it reads.

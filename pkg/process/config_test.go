@@ -69,3 +69,14 @@ func TestHelpNamesEveryVariable(t *testing.T) {
 	}
 	assert.Equal(t, 1, strings.Count(out.String(), "TEST_NAME"), "each variable is listed once")
 }
+
+func TestHelpIsForThoseWhoAskAndMistakesAreNamed(t *testing.T) {
+	t.Parallel()
+	for _, arg := range []string{"-h", "-help", "--help", "help"} {
+		assert.True(t, process.WantsHelp([]string{arg}), arg)
+	}
+	for _, args := range [][]string{nil, {"run"}, {"help", "run"}} {
+		assert.False(t, process.WantsHelp(args), args)
+	}
+	assert.EqualError(t, process.UnknownArguments([]string{"claims", "adit"}), `unknown arguments "claims adit"; -help tells what there is`)
+}

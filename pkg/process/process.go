@@ -131,8 +131,11 @@ func Main[C any](name, does string, newApp func(context.Context, C, Platform) (A
 		if slices.Equal(args, []string{"-health"}) {
 			return Ask(ctx)
 		}
-		if len(args) > 0 {
+		if WantsHelp(args) {
 			return WriteHelp(os.Stdout, name, does, &base, &cfg)
+		}
+		if len(args) > 0 {
+			return UnknownArguments(args)
 		}
 		if err := errors.Join(LoadConfig(ctx, os.LookupEnv, &base), LoadConfig(ctx, os.LookupEnv, &cfg)); err != nil {
 			return err

@@ -27,6 +27,7 @@ const does = `every service and an AWS in memory in one process.
   leftfold demo        play a story through the pipeline, show each hop, and end
   leftfold aws         run the AWS in memory alone, provisioned, for services run one by one
   leftfold provision   make tables, stream and queues in the AWS that AWS_ENDPOINT_URL and the like name, and end
+  leftfold -health     ask the one that runs here whether it is ready, "leftfold aws -health" the AWS in memory; 0: yes
   leftfold issuer      run an issuer that gives everybody every token, where ENVIRONMENT=local says so
   leftfold claims audit [--repair]
                        prove in that AWS that the reserved values are those of the log; 0: equal, 1: not, 2: not proved
@@ -63,7 +64,9 @@ func main() {
 				fmt.Print(awsBanner(emulator)) //nolint:forbidigo // what a person reads
 				return emulator.Run(ctx)
 			},
-			"provision": func() error { return provisionAWS(ctx, cfg) },
+			"provision":   func() error { return provisionAWS(ctx, cfg) },
+			"-health":     func() error { return process.Ask(ctx) },
+			"aws -health": func() error { return process.AskAt(ctx, cfg.AWSAddr, "/_localaws/calls") },
 		}
 		if len(args) > 0 && args[0] == "claims" {
 			os.Exit(claims(ctx, args[1:], os.Stdout, os.Stderr))
@@ -71,9 +74,12 @@ func main() {
 		if slices.Equal(args, []string{"issuer"}) { // it reads nothing of the services' configuration
 			return runIssuer(ctx, issuer)
 		}
+		if process.WantsHelp(args) {
+			return process.WriteHelp(os.Stdout, "leftfold", does, &cfg, &story, &issuer)
+		}
 		verb, known := verbs[strings.Join(args, " ")]
 		if !known {
-			return process.WriteHelp(os.Stdout, "leftfold", does, &cfg, &story, &issuer)
+			return process.UnknownArguments(args)
 		}
 		if err := errors.Join(process.LoadConfig(ctx, lookup, &cfg), process.LoadConfig(ctx, lookup, &story)); err != nil {
 			return err

@@ -46,6 +46,7 @@ func TestSmoke(t *testing.T) {
 	letters := strings.NewReplacer("2", "u", "3", "v", "4", "w", "5", "x", "6", "y", "7", "z").Replace(run)
 	walk(t.Context(), t, strings.NewReplacer(
 		"http://localhost:8080", api, "localhost:8080", api,
+		"such as dan@example.com", "such as dan@example.com", // what the service says
 		"Example.com", run+".example.com", "example.com", run+".example.com", "email:daniel", "email:daniel@"+run,
 		"auditor", "auditor-"+letters[:16],
 		"11111111-1111-4111-8111-111111111111", uuid.NewString(),

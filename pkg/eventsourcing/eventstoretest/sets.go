@@ -162,6 +162,44 @@ var results = map[string]func(fixture){
 		require.NoError(f, err)
 		assert.Equal(f, *anew.Result, got)
 	},
+	"the result of a command that appended nothing is remembered": func(f fixture) {
+		want := *f.result("c")
+		require.NoError(f, f.store.Remember(f.Context(), want))
+		require.ErrorIs(f, f.store.Remember(f.Context(), want), eventsourcing.ErrCommandRepeated, "its answer may have been lost")
+		got, err := f.store.Result(f.Context(), want.ID)
+		require.NoError(f, err)
+		assert.Equal(f, want, got)
+		other := want
+		other.Outcome = []byte("other")
+		require.ErrorIs(f, f.store.Remember(f.Context(), other), eventsourcing.ErrCommandRepeated)
+		c := f.commit("s", 0, 1)
+		c.Result = &other
+		f.refuse(c, eventsourcing.ErrCommandRepeated)
+		got, err = f.store.Result(f.Context(), want.ID)
+		require.NoError(f, err)
+		assert.Equal(f, want, got)
+		require.Error(f, f.store.Remember(f.Context(), eventsourcing.CommandResult{ExpiresAt: want.ExpiresAt}), "a command without an ID")
+	},
+	"a result that was appended is not remembered anew": func(f fixture) {
+		c := f.commit("s", 0, 1)
+		c.Result = f.result("c")
+		f.append(c)
+		other := *c.Result
+		other.Outcome = []byte("other")
+		require.ErrorIs(f, f.store.Remember(f.Context(), other), eventsourcing.ErrCommandRepeated)
+	},
+	"an expired result makes room for one that is remembered": func(f fixture) {
+		old := *f.result("c")
+		old.ExpiresAt = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+		require.NoError(f, f.store.Remember(f.Context(), old))
+		f.unknown(old.ID)
+		anew := *f.result("c")
+		anew.Outcome = []byte("anew")
+		require.NoError(f, f.store.Remember(f.Context(), anew))
+		got, err := f.store.Result(f.Context(), anew.ID)
+		require.NoError(f, err)
+		assert.Equal(f, anew, got)
+	},
 	"an outcome may be any bytes": func(f fixture) {
 		for id, outcome := range map[string][]byte{"none": nil, "binary": {0, 0xff, '\n'}} {
 			c := f.commit(id, 0, 1)

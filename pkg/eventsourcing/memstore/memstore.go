@@ -4,6 +4,7 @@ package memstore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -71,6 +72,31 @@ func (s *Store) Append(ctx context.Context, c eventsourcing.Commit) error {
 	return nil
 }
 
+// Remember implements eventsourcing.Store.
+func (s *Store) Remember(ctx context.Context, r eventsourcing.CommandResult) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if r.ID == "" {
+		return errors.New("the command to remember has no ID")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old, ok := s.results[r.ID]; ok && !s.expired(old) {
+		return eventsourcing.ErrCommandRepeated
+	}
+	s.make()
+	s.results[r.ID] = remembered(r)
+	return nil
+}
+
+// remembered is a result as it is kept.
+func remembered(r eventsourcing.CommandResult) eventsourcing.CommandResult {
+	r.Outcome = bytes.Clone(r.Outcome)
+	r.ExpiresAt = r.ExpiresAt.UTC().Truncate(time.Second)
+	return r
+}
+
 // Result implements eventsourcing.Store.
 func (s *Store) Result(ctx context.Context, commandID string) (eventsourcing.CommandResult, error) {
 	if err := ctx.Err(); err != nil {
@@ -118,12 +144,17 @@ func (s *Store) refuse(c eventsourcing.Commit) error {
 	return nil
 }
 
-func (s *Store) write(c eventsourcing.Commit) {
+// make prepares a zero Store for its first write.
+func (s *Store) make() {
 	if s.streams == nil {
 		s.streams = map[eventsourcing.StreamID][]eventsourcing.Record{}
 		s.owners = map[eventsourcing.Claim]eventsourcing.StreamID{}
 		s.results = map[string]eventsourcing.CommandResult{}
 	}
+}
+
+func (s *Store) write(c eventsourcing.Commit) {
+	s.make()
 	for _, r := range c.Records {
 		s.streams[c.Stream] = append(s.streams[c.Stream], clone(r))
 	}
@@ -136,10 +167,7 @@ func (s *Store) write(c eventsourcing.Commit) {
 		s.owners[claim] = c.Stream
 	}
 	if c.Result != nil {
-		result := *c.Result
-		result.Outcome = bytes.Clone(result.Outcome)
-		result.ExpiresAt = result.ExpiresAt.UTC().Truncate(time.Second)
-		s.results[result.ID] = result
+		s.results[c.Result.ID] = remembered(*c.Result)
 	}
 }
 

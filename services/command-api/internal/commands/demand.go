@@ -17,8 +17,8 @@ type Demand struct {
 	// Key names the command, among all of its sender's, so that it is carried out once. Within keptFor, a repetition
 	// with the same Fingerprint is a *RepeatedError and one with another an ErrKeyReused.
 	//
-	// Only what was written is remembered, in the write's own transaction. A refusal and a command that found all as
-	// it asked left nothing behind, so that a repetition harms nobody and is decided by the state as it is then.
+	// Only what was accepted is remembered, in the write's own transaction where there is one. A refusal left nothing
+	// behind, so that a repetition harms nobody and is decided by the state as it is then.
 	Key, Fingerprint string
 	// Outcome is what to remember of the command on that aggregate, when it has come to that version. It goes with Key.
 	Outcome func(id string, after eventsourcing.Version) []byte
