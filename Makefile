@@ -127,3 +127,7 @@ down: ## Stop the containers and forget what they kept
 .PHONY: logs
 logs: ## Follow the containers' logs
 	docker compose --profile '*' logs --follow --tail 100
+
+.PHONY: tf-check
+tf-check: ## Format, validate, test (mock providers, no account) and lint the Terraform, as far as the tools are there
+	@deploy/terraform/tf-check

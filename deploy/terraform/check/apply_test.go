@@ -1,0 +1,170 @@
+package check_test
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
+	"github.com/leftfold/leftfold/deploy/terraform/check"
+	"github.com/leftfold/leftfold/pkg/auth"
+	"github.com/leftfold/leftfold/pkg/localaws"
+	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/services/standalone/app"
+)
+
+// TestServicesRunOnWhatTerraformMakes makes tables, stream and queues in an AWS in memory from the HCL alone, under names that no service
+// knows by itself, tells the services what the module's output says, and audits what they did.
+func TestServicesRunOnWhatTerraformMakes(t *testing.T) {
+	t.Parallel()
+	server := localaws.New(localaws.Options{})
+	t.Cleanup(server.Close)
+	m := data(t, map[string]cty.Value{"prefix": cty.StringVal("staging-")})
+	apply(t, server.Config(), m)
+
+	env := map[string]string{"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0", "STREAM_POLL": "10ms", "LOG_LEVEL": "error"}
+	for name, v := range m.Outputs["environment"].AsValueMap() {
+		env[name] = v.AsString()
+	}
+	var cfg app.Config
+	require.NoError(t, process.LoadConfig(t.Context(), func(name string) (string, bool) { v, ok := env[name]; return v, ok }, &cfg))
+	books := systemtest.NewBooks(server.Config(), cfg.CommandAPI.Names, systemtest.Client{
+		HTTP: &http.Client{Transport: run(t, server.Config(), cfg)}, Base: "http://leftfold.test",
+	})
+	for _, r := range []systemtest.Request{
+		{Method: http.MethodPost, Path: "/users", Body: map[string]string{"id": "11111111-1111-4111-8111-111111111111", "email": "dan@example.com"}},
+		{Method: http.MethodPost, Path: "/roles", Body: map[string]string{"id": "22222222-2222-4222-8222-222222222222", "name": "auditor"}},
+		{Method: http.MethodPost, Path: "/users/11111111-1111-4111-8111-111111111111/roles", Body: map[string]string{"roleId": "22222222-2222-4222-8222-222222222222"}},
+		{Method: http.MethodPut, Path: "/roles/22222222-2222-4222-8222-222222222222", Body: map[string]string{"name": "examiner"}},
+		{Method: http.MethodPut, Path: "/users/11111111-1111-4111-8111-111111111111/email", Body: map[string]string{"email": "d@example.com"}},
+	} {
+		a, err := books.Do(t.Context(), r)
+		require.NoError(t, err)
+		require.Equal(t, 202, a.Status, "%s %s: %s", r.Method, r.Path, a.Body)
+	}
+	_, err := books.Audit(t.Context(), patience)
+	require.NoError(t, err)
+}
+
+// run starts every service and returns what stands before their APIs.
+func run(t *testing.T, target aws.Config, cfg app.Config) http.RoundTripper {
+	t.Helper()
+	front := edgeTo{}
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	var parts sync.WaitGroup
+	t.Cleanup(func() {
+		stop()
+		parts.Wait()
+	})
+	for service, newApp := range newApps(cfg) {
+		p, _, err := process.NewPlatform(cfg.Config, t.Output())
+		require.NoError(t, err)
+		p.AWS = target
+		p = p.For(service)
+		a, err := newApp(ctx, p)
+		require.NoError(t, err, service)
+		for _, check := range a.Checks {
+			require.NoError(t, check.Probe(ctx), "%s: %s", service, check.Name)
+		}
+		if a.Routes != nil {
+			front[service], err = a.Handler(ctx, p)
+			require.NoError(t, err)
+		}
+		parts.Go(func() { assert.NoError(t, process.RunParts(ctx, p.Log, time.Minute, a.Parts...), service) })
+	}
+	return front
+}
+
+// edgeTo sends requests to the services as the edge does.
+type edgeTo map[string]http.Handler
+
+func (e edgeTo) RoundTrip(r *http.Request) (*http.Response, error) {
+	service := "command-api"
+	if r.Method == http.MethodGet {
+		service = map[bool]string{true: "projector-role", false: "projector-user"}[strings.HasPrefix(r.URL.Path, "/roles")]
+	}
+	w := httptest.NewRecorder()
+	e[service].ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+// apply makes what the module data describes, from its values alone.
+func apply(t *testing.T, target aws.Config, m *check.Module) {
+	t.Helper()
+	db, k, q := dynamodb.NewFromConfig(target), kinesis.NewFromConfig(target), sqs.NewFromConfig(target)
+	for _, b := range m.Resources["aws_dynamodb_table"]["this"] {
+		in, expiry := tableOf(b)
+		_, err := db.CreateTable(t.Context(), in)
+		require.NoError(t, err)
+		if expiry != nil {
+			_, err := db.UpdateTimeToLive(t.Context(), expiry)
+			require.NoError(t, err)
+		}
+	}
+	stream := m.Resources["aws_kinesis_stream"]["events"][""]
+	shards, _ := stream.Attributes["shard_count"].AsBigFloat().Int64()
+	_, err := k.CreateStream(t.Context(), &kinesis.CreateStreamInput{
+		StreamName: aws.String(stream.Text("name")), ShardCount: aws.Int32(int32(shards)),
+	})
+	require.NoError(t, err)
+	queues := m.Resources["aws_sqs_queue"]
+	for key, dead := range queues["dead"] {
+		made, err := q.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(dead.Text("name")), Attributes: queueAttributes(t, dead)})
+		require.NoError(t, err)
+		of, err := q.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: made.QueueUrl, AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameQueueArn}})
+		require.NoError(t, err)
+		attributes := maps.Clone(queueAttributes(t, queues["this"][key]))
+		attributes["RedrivePolicy"] = strings.Replace(queues["this"][key].Text("redrive_policy"), dead.Text("arn"), of.Attributes["QueueArn"], 1)
+		_, err = q.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(queues["this"][key].Text("name")), Attributes: attributes})
+		require.NoError(t, err)
+	}
+}
+
+// tableOf is a table as its resource has it.
+func tableOf(b check.Block) (*dynamodb.CreateTableInput, *dynamodb.UpdateTimeToLiveInput) {
+	key := func(attribute string, kind types.KeyType) types.KeySchemaElement {
+		return types.KeySchemaElement{AttributeName: aws.String(attribute), KeyType: kind}
+	}
+	in := &dynamodb.CreateTableInput{
+		TableName: aws.String(b.Text("name")), BillingMode: types.BillingMode(b.Text("billing_mode")),
+		KeySchema: []types.KeySchemaElement{key(b.Text("hash_key"), types.KeyTypeHash)},
+	}
+	if sort := b.Text("range_key"); sort != "" {
+		in.KeySchema = append(in.KeySchema, key(sort, types.KeyTypeRange))
+	}
+	for _, a := range b.Blocks["attribute"] {
+		in.AttributeDefinitions = append(in.AttributeDefinitions, types.AttributeDefinition{
+			AttributeName: aws.String(a.Text("name")), AttributeType: types.ScalarAttributeType(a.Text("type")),
+		})
+	}
+	for _, i := range b.Blocks["global_secondary_index"] {
+		in.GlobalSecondaryIndexes = append(in.GlobalSecondaryIndexes, types.GlobalSecondaryIndex{
+			IndexName: aws.String(i.Text("name")), KeySchema: []types.KeySchemaElement{key(i.Text("hash_key"), types.KeyTypeHash)},
+			Projection: &types.Projection{ProjectionType: types.ProjectionType(i.Text("projection_type"))},
+		})
+	}
+	if b.Attributes["stream_enabled"].True() {
+		in.StreamSpecification = &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewType(b.Text("stream_view_type"))}
+	}
+	for _, e := range b.Blocks["ttl"] {
+		return in, &dynamodb.UpdateTimeToLiveInput{TableName: in.TableName, TimeToLiveSpecification: &types.TimeToLiveSpecification{
+			AttributeName: aws.String(e.Text("attribute_name")), Enabled: aws.Bool(e.Attributes["enabled"].True()),
+		}}
+	}
+	return in, nil
+}

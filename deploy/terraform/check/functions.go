@@ -1,0 +1,59 @@
+package check
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2/ext/tryfunc"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
+	"github.com/zclconf/go-cty/cty/function/stdlib"
+)
+
+// functions are those of Terraform's that the modules use and that can be had; an expression with another one has no value.
+func functions() map[string]function.Function {
+	return map[string]function.Function{
+		"can": tryfunc.CanFunc, "try": tryfunc.TryFunc,
+		"coalesce": stdlib.CoalesceFunc, "compact": compact(), "concat": stdlib.ConcatFunc, "contains": stdlib.ContainsFunc, "distinct": stdlib.DistinctFunc,
+		"flatten": stdlib.FlattenFunc, "floor": stdlib.FloorFunc, "format": stdlib.FormatFunc, "join": stdlib.JoinFunc,
+		"jsonencode": stdlib.JSONEncodeFunc, "keys": stdlib.KeysFunc, "length": stdlib.LengthFunc, "lookup": stdlib.LookupFunc,
+		"merge": stdlib.MergeFunc, "min": stdlib.MinFunc, "regex": stdlib.RegexFunc, "replace": stdlib.RegexReplaceFunc,
+		"setproduct": stdlib.SetProductFunc, "slice": stdlib.SliceFunc, "sort": stdlib.SortFunc, "split": stdlib.SplitFunc,
+		"tostring": stdlib.MakeToFunc(cty.String), "toset": stdlib.MakeToFunc(cty.Set(cty.DynamicPseudoType)),
+		"tolist": stdlib.MakeToFunc(cty.List(cty.DynamicPseudoType)), "values": stdlib.ValuesFunc,
+		"trimprefix": stdlib.TrimPrefixFunc, "yamlencode": stdlib.JSONEncodeFunc, // JSON is YAML
+	}
+}
+
+// compact is Terraform's, which drops nulls too; that of stdlib refuses them.
+func compact() function.Function {
+	return function.New(&function.Spec{
+		Params: []function.Parameter{{Name: "list", Type: cty.List(cty.String)}},
+		Type:   function.StaticReturnType(cty.List(cty.String)),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			var out []cty.Value
+			for _, v := range args[0].AsValueSlice() {
+				if !v.IsNull() && v.AsString() != "" {
+					out = append(out, v)
+				}
+			}
+			if len(out) == 0 {
+				return cty.ListValEmpty(cty.String), nil
+			}
+			return cty.ListVal(out), nil
+		},
+	})
+}
+
+// Strings returns a list's or a set's texts, sorted.
+func Strings(v cty.Value) (out []string) {
+	if v.IsNull() {
+		return nil
+	}
+	for it := v.ElementIterator(); it.Next(); {
+		_, text := it.Element()
+		out = append(out, text.AsString())
+	}
+	slices.SortFunc(out, strings.Compare)
+	return out
+}

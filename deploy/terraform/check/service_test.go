@@ -1,0 +1,265 @@
+package check_test
+
+import (
+	"encoding/json"
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-chi/chi/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/leftfold/leftfold/deploy/terraform/check"
+	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/localaws"
+	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/provision"
+	"github.com/leftfold/leftfold/pkg/topology"
+	broker "github.com/leftfold/leftfold/services/broker/app"
+	commandapi "github.com/leftfold/leftfold/services/command-api/app"
+	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
+	projectoruser "github.com/leftfold/leftfold/services/projector-user/app"
+	"github.com/leftfold/leftfold/services/standalone/app"
+	streamer "github.com/leftfold/leftfold/services/streamer/app"
+)
+
+// variables are all that a deployed service reads; the SDK reads those that begin with AWS_.
+func variables() map[string]process.Variable {
+	out := map[string]process.Variable{}
+	for _, v := range process.Variables(&process.Config{}, &commandapi.Config{}, &streamer.Config{}, &broker.Config{},
+		&projectoruser.Config{}, &projectorrole.Config{}) {
+		out[v.Name] = v
+	}
+	return out
+}
+
+// TestTheEnvironmentNamesEverything: what Terraform makes is what the services are told, and by the names that they would
+// look for anyway.
+func TestTheEnvironmentNamesEverything(t *testing.T) {
+	t.Parallel()
+	environment := data(t, nil).Outputs["environment"].AsValueMap()
+	for _, v := range process.Variables(&topology.Names{}) {
+		require.Contains(t, environment, v.Name)
+		assert.Equal(t, v.Default, environment[v.Name].AsString(), v.Name)
+	}
+	known := variables()
+	for name, value := range environment {
+		require.Contains(t, known, name)
+		assert.Equal(t, known[name].Default, value.AsString(), "%s: said where it is no more than the default", name)
+	}
+}
+
+// container is what is read of a container's definition.
+type container struct {
+	Name, Image, User      string
+	ReadonlyRootFilesystem bool
+	StopTimeout            int
+	Environment            []struct{ Name, Value string }
+	PortMappings           []struct{ ContainerPort int }
+	HealthCheck            struct {
+		Command           []string
+		Interval, Retries int
+	}
+}
+
+// service is a task's containers, with and without a collector.
+func service(t *testing.T, vars map[string]cty.Value) (*check.Module, []container) {
+	t.Helper()
+	all := map[string]cty.Value{
+		"name": cty.StringVal("projector-user"), "image": cty.StringVal("registry/leftfold/projector-user:v1"), "vpc_id": cty.StringVal("vpc"),
+		"subnet_ids": cty.ListVal([]cty.Value{cty.StringVal("subnet")}), "kms_key_arn": cty.StringVal("key"), "permissions": cty.EmptyObjectVal,
+		"cluster": cty.ObjectVal(map[string]cty.Value{"arn": cty.StringVal("cluster"), "name": cty.StringVal("leftfold")}),
+		"target": cty.ObjectVal(map[string]cty.Value{
+			"target_group_arn": cty.StringVal("group"), "security_group_id": cty.StringVal("sg"), "resource_label": cty.StringVal("label"),
+		}),
+	}
+	maps.Copy(all, vars)
+	m := evaluate(t, "modules/service", all)
+	var containers []container
+	task := m.Resources["aws_ecs_task_definition"]["this"][""]
+	require.NotEmpty(t, task.Attributes, "%v", m.Blind)
+	require.NoError(t, json.Unmarshal([]byte(task.Text("container_definitions")), &containers))
+	return m, containers
+}
+
+func TestTasksRunAsTheImagesWantIt(t *testing.T) {
+	t.Parallel()
+	m, containers := service(t, nil)
+	require.Len(t, containers, 1)
+	c := containers[0]
+	assert.True(t, c.ReadonlyRootFilesystem)
+	assert.Equal(t, []string{"CMD", "/app", "-health"}, c.HealthCheck.Command)
+	dockerfile := read(t, "deploy/Dockerfile")
+	assert.Contains(t, dockerfile, "\nUSER "+c.User+"\n")
+	assert.Contains(t, dockerfile, `CMD ["/app", "-health"]`)
+	for _, p := range c.PortMappings {
+		assert.Regexp(t, `_ADDR=:`+strings.TrimSpace(cty.NumberIntVal(int64(p.ContainerPort)).AsBigFloat().String()), dockerfile)
+	}
+	task := m.Resources["aws_ecs_task_definition"]["this"][""]
+	assert.Equal(t, "ARM64", task.Blocks["runtime_platform"][0].Text("cpu_architecture"))
+	assert.Contains(t, read(t, ".github/workflows/release.yml"), "linux/arm64")
+}
+
+// TestTasksHaveTheTimeTheyNeed: a task is killed after it must have stopped, leaves the load balancer no sooner than its longest answer,
+// and hangs up on it later than it.
+func TestTasksHaveTheTimeTheyNeed(t *testing.T) {
+	t.Parallel()
+	_, containers := service(t, nil)
+	known := variables()
+	stop := ""
+	for _, e := range containers[0].Environment {
+		if e.Name == "STOP_TIMEOUT" {
+			stop = e.Value
+		}
+	}
+	assert.Greater(t, time.Duration(containers[0].StopTimeout)*time.Second, duration(t, stop)+5*time.Second)
+	edge := edge(t)
+	group := edge.Resources["aws_lb_target_group"]["this"]["command-api"]
+	assert.GreaterOrEqual(t, seconds(group.Attributes["deregistration_delay"]), duration(t, known["HTTP_WRITE_TIMEOUT"].Default))
+	assert.Less(t, seconds(edge.Resources["aws_lb"]["this"][""].Attributes["idle_timeout"]), duration(t, known["HTTP_IDLE_TIMEOUT"].Default))
+	assert.Greater(t, seconds(edge.Resources["aws_lb"]["this"][""].Attributes["idle_timeout"]), duration(t, known["HTTP_WRITE_TIMEOUT"].Default))
+}
+
+func duration(t *testing.T, text string) time.Duration {
+	t.Helper()
+	d, err := time.ParseDuration(text)
+	require.NoError(t, err)
+	return d
+}
+
+func seconds(v cty.Value) time.Duration {
+	n, _ := v.AsBigFloat().Int64()
+	return time.Duration(n) * time.Second
+}
+
+// assigned finds where a variable of the environment is set, as a key of an object or in a container's list.
+var assigned = regexp.MustCompile(`(?m)^\s*([A-Z][A-Z0-9_]{3,})\s*=`)
+
+// TestOnlyKnownVariablesAreSet looks at every upper-case key in the text, so that none has a slip of the pen.
+func TestOnlyKnownVariablesAreSet(t *testing.T) {
+	t.Parallel()
+	known := variables()
+	found := 0
+	for _, pattern := range []string{"modules/service/*.tf", "modules/data/outputs.tf", "examples/production/main.tf"} {
+		files, err := filepath.Glob(filepath.Join(root, "deploy/terraform", pattern))
+		require.NoError(t, err)
+		for _, file := range files {
+			relative, err := filepath.Rel(root, file)
+			require.NoError(t, err)
+			for _, m := range assigned.FindAllStringSubmatch(read(t, relative), -1) {
+				found++
+				if !strings.HasPrefix(m[1], "AWS_") {
+					assert.Contains(t, known, m[1], file)
+				}
+			}
+		}
+	}
+	assert.Greater(t, found, 10)
+	needed := []string{"OIDC_ISSUER", "OIDC_AUDIENCE", "TRUSTED_PROXIES", "AWS_ENDPOINT_URL_DYNAMODB_STREAMS"}
+	for _, name := range needed {
+		assert.Contains(t, read(t, "deploy/terraform/examples/production/main.tf"), name)
+	}
+}
+
+func edge(t *testing.T) *check.Module {
+	t.Helper()
+	text := func(s string) cty.Value { return cty.StringVal(s) }
+	m := evaluate(t, "modules/edge", map[string]cty.Value{
+		"name": text("leftfold"), "vpc_id": text("vpc"), "vpc_cidr": text("10.0.0.0/16"), "certificate_arn": text("certificate"),
+		"subnet_ids": cty.ListVal([]cty.Value{text("subnet")}),
+	})
+	require.Contains(t, m.Resources, "aws_lb_listener_rule", "%v", m.Blind)
+	return m
+}
+
+// TestTheEdgeSendsEveryOperationToItsService asks each service for its API and follows the load balancer's rules.
+func TestTheEdgeSendsEveryOperationToItsService(t *testing.T) {
+	t.Parallel()
+	rules := edge(t).Resources["aws_lb_listener_rule"]["reads"]
+	target := func(method, path string) string {
+		for service, rule := range rules {
+			var methods, paths []string
+			for _, condition := range rule.Blocks["condition"] {
+				for _, m := range condition.Blocks["http_request_method"] {
+					methods = check.Strings(m.Attributes["values"])
+				}
+				for _, p := range condition.Blocks["path_pattern"] {
+					paths = check.Strings(p.Attributes["values"])
+				}
+			}
+			if slices.Contains(methods, method) && slices.ContainsFunc(paths, func(pattern string) bool {
+				prefix, any := strings.CutSuffix(pattern, "*")
+				return path == pattern || any && strings.HasPrefix(path, prefix)
+			}) {
+				return service
+			}
+		}
+		return "command-api"
+	}
+	for service, api := range apis(t) {
+		for path, item := range api.OpenAPI().Paths {
+			for method, op := range map[string]*huma.Operation{
+				"GET": item.Get, "HEAD": item.Get, "POST": item.Post, "PUT": item.Put, "DELETE": item.Delete, "PATCH": item.Patch,
+			} {
+				if op != nil {
+					assert.Equal(t, service, target(method, path), "%s %s", method, path)
+				}
+			}
+		}
+	}
+	for _, path := range []string{"/openapi.json", "/docs", "/problems", "/problems/not_found", "/usersx", "/"} {
+		assert.Equal(t, "command-api", target("GET", path), path)
+	}
+}
+
+// apis are those of the services that have one.
+func apis(t *testing.T) map[string]huma.API {
+	t.Helper()
+	server := localaws.New(localaws.Options{})
+	t.Cleanup(server.Close)
+	require.NoError(t, provision.Run(t.Context(), server.Config(), provision.Config{Names: defaults(t)}))
+	var cfg app.Config
+	require.NoError(t, process.LoadConfig(t.Context(), app.Lookup(func(string) (string, bool) { return "", false }), &cfg))
+	out := map[string]huma.API{}
+	for service, newApp := range newApps(cfg) {
+		p, _, err := process.NewPlatform(cfg.Config, t.Output())
+		require.NoError(t, err)
+		p.AWS = server.Config()
+		a, err := newApp(t.Context(), p.For(service))
+		require.NoError(t, err)
+		if a.Routes != nil {
+			out[service] = httpserver.NewAPI(chi.NewRouter())
+			a.Routes(out[service])
+		}
+	}
+	require.Len(t, out, 3)
+	return out
+}
+
+// TestTheExampleRunsEveryService: each folder of services but standalone, which the release has images of too.
+func TestTheExampleRunsEveryService(t *testing.T) {
+	t.Parallel()
+	folders, err := filepath.Glob(filepath.Join(root, "services/*"))
+	require.NoError(t, err)
+	main, bootstrap := read(t, "deploy/terraform/examples/production/main.tf"), read(t, "deploy/terraform/examples/bootstrap/main.tf")
+	granted := data(t, nil).Outputs["access"].AsValueMap()
+	for _, folder := range folders {
+		name := filepath.Base(folder)
+		assert.Contains(t, bootstrap, `"`+name+`"`, "a repository for its images")
+		if name != "standalone" {
+			assert.Regexp(t, `(?m)^    `+name+`\s+= \{`, main)
+			assert.Contains(t, granted, name)
+		}
+	}
+	workflow := read(t, ".github/workflows/release.yml")
+	for _, variable := range regexp.MustCompile(`TF_VAR_(\w+)`).FindAllStringSubmatch(workflow, -1) {
+		assert.Contains(t, read(t, "deploy/terraform/examples/production/variables.tf"), `variable "`+variable[1]+`"`)
+	}
+}

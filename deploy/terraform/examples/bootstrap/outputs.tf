@@ -1,0 +1,14 @@
+output "state_bucket" {
+  description = "For terraform init -backend-config=\"bucket=…\" (the repository's variable STATE_BUCKET)."
+  value       = aws_s3_bucket.state.bucket
+}
+
+output "registry" {
+  description = "Where images go (ECR_REGISTRY)."
+  value       = split("/", aws_ecr_repository.this["streamer"].repository_url)[0]
+}
+
+output "roles" {
+  description = "Of the workflows (PUSH_ROLE_ARN, DEPLOY_ROLE_ARN)."
+  value       = { for name, role in aws_iam_role.this : name => role.arn }
+}

@@ -1,0 +1,48 @@
+variable "region" {
+  description = "Where everything runs."
+  type        = string
+  default     = "eu-central-1"
+}
+
+variable "registry" {
+  description = "Where the images are, such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com."
+  type        = string
+}
+
+variable "image_tag" {
+  description = "The release to run, such as v1.2.3."
+  type        = string
+}
+
+variable "certificate_arn" {
+  description = "The ACM certificate of the API's host name, in the same region."
+  type        = string
+}
+
+variable "oidc_issuer" {
+  description = "Whose tokens the API believes, such as https://id.example.com."
+  type        = string
+}
+
+variable "oidc_audience" {
+  description = "The API's name in the aud claim of those tokens."
+  type        = string
+}
+
+variable "alarm_emails" {
+  description = "Who is told of alarms. Defaults to nobody."
+  type        = set(string)
+  default     = []
+}
+
+variable "deletion_protection" {
+  description = "false lets terraform destroy delete tables and load balancer. Defaults to true."
+  type        = bool
+  default     = true
+}
+
+variable "collector_image" {
+  description = "The collector of metrics and traces; null: none, and no alarms that need it."
+  type        = string
+  default     = "public.ecr.aws/aws-observability/aws-otel-collector:v0.50.0"
+}

@@ -1,0 +1,80 @@
+# What each service may do, which is what it does: deploy/terraform/check runs the services, listens to their calls of AWS and compares.
+# Transactions need the rights of their parts; batches of SQS those of the single call.
+locals {
+  log     = aws_dynamodb_table.this["TABLE_EVENT_LOG"]
+  claims  = aws_dynamodb_table.this["TABLE_SET_VALIDATIONS"]
+  results = aws_dynamodb_table.this["TABLE_COMMANDS"]
+
+  access = {
+    command-api = {
+      log       = { actions = ["dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"], resources = [local.log.arn] }
+      claims    = { actions = ["dynamodb:DescribeTable", "dynamodb:PutItem", "dynamodb:DeleteItem"], resources = [local.claims.arn] }
+      results   = { actions = ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem"], resources = [local.results.arn] }
+      snapshots = { actions = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"], resources = [aws_dynamodb_table.this["TABLE_SNAPSHOTS"].arn] }
+    }
+
+    # Scan: the way back when the table's stream has trimmed what was not read.
+    streamer = merge(local.leasing.streamer, {
+      log     = { actions = ["dynamodb:DescribeTable", "dynamodb:Scan"], resources = [local.log.arn] }
+      changes = { actions = ["dynamodb:DescribeStream", "dynamodb:GetShardIterator", "dynamodb:GetRecords"], resources = ["${local.log.arn}/stream/*"] }
+      events  = { actions = ["kinesis:DescribeStreamSummary", "kinesis:PutRecords"], resources = [aws_kinesis_stream.events.arn] }
+    })
+
+    broker = merge(local.leasing.broker, local.reading[var.stream_mode], {
+      log    = { actions = ["dynamodb:Scan"], resources = [local.log.arn] }
+      queues = { actions = ["sqs:GetQueueUrl", "sqs:SendMessage"], resources = [for q in aws_sqs_queue.this : q.arn] }
+    })
+
+    projector-user = local.projecting.projector-user
+    projector-role = local.projecting.projector-role
+  }
+
+  # Each reader sees and changes the leases of its own name alone.
+  leasing = { for consumer in ["streamer", "broker"] : consumer => {
+    leases = { actions = ["dynamodb:DescribeTable"], resources = [aws_dynamodb_table.this["TABLE_LEASES"].arn] }
+    own = {
+      actions      = ["dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem"]
+      resources    = [aws_dynamodb_table.this["TABLE_LEASES"].arn]
+      leading_keys = [consumer]
+    }
+  } }
+
+  reading = {
+    polling = {
+      events = {
+        actions   = ["kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:GetShardIterator", "kinesis:GetRecords"]
+        resources = [aws_kinesis_stream.events.arn]
+      }
+    }
+    fanout = {
+      events = {
+        actions   = ["kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:RegisterStreamConsumer"]
+        resources = [aws_kinesis_stream.events.arn]
+      }
+      consumer = {
+        actions   = ["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"]
+        resources = [aws_kinesis_stream.events.arn, "${aws_kinesis_stream.events.arn}/consumer/*"]
+      }
+    }
+  }
+
+  projecting = { for service, of in {
+    projector-user = { table = "TABLE_PROJECTION_USER", queue = "QUEUE_IAM_USER", reads = ["dynamodb:BatchGetItem"] } # names of roles
+    projector-role = { table = "TABLE_PROJECTION_ROLES", queue = "QUEUE_IAM_ROLE", reads = ["dynamodb:Query"] }       # a role's members
+    } : service => {
+    log = { actions = ["dynamodb:DescribeTable", "dynamodb:Query"], resources = [local.log.arn] }
+    table = {
+      actions = concat(
+        ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"],
+        of.reads,
+      )
+      resources = [aws_dynamodb_table.this[of.table].arn]
+    }
+    indexes = { actions = ["dynamodb:Scan"], resources = ["${aws_dynamodb_table.this[of.table].arn}/index/*"] }
+    queue = {
+      actions   = ["sqs:GetQueueUrl", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
+      resources = [aws_sqs_queue.this[of.queue].arn]
+    }
+    dead = { actions = ["sqs:GetQueueUrl", "sqs:SendMessage"], resources = [aws_sqs_queue.dead[of.queue].arn] }
+  } }
+}

@@ -1,0 +1,48 @@
+output "environment" {
+  description = "The variables that tell every service where things are."
+  value = merge(
+    { for variable, t in aws_dynamodb_table.this : variable => t.name },
+    { for variable, q in aws_sqs_queue.this : variable => q.name },
+    {
+      STREAM_EVENTS    = aws_kinesis_stream.events.name
+      STREAM_MODE      = var.stream_mode
+      STREAM_RETENTION = "${var.stream_retention_hours}h"
+      QUEUE_VISIBILITY = "30s"
+    },
+  )
+}
+
+output "access" {
+  description = "By service: what its task role may do."
+  value       = local.access
+}
+
+output "tables" {
+  description = "Names of the tables."
+  value       = [for t in aws_dynamodb_table.this : t.name]
+}
+
+output "queues" {
+  description = "Names of the queues, by the variable of each."
+  value       = { for variable, q in aws_sqs_queue.this : variable => q.name }
+}
+
+output "dead_letter_queues" {
+  description = "Names of the dead-letter queues."
+  value       = [for q in aws_sqs_queue.dead : q.name]
+}
+
+output "stream" {
+  description = "Name of the Kinesis stream."
+  value       = aws_kinesis_stream.events.name
+}
+
+output "archive" {
+  description = "Where all events are kept: the bucket and the Firehose that fills it."
+  value       = { bucket = aws_s3_bucket.archive.bucket, firehose = aws_kinesis_firehose_delivery_stream.archive.name }
+}
+
+output "kms_key_arn" {
+  description = "The key of all that is kept."
+  value       = aws_kms_key.data.arn
+}

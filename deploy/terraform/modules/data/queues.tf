@@ -1,0 +1,49 @@
+# Keyed as the tables are. The attributes are those of pkg/fifoqueue; deploy/terraform/check compares.
+locals {
+  queues = {
+    QUEUE_IAM_USER = "IamUserQueue"
+    QUEUE_IAM_ROLE = "IamRoleQueue"
+  }
+}
+
+resource "aws_sqs_queue" "this" {
+  for_each = local.queues
+
+  name                       = "${var.prefix}${each.value}.fifo"
+  fifo_queue                 = true
+  deduplication_scope        = "messageGroup"
+  fifo_throughput_limit      = "perMessageGroupId"
+  message_retention_seconds  = 1209600
+  visibility_timeout_seconds = 30
+
+  kms_master_key_id                 = aws_kms_key.data.arn
+  kms_data_key_reuse_period_seconds = 300
+
+  redrive_policy = jsonencode({
+    deadLetterTargetArn = aws_sqs_queue.dead[each.key].arn
+    maxReceiveCount     = 1000
+  })
+}
+
+resource "aws_sqs_queue" "dead" {
+  for_each = local.queues
+
+  name                      = "${var.prefix}${each.value}-dlq.fifo"
+  fifo_queue                = true
+  deduplication_scope       = "messageGroup"
+  fifo_throughput_limit     = "perMessageGroupId"
+  message_retention_seconds = 1209600
+
+  kms_master_key_id                 = aws_kms_key.data.arn
+  kms_data_key_reuse_period_seconds = 300
+}
+
+resource "aws_sqs_queue_redrive_allow_policy" "dead" {
+  for_each = local.queues
+
+  queue_url = aws_sqs_queue.dead[each.key].id
+  redrive_allow_policy = jsonencode({
+    redrivePermission = "byQueue"
+    sourceQueueArns   = [aws_sqs_queue.this[each.key].arn]
+  })
+}

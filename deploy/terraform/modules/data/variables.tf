@@ -1,0 +1,57 @@
+variable "prefix" {
+  description = "Stands before every name, such as \"staging-\", so that one account can hold several systems. Defaults to none."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^[a-z0-9-]{0,20}$", var.prefix))
+    error_message = "Up to 20 of a-z, 0-9 and -."
+  }
+}
+
+variable "table_names" {
+  description = "Whole names of tables that are called otherwise, by variable, such as { TABLE_EVENT_LOG = \"EventLog-restored\" }. Defaults to none."
+  type        = map(string)
+  default     = {}
+}
+
+variable "deletion_protection" {
+  description = "Whether tables refuse to be deleted. Defaults to true."
+  type        = bool
+  default     = true
+}
+
+variable "recovery_days" {
+  description = "How far back tables can be restored, 1 to 35 days. Defaults to 35."
+  type        = number
+  default     = 35
+}
+
+variable "stream_shards" {
+  description = "Shards of the Kinesis stream: each takes 1 MB or 1,000 events a second. null: on demand, which AWS resizes itself. Defaults to 2."
+  type        = number
+  default     = 2
+}
+
+variable "stream_retention_hours" {
+  description = "How long Kinesis keeps events, 24 to 8760; more than 24 costs more. Defaults to 24."
+  type        = number
+  default     = 24
+}
+
+variable "stream_mode" {
+  description = "How the broker reads Kinesis: polling or fanout. Defaults to polling."
+  type        = string
+  default     = "polling"
+
+  validation {
+    condition     = contains(["polling", "fanout"], var.stream_mode)
+    error_message = "polling or fanout."
+  }
+}
+
+variable "archive_days_hot" {
+  description = "After how many days archived events move to S3 Glacier Instant Retrieval. Defaults to 90."
+  type        = number
+  default     = 90
+}

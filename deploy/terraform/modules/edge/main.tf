@@ -1,0 +1,130 @@
+# One address: reads of users and roles go to their projectors, everything else to command-api. deploy/compose/nginx.conf does the same.
+locals {
+  reads = {
+    projector-user = { path = "/users", priority = 10 }
+    projector-role = { path = "/roles", priority = 20 }
+  }
+}
+
+resource "aws_lb" "this" {
+  name                       = var.name
+  load_balancer_type         = "application"
+  internal                   = var.internal
+  subnets                    = var.subnet_ids
+  security_groups            = [aws_security_group.this.id]
+  drop_invalid_header_fields = true
+  enable_deletion_protection = var.deletion_protection
+  idle_timeout               = 60 # below the services' HTTP_IDLE_TIMEOUT of 2m: it is the load balancer that hangs up
+
+  dynamic "access_logs" {
+    for_each = var.access_log_bucket[*]
+    content {
+      bucket  = access_logs.value
+      enabled = true
+    }
+  }
+}
+
+resource "aws_lb_target_group" "this" {
+  for_each = toset(concat(["command-api"], keys(local.reads)))
+
+  name                 = "${var.name}-${each.key == "command-api" ? "command" : trimprefix(each.key, "projector-")}"
+  vpc_id               = var.vpc_id
+  target_type          = "ip"
+  protocol             = "HTTP"
+  port                 = 8080
+  deregistration_delay = 30 # HTTP_WRITE_TIMEOUT: no answer takes longer
+
+  # Slow to give up: a task that is not ready because AWS is away is not cured by a new one, and answers 503 by itself.
+  health_check {
+    port                = 9090
+    path                = "/readyz"
+    matcher             = "200"
+    interval            = 10
+    timeout             = 6
+    healthy_threshold   = 2
+    unhealthy_threshold = 10
+  }
+}
+
+resource "aws_lb_listener" "https" {
+  load_balancer_arn = aws_lb.this.arn
+  port              = 443
+  protocol          = "HTTPS"
+  certificate_arn   = var.certificate_arn
+  ssl_policy        = var.ssl_policy
+
+  default_action {
+    type             = "forward"
+    target_group_arn = aws_lb_target_group.this["command-api"].arn
+  }
+}
+
+resource "aws_lb_listener_rule" "reads" {
+  for_each = local.reads
+
+  listener_arn = aws_lb_listener.https.arn
+  priority     = each.value.priority
+
+  action {
+    type             = "forward"
+    target_group_arn = aws_lb_target_group.this[each.key].arn
+  }
+  condition {
+    path_pattern {
+      values = [each.value.path, "${each.value.path}/*"]
+    }
+  }
+  condition {
+    http_request_method {
+      values = ["GET", "HEAD"]
+    }
+  }
+}
+
+resource "aws_lb_listener" "http" {
+  load_balancer_arn = aws_lb.this.arn
+  port              = 80
+  protocol          = "HTTP"
+
+  default_action {
+    type = "redirect"
+    redirect {
+      protocol    = "HTTPS"
+      port        = "443"
+      status_code = "HTTP_301"
+    }
+  }
+}
+
+resource "aws_security_group" "this" {
+  name_prefix = "${var.name}-edge-"
+  description = "The load balancer"
+  vpc_id      = var.vpc_id
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "this" {
+  for_each = { for pair in setproduct(var.allowed_cidrs, [80, 443]) : "${pair[0]}:${pair[1]}" => { cidr = pair[0], port = pair[1] } }
+
+  security_group_id = aws_security_group.this.id
+  description       = "HTTP and HTTPS from clients"
+  cidr_ipv4         = each.value.cidr
+  ip_protocol       = "tcp"
+  from_port         = each.value.port
+  to_port           = each.value.port
+}
+
+resource "aws_vpc_security_group_egress_rule" "tasks" {
+  for_each = toset(["8080", "9090"])
+
+  security_group_id = aws_security_group.this.id
+  description       = "Requests and health checks of tasks"
+  cidr_ipv4         = var.vpc_cidr
+  ip_protocol       = "tcp"
+  from_port         = each.key
+  to_port           = each.key
+}

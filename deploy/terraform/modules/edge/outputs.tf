@@ -1,0 +1,26 @@
+output "dns_name" {
+  description = "What the API's host name is an alias of."
+  value       = aws_lb.this.dns_name
+}
+
+output "zone_id" {
+  description = "The load balancer's zone, for a Route 53 alias."
+  value       = aws_lb.this.zone_id
+}
+
+output "arn_suffix" {
+  description = "The load balancer in CloudWatch's metrics."
+  value       = aws_lb.this.arn_suffix
+}
+
+output "targets" {
+  description = "By service: where its tasks register, who reaches them, and how the autoscaler calls it."
+  value = { for service, group in aws_lb_target_group.this : service => {
+    target_group_arn  = group.arn
+    arn_suffix        = group.arn_suffix
+    resource_label    = "${aws_lb.this.arn_suffix}/${group.arn_suffix}"
+    security_group_id = aws_security_group.this.id
+  } }
+
+  depends_on = [aws_lb_listener.https, aws_lb_listener_rule.reads] # ECS takes no target group that has no listener
+}

@@ -1,0 +1,53 @@
+mock_provider "aws" {
+  source = "../../mocks"
+}
+
+variables {
+  name            = "leftfold"
+  vpc_id          = "vpc-1"
+  vpc_cidr        = "10.0.0.0/16"
+  subnet_ids      = ["subnet-1", "subnet-2"]
+  certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
+}
+
+run "routes" {
+  command = apply
+
+  assert {
+    condition     = aws_lb_listener.https.protocol == "HTTPS" && aws_lb_listener.http.default_action[0].redirect[0].protocol == "HTTPS"
+    error_message = "TLS alone; what comes without is sent there."
+  }
+  assert {
+    condition = toset(flatten([
+      for c in aws_lb_listener_rule.reads["projector-role"].condition : [for p in c.path_pattern : p.values]
+    ])) == toset(["/roles", "/roles/*"])
+    error_message = "projector-role reads roles."
+  }
+  assert {
+    condition = alltrue([for r in aws_lb_listener_rule.reads : toset(flatten([
+      for c in r.condition : [for m in c.http_request_method : m.values]
+    ])) == toset(["GET", "HEAD"])])
+    error_message = "Projectors get reads alone."
+  }
+  assert {
+    condition     = toset(keys(output.targets)) == toset(["command-api", "projector-user", "projector-role"])
+    error_message = "Each service with a REST API has a target group."
+  }
+  assert {
+    condition     = length(aws_wafv2_web_acl.this) == 0 && aws_lb.this.enable_deletion_protection
+    error_message = "No WAF unless asked for; not deleted by a slip."
+  }
+}
+
+run "behind_a_waf" {
+  command = apply
+
+  variables {
+    waf = true
+  }
+
+  assert {
+    condition     = length(aws_wafv2_web_acl_association.this) == 1 && length(aws_wafv2_web_acl.this[0].rule) == 3
+    error_message = "Bad addresses, bad inputs, too many requests."
+  }
+}

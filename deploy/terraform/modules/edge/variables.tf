@@ -1,0 +1,71 @@
+variable "name" {
+  description = "Names the load balancer, up to 20 characters."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-zA-Z0-9-]{1,20}$", var.name))
+    error_message = "Up to 20 of a-z, A-Z, 0-9 and -."
+  }
+}
+
+variable "vpc_id" {
+  description = "The VPC."
+  type        = string
+}
+
+variable "vpc_cidr" {
+  description = "The VPC's addresses, where the tasks are."
+  type        = string
+}
+
+variable "subnet_ids" {
+  description = "Public subnets, or private ones with internal."
+  type        = list(string)
+}
+
+variable "certificate_arn" {
+  description = "The ACM certificate of the API's host name, in this region."
+  type        = string
+}
+
+variable "internal" {
+  description = "Whether the API is reached from inside the VPC alone. Defaults to false."
+  type        = bool
+  default     = false
+}
+
+variable "allowed_cidrs" {
+  description = "Who may connect. Defaults to everybody."
+  type        = set(string)
+  default     = ["0.0.0.0/0"]
+}
+
+variable "deletion_protection" {
+  description = "Whether the load balancer refuses to be deleted. Defaults to true."
+  type        = bool
+  default     = true
+}
+
+variable "ssl_policy" {
+  description = "Protocols and ciphers. Defaults to TLS 1.2 with forward secrecy and 1.3."
+  type        = string
+  default     = "ELBSecurityPolicy-TLS13-1-2-2021-06"
+}
+
+variable "access_log_bucket" {
+  description = "An S3 bucket for access logs, which hold addresses and paths; it must let the load balancer write. Defaults to none."
+  type        = string
+  default     = null
+}
+
+variable "waf" {
+  description = "Whether AWS WAF stands in front: known bad addresses and inputs, and a limit for each address. Defaults to false."
+  type        = bool
+  default     = false
+}
+
+variable "waf_requests_per_5m" {
+  description = "Requests of one address in five minutes. Defaults to 15000: 50 a second, as RATE_LIMIT."
+  type        = number
+  default     = 15000
+}

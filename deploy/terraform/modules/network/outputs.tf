@@ -1,0 +1,29 @@
+output "vpc_id" {
+  description = "The VPC."
+  value       = aws_vpc.this.id
+}
+
+output "cidr" {
+  description = "The VPC's addresses."
+  value       = aws_vpc.this.cidr_block
+}
+
+output "private_subnet_ids" {
+  description = "Where tasks run."
+  value       = [for s in aws_subnet.private : s.id]
+}
+
+output "public_subnet_ids" {
+  description = "Where the load balancer is."
+  value       = [for s in aws_subnet.public : s.id]
+}
+
+output "public_cidrs" {
+  description = "Whose X-Forwarded-For the services may believe."
+  value       = [for s in aws_subnet.public : s.cidr_block]
+}
+
+output "table_streams_endpoint" {
+  description = "URL of DynamoDB Streams inside the VPC."
+  value       = "https://${aws_vpc_endpoint.table_streams.dns_entry[0].dns_name}"
+}

@@ -1,0 +1,58 @@
+mock_provider "aws" {
+  source = "../../mocks"
+}
+
+variables {
+  cluster            = "leftfold"
+  services           = ["command-api", "streamer", "broker", "projector-user", "projector-role"]
+  load_balancer      = "app/leftfold/0"
+  targets            = { command-api = "targetgroup/command/0", projector-user = "targetgroup/user/0" }
+  tables             = ["EventLog", "leases"]
+  stream             = "event-source"
+  queues             = ["IamUserQueue.fifo", "IamRoleQueue.fifo"]
+  dead_letter_queues = ["IamUserQueue-dlq.fifo", "IamRoleQueue-dlq.fifo"]
+  firehose           = "leftfold-archive"
+  emails             = ["oncall@example.com"]
+}
+
+run "alarms" {
+  command = apply
+
+  assert {
+    condition = alltrue([for name in [
+      "leftfold/dead-letters/IamRoleQueue-dlq.fifo", "leftfold/queue-old/IamUserQueue.fifo", "leftfold/reader-behind/streamer",
+      "leftfold/aggregate-parked/projector-role", "leftfold/writes-throttled/EventLog", "leftfold/service-errors/command-api",
+    ] : contains(output.alarms, name)])
+    error_message = "There is an alarm for each."
+  }
+  assert {
+    condition     = alltrue([for a in aws_cloudwatch_metric_alarm.this : length(a.alarm_actions) == 1 && can(regex("#[a-z-]+$", a.alarm_description))])
+    error_message = "Each alarm tells somebody and says where to read on."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["no-healthy-targets/command-api"].treat_missing_data == "breaching"
+    error_message = "A target group of which nothing is heard is not well."
+  }
+  assert {
+    condition = alltrue([for name in ["reader-behind/streamer", "no-tasks/broker"] :
+    aws_cloudwatch_metric_alarm.this[name].treat_missing_data == "breaching"])
+    error_message = "Nor is a reader of which nothing is heard."
+  }
+  assert {
+    condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 14
+    error_message = "All graphs are there."
+  }
+}
+
+run "without_collectors" {
+  command = apply
+
+  variables {
+    collector = false
+  }
+
+  assert {
+    condition     = !anytrue([for a in aws_cloudwatch_metric_alarm.this : a.namespace == "Leftfold"])
+    error_message = "No alarm waits for a metric that nobody sends."
+  }
+}

@@ -1,0 +1,74 @@
+variable "prefix" {
+  description = "Stands before the names of alarms; the same as the data's and the services'. Defaults to none."
+  type        = string
+  default     = ""
+}
+
+variable "emails" {
+  description = "Who is told of alarms; each must confirm a mail first. Defaults to nobody."
+  type        = set(string)
+  default     = []
+}
+
+variable "manual" {
+  description = "Where docs/operations.md is read, for the links in alarms."
+  type        = string
+  default     = "https://github.com/leftfold/leftfold/blob/main/docs/operations.md"
+}
+
+variable "collector" {
+  description = "Whether the services have a collector: without, alarms that need the services' own metrics are not made. Defaults to true."
+  type        = bool
+  default     = true
+}
+
+variable "container_insights" {
+  description = "Whether the cluster has Container Insights, which count tasks. Defaults to true."
+  type        = bool
+  default     = true
+}
+
+variable "cluster" {
+  description = "Name of the ECS cluster."
+  type        = string
+}
+
+variable "services" {
+  description = "Names of the ECS services."
+  type        = list(string)
+}
+
+variable "load_balancer" {
+  description = "The load balancer's arn_suffix."
+  type        = string
+}
+
+variable "targets" {
+  description = "By service: the arn_suffix of its target group."
+  type        = map(string)
+}
+
+variable "tables" {
+  description = "Names of the tables."
+  type        = list(string)
+}
+
+variable "stream" {
+  description = "Name of the Kinesis stream."
+  type        = string
+}
+
+variable "queues" {
+  description = "Names of the queues."
+  type        = list(string)
+}
+
+variable "dead_letter_queues" {
+  description = "Names of the dead-letter queues."
+  type        = list(string)
+}
+
+variable "firehose" {
+  description = "Name of the Firehose that fills the archive."
+  type        = string
+}

@@ -1,0 +1,159 @@
+data "aws_caller_identity" "this" {}
+data "aws_partition" "this" {}
+data "aws_region" "this" {}
+
+locals {
+  name      = "${var.prefix}${var.name}"
+  account   = data.aws_caller_identity.this.account_id
+  partition = data.aws_partition.this.partition
+  region    = data.aws_region.this.region
+
+  # STOP_TIMEOUT is for work in hand: leases and messages are given back within it. ECS kills a little later.
+  stop_timeout = 20
+  environment = merge({
+    AWS_REGION   = local.region
+    ENVIRONMENT  = "production"
+    STOP_TIMEOUT = "${local.stop_timeout}s"
+    }, local.tracing ? {
+    OTEL_EXPORTER_OTLP_ENDPOINT = "http://127.0.0.1:4318"
+    OTEL_TRACES_SAMPLER         = "parentbased_traceidratio"
+    OTEL_TRACES_SAMPLER_ARG     = tostring(var.trace_ratio)
+  } : {}, var.environment)
+
+  container = {
+    name                   = var.name
+    image                  = var.image
+    essential              = true
+    user                   = "65532:65532"
+    readonlyRootFilesystem = true
+    stopTimeout            = local.stop_timeout + 10
+    environment            = [for name in sort(keys(local.environment)) : { name = name, value = local.environment[name] }]
+    secrets                = [for name in sort(keys(var.secrets)) : { name = name, valueFrom = var.secrets[name] }]
+    portMappings           = [for port in concat(var.target == null ? [] : [8080], [9090]) : { containerPort = port, protocol = "tcp" }]
+    linuxParameters        = { initProcessEnabled = false, capabilities = { drop = ["ALL"] } }
+
+    # Ready or not. Slow to give up: a task that is not ready because AWS is away is not cured by a new one.
+    healthCheck = { command = ["CMD", "/app", "-health"], interval = 30, timeout = 6, retries = 10, startPeriod = 60 }
+
+    # Non-blocking: CloudWatch's bad days are not the service's.
+    logConfiguration = {
+      logDriver = "awslogs"
+      options = {
+        awslogs-group         = aws_cloudwatch_log_group.this.name
+        awslogs-region        = local.region
+        awslogs-stream-prefix = "app"
+        mode                  = "non-blocking"
+        max-buffer-size       = "4m"
+      }
+    }
+  }
+}
+
+resource "aws_cloudwatch_log_group" "this" {
+  name              = "/leftfold/${local.name}"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
+}
+
+resource "aws_ecs_task_definition" "this" {
+  family                   = local.name
+  requires_compatibilities = ["FARGATE"]
+  network_mode             = "awsvpc"
+  cpu                      = var.cpu
+  memory                   = var.memory
+  execution_role_arn       = aws_iam_role.execution.arn
+  task_role_arn            = aws_iam_role.task.arn
+  container_definitions    = jsonencode(concat([local.container], local.collector))
+
+  runtime_platform {
+    operating_system_family = "LINUX"
+    cpu_architecture        = "ARM64"
+  }
+}
+
+resource "aws_ecs_service" "this" {
+  name                               = local.name
+  cluster                            = var.cluster.arn
+  task_definition                    = aws_ecs_task_definition.this.arn
+  desired_count                      = var.scaling.min
+  deployment_minimum_healthy_percent = 100
+  deployment_maximum_percent         = 200
+  availability_zone_rebalancing      = "ENABLED"
+  enable_ecs_managed_tags            = true
+  propagate_tags                     = "SERVICE"
+  wait_for_steady_state              = true
+  health_check_grace_period_seconds  = var.target == null ? null : 60
+
+  capacity_provider_strategy {
+    capacity_provider = var.spot ? "FARGATE_SPOT" : "FARGATE"
+    weight            = 1
+  }
+
+  # A release whose tasks do not become ready is taken back.
+  deployment_circuit_breaker {
+    enable   = true
+    rollback = true
+  }
+
+  network_configuration {
+    subnets          = var.subnet_ids
+    security_groups  = [aws_security_group.this.id]
+    assign_public_ip = false
+  }
+
+  dynamic "load_balancer" {
+    for_each = var.target[*]
+    content {
+      target_group_arn = load_balancer.value.target_group_arn
+      container_name   = var.name
+      container_port   = 8080
+    }
+  }
+
+  lifecycle {
+    ignore_changes = [desired_count] # the autoscaler's
+  }
+
+  depends_on = [aws_iam_role_policy.task, aws_iam_role_policy.execution]
+}
+
+resource "aws_security_group" "this" {
+  name_prefix = "${local.name}-"
+  description = "Tasks of ${local.name}"
+  vpc_id      = var.vpc_id
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "edge" {
+  for_each = var.target == null ? [] : toset(["8080", "9090"])
+
+  security_group_id            = aws_security_group.this.id
+  description                  = each.key == "8080" ? "Requests" : "Health checks"
+  referenced_security_group_id = var.target.security_group_id
+  ip_protocol                  = "tcp"
+  from_port                    = each.key
+  to_port                      = each.key
+}
+
+resource "aws_vpc_security_group_ingress_rule" "admin" {
+  for_each = var.admin_cidrs
+
+  security_group_id = aws_security_group.this.id
+  description       = "Metrics, health, parked aggregates"
+  cidr_ipv4         = each.key
+  ip_protocol       = "tcp"
+  from_port         = 9090
+  to_port           = 9090
+}
+
+resource "aws_vpc_security_group_egress_rule" "https" {
+  security_group_id = aws_security_group.this.id
+  description       = "AWS, and the issuer's keys"
+  cidr_ipv4         = "0.0.0.0/0"
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+}

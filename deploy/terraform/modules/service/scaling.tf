@@ -1,0 +1,64 @@
+resource "aws_appautoscaling_target" "this" {
+  service_namespace  = "ecs"
+  scalable_dimension = "ecs:service:DesiredCount"
+  resource_id        = "service/${var.cluster.name}/${aws_ecs_service.this.name}"
+  min_capacity       = var.scaling.min
+  max_capacity       = var.scaling.max
+}
+
+locals {
+  predefined = merge(
+    { cpu = { type = "ECSServiceAverageCPUUtilization", label = null, target = var.scaling.cpu } },
+    var.scaling.requests == null || var.target == null ? {} : {
+      requests = { type = "ALBRequestCountPerTarget", label = try(var.target.resource_label, null), target = var.scaling.requests }
+    },
+  )
+}
+
+resource "aws_appautoscaling_policy" "predefined" {
+  for_each = local.predefined
+
+  name               = each.key
+  policy_type        = "TargetTrackingScaling"
+  service_namespace  = aws_appautoscaling_target.this.service_namespace
+  scalable_dimension = aws_appautoscaling_target.this.scalable_dimension
+  resource_id        = aws_appautoscaling_target.this.resource_id
+
+  target_tracking_scaling_policy_configuration {
+    target_value       = each.value.target
+    scale_in_cooldown  = 300
+    scale_out_cooldown = 60
+    predefined_metric_specification {
+      predefined_metric_type = each.value.type
+      resource_label         = each.value.label
+    }
+  }
+}
+
+resource "aws_appautoscaling_policy" "signal" {
+  for_each = var.scaling.signals
+
+  name               = each.key
+  policy_type        = "TargetTrackingScaling"
+  service_namespace  = aws_appautoscaling_target.this.service_namespace
+  scalable_dimension = aws_appautoscaling_target.this.scalable_dimension
+  resource_id        = aws_appautoscaling_target.this.resource_id
+
+  target_tracking_scaling_policy_configuration {
+    target_value       = each.value.target
+    scale_in_cooldown  = 300
+    scale_out_cooldown = 60
+    customized_metric_specification {
+      namespace   = each.value.namespace
+      metric_name = each.value.metric
+      statistic   = each.value.statistic
+      dynamic "dimensions" {
+        for_each = each.value.dimensions
+        content {
+          name  = dimensions.key
+          value = dimensions.value
+        }
+      }
+    }
+  }
+}

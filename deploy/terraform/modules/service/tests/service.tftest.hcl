@@ -1,0 +1,94 @@
+mock_provider "aws" {
+  source = "../../mocks"
+}
+
+variables {
+  name        = "streamer"
+  cluster     = { arn = "arn:aws:ecs:eu-central-1:123456789012:cluster/leftfold", name = "leftfold" }
+  image       = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/leftfold/streamer:v1"
+  vpc_id      = "vpc-1"
+  subnet_ids  = ["subnet-1"]
+  kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+  environment = { TABLE_EVENT_LOG = "EventLog", STOP_TIMEOUT = "20s" }
+  permissions = {
+    log = { actions = ["dynamodb:Scan"], resources = ["arn:aws:dynamodb:eu-central-1:123456789012:table/EventLog"] }
+    own = { actions = ["dynamodb:Query"], resources = ["arn:aws:dynamodb:eu-central-1:123456789012:table/leases"], leading_keys = ["streamer"] }
+  }
+}
+
+run "a_reader" {
+  command = apply
+
+  assert {
+    condition = (
+      length(jsondecode(aws_ecs_task_definition.this.container_definitions)) == 1
+      && jsondecode(aws_ecs_task_definition.this.container_definitions)[0].readonlyRootFilesystem
+      && jsondecode(aws_ecs_task_definition.this.container_definitions)[0].stopTimeout == 30
+      && jsondecode(aws_ecs_task_definition.this.container_definitions)[0].healthCheck.command == ["CMD", "/app", "-health"]
+    )
+    error_message = "One container that cannot write, is asked for its health and has time to stop."
+  }
+  assert {
+    condition     = aws_ecs_service.this.deployment_circuit_breaker[0].rollback && length(aws_ecs_service.this.load_balancer) == 0
+    error_message = "A bad release is taken back; no load balancer."
+  }
+  assert {
+    condition = data.aws_iam_policy_document.task.statement[1].condition == toset([
+      { test = "ForAllValues:StringEquals", variable = "dynamodb:LeadingKeys", values = tolist(["streamer"]) },
+    ]) && length(data.aws_iam_policy_document.task.statement) == 2
+    error_message = "The role may do what it was given and nothing else."
+  }
+  assert {
+    condition     = local.repositories == ["arn:aws:ecr:eu-central-1:123456789012:repository/leftfold/streamer"]
+    error_message = "It pulls its own image."
+  }
+  assert {
+    condition     = aws_appautoscaling_target.this.min_capacity == 2 && length(aws_appautoscaling_policy.signal) == 0
+    error_message = "Two tasks, by default, in two zones."
+  }
+}
+
+run "an_api_with_a_collector" {
+  command = apply
+
+  variables {
+    name            = "projector-user"
+    target          = { target_group_arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/user/0", security_group_id = "sg-1", resource_label = "app/a/b/targetgroup/c/d" }
+    collector_image = "public.ecr.aws/aws-observability/aws-otel-collector:v0.50.0"
+    trace_ratio     = 0.05
+    secrets         = { OTEL_EXPORTER_OTLP_HEADERS = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:otel-a1b2c3:headers::" }
+    scaling = {
+      requests = 6000
+      signals = { waiting = {
+        namespace = "AWS/SQS", metric = "ApproximateAgeOfOldestMessage", statistic = "Maximum", target = 15, dimensions = { QueueName = "q" }
+      } }
+    }
+  }
+
+  assert {
+    condition     = [for c in jsondecode(aws_ecs_task_definition.this.container_definitions) : c.name] == ["projector-user", "collector"]
+    error_message = "The collector is a second container."
+  }
+  assert {
+    condition = contains(jsondecode(aws_ecs_task_definition.this.container_definitions)[0].environment, {
+      name = "OTEL_EXPORTER_OTLP_ENDPOINT", value = "http://127.0.0.1:4318"
+    })
+    error_message = "Traces go to the collector."
+  }
+  assert {
+    condition     = [for s in data.aws_iam_policy_document.task.statement : s.sid] == ["log", "own", "Metrics", "Traces"]
+    error_message = "The collector needs rights of its own."
+  }
+  assert {
+    condition     = local.secret_arns == ["arn:aws:secretsmanager:eu-central-1:123456789012:secret:otel-a1b2c3"]
+    error_message = "ECS may read the secret, whichever key of it is used."
+  }
+  assert {
+    condition     = toset(keys(aws_appautoscaling_policy.predefined)) == toset(["cpu", "requests"]) && keys(aws_appautoscaling_policy.signal) == ["waiting"]
+    error_message = "CPU, requests and waiting messages add tasks."
+  }
+  assert {
+    condition     = length(aws_vpc_security_group_ingress_rule.edge) == 2 && length(aws_vpc_security_group_ingress_rule.admin) == 0
+    error_message = "The load balancer reaches it, and nobody else."
+  }
+}

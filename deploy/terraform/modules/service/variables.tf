@@ -1,0 +1,130 @@
+variable "name" {
+  description = "The service's name, such as streamer."
+  type        = string
+}
+
+variable "prefix" {
+  description = "Stands before the names of roles and log groups. Defaults to none."
+  type        = string
+  default     = ""
+}
+
+variable "cluster" {
+  description = "The ECS cluster."
+  type        = object({ arn = string, name = string })
+}
+
+variable "image" {
+  description = "The image with its tag."
+  type        = string
+}
+
+variable "cpu" {
+  description = "CPU units of a task, the collector's among them; 1024 are one. Defaults to 256."
+  type        = number
+  default     = 256
+}
+
+variable "memory" {
+  description = "MiB of a task, the collector's among them. Defaults to 512."
+  type        = number
+  default     = 512
+}
+
+variable "environment" {
+  description = "Variables, as in .env.example."
+  type        = map(string)
+  default     = {}
+}
+
+variable "secrets" {
+  description = "Variables that are kept in Secrets Manager or in SSM's parameters, by ARN. Defaults to none."
+  type        = map(string)
+  default     = {}
+}
+
+variable "permissions" {
+  description = "What the task may do, by a name that says of what; leading_keys are partition keys of a table's items."
+  type = map(object({
+    actions      = list(string)
+    resources    = list(string)
+    leading_keys = optional(list(string))
+  }))
+}
+
+variable "vpc_id" {
+  description = "The VPC."
+  type        = string
+}
+
+variable "subnet_ids" {
+  description = "Where tasks run."
+  type        = list(string)
+}
+
+variable "target" {
+  description = "The load balancer's side of a service with a REST API: one of the edge's targets. Defaults to none."
+  type        = object({ target_group_arn = string, security_group_id = string, resource_label = string })
+  default     = null
+}
+
+variable "admin_cidrs" {
+  description = "Who else reaches the admin address, which asks nobody who they are: a Prometheus, an operator's network. Defaults to nobody."
+  type        = set(string)
+  default     = []
+}
+
+variable "scaling" {
+  description = <<-E
+    How many tasks, and what adds more: CPU in percent, requests a minute and task (with a target), and any other metrics that
+    should stay at their target. The hungriest decides; all must agree to shrink.
+  E
+  type = object({
+    min      = optional(number, 2)
+    max      = optional(number, 4)
+    cpu      = optional(number, 60)
+    requests = optional(number)
+    signals = optional(map(object({
+      namespace  = string
+      metric     = string
+      dimensions = map(string)
+      statistic  = string
+      target     = number
+    })), {})
+  })
+  default = {}
+
+  validation {
+    condition     = var.scaling.min >= 1 && var.scaling.max >= var.scaling.min
+    error_message = "1 <= min <= max."
+  }
+}
+
+variable "spot" {
+  description = "Whether tasks run on Fargate Spot, cheaper and stopped at two minutes' notice. Defaults to false."
+  type        = bool
+  default     = false
+}
+
+variable "collector_image" {
+  description = "An AWS Distro for OpenTelemetry collector beside the service: metrics to CloudWatch, traces to X-Ray. Defaults to none."
+  type        = string
+  default     = null
+}
+
+variable "trace_ratio" {
+  description = "Which part of the traces that begin here is sampled, with a collector that reaches X-Ray (by NAT, or an interface endpoint xray). Defaults to 0: no traces."
+  type        = number
+  default     = 0
+}
+
+variable "log_retention_days" {
+  description = "How long logs are kept. Defaults to 30."
+  type        = number
+  default     = 30
+}
+
+variable "kms_key_arn" {
+  description = "Key of the logs."
+  type        = string
+}
