@@ -83,7 +83,7 @@ func catchUp(t *testing.T, projector *systemtest.Service, method string) (out ca
 	r, err := http.NewRequestWithContext(t.Context(), method, "/projections/users/catch-up", http.NoBody)
 	require.NoError(t, err)
 	answer := projector.Admin(r)
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }() // of a recorder
 	require.Less(t, answer.StatusCode, 300)
 	require.NoError(t, json.NewDecoder(answer.Body).Decode(&out))
 	return out

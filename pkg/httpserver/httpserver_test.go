@@ -300,7 +300,7 @@ func TestAConnectionThatAskedNothingDelaysNoStop(t *testing.T) {
 	unused, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Addr())
 	require.NoError(t, err)
 	defer func() { _ = unused.Close() }()
-	res, err := http.Get("http://" + server.Addr()) //nolint:noctx // accepted after the other one
+	res, err := http.Get("http://" + server.Addr()) // accepted after the other one
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
 	http.DefaultClient.CloseIdleConnections()
