@@ -25,7 +25,7 @@ demo: ## Play a story through the whole pipeline and show each hop (DEMO_USERS, 
 
 .PHONY: test
 test: ## All tests with the race detector: no Docker, no network
-	go test -race -timeout 10m work
+	go test -race -timeout 20m work
 
 .PHONY: test-processes
 test-processes: ## Kill real processes at random for CHAOS under load, COUNT times; then let replicas share shards
