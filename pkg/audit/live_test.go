@@ -71,14 +71,16 @@ func TestALiveSystemRaisesNoFalseAlarm(t *testing.T) {
 	s := newStage(t)
 	defer s.server.Close()
 	stop := s.traffic(1)
-	suspicions := 0
+	suspicions, rounds := 0, 0
 	between := hooks{after: func(string) error {
 		if rand.IntN(4) == 0 {
 			s.busy()
 		}
 		return nil
 	}}
-	for round := range 8 {
+	for round := 0; round < 8 || suspicions <= 10; round++ { // few of the first rounds meet much to suspect
+		require.Less(t, round, 200, "the traffic makes it suspect nothing")
+		rounds++
 		result, lines := s.audited(s.through(between), func(c *audit.Config) {
 			c.PageSize = int32(1 + round%4*60)
 			c.Repair = round%2 == 1
@@ -89,8 +91,7 @@ func TestALiveSystemRaisesNoFalseAlarm(t *testing.T) {
 		suspicions += result.Suspicions
 	}
 	accepted := stop()
-	assert.Greater(t, suspicions, 10, "the traffic does make it suspect")
-	t.Logf("%d commands accepted, %d suspicions settled in 8 rounds", accepted, suspicions)
+	t.Logf("%d commands accepted, %d suspicions settled in %d rounds", accepted, suspicions, rounds)
 	result, lines := s.audited()
 	assert.Empty(t, lines)
 	assert.True(t, result.Equal())
