@@ -19,6 +19,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/dynamostore"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/relay/backoff"
 )
 
 // Config is what Claims needs.
@@ -169,20 +170,9 @@ func (a *auditor) patiently(ctx context.Context, stream string, look func() erro
 			a.count(func(r *Result) { r.Undecided++ })
 			return nil
 		}
-		if err := a.pause(ctx, n); err != nil {
+		if err := backoff.Sleep(ctx, a.Jitter(a.Backoff<<min(n-1, 4))); err != nil {
 			return fmt.Errorf("look at %s again: %w", shown(stream), err)
 		}
-	}
-}
-
-func (a *auditor) pause(ctx context.Context, attempt int) error {
-	timer := time.NewTimer(a.Jitter(a.Backoff << min(attempt-1, 4)))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }
 

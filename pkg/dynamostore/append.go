@@ -65,12 +65,7 @@ func (s *Store) pause(ctx context.Context, attempt int) error {
 func (s *Store) write(ctx context.Context, p plan) error {
 	deed := "append to " + p.commit.Stream.String()
 	if len(p.actions) == 1 {
-		put := p.actions[0].item.Put
-		_, err := s.db.PutItem(ctx, &dynamodb.PutItemInput{
-			TableName: put.TableName, Item: put.Item,
-			ConditionExpression: put.ConditionExpression, ExpressionAttributeNames: put.ExpressionAttributeNames,
-			ReturnValuesOnConditionCheckFailure: put.ReturnValuesOnConditionCheckFailure,
-		})
+		err := s.put(ctx, p.actions[0].item.Put)
 		if refused, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
 			return s.refusal(ctx, p, []types.CancellationReason{{Code: aws.String(conditionFailed), Item: refused.Item}})
 		}
@@ -90,6 +85,16 @@ func (s *Store) write(ctx context.Context, p plan) error {
 		return s.refusal(ctx, p, canceled.CancellationReasons)
 	}
 	return failed(deed, err)
+}
+
+// put sends a transaction's Put by itself.
+func (s *Store) put(ctx context.Context, put *types.Put) error {
+	_, err := s.db.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName: put.TableName, Item: put.Item, ConditionExpression: put.ConditionExpression,
+		ExpressionAttributeNames: put.ExpressionAttributeNames, ExpressionAttributeValues: put.ExpressionAttributeValues,
+		ReturnValuesOnConditionCheckFailure: put.ReturnValuesOnConditionCheckFailure,
+	})
+	return err
 }
 
 // refusal reads the reasons, one per action. The plan's actions stand in the order in which refusals are looked for,

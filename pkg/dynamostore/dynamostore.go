@@ -154,12 +154,7 @@ func (s *Store) Remember(ctx context.Context, r eventsourcing.CommandResult) err
 	if err := p.withinLimits(); err != nil {
 		return fmt.Errorf("remember a command: %w", err)
 	}
-	put := p.actions[0].item.Put
-	_, err := s.db.PutItem(ctx, &dynamodb.PutItemInput{
-		TableName: put.TableName, Item: put.Item,
-		ConditionExpression: put.ConditionExpression, ExpressionAttributeNames: put.ExpressionAttributeNames,
-		ExpressionAttributeValues: put.ExpressionAttributeValues,
-	})
+	err := s.put(ctx, p.actions[0].item.Put)
 	if _, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
 		return eventsourcing.ErrCommandRepeated
 	}
