@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,6 +54,9 @@ func (m *memory) Put(ctx context.Context, next, seen shards.Lease) error {
 		}
 	}
 	stored := m.leases[next.Shard]
+	if reflect.DeepEqual(stored, next) {
+		return nil
+	}
 	if stored.Counter != seen.Counter || stored.Owner != seen.Owner {
 		return &shards.LostError{Stored: stored}
 	}

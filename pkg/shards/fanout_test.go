@@ -52,7 +52,7 @@ func TestRecordsArePushed(t *testing.T) {
 		after(7 * time.Second)
 		k.send(1)
 		synctest.Wait()
-		assert.Equal(t, keys, k.seen.total(), "at once")
+		assert.Equal(t, keys, k.seen.Total(), "at once")
 		r.end()
 		k.complete()
 	})
@@ -71,7 +71,7 @@ func TestAHandOffOfASubscriptionRepeatsNothing(t *testing.T) {
 		x.end()
 		stoppedAt := time.Now()
 		k.send(1)
-		for k.seen.total() < keys*k.sent {
+		for k.seen.Total() < keys*k.sent {
 			after(10 * time.Millisecond)
 		}
 		assert.Less(t, time.Since(stoppedAt), time.Second)
@@ -143,7 +143,7 @@ func TestADeadSubscriberIsReplaced(t *testing.T) {
 		k.send(10)
 		y := k.start("y")
 		after(15 * time.Second)
-		assert.Equal(t, keys*k.sent, k.seen.total(), "y took over")
+		assert.Equal(t, keys*k.sent, k.seen.Total(), "y took over")
 		k.send(10)
 		after(30 * time.Second) // x comes back and sees that it lost the lease
 		k.send(10)
@@ -188,7 +188,7 @@ func TestTrimmedRecordsOfASubscriptionAreReported(t *testing.T) {
 		after(time.Minute)
 		y.end()
 		assert.Equal(t, []string{"shardId-000000000000"}, k.trimmed)
-		assert.Equal(t, keys, k.seen.total())
+		assert.Equal(t, keys, k.seen.Total())
 	})
 }
 

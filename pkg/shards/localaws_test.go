@@ -23,97 +23,20 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/relay"
 	"github.com/leftfold/leftfold/pkg/shards"
+	"github.com/leftfold/leftfold/pkg/shards/shardstest"
 )
 
 func newLocalAWS(t *testing.T) (*localaws.Server, *shards.DynamoDBLeases) {
 	t.Helper()
 	server := localaws.New(localaws.Options{})
 	t.Cleanup(server.Close)
-	db := dynamodb.NewFromConfig(server.Config())
-	_, err := db.CreateTable(t.Context(), shards.Table("leases"))
-	require.NoError(t, err)
-	after(time.Second)
-	return server, shards.NewDynamoDBLeases(db, "leases")
-}
-
-func TestDynamoDBLeases(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		_, leases := newLocalAWS(t)
-		ctx := t.Context()
-		first := shards.Lease{
-			Consumer: "c", Shard: "s", Counter: 1, Parents: []string{"p", "q"}, State: shards.StateOpen,
-			ReadAt: time.UnixMilli(1_700_000_000_123).UTC(),
-		}
-		require.NoError(t, leases.Put(ctx, first, shards.Lease{}))
-		require.NoError(t, leases.Put(ctx, first, shards.Lease{}), "its own write, whose answer was lost")
-		got, err := leases.List(ctx, "c")
-		require.NoError(t, err)
-		assert.Equal(t, []shards.Lease{first}, got)
-
-		other := first
-		other.Owner = "o"
-		require.ErrorIs(t, leases.Put(ctx, other, shards.Lease{}), shards.ErrLeaseLost)
-		second := first
-		second.Owner, second.Counter, second.Checkpoint = "x", 2, "17"
-		require.NoError(t, leases.Put(ctx, second, first))
-		late := second
-		late.Owner = "y"
-		lost, ok := errors.AsType[*shards.LostError](leases.Put(ctx, late, first))
-		require.True(t, ok)
-		assert.Equal(t, second, lost.Stored)
-
-		require.ErrorIs(t, leases.Delete(ctx, first), shards.ErrLeaseLost)
-		require.NoError(t, leases.Delete(ctx, second))
-		require.NoError(t, leases.Delete(ctx, second), "gone already")
-		lost, ok = errors.AsType[*shards.LostError](leases.Put(ctx, late, second))
-		require.True(t, ok)
-		assert.Zero(t, lost.Stored)
-		for n := range 30 { // more than a page: 64 KB of checkpoint each
-			l := shards.Lease{Consumer: "many", Shard: fmt.Sprint(n), Counter: 1, State: shards.StateOpen, Checkpoint: shards.Position(make([]byte, 64<<10))}
-			require.NoError(t, leases.Put(ctx, l, shards.Lease{}))
-		}
-		got, err = leases.List(ctx, "many")
-		require.NoError(t, err)
-		assert.Len(t, got, 30)
-	})
-}
-
-// order checks that the values of each key come in order, first time each.
-type order struct {
-	mu      sync.Mutex
-	next    map[string]int
-	wrong   []string
-	repeats int
-}
-
-func (o *order) see(key string, n int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	switch want := o.next[key]; {
-	case n == want:
-		o.next[key]++
-	case n < want:
-		o.repeats++
-	default:
-		o.wrong = append(o.wrong, fmt.Sprintf("%s: %d instead of %d", key, n, want))
-	}
-}
-
-func (o *order) total() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	sum := 0
-	for _, n := range o.next {
-		sum += n
-	}
-	return sum
+	return server, shardstest.Leases(t, dynamodb.NewFromConfig(server.Config()), "leases")
 }
 
 // modes are the ways to read a Kinesis stream; what is promised is the same.
-var modes = map[string]func(*kinesis.Client) shards.Stream[[]byte]{
-	"polling": func(c *kinesis.Client) shards.Stream[[]byte] { return shards.NewKinesis(c, "s") },
-	"fan-out": func(c *kinesis.Client) shards.Stream[[]byte] { return shards.NewKinesisFanOut(c, "s", "broker") },
+var modes = map[string]func(*kinesis.Client, string) shards.Stream[[]byte]{
+	"polling": func(c *kinesis.Client, name string) shards.Stream[[]byte] { return shards.NewKinesis(c, name) },
+	"fan-out": func(c *kinesis.Client, name string) shards.Stream[[]byte] { return shards.NewKinesisFanOut(c, name, "broker") },
 }
 
 // inBothModes runs a test on a Kinesis stream of some shards.
@@ -134,20 +57,20 @@ type kinesisFleet struct {
 	t      *testing.T
 	server *localaws.Server
 	leases *shards.DynamoDBLeases
-	stream func(*kinesis.Client) shards.Stream[[]byte]
-	seen   *order
+	stream func(*kinesis.Client, string) shards.Stream[[]byte]
+	seen   *shardstest.Seen
 	sent   int // of each key
 
 	mu      sync.Mutex
 	trimmed []string
 }
 
-func newKinesisFleet(t *testing.T, shardCount int32, stream func(*kinesis.Client) shards.Stream[[]byte]) *kinesisFleet {
+func newKinesisFleet(t *testing.T, shardCount int32, stream func(*kinesis.Client, string) shards.Stream[[]byte]) *kinesisFleet {
 	t.Helper()
 	server, leases := newLocalAWS(t)
 	k := &kinesisFleet{
 		Client: kinesis.NewFromConfig(server.Config()), t: t, server: server, leases: leases, stream: stream,
-		seen: &order{next: map[string]int{}},
+		seen: shardstest.NewSeen(),
 	}
 	_, err := k.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String("s"), ShardCount: &shardCount})
 	require.NoError(t, err)
@@ -158,7 +81,7 @@ func newKinesisFleet(t *testing.T, shardCount int32, stream func(*kinesis.Client
 func (k *kinesisFleet) start(owner string, tune ...func(*shards.Config[[]byte])) *reader {
 	k.t.Helper()
 	cfg := shards.Config[[]byte]{
-		Consumer: "c", Owner: owner, Stream: k.stream(k.Client), Leases: k.leases, Now: time.Now, Retention: 24 * time.Hour,
+		Consumer: "c", Owner: owner, Stream: k.stream(k.Client, "s"), Leases: k.leases, Now: time.Now, Retention: 24 * time.Hour,
 		Handle: k.handle, OnTrimmed: k.onTrimmed,
 	}
 	for _, f := range tune {
@@ -178,7 +101,7 @@ func (k *kinesisFleet) handle(_ context.Context, _ string, records []shards.Reco
 		if err != nil {
 			return err
 		}
-		k.seen.see(r.Key, n)
+		k.seen.Add(shardstest.Entry{Key: r.Key, N: n})
 	}
 	return nil
 }
@@ -236,9 +159,9 @@ func (k *kinesisFleet) merge(a, b string) {
 // complete says that every record was seen once, in order.
 func (k *kinesisFleet) complete() {
 	k.t.Helper()
-	assert.Empty(k.t, k.seen.wrong)
-	assert.Zero(k.t, k.seen.repeats, "repeated")
-	assert.Equal(k.t, keys*k.sent, k.seen.total())
+	assert.Empty(k.t, k.seen.Jumps())
+	assert.Zero(k.t, k.seen.Repeats(), "repeated")
+	assert.Equal(k.t, keys*k.sent, k.seen.Total())
 	assert.Empty(k.t, k.trimmed)
 }
 
@@ -265,7 +188,7 @@ func TestKinesisSplitsAndMergesKeepEveryKeysOrder(t *testing.T) {
 		y.end() // before it can read the parents to their ends
 		after(time.Minute)
 		require.Len(t, k.open(), 2)
-		lineage, err := k.stream(k.Client).Shards(t.Context())
+		lineage, err := k.stream(k.Client, "s").Shards(t.Context())
 		require.NoError(t, err)
 		assert.ElementsMatch(t, open[1:], lineage[len(lineage)-1].Parents, "a merge has two")
 		k.send(10)

@@ -1,0 +1,172 @@
+package shardstest
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
+	streamtypes "github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/relay"
+	"github.com/leftfold/leftfold/pkg/shards"
+)
+
+// Kinesis makes a Kinesis stream of two shards, of that name and until the test's end, that is read by what open returns.
+func Kinesis(
+	t *testing.T, client *kinesis.Client, name string, leases shards.Leases, open func(*kinesis.Client, string) shards.Stream[[]byte],
+) Subject[[]byte] {
+	t.Helper()
+	_, err := client.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: &name, ShardCount: aws.Int32(2)})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := client.DeleteStream(context.WithoutCancel(t.Context()), &kinesis.DeleteStreamInput{
+			StreamName: &name, EnforceConsumerDeletion: aws.Bool(true),
+		})
+		assert.NoError(t, err)
+	})
+	active := func(ctx context.Context) error {
+		return kinesis.NewStreamExistsWaiter(client, func(o *kinesis.StreamExistsWaiterOptions) { o.MinDelay = time.Second }).
+			Wait(ctx, &kinesis.DescribeStreamInput{StreamName: &name}, patience)
+	}
+	require.NoError(t, active(t.Context()))
+	r := resharder{client: client, stream: name, active: active}
+	return Subject[[]byte]{
+		Stream: open(client, name), Leases: leases, Ordered: true,
+		Put: func(ctx context.Context, entries []Entry) error {
+			var records []relay.KinesisRecord
+			for _, e := range entries {
+				records = append(records, relay.KinesisRecord{Key: e.Key, Data: []byte(strconv.Itoa(e.N))})
+			}
+			return relay.NewKinesis(client, name).Publish(ctx, records)
+		},
+		Entry: func(r shards.Record[[]byte]) (Entry, error) {
+			n, err := strconv.Atoi(string(r.Value))
+			return Entry{Key: r.Key, N: n}, err
+		},
+		Reshard: r.reshard,
+	}
+}
+
+// resharder splits the first shard and merges the halves, by turns.
+type resharder struct {
+	client *kinesis.Client
+	stream string
+	active func(context.Context) error
+	halves bool
+}
+
+// middle of the first of two shards: 2^126.
+const middle = "85070591730234615865843651857942052864"
+
+func (r *resharder) reshard(ctx context.Context) error {
+	open, err := r.open(ctx)
+	if err != nil {
+		return err
+	}
+	if r.halves {
+		_, err = r.client.MergeShards(ctx, &kinesis.MergeShardsInput{
+			StreamName: &r.stream, ShardToMerge: aws.String(open["0"]), AdjacentShardToMerge: aws.String(open[middle]),
+		})
+	} else {
+		_, err = r.client.SplitShard(ctx, &kinesis.SplitShardInput{
+			StreamName: &r.stream, ShardToSplit: aws.String(open["0"]), NewStartingHashKey: aws.String(middle),
+		})
+	}
+	if err != nil {
+		return err
+	}
+	r.halves = !r.halves
+	return r.active(ctx)
+}
+
+// open are the shards that take records, by where their hash keys start.
+func (r *resharder) open(ctx context.Context) (map[string]string, error) {
+	out, err := r.client.ListShards(ctx, &kinesis.ListShardsInput{StreamName: &r.stream})
+	if err != nil {
+		return nil, err
+	}
+	open := map[string]string{}
+	closed := map[string]bool{}
+	for _, s := range out.Shards {
+		closed[aws.ToString(s.ParentShardId)], closed[aws.ToString(s.AdjacentParentShardId)] = true, true
+	}
+	for _, s := range out.Shards {
+		if !closed[*s.ShardId] {
+			open[*s.HashKeyRange.StartingHashKey] = *s.ShardId
+		}
+	}
+	return open, nil
+}
+
+// DynamoDB makes a table with a stream, of that name and until the test's end.
+func DynamoDB(t *testing.T, db *dynamodb.Client, streams *dynamodbstreams.Client, name string, leases shards.Leases) Subject[Entry] {
+	t.Helper()
+	_, err := db.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName: &name, BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{
+			{AttributeName: aws.String("key"), AttributeType: types.ScalarAttributeTypeS},
+			{AttributeName: aws.String("n"), AttributeType: types.ScalarAttributeTypeN},
+		},
+		KeySchema: []types.KeySchemaElement{
+			{AttributeName: aws.String("key"), KeyType: types.KeyTypeHash},
+			{AttributeName: aws.String("n"), KeyType: types.KeyTypeRange},
+		},
+		StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewImage},
+	})
+	require.NoError(t, err)
+	awaitTable(t, db, name)
+	return Subject[Entry]{
+		Stream: shards.NewDynamoDBStream(streams, db, name, entry), Leases: leases,
+		Put: func(ctx context.Context, entries []Entry) error {
+			for _, e := range entries {
+				_, err := db.PutItem(ctx, &dynamodb.PutItemInput{TableName: &name, Item: map[string]types.AttributeValue{
+					"key": &types.AttributeValueMemberS{Value: e.Key}, "n": &types.AttributeValueMemberN{Value: strconv.Itoa(e.N)},
+				}})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		Entry: func(r shards.Record[Entry]) (Entry, error) { return r.Value, nil },
+	}
+}
+
+func entry(image map[string]streamtypes.AttributeValue) (Entry, error) {
+	key, isText := image["key"].(*streamtypes.AttributeValueMemberS)
+	n, isNumber := image["n"].(*streamtypes.AttributeValueMemberN)
+	if !isText || !isNumber {
+		return Entry{}, fmt.Errorf("no entry: %v", image)
+	}
+	number, err := strconv.Atoi(n.Value)
+	return Entry{Key: key.Value, N: number}, err
+}
+
+// Leases makes a table of leases, of that name and until the test's end.
+func Leases(t *testing.T, db *dynamodb.Client, name string) *shards.DynamoDBLeases {
+	t.Helper()
+	_, err := db.CreateTable(t.Context(), shards.Table(name))
+	require.NoError(t, err)
+	awaitTable(t, db, name)
+	return shards.NewDynamoDBLeases(db, name)
+}
+
+// awaitTable returns once the table can be used; the test's end deletes it.
+func awaitTable(t *testing.T, db *dynamodb.Client, name string) {
+	t.Helper()
+	t.Cleanup(func() {
+		_, err := db.DeleteTable(context.WithoutCancel(t.Context()), &dynamodb.DeleteTableInput{TableName: &name})
+		assert.NoError(t, err)
+	})
+	require.NoError(t, dynamodb.NewTableExistsWaiter(db, func(o *dynamodb.TableExistsWaiterOptions) { o.MinDelay = time.Second }).
+		Wait(t.Context(), &dynamodb.DescribeTableInput{TableName: &name}, patience))
+}
