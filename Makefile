@@ -109,6 +109,12 @@ images: ## Build every service's image and show their sizes (VERSION)
 	  --build-arg REVISION=$$(git rev-parse HEAD) $(if $(GOPROXY),--build-arg GOPROXY=$(GOPROXY)) -t leftfold/$$s:$(VERSION) . >/dev/null || exit 1; done
 	@docker images --format '{{.Repository}}:{{.Tag}}  {{.Size}}' | grep '^leftfold/.*:$(VERSION) ' | sort
 
+.PHONY: test-docker
+test-docker: ## Hold LocalStack, in a container, and the images to what the AWS in memory and the programs are held to
+	@if ! docker version >/dev/null 2>&1; then echo "test-docker: skipped: no Docker engine answers (docker version says why)"; else \
+	  $(MAKE) --no-print-directory images && LEFTFOLD_AWS=localstack LEFTFOLD_IMAGES=$(VERSION) \
+	  go test -count=1 -timeout 30m -run '^TestElsewhere$$|^TestTheImages' -v ./deploy/e2e; fi
+
 PROFILE ?= localstack
 API     ?= http://127.0.0.1:8080
 

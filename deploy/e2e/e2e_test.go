@@ -12,7 +12,10 @@ import (
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// testcontainers' connection to the container that cleans up after a test process that was killed; it lasts as long as this one.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/testcontainers/testcontainers-go.(*Reaper).connect.func1"))
+}
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
 

@@ -2,15 +2,11 @@ package dynamostore_test
 
 import (
 	"context"
-	"crypto/rand"
 	"iter"
-	"os"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -62,31 +58,6 @@ func (f forgetful) Result(ctx context.Context, commandID string) (eventsourcing.
 	return f.store().Result(ctx, commandID)
 }
 
-// TestConformanceAgainstAnEndpoint runs against whatever AWS_ENDPOINT_URL names, such as LocalStack.
-func TestConformanceAgainstAnEndpoint(t *testing.T) {
-	t.Parallel()
-	if os.Getenv("AWS_ENDPOINT_URL") == "" {
-		t.Skip("AWS_ENDPOINT_URL is not set")
-	}
-	cfg, err := config.LoadDefaultConfig(t.Context())
-	require.NoError(t, err)
-	client := dynamodb.NewFromConfig(cfg)
-	suffix := "-" + rand.Text()
-	tables := dynamostore.Tables{
-		Events: "EventLog" + suffix, Claims: "set-validations" + suffix, Commands: "commands" + suffix, Snapshots: "snapshots" + suffix,
-	}
-	provision(t, client, tables)
-	store := dynamostore.New(client, dynamostore.Config{Tables: tables})
-	t.Run("store", func(t *testing.T) {
-		t.Parallel()
-		eventstoretest.Run(t, func(testing.TB) eventsourcing.Store { return store })
-	})
-	t.Run("snapshots", func(t *testing.T) {
-		t.Parallel()
-		eventstoretest.RunSnapshots(t, func(testing.TB) eventsourcing.Snapshots { return dynamostore.NewSnapshots(client, tables) })
-	})
-}
-
 func newServer(t testing.TB) (*localaws.Server, *dynamodb.Client) {
 	t.Helper()
 	server := localaws.New(localaws.Options{})
@@ -103,12 +74,6 @@ func provision(t testing.TB, client *dynamodb.Client, tables dynamostore.Tables)
 		require.NoError(t, err)
 		require.NoError(t, dynamodb.NewTableExistsWaiter(client).Wait(t.Context(),
 			&dynamodb.DescribeTableInput{TableName: table.TableName}, time.Minute))
-		if os.Getenv("AWS_ENDPOINT_URL") != "" {
-			t.Cleanup(func() {
-				_, err := client.DeleteTable(context.WithoutCancel(t.Context()), &dynamodb.DeleteTableInput{TableName: table.TableName})
-				assert.NoError(t, err)
-			})
-		}
 	}
 	_, err := client.UpdateTimeToLive(t.Context(), tables.Expire())
 	require.NoError(t, err)

@@ -36,7 +36,9 @@ func newLocalAWS(t *testing.T) (*localaws.Server, *shards.DynamoDBLeases) {
 // modes are the ways to read a Kinesis stream; what is promised is the same.
 var modes = map[string]func(*kinesis.Client, string) shards.Stream[[]byte]{
 	"polling": func(c *kinesis.Client, name string) shards.Stream[[]byte] { return shards.NewKinesis(c, name) },
-	"fan-out": func(c *kinesis.Client, name string) shards.Stream[[]byte] { return shards.NewKinesisFanOut(c, name, "broker") },
+	"fan-out": func(c *kinesis.Client, name string) shards.Stream[[]byte] {
+		return shards.NewKinesisFanOut(c, name, "broker")
+	},
 }
 
 // inBothModes runs a test on a Kinesis stream of some shards.

@@ -173,14 +173,7 @@ func (f *Fleet) AwaitUp(ctx context.Context, service string) error {
 
 // RoundTrip implements http.RoundTripper. The replicas take turns; a request that none of them saw goes to the next.
 func (f *Fleet) RoundTrip(r *http.Request) (*http.Response, error) {
-	service := "projector-user"
-	switch {
-	case r.Method != http.MethodGet:
-		service = "command-api"
-	case r.URL.Path == "/roles" || strings.HasPrefix(r.URL.Path, "/roles/"):
-		service = "projector-role"
-	}
-	addrs, _ := f.up(service)
+	addrs, _ := f.up(ServiceFor(r))
 	first := int(f.turn.Add(1) % uint64(max(1, len(addrs))))
 	for i := range addrs {
 		out := r.Clone(r.Context())

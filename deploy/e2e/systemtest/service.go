@@ -9,9 +9,9 @@ import (
 	"net/http/httptest"
 	"sync"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/process"
 )
 
@@ -23,11 +23,12 @@ var ErrDown = errors.New("connection refused or reset")
 type Service struct {
 	Name string
 
-	aws    *localaws.Server
-	cfg    process.Config
-	logs   io.Writer
-	with   []func(*process.Platform)
-	newApp func(context.Context, process.Platform) (process.App, error)
+	aws       aws.Config
+	transport http.RoundTripper // what aws' calls go through
+	cfg       process.Config
+	logs      io.Writer
+	with      []func(*process.Platform)
+	newApp    func(context.Context, process.Platform) (process.App, error)
 
 	mu         sync.Mutex
 	starts     int
@@ -61,8 +62,8 @@ func (s *Service) Start(ctx context.Context) error {
 		return err
 	}
 	s.starts++
-	l := &life{line: &line{next: s.aws.Transport()}, ended: make(chan struct{})}
-	platform.AWS = s.aws.Config()
+	l := &life{line: &line{next: s.transport}, ended: make(chan struct{})}
+	platform.AWS = s.aws
 	platform.AWS.HTTPClient = &http.Client{Transport: l.line}
 	platform.Instance = fmt.Sprintf("%s-%d", s.Name, s.starts)
 	for _, change := range s.with {

@@ -1,5 +1,5 @@
-// Package systemtest runs every service in one process on an AWS in memory, each as if it were a process of its own:
-// with a line to AWS and with metrics of its own, so that each can be killed, stopped and started again alone.
+// Package systemtest runs every service in one process, on an AWS in memory or elsewhere, each as if it were a process of
+// its own: with a line to AWS and with metrics of its own, so that each can be killed, stopped and started again alone.
 package systemtest
 
 import (
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -30,14 +31,25 @@ type System struct {
 	// Books' requests go to the System itself.
 	Books
 
+	// AWS is the AWS in memory; nil if it is elsewhere.
 	AWS *localaws.Server
 
 	CommandAPI, Streamer, Broker, ProjectorUser, ProjectorRole *Service
 }
 
-// New provisions an AWS and starts every service; env overrides their defaults, by variable, and with what each start of
-// one gets. The test's end stops them.
+// New is On, on an AWS in memory of the system's own.
 func New(t testing.TB, env map[string]string, with ...func(*process.Platform)) *System {
+	t.Helper()
+	server := localaws.New(localaws.Options{})
+	t.Cleanup(server.Close)
+	s := On(t, server.Config(), server.Transport(), env, with...)
+	s.AWS = server
+	return s
+}
+
+// On provisions an AWS, whose calls go through transport, and starts every service; env overrides their defaults, by variable,
+// and with what each start of one gets. The test's end stops them. What was provisioned stays: see Remove.
+func On(t testing.TB, target aws.Config, transport http.RoundTripper, env map[string]string, with ...func(*process.Platform)) *System {
 	t.Helper()
 	lookup := map[string]string{"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0", "LOG_LEVEL": "error", "LOG_FORMAT": "text", "STREAM_POLL": "10ms"}
 	maps.Copy(lookup, env)
@@ -47,15 +59,13 @@ func New(t testing.TB, env map[string]string, with ...func(*process.Platform)) *
 		return value, ok
 	}, &cfg))
 
-	server := localaws.New(localaws.Options{})
-	t.Cleanup(server.Close)
 	names := cfg.CommandAPI.Names
-	require.NoError(t, provision.Run(t.Context(), server.Config(), provision.Config{Names: names}))
-	s := &System{AWS: server}
-	s.Books = NewBooks(server.Config(), names, Client{HTTP: &http.Client{Transport: s}, Base: "http://leftfold.test"})
+	require.NoError(t, provision.Run(t.Context(), target, provision.Config{Names: names}))
+	s := new(System)
+	s.Books = NewBooks(target, names, Client{HTTP: &http.Client{Transport: s}, Base: "http://leftfold.test"})
 	service := func(name string, newApp func(context.Context, process.Platform) (process.App, error)) *Service {
 		svc := &Service{
-			Name: name, aws: server, cfg: cfg.Config, logs: t.Output(), with: with, newApp: newApp, up: make(chan struct{}),
+			Name: name, aws: target, transport: transport, cfg: cfg.Config, logs: t.Output(), with: with, newApp: newApp, up: make(chan struct{}),
 		}
 		require.NoError(t, svc.Start(t.Context()))
 		t.Cleanup(func() {
@@ -89,12 +99,24 @@ func (s *System) Services() []*Service {
 
 // RoundTrip implements http.RoundTripper.
 func (s *System) RoundTrip(r *http.Request) (*http.Response, error) {
-	switch {
-	case r.Method != http.MethodGet:
+	switch ServiceFor(r) {
+	case "command-api":
 		return s.CommandAPI.RoundTrip(r)
-	case r.URL.Path == "/roles" || strings.HasPrefix(r.URL.Path, "/roles/"):
+	case "projector-role":
 		return s.ProjectorRole.RoundTrip(r)
 	default:
 		return s.ProjectorUser.RoundTrip(r)
+	}
+}
+
+// ServiceFor names the service that an edge sends a request to.
+func ServiceFor(r *http.Request) string {
+	switch {
+	case r.Method != http.MethodGet:
+		return "command-api"
+	case r.URL.Path == "/roles" || strings.HasPrefix(r.URL.Path, "/roles/"):
+		return "projector-role"
+	default:
+		return "projector-user"
 	}
 }
