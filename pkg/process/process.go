@@ -68,11 +68,12 @@ type Platform struct {
 	Jitter func(time.Duration) time.Duration
 }
 
-// For returns the platform as one service of the process sees it: its name in every log line, metric and span, its calls
-// of AWS counted, the SDK's warnings among its logs.
+// For returns the platform as one service of the process sees it: its name in every log line, metric and span, its
+// release among the metrics, its calls of AWS counted, the SDK's warnings among its logs.
 func (p Platform) For(service string) Platform {
 	p.Log = p.Log.With(slog.String(telemetry.KeyService, service))
 	p.Metrics = prometheus.WrapRegistererWith(prometheus.Labels{telemetry.KeyService: service}, p.Metrics)
+	p.Metrics.MustRegister(buildInfo())
 	p.Traces = p.Tracing.For(service)
 	p.AWS = awsconfig.Instrument(p.AWS, p.Metrics, p.Traces)
 	p.AWS.Logger = awsconfig.Logger(p.Log)
@@ -94,8 +95,9 @@ func NewPlatform(cfg Config, logs io.Writer) (Platform, *prometheus.Registry, er
 		Log: log, Metrics: registry, Now: time.Now, //nolint:forbidigo // the clock comes in here
 		Instance: host + "-" + uuid.NewString()[:8], Drain: cfg.StopTimeout * 3 / 4,
 	}
+	version, _ := Release()
 	p.Tracing, err = telemetry.NewTracing(cfg.Tracing, telemetry.TracingOptions{
-		Console: os.Stdout, Instance: p.Instance, Version: Version, Log: log,
+		Console: os.Stdout, Instance: p.Instance, Version: version, Log: log,
 	})
 	return p, registry, err
 }
@@ -160,7 +162,9 @@ func Main[C any](name, does string, newApp func(context.Context, C, Platform) (A
 		if err != nil {
 			return err
 		}
-		platform.Log.InfoContext(ctx, "started", slog.String("instance", platform.Instance), slog.String("version", Version))
+		version, revision := Release()
+		platform.Log.InfoContext(ctx, "started", slog.String("instance", platform.Instance),
+			slog.String("version", version), slog.String("revision", revision))
 		defer platform.Log.InfoContext(ctx, "stopped")
 		return platform.Run(ctx, base.StopTimeout, append(app.Parts, servers...)...)
 	})
