@@ -5,6 +5,8 @@ SHELL         := bash
 # Tools are pinned here and run by `go run`: nothing has to be installed but Go and make.
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 WIRE          := go run github.com/google/wire/cmd/wire@v0.7.0
+ACTIONLINT    := go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+GOVULNCHECK   := v1.9.0
 MODULES        = $(shell go list -m -f '{{.Dir}}')
 WIRED          = $(wildcard services/*/app)
 FUZZTIME      ?= 20000x
@@ -37,7 +39,7 @@ memory: ## Hold the whole system to 300 MB after 10,000 commands, without the ra
 	go test -count=1 -run '^TestMemoryStaysSmall$$' -v ./deploy/e2e
 
 .PHONY: check
-check: lint tidy wire-check test memory fuzz ## Everything CI checks: lint and floors, modules, wiring, tests, memory, a fuzz smoke
+check: lint lint-workflows tidy vuln wire-check test memory fuzz ## Everything CI checks: lint and floors, modules, vulnerabilities, wiring, tests, memory, a fuzz smoke
 
 .PHONY: fmt
 fmt: ## Format
@@ -46,6 +48,14 @@ fmt: ## Format
 .PHONY: lint
 lint: ## Lint every module; the floors are rules of .golangci.yml
 	$(GOLANGCI_LINT) run $(addsuffix /...,$(MODULES))
+
+.PHONY: lint-workflows
+lint-workflows: ## Lint GitHub's workflows, the same whatever else is installed
+	$(ACTIONLINT) -shellcheck= -pyflakes=
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities that are called (VULNDB: a mirror; VULN=required: fail if it is out of reach, or off)
+	@VULN=$(VULN) VULNDB=$(VULNDB) .ci/vuln $(GOVULNCHECK)
 
 .PHONY: tidy
 tidy: ## Fail if a go.mod is untidy or a module builds only thanks to go.work
@@ -101,13 +111,28 @@ simulate-mutants: ## Plant bugs one by one and show which promise catches each, 
 	@go test -c -o bin/simulation ./deploy/simulation && bin/simulation -mutants $(SEEDS) -seed $(SEED)
 
 SERVICES := command-api streamer broker projector-user projector-role standalone
+SERVICE  ?= streamer
 VERSION  ?= dev
+BUILD     = docker build -q -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
+              $(if $(GOPROXY),--build-arg GOPROXY=$(GOPROXY)) $(if $(PLATFORM),--platform $(PLATFORM))
 
 .PHONY: images
-images: ## Build every service's image and show their sizes (VERSION)
-	@for s in $(SERVICES); do docker build -q -f deploy/Dockerfile --build-arg SERVICE=$$s --build-arg VERSION=$(VERSION) \
-	  --build-arg REVISION=$$(git rev-parse HEAD) $(if $(GOPROXY),--build-arg GOPROXY=$(GOPROXY)) -t leftfold/$$s:$(VERSION) . >/dev/null || exit 1; done
-	@docker images --format '{{.Repository}}:{{.Tag}}  {{.Size}}' | grep '^leftfold/.*:$(VERSION) ' | sort
+images: ## Build every service's image, show their sizes and fail above 30 MB (VERSION, PLATFORM=linux/arm64)
+	@for s in $(SERVICES); do $(BUILD) --build-arg SERVICE=$$s -t leftfold/$$s:$(VERSION) . >/dev/null; \
+	  docker image inspect -f '{{.Size}} {{.Architecture}}' leftfold/$$s:$(VERSION) | \
+	    awk -v image=leftfold/$$s:$(VERSION) '{printf "%-32s %s %5.1f MB\n", image, $$2, $$1/1e6; exit $$1 > 30e6}'; done
+
+.PHONY: reproducible
+reproducible: ## Compile SERVICE for its image twice from nothing and fail if the two binaries differ (PLATFORM)
+	@for n in 1 2; do $(BUILD) --build-arg SERVICE=$(SERVICE) --build-arg GOFLAGS=-a --no-cache --target binary --output bin/image-$$n . >/dev/null; done
+	@cd bin && sha256sum image-1/app image-2/app && cmp image-1/app image-2/app
+
+HADOLINT         := 2.15.1
+CHECK_JSONSCHEMA := 0.39.0
+
+.PHONY: lint-deploy
+lint-deploy: ## Lint Dockerfile and Compose file, hold them and CI's files to their schemas, as far as docker and python3 are there
+	@STRICT=$(STRICT) deploy/lint $(HADOLINT) $(CHECK_JSONSCHEMA)
 
 .PHONY: test-docker
 test-docker: ## Hold LocalStack, in a container, and the images to what the AWS in memory and the programs are held to
