@@ -180,24 +180,28 @@ func (o *opens) Open(ctx context.Context, shard string, after shards.Position) (
 	return o.stream.Open(ctx, shard, after)
 }
 
+// valueOf is the first gauge or counter of that name.
+func valueOf(t *testing.T, from prometheus.Gatherer, name string) float64 {
+	t.Helper()
+	families, err := from.Gather()
+	require.NoError(t, err)
+	for _, family := range families {
+		if family.GetName() == "leftfold_shards_"+name {
+			m := family.GetMetric()[0]
+			return m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	assert.Fail(t, "no metric "+name)
+	return 0
+}
+
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, f *fleet) {
 		f.stream.open("a")
 		f.stream.put("a", numbers(0, 3)...)
 		registry := prometheus.NewPedanticRegistry()
-		value := func(name string) float64 {
-			families, err := registry.Gather()
-			require.NoError(t, err)
-			for _, family := range families {
-				if family.GetName() == "leftfold_shards_"+name {
-					m := family.GetMetric()[0]
-					return m.GetGauge().GetValue() + m.GetCounter().GetValue()
-				}
-			}
-			assert.Fail(t, "no metric "+name)
-			return 0
-		}
+		value := func(name string) float64 { return valueOf(t, registry, name) }
 		after(time.Minute)
 		r := f.start("x", func(c *shards.Config[string]) {
 			c.Metrics = registry
@@ -212,9 +216,37 @@ func TestMetrics(t *testing.T) {
 		assert.InDelta(t, 1, value("leases"), 0)
 		assert.InDelta(t, 0, value("take_overs_total"), 0)
 		assert.InDelta(t, 0.5, value("checkpoint_age_seconds"), 0.1)
-		assert.Zero(t, value("behind_seconds"), "at the tip")
+		assert.Less(t, value("behind_seconds"), 0.2, "at the tip")
 		after(600 * time.Millisecond)
 		assert.Less(t, value("checkpoint_age_seconds"), 0.2, "kept after a second")
 		r.end()
 	})
+}
+
+// TestBehindGrowsWhileStuck: who watches how far a reader is behind sees one that cannot handle what it read, or cannot read.
+func TestBehindGrowsWhileStuck(t *testing.T) {
+	t.Parallel()
+	errAway := errors.New("away")
+	for deed, wreck := range map[string]func(*fleet, *shards.Config[string]){
+		"handle": func(_ *fleet, c *shards.Config[string]) {
+			c.Handle = func(context.Context, string, []shards.Record[string]) error { return errAway }
+		},
+		"read": func(f *fleet, _ *shards.Config[string]) { f.stream.refuse = func(string) error { return errAway } },
+	} {
+		t.Run(deed, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T, f *fleet) {
+				f.stream.open("a")
+				f.stream.put("a", numbers(0, 3)...)
+				registry := prometheus.NewPedanticRegistry()
+				r := f.start("x", func(c *shards.Config[string]) {
+					c.Metrics = registry
+					wreck(f, c)
+				})
+				after(5 * time.Minute)
+				assert.InDelta(t, 300, valueOf(t, registry, "behind_seconds"), 1)
+				r.end()
+			})
+		})
+	}
 }

@@ -30,8 +30,8 @@ func newCounters(consumer string) *counters {
 		readFailures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "leftfold_shards_read_failures_total", Help: "Failed reads by reason.", ConstLabels: labels,
 		}, []string{"reason"}),
-		behind:        gauge("behind_seconds", "How far the last page read was from the tip.", "shard"),
-		checkpointAge: gauge("checkpoint_age_seconds", "Since the position of a shard was last kept.", "shard"),
+		behind:        gauge("behind_seconds", "How far the last page read was from the tip, and the time since: it grows while a shard cannot be read or its records not handled.", "shard"),
+		checkpointAge: gauge("checkpoint_age_seconds", "Since the lease of a shard was last renewed, and its position kept.", "shard"),
 		leases:        gauge("leases", "Active leases by living owner, as this reader sees it.", "owner"),
 	}
 }
@@ -74,7 +74,7 @@ func (r *Reader[T]) Collect(ch chan<- prometheus.Metric) {
 	defer r.mu.Unlock()
 	for shard, w := range r.workers {
 		w.mu.Lock()
-		gauge(r.counts.behind, w.behind.Seconds(), shard)
+		gauge(r.counts.behind, (w.behind + now.Sub(w.seenAt)).Seconds(), shard)
 		gauge(r.counts.checkpointAge, now.Sub(w.keptAt).Seconds(), shard)
 		w.mu.Unlock()
 	}

@@ -28,18 +28,19 @@ type worker[T any] struct {
 	moved chan struct{} // holds a token when the position has moved
 
 	mu       sync.Mutex
-	position Position  // all records up to it are handled; only the worker's own goroutine moves it
-	readAt   time.Time // see Lease
-	keptAt   time.Time // before the last write of the lease, or the start
-	aheadAt  time.Time // since when the position is ahead of the lease's; zero: it is not
-	behind   time.Duration
+	position Position      // all records up to it are handled; only the worker's own goroutine moves it
+	readAt   time.Time     // see Lease
+	keptAt   time.Time     // before the last write of the lease, or the start
+	aheadAt  time.Time     // since when the position is ahead of the lease's; zero: it is not
+	behind   time.Duration // of the last page read, at seenAt
+	seenAt   time.Time
 }
 
 func newWorker[T any](hard context.Context, cfg *Config[T], h *held, counts *counters) *worker[T] {
 	l := h.current()
 	w := &worker[T]{
 		cfg: cfg, shard: l.Shard, lease: h, counts: counts, log: cfg.Log.With(slog.String("shard", l.Shard)),
-		moved: make(chan struct{}, 1), position: l.Checkpoint, readAt: l.ReadAt, keptAt: cfg.Now(),
+		moved: make(chan struct{}, 1), position: l.Checkpoint, readAt: l.ReadAt, keptAt: cfg.Now(), seenAt: cfg.Now(),
 	}
 	w.ctx, w.cut = context.WithCancelCause(hard)
 	w.soft, w.stop = context.WithCancel(w.ctx) //nolint:gosec // called by the Reader; run ends ctx, and soft with it
@@ -227,7 +228,7 @@ func (w *worker[T]) trimmed() error {
 // process handles a page and only then moves the position; the last page ends the shard as well.
 func (w *worker[T]) process(page Page[T], startedAt time.Time) error {
 	w.mu.Lock()
-	w.behind = page.Behind
+	w.seenAt, w.behind = startedAt, page.Behind
 	if n := len(page.Records); n > 0 {
 		w.behind = max(w.behind, startedAt.Sub(page.Records[n-1].ArrivedAt))
 	}
