@@ -11,7 +11,7 @@ type metrics struct {
 	latency                                       prometheus.Histogram
 }
 
-func newMetrics(reg prometheus.Registerer, projection string) (metrics, error) {
+func newMetrics(reg prometheus.Registerer, projection string, categories []string) (metrics, error) {
 	counter := func(name, help string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "leftfold_projection_" + name + "_total", Help: help},
 			[]string{"category"})
@@ -27,6 +27,12 @@ func newMetrics(reg prometheus.Registerer, projection string) (metrics, error) {
 			Help:    "Time from an event's recording to its being visible in the projection.",
 			Buckets: prometheus.ExponentialBucketsRange(0.001, 60, 40), // each a third wider: p99 to ±16 %
 		}),
+	}
+	// Each begins at zero: Prometheus sees no increase in a counter that is first seen at one, and one is enough to be woken by.
+	for _, category := range categories {
+		for _, c := range []*prometheus.CounterVec{m.applied, m.duplicates, m.healed, m.parked, m.redriven} {
+			c.WithLabelValues(category)
+		}
 	}
 	if reg == nil {
 		return m, nil

@@ -349,3 +349,19 @@ func TestParkedIsPaged(t *testing.T) {
 	assert.Len(t, seen, 7)
 	assert.Equal(t, 3, pages)
 }
+
+// TestCountersBeginAtZero: an alert that asks for an increase sees the first aggregate that is parked.
+func TestCountersBeginAtZero(t *testing.T) {
+	t.Parallel()
+	lib := newLibrary(t)
+	lib.projector()
+	families, err := lib.registry.Gather()
+	require.NoError(t, err)
+	series := map[string]int{}
+	for _, f := range families {
+		series[f.GetName()] = len(f.GetMetric())
+	}
+	for _, name := range []string{"applied", "duplicates", "healed", "parked", "redriven"} {
+		assert.Equal(t, len(lib.config.Sources), series["leftfold_projection_"+name+"_total"], name)
+	}
+}

@@ -115,7 +115,7 @@ func New(c Config) (*Projector, error) {
 	mistakes := p.mistakes()
 	if len(mistakes) == 0 {
 		var err error
-		if p.metrics, err = newMetrics(c.Metrics, c.Name); err != nil {
+		if p.metrics, err = newMetrics(c.Metrics, c.Name, p.Categories()); err != nil {
 			mistakes = append(mistakes, err)
 		}
 	}
