@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -24,6 +25,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
 	"github.com/leftfold/leftfold/pkg/auth"
@@ -175,23 +177,9 @@ func TestMetricsAreDocumented(t *testing.T) {
 		}
 		fmt.Fprintf(&table, "| `%s` | %s | %s | %s | %s |\n", m.name, m.kind, strings.Join(m.labels, ", "), of, m.help)
 	}
-	text, err := os.ReadFile(observability)
-	require.NoError(t, err)
-	const begin, end = "<!-- metrics: written by a test -->\n", "<!-- end of metrics -->"
-	before, rest, ok := strings.Cut(string(text), begin)
-	require.True(t, ok)
-	stands, after, ok := strings.Cut(rest, end)
-	require.True(t, ok)
-	if *update {
-		require.NoError(t, os.WriteFile(observability, []byte(before+begin+table.String()+end+after), 0o644))
-		return
-	}
-	assert.Equal(t, table.String(), stands, "run: go test ./deploy/e2e -run TestMetricsAreDocumented -update")
-	for _, name := range regexp.MustCompile(`\bleftfold_[a-z_]+`).FindAllString(string(text), -1) {
-		known := slices.ContainsFunc(all, func(m metric) bool {
-			rest, ok := strings.CutPrefix(name, m.name)
-			return ok && slices.Contains([]string{"", "_bucket", "_count", "_sum"}, rest)
-		})
+	text := written(t, "metrics", table.String(), "TestMetricsAreDocumented")
+	for _, name := range regexp.MustCompile(`\bleftfold_[a-z_]+`).FindAllString(text, -1) {
+		known := slices.ContainsFunc(all, func(m metric) bool { return m.name == name || slices.Contains(m.series(), name) })
 		assert.True(t, known, "there is no metric %s", name)
 	}
 }
@@ -233,3 +221,190 @@ func TestLogFieldsAreDocumented(t *testing.T) {
 		}
 	}
 }
+
+const compose = root + "/deploy/compose/"
+
+// elsewhere is what Prometheus itself knows of a service it scrapes, with the labels that are of use.
+var elsewhere = map[string][]string{
+	"up": {"job", "service", "instance"}, "ALERTS": {"alertname", "alertstate"},
+	"process_cpu_seconds_total": {"service", "instance"}, "process_resident_memory_bytes": {"service", "instance"},
+	"go_goroutines": {"service", "instance"},
+}
+
+var (
+	quoted    = regexp.MustCompile(`"[^"]*"`)
+	ranges    = regexp.MustCompile(`\[[^\]]*\]`)
+	grouping  = regexp.MustCompile(`\b(?:by|without|on|ignoring|group_left|group_right) \(([^)]*)\)`)
+	braces    = regexp.MustCompile(`\{([^}]*)\}`)
+	matched   = regexp.MustCompile(`([a-z_]+)\s*(?:=~|!~|!=|=)`)
+	words     = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*`)
+	functions = strings.Fields("histogram_quantile sum max count rate increase round absent vector or and unless")
+)
+
+// checkQuery holds a query to metrics that exist, and to labels that one of its metrics has.
+func checkQuery(t *testing.T, known []metric, where, query string) {
+	t.Helper()
+	query = quoted.ReplaceAllString(query, `""`)
+	var labels []string
+	for _, g := range grouping.FindAllStringSubmatch(query, -1) {
+		labels = append(labels, words.FindAllString(g[1], -1)...)
+	}
+	for _, b := range braces.FindAllStringSubmatch(query, -1) {
+		for _, m := range matched.FindAllStringSubmatch(b[1], -1) {
+			labels = append(labels, m[1])
+		}
+	}
+	rest := ranges.ReplaceAllString(braces.ReplaceAllString(grouping.ReplaceAllString(query, ""), ""), "")
+	var has []string
+	for _, word := range words.FindAllString(rest, -1) {
+		if slices.Contains(functions, word) {
+			continue
+		}
+		if labels, ok := elsewhere[word]; ok {
+			has = append(has, labels...)
+			continue
+		}
+		i := slices.IndexFunc(known, func(m metric) bool { return slices.Contains(m.series(), word) })
+		if assert.GreaterOrEqual(t, i, 0, "%s asks for %s, which no service exports", where, word) {
+			has = append(append(has, known[i].labels...), "service", "instance", "le")
+		}
+	}
+	assert.NotEmpty(t, has, "%s asks for nothing: %s", where, query)
+	for _, label := range labels {
+		assert.Contains(t, has, label, "%s: no metric of it has the label: %s", where, query)
+	}
+}
+
+// series are the names under which Prometheus keeps the metric.
+func (m metric) series() []string {
+	if m.kind == "histogram" {
+		return []string{m.name + "_bucket", m.name + "_count", m.name + "_sum"}
+	}
+	return []string{m.name}
+}
+
+// source is a data source as a panel, a target or a provisioning file names it.
+type source struct {
+	Type string `json:"type"`
+	UID  string `json:"uid"`
+}
+
+// TestDashboardsAskForWhatThereIs: panels that show nothing are found here, and not by who looks at them in need.
+func TestDashboardsAskForWhatThereIs(t *testing.T) {
+	t.Parallel()
+	known := metrics(t)
+	var provisioned struct {
+		Datasources []struct {
+			source   `yaml:",inline"`
+			JSONData struct {
+				Exemplars []struct {
+					UID string `yaml:"datasourceUid"`
+				} `yaml:"exemplarTraceIdDestinations"`
+			} `yaml:"jsonData"`
+		}
+	}
+	readYAML(t, compose+"grafana/provisioning/datasources/leftfold.yml", &provisioned)
+	var sources []source
+	for _, d := range provisioned.Datasources {
+		sources = append(sources, d.source)
+	}
+	for _, d := range provisioned.Datasources {
+		for _, e := range d.JSONData.Exemplars {
+			assert.True(t, slices.ContainsFunc(sources, func(s source) bool { return s.UID == e.UID }), "exemplars lead to %s", e.UID)
+		}
+	}
+
+	files, err := filepath.Glob(compose + "grafana/dashboards/*.json")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		var dashboard struct {
+			Panels []struct {
+				ID         int    `json:"id"`
+				Type       string `json:"type"`
+				Title      string `json:"title"`
+				Datasource source `json:"datasource"`
+				Targets    []struct {
+					RefID      string `json:"refId"`
+					Datasource source `json:"datasource"`
+					Expr       string `json:"expr"`
+				} `json:"targets"`
+			} `json:"panels"`
+		}
+		require.NoError(t, json.Unmarshal(text, &dashboard))
+		require.NotEmpty(t, dashboard.Panels)
+		ids := map[int]bool{}
+		for _, p := range dashboard.Panels {
+			assert.False(t, ids[p.ID], "two panels %d", p.ID)
+			ids[p.ID] = true
+			if p.Type == "row" {
+				continue
+			}
+			assert.Contains(t, sources, p.Datasource, p.Title)
+			assert.NotEmpty(t, p.Targets, p.Title)
+			for _, q := range p.Targets {
+				assert.Equal(t, p.Datasource, q.Datasource, p.Title)
+				checkQuery(t, known, p.Title+" "+q.RefID, q.Expr)
+			}
+		}
+	}
+}
+
+// TestAlertsAreDocumented keeps the alerts of docs/observability.md those that Prometheus is given, of metrics that there
+// are: -update writes them.
+func TestAlertsAreDocumented(t *testing.T) {
+	t.Parallel()
+	known := metrics(t)
+	var rules struct {
+		Groups []struct {
+			Rules []struct {
+				Alert, Expr, For string
+				Annotations      struct{ Summary string }
+			}
+		}
+	}
+	readYAML(t, compose+"prometheus/alerts.yml", &rules)
+	var table strings.Builder
+	table.WriteString("| alert | PromQL | for | what it means |\n|---|---|---|---|\n")
+	for _, g := range rules.Groups {
+		for _, r := range g.Rules {
+			assert.NotEmpty(t, r.Annotations.Summary, r.Alert)
+			checkQuery(t, known, r.Alert, r.Expr)
+			fmt.Fprintf(&table, "| %s | `%s` | %s | %s |\n", r.Alert, strings.ReplaceAll(r.Expr, "|", `\|`), r.For, r.Annotations.Summary)
+		}
+	}
+	written(t, "alerts", table.String(), "TestAlertsAreDocumented")
+}
+
+func readYAML(t *testing.T, file string, into any) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.NoError(t, yaml.Unmarshal(text, into))
+}
+
+// written holds the part of docs/observability.md between <!-- name: written by a test --> and <!-- end of name --> to
+// what it should be; -update writes it. It is all of the text, as it stands.
+func written(t *testing.T, name, should, test string) string {
+	t.Helper()
+	updating.Lock()
+	defer updating.Unlock()
+	text, err := os.ReadFile(observability)
+	require.NoError(t, err)
+	begin, end := "<!-- "+name+": written by a test -->\n", "<!-- end of "+name+" -->"
+	before, rest, ok := strings.Cut(string(text), begin)
+	require.True(t, ok)
+	stands, after, ok := strings.Cut(rest, end)
+	require.True(t, ok)
+	if *update {
+		text = []byte(before + begin + should + end + after)
+		require.NoError(t, os.WriteFile(observability, text, 0o644))
+	} else {
+		assert.Equal(t, should, stands, "run: go test ./deploy/e2e -run %s -update", test)
+	}
+	return string(text)
+}
+
+var updating sync.Mutex // of the one file that two tests write
