@@ -25,6 +25,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/auth"
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/topology"
 	"github.com/leftfold/leftfold/services/standalone/app"
 )
 
@@ -37,14 +38,23 @@ func TestServicesRunOnWhatTerraformMakes(t *testing.T) {
 	m := data(t, map[string]cty.Value{"prefix": cty.StringVal("staging-")})
 	apply(t, server.Config(), m)
 
-	env := map[string]string{"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0", "STREAM_POLL": "10ms", "LOG_LEVEL": "error"}
+	environment := map[string]string{}
 	for name, v := range m.Outputs["environment"].AsValueMap() {
-		env[name] = v.AsString()
+		environment[name] = v.AsString()
 	}
+	live(t, server.Config(), environment, patience)
+}
+
+// live runs every service, told what the module's output says, lets them do a little of everything, waits at most so
+// long until the read models show it, and audits it. It returns the names that the services go by.
+func live(t *testing.T, target aws.Config, environment map[string]string, atMost time.Duration) topology.Names {
+	t.Helper()
+	env := map[string]string{"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0", "STREAM_POLL": "10ms", "LOG_LEVEL": "error"}
+	maps.Copy(env, environment)
 	var cfg app.Config
 	require.NoError(t, process.LoadConfig(t.Context(), func(name string) (string, bool) { v, ok := env[name]; return v, ok }, &cfg))
-	books := systemtest.NewBooks(server.Config(), cfg.CommandAPI.Names, systemtest.Client{
-		HTTP: &http.Client{Transport: run(t, server.Config(), cfg)}, Base: "http://leftfold.test",
+	books := systemtest.NewBooks(target, cfg.CommandAPI.Names, systemtest.Client{
+		HTTP: &http.Client{Transport: run(t, target, cfg)}, Base: "http://leftfold.test",
 	})
 	for _, r := range []systemtest.Request{
 		{Method: http.MethodPost, Path: "/users", Body: map[string]string{"id": "11111111-1111-4111-8111-111111111111", "email": "dan@example.com"}},
@@ -57,8 +67,9 @@ func TestServicesRunOnWhatTerraformMakes(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 202, a.Status, "%s %s: %s", r.Method, r.Path, a.Body)
 	}
-	_, err := books.Audit(t.Context(), patience)
+	_, err := books.Audit(t.Context(), atMost)
 	require.NoError(t, err)
+	return books.Names
 }
 
 // run starts every service and returns what stands before their APIs.
