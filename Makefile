@@ -151,6 +151,10 @@ up: ## Run everything in containers on 127.0.0.1:8080 and wait until it is ready
 smoke: ## Walk the README's walk on the system at API (default: what make up runs)
 	LEFTFOLD_API=$(API) go test -count=1 -run '^TestSmoke$$' -v ./services/standalone
 
+.PHONY: accidents
+accidents: ## Kill and scale what make up runs, under load for LOAD (60s), then compare all with the log (PROFILE)
+	@deploy/compose/accidents $(PROFILE)
+
 .PHONY: down
 down: ## Stop the containers and forget what they kept
 	docker compose --profile '*' down --volumes --remove-orphans
