@@ -122,8 +122,7 @@ func (f *fixture[T]) crash() {
 	x := f.start(line)
 	f.await()
 	line.dead.Store(true)
-	x.stop()
-	_ = <-x.done // it could not release its leases
+	x.end(f)
 	f.send(5)
 	y := f.start(f.Leases)
 	f.await()
