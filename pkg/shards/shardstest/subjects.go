@@ -110,7 +110,7 @@ func (r *resharder) open(ctx context.Context) (map[string]string, error) {
 // DynamoDB makes a table with a stream, of that name and until the test's end.
 func DynamoDB(t *testing.T, db *dynamodb.Client, streams *dynamodbstreams.Client, name string, leases shards.Leases) Subject[Entry] {
 	t.Helper()
-	_, err := db.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+	createTable(t, db, &dynamodb.CreateTableInput{
 		TableName: &name, BillingMode: types.BillingModePayPerRequest,
 		AttributeDefinitions: []types.AttributeDefinition{
 			{AttributeName: aws.String("key"), AttributeType: types.ScalarAttributeTypeS},
@@ -122,8 +122,6 @@ func DynamoDB(t *testing.T, db *dynamodb.Client, streams *dynamodbstreams.Client
 		},
 		StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewImage},
 	})
-	require.NoError(t, err)
-	awaitTable(t, db, name)
 	return Subject[Entry]{
 		Stream: shards.NewDynamoDBStream(streams, db, name, entry), Leases: leases,
 		Put: func(ctx context.Context, entries []Entry) error {
@@ -154,19 +152,19 @@ func entry(image map[string]streamtypes.AttributeValue) (Entry, error) {
 // Leases makes a table of leases, of that name and until the test's end.
 func Leases(t *testing.T, db *dynamodb.Client, name string) *shards.DynamoDBLeases {
 	t.Helper()
-	_, err := db.CreateTable(t.Context(), shards.Table(name))
-	require.NoError(t, err)
-	awaitTable(t, db, name)
+	createTable(t, db, shards.Table(name))
 	return shards.NewDynamoDBLeases(db, name)
 }
 
-// awaitTable returns once the table can be used; the test's end deletes it.
-func awaitTable(t *testing.T, db *dynamodb.Client, name string) {
+// createTable returns once the table can be used; the test's end deletes it.
+func createTable(t *testing.T, db *dynamodb.Client, in *dynamodb.CreateTableInput) {
 	t.Helper()
+	_, err := db.CreateTable(t.Context(), in)
+	require.NoError(t, err)
 	t.Cleanup(func() {
-		_, err := db.DeleteTable(context.WithoutCancel(t.Context()), &dynamodb.DeleteTableInput{TableName: &name})
+		_, err := db.DeleteTable(context.WithoutCancel(t.Context()), &dynamodb.DeleteTableInput{TableName: in.TableName})
 		assert.NoError(t, err)
 	})
 	require.NoError(t, dynamodb.NewTableExistsWaiter(db, func(o *dynamodb.TableExistsWaiterOptions) { o.MinDelay = time.Second }).
-		Wait(t.Context(), &dynamodb.DescribeTableInput{TableName: &name}, patience))
+		Wait(t.Context(), &dynamodb.DescribeTableInput{TableName: in.TableName}, patience))
 }
