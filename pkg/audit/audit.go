@@ -19,7 +19,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/dynamostore"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/relay/backoff"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 // Config is what Claims needs.
@@ -170,7 +170,7 @@ func (a *auditor) patiently(ctx context.Context, stream string, look func() erro
 			a.count(func(r *Result) { r.Undecided++ })
 			return nil
 		}
-		if err := backoff.Sleep(ctx, a.Jitter(a.Backoff<<min(n-1, 4))); err != nil {
+		if err := retry.Sleep(ctx, a.Jitter(a.Backoff<<min(n-1, 4))); err != nil {
 			return fmt.Errorf("look at %s again: %w", shown(stream), err)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/health"
 	"github.com/leftfold/leftfold/pkg/httpserver"
-	"github.com/leftfold/leftfold/pkg/relay/backoff"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 // Options are what a Guard needs beside its Config.
@@ -61,7 +61,7 @@ func New(ctx context.Context, c Config, o Options) (*Guard, error) {
 	}
 	g.keys = &keySet{
 		config: g.config, client: client, now: o.Now, log: o.Log, fetches: fetches,
-		backoff: backoff.Backoff{First: time.Second, Max: 30 * time.Second, Jitter: o.Jitter},
+		backoff: retry.Backoff{First: time.Second, Max: 30 * time.Second, Jitter: o.Jitter},
 		asked:   make(chan struct{}, 1), stopped: make(chan struct{}), tried: make(chan struct{}),
 	}
 	g.tokens = newVerifier(g.config, o.Now, g.keys.find)

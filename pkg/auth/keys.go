@@ -22,7 +22,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/leftfold/leftfold/pkg/relay/backoff"
+	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/telemetry"
 )
 
@@ -54,7 +54,7 @@ type keySet struct {
 	config  Config
 	client  *http.Client
 	now     func() time.Time
-	backoff backoff.Backoff
+	backoff retry.Backoff
 	log     *slog.Logger
 	fetches *prometheus.CounterVec
 

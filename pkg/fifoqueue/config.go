@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/leftfold/leftfold/pkg/relay"
-	"github.com/leftfold/leftfold/pkg/relay/backoff"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 // ConsumerAPI is what a Consumer needs of the AWS client.
@@ -56,7 +56,7 @@ type Config struct {
 	// StopTimeout is how long handlers may take to finish after a stop. Defaults to 10 s.
 	StopTimeout time.Duration
 	// Backoff spaces retries of failed calls of SQS. Defaults to 50 ms, doubled up to 5 s.
-	Backoff backoff.Backoff
+	Backoff retry.Backoff
 
 	// Now is the clock. Required.
 	Now func() time.Time

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/leftfold/leftfold/pkg/relay/backoff"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 // settle deletes what is finished, in batches: full ones at once, others after Linger, or at once when all that is in
@@ -150,7 +150,7 @@ func (c *Consumer) changeVisibility(ctx context.Context, deed string, batch []*d
 
 // heartbeat extends what stays in hand for long.
 func (c *Consumer) heartbeat(ctx context.Context) {
-	for backoff.Sleep(ctx, c.cfg.Visibility/6) == nil {
+	for retry.Sleep(ctx, c.cfg.Visibility/6) == nil {
 		for c.extend(ctx) {
 		}
 	}

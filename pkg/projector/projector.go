@@ -19,7 +19,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/health"
 	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/projection"
-	"github.com/leftfold/leftfold/pkg/relay/backoff"
+	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/telemetry"
 	"github.com/leftfold/leftfold/pkg/topology"
 	"github.com/leftfold/leftfold/pkg/tracing"
@@ -64,7 +64,7 @@ func New(ctx context.Context, c Config, p process.Platform) (process.App, error)
 	}
 	consumer, err := fifoqueue.New(fifoqueue.Config{
 		Client: queues, QueueURL: url, DeadLetterURL: deadLetters, Handler: Handler(model, tracing.Tracer(p.Traces, "pkg/projector"), "project "+c.Name),
-		Visibility: c.Visibility, StopTimeout: p.Drain, Backoff: backoff.Backoff{Jitter: p.Jitter}, Now: p.Now, Log: p.Log, Metrics: p.Metrics,
+		Visibility: c.Visibility, StopTimeout: p.Drain, Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Log: p.Log, Metrics: p.Metrics,
 	})
 	if err != nil {
 		return process.App{}, err

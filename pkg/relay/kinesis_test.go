@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/relay"
-	"github.com/leftfold/leftfold/pkg/relay/backoff"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 // shard takes records and refuses every third.
@@ -43,7 +43,7 @@ func (s *shard) PutRecords(_ context.Context, in *kinesis.PutRecordsInput, _ ...
 
 func one(o *relay.Options[relay.KinesisRecord]) {
 	o.InFlight = 1
-	o.Backoff = backoff.Backoff{First: 1, Max: 1}
+	o.Backoff = retry.Backoff{First: 1, Max: 1}
 }
 
 func TestKinesisSendsWhatPutRecordsRefusedAgain(t *testing.T) {

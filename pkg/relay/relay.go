@@ -12,7 +12,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/leftfold/leftfold/pkg/relay/backoff"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 // Options say how Send cuts and puts its batches.
@@ -32,12 +32,12 @@ type Options[E any] struct {
 	// InFlight bounds the batches under way at once. Defaults to 4.
 	InFlight int
 	// Backoff spaces the retries of an entry. Defaults to 50 ms, doubled up to 5 s.
-	Backoff backoff.Backoff
+	Backoff retry.Backoff
 	// OnRetry is told how many entries of a batch will be sent again, and one of the reasons. Defaults to nobody.
 	OnRetry func(entries int, reason error)
 }
 
-// WithJitter returns a change of Options: retries are spaced with this Jitter of backoff.Backoff.
+// WithJitter returns a change of Options: retries are spaced with this Jitter of retry.Backoff.
 func WithJitter[E any](jitter func(time.Duration) time.Duration) func(*Options[E]) {
 	return func(o *Options[E]) { o.Backoff.Jitter = jitter }
 }

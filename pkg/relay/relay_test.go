@@ -16,7 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/leftfold/leftfold/pkg/relay"
-	"github.com/leftfold/leftfold/pkg/relay/backoff"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -75,7 +75,7 @@ func options(s *sink) relay.Options[entry] {
 	return relay.Options[entry]{
 		Key: func(e entry) string { return e.key }, Size: func(e entry) int { return e.size },
 		MaxCount: 10, MaxBytes: 100, Put: s.put,
-		Backoff: backoff.Backoff{First: 1, Max: 1},
+		Backoff: retry.Backoff{First: 1, Max: 1},
 	}
 }
 
@@ -191,7 +191,7 @@ func TestAFailedEntryHoldsBackItsOwnKeyOnly(t *testing.T) {
 			return nil, nil
 		})
 		o := options(s)
-		o.Backoff = backoff.Backoff{First: time.Second, Max: 2 * time.Second, Jitter: func(d time.Duration) time.Duration { return d }}
+		o.Backoff = retry.Backoff{First: time.Second, Max: 2 * time.Second, Jitter: func(d time.Duration) time.Duration { return d }}
 		told := 0
 		o.OnRetry = func(n int, err error) { told += n; assert.ErrorIs(t, err, errFlaky) }
 		startedAt := time.Now()
@@ -229,7 +229,7 @@ func TestContextEndsTheRetries(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		o := options(s)
-		o.Backoff = backoff.Backoff{}
+		o.Backoff = retry.Backoff{}
 		err := relay.Send(ctx, many(3, func(i int) string { return fmt.Sprint(i) }), o)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorContains(t, err, "3 of 3 entries left")
@@ -245,7 +245,7 @@ func TestSendWaitsForItsPutsWhenTheContextEnds(t *testing.T) {
 		o.Put = func(ctx context.Context, _ []entry) (map[int]error, error) {
 			cancel()
 			<-ctx.Done()
-			_ = backoff.Sleep(context.WithoutCancel(ctx), time.Second)
+			_ = retry.Sleep(context.WithoutCancel(ctx), time.Second)
 			returned = true
 			return nil, ctx.Err()
 		}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/leftfold/leftfold/pkg/relay/backoff"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 // Config configures a Reader.
@@ -57,7 +57,7 @@ type Config[T any] struct {
 	// Kinesis does: a shard read no further than that long ago counts as trimmed. Defaults to zero: never.
 	Retention time.Duration
 	// Backoff spaces retries. Defaults to 50 ms, doubled up to 5 s.
-	Backoff backoff.Backoff
+	Backoff retry.Backoff
 
 	// Now is the clock. Required.
 	Now func() time.Time

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/leftfold/leftfold/pkg/relay/backoff"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 // worker reads one shard while it holds the lease.
@@ -87,7 +87,7 @@ func (w *worker[T]) heartbeat(ctx context.Context) {
 		case <-ctx.Done():
 		case <-timer.C:
 		case <-w.moved:
-			_ = backoff.Sleep(ctx, w.cfg.Checkpoint) // the loop sees why it ended
+			_ = retry.Sleep(ctx, w.cfg.Checkpoint) // the loop sees why it ended
 			select {
 			case <-w.moved: // what moved meanwhile is kept as well
 			default:
@@ -135,7 +135,7 @@ func (w *worker[T]) read() (done bool, err error) {
 			return true, nil
 		}
 		if !page.More {
-			_ = backoff.Sleep(w.soft, w.cfg.Poll) // the loop sees why it ended
+			_ = retry.Sleep(w.soft, w.cfg.Poll) // the loop sees why it ended
 		}
 	}
 	return false, nil

@@ -13,7 +13,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/health"
 	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/relay"
-	"github.com/leftfold/leftfold/pkg/relay/backoff"
+	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/shards"
 	"github.com/leftfold/leftfold/pkg/topology"
 	"github.com/leftfold/leftfold/services/broker/internal/route"
@@ -58,7 +58,7 @@ func newReader(
 		Stream: cfg.stream(k), Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
 		Handle: router.Handle, OnTrimmed: router.Again, Retention: cfg.Retention,
 		Poll: cfg.Poll, Checkpoint: cfg.Checkpoint, LeaseDuration: cfg.LeaseDuration, StopTimeout: p.Drain,
-		Backoff: backoff.Backoff{Jitter: p.Jitter}, Now: p.Now, Log: p.Log, Metrics: p.Metrics,
+		Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Log: p.Log, Metrics: p.Metrics,
 	})
 }
 

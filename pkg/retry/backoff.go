@@ -1,5 +1,5 @@
-// Package backoff spaces out retries.
-package backoff
+// Package retry spaces out retries.
+package retry
 
 import (
 	"cmp"

@@ -1,4 +1,4 @@
-package backoff_test
+package retry_test
 
 import (
 	"context"
@@ -9,21 +9,21 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/relay/backoff"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 func TestDelayDoublesUpToMax(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		b        backoff.Backoff
+		b        retry.Backoff
 		failures int
 		want     time.Duration // the longest
 	}{
-		{backoff.Backoff{}, 1, 50 * time.Millisecond},
-		{backoff.Backoff{}, 3, 200 * time.Millisecond},
-		{backoff.Backoff{}, 1_000_000, 5 * time.Second},
-		{backoff.Backoff{First: time.Minute}, 2, time.Minute},
-		{backoff.Backoff{First: time.Second, Max: 3 * time.Second}, 3, 3 * time.Second},
+		{retry.Backoff{}, 1, 50 * time.Millisecond},
+		{retry.Backoff{}, 3, 200 * time.Millisecond},
+		{retry.Backoff{}, 1_000_000, 5 * time.Second},
+		{retry.Backoff{First: time.Minute}, 2, time.Minute},
+		{retry.Backoff{First: time.Second, Max: 3 * time.Second}, 3, 3 * time.Second},
 	} {
 		for range 20 {
 			assert.InDelta(t, tt.want*3/4, tt.b.Delay(tt.failures), float64(tt.want/4)+1)
@@ -39,8 +39,8 @@ func TestSleepEndsWithTheContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		startedAt := time.Now()
-		require.NoError(t, backoff.Sleep(ctx, time.Millisecond))
-		require.ErrorIs(t, backoff.Sleep(ctx, time.Hour), context.DeadlineExceeded)
+		require.NoError(t, retry.Sleep(ctx, time.Millisecond))
+		require.ErrorIs(t, retry.Sleep(ctx, time.Hour), context.DeadlineExceeded)
 		assert.Equal(t, time.Second, time.Since(startedAt))
 	})
 }
