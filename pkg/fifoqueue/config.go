@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 
-	"github.com/leftfold/leftfold/pkg/relay"
+	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/retry"
 )
 
@@ -86,7 +86,7 @@ func New(cfg Config) (*Consumer, error) {
 	cfg.Log = cfg.Log.With(slog.String("queue", queue))
 	c := &Consumer{
 		cfg: cfg, counts: newCounters(queue), slots: semaphore.NewWeighted(int64(cfg.Concurrency)),
-		dead: NewPublisher(cfg.Client, cfg.DeadLetterURL, relay.WithJitter[Outgoing](cfg.Backoff.Jitter)), finished: make(chan []*delivery),
+		dead: NewPublisher(cfg.Client, cfg.DeadLetterURL, ordered.WithJitter[Outgoing](cfg.Backoff.Jitter)), finished: make(chan []*delivery),
 		hand: newHand(),
 	}
 	if cfg.Metrics != nil {

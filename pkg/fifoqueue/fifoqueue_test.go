@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/fifoqueue"
-	"github.com/leftfold/leftfold/pkg/relay"
 )
 
 func TestGroupsAreConsumedInOrder(t *testing.T) {
@@ -369,10 +369,10 @@ func TestPublisherTellsWhatCannotBeSent(t *testing.T) {
 		bad := fifoqueue.Outgoing{Group: "a", DeduplicationID: "1", Body: []byte("\x01")}
 		good := fifoqueue.Outgoing{Group: "b", DeduplicationID: "2", Body: []byte("x")}
 		err := p.Publish(t.Context(), []fifoqueue.Outgoing{bad})
-		require.ErrorIs(t, err, relay.ErrPermanent)
+		require.ErrorIs(t, err, ordered.ErrPermanent)
 		require.ErrorContains(t, err, "live.fifo")
 		big := fifoqueue.Outgoing{Group: "c", DeduplicationID: "3", Body: make([]byte, 1<<20+1)}
-		require.ErrorIs(t, p.Publish(t.Context(), []fifoqueue.Outgoing{good, big}), relay.ErrTooLarge)
+		require.ErrorIs(t, p.Publish(t.Context(), []fifoqueue.Outgoing{good, big}), ordered.ErrTooLarge)
 		require.ErrorContains(t, p.Publish(t.Context(), []fifoqueue.Outgoing{{Group: "a", Body: []byte("x")}}), "message 0")
 	})
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/leftfold/leftfold/pkg/relay"
+	"github.com/leftfold/leftfold/pkg/engine/ordered"
 )
 
 // Limits of SendMessageBatch: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
@@ -50,13 +50,13 @@ func (o Outgoing) size() int {
 type Publisher struct {
 	client   PublisherAPI
 	queueURL string
-	options  relay.Options[Outgoing]
+	options  ordered.Options[Outgoing]
 }
 
 // NewPublisher sends to the queue of that URL; see QueueURL. The functions may change the relay's options.
-func NewPublisher(client PublisherAPI, queueURL string, tune ...func(*relay.Options[Outgoing])) *Publisher {
+func NewPublisher(client PublisherAPI, queueURL string, tune ...func(*ordered.Options[Outgoing])) *Publisher {
 	p := &Publisher{client: client, queueURL: queueURL}
-	p.options = relay.Options[Outgoing]{
+	p.options = ordered.Options[Outgoing]{
 		Key:      func(o Outgoing) string { return o.Group },
 		Size:     Outgoing.size,
 		MaxCount: maxBatch, MaxBytes: maxBatchBytes,
@@ -68,15 +68,15 @@ func NewPublisher(client PublisherAPI, queueURL string, tune ...func(*relay.Opti
 	return p
 }
 
-// Publish returns nil when the queue holds every message; see relay.Send. A message over 1 MiB is relay.ErrTooLarge; one that SQS
-// refuses for what it is, relay.ErrPermanent.
+// Publish returns nil when the queue holds every message; see ordered.Send. A message over 1 MiB is ordered.ErrTooLarge; one that SQS
+// refuses for what it is, ordered.ErrPermanent.
 func (p *Publisher) Publish(ctx context.Context, messages []Outgoing) error {
 	for i, m := range messages {
 		if m.Group == "" || m.DeduplicationID == "" || len(m.Body) == 0 {
 			return fmt.Errorf("publish to %s: message %d: group, deduplication id and body are required", path.Base(p.queueURL), i)
 		}
 	}
-	if err := relay.Send(ctx, messages, p.options); err != nil {
+	if err := ordered.Send(ctx, messages, p.options); err != nil {
 		return fmt.Errorf("publish to %s: %w", path.Base(p.queueURL), err)
 	}
 	return nil
@@ -95,7 +95,7 @@ func (p *Publisher) put(ctx context.Context, batch []Outgoing) (map[int]error, e
 		_, tooLong := errors.AsType[*types.BatchRequestTooLong](err)
 		_, invalid := errors.AsType[*types.InvalidMessageContents](err)
 		if tooLong || invalid {
-			err = relay.Permanent(err)
+			err = ordered.Permanent(err)
 		}
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func index(id *string) int {
 func entryError(e types.BatchResultErrorEntry) error {
 	err := fmt.Errorf("%s: %s", aws.ToString(e.Code), aws.ToString(e.Message))
 	if e.SenderFault && !strings.Contains(strings.ToLower(aws.ToString(e.Code)), "throttl") {
-		return relay.Permanent(err)
+		return ordered.Permanent(err)
 	}
 	return err
 }

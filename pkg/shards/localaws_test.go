@@ -20,8 +20,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/localaws"
-	"github.com/leftfold/leftfold/pkg/relay"
 	"github.com/leftfold/leftfold/pkg/shards"
 	"github.com/leftfold/leftfold/pkg/shards/shardstest"
 )
@@ -120,13 +120,13 @@ const keys = 20
 // send puts the next n records of each key.
 func (k *kinesisFleet) send(n int) {
 	k.t.Helper()
-	var batch []relay.KinesisRecord
+	var batch []ordered.KinesisRecord
 	for i := k.sent; i < k.sent+n; i++ {
 		for key := range keys {
-			batch = append(batch, relay.KinesisRecord{Key: fmt.Sprint("k", key), Data: []byte(strconv.Itoa(i))})
+			batch = append(batch, ordered.KinesisRecord{Key: fmt.Sprint("k", key), Data: []byte(strconv.Itoa(i))})
 		}
 	}
-	require.NoError(k.t, relay.NewKinesis(k.Client, "s").Publish(k.t.Context(), batch))
+	require.NoError(k.t, ordered.NewKinesis(k.Client, "s").Publish(k.t.Context(), batch))
 	k.sent += n
 }
 

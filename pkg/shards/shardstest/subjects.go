@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/relay"
+	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/shards"
 )
 
@@ -42,11 +42,11 @@ func Kinesis(
 	return Subject[[]byte]{
 		Stream: open(client, name), Leases: leases, Ordered: true,
 		Put: func(ctx context.Context, entries []Entry) error {
-			var records []relay.KinesisRecord
+			var records []ordered.KinesisRecord
 			for _, e := range entries {
-				records = append(records, relay.KinesisRecord{Key: e.Key, Data: []byte(strconv.Itoa(e.N))})
+				records = append(records, ordered.KinesisRecord{Key: e.Key, Data: []byte(strconv.Itoa(e.N))})
 			}
-			return relay.NewKinesis(client, name).Publish(ctx, records)
+			return ordered.NewKinesis(client, name).Publish(ctx, records)
 		},
 		Entry: func(r shards.Record[[]byte]) (Entry, error) {
 			n, err := strconv.Atoi(string(r.Value))

@@ -9,10 +9,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/leftfold/leftfold/pkg/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/health"
 	"github.com/leftfold/leftfold/pkg/process"
-	"github.com/leftfold/leftfold/pkg/relay"
 	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/shards"
 	"github.com/leftfold/leftfold/pkg/topology"
@@ -35,7 +35,7 @@ func newQueues(ctx context.Context, cfg Config, p process.Platform, client *sqs.
 		if err != nil {
 			return nil, err
 		}
-		publisher := fifoqueue.NewPublisher(client, url, relay.WithJitter[fifoqueue.Outgoing](p.Jitter))
+		publisher := fifoqueue.NewPublisher(client, url, ordered.WithJitter[fifoqueue.Outgoing](p.Jitter))
 		for _, category := range s.Categories {
 			out[category] = append(out[category], publisher)
 		}

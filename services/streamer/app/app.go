@@ -7,9 +7,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/leftfold/leftfold/pkg/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/health"
 	"github.com/leftfold/leftfold/pkg/process"
-	"github.com/leftfold/leftfold/pkg/relay"
 	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/shards"
 	"github.com/leftfold/leftfold/pkg/topology"
@@ -23,7 +23,7 @@ func newKinesis(p process.Platform) *kinesis.Client { return kinesis.NewFromConf
 func newPublisher(cfg Config, p process.Platform, db *dynamodb.Client, k *kinesis.Client) *publish.Publisher {
 	log := dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Jitter: p.Jitter})
 	return publish.New(publish.Config{
-		Target: relay.NewKinesis(k, cfg.Stream, relay.WithJitter[relay.KinesisRecord](p.Jitter)), Log: log,
+		Target: ordered.NewKinesis(k, cfg.Stream, ordered.WithJitter[ordered.KinesisRecord](p.Jitter)), Log: log,
 		Now: p.Now, Logger: p.Log, Metrics: p.Metrics, Traces: p.Traces,
 	})
 }

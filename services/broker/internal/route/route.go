@@ -12,10 +12,10 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/envelope"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/fifoqueue"
-	"github.com/leftfold/leftfold/pkg/relay"
 	"github.com/leftfold/leftfold/pkg/shards"
 	"github.com/leftfold/leftfold/pkg/telemetry"
 	"github.com/leftfold/leftfold/pkg/tracing"
@@ -120,7 +120,7 @@ const again = 500
 // Again routes the whole log: the way back when Kinesis has trimmed what was not read. What was routed before is
 // repeated, which the projections' fences see.
 func (r *Router) Again(ctx context.Context, _ string) error {
-	return relay.InBatches(r.Log.All(ctx, 1), again, func(batch []eventsourcing.Record) error {
+	return ordered.InBatches(r.Log.All(ctx, 1), again, func(batch []eventsourcing.Record) error {
 		events := make([]event, 0, len(batch))
 		for _, rec := range batch {
 			body, err := envelope.Encode(rec)

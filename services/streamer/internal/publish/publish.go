@@ -11,17 +11,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/envelope"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/relay"
 	"github.com/leftfold/leftfold/pkg/shards"
 	"github.com/leftfold/leftfold/pkg/telemetry"
 	"github.com/leftfold/leftfold/pkg/tracing"
 )
 
-// Target is where records go; *relay.Kinesis is one.
+// Target is where records go; *ordered.Kinesis is one.
 type Target interface {
-	Publish(ctx context.Context, records []relay.KinesisRecord) error
+	Publish(ctx context.Context, records []ordered.KinesisRecord) error
 }
 
 // Log yields the whole log.
@@ -99,13 +99,13 @@ func (p *Publisher) publish(ctx context.Context, records []eventsourcing.Record)
 	ctx, span := tracing.Start(ctx, p.tracer, "publish", trace.SpanKindProducer, records,
 		func(r eventsourcing.Record) string { return r.Metadata.Traceparent })
 	defer func() { tracing.End(span, err) }()
-	out := make([]relay.KinesisRecord, len(records))
+	out := make([]ordered.KinesisRecord, len(records))
 	for i, rec := range records {
 		data, err := envelope.Encode(rec)
 		if err != nil {
 			return fmt.Errorf("encode %s, version %d: %w", rec.Stream, rec.Version, err)
 		}
-		out[i] = relay.KinesisRecord{Key: rec.Stream.String(), Data: data}
+		out[i] = ordered.KinesisRecord{Key: rec.Stream.String(), Data: data}
 	}
 	if err := p.Target.Publish(ctx, out); err != nil {
 		return err
@@ -122,5 +122,5 @@ const again = 500
 // Again publishes the whole log: the way back when the stream has trimmed what was not read. What was published before
 // is repeated, which the projections' fences see.
 func (p *Publisher) Again(ctx context.Context, _ string) error {
-	return relay.InBatches(p.Log.All(ctx, 1), again, func(batch []eventsourcing.Record) error { return p.publish(ctx, batch) })
+	return ordered.InBatches(p.Log.All(ctx, 1), again, func(batch []eventsourcing.Record) error { return p.publish(ctx, batch) })
 }

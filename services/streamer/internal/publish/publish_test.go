@@ -17,9 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/envelope"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/relay"
 	"github.com/leftfold/leftfold/pkg/shards"
 	"github.com/leftfold/leftfold/services/streamer/internal/publish"
 )
@@ -30,11 +30,11 @@ var errAway = errors.New("away")
 
 // target keeps each batch it is given, or fails from the batch failAt on, counted from 1.
 type target struct {
-	batches [][]relay.KinesisRecord
+	batches [][]ordered.KinesisRecord
 	failAt  int
 }
 
-func (k *target) Publish(_ context.Context, records []relay.KinesisRecord) error {
+func (k *target) Publish(_ context.Context, records []ordered.KinesisRecord) error {
 	if len(records) == 0 {
 		return nil
 	}
@@ -101,7 +101,7 @@ func setUp(t *testing.T, to *target, from log) (p *publish.Publisher, latencies 
 }
 
 // mustHold fails unless the batches together are the records, in order, each under its stream's key.
-func mustHold(t *testing.T, batches [][]relay.KinesisRecord, want []eventsourcing.Record) {
+func mustHold(t *testing.T, batches [][]ordered.KinesisRecord, want []eventsourcing.Record) {
 	t.Helper()
 	got := []eventsourcing.Record{}
 	for _, b := range batches {

@@ -1,9 +1,9 @@
-// Package relay sends entries in the order of their keys to services whose batch calls keep no order and may fail in part.
+// Package ordered sends entries in the order of their keys to services whose batch calls keep no order and may fail in part.
 //
 // The rule that makes it hold: an entry is sent only when every earlier entry of its key is acknowledged. So a batch
 // holds at most one entry of a key, no two batches in flight share a key, and a failed entry is sent again before that
 // key's next, while all other keys go on. Delivery is at least once: an answer may be lost after a success.
-package relay
+package ordered
 
 import (
 	"cmp"

@@ -1,4 +1,4 @@
-package relay_test
+package ordered_test
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
-	"github.com/leftfold/leftfold/pkg/relay"
+	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/retry"
 )
 
@@ -71,8 +71,8 @@ func letOthersIn() {
 	<-done
 }
 
-func options(s *sink) relay.Options[entry] {
-	return relay.Options[entry]{
+func options(s *sink) ordered.Options[entry] {
+	return ordered.Options[entry]{
 		Key: func(e entry) string { return e.key }, Size: func(e entry) int { return e.size },
 		MaxCount: 10, MaxBytes: 100, Put: s.put,
 		Backoff: retry.Backoff{First: 1, Max: 1},
@@ -112,7 +112,7 @@ func TestOrderHoldsWhateverFails(t *testing.T) {
 		})
 		o := options(s)
 		o.MaxCount, o.MaxBytes, o.InFlight = count, bytes, inFlight
-		require.NoError(t, relay.Send(context.Background(), entries, o))
+		require.NoError(t, ordered.Send(context.Background(), entries, o))
 		require.Empty(t, s.violated)
 		require.Equal(t, want, s.acked)
 		for _, b := range s.batches {
@@ -153,7 +153,7 @@ func TestBatchesAreAsFullAsTheRuleAllows(t *testing.T) {
 				s := newSink(fine)
 				o := options(s)
 				o.InFlight = inFlight
-				require.NoError(t, relay.Send(t.Context(), tt.entries, o))
+				require.NoError(t, ordered.Send(t.Context(), tt.entries, o))
 				assert.Len(t, s.batches, tt.batches)
 			})
 		}
@@ -173,7 +173,7 @@ func TestBytesFillUpWithSmallerEntries(t *testing.T) {
 	s := newSink(fine)
 	o := options(s)
 	o.InFlight = 1
-	require.NoError(t, relay.Send(t.Context(), []entry{{"a", 0, 60}, {"b", 1, 60}, {"c", 2, 40}}, o))
+	require.NoError(t, ordered.Send(t.Context(), []entry{{"a", 0, 60}, {"b", 1, 60}, {"c", 2, 40}}, o))
 	assert.Equal(t, [][]entry{{{"a", 0, 60}, {"c", 2, 40}}, {{"b", 1, 60}}}, s.batches)
 }
 
@@ -196,7 +196,7 @@ func TestAFailedEntryHoldsBackItsOwnKeyOnly(t *testing.T) {
 		o.OnRetry = func(n int, err error) { told += n; assert.ErrorIs(t, err, errFlaky) }
 		startedAt := time.Now()
 		entries := []entry{{"a", 0, 1}, {"a", 1, 1}, {"b", 2, 1}, {"b", 3, 1}}
-		require.NoError(t, relay.Send(t.Context(), entries, o))
+		require.NoError(t, ordered.Send(t.Context(), entries, o))
 		assert.Equal(t, 7*time.Second, time.Since(startedAt), "pauses of 1, 2, 2 and 2 seconds")
 		assert.Equal(t, 4, told)
 		assert.Equal(t, []entry{{"b", 3, 1}}, s.batches[1], "b does not wait for a")
@@ -209,14 +209,14 @@ func TestAPermanentFailureEndsItsKeyOnly(t *testing.T) {
 	s := newSink(func(batch []entry) (map[int]error, error) {
 		for i, e := range batch {
 			if e.n == 1 {
-				return map[int]error{i: relay.Permanent(errFlaky)}, nil
+				return map[int]error{i: ordered.Permanent(errFlaky)}, nil
 			}
 		}
 		return nil, nil
 	})
 	entries := []entry{{"a", 0, 1}, {"a", 1, 1}, {"a", 2, 1}, {"b", 3, 1}, {"b", 4, 1}}
-	err := relay.Send(t.Context(), entries, options(s))
-	require.ErrorIs(t, err, relay.ErrPermanent)
+	err := ordered.Send(t.Context(), entries, options(s))
+	require.ErrorIs(t, err, ordered.ErrPermanent)
 	require.ErrorIs(t, err, errFlaky)
 	require.ErrorContains(t, err, "entry 1")
 	assert.Equal(t, map[string][]int{"a": {0}, "b": {3, 4}}, s.acked)
@@ -230,7 +230,7 @@ func TestContextEndsTheRetries(t *testing.T) {
 		defer cancel()
 		o := options(s)
 		o.Backoff = retry.Backoff{}
-		err := relay.Send(ctx, many(3, func(i int) string { return fmt.Sprint(i) }), o)
+		err := ordered.Send(ctx, many(3, func(i int) string { return fmt.Sprint(i) }), o)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorContains(t, err, "3 of 3 entries left")
 	})
@@ -249,7 +249,7 @@ func TestSendWaitsForItsPutsWhenTheContextEnds(t *testing.T) {
 			returned = true
 			return nil, ctx.Err()
 		}
-		require.ErrorIs(t, relay.Send(ctx, many(1, func(int) string { return "k" }), o), context.Canceled)
+		require.ErrorIs(t, ordered.Send(ctx, many(1, func(int) string { return "k" }), o), context.Canceled)
 		assert.True(t, returned)
 	})
 }
@@ -257,10 +257,10 @@ func TestSendWaitsForItsPutsWhenTheContextEnds(t *testing.T) {
 func TestBadInputIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	t.Parallel()
 	s := newSink(fine)
-	err := relay.Send(t.Context(), []entry{{"a", 0, 1}, {"b", 1, 101}}, options(s))
-	require.ErrorIs(t, err, relay.ErrTooLarge)
+	err := ordered.Send(t.Context(), []entry{{"a", 0, 1}, {"b", 1, 101}}, options(s))
+	require.ErrorIs(t, err, ordered.ErrTooLarge)
 	require.EqualError(t, err, "entry 1: entry too large: 101 bytes, the limit is 100")
-	err = relay.Send(t.Context(), nil, relay.Options[entry]{InFlight: -1})
+	err = ordered.Send(t.Context(), nil, ordered.Options[entry]{InFlight: -1})
 	for _, want := range []string{"Key, Size and Put", "MaxCount and MaxBytes", "InFlight"} {
 		require.ErrorContains(t, err, want)
 	}

@@ -1,4 +1,4 @@
-package relay_test
+package ordered_test
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/relay"
+	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/retry"
 )
 
@@ -41,7 +41,7 @@ func (s *shard) PutRecords(_ context.Context, in *kinesis.PutRecordsInput, _ ...
 	return out, nil
 }
 
-func one(o *relay.Options[relay.KinesisRecord]) {
+func one(o *ordered.Options[ordered.KinesisRecord]) {
 	o.InFlight = 1
 	o.Backoff = retry.Backoff{First: 1, Max: 1}
 }
@@ -49,13 +49,13 @@ func one(o *relay.Options[relay.KinesisRecord]) {
 func TestKinesisSendsWhatPutRecordsRefusedAgain(t *testing.T) {
 	t.Parallel()
 	s := &shard{}
-	var records []relay.KinesisRecord
+	var records []ordered.KinesisRecord
 	for n := range 10 {
 		for _, key := range []string{"a", "b", "c"} {
-			records = append(records, relay.KinesisRecord{Key: key, Data: fmt.Append(nil, n)})
+			records = append(records, ordered.KinesisRecord{Key: key, Data: fmt.Append(nil, n)})
 		}
 	}
-	require.NoError(t, relay.NewKinesis(s, "s", one).Publish(t.Context(), records))
+	require.NoError(t, ordered.NewKinesis(s, "s", one).Publish(t.Context(), records))
 	next := map[byte]byte{'a': '0', 'b': '0', 'c': '0'}
 	for _, r := range s.records {
 		assert.Equal(t, next[r[0]], r[1], r)
@@ -67,28 +67,28 @@ func TestKinesisSendsWhatPutRecordsRefusedAgain(t *testing.T) {
 func TestKinesisKeepsTheLimits(t *testing.T) {
 	t.Parallel()
 	s := &shard{turn: -1 << 30}
-	records := make([]relay.KinesisRecord, 1001)
+	records := make([]ordered.KinesisRecord, 1001)
 	for i := range records {
 		records[i].Key = fmt.Sprint(i)
 	}
-	require.NoError(t, relay.NewKinesis(s, "s", one).Publish(t.Context(), records))
+	require.NoError(t, ordered.NewKinesis(s, "s", one).Publish(t.Context(), records))
 	assert.Equal(t, 500, s.batches[0])
 	s.batches = nil
 	for i := range 12 {
 		records[i].Data = make([]byte, 1<<20-10)
 	}
-	require.NoError(t, relay.NewKinesis(s, "s", one).Publish(t.Context(), records[:12]))
+	require.NoError(t, ordered.NewKinesis(s, "s", one).Publish(t.Context(), records[:12]))
 	assert.Equal(t, 5, s.batches[0], "5 MiB")
 	records[3].Data = make([]byte, 1<<20)
-	err := relay.NewKinesis(s, "s", one).Publish(t.Context(), records)
-	require.ErrorIs(t, err, relay.ErrTooLarge)
+	err := ordered.NewKinesis(s, "s", one).Publish(t.Context(), records)
+	require.ErrorIs(t, err, ordered.ErrTooLarge)
 	require.ErrorContains(t, err, "publish to s: record 3")
 }
 
 func TestKinesisTellsWhatNoRetryCures(t *testing.T) {
 	t.Parallel()
 	s := &shard{err: &types.InvalidArgumentException{Message: aws.String("no such key")}}
-	err := relay.NewKinesis(s, "s", one).Publish(t.Context(), []relay.KinesisRecord{{Key: "k"}})
-	require.ErrorIs(t, err, relay.ErrPermanent)
+	err := ordered.NewKinesis(s, "s", one).Publish(t.Context(), []ordered.KinesisRecord{{Key: "k"}})
+	require.ErrorIs(t, err, ordered.ErrPermanent)
 	assert.Len(t, s.batches, 1)
 }

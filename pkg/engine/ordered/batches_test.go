@@ -1,4 +1,4 @@
-package relay_test
+package ordered_test
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/relay"
+	"github.com/leftfold/leftfold/pkg/engine/ordered"
 )
 
 // upTo yields 1 to n, and then err if that is set.
@@ -30,7 +30,7 @@ func TestInBatchesPutsEverythingInOrder(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int][][]int{0: nil, 2: {{1, 2}}, 3: {{1, 2, 3}}, 7: {{1, 2, 3}, {4, 5, 6}, {7}}} {
 		var got [][]int
-		require.NoError(t, relay.InBatches(upTo(n, nil), 3, func(batch []int) error {
+		require.NoError(t, ordered.InBatches(upTo(n, nil), 3, func(batch []int) error {
 			got = append(got, slices.Clone(batch))
 			return nil
 		}))
@@ -43,8 +43,8 @@ func TestInBatchesStopsAtTheFirstErrorOfEither(t *testing.T) {
 	away := errors.New("away")
 	puts := 0
 	put := func([]int) error { puts++; return nil }
-	require.ErrorIs(t, relay.InBatches(upTo(4, away), 3, put), away)
+	require.ErrorIs(t, ordered.InBatches(upTo(4, away), 3, put), away)
 	assert.Equal(t, 1, puts, "what was not put yet when the source failed is not put")
-	require.ErrorIs(t, relay.InBatches(upTo(9, nil), 3, func([]int) error { puts++; return away }), away)
+	require.ErrorIs(t, ordered.InBatches(upTo(9, nil), 3, func([]int) error { puts++; return away }), away)
 	assert.Equal(t, 2, puts)
 }
