@@ -19,7 +19,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/catalogue"
 	"github.com/leftfold/leftfold/pkg/catalogue/cataloguetest"
 	"github.com/leftfold/leftfold/pkg/domain/user"
-	"github.com/leftfold/leftfold/pkg/envelope"
+	"github.com/leftfold/leftfold/pkg/engine/envelope"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/eventsourcing/memstore"
 )
