@@ -19,7 +19,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
-	"github.com/leftfold/leftfold/pkg/tracing"
+	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 )
 
 // Load reads the SDK's usual sources: environment (AWS_REGION, AWS_ENDPOINT_URL, credentials), files, the task's role.
@@ -62,7 +62,7 @@ func Instrument(cfg aws.Config, reg prometheus.Registerer, traces trace.TracerPr
 	cfg.APIOptions = append(slices.Clip(cfg.APIOptions), func(stack *middleware.Stack) error {
 		return stack.Deserialize.Add(count, middleware.Before)
 	})
-	tracer := tracing.Tracer(traces, "pkg/awsconfig")
+	tracer := eventtrace.Tracer(traces, "pkg/awsconfig")
 	if _, off := tracer.(noop.Tracer); off {
 		return cfg
 	}

@@ -7,8 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/tracing"
 )
 
 const (
@@ -111,7 +111,7 @@ func (w *work) advance(ctx context.Context, own ownRow, rest []eventsourcing.Rec
 	for _, r := range run {
 		if r.Version < first {
 			healed++
-			tracing.Link(ctx, r.Metadata.Traceparent)
+			eventtrace.Link(ctx, r.Metadata.Traceparent)
 		}
 	}
 	if healed > 0 {
@@ -198,7 +198,7 @@ func (w *work) tell(run []eventsourcing.Record) {
 	w.metrics.applied.WithLabelValues(w.src.category).Add(float64(len(run)))
 	for _, r := range run {
 		late := max(0, now.Sub(r.RecordedAt).Seconds()) // clocks differ between machines
-		tracing.Observe(w.metrics.latency, late, tracing.Parse(r.Metadata.Traceparent))
+		eventtrace.Observe(w.metrics.latency, late, eventtrace.Parse(r.Metadata.Traceparent))
 		if w.config.OnApplied != nil {
 			w.config.OnApplied(r)
 		}

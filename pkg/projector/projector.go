@@ -14,6 +14,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/envelope"
+	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/health"
@@ -22,7 +23,6 @@ import (
 	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/telemetry"
 	"github.com/leftfold/leftfold/pkg/topology"
-	"github.com/leftfold/leftfold/pkg/tracing"
 )
 
 // Config sets a projector service up.
@@ -63,7 +63,7 @@ func New(ctx context.Context, c Config, p process.Platform) (process.App, error)
 		return process.App{}, err
 	}
 	consumer, err := fifoqueue.New(fifoqueue.Config{
-		Client: queues, QueueURL: url, DeadLetterURL: deadLetters, Handler: Handler(model, tracing.Tracer(p.Traces, "pkg/projector"), "project "+c.Name),
+		Client: queues, QueueURL: url, DeadLetterURL: deadLetters, Handler: Handler(model, eventtrace.Tracer(p.Traces, "pkg/projector"), "project "+c.Name),
 		Visibility: c.Visibility, StopTimeout: p.Drain, Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Log: p.Log, Metrics: p.Metrics,
 	})
 	if err != nil {
@@ -119,10 +119,10 @@ func Handler(m Model, tracer trace.Tracer, span string) fifoqueue.Handler {
 		ctx = telemetry.WithCorrelation(ctx, telemetry.Correlation{
 			CorrelationID: last.CorrelationID, CausationID: last.CausationID,
 		})
-		ctx, span := tracing.Start(ctx, tracer, span, trace.SpanKindConsumer, records,
+		ctx, span := eventtrace.Start(ctx, tracer, span, trace.SpanKindConsumer, records,
 			func(r eventsourcing.Record) string { return r.Metadata.Traceparent })
 		done, err := m.Apply(ctx, records)
-		tracing.End(span, err)
+		eventtrace.End(span, err)
 		if err != nil {
 			return done, err
 		}

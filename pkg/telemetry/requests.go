@@ -16,14 +16,14 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
-	"github.com/leftfold/leftfold/pkg/tracing"
+	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 )
 
 // Requests serves a router and makes of every request a span and a measurement, by its route's pattern. They tell nothing
 // else of it, for paths, queries and addresses are personal data. A valid traceparent is gone on with, as far as p
 // reads it, even where tracing is off: then it is kept in the events' metadata all the same.
 func Requests(router chi.Router, traces trace.TracerProvider, p propagation.TextMapPropagator, reg prometheus.Registerer, now func() time.Time) http.Handler {
-	tracer := tracing.Tracer(traces, "pkg/telemetry")
+	tracer := eventtrace.Tracer(traces, "pkg/telemetry")
 	_, off := tracer.(noop.Tracer)
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "leftfold_http_request_seconds", Help: "Time from a request's headers to its answer, by the route's pattern.",
@@ -47,7 +47,7 @@ func Requests(router chi.Router, traces trace.TracerProvider, p propagation.Text
 		routes.Routes = router // which then makes none of its own
 		defer func() {         // also when a handler panics to break the connection off
 			route, status := routes.RoutePattern(), answer.Status()
-			tracing.Observe(seconds.WithLabelValues(method, route, strconv.Itoa(status)), now().Sub(started).Seconds(), span.SpanContext())
+			eventtrace.Observe(seconds.WithLabelValues(method, route, strconv.Itoa(status)), now().Sub(started).Seconds(), span.SpanContext())
 			if !off {
 				describe(span, method, route, status)
 				span.End()

@@ -19,8 +19,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 	"github.com/leftfold/leftfold/pkg/telemetry"
-	"github.com/leftfold/leftfold/pkg/tracing"
 )
 
 const incoming = "00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-0000000000000001-01"
@@ -28,7 +28,7 @@ const incoming = "00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-0000000000000001-01"
 func router() chi.Router {
 	r := chi.NewRouter()
 	r.Get("/users/{id}", func(w http.ResponseWriter, r *http.Request) {
-		_, _ = fmt.Fprint(w, chi.URLParam(r, "id")+" "+tracing.Traceparent(r.Context()))
+		_, _ = fmt.Fprint(w, chi.URLParam(r, "id")+" "+eventtrace.Traceparent(r.Context()))
 	})
 	r.Post("/users/{id}/roles", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	r.Get("/abort", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
@@ -85,7 +85,7 @@ func TestARequestIsASpanNamedByItsRoute(t *testing.T) {
 		assert.Equal(t, trace.SpanKindServer, got.SpanKind())
 		assert.NotContains(t, fmt.Sprint(got.Attributes()), "dan")
 	}
-	assert.Equal(t, tracing.Parse(incoming), spans[0].Parent())
+	assert.Equal(t, eventtrace.Parse(incoming), spans[0].Parent())
 	assert.True(t, strings.HasPrefix(answer, "dan 00-"+strings.Repeat("a", 32)+"-"+spans[0].SpanContext().SpanID().String()), answer)
 	assert.False(t, spans[1].Parent().IsValid(), "what is no traceparent is passed over")
 

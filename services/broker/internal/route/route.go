@@ -13,12 +13,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/leftfold/leftfold/pkg/engine/envelope"
+	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/shards"
 	"github.com/leftfold/leftfold/pkg/telemetry"
-	"github.com/leftfold/leftfold/pkg/tracing"
 )
 
 // Queue is where events go; *fifoqueue.Publisher is one.
@@ -54,7 +54,7 @@ type Router struct {
 // New returns a Router.
 func New(c Config) *Router {
 	r := &Router{
-		Config: c, tracer: tracing.Tracer(c.Traces, "services/broker"),
+		Config: c, tracer: eventtrace.Tracer(c.Traces, "services/broker"),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "leftfold_route_seconds", Help: "Time from an event's recording to its being in every queue.",
 			Buckets: telemetry.LatencyBuckets(),
@@ -90,9 +90,9 @@ func (r *Router) Handle(ctx context.Context, shard string, records []shards.Reco
 }
 
 func (r *Router) route(ctx context.Context, events []event) (err error) {
-	ctx, span := tracing.Start(ctx, r.tracer, "route", trace.SpanKindProducer, events,
+	ctx, span := eventtrace.Start(ctx, r.tracer, "route", trace.SpanKindProducer, events,
 		func(e event) string { return e.Metadata.Traceparent })
-	defer func() { tracing.End(span, err) }()
+	defer func() { eventtrace.End(span, err) }()
 	messages := map[Queue][]fifoqueue.Outgoing{}
 	for _, e := range events {
 		for _, q := range r.Queues[e.Stream.Category] {
@@ -109,7 +109,7 @@ func (r *Router) route(ctx context.Context, events []event) (err error) {
 		return err
 	}
 	for _, e := range events {
-		tracing.Observe(r.seconds, r.Now().Sub(e.RecordedAt).Seconds(), tracing.Parse(e.Metadata.Traceparent))
+		eventtrace.Observe(r.seconds, r.Now().Sub(e.RecordedAt).Seconds(), eventtrace.Parse(e.Metadata.Traceparent))
 	}
 	return nil
 }

@@ -19,9 +19,9 @@ import (
 	"github.com/leftfold/leftfold/pkg/auth"
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/telemetry"
-	"github.com/leftfold/leftfold/pkg/tracing"
 )
 
 // Handler carries out commands.
@@ -74,7 +74,7 @@ func New(c Config) *Handler {
 		onSnapshot: album.used,
 	}
 	h := &Handler{
-		store: c.Store, now: c.Now, timeout: c.Timeout, tracer: tracing.Tracer(c.Traces, "services/command-api"),
+		store: c.Store, now: c.Now, timeout: c.Timeout, tracer: eventtrace.Tracer(c.Traces, "services/command-api"),
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "leftfold_commands_total", Help: "Commands by what came of them: accepted, repeated, a refusal's code, precondition_failed, key_reused, busy, failed.",
 		}, []string{"command", "outcome"}),
@@ -161,19 +161,19 @@ func run[S any, E eventsourcing.Event](
 	started := h.now()
 	ctx, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
-	ctx, span := tracing.Begin(ctx, h.tracer, name)
+	ctx, span := eventtrace.Begin(ctx, h.tracer, name)
 	actor := auth.Of(ctx).Subject
 	result := demand.result(actor, started)
 	version, err := r.Execute(ctx, id, demanding(prepare, id, demand, result), eventsourcing.Metadata{
 		CorrelationID: telemetry.CorrelationOf(ctx).CorrelationID,
 		CausationID:   newID(), // the command's own ID
 		Actor:         actor,
-		Traceparent:   tracing.Traceparent(ctx),
+		Traceparent:   eventtrace.Traceparent(ctx),
 	})
 	if errors.Is(err, eventsourcing.ErrCommandRepeated) {
 		err = h.firstAnswer(ctx, result)
 	}
-	tracing.Observe(h.seconds.WithLabelValues(name), h.now().Sub(started).Seconds(), span.SpanContext())
+	eventtrace.Observe(h.seconds.WithLabelValues(name), h.now().Sub(started).Seconds(), span.SpanContext())
 	h.outcomes.WithLabelValues(name, outcome(err)).Inc()
 	end(span, outcome(err))
 	return version, err

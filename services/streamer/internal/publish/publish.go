@@ -12,11 +12,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/leftfold/leftfold/pkg/engine/envelope"
+	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/shards"
 	"github.com/leftfold/leftfold/pkg/telemetry"
-	"github.com/leftfold/leftfold/pkg/tracing"
 )
 
 // Target is where records go; *ordered.Kinesis is one.
@@ -51,7 +51,7 @@ type Publisher struct {
 // New returns a Publisher.
 func New(c Config) *Publisher {
 	p := &Publisher{
-		Config: c, tracer: tracing.Tracer(c.Traces, "services/streamer"),
+		Config: c, tracer: eventtrace.Tracer(c.Traces, "services/streamer"),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "leftfold_publish_seconds", Help: "Time from an event's recording to its being in Kinesis.",
 			Buckets: telemetry.LatencyBuckets(),
@@ -96,9 +96,9 @@ func (p *Publisher) Handle(ctx context.Context, shard string, items []shards.Rec
 }
 
 func (p *Publisher) publish(ctx context.Context, records []eventsourcing.Record) (err error) {
-	ctx, span := tracing.Start(ctx, p.tracer, "publish", trace.SpanKindProducer, records,
+	ctx, span := eventtrace.Start(ctx, p.tracer, "publish", trace.SpanKindProducer, records,
 		func(r eventsourcing.Record) string { return r.Metadata.Traceparent })
-	defer func() { tracing.End(span, err) }()
+	defer func() { eventtrace.End(span, err) }()
 	out := make([]ordered.KinesisRecord, len(records))
 	for i, rec := range records {
 		data, err := envelope.Encode(rec)
@@ -111,7 +111,7 @@ func (p *Publisher) publish(ctx context.Context, records []eventsourcing.Record)
 		return err
 	}
 	for _, rec := range records {
-		tracing.Observe(p.seconds, p.Now().Sub(rec.RecordedAt).Seconds(), tracing.Parse(rec.Metadata.Traceparent))
+		eventtrace.Observe(p.seconds, p.Now().Sub(rec.RecordedAt).Seconds(), eventtrace.Parse(rec.Metadata.Traceparent))
 	}
 	return nil
 }

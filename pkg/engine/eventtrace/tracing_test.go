@@ -1,4 +1,4 @@
-package tracing_test
+package eventtrace_test
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
-	"github.com/leftfold/leftfold/pkg/tracing"
+	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 )
 
 // traceparent is of the nth span of a trace.
@@ -32,16 +32,16 @@ func start(t *testing.T, batch ...string) sdktrace.ReadOnlySpan {
 	t.Helper()
 	recorder := tracetest.NewSpanRecorder()
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder))
-	ctx, span := tracing.Start(t.Context(), tracing.Tracer(provider, "pkg/x"), "work", trace.SpanKindConsumer, batch, same)
+	ctx, span := eventtrace.Start(t.Context(), eventtrace.Tracer(provider, "pkg/x"), "work", trace.SpanKindConsumer, batch, same)
 	assert.Equal(t, span.SpanContext(), trace.SpanContextFromContext(ctx))
-	tracing.End(span, nil)
+	eventtrace.End(span, nil)
 	require.Len(t, recorder.Ended(), 1)
 	return recorder.Ended()[0]
 }
 
 func links(s sdktrace.ReadOnlySpan) (out []string) {
 	for _, l := range s.Links() {
-		out = append(out, tracing.Traceparent(trace.ContextWithSpanContext(context.Background(), l.SpanContext)))
+		out = append(out, eventtrace.Traceparent(trace.ContextWithSpanContext(context.Background(), l.SpanContext)))
 	}
 	return out
 }
@@ -50,7 +50,7 @@ func TestABatchOfOneTraceGoesOnWithIt(t *testing.T) {
 	t.Parallel()
 	one, two := traceparent('a', 1, "01"), traceparent('a', 2, "01")
 	span := start(t, one, one, "", two)
-	assert.Equal(t, tracing.Parse(one), span.Parent())
+	assert.Equal(t, eventtrace.Parse(one), span.Parent())
 	assert.True(t, span.Parent().IsRemote())
 	assert.Equal(t, strings.Repeat("a", 32), span.SpanContext().TraceID().String())
 	assert.Equal(t, []string{two}, links(span), "the parent is no link")
@@ -84,42 +84,42 @@ func TestABatchOfNoTraceBeginsOne(t *testing.T) {
 
 func TestTraceparentIsWhatParseReads(t *testing.T) {
 	t.Parallel()
-	assert.Empty(t, tracing.Traceparent(t.Context()))
+	assert.Empty(t, eventtrace.Traceparent(t.Context()))
 	for _, text := range []string{traceparent('a', 1, "00"), traceparent('f', 9, "01")} {
-		assert.Equal(t, text, tracing.Traceparent(trace.ContextWithRemoteSpanContext(t.Context(), tracing.Parse(text))))
+		assert.Equal(t, text, eventtrace.Traceparent(trace.ContextWithRemoteSpanContext(t.Context(), eventtrace.Parse(text))))
 	}
 	for _, text := range []string{
 		"", "x", traceparent('0', 1, "01"), traceparent('a', 0, "01"), "ff" + traceparent('a', 1, "01")[2:],
 		strings.ToUpper(traceparent('a', 1, "01")), traceparent('a', 1, "01") + "x", traceparent('a', 1, ""),
 	} {
-		assert.False(t, tracing.Parse(text).IsValid(), "%q", text)
+		assert.False(t, eventtrace.Parse(text).IsValid(), "%q", text)
 	}
 }
 
 func TestNoTracerCostsNothing(t *testing.T) { // counts allocations: not in parallel
-	tracer := tracing.Tracer(nil, "pkg/x")
+	tracer := eventtrace.Tracer(nil, "pkg/x")
 	assert.Equal(t, noop.Tracer{}, tracer)
 	batch := []string{traceparent('a', 1, "01"), traceparent('b', 1, "01")}
 	ctx, failure := t.Context(), errors.New("x")
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
-		ctx, span := tracing.Start(ctx, tracer, "work", trace.SpanKindConsumer, batch, same)
-		ctx, span2 := tracing.Begin(ctx, tracer, "work")
-		tracing.End(span2, nil)
-		tracing.Link(ctx, batch[0])
-		_ = tracing.Traceparent(ctx)
-		_ = tracing.Parse("")
-		tracing.End(span, failure)
+		ctx, span := eventtrace.Start(ctx, tracer, "work", trace.SpanKindConsumer, batch, same)
+		ctx, span2 := eventtrace.Begin(ctx, tracer, "work")
+		eventtrace.End(span2, nil)
+		eventtrace.Link(ctx, batch[0])
+		_ = eventtrace.Traceparent(ctx)
+		_ = eventtrace.Parse("")
+		eventtrace.End(span, failure)
 	}))
 }
 
 func TestASpanTellsThatItFailedAndNotWhy(t *testing.T) {
 	t.Parallel()
 	recorder := tracetest.NewSpanRecorder()
-	tracer := tracing.Tracer(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)), "pkg/x")
-	ctx, span := tracing.Start(t.Context(), tracer, "work", trace.SpanKindProducer, []string{""}, same)
-	tracing.Link(ctx, traceparent('a', 1, "01"))
-	tracing.Link(ctx, "nothing")
-	tracing.End(span, errors.New("dan@example.com"))
+	tracer := eventtrace.Tracer(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)), "pkg/x")
+	ctx, span := eventtrace.Start(t.Context(), tracer, "work", trace.SpanKindProducer, []string{""}, same)
+	eventtrace.Link(ctx, traceparent('a', 1, "01"))
+	eventtrace.Link(ctx, "nothing")
+	eventtrace.End(span, errors.New("dan@example.com"))
 	ended := recorder.Ended()[0]
 	assert.Equal(t, sdktrace.Status{Code: codes.Error}, ended.Status())
 	assert.Empty(t, ended.Events())
@@ -129,9 +129,9 @@ func TestASpanTellsThatItFailedAndNotWhy(t *testing.T) {
 func TestAHistogramNamesASampledTrace(t *testing.T) {
 	t.Parallel()
 	h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x", Buckets: []float64{1, 2}})
-	tracing.Observe(h, 0.5, tracing.Parse(traceparent('a', 1, "01")))
-	tracing.Observe(h, 1.5, tracing.Parse(traceparent('b', 1, "00")))
-	tracing.Observe(h, 1.5, trace.SpanContext{})
+	eventtrace.Observe(h, 0.5, eventtrace.Parse(traceparent('a', 1, "01")))
+	eventtrace.Observe(h, 1.5, eventtrace.Parse(traceparent('b', 1, "00")))
+	eventtrace.Observe(h, 1.5, trace.SpanContext{})
 	var m dto.Metric
 	require.NoError(t, h.Write(&m))
 	assert.EqualValues(t, 3, m.GetHistogram().GetSampleCount())

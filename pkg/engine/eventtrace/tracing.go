@@ -1,6 +1,6 @@
-// Package tracing lets a trace follow an event: as a W3C traceparent in the event's metadata, from the request that
+// Package eventtrace lets a trace follow an event: as a W3C traceparent in the event's metadata, from the request that
 // caused it to whatever other processes do about it later.
-package tracing
+package eventtrace
 
 import (
 	"context"
