@@ -1,4 +1,4 @@
-# Keyed as the tables are. The attributes are those of pkg/fifoqueue; deploy/terraform/check compares.
+# Keyed as the tables are. The attributes are those of pkg/engine/fifoqueue; deploy/terraform/check compares.
 locals {
   queues = {
     QUEUE_IAM_USER = "IamUserQueue"

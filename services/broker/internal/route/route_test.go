@@ -18,8 +18,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/leftfold/leftfold/pkg/engine/envelope"
+	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/shards"
 	"github.com/leftfold/leftfold/services/broker/internal/route"
 )

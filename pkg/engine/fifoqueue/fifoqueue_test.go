@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/engine/ordered"
-	"github.com/leftfold/leftfold/pkg/fifoqueue"
 )
 
 func TestGroupsAreConsumedInOrder(t *testing.T) {
