@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
+	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/provision"
-	"github.com/leftfold/leftfold/pkg/shards"
 )
 
 // programs builds the services, without the race detector: what is tested here is what runs. It returns where they are.

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
+	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/shards"
 )
 
 // TestReport measures the pipeline and prints tables; make bench runs it. What is promised of the numbers is kept by

@@ -14,7 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/leftfold/leftfold/pkg/shards"
+	"github.com/leftfold/leftfold/pkg/engine/shards"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

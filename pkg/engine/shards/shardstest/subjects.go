@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/engine/ordered"
-	"github.com/leftfold/leftfold/pkg/shards"
+	"github.com/leftfold/leftfold/pkg/engine/shards"
 )
 
 // Kinesis makes a Kinesis stream of two shards, of that name and until the test's end, that is read by what open returns.

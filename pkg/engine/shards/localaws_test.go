@@ -21,9 +21,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/engine/ordered"
+	"github.com/leftfold/leftfold/pkg/engine/shards"
+	"github.com/leftfold/leftfold/pkg/engine/shards/shardstest"
 	"github.com/leftfold/leftfold/pkg/localaws"
-	"github.com/leftfold/leftfold/pkg/shards"
-	"github.com/leftfold/leftfold/pkg/shards/shardstest"
 )
 
 func newLocalAWS(t *testing.T) (*localaws.Server, *shards.DynamoDBLeases) {

@@ -8,7 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
-	"github.com/leftfold/leftfold/pkg/shards/shardstest"
+	"github.com/leftfold/leftfold/pkg/engine/shards/shardstest"
 )
 
 func TestConformanceOfKinesis(t *testing.T) {
