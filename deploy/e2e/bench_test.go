@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
-	"github.com/leftfold/leftfold/pkg/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 )
 
 const (

@@ -19,7 +19,7 @@ import (
 	"github.com/leftfold/leftfold/deploy/e2e/containers"
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
 	"github.com/leftfold/leftfold/pkg/awsconfig"
-	"github.com/leftfold/leftfold/pkg/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/engine/shards/shardstest"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"

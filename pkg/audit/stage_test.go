@@ -19,7 +19,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/audit"
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
-	"github.com/leftfold/leftfold/pkg/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/localaws"
 )

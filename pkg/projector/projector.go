@@ -12,7 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/leftfold/leftfold/pkg/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/envelope"
 	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"

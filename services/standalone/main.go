@@ -13,7 +13,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/auth/devissuer"
 	"github.com/leftfold/leftfold/pkg/awsconfig"
-	"github.com/leftfold/leftfold/pkg/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/projection"
 	"github.com/leftfold/leftfold/pkg/provision"

@@ -8,7 +8,7 @@ package app
 
 import (
 	"context"
-	"github.com/leftfold/leftfold/pkg/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
 )
