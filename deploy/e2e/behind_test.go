@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/projection"
 )
 
 // TestAProjectionThatIsDaysBehindHealsFromTheLog leaves a projector down for longer than its queue keeps messages, which

@@ -14,8 +14,8 @@ import (
 
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/process"
-	"github.com/leftfold/leftfold/pkg/projection"
 	"github.com/leftfold/leftfold/services/standalone/app"
 	"github.com/leftfold/leftfold/services/standalone/audit"
 )

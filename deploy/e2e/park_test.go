@@ -14,8 +14,8 @@ import (
 
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/projection"
 )
 
 // TestOneParkedAggregateDelaysNoOther writes an event that no projection knows past the services.

@@ -22,9 +22,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/httpserver"
-	"github.com/leftfold/leftfold/pkg/projection"
 	"github.com/leftfold/leftfold/pkg/telemetry"
 )
 

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/leftfold/leftfold/pkg/projection"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 )
 
 // Paging is what every list takes. A list's answer is a JSON array; the next page, if there is one, is in its Link header.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/httpserver"
-	"github.com/leftfold/leftfold/pkg/projection"
 	"github.com/leftfold/leftfold/pkg/telemetry"
 )
 

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/httpserver"
-	"github.com/leftfold/leftfold/pkg/projection"
 	"github.com/leftfold/leftfold/pkg/projector"
 )
 

@@ -13,9 +13,9 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/httpserver"
-	"github.com/leftfold/leftfold/pkg/projection"
 )
 
 // redriveTimeout bounds a redrive of one request, well within the server's timeout of 30 s for an answer.

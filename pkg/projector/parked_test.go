@@ -22,11 +22,11 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/process"
-	"github.com/leftfold/leftfold/pkg/projection"
 	"github.com/leftfold/leftfold/pkg/projector"
 	"github.com/leftfold/leftfold/pkg/provision"
 )

@@ -18,8 +18,8 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
-	"github.com/leftfold/leftfold/pkg/projection"
 	"github.com/leftfold/leftfold/pkg/topology"
 )
 

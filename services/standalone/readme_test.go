@@ -89,7 +89,7 @@ func TestTheReadmesExampleCompiles(t *testing.T) {
 		}
 		return strings.Join(out, "\n")
 	}
-	example := lines(read(t, "../../pkg/projection/example_test.go"))
+	example := lines(read(t, "../../pkg/engine/projection/example_test.go"))
 	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(read(t, "../../README.md"), -1)
 	assert.Len(t, blocks, 5)
 	for _, b := range blocks {

@@ -16,8 +16,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/projection"
 	"github.com/leftfold/leftfold/pkg/topology"
 	"github.com/leftfold/leftfold/services/standalone/audit"
 )

@@ -14,7 +14,7 @@ import (
 
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
-	"github.com/leftfold/leftfold/pkg/projection"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/provision"
 )
 

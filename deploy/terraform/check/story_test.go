@@ -12,10 +12,10 @@ import (
 
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/process"
-	"github.com/leftfold/leftfold/pkg/projection"
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
 	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"

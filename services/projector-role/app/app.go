@@ -4,8 +4,8 @@ package app
 import (
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/process"
-	"github.com/leftfold/leftfold/pkg/projection"
 	"github.com/leftfold/leftfold/pkg/projector"
 	"github.com/leftfold/leftfold/services/projector-role/internal/roles"
 )

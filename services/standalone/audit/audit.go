@@ -13,8 +13,8 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/projection"
 )
 
 // Log yields every record, in any order.

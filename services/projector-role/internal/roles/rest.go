@@ -9,10 +9,10 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/auth"
 	"github.com/leftfold/leftfold/pkg/domain/role"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/profile"
-	"github.com/leftfold/leftfold/pkg/projection"
 )
 
 // firstMembers is how many members a role is shown with; GET /roles/{id}/users pages through all.

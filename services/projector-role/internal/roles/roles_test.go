@@ -18,11 +18,11 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/eventsourcing/memstore"
 	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/localaws"
-	"github.com/leftfold/leftfold/pkg/projection"
 	"github.com/leftfold/leftfold/services/projector-role/internal/roles"
 )
 

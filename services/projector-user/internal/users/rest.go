@@ -9,10 +9,10 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/auth"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/profile"
-	"github.com/leftfold/leftfold/pkg/projection"
 )
 
 // User is a user as the API shows it.

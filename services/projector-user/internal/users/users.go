@@ -8,9 +8,9 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/profile"
-	"github.com/leftfold/leftfold/pkg/projection"
 )
 
 // Names of the own rows.

@@ -8,10 +8,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/eventsourcing/memstore"
 	"github.com/leftfold/leftfold/pkg/localaws"
-	"github.com/leftfold/leftfold/pkg/projection"
 )
 
 // README: facts

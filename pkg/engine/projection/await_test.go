@@ -10,10 +10,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/eventsourcing/memstore"
 	"github.com/leftfold/leftfold/pkg/localaws"
-	"github.com/leftfold/leftfold/pkg/projection"
 )
 
 // §8.5: a read with min_version=n shows version n or later, or says that it does not yet.

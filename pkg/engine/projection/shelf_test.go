@@ -20,9 +20,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/localaws"
-	"github.com/leftfold/leftfold/pkg/projection"
 )
 
 // The tests' aggregates: a shelf has a name; a book has a title and stands, in copies, on any number of shelves. The

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/projection"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 )
 
 type shelfView struct {

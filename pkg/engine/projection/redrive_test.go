@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/projection"
 )
 
 func TestAStreamTellsHowItIsParked(t *testing.T) {

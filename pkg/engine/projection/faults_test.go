@@ -7,7 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/leftfold/leftfold/pkg/projection"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 )
 
 // throttling refuses writes as an overloaded table does, but not those that park.
