@@ -10,10 +10,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"github.com/leftfold/leftfold/pkg/audit"
 	"github.com/leftfold/leftfold/pkg/awsconfig"
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/engine/claimsaudit"
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/topology"
@@ -57,10 +57,10 @@ func claims(ctx context.Context, args []string, out, progress io.Writer) (code i
 		flags.Usage()
 		return trouble
 	}
-	result, err := auditClaims(ctx, func(c *audit.Config) {
+	result, err := auditClaims(ctx, func(c *claimsaudit.Config) {
 		c.Repair, c.Parallel = *repair, *parallel
-		c.OnDifference = func(d audit.Difference) { _, _ = fmt.Fprintln(out, d) }
-		c.OnPage = everySoOften(func(r audit.Result) {
+		c.OnDifference = func(d claimsaudit.Difference) { _, _ = fmt.Fprintln(out, d) }
+		c.OnPage = everySoOften(func(r claimsaudit.Result) {
 			say("%d streams and %d claims so far, %d differences", r.Streams, r.Claims, r.Differences)
 		})
 	})
@@ -81,30 +81,30 @@ func claims(ctx context.Context, args []string, out, progress io.Writer) (code i
 	}
 }
 
-func auditClaims(ctx context.Context, with func(*audit.Config)) (audit.Result, error) {
+func auditClaims(ctx context.Context, with func(*claimsaudit.Config)) (claimsaudit.Result, error) {
 	var names topology.Names
 	if err := process.LoadConfig(ctx, os.LookupEnv, &names); err != nil {
-		return audit.Result{}, err
+		return claimsaudit.Result{}, err
 	}
 	target, err := awsconfig.Load(ctx)
 	if err != nil {
-		return audit.Result{}, err
+		return claimsaudit.Result{}, err
 	}
 	db := dynamodb.NewFromConfig(target, func(o *dynamodb.Options) { o.RetryMaxAttempts = auditsAttempts })
-	config := audit.Config{
+	config := claimsaudit.Config{
 		Claims: dynamostore.NewClaims(db, dynamostore.Config{
 			Tables: dynamostore.Tables{Events: names.EventLog, Claims: names.SetValidations},
 		}),
-		Categories: []audit.Category{audit.Of(user.Aggregate()), audit.Of(role.Aggregate())},
+		Categories: []claimsaudit.Category{claimsaudit.Of(user.Aggregate()), claimsaudit.Of(role.Aggregate())},
 	}
 	with(&config)
-	return audit.Claims(ctx, config)
+	return claimsaudit.Claims(ctx, config)
 }
 
 // everySoOften passes on what comes first after a while.
-func everySoOften(tell func(audit.Result)) func(audit.Result) {
+func everySoOften(tell func(claimsaudit.Result)) func(claimsaudit.Result) {
 	last := time.Now() //nolint:forbidigo // for a person who waits; nothing depends on it
-	return func(r audit.Result) {
+	return func(r claimsaudit.Result) {
 		if now := time.Now(); now.Sub(last) >= progressEvery { //nolint:forbidigo // as above
 			last = now
 			tell(r)

@@ -1,4 +1,4 @@
-package audit_test
+package claimsaudit_test
 
 import (
 	"context"
@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/leftfold/leftfold/pkg/audit"
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/engine/claimsaudit"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
@@ -81,7 +81,7 @@ func TestALiveSystemRaisesNoFalseAlarm(t *testing.T) {
 	for round := 0; round < 8 || suspicions <= 10; round++ { // few of the first rounds meet much to suspect
 		require.Less(t, round, 200, "the traffic makes it suspect nothing")
 		rounds++
-		result, lines := s.audited(s.through(between), func(c *audit.Config) {
+		result, lines := s.audited(s.through(between), func(c *claimsaudit.Config) {
 			c.PageSize = int32(1 + round%4*60)
 			c.Repair = round%2 == 1
 			c.MaxAttempts = 1000
@@ -115,7 +115,7 @@ func TestRepairsRaceWithCommands(t *testing.T) {
 		var audits errgroup.Group
 		for range 2 {
 			audits.Go(func() error {
-				_, found, err := s.audit(repairing, func(c *audit.Config) { c.MaxAttempts = 1000 })
+				_, found, err := s.audit(repairing, func(c *claimsaudit.Config) { c.MaxAttempts = 1000 })
 				for _, d := range found {
 					assert.True(t, d.Repaired, d.String())
 				}
@@ -123,7 +123,7 @@ func TestRepairsRaceWithCommands(t *testing.T) {
 			})
 		}
 		require.NoError(t, audits.Wait())
-		result, lines := s.audited(func(c *audit.Config) { c.MaxAttempts = 1000 })
+		result, lines := s.audited(func(c *claimsaudit.Config) { c.MaxAttempts = 1000 })
 		require.Empty(t, lines, "round %d", round)
 		require.True(t, result.Equal())
 	}
@@ -224,7 +224,7 @@ func TestAStreamThatNeverHoldsStillIsNeitherDifferentNorProved(t *testing.T) {
 		}
 		return s.user("a", user.Enable{})
 	}}
-	result, lines := s.audited(repairing, s.through(move), func(c *audit.Config) { c.MaxAttempts = 7 })
+	result, lines := s.audited(repairing, s.through(move), func(c *claimsaudit.Config) { c.MaxAttempts = 7 })
 	assert.Empty(t, lines)
 	assert.Equal(t, 1, result.Undecided)
 	assert.Equal(t, 7, looks)
@@ -258,7 +258,7 @@ func TestACrashLeavesNothingHalfDone(t *testing.T) {
 			if lost {
 				h = hooks{after: crash}
 			}
-			_, _, err := s.audit(repairing, s.through(h), func(c *audit.Config) { c.Parallel = 1 })
+			_, _, err := s.audit(repairing, s.through(h), func(c *claimsaudit.Config) { c.Parallel = 1 })
 			for key, owner := range s.table() {
 				assert.Contains(t, []string{planted[key], want[key]}, owner)
 			}
@@ -289,10 +289,10 @@ func TestAnAuditThatIsStoppedProvesNothing(t *testing.T) {
 		}
 		return nil
 	}}
-	config := audit.Config{Parallel: 1}
+	config := claimsaudit.Config{Parallel: 1}
 	s.through(stopping)(&config)
-	config.Categories = []audit.Category{audit.Of(user.Aggregate()), audit.Of(role.Aggregate())}
-	config.OnDifference = func(d audit.Difference) { t.Error(d) }
-	_, err := audit.Claims(ctx, config)
+	config.Categories = []claimsaudit.Category{claimsaudit.Of(user.Aggregate()), claimsaudit.Of(role.Aggregate())}
+	config.OnDifference = func(d claimsaudit.Difference) { t.Error(d) }
+	_, err := claimsaudit.Claims(ctx, config)
 	require.ErrorIs(t, err, context.Canceled)
 }

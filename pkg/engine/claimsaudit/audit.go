@@ -1,11 +1,11 @@
-// Package audit proves that the claims table is the union of what the log's streams claim, on a live system, and puts
+// Package claimsaudit proves that the claims table is the union of what the log's streams claim, on a live system, and puts
 // right what is not.
 //
 // It walks both, page by page: every stream is folded and its claims looked up, and the owner of every claim is folded
 // and must hold it. Commands go on meanwhile, so a difference between two reads is only a suspicion. It is settled by
 // one transaction that reads the claim and proves the streams still at the versions folded, and repaired by one that
 // writes on the same terms.
-package audit
+package claimsaudit
 
 import (
 	"cmp"

@@ -1,4 +1,4 @@
-package audit_test
+package claimsaudit_test
 
 import (
 	"context"
@@ -16,9 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/leftfold/leftfold/pkg/audit"
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/engine/claimsaudit"
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/localaws"
@@ -157,18 +157,18 @@ func (s *stage) table() map[string]string {
 }
 
 // audit audits; with may change how.
-func (s *stage) audit(with ...func(*audit.Config)) (audit.Result, []audit.Difference, error) {
-	var found []audit.Difference
-	c := audit.Config{
+func (s *stage) audit(with ...func(*claimsaudit.Config)) (claimsaudit.Result, []claimsaudit.Difference, error) {
+	var found []claimsaudit.Difference
+	c := claimsaudit.Config{
 		Claims:       dynamostore.NewClaims(s.client, dynamostore.Config{}),
-		Categories:   []audit.Category{audit.Of(user.Aggregate()), audit.Of(role.Aggregate())},
-		OnDifference: func(d audit.Difference) { found = append(found, d) },
+		Categories:   []claimsaudit.Category{claimsaudit.Of(user.Aggregate()), claimsaudit.Of(role.Aggregate())},
+		OnDifference: func(d claimsaudit.Difference) { found = append(found, d) },
 		Jitter:       func(time.Duration) time.Duration { return 0 },
 	}
 	for _, change := range with {
 		change(&c)
 	}
-	result, err := audit.Claims(s.t.Context(), c)
+	result, err := claimsaudit.Claims(s.t.Context(), c)
 	for _, d := range found {
 		require.NotContains(s.t, d.String(), "secret", "no value is shown")
 	}
@@ -180,7 +180,7 @@ func (s *stage) audit(with ...func(*audit.Config)) (audit.Result, []audit.Differ
 }
 
 // audited is audit without an error, its differences as sorted lines.
-func (s *stage) audited(with ...func(*audit.Config)) (audit.Result, []string) {
+func (s *stage) audited(with ...func(*claimsaudit.Config)) (claimsaudit.Result, []string) {
 	s.t.Helper()
 	result, found, err := s.audit(with...)
 	require.NoError(s.t, err)
@@ -192,12 +192,12 @@ func (s *stage) audited(with ...func(*audit.Config)) (audit.Result, []string) {
 	return result, lines
 }
 
-func repairing(c *audit.Config) { c.Repair = true }
+func repairing(c *claimsaudit.Config) { c.Repair = true }
 
 // through makes the audit's calls of DynamoDB pass the hooks.
-func (s *stage) through(h hooks) func(*audit.Config) {
+func (s *stage) through(h hooks) func(*claimsaudit.Config) {
 	h.Client = s.client
-	return func(c *audit.Config) { c.Claims = dynamostore.NewClaims(&h, dynamostore.Config{}) }
+	return func(c *claimsaudit.Config) { c.Claims = dynamostore.NewClaims(&h, dynamostore.Config{}) }
 }
 
 // hooks stand before and after every call, which the error of either fails.

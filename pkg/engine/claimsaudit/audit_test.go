@@ -1,4 +1,4 @@
-package audit_test
+package claimsaudit_test
 
 import (
 	"fmt"
@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/audit"
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/engine/claimsaudit"
 )
 
 // crowd makes 20 users, half of them with a past, and 5 roles.
@@ -38,7 +38,7 @@ func TestATableThatEqualsTheLogIsProved(t *testing.T) {
 	result, lines := s.audited()
 	assert.Empty(t, lines)
 	assert.True(t, result.Equal())
-	assert.Equal(t, audit.Result{Streams: 25, Claims: 25}, result)
+	assert.Equal(t, claimsaudit.Result{Streams: 25, Claims: 25}, result)
 
 	// What it costs, as docs/admin.md says.
 	after := s.server.Calls()
@@ -55,7 +55,7 @@ func TestAnEmptySystemIsProved(t *testing.T) {
 	defer s.server.Close()
 	result, lines := s.audited(repairing)
 	assert.Empty(t, lines)
-	assert.Equal(t, audit.Result{}, result)
+	assert.Equal(t, claimsaudit.Result{}, result)
 }
 
 // The same is found however the pages are cut, and no page is larger than asked for.
@@ -71,11 +71,11 @@ func TestBothWalksGoPageByPage(t *testing.T) {
 	whole, want := s.audited()
 	require.Equal(t, 6, whole.Differences)
 	for _, size := range []int32{1, 2, 3, 7, 1000} {
-		pages, scans, last := 0, 0, audit.Result{}
+		pages, scans, last := 0, 0, claimsaudit.Result{}
 		result, lines := s.audited(
-			func(c *audit.Config) {
+			func(c *claimsaudit.Config) {
 				c.PageSize = size
-				c.OnPage = func(r audit.Result) {
+				c.OnPage = func(r claimsaudit.Result) {
 					pages++
 					assert.LessOrEqual(t, r.Streams+r.Claims-last.Streams-last.Claims, int(size))
 					last = r
@@ -203,7 +203,7 @@ func TestEachDifferenceIsFoundAndRepaired(t *testing.T) {
 
 			result, lines = s.audited(repairing)
 			assert.Empty(t, lines, "a second repair has nothing to do")
-			assert.Equal(t, audit.Result{Streams: 3, Claims: 3}, result)
+			assert.Equal(t, claimsaudit.Result{Streams: 3, Claims: 3}, result)
 		})
 	}
 }

@@ -1,4 +1,4 @@
-package audit_test
+package claimsaudit_test
 
 import (
 	"fmt"
@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/audit"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/engine/claimsaudit"
 )
 
 // A model that knows who holds what says which differences there are in a log and a table made by chance, and what a
@@ -71,15 +71,15 @@ func differences(held, table map[string]string) (wanted []string) {
 		for _, stream := range holders(held, key(name)) {
 			switch {
 			case !owned:
-				wanted = append(wanted, fmt.Sprint(audit.Missing, stream))
+				wanted = append(wanted, fmt.Sprint(claimsaudit.Missing, stream))
 			case !rightful:
-				wanted = append(wanted, fmt.Sprint(audit.Misplaced, stream))
+				wanted = append(wanted, fmt.Sprint(claimsaudit.Misplaced, stream))
 			case stream != owner:
-				wanted = append(wanted, fmt.Sprint(audit.Contested, stream))
+				wanted = append(wanted, fmt.Sprint(claimsaudit.Contested, stream))
 			}
 		}
 		if owned && !rightful {
-			wanted = append(wanted, fmt.Sprint(audit.Orphan, owner))
+			wanted = append(wanted, fmt.Sprint(claimsaudit.Orphan, owner))
 		}
 	}
 	return wanted
