@@ -23,7 +23,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/leftfold/leftfold/pkg/awsconfig"
-	"github.com/leftfold/leftfold/pkg/health"
+	"github.com/leftfold/leftfold/pkg/service/health"
 	"github.com/leftfold/leftfold/pkg/telemetry"
 )
 

@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go"
 
-	"github.com/leftfold/leftfold/pkg/health"
+	"github.com/leftfold/leftfold/pkg/service/health"
 )
 
 // errNotActive: the resource exists but cannot be used yet, or any more.

@@ -7,8 +7,8 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/health"
 	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service/health"
 	"github.com/leftfold/leftfold/pkg/topology"
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
 	"github.com/leftfold/leftfold/services/command-api/internal/rest"

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/health"
+	"github.com/leftfold/leftfold/pkg/service/health"
 )
 
 func get(t *testing.T, h http.Handler) (int, map[string]any) {
