@@ -11,7 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
 
-	"github.com/leftfold/leftfold/pkg/telemetry"
+	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
 // MaxBody bounds a request's body, in bytes. The largest sensible command is below 1 KB.

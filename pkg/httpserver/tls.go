@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/leftfold/leftfold/pkg/telemetry"
+	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
 // newTLS returns the configuration of a server with that certificate.

@@ -7,7 +7,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/auth"
 	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/service/health"
-	"github.com/leftfold/leftfold/pkg/telemetry"
+	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
 // API is what every service that serves a REST API reads beside Config.

@@ -22,7 +22,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/service/health"
-	"github.com/leftfold/leftfold/pkg/telemetry"
+	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
 func get(t *testing.T, h http.Handler, path string) *httptest.ResponseRecorder {

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/leftfold/leftfold/pkg/telemetry"
+	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
 // Part is one long-lived part of a process. Run works until ctx ends, finishes what it has in hand, and returns nil; an

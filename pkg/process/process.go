@@ -24,7 +24,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/awsconfig"
 	"github.com/leftfold/leftfold/pkg/service/health"
-	"github.com/leftfold/leftfold/pkg/telemetry"
+	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
 // Config is what every process reads.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/httpserver"
-	"github.com/leftfold/leftfold/pkg/telemetry"
+	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
 // CatchUps brings a projection up to the log's heads when asked to: one run at a time, behind the request that asked,

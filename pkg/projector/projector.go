@@ -21,7 +21,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service/health"
-	"github.com/leftfold/leftfold/pkg/telemetry"
+	"github.com/leftfold/leftfold/pkg/service/telemetry"
 	"github.com/leftfold/leftfold/pkg/topology"
 )
 

@@ -26,7 +26,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/projector"
 	"github.com/leftfold/leftfold/pkg/provision"
-	"github.com/leftfold/leftfold/pkg/telemetry"
+	"github.com/leftfold/leftfold/pkg/service/telemetry"
 	"github.com/leftfold/leftfold/pkg/topology"
 )
 

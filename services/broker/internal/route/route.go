@@ -18,7 +18,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/telemetry"
+	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
 // Queue is where events go; *fifoqueue.Publisher is one.

@@ -16,7 +16,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/telemetry"
+	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
 // Target is where records go; *ordered.Kinesis is one.

@@ -22,7 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
-	"github.com/leftfold/leftfold/pkg/telemetry"
+	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -23,7 +23,7 @@ import (
 // else of it, for paths, queries and addresses are personal data. A valid traceparent is gone on with, as far as p
 // reads it, even where tracing is off: then it is kept in the events' metadata all the same.
 func Requests(router chi.Router, traces trace.TracerProvider, p propagation.TextMapPropagator, reg prometheus.Registerer, now func() time.Time) http.Handler {
-	tracer := eventtrace.Tracer(traces, "pkg/telemetry")
+	tracer := eventtrace.Tracer(traces, "pkg/service/telemetry")
 	_, off := tracer.(noop.Tracer)
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "leftfold_http_request_seconds", Help: "Time from a request's headers to its answer, by the route's pattern.",
