@@ -18,12 +18,12 @@ import (
 
 	"github.com/leftfold/leftfold/deploy/e2e/containers"
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
-	"github.com/leftfold/leftfold/pkg/awsconfig"
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/engine/shards/shardstest"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/eventsourcing/eventstoretest"
+	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 )
 
 // anAWSElsewhere is an AWS outside this process, by LEFTFOLD_AWS: with "localstack" one in a container of the test's own, with

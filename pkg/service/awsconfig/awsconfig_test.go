@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/awsconfig"
+	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 )
 
 // answer is what AWS says to one attempt: a status, an error's code if it is one, or nothing at all.

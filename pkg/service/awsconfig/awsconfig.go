@@ -62,7 +62,7 @@ func Instrument(cfg aws.Config, reg prometheus.Registerer, traces trace.TracerPr
 	cfg.APIOptions = append(slices.Clip(cfg.APIOptions), func(stack *middleware.Stack) error {
 		return stack.Deserialize.Add(count, middleware.Before)
 	})
-	tracer := eventtrace.Tracer(traces, "pkg/awsconfig")
+	tracer := eventtrace.Tracer(traces, "pkg/service/awsconfig")
 	if _, off := tracer.(noop.Tracer); off {
 		return cfg
 	}

@@ -19,7 +19,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
-	"github.com/leftfold/leftfold/pkg/awsconfig"
+	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 )
 
 // traced calls AWS within a span and returns the spans of the calls.
