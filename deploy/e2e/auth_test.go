@@ -21,8 +21,8 @@ import (
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
 	"github.com/leftfold/leftfold/pkg/auth"
 	"github.com/leftfold/leftfold/pkg/auth/devissuer"
-	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
 	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
 	projectoruser "github.com/leftfold/leftfold/services/projector-user/app"
@@ -154,12 +154,12 @@ func TestEveryOperationAsksForItsScopes(t *testing.T) {
 		}
 		answer := try(nil)
 		assert.Equal(t, http.StatusUnauthorized, answer.Status, o.ID)
-		a.problem(answer, httpserver.CodeUnauthenticated)
+		a.problem(answer, httpapi.CodeUnauthenticated)
 		for _, scope := range o.scopes(t) {
 			others := slices.DeleteFunc(slices.Clone(every), func(s string) bool { return s == scope })
 			answer = try(tokenFor(t, issuer, "dan", others...))
 			assert.Equal(t, http.StatusForbidden, answer.Status, "%s without %s", o.ID, scope)
-			a.problem(answer, httpserver.CodeForbidden)
+			a.problem(answer, httpapi.CodeForbidden)
 		}
 		answer = try(tokenFor(t, issuer, "dan", o.scopes(t)...))
 		assert.NotContains(t, []int{http.StatusUnauthorized, http.StatusForbidden}, answer.Status, "%s: %s", o.ID, answer.Body)

@@ -16,7 +16,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 // ledger is what the clients know: what they asked for, what they were told, what they saw.
@@ -272,7 +272,7 @@ func (c *client) exchange(target *replica, method, path string, of *command, bod
 		panic(err) // a path of our own
 	}
 	if of != nil {
-		req.Header.Set(httpserver.CorrelationHeader, of.id)
+		req.Header.Set(httpapi.CorrelationHeader, of.id)
 		if of.keyed {
 			req.Header.Set("Idempotency-Key", of.id)
 		}

@@ -29,7 +29,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/leftfold/leftfold/pkg/auth"
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -204,8 +204,8 @@ func newAPIAt(t testing.TB, c auth.Config, i http.RoundTripper, now func() time.
 		Jitter: func(d time.Duration) time.Duration { return d },
 	})
 	require.NoError(t, err)
-	router := httpserver.NewRouter(slog.New(slog.DiscardHandler))
-	served := httpserver.NewAPI(router)
+	router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
+	served := httpapi.NewAPI(router)
 	a.guard.Protect(served)
 	a.doc, a.Handler = served.OpenAPI(), router
 	tell := func(ctx context.Context, _ *struct{}) (*told, error) {

@@ -13,9 +13,9 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service/health"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 // Options are what a Guard needs beside its Config.
@@ -144,17 +144,17 @@ func authorization(c huma.Context) (values []string) {
 func (g *Guard) refuse(c huma.Context, why refusal, lacking []string) {
 	g.outcomes.WithLabelValues(string(why)).Inc()
 	g.log.DebugContext(c.Context(), "request refused", slog.String("operation", c.Operation().OperationID), slog.String("outcome", string(why)))
-	status, code, detail := http.StatusUnauthorized, httpserver.CodeUnauthenticated, "the token is not one to be believed here"
+	status, code, detail := http.StatusUnauthorized, httpapi.CodeUnauthenticated, "the token is not one to be believed here"
 	challenge := `Bearer realm="leftfold"`
 	switch why {
 	case noKeys:
 		c.SetHeader("Retry-After", "5")
-		answer(c, httpserver.NewProblem(http.StatusServiceUnavailable, httpserver.CodeUnavailable, "tokens cannot be judged right now; try again later"))
+		answer(c, httpapi.NewProblem(http.StatusServiceUnavailable, httpapi.CodeUnavailable, "tokens cannot be judged right now; try again later"))
 		return
 	case noToken:
 		detail = "send a token as Authorization: Bearer"
 	case forbidden:
-		status, code, detail = http.StatusForbidden, httpserver.CodeForbidden, "the token's scopes do not allow this"
+		status, code, detail = http.StatusForbidden, httpapi.CodeForbidden, "the token's scopes do not allow this"
 		challenge += fmt.Sprintf(`, error="insufficient_scope", scope="%s"`, strings.Join(lacking, " "))
 	case expired:
 		detail = "the token has expired"
@@ -163,10 +163,10 @@ func (g *Guard) refuse(c huma.Context, why refusal, lacking []string) {
 		challenge += `, error="invalid_token"`
 	}
 	c.SetHeader("WWW-Authenticate", challenge)
-	answer(c, httpserver.NewProblem(status, code, detail))
+	answer(c, httpapi.NewProblem(status, code, detail))
 }
 
-func answer(c huma.Context, p *httpserver.Problem) {
+func answer(c huma.Context, p *httpapi.Problem) {
 	c.SetHeader("Content-Type", p.ContentType(""))
 	c.SetStatus(p.Status)
 	_ = json.NewEncoder(c.BodyWriter()).Encode(p) // the client may have gone

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/auth"
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 func TestGoodTokensAreBelieved(t *testing.T) {
@@ -155,9 +155,9 @@ func TestScopesDecideWhoMay(t *testing.T) {
 			got := try("GET", "/things", few)
 			assert.Equal(t, http.StatusForbidden, got.Code, few)
 			assert.Equal(t, `Bearer realm="leftfold", error="insufficient_scope", scope="things:read"`, got.Header().Get("WWW-Authenticate"))
-			var p httpserver.Problem
+			var p httpapi.Problem
 			require.NoError(t, json.Unmarshal(got.Body.Bytes(), &p))
-			assert.Equal(t, httpserver.CodeForbidden, p.Code)
+			assert.Equal(t, httpapi.CodeForbidden, p.Code)
 		}
 		got := try("POST", "/things", "things:read")
 		assert.Equal(t, http.StatusForbidden, got.Code, "it needs both")

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/auth"
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 // FuzzAuthorization sends any header: it gets in if it is the scheme, spaces and the one good token, and else it is
@@ -43,7 +43,7 @@ func FuzzAuthorization(f *testing.F) {
 		}
 		require.Equal(t, http.StatusUnauthorized, got.Code)
 		require.NotEmpty(t, got.Header().Get("WWW-Authenticate"))
-		var p httpserver.Problem
+		var p httpapi.Problem
 		require.NoError(t, json.Unmarshal(got.Body.Bytes(), &p))
 	})
 }
@@ -74,7 +74,7 @@ func FuzzClaims(f *testing.F) {
 		var said map[string]any // exact names; of repeated ones the last, but those are refused
 		require.NoError(t, json.Unmarshal([]byte(text), &said))
 		require.Equal(t, told.Subject, said["sub"])
-		require.True(t, httpserver.VisibleASCII(told.Subject, 255))
+		require.True(t, httpapi.VisibleASCII(told.Subject, 255))
 		require.NotEqual(t, auth.Anonymous, told.Subject)
 		require.Contains(t, told.Scopes, "things:read")
 		require.Equal(t, issuerURL, said["iss"])

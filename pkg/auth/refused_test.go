@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 // forgery is a token, or a request's Authorization headers, that must not be believed, and the outcome it counts as.
@@ -257,10 +257,10 @@ func TestForgeriesAreRefused(t *testing.T) {
 				got := a.get(headers...)
 				assert.Equal(t, http.StatusUnauthorized, got.Code, got.Body)
 				assert.Equal(t, 1, a.counted(f.outcome), f.outcome)
-				var p httpserver.Problem
+				var p httpapi.Problem
 				require.NoError(t, json.Unmarshal(got.Body.Bytes(), &p))
 				assert.Equal(t, "application/problem+json", got.Header().Get("Content-Type"))
-				assert.Equal(t, httpserver.CodeUnauthenticated, p.Code)
+				assert.Equal(t, httpapi.CodeUnauthenticated, p.Code)
 				assert.Equal(t, challengeOf(f.outcome), got.Header().Get("WWW-Authenticate"))
 				for _, h := range headers {
 					for part := range strings.FieldsFuncSeq(h, func(r rune) bool { return r == ' ' || r == '.' }) {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 // refusal says in a word why a token is not believed. The word is for metrics, not for who sent it.
@@ -63,7 +63,7 @@ func (v *verifier) principal(ctx context.Context, headers []string) (Principal, 
 	if _, err := v.parser.ParseWithClaims(token, &c, v.key(ctx)); err != nil {
 		return Principal{}, refusalOf(err)
 	}
-	if !httpserver.VisibleASCII(c.subject, maxSubject) || c.subject == Anonymous {
+	if !httpapi.VisibleASCII(c.subject, maxSubject) || c.subject == Anonymous {
 		return Principal{}, badClaims
 	}
 	return Principal{Subject: c.subject, Scopes: c.scopes}, nil
@@ -85,7 +85,7 @@ func bearer(headers []string) (string, error) {
 		return "", noToken
 	}
 	token = strings.Trim(token, " ")
-	if !httpserver.VisibleASCII(token, len(token)) {
+	if !httpapi.VisibleASCII(token, len(token)) {
 		return "", malformed
 	}
 	return token, nil

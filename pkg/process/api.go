@@ -5,15 +5,15 @@ import (
 	"net/http"
 
 	"github.com/leftfold/leftfold/pkg/auth"
-	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/service/health"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
 // API is what every service that serves a REST API reads beside Config.
 type API struct {
 	Addr string `env:"API_ADDR,default=127.0.0.1:8080" desc:"address of the REST API"`
-	HTTP httpserver.Config
+	HTTP httpapi.Config
 	Auth auth.Config
 }
 
@@ -29,15 +29,15 @@ func (a App) serve(ctx context.Context, p Platform) (http.Handler, []health.Chec
 	if err != nil {
 		return nil, nil, err
 	}
-	router := httpserver.NewRouter(p.Log, a.API.HTTP.Front()...)
-	api := httpserver.NewAPI(router)
+	router := httpapi.NewRouter(p.Log, a.API.HTTP.Front()...)
+	api := httpapi.NewAPI(router)
 	limit := a.API.HTTP.NewRateLimit(p.Now, subject)
 	limit.Before(api)
 	guard.Protect(api)
 	limit.After(api) //nolint:contextcheck // each request brings its own
 	a.Routes(api)
 	traced := telemetry.Requests(router, p.Traces, p.Tracing.Propagator(), p.Metrics, p.Now)
-	return traced, guard.Checks(), httpserver.Publish(router, api)
+	return traced, guard.Checks(), httpapi.Publish(router, api)
 }
 
 // subject is who sent the request, or "" if nobody was asked.

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 func TestAnAPIIsServedAsItsVariablesSay(t *testing.T) {
@@ -28,7 +28,7 @@ func TestAnAPIIsServedAsItsVariablesSay(t *testing.T) {
 
 	type nothing struct{}
 	app := process.App{API: api, Routes: func(api huma.API) {
-		httpserver.Register(api, quiet(), huma.Operation{OperationID: "ping", Method: http.MethodGet, Path: "/ping"},
+		httpapi.Register(api, quiet(), huma.Operation{OperationID: "ping", Method: http.MethodGet, Path: "/ping"},
 			func(context.Context, *nothing) (*nothing, error) { return &nothing{}, nil })
 	}}
 	h, err := app.Handler(t.Context(), process.Platform{Log: quiet(), Metrics: prometheus.NewRegistry(), Now: func() time.Time { return time.Unix(0, 0) }})

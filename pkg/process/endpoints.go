@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/service/health"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 // Endpoint is an address and what it serves.
@@ -21,7 +21,7 @@ type Endpoint struct {
 	Variable string // that sets Addr
 	Addr     string
 	Handler  http.Handler
-	HTTP     httpserver.Config
+	HTTP     httpapi.Config
 }
 
 // Endpoints are the admin address and, if the app has routes, the API's.
@@ -36,17 +36,17 @@ func Endpoints(ctx context.Context, cfg Config, p Platform, registry *prometheus
 		checks = slices.Concat(checks, needed)
 		apis = append(apis, Endpoint{Name: "api", Variable: "API_ADDR", Addr: app.API.Addr, Handler: api, HTTP: app.API.HTTP})
 	}
-	admin := httpserver.NewRouter(p.Log)
+	admin := httpapi.NewRouter(p.Log)
 	admin.Method(http.MethodGet, "/healthz", health.Live())
 	admin.Method(http.MethodGet, "/readyz", health.Ready(checks))
 	admin.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		Registry: registry, EnableOpenMetrics: true, // which has exemplars
 	}))
-	adminAPI := httpserver.NewAPI(admin)
+	adminAPI := httpapi.NewAPI(admin)
 	if app.Admin != nil {
 		app.Admin(adminAPI)
 	}
-	if err := httpserver.Publish(admin, adminAPI); err != nil {
+	if err := httpapi.Publish(admin, adminAPI); err != nil {
 		return nil, err
 	}
 	return append([]Endpoint{{Name: "admin", Variable: "ADMIN_ADDR", Addr: cfg.AdminAddr, Handler: admin}}, apis...), nil
@@ -56,10 +56,10 @@ func Endpoints(ctx context.Context, cfg Config, p Platform, registry *prometheus
 // them and the addresses taken, by name, with the ports that ":0" became.
 func Listen(ctx context.Context, log *slog.Logger, endpoints ...Endpoint) (parts []Part, addrs map[string]string, err error) {
 	addrs = map[string]string{}
-	var servers []*httpserver.Server
+	var servers []*httpapi.Server
 	var errs []error
 	for _, e := range endpoints {
-		server, err := httpserver.Listen(ctx, e.Addr, e.Handler, e.HTTP, log)
+		server, err := httpapi.Listen(ctx, e.Addr, e.Handler, e.HTTP, log)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", e.Variable, err))
 			continue

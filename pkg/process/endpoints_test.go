@@ -19,9 +19,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/auth"
-	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/service/health"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
@@ -120,7 +120,7 @@ func TestRoutesAreServedAtTheAPIsAddress(t *testing.T) {
 	t.Parallel()
 	type nothing struct{}
 	routes := func(api huma.API) {
-		httpserver.Register(api, quiet(), huma.Operation{OperationID: "ping", Method: http.MethodGet, Path: "/ping"},
+		httpapi.Register(api, quiet(), huma.Operation{OperationID: "ping", Method: http.MethodGet, Path: "/ping"},
 			func(context.Context, *nothing) (*nothing, error) { return &nothing{}, nil })
 	}
 	endpoints, err := process.Endpoints(t.Context(), process.Config{}, platform(), prometheus.NewRegistry(),

@@ -10,7 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/leftfold/leftfold/pkg/engine/projection"
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
@@ -107,12 +107,12 @@ func (c *CatchUps) state() catchUp {
 // Register adds the asking and the looking to an API. Like RegisterParked it is for operators.
 func (c *CatchUps) Register(api huma.API) {
 	path := "/projections/" + c.name + "/catch-up"
-	httpserver.Register(api, c.log, huma.Operation{
+	httpapi.Register(api, c.log, huma.Operation{
 		OperationID: "catchUp-" + c.name, Method: http.MethodPost, Path: path, Tags: []string{"catch-up"},
 		Summary:       "Compare projection " + c.name + " with the whole log and apply what it missed",
 		DefaultStatus: http.StatusAccepted,
 	}, func(context.Context, *struct{}) (*catchUpOutput, error) { return &catchUpOutput{c.ask()}, nil })
-	httpserver.Register(api, c.log, huma.Operation{
+	httpapi.Register(api, c.log, huma.Operation{
 		OperationID: "showCatchUp-" + c.name, Method: http.MethodGet, Path: path, Tags: []string{"catch-up"},
 		Summary: "Show how the last catch-up of projection " + c.name + " in this process went",
 	}, func(context.Context, *struct{}) (*catchUpOutput, error) { return &catchUpOutput{c.state()}, nil })

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/engine/projection"
-	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/projector"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 type catchUp struct {
@@ -39,8 +39,8 @@ func TestOneCatchUpAtATimeRunsBehindItsRequest(t *testing.T) {
 			}
 			return projection.CaughtUp{Records: 9, Behind: 2, Applied: 3, Parked: 1}, nil
 		}, time.Now, slog.New(slog.DiscardHandler))
-		router := httpserver.NewRouter(slog.New(slog.DiscardHandler))
-		catchUps.Register(httpserver.NewAPI(router))
+		router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
+		catchUps.Register(httpapi.NewAPI(router))
 		ask := func(method string, status int) (out catchUp) {
 			t.Helper()
 			res := answer(t, router, method, "/projections/things/catch-up", &out)

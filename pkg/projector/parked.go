@@ -15,7 +15,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 // redriveTimeout bounds a redrive of one request, well within the server's timeout of 30 s for an answer.
@@ -66,11 +66,11 @@ type redriven struct {
 // never on an address that others reach. A redrive takes as long as timeout at most.
 func RegisterParked(api huma.API, name string, shelf Shelf, timeout time.Duration, log *slog.Logger) {
 	path := "/projections/" + name + "/parked"
-	httpserver.Register(api, log, huma.Operation{
+	httpapi.Register(api, log, huma.Operation{
 		OperationID: "listParked-" + name, Method: http.MethodGet, Path: path, Tags: []string{"parked"},
 		Summary:  "List the aggregates that projection " + name + " has set aside",
-		Metadata: httpserver.Codes(httpserver.CodeBadCursor),
-	}, func(ctx context.Context, in *httpserver.Paging) (*httpserver.Page[parkedAggregate], error) {
+		Metadata: httpapi.Codes(httpapi.CodeBadCursor),
+	}, func(ctx context.Context, in *httpapi.Paging) (*httpapi.Page[parkedAggregate], error) {
 		after, err := in.After()
 		if err != nil {
 			return nil, err
@@ -86,15 +86,15 @@ func RegisterParked(api huma.API, name string, shelf Shelf, timeout time.Duratio
 				ParkedAt: row.ParkedAt, Waiting: row.Waiting(), Redrive: path + "/" + escaped(row.Stream) + "/redrive",
 			}
 		}
-		return httpserver.NewPage(shown, path, in, next), nil
+		return httpapi.NewPage(shown, path, in, next), nil
 	})
 	for _, category := range shelf.Categories() { // an id has no slashes, a category has: it stands in the path as it is
 		r := redrive{name: name, category: category, shelf: shelf, timeout: timeout}
-		httpserver.Register(api, log, huma.Operation{
+		httpapi.Register(api, log, huma.Operation{
 			OperationID: "redrive-" + name + "-" + strings.ReplaceAll(category, "/", "-"), Method: http.MethodPost,
 			Path: path + "/" + category + "/{id}/redrive", Tags: []string{"parked"},
 			Summary:  "Apply what waits of one such aggregate from the log, and take it up again",
-			Metadata: httpserver.Codes(httpserver.CodeNotFound, errStillParked.Code),
+			Metadata: httpapi.Codes(httpapi.CodeNotFound, errStillParked.Code),
 			Responses: map[string]*huma.Response{"202": {
 				Description: "not done yet: another POST goes on",
 				Content: map[string]*huma.MediaType{
@@ -127,7 +127,7 @@ func (r redrive) handle(ctx context.Context, in *redriveInput) (*redriveOutput, 
 		return nil, err
 	}
 	if !found {
-		return nil, httpserver.NewProblem(http.StatusNotFound, httpserver.CodeNotFound, "this aggregate is not parked")
+		return nil, httpapi.NewProblem(http.StatusNotFound, httpapi.CodeNotFound, "this aggregate is not parked")
 	}
 	limited, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()

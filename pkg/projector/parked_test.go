@@ -24,11 +24,11 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/projector"
 	"github.com/leftfold/leftfold/pkg/provision"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 // sickSource cannot fold an event of any stream while sick is set.
@@ -238,8 +238,8 @@ func TestARedriveSaysWhatCameOfIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			router := httpserver.NewRouter(slog.New(slog.DiscardHandler))
-			projector.RegisterParked(httpserver.NewAPI(router), "things", c.shelf, time.Millisecond, slog.New(slog.DiscardHandler))
+			router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
+			projector.RegisterParked(httpapi.NewAPI(router), "things", c.shelf, time.Millisecond, slog.New(slog.DiscardHandler))
 			var got outcome
 			res := answer(t, router, http.MethodPost, c.path, &got)
 			assert.Equal(t, c.status, res.Code, res.Body)
@@ -252,8 +252,8 @@ func TestARedriveSaysWhatCameOfIt(t *testing.T) {
 
 func TestTheListOfParkedRefusesAStrangeCursor(t *testing.T) {
 	t.Parallel()
-	router := httpserver.NewRouter(slog.New(slog.DiscardHandler))
-	projector.RegisterParked(httpserver.NewAPI(router), "things", shelf{}, time.Second, slog.New(slog.DiscardHandler))
+	router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
+	projector.RegisterParked(httpapi.NewAPI(router), "things", shelf{}, time.Second, slog.New(slog.DiscardHandler))
 	for path, status := range map[string]int{"": 200, "?cursor=strange": 400, "?limit=0": 422, "?limit=101": 422} {
 		assert.Equal(t, status, answer(t, router, http.MethodGet, "/projections/things/parked"+path, nil).Code, path)
 	}
@@ -262,13 +262,13 @@ func TestTheListOfParkedRefusesAStrangeCursor(t *testing.T) {
 // Both projections stand on one address in standalone.
 func TestTwoProjectionsShareAnAddress(t *testing.T) {
 	t.Parallel()
-	router := httpserver.NewRouter(slog.New(slog.DiscardHandler))
-	api := httpserver.NewAPI(router)
+	router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
+	api := httpapi.NewAPI(router)
 	for _, name := range []string{"users", "roles"} {
 		projector.RegisterParked(api, name, shelf{redrive: func(context.Context) (eventsourcing.Version, error) { return 9, nil }},
 			time.Second, slog.New(slog.DiscardHandler))
 	}
-	require.NoError(t, httpserver.Publish(router, api))
+	require.NoError(t, httpapi.Publish(router, api))
 	for _, name := range []string{"users", "roles"} {
 		var got outcome
 		answer(t, router, http.MethodPost, "/projections/"+name+"/parked/"+group+"/redrive", &got)

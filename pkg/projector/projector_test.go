@@ -21,11 +21,11 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/projector"
 	"github.com/leftfold/leftfold/pkg/provision"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 	"github.com/leftfold/leftfold/pkg/topology"
 )
@@ -158,7 +158,7 @@ func TestNewBringsMessagesToRows(t *testing.T) {
 	for _, c := range app.Checks {
 		require.NoError(t, c.Probe(t.Context()), c.Name)
 	}
-	app.Routes(httpserver.NewAPI(httpserver.NewRouter(slog.New(slog.DiscardHandler))))
+	app.Routes(httpapi.NewAPI(httpapi.NewRouter(slog.New(slog.DiscardHandler))))
 
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

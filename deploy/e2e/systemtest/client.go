@@ -9,7 +9,7 @@ import (
 	"maps"
 	"net/http"
 
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 // Client speaks to an API.
@@ -46,7 +46,7 @@ type Receipt struct {
 }
 
 // Problem is the answer to anything else.
-type Problem = httpserver.Problem
+type Problem = httpapi.Problem
 
 // Decode reads the answer's JSON.
 func Decode[T any](a Answer) (v T, err error) {
@@ -82,7 +82,7 @@ func (c Client) Do(ctx context.Context, in Request) (Answer, error) {
 		req.Header.Set("Content-Type", in.ContentType)
 	}
 	if in.Correlation != "" {
-		req.Header.Set(httpserver.CorrelationHeader, in.Correlation)
+		req.Header.Set(httpapi.CorrelationHeader, in.Correlation)
 	}
 	res, err := c.HTTP.Do(req)
 	if err != nil {

@@ -17,10 +17,10 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/leftfold/leftfold/deploy/terraform/check"
-	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/provision"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/pkg/topology"
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
@@ -235,7 +235,7 @@ func apis(t *testing.T) map[string]huma.API {
 		a, err := newApp(t.Context(), p.For(service))
 		require.NoError(t, err)
 		if a.Routes != nil {
-			out[service] = httpserver.NewAPI(chi.NewRouter())
+			out[service] = httpapi.NewAPI(chi.NewRouter())
 			a.Routes(out[service])
 		}
 	}

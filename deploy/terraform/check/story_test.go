@@ -14,8 +14,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
 	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
@@ -104,8 +104,8 @@ func operate(t *testing.T, s *systemtest.System, env map[string]string, listen f
 		if a.Admin == nil {
 			continue
 		}
-		router := httpserver.NewRouter(p.Log)
-		a.Admin(httpserver.NewAPI(router))
+		router := httpapi.NewRouter(p.Log)
+		a.Admin(httpapi.NewAPI(router))
 		path := "/projections/" + map[string]string{"projector-user": "users", "projector-role": "roles"}[service] + "/parked"
 		for status, r := range map[int]*http.Request{
 			200: httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody),

@@ -21,7 +21,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/auth"
 	"github.com/leftfold/leftfold/pkg/auth/devissuer"
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -75,8 +75,8 @@ func whoami(t *testing.T, i http.Handler) http.Handler {
 	require.NoError(t, err)
 	synctest.Wait()
 	require.NoError(t, guard.Checks()[0].Probe(t.Context()))
-	router := httpserver.NewRouter(slog.New(slog.DiscardHandler))
-	api := httpserver.NewAPI(router)
+	router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
+	api := httpapi.NewAPI(router)
 	guard.Protect(api)
 	type told struct{ Body auth.Principal }
 	huma.Register(api, huma.Operation{OperationID: "whoami", Method: http.MethodGet, Path: "/", Security: auth.Scopes()},

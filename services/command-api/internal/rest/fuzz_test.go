@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 // operations are those that write; {a} and {b} stand for what a stranger makes of them.
@@ -47,7 +47,7 @@ func FuzzWrites(f *testing.F) {
 		case res.Code < 400 || res.Code > 499 || written != 0:
 			t.Errorf("%s %q: status %d, %d commits", method, path, res.Code, written)
 		default:
-			var p httpserver.Problem
+			var p httpapi.Problem
 			if err := json.Unmarshal(res.Body.Bytes(), &p); err != nil || p.Code == "" || p.Status != res.Code {
 				t.Errorf("%s %q: no problem: %s", method, path, res.Body)
 			}

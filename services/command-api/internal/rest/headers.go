@@ -14,7 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
 )
 
@@ -59,12 +59,12 @@ func (in *Headers) Resolve(c huma.Context) []error {
 		errs = append(errs, malformed(keyHeader, err))
 		in.demand.Key, in.demand.Fingerprint = key, fingerprint(c, tags)
 	}
-	return httpserver.Faults(errs...)
+	return httpapi.Faults(errs...)
 }
 
 func parseKey(keys []string) (string, error) {
 	key := keys[0]
-	if len(keys) > 1 || !httpserver.VisibleASCII(key, maxKey) {
+	if len(keys) > 1 || !httpapi.VisibleASCII(key, maxKey) {
 		return "", fmt.Errorf("want one key of 1 to %d visible ASCII characters", maxKey)
 	}
 	return key, nil
@@ -89,7 +89,7 @@ func parseIfMatch(list string) (holds func(eventsourcing.Version) bool, err erro
 		list = strings.TrimLeft(rest, " \t,")
 		separated = len(list) < len(rest)
 	}
-	return func(v eventsourcing.Version) bool { return v > 0 && slices.Contains(tags, httpserver.ETag(v)) }, nil
+	return func(v eventsourcing.Version) bool { return v > 0 && slices.Contains(tags, httpapi.ETag(v)) }, nil
 }
 
 // malformedHeader makes the whole request a 400.
@@ -112,7 +112,7 @@ func malformed(header string, err error) error {
 
 // Target is what every command on an aggregate that is there already takes. Its name is exported for huma to find it.
 type Target struct {
-	httpserver.AggregateID
+	httpapi.AggregateID
 	Headers
 }
 

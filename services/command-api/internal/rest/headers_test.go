@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 // send sends a request with headers, given as name and value in turn.
@@ -37,7 +37,7 @@ func (a *api) send(t *testing.T, r request, headers ...string) *httptest.Respons
 // mustRefuse checks a problem against its code and the catalogue.
 func mustRefuse(t *testing.T, res *httptest.ResponseRecorder, code string) {
 	t.Helper()
-	var p httpserver.Problem
+	var p httpapi.Problem
 	require.NoError(t, json.Unmarshal(res.Body.Bytes(), &p), res.Body.String())
 	assert.Equal(t, code, p.Code)
 	assert.Equal(t, catalogue(t)[code], res.Code)
@@ -175,7 +175,7 @@ func TestAnAnswerWithAKeyIsTheAnswerWithout(t *testing.T) {
 		t.Errorf("answered %q, want %q to the byte", got, want)
 	}
 	for _, res := range []*httptest.ResponseRecorder{without, with} {
-		res.Header().Del(httpserver.CorrelationHeader)
+		res.Header().Del(httpapi.CorrelationHeader)
 	}
 	assert.Equal(t, without.Header(), with.Header())
 }
@@ -265,7 +265,7 @@ func TestWhatIsMalformedIsNamedWithWhatIsInvalid(t *testing.T) {
 	t.Parallel()
 	res := newAPI().send(t, request{"PUT /users/x", `{"firstName":"R2D2","lastName":"Lee"}`}, "Idempotency-Key", "", "If-Match", "1")
 	mustRefuse(t, res, "malformed")
-	var p httpserver.Problem
+	var p httpapi.Problem
 	require.NoError(t, json.Unmarshal(res.Body.Bytes(), &p))
 	var at []string
 	for _, f := range p.Errors {

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 const root = "../../../.." // of the repository
@@ -83,10 +83,10 @@ func addLiteral(out map[string]int, lit *ast.CompositeLit) {
 	}
 	if kind, ok := fields["Kind"].(*ast.SelectorExpr); ok && fields["Code"] != nil {
 		refusal := &eventsourcing.Refusal{Kind: kinds[kind.Sel.Name], Code: text(fields["Code"])}
-		out[refusal.Code] = httpserver.ProblemOf(refusal).Status
+		out[refusal.Code] = httpapi.ProblemOf(refusal).Status
 	}
 	if name := text(fields["Name"]); fields["Category"] != nil && fields["Value"] != nil && name != "" {
-		p := httpserver.ProblemOf(&eventsourcing.ClaimTakenError{Claim: eventsourcing.Claim{Name: name}})
+		p := httpapi.ProblemOf(&eventsourcing.ClaimTakenError{Claim: eventsourcing.Claim{Name: name}})
 		out[p.Code] = p.Status
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/auth"
 	"github.com/leftfold/leftfold/pkg/domain/value"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
 )
 
@@ -63,7 +63,7 @@ func (encoded) Schema(r huma.Registry) *huma.Schema {
 
 func answer(collection, id string, version eventsourcing.Version) *accepted {
 	return &accepted{
-		Status: http.StatusAccepted, ETag: httpserver.ETag(version), Location: "/" + collection + "/" + id,
+		Status: http.StatusAccepted, ETag: httpapi.ETag(version), Location: "/" + collection + "/" + id,
 		Body: encoded{mustEncode(receipt{ID: id, Version: version})},
 	}
 }
@@ -91,12 +91,12 @@ func add[In any, P interface {
 	a *adder, collection, method, path, id, summary string, codes refusals,
 	carryOut func(context.Context, *In) (string, eventsourcing.Version, error), further ...string,
 ) {
-	httpserver.Register(a.api, a.log, huma.Operation{
+	httpapi.Register(a.api, a.log, huma.Operation{
 		OperationID: id, Method: method, Path: path, Summary: summary,
 		Security: auth.Scopes(append([]string{collection + ":write"}, further...)...),
 		Tags:     []string{collection}, DefaultStatus: http.StatusAccepted, Middlewares: huma.Middlewares{watchBody},
 		Description: "Answered once it is in the log. With an Idempotency-Key it can be sent again safely.",
-		Metadata:    httpserver.Codes(append(codes, httpserver.CodeBusy, httpserver.CodeTooLarge, CodePreconditionFailed, CodeIdempotencyKeyReused)...),
+		Metadata:    httpapi.Codes(append(codes, httpapi.CodeBusy, httpapi.CodeTooLarge, CodePreconditionFailed, CodeIdempotencyKeyReused)...),
 	}, func(ctx context.Context, in *In) (*accepted, error) {
 		P(in).asked().Outcome = func(id string, after eventsourcing.Version) []byte {
 			return mustEncode(answer(collection, id, after))
@@ -125,9 +125,9 @@ func replay(outcome []byte) (*accepted, error) {
 func problemOf(err error) error {
 	switch {
 	case errors.Is(err, eventsourcing.ErrPrecondition):
-		return httpserver.NewProblem(http.StatusPreconditionFailed, CodePreconditionFailed, "it is not, or no longer, at the version of If-Match")
+		return httpapi.NewProblem(http.StatusPreconditionFailed, CodePreconditionFailed, "it is not, or no longer, at the version of If-Match")
 	case errors.Is(err, commands.ErrKeyReused):
-		return httpserver.NewProblem(http.StatusUnprocessableEntity, CodeIdempotencyKeyReused, "another request came with this Idempotency-Key")
+		return httpapi.NewProblem(http.StatusUnprocessableEntity, CodeIdempotencyKeyReused, "another request came with this Idempotency-Key")
 	default:
 		return err
 	}

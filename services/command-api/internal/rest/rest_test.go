@@ -20,7 +20,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/eventsourcing/memstore"
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
 	"github.com/leftfold/leftfold/services/command-api/internal/rest"
 )
@@ -68,8 +68,8 @@ func startAPI(store *counting, now func() time.Time) *api {
 	h := commands.New(commands.Config{
 		Store: store, Now: now, MaxAttempts: 2, Timeout: time.Minute, Cache: 4, Metrics: prometheus.NewRegistry(),
 	})
-	router := httpserver.NewRouter(log)
-	rest.Register(httpserver.NewAPI(router), h, log)
+	router := httpapi.NewRouter(log)
+	rest.Register(httpapi.NewAPI(router), h, log)
 	return &api{router, store}
 }
 
@@ -80,7 +80,7 @@ func (r request) String() string { return r.line + " " + r.body }
 
 // do sends a request and answers with its receipt or its problem. Every problem must be of the catalogue, and must have
 // written nothing.
-func (a *api) do(t *testing.T, r request) (res *httptest.ResponseRecorder, got receipt, p httpserver.Problem) {
+func (a *api) do(t *testing.T, r request) (res *httptest.ResponseRecorder, got receipt, p httpapi.Problem) {
 	t.Helper()
 	before := a.store.appended.Load()
 	method, path, _ := strings.Cut(r.line, " ")

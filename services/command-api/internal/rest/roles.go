@@ -8,7 +8,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
 )
 
@@ -23,9 +23,9 @@ type createRole struct {
 }
 
 func (in *createRole) Resolve(c huma.Context) []error {
-	return append(in.Headers.Resolve(c), httpserver.Faults(
-		httpserver.Parse("body.id", &in.id, in.Body.ID, newID),
-		httpserver.Parse("body.name", &in.name, in.Body.Name, role.ParseName))...)
+	return append(in.Headers.Resolve(c), httpapi.Faults(
+		httpapi.Parse("body.id", &in.id, in.Body.ID, newID),
+		httpapi.Parse("body.name", &in.name, in.Body.Name, role.ParseName))...)
 }
 
 type renameRole struct {
@@ -37,7 +37,7 @@ type renameRole struct {
 }
 
 func (in *renameRole) Resolve(c huma.Context) []error {
-	return append(in.Target.Resolve(c), httpserver.Faults(httpserver.Parse("body.name", &in.name, in.Body.Name, role.ParseName))...)
+	return append(in.Target.Resolve(c), httpapi.Faults(httpapi.Parse("body.name", &in.name, in.Body.Name, role.ParseName))...)
 }
 
 func registerRoles(a *adder, h *commands.Handler) {

@@ -9,7 +9,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/domain/value"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
 )
 
@@ -24,9 +24,9 @@ type registerUser struct {
 }
 
 func (in *registerUser) Resolve(c huma.Context) []error {
-	return append(in.Headers.Resolve(c), httpserver.Faults(
-		httpserver.Parse("body.id", &in.id, in.Body.ID, newID),
-		httpserver.Parse("body.email", &in.email, in.Body.Email, user.ParseEmail))...)
+	return append(in.Headers.Resolve(c), httpapi.Faults(
+		httpapi.Parse("body.id", &in.id, in.Body.ID, newID),
+		httpapi.Parse("body.email", &in.email, in.Body.Email, user.ParseEmail))...)
 }
 
 type updateUser struct {
@@ -39,9 +39,9 @@ type updateUser struct {
 }
 
 func (in *updateUser) Resolve(c huma.Context) []error {
-	return append(in.Target.Resolve(c), httpserver.Faults(
-		httpserver.Parse("body.firstName", &in.firstName, in.Body.FirstName, user.ParseName),
-		httpserver.Parse("body.lastName", &in.lastName, in.Body.LastName, user.ParseName))...)
+	return append(in.Target.Resolve(c), httpapi.Faults(
+		httpapi.Parse("body.firstName", &in.firstName, in.Body.FirstName, user.ParseName),
+		httpapi.Parse("body.lastName", &in.lastName, in.Body.LastName, user.ParseName))...)
 }
 
 type changeEmail struct {
@@ -53,7 +53,7 @@ type changeEmail struct {
 }
 
 func (in *changeEmail) Resolve(c huma.Context) []error {
-	return append(in.Target.Resolve(c), httpserver.Faults(httpserver.Parse("body.email", &in.email, in.Body.Email, user.ParseEmail))...)
+	return append(in.Target.Resolve(c), httpapi.Faults(httpapi.Parse("body.email", &in.email, in.Body.Email, user.ParseEmail))...)
 }
 
 type addRole struct {
@@ -65,7 +65,7 @@ type addRole struct {
 }
 
 func (in *addRole) Resolve(c huma.Context) []error {
-	return append(in.Target.Resolve(c), httpserver.Faults(httpserver.Parse("body.roleId", &in.roleID, in.Body.RoleID, value.ParseID))...)
+	return append(in.Target.Resolve(c), httpapi.Faults(httpapi.Parse("body.roleId", &in.roleID, in.Body.RoleID, value.ParseID))...)
 }
 
 type removeRole struct {
@@ -74,7 +74,7 @@ type removeRole struct {
 }
 
 func (in *removeRole) Resolve(c huma.Context) []error {
-	return append(in.Target.Resolve(c), httpserver.Faults(httpserver.Parse("path.roleId", &in.RoleID, in.RoleID, value.ParseID))...)
+	return append(in.Target.Resolve(c), httpapi.Faults(httpapi.Parse("path.roleId", &in.RoleID, in.RoleID, value.ParseID))...)
 }
 
 func registerUsers(a *adder, h *commands.Handler) {

@@ -11,8 +11,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/profile"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 // firstMembers is how many members a role is shown with; GET /roles/{id}/users pages through all.
@@ -41,7 +41,7 @@ type Member struct {
 }
 
 type listRoles struct {
-	httpserver.Paging
+	httpapi.Paging
 	Contains string `query:"contains" pattern:"^$|^name:[\\s\\S]" patternDescription:"name:text" maxLength:"300" doc:"attribute:text; the attribute is name" example:"name:audit"`
 	filter   projection.Filter
 }
@@ -51,12 +51,12 @@ func (in *listRoles) Resolve(huma.Context) []error {
 	if in.Contains == "" {
 		return nil
 	}
-	return httpserver.Faults(httpserver.Parse("query.contains", &in.filter, in.Contains, httpserver.ParseContains("", "name")))
+	return httpapi.Faults(httpapi.Parse("query.contains", &in.filter, in.Contains, httpapi.ParseContains("", "name")))
 }
 
 type listMembers struct {
-	httpserver.AggregateID
-	httpserver.Paging
+	httpapi.AggregateID
+	httpapi.Paging
 }
 
 type oneRole struct {
@@ -76,11 +76,11 @@ func (r storedRole) shown() Role { return Role{ID: r.ID, Role: r.Role, Version: 
 // Register adds the reads of roles to the API.
 func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 	tags := []string{"roles"}
-	httpserver.Register(api, log, huma.Operation{
+	httpapi.Register(api, log, huma.Operation{
 		OperationID: "listRoles", Method: http.MethodGet, Path: "/roles", Summary: "List roles", Tags: tags,
-		Description: "All roles, by id, or those of which an attribute contains a text.", Metadata: httpserver.Codes(httpserver.CodeBadCursor),
+		Description: "All roles, by id, or those of which an attribute contains a text.", Metadata: httpapi.Codes(httpapi.CodeBadCursor),
 		Security: auth.Scopes("roles:read"),
-	}, func(ctx context.Context, in *listRoles) (*httpserver.Page[Role], error) {
+	}, func(ctx context.Context, in *listRoles) (*httpapi.Page[Role], error) {
 		after, err := in.After()
 		if err != nil {
 			return nil, err
@@ -94,13 +94,13 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 		for _, row := range rows {
 			roles = append(roles, row.shown())
 		}
-		return httpserver.NewPage(roles, "/roles", &in.Paging, next, "contains", in.Contains), nil
+		return httpapi.NewPage(roles, "/roles", &in.Paging, next, "contains", in.Contains), nil
 	})
-	httpserver.Register(api, log, huma.Operation{
+	httpapi.Register(api, log, huma.Operation{
 		OperationID: "getRole", Method: http.MethodGet, Path: "/roles/{id}", Summary: "One role and its first members", Tags: tags,
-		Description: "To read what you wrote, ask for its version and how long to wait for it.", Metadata: httpserver.Codes("role_not_found", httpserver.CodeNotYet),
+		Description: "To read what you wrote, ask for its version and how long to wait for it.", Metadata: httpapi.Codes("role_not_found", httpapi.CodeNotYet),
 		Security: auth.Scopes("roles:read", "users:read"), // it shows users
-	}, func(ctx context.Context, in *httpserver.Reading) (*oneRole, error) {
+	}, func(ctx context.Context, in *httpapi.Reading) (*oneRole, error) {
 		var row storedRole
 		found, err := reader.Await(ctx, in.ID, roleRowName, in.Least, in.Wait, &row)
 		if err != nil {
@@ -114,14 +114,14 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 			return nil, err
 		}
 		return &oneRole{
-			ETag: httpserver.ETag(row.Version), Body: RoleWithMembers{Role: row.shown(), Users: members},
+			ETag: httpapi.ETag(row.Version), Body: RoleWithMembers{Role: row.shown(), Users: members},
 		}, nil
 	})
-	httpserver.Register(api, log, huma.Operation{
+	httpapi.Register(api, log, huma.Operation{
 		OperationID: "listMembers", Method: http.MethodGet, Path: "/roles/{id}/users", Summary: "List the users that hold a role", Tags: tags,
-		Description: "The users that hold the role, by id.", Metadata: httpserver.Codes("role_not_found", httpserver.CodeBadCursor),
+		Description: "The users that hold the role, by id.", Metadata: httpapi.Codes("role_not_found", httpapi.CodeBadCursor),
 		Security: auth.Scopes("roles:read", "users:read"),
-	}, func(ctx context.Context, in *listMembers) (*httpserver.Page[Member], error) {
+	}, func(ctx context.Context, in *listMembers) (*httpapi.Page[Member], error) {
 		after, err := in.After()
 		if err != nil {
 			return nil, err
@@ -135,7 +135,7 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 				return nil, notFoundUnless(err)
 			}
 		}
-		return httpserver.NewPage(members, "/roles/"+in.ID+"/users", &in.Paging, next), nil
+		return httpapi.NewPage(members, "/roles/"+in.ID+"/users", &in.Paging, next), nil
 	})
 }
 

@@ -21,8 +21,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/eventsourcing/memstore"
-	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/localaws"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/services/projector-role/internal/roles"
 )
 
@@ -55,8 +55,8 @@ func newModel(t *testing.T) *model {
 	})
 	require.NoError(t, err)
 	log := slog.New(slog.DiscardHandler)
-	router := httpserver.NewRouter(log)
-	roles.Register(httpserver.NewAPI(router), projection.Reader{DB: db, Table: "roles"}, log)
+	router := httpapi.NewRouter(log)
+	roles.Register(httpapi.NewAPI(router), projection.Reader{DB: db, Table: "roles"}, log)
 	m.api = router
 	return m
 }
@@ -116,7 +116,7 @@ func (m *model) members(id string) string {
 // code is a problem's.
 func code(t *testing.T, res *httptest.ResponseRecorder) string {
 	t.Helper()
-	var p httpserver.Problem
+	var p httpapi.Problem
 	require.NoError(t, json.Unmarshal(res.Body.Bytes(), &p), res.Body.String())
 	assert.Equal(t, res.Code, p.Status)
 	return p.Code

@@ -11,8 +11,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/httpserver"
 	"github.com/leftfold/leftfold/pkg/profile"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 // User is a user as the API shows it.
@@ -31,7 +31,7 @@ type HeldRole struct {
 }
 
 type listUsers struct {
-	httpserver.Paging
+	httpapi.Paging
 	Contains string `query:"contains" pattern:"^$|^(email|firstName|lastName):[\\s\\S]" patternDescription:"attribute:text, the attribute one of email, firstName, lastName" maxLength:"300" doc:"attribute:text; the attribute is email, firstName or lastName" example:"lastName:Neill"`
 	filter   projection.Filter
 }
@@ -41,8 +41,8 @@ func (in *listUsers) Resolve(huma.Context) []error {
 	if in.Contains == "" {
 		return nil
 	}
-	parse := httpserver.ParseContains("email", "email", "firstName", "lastName")
-	return httpserver.Faults(httpserver.Parse("query.contains", &in.filter, in.Contains, parse))
+	parse := httpapi.ParseContains("email", "email", "firstName", "lastName")
+	return httpapi.Faults(httpapi.Parse("query.contains", &in.filter, in.Contains, parse))
 }
 
 type oneUser struct {
@@ -52,11 +52,11 @@ type oneUser struct {
 
 // Register adds the reads of users to the API.
 func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
-	httpserver.Register(api, log, huma.Operation{
+	httpapi.Register(api, log, huma.Operation{
 		OperationID: "listUsers", Method: http.MethodGet, Path: "/users", Summary: "List users", Tags: []string{"users"},
-		Description: "All users, by id, or those of which an attribute contains a text.", Metadata: httpserver.Codes(httpserver.CodeBadCursor),
+		Description: "All users, by id, or those of which an attribute contains a text.", Metadata: httpapi.Codes(httpapi.CodeBadCursor),
 		Security: auth.Scopes("users:read"),
-	}, func(ctx context.Context, in *listUsers) (*httpserver.Page[User], error) {
+	}, func(ctx context.Context, in *listUsers) (*httpapi.Page[User], error) {
 		after, err := in.After()
 		if err != nil {
 			return nil, err
@@ -70,13 +70,13 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 		if err != nil {
 			return nil, err
 		}
-		return httpserver.NewPage(users, "/users", &in.Paging, next, "contains", in.Contains), nil
+		return httpapi.NewPage(users, "/users", &in.Paging, next, "contains", in.Contains), nil
 	})
-	httpserver.Register(api, log, huma.Operation{
+	httpapi.Register(api, log, huma.Operation{
 		OperationID: "getUser", Method: http.MethodGet, Path: "/users/{id}", Summary: "One user and its roles", Tags: []string{"users"},
-		Description: "To read what you wrote, ask for its version and how long to wait for it.", Metadata: httpserver.Codes("user_not_found", httpserver.CodeNotYet),
+		Description: "To read what you wrote, ask for its version and how long to wait for it.", Metadata: httpapi.Codes("user_not_found", httpapi.CodeNotYet),
 		Security: auth.Scopes("users:read"),
-	}, func(ctx context.Context, in *httpserver.Reading) (*oneUser, error) {
+	}, func(ctx context.Context, in *httpapi.Reading) (*oneUser, error) {
 		var row storedUser
 		found, err := reader.Await(ctx, in.ID, userRowName, in.Least, in.Wait, &row)
 		if err != nil {
@@ -89,7 +89,7 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 		if err != nil {
 			return nil, err
 		}
-		return &oneUser{ETag: httpserver.ETag(users[0].Version), Body: users[0]}, nil
+		return &oneUser{ETag: httpapi.ETag(users[0].Version), Body: users[0]}, nil
 	})
 }
 

@@ -1,4 +1,4 @@
-package httpserver_test
+package httpapi_test
 
 import (
 	"bytes"
@@ -21,11 +21,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 // certify writes a certificate of that serial number and its key, older by age than now.
-func certify(t *testing.T, c httpserver.Config, serial int64, age time.Duration) {
+func certify(t *testing.T, c httpapi.Config, serial int64, age time.Duration) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -41,10 +41,10 @@ func certify(t *testing.T, c httpserver.Config, serial int64, age time.Duration)
 	}
 }
 
-func secured(t *testing.T) httpserver.Config {
+func secured(t *testing.T) httpapi.Config {
 	t.Helper()
 	dir := t.TempDir()
-	return httpserver.Config{TLSCertFile: filepath.Join(dir, "cert.pem"), TLSKeyFile: filepath.Join(dir, "key.pem")}
+	return httpapi.Config{TLSCertFile: filepath.Join(dir, "cert.pem"), TLSKeyFile: filepath.Join(dir, "key.pem")}
 }
 
 // shake connects and returns what was agreed upon.
@@ -66,7 +66,7 @@ func TestTLSFollowsItsFiles(t *testing.T) {
 	c := secured(t)
 	certify(t, c, 1, time.Hour)
 	var logs bytes.Buffer
-	s, err := httpserver.Listen(t.Context(), "127.0.0.1:0", http.NotFoundHandler(), c, slog.New(slog.NewTextHandler(&logs, nil)))
+	s, err := httpapi.Listen(t.Context(), "127.0.0.1:0", http.NotFoundHandler(), c, slog.New(slog.NewTextHandler(&logs, nil)))
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -99,11 +99,11 @@ func TestTLSFollowsItsFiles(t *testing.T) {
 func TestACertificateThatCannotBeReadKeepsTheServerFromStarting(t *testing.T) {
 	t.Parallel()
 	c := secured(t)
-	_, err := httpserver.Listen(t.Context(), "127.0.0.1:0", http.NotFoundHandler(), c, quiet())
+	_, err := httpapi.Listen(t.Context(), "127.0.0.1:0", http.NotFoundHandler(), c, quiet())
 	require.ErrorContains(t, err, c.TLSCertFile)
 	require.ErrorContains(t, err, c.TLSKeyFile)
 	certify(t, c, 1, 0)
 	require.NoError(t, os.WriteFile(c.TLSKeyFile, []byte("no key"), 0o600))
-	_, err = httpserver.Listen(t.Context(), "127.0.0.1:0", http.NotFoundHandler(), c, quiet())
+	_, err = httpapi.Listen(t.Context(), "127.0.0.1:0", http.NotFoundHandler(), c, quiet())
 	require.ErrorContains(t, err, "TLS_KEY_FILE")
 }

@@ -1,4 +1,4 @@
-package httpserver_test
+package httpapi_test
 
 import (
 	"context"
@@ -15,16 +15,16 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 func TestEveryProblemsTypeResolves(t *testing.T) {
 	t.Parallel()
-	h := newPublic(t, httpserver.Config{}, nil)
+	h := newPublic(t, httpapi.Config{}, nil)
 	index := send(t, h, http.MethodGet, "/problems").Body.String()
-	for _, chapter := range httpserver.Catalogue() {
+	for _, chapter := range httpapi.Catalogue() {
 		for _, e := range chapter.Entries {
-			link := httpserver.NewProblem(e.Status, e.Code, "").Type
+			link := httpapi.NewProblem(e.Status, e.Code, "").Type
 			assert.Contains(t, index, `href="`+link+`"`)
 			page := send(t, h, http.MethodGet, link, "Accept", "text/html,application/json;q=0.9")
 			assert.Equal(t, http.StatusOK, page.Code, link)
@@ -32,7 +32,7 @@ func TestEveryProblemsTypeResolves(t *testing.T) {
 			assert.Contains(t, page.Body.String(), "<h1>"+e.Code+"</h1>")
 			data := send(t, h, http.MethodGet, link, "Accept", "application/json")
 			assert.Equal(t, "application/json", data.Header().Get("Content-Type"))
-			var got httpserver.Entry
+			var got httpapi.Entry
 			require.NoError(t, json.Unmarshal(data.Body.Bytes(), &got))
 			assert.Equal(t, e, got)
 		}
@@ -45,7 +45,7 @@ func TestEveryProblemsTypeResolves(t *testing.T) {
 // TestTheDocsPageNeedsNobodyElse: what it loads is served here, and its policy forbids the rest.
 func TestTheDocsPageNeedsNobodyElse(t *testing.T) {
 	t.Parallel()
-	h := newPublic(t, httpserver.Config{}, nil)
+	h := newPublic(t, httpapi.Config{}, nil)
 	page := send(t, h, http.MethodGet, "/docs")
 	require.Equal(t, http.StatusOK, page.Code)
 	assert.Contains(t, page.Header().Get("Content-Security-Policy"), "script-src 'self';")
@@ -62,7 +62,7 @@ func TestTheDocsPageNeedsNobodyElse(t *testing.T) {
 }
 
 type named struct {
-	httpserver.AggregateID
+	httpapi.AggregateID
 	Body struct {
 		Name string `json:"name" example:"Ann"`
 	}
@@ -77,22 +77,22 @@ type texts struct {
 
 // newGreeter registers the operations that the tests look at.
 func newGreeter() huma.API {
-	api := httpserver.NewAPI(chi.NewRouter())
-	httpserver.Register(api, quiet(), huma.Operation{
+	api := httpapi.NewAPI(chi.NewRouter())
+	httpapi.Register(api, quiet(), huma.Operation{
 		OperationID: "greet", Method: http.MethodPost, Path: "/greet/{id}", Tags: []string{"users"},
-		Metadata: httpserver.Codes("user_not_found", httpserver.CodeBusy), Security: []map[string][]string{{"oidc": {"x"}}},
+		Metadata: httpapi.Codes("user_not_found", httpapi.CodeBusy), Security: []map[string][]string{{"oidc": {"x"}}},
 	}, func(context.Context, *named) (*texts, error) { return &texts{}, nil })
-	httpserver.Register(api, quiet(), huma.Operation{OperationID: "list", Method: http.MethodGet, Path: "/greet"},
-		func(context.Context, *struct{ httpserver.Paging }) (*httpserver.Page[string], error) { return nil, nil })
+	httpapi.Register(api, quiet(), huma.Operation{OperationID: "list", Method: http.MethodGet, Path: "/greet"},
+		func(context.Context, *struct{ httpapi.Paging }) (*httpapi.Page[string], error) { return nil, nil })
 	return api
 }
 
 func TestTheDocumentIsTheSameForTheSameOperations(t *testing.T) {
 	t.Parallel()
-	first, err := httpserver.Document(newGreeter())
+	first, err := httpapi.Document(newGreeter())
 	require.NoError(t, err)
 	for range 20 {
-		again, err := httpserver.Document(newGreeter())
+		again, err := httpapi.Document(newGreeter())
 		require.NoError(t, err)
 		require.Equal(t, string(first), string(again))
 	}
@@ -100,7 +100,7 @@ func TestTheDocumentIsTheSameForTheSameOperations(t *testing.T) {
 
 func TestTheDocumentSaysAllThatAnOperationAnswers(t *testing.T) {
 	t.Parallel()
-	text, err := httpserver.Document(newGreeter())
+	text, err := httpapi.Document(newGreeter())
 	require.NoError(t, err)
 	var doc struct {
 		OpenAPI string `json:"openapi"`
@@ -143,7 +143,7 @@ func TestTheDocumentSaysAllThatAnOperationAnswers(t *testing.T) {
 	assert.Contains(t, doc.Components.Responses["busy"].Headers, "Retry-After")
 	assert.Contains(t, doc.Components.Responses["forbidden"].Headers, "WWW-Authenticate")
 	for name, answer := range doc.Components.Responses {
-		assert.Contains(t, answer.Headers, httpserver.CorrelationHeader, name)
+		assert.Contains(t, answer.Headers, httpapi.CorrelationHeader, name)
 	}
 	assert.NotContains(t, doc.Paths["/greet"]["get"].Responses, "401", "it needs no token")
 	assert.NotContains(t, doc.Paths["/greet"]["get"].Responses, "413", "it has no body")
@@ -154,18 +154,18 @@ func TestTheDocumentSaysAllThatAnOperationAnswers(t *testing.T) {
 func TestACodeWithoutAPageCannotBeRegistered(t *testing.T) {
 	t.Parallel()
 	assert.PanicsWithValue(t, `no such code in the catalogue of problems: "odd"`, func() {
-		httpserver.Register(httpserver.NewAPI(chi.NewRouter()), quiet(), huma.Operation{
-			OperationID: "x", Method: http.MethodGet, Path: "/x", Metadata: httpserver.Codes("odd"),
+		httpapi.Register(httpapi.NewAPI(chi.NewRouter()), quiet(), huma.Operation{
+			OperationID: "x", Method: http.MethodGet, Path: "/x", Metadata: httpapi.Codes("odd"),
 		}, func(context.Context, *struct{}) (*struct{}, error) { return nil, nil })
 	})
 }
 
 func TestAQueryIsTakenToTheLetter(t *testing.T) {
 	t.Parallel()
-	r := httpserver.NewRouter(quiet())
-	httpserver.Register(httpserver.NewAPI(r), quiet(), huma.Operation{OperationID: "list", Method: http.MethodGet, Path: "/"},
-		func(_ context.Context, in *struct{ httpserver.Paging }) (*httpserver.Page[int], error) {
-			return &httpserver.Page[int]{Body: []int{in.Limit}}, nil
+	r := httpapi.NewRouter(quiet())
+	httpapi.Register(httpapi.NewAPI(r), quiet(), huma.Operation{OperationID: "list", Method: http.MethodGet, Path: "/"},
+		func(_ context.Context, in *struct{ httpapi.Paging }) (*httpapi.Page[int], error) {
+			return &httpapi.Page[int]{Body: []int{in.Limit}}, nil
 		})
 	for query, want := range map[string]struct {
 		status int
@@ -186,7 +186,7 @@ func TestAQueryIsTakenToTheLetter(t *testing.T) {
 		assert.Equal(t, want.status, out.Code, query)
 		assert.NotContains(t, out.Body.String(), "script")
 		if want.at != "" {
-			var p httpserver.Problem
+			var p httpapi.Problem
 			require.NoError(t, json.NewDecoder(io.Reader(out.Body)).Decode(&p))
 			require.Len(t, p.Errors, 1, query)
 			assert.Equal(t, want.at, p.Errors[0].Location, query)
@@ -208,7 +208,7 @@ func TestAMediaTypeIsJSONOrIsNot(t *testing.T) {
 
 func TestAnAnswerIsJSONWhateverTheClientWouldRatherHave(t *testing.T) {
 	t.Parallel()
-	h := newPublic(t, httpserver.Config{}, nil)
+	h := newPublic(t, httpapi.Config{}, nil)
 	for _, accept := range []string{"text/html", "json", "application/problem+json", "*/*", "application/json;q=0"} {
 		out := send(t, h, http.MethodGet, "/greet", "Accept", accept)
 		assert.Equal(t, http.StatusOK, out.Code)
@@ -225,7 +225,7 @@ type shaped struct {
 
 // Resolve implements huma.Resolver.
 func (in *shaped) Resolve(huma.Context) []error {
-	return httpserver.Faults(httpserver.Parse("body.name", &in.Body.Name, in.Body.Name, func(text string) (string, error) {
+	return httpapi.Faults(httpapi.Parse("body.name", &in.Body.Name, in.Body.Name, func(text string) (string, error) {
 		if text == "7" {
 			return "", errors.New("a name has letters, such as dan")
 		}
@@ -235,10 +235,10 @@ func (in *shaped) Resolve(huma.Context) []error {
 
 func TestTheDomainsWordsGoBeforeTheSchemas(t *testing.T) {
 	t.Parallel()
-	r := httpserver.NewRouter(quiet())
-	httpserver.Register(httpserver.NewAPI(r), quiet(), huma.Operation{OperationID: "x", Method: http.MethodPost, Path: "/"},
+	r := httpapi.NewRouter(quiet())
+	httpapi.Register(httpapi.NewAPI(r), quiet(), huma.Operation{OperationID: "x", Method: http.MethodPost, Path: "/"},
 		func(context.Context, *shaped) (*struct{}, error) { return &struct{}{}, nil })
-	for body, want := range map[string][]httpserver.Field{
+	for body, want := range map[string][]httpapi.Field{
 		`{"short":"long","name":"7"}`: {{Location: "body.name", Message: "a name has letters, such as dan"}, {Location: "body.short", Message: "expected length <= 3"}},
 		`{"short":"","name":"8"}`:     {{Location: "body.name", Message: "expected string to match pattern ^[a-z]+$"}},
 		`{"short":"","name":7}`:       {{Location: "body.name", Message: "expected string"}},

@@ -1,4 +1,4 @@
-package httpserver_test
+package httpapi_test
 
 import (
 	"context"
@@ -13,14 +13,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
 func TestWhatAMemberIsCalledIsToldOnlyIfItIsAName(t *testing.T) {
 	t.Parallel()
-	router := httpserver.NewRouter(slog.New(slog.DiscardHandler))
-	httpserver.Register(httpserver.NewAPI(router), slog.New(slog.DiscardHandler), huma.Operation{OperationID: "x", Method: http.MethodPost, Path: "/x"},
+	router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
+	httpapi.Register(httpapi.NewAPI(router), slog.New(slog.DiscardHandler), huma.Operation{OperationID: "x", Method: http.MethodPost, Path: "/x"},
 		func(context.Context, *struct {
 			Body struct{ Name string }
 		},
@@ -45,7 +45,7 @@ func TestAMethodOfAStrangersOwnIsNotLogged(t *testing.T) {
 	var out strings.Builder
 	log, err := telemetry.NewLogger(&out, slog.LevelDebug, "text")
 	require.NoError(t, err)
-	router := httpserver.NewRouter(log)
+	router := httpapi.NewRouter(log)
 	router.Get("/x", func(http.ResponseWriter, *http.Request) {})
 	router.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), "DAN", "/dan", http.NoBody))
 	assert.Contains(t, out.String(), "method=_OTHER")

@@ -1,4 +1,4 @@
-package httpserver_test
+package httpapi_test
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -41,11 +41,11 @@ type caller struct {
 }
 
 // newPublic serves GET /greet as c says. Who sends X-User is that subject; "bad" is nobody's.
-func newPublic(t *testing.T, c httpserver.Config, now func() time.Time) http.Handler {
+func newPublic(t *testing.T, c httpapi.Config, now func() time.Time) http.Handler {
 	t.Helper()
 	type subject struct{}
-	r := httpserver.NewRouter(quiet(), c.Front()...)
-	api := httpserver.NewAPI(r)
+	r := httpapi.NewRouter(quiet(), c.Front()...)
+	api := httpapi.NewAPI(r)
 	limit := c.NewRateLimit(now, func(ctx context.Context) string { s, _ := ctx.Value(subject{}).(string); return s })
 	limit.Before(api)
 	api.UseMiddleware(func(ctx huma.Context, next func(huma.Context)) {
@@ -56,15 +56,15 @@ func newPublic(t *testing.T, c httpserver.Config, now func() time.Time) http.Han
 		next(huma.WithValue(ctx, subject{}, ctx.Header("X-User")))
 	})
 	limit.After(api)
-	httpserver.Register(api, quiet(), huma.Operation{OperationID: "greet", Method: http.MethodGet, Path: "/greet"},
+	httpapi.Register(api, quiet(), huma.Operation{OperationID: "greet", Method: http.MethodGet, Path: "/greet"},
 		func(context.Context, *caller) (*greeting, error) { return &greeting{}, nil })
-	require.NoError(t, httpserver.Publish(r, api))
+	require.NoError(t, httpapi.Publish(r, api))
 	return r
 }
 
 func TestEveryAnswerHasSecurityHeaders(t *testing.T) {
 	t.Parallel()
-	h := newPublic(t, httpserver.Config{}, nil)
+	h := newPublic(t, httpapi.Config{}, nil)
 	for target, status := range map[string]int{
 		"/greet": 200, "/nothing": 404, "/greet?x=1": 422, "/openapi.json": 200, "/docs": 200, "/docs/swagger-ui.css": 200,
 		"/problems": 200, "/problems/busy": 200, "/problems/none": 404, "https://x/greet": 200,
@@ -85,7 +85,7 @@ func TestEveryAnswerHasSecurityHeaders(t *testing.T) {
 func TestPagesOfOtherOriginsMayCallOnlyIfConfigured(t *testing.T) {
 	t.Parallel()
 	const ours, theirs = "https://admin.example.com", "https://evil.example.com"
-	h := newPublic(t, httpserver.Config{CORSOrigins: []string{ours}}, nil)
+	h := newPublic(t, httpapi.Config{CORSOrigins: []string{ours}}, nil)
 	preflight := func(h http.Handler, origin string) http.Header {
 		return send(t, h, http.MethodOptions, "/greet", "Origin", origin, "X-User", "bad",
 			"Access-Control-Request-Method", "PUT", "Access-Control-Request-Headers", "authorization,if-match,idempotency-key").Header()
@@ -104,14 +104,14 @@ func TestPagesOfOtherOriginsMayCallOnlyIfConfigured(t *testing.T) {
 	assert.Contains(t, plain.Values("Vary"), "Origin")
 	assert.Empty(t, send(t, h, http.MethodGet, "/greet", "Origin", theirs).Header().Get("Access-Control-Allow-Origin"))
 
-	none := newPublic(t, httpserver.Config{}, nil)
+	none := newPublic(t, httpapi.Config{}, nil)
 	assert.Empty(t, preflight(none, ours).Get("Access-Control-Allow-Origin"))
 	assert.Equal(t, "GET, HEAD, OPTIONS", preflight(none, ours).Get("Allow"))
 }
 
 func TestHeadIsGetWithoutTheBody(t *testing.T) {
 	t.Parallel()
-	s := httptest.NewServer(newPublic(t, httpserver.Config{}, nil))
+	s := httptest.NewServer(newPublic(t, httpapi.Config{}, nil))
 	t.Cleanup(s.Close)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodHead, s.URL+"/greet", nil)
 	require.NoError(t, err)
@@ -127,7 +127,7 @@ func TestHeadIsGetWithoutTheBody(t *testing.T) {
 
 func TestHeadersThatAreTooLargeAreAProblem(t *testing.T) {
 	t.Parallel()
-	h := newPublic(t, httpserver.Config{MaxHeader: 2000}, nil)
+	h := newPublic(t, httpapi.Config{MaxHeader: 2000}, nil)
 	assert.Equal(t, http.StatusOK, send(t, h, http.MethodGet, "/greet", "A", strings.Repeat("a", 1900)).Code)
 	for name, out := range map[string]*httptest.ResponseRecorder{
 		"one":         send(t, h, http.MethodGet, "/greet", "A", strings.Repeat("a", 2000)),
@@ -142,7 +142,7 @@ func TestHeadersThatAreTooLargeAreAProblem(t *testing.T) {
 func TestMoreThanCanBeAnsweredIsTurnedAway(t *testing.T) {
 	t.Parallel()
 	arrived, finish := make(chan struct{}), make(chan struct{})
-	r := httpserver.NewRouter(quiet(), httpserver.Config{MaxInFlight: 1}.Front()...)
+	r := httpapi.NewRouter(quiet(), httpapi.Config{MaxInFlight: 1}.Front()...)
 	r.Get("/", func(http.ResponseWriter, *http.Request) { arrived <- struct{}{}; <-finish })
 	done := make(chan struct{})
 	go func() { defer close(done); send(t, r, http.MethodGet, "/") }()
@@ -157,8 +157,8 @@ func TestMoreThanCanBeAnsweredIsTurnedAway(t *testing.T) {
 }
 
 // limited allows 2 requests at once and one more every 10 s.
-func limited() httpserver.Config {
-	return httpserver.Config{RateLimit: 0.1, RateBurst: 2, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
+func limited() httpapi.Config {
+	return httpapi.Config{RateLimit: 0.1, RateBurst: 2, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
 }
 
 func TestEachClientIsHeldToItsRate(t *testing.T) {
@@ -228,7 +228,7 @@ func TestGuessingTokensIsHeldBack(t *testing.T) {
 
 func TestWithoutALimitNobodyIsHeldBack(t *testing.T) {
 	t.Parallel()
-	h := newPublic(t, httpserver.Config{}, nil)
+	h := newPublic(t, httpapi.Config{}, nil)
 	for range 1000 {
 		require.Equal(t, http.StatusOK, send(t, h, http.MethodGet, "/greet").Code)
 	}
@@ -236,7 +236,7 @@ func TestWithoutALimitNobodyIsHeldBack(t *testing.T) {
 
 func TestConfigReportsAllMistakesAtOnce(t *testing.T) {
 	t.Parallel()
-	err := (&httpserver.Config{
+	err := (&httpapi.Config{
 		TLSCertFile: "cert.pem", CORSOrigins: []string{"*", "https://ok.example.com:8443", "example.com", "https://example.com/"},
 		RateLimit: 1, MaxInFlight: -1, MaxHeader: 1,
 	}).Validate()
@@ -248,5 +248,5 @@ func TestConfigReportsAllMistakesAtOnce(t *testing.T) {
 	}
 	assert.NotContains(t, err.Error(), "ok.example.com")
 	assert.NotContains(t, err.Error(), "CORS_ORIGINS: *")
-	require.ErrorContains(t, (&httpserver.Config{RateLimit: -1}).Validate(), "RATE_LIMIT=-1")
+	require.ErrorContains(t, (&httpapi.Config{RateLimit: -1}).Validate(), "RATE_LIMIT=-1")
 }

@@ -1,4 +1,4 @@
-package httpserver_test
+package httpapi_test
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/httpserver"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
@@ -39,7 +39,7 @@ type greet struct {
 
 // Resolve finds fault with what huma may have found fault with already.
 func (in *greet) Resolve(huma.Context) []error {
-	return httpserver.Faults(httpserver.Parse("body.name", &in.Body.Name, in.Body.Name, func(name string) (string, error) {
+	return httpapi.Faults(httpapi.Parse("body.name", &in.Body.Name, in.Body.Name, func(name string) (string, error) {
 		if name == "" {
 			return "", errors.New("want a name")
 		}
@@ -56,8 +56,8 @@ type greeting struct {
 // newServer serves POST /greet, which fails with fail if that is set.
 func newServer(logs io.Writer, fail error) http.Handler {
 	log := slog.New(slog.NewTextHandler(logs, nil))
-	r := httpserver.NewRouter(log)
-	httpserver.Register(httpserver.NewAPI(r), log, huma.Operation{OperationID: "greet", Method: http.MethodPost, Path: "/greet"},
+	r := httpapi.NewRouter(log)
+	httpapi.Register(httpapi.NewAPI(r), log, huma.Operation{OperationID: "greet", Method: http.MethodPost, Path: "/greet"},
 		func(_ context.Context, in *greet) (*greeting, error) {
 			if fail != nil {
 				return nil, fail
@@ -70,7 +70,7 @@ func newServer(logs io.Writer, fail error) http.Handler {
 	return r
 }
 
-func do(t *testing.T, h http.Handler, method, path, contentType, body string) (*httptest.ResponseRecorder, httpserver.Problem) {
+func do(t *testing.T, h http.Handler, method, path, contentType, body string) (*httptest.ResponseRecorder, httpapi.Problem) {
 	t.Helper()
 	req := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
 	if contentType != "" {
@@ -78,7 +78,7 @@ func do(t *testing.T, h http.Handler, method, path, contentType, body string) (*
 	}
 	rec := httptest.NewRecorder()
 	h.ServeHTTP(rec, req)
-	var p httpserver.Problem
+	var p httpapi.Problem
 	if rec.Code >= 400 {
 		assert.Equal(t, "application/problem+json", rec.Header().Get("Content-Type"))
 		require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &p), rec.Body.String())
@@ -105,7 +105,7 @@ func TestBadInputIsAnsweredByAProblem(t *testing.T) {
 		"invalid UTF-8":         {"POST", "/greet", asJSON, "{\"name\":\"\xff\"}", 400, "malformed"},
 		"a repeated member":     {"POST", "/greet", asJSON, `{"name":"a","name":"b"}`, 400, "malformed"},
 		"deeply nested":         {"POST", "/greet", asJSON, strings.Repeat("[", 30000) + strings.Repeat("]", 30000), 400, "malformed"},
-		"huge":                  {"POST", "/greet", asJSON, `{"name":"` + strings.Repeat("a", httpserver.MaxBody) + `"}`, 413, "too_large"},
+		"huge":                  {"POST", "/greet", asJSON, `{"name":"` + strings.Repeat("a", httpapi.MaxBody) + `"}`, 413, "too_large"},
 		"unknown member":        {"POST", "/greet", asJSON, `{"name":"a","admin":true}`, 422, "invalid"},
 		"member in two cases":   {"POST", "/greet", asJSON, `{"name":"a","NAME":"b"}`, 400, "malformed"},
 		"wrong type":            {"POST", "/greet", asJSON, `{"name":7}`, 422, "invalid"},
@@ -219,17 +219,17 @@ func (a answering) Do(*http.Request) (*http.Response, error) { return a() }
 func TestCorrelationIsTakenOrMadeAndGivenBack(t *testing.T) {
 	t.Parallel()
 	var seen string
-	r := httpserver.NewRouter(slog.New(slog.DiscardHandler))
+	r := httpapi.NewRouter(slog.New(slog.DiscardHandler))
 	r.Get("/", func(_ http.ResponseWriter, r *http.Request) {
 		seen = telemetry.CorrelationOf(r.Context()).CorrelationID
 	})
 	for sent, keeps := range map[string]bool{"abc-1": true, "": false, "with space": false, strings.Repeat("a", 129): false, "esc\x1b": false} {
 		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
-		req.Header.Set(httpserver.CorrelationHeader, sent)
+		req.Header.Set(httpapi.CorrelationHeader, sent)
 		rec := httptest.NewRecorder()
 		r.ServeHTTP(rec, req)
 		assert.NotEmpty(t, seen)
-		assert.Equal(t, seen, rec.Header().Get(httpserver.CorrelationHeader))
+		assert.Equal(t, seen, rec.Header().Get(httpapi.CorrelationHeader))
 		assert.Equal(t, keeps, seen == sent, "sent %q", sent)
 	}
 }
@@ -237,11 +237,11 @@ func TestCorrelationIsTakenOrMadeAndGivenBack(t *testing.T) {
 func TestServerFinishesRequestsInHandBeforeItStops(t *testing.T) {
 	t.Parallel()
 	arrived, finish := make(chan struct{}), make(chan struct{})
-	s, err := httpserver.Listen(t.Context(), "127.0.0.1:0", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	s, err := httpapi.Listen(t.Context(), "127.0.0.1:0", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		close(arrived)
 		<-finish
 		_, _ = io.WriteString(w, "done")
-	}), httpserver.Config{}, slog.New(slog.DiscardHandler))
+	}), httpapi.Config{}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -269,10 +269,10 @@ func TestServerFinishesRequestsInHandBeforeItStops(t *testing.T) {
 func TestAnAddressInUseIsSaidClearly(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
-	s, err := httpserver.Listen(t.Context(), "127.0.0.1:0", http.NotFoundHandler(), httpserver.Config{}, log)
+	s, err := httpapi.Listen(t.Context(), "127.0.0.1:0", http.NotFoundHandler(), httpapi.Config{}, log)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Close()) }()
-	_, err = httpserver.Listen(t.Context(), s.Addr(), http.NotFoundHandler(), httpserver.Config{}, log)
+	_, err = httpapi.Listen(t.Context(), s.Addr(), http.NotFoundHandler(), httpapi.Config{}, log)
 	require.ErrorContains(t, err, "listen on "+s.Addr())
 	require.ErrorContains(t, err, "address already in use")
 }
@@ -292,7 +292,7 @@ func FuzzBody(f *testing.F) {
 
 func TestAConnectionThatAskedNothingDelaysNoStop(t *testing.T) {
 	t.Parallel()
-	server, err := httpserver.Listen(t.Context(), "127.0.0.1:0", http.NotFoundHandler(), httpserver.Config{}, quiet())
+	server, err := httpapi.Listen(t.Context(), "127.0.0.1:0", http.NotFoundHandler(), httpapi.Config{}, quiet())
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

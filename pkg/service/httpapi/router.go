@@ -1,6 +1,6 @@
-// Package httpserver serves HTTP the way every service of ours does: strict JSON in, problem+json for every error, a
+// Package httpapi serves HTTP the way every service of ours does: strict JSON in, problem+json for every error, a
 // correlation ID on every request, limits on everything a stranger sends.
-package httpserver
+package httpapi
 
 import (
 	"log/slog"
