@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/auth/devissuer"
 	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service/auth/devissuer"
 	"github.com/leftfold/leftfold/pkg/topology"
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"

@@ -28,8 +28,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
-	"github.com/leftfold/leftfold/pkg/auth"
 	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service/auth"
 )
 
 const observability = root + "/docs/observability.md"

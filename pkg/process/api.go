@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/leftfold/leftfold/pkg/auth"
+	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/service/health"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"

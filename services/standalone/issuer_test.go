@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/auth"
-	"github.com/leftfold/leftfold/pkg/auth/devissuer"
 	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service/auth"
+	"github.com/leftfold/leftfold/pkg/service/auth/devissuer"
 	"github.com/leftfold/leftfold/services/standalone/app"
 )
 

@@ -1,8 +1,8 @@
 package app
 
 import (
-	"github.com/leftfold/leftfold/pkg/auth"
 	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service/auth"
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
 	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"

@@ -4,8 +4,8 @@ import (
 	"context"
 	"io"
 
-	"github.com/leftfold/leftfold/pkg/auth/devissuer"
 	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service/auth/devissuer"
 )
 
 // IssuerConfig is what the development issuer reads.

@@ -19,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/leftfold/leftfold/pkg/auth"
-	"github.com/leftfold/leftfold/pkg/auth/devissuer"
+	"github.com/leftfold/leftfold/pkg/service/auth"
+	"github.com/leftfold/leftfold/pkg/service/auth/devissuer"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
