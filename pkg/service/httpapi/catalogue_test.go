@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "write docs/problems.md anew")
 // TestTheDocsHaveTheCatalogue keeps the tables of docs/problems.md what the code answers.
 func TestTheDocsHaveTheCatalogue(t *testing.T) {
 	t.Parallel()
-	const file, begin, end = "../../docs/problems.md", "<!-- begin of the catalogue, made by go test ./pkg/service/httpapi -update -->\n", "<!-- end of the catalogue -->\n"
+	const file, begin, end = "../../../docs/problems.md", "<!-- begin of the catalogue, made by go test ./pkg/service/httpapi -update -->\n", "<!-- end of the catalogue -->\n"
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 	before, rest, ok := strings.Cut(string(text), begin)
