@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth/devissuer"
 	"github.com/leftfold/leftfold/pkg/topology"
 	broker "github.com/leftfold/leftfold/services/broker/app"
@@ -51,7 +51,7 @@ func TestEnvExample(t *testing.T) {
 }
 
 // envExample groups the variables by who reads them; each stands where it comes first.
-func envExample(declared map[string]process.Variable) string {
+func envExample(declared map[string]service.Variable) string {
 	var out strings.Builder
 	out.WriteString(`# Every variable of every service, with its meaning and its default; a service needs none of them set but
 # OIDC_ISSUER and OIDC_AUDIENCE.
@@ -60,7 +60,7 @@ func envExample(declared map[string]process.Variable) string {
 `)
 	left := maps.Clone(declared)
 	own := app.Lookup(func(string) (string, bool) { return "", false })
-	section := func(title string, variables []process.Variable) {
+	section := func(title string, variables []service.Variable) {
 		fmt.Fprintf(&out, "\n## %s\n", title)
 		for _, v := range variables {
 			if _, isNew := left[v.Name]; !isNew {
@@ -74,16 +74,16 @@ func envExample(declared map[string]process.Variable) string {
 			fmt.Fprintf(&out, "\n# %s\n# %s=%s\n", meaning, v.Name, v.Default)
 		}
 	}
-	section("Every process", process.Variables(&process.Config{}))
-	section("The REST API of command-api and the projectors", process.Variables(&process.API{}))
-	section("Names of AWS resources, the same for all services", process.Variables(&topology.Names{}))
-	section("command-api", process.Variables(&commandapi.Config{}))
-	section("streamer and broker", process.Variables(&streamer.Config{}))
-	section("broker", process.Variables(&broker.Config{}))
-	section("projector-user and projector-role", process.Variables(&projectoruser.Config{}, &projectorrole.Config{}))
-	section("standalone (make run)", process.Variables(&app.Config{}))
-	section("leftfold issuer", process.Variables(&devissuer.Config{}))
-	rest := []process.Variable{}
+	section("Every process", service.Variables(&service.Config{}))
+	section("The REST API of command-api and the projectors", service.Variables(&service.API{}))
+	section("Names of AWS resources, the same for all services", service.Variables(&topology.Names{}))
+	section("command-api", service.Variables(&commandapi.Config{}))
+	section("streamer and broker", service.Variables(&streamer.Config{}))
+	section("broker", service.Variables(&broker.Config{}))
+	section("projector-user and projector-role", service.Variables(&projectoruser.Config{}, &projectorrole.Config{}))
+	section("standalone (make run)", service.Variables(&app.Config{}))
+	section("leftfold issuer", service.Variables(&devissuer.Config{}))
+	rest := []service.Variable{}
 	for _, name := range []string{"DEMO_USERS", "DEMO_RATE"} { // internal to standalone: only its source tells
 		rest = append(rest, declared[name])
 	}
@@ -92,9 +92,9 @@ func envExample(declared map[string]process.Variable) string {
 }
 
 // declaredVariables finds every field with an env tag in the source, so that none is forgotten above.
-func declaredVariables(t *testing.T) map[string]process.Variable {
+func declaredVariables(t *testing.T) map[string]service.Variable {
 	t.Helper()
-	out := map[string]process.Variable{}
+	out := map[string]service.Variable{}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return err
@@ -111,7 +111,7 @@ func declaredVariables(t *testing.T) map[string]process.Variable {
 			tag, err := strconv.Unquote(field.Tag.Value)
 			if env, ok := reflect.StructTag(tag).Lookup("env"); ok && err == nil {
 				name, fallback, _ := strings.Cut(env, ",default=")
-				out[name] = process.Variable{Name: name, Default: fallback, Meaning: reflect.StructTag(tag).Get("desc")}
+				out[name] = service.Variable{Name: name, Default: fallback, Meaning: reflect.StructTag(tag).Get("desc")}
 			}
 			return true
 		})

@@ -11,7 +11,7 @@ import (
 
 	"github.com/leftfold/leftfold/deploy/e2e/containers"
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/topology"
 )
 
@@ -35,7 +35,7 @@ func TestTheImagesAreTheSystem(t *testing.T) {
 		Credentials: aws.AnonymousCredentials{},
 	}
 	var names topology.Names
-	require.NoError(t, process.LoadConfig(t.Context(), func(string) (string, bool) { return "", false }, &names))
+	require.NoError(t, service.LoadConfig(t.Context(), func(string) (string, bool) { return "", false }, &names))
 	books := systemtest.NewBooks(cfg, names, systemtest.Client{HTTP: &http.Client{Transport: fleet}, Base: "http://leftfold.test"})
 	keepsItsContract(t, books, 4, 400)
 

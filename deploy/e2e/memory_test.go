@@ -15,7 +15,7 @@ import (
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/standalone/app"
 	"github.com/leftfold/leftfold/services/standalone/audit"
 )
@@ -36,7 +36,7 @@ func standalone(t testing.TB, commands int) (*audit.Fold, uint64) {
 	t.Helper()
 	free := map[string]string{"API_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "AWS_ADDR": "127.0.0.1:0", "LOG_LEVEL": "error"}
 	var cfg app.Config
-	require.NoError(t, process.LoadConfig(t.Context(), app.Lookup(func(name string) (string, bool) {
+	require.NoError(t, service.LoadConfig(t.Context(), app.Lookup(func(name string) (string, bool) {
 		value, ok := free[name]
 		return value, ok
 	}), &cfg))

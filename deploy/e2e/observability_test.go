@@ -28,7 +28,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 )
 
@@ -73,7 +73,7 @@ func metrics(t *testing.T) []metric {
 	var mu sync.Mutex
 	var collectors []prometheus.Collector
 	var registries []prometheus.Gatherer
-	a := api{systemtest.New(t, nil, func(p *process.Platform) {
+	a := api{systemtest.New(t, nil, func(p *service.Platform) {
 		mu.Lock()
 		defer mu.Unlock()
 		registries = append(registries, p.Metrics.(prometheus.Gatherer)) //nolint:errcheck,forcetypeassert // a registry, as NewPlatform makes it
@@ -119,7 +119,7 @@ func metrics(t *testing.T) []metric {
 func guard(t *testing.T, reg prometheus.Registerer) {
 	t.Helper()
 	var cfg auth.Config
-	require.NoError(t, process.LoadConfig(t.Context(), func(name string) (string, bool) {
+	require.NoError(t, service.LoadConfig(t.Context(), func(name string) (string, bool) {
 		value, ok := map[string]string{"OIDC_ISSUER": "https://issuer.example.com", "OIDC_AUDIENCE": "leftfold"}[name]
 		return value, ok
 	}, &cfg))

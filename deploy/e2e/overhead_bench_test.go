@@ -13,7 +13,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
@@ -80,7 +80,7 @@ func commandsAlone(b *testing.B, env map[string]string, traced *telemetry.Tracin
 		require.NoError(b, err)
 		b.Cleanup(func() { tracing.Shutdown(context.Background()) })
 	}
-	sys := systemtest.New(b, env, func(p *process.Platform) { p.Tracing = tracing })
+	sys := systemtest.New(b, env, func(p *service.Platform) { p.Tracing = tracing })
 	for _, s := range sys.Services()[1:] {
 		require.NoError(b, s.Stop())
 	}

@@ -29,7 +29,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/localaws"
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
@@ -137,7 +137,7 @@ func newEmitted(t *testing.T, env map[string]string) *emitted {
 	e := &emitted{}
 	log, err := telemetry.NewLogger(e, slog.LevelDebug, "json")
 	require.NoError(t, err)
-	e.traced = newTraced(t, env, func(p *process.Platform) {
+	e.traced = newTraced(t, env, func(p *service.Platform) {
 		p.Log, p.AWS.RetryMaxAttempts = log, 1 // so that faults are met by the services
 	})
 	return e

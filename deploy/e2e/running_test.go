@@ -12,7 +12,7 @@ import (
 
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 	"github.com/leftfold/leftfold/pkg/topology"
 )
@@ -32,7 +32,7 @@ func TestARunningSystemKeepsItsContract(t *testing.T) {
 		require.NoError(t, err, "LEFTFOLD_LOAD")
 	}
 	var names topology.Names
-	require.NoError(t, process.LoadConfig(t.Context(), os.LookupEnv, &names))
+	require.NoError(t, service.LoadConfig(t.Context(), os.LookupEnv, &names))
 	cfg, err := awsconfig.Load(t.Context())
 	require.NoError(t, err)
 	connections := &http.Transport{MaxIdleConnsPerHost: 64}

@@ -26,7 +26,7 @@ import (
 
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
 	"github.com/leftfold/leftfold/pkg/localaws"
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
@@ -43,7 +43,7 @@ type keptSpans struct{ *tracetest.InMemoryExporter }
 
 func (keptSpans) Shutdown(context.Context) error { return nil }
 
-func newTraced(t *testing.T, env map[string]string, with ...func(*process.Platform)) traced {
+func newTraced(t *testing.T, env map[string]string, with ...func(*service.Platform)) traced {
 	t.Helper()
 	kept := keptSpans{tracetest.NewInMemoryExporter()}
 	tracing, err := telemetry.NewTracing(telemetry.TracingConfig{}, telemetry.TracingOptions{
@@ -53,7 +53,7 @@ func newTraced(t *testing.T, env map[string]string, with ...func(*process.Platfo
 	t.Cleanup(func() { tracing.Shutdown(context.WithoutCancel(t.Context())) })
 	var mu sync.Mutex
 	var registries []prometheus.Gatherer
-	sys := systemtest.New(t, env, append(with, func(p *process.Platform) {
+	sys := systemtest.New(t, env, append(with, func(p *service.Platform) {
 		p.Tracing = tracing
 		if registry, ok := p.Metrics.(prometheus.Gatherer); assert.True(t, ok) {
 			mu.Lock()

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 )
 
 // call is one call of AWS by command-api.
@@ -83,7 +83,7 @@ func newTapped(t *testing.T, env map[string]string) (api, *wiretap) {
 		"COMMAND_TIMEOUT": "1m",      // for those who are held
 	}
 	maps.Copy(quiet, env)
-	sys := systemtest.New(t, quiet, func(p *process.Platform) {
+	sys := systemtest.New(t, quiet, func(p *service.Platform) {
 		if !strings.HasPrefix(p.Instance, "command-api-") {
 			return
 		}

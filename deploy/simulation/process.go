@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 )
 
 // errDown is what clients get of a replica that does not run, or died before it answered.
@@ -25,7 +25,7 @@ type replica struct {
 	world  *world
 	kind   string
 	name   string // "broker-1"
-	newApp func(context.Context, process.Platform) (process.App, error)
+	newApp func(context.Context, service.Platform) (service.App, error)
 
 	mu    sync.Mutex
 	lives int
@@ -79,7 +79,7 @@ func (r *replica) start() {
 func (l *life) run(ctx context.Context) {
 	defer close(l.ended)
 	w := l.replica.world
-	platform, registry, err := process.NewPlatform(w.config.Config, w.logs)
+	platform, registry, err := service.NewPlatform(w.config.Config, w.logs)
 	if err != nil {
 		w.crash(l, err)
 		return
@@ -101,7 +101,7 @@ func (l *life) run(ctx context.Context) {
 		w.crash(l, err)
 		return
 	}
-	if err := process.RunParts(ctx, platform.Log, w.config.StopTimeout, app.Parts...); err != nil && ctx.Err() == nil {
+	if err := service.RunParts(ctx, platform.Log, w.config.StopTimeout, app.Parts...); err != nil && ctx.Err() == nil {
 		w.crash(l, err)
 	}
 	<-ctx.Done() // a service without parts serves

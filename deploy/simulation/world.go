@@ -16,8 +16,8 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/localaws"
-	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/provision"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/topology"
 	broker "github.com/leftfold/leftfold/services/broker/app"
@@ -92,7 +92,7 @@ func newWorld(ctx context.Context, p Plan) (*world, error) {
 		// States come from memory, from snapshots or from the log alone.
 		"SNAPSHOT_EVERY": []string{"0", "1", "3", "100"}[p.Seed%4], "COMMAND_CACHE": []string{"0", "1", "10000"}[p.Seed%3],
 	}
-	if err := process.LoadConfig(ctx, func(name string) (string, bool) { v, ok := env[name]; return v, ok }, &w.config); err != nil {
+	if err := service.LoadConfig(ctx, func(name string) (string, bool) { v, ok := env[name]; return v, ok }, &w.config); err != nil {
 		return nil, err
 	}
 	w.names = w.config.CommandAPI.Names
@@ -119,25 +119,25 @@ func newWorld(ctx context.Context, p Plan) (*world, error) {
 
 // staff makes the fleet.
 func (w *world) staff() {
-	add := func(kind string, n int, newApp func(context.Context, process.Platform) (process.App, error)) {
+	add := func(kind string, n int, newApp func(context.Context, service.Platform) (service.App, error)) {
 		for i := range n {
 			w.replicas = append(w.replicas, &replica{world: w, kind: kind, name: fmt.Sprintf("%s-%d", kind, i+1), newApp: newApp})
 		}
 	}
 	c := w.config
-	add(commandAPI, 2+int(w.plan.Seed%2), func(ctx context.Context, p process.Platform) (process.App, error) {
+	add(commandAPI, 2+int(w.plan.Seed%2), func(ctx context.Context, p service.Platform) (service.App, error) {
 		return commandapi.New(ctx, c.CommandAPI, p)
 	})
-	add(streaming, 2, func(ctx context.Context, p process.Platform) (process.App, error) {
+	add(streaming, 2, func(ctx context.Context, p service.Platform) (service.App, error) {
 		return streamer.New(ctx, c.Streamer, p)
 	})
-	add(brokering, 2, func(ctx context.Context, p process.Platform) (process.App, error) {
+	add(brokering, 2, func(ctx context.Context, p service.Platform) (service.App, error) {
 		return broker.New(ctx, c.Broker, p)
 	})
-	add(projectorUser, 2, func(ctx context.Context, p process.Platform) (process.App, error) {
+	add(projectorUser, 2, func(ctx context.Context, p service.Platform) (service.App, error) {
 		return projectoruser.New(ctx, c.ProjectorUser, p)
 	})
-	add(projectorRole, 2, func(ctx context.Context, p process.Platform) (process.App, error) {
+	add(projectorRole, 2, func(ctx context.Context, p service.Platform) (service.App, error) {
 		return projectorrole.New(ctx, c.ProjectorRole, p)
 	})
 }

@@ -25,9 +25,9 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/localaws"
-	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/projector"
 	"github.com/leftfold/leftfold/pkg/provision"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
@@ -81,16 +81,16 @@ func TestAParkedAggregateIsListedAndRedrivenOverHTTP(t *testing.T) {
 	p := platform(server)
 	registry := prometheus.NewRegistry()
 	p.Metrics = registry
-	var api process.API
+	var api service.API
 	local := map[string]string{"ENVIRONMENT": "local", "AUTH_MODE": "none", "RATE_LIMIT": "0"}
-	require.NoError(t, process.LoadConfig(t.Context(), func(key string) (string, bool) { return local[key], true }, &api))
+	require.NoError(t, service.LoadConfig(t.Context(), func(key string) (string, bool) { return local[key], true }, &api))
 	app, err := projector.New(t.Context(), projector.Config{
 		Name: "things", EventLog: names.EventLog, Table: names.Users, Queue: names.UserQueue,
 		Sources: []projection.Source{sickSource(&sick)}, Routes: func(huma.API, projection.Reader) {},
 		API: api,
 	}, p)
 	require.NoError(t, err)
-	endpoints, err := process.Endpoints(t.Context(), process.Config{}, p, registry, app)
+	endpoints, err := service.Endpoints(t.Context(), service.Config{}, p, registry, app)
 	require.NoError(t, err)
 	require.Len(t, endpoints, 2)
 	admin, public := endpoints[0].Handler, endpoints[1].Handler

@@ -18,8 +18,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/retry"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/health"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 	"github.com/leftfold/leftfold/pkg/topology"
@@ -39,12 +39,12 @@ type Config struct {
 	// Visibility is how long a group of the queue lies idle after a crash.
 	Visibility time.Duration
 	// API and Routes serve the reads.
-	API    process.API
+	API    service.API
 	Routes func(huma.API, projection.Reader)
 }
 
 // New wires the service. The queues must exist.
-func New(ctx context.Context, c Config, p process.Platform) (process.App, error) {
+func New(ctx context.Context, c Config, p service.Platform) (service.App, error) {
 	db, queues := dynamodb.NewFromConfig(p.AWS), sqs.NewFromConfig(p.AWS)
 	log := dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: c.EventLog}, Now: p.Now, Jitter: p.Jitter})
 	model, err := projection.New(projection.Config{
@@ -52,28 +52,28 @@ func New(ctx context.Context, c Config, p process.Platform) (process.App, error)
 		Now: p.Now, Jitter: p.Jitter, Logger: p.Log, Metrics: p.Metrics,
 	})
 	if err != nil {
-		return process.App{}, err
+		return service.App{}, err
 	}
 	url, err := fifoqueue.QueueURL(ctx, queues, c.Queue)
 	if err != nil {
-		return process.App{}, err
+		return service.App{}, err
 	}
 	deadLetters, err := fifoqueue.QueueURL(ctx, queues, topology.DeadLetters(c.Queue))
 	if err != nil {
-		return process.App{}, err
+		return service.App{}, err
 	}
 	consumer, err := fifoqueue.New(fifoqueue.Config{
 		Client: queues, QueueURL: url, DeadLetterURL: deadLetters, Handler: Handler(model, eventtrace.Tracer(p.Traces, "pkg/projector"), "project "+c.Name),
 		Visibility: c.Visibility, StopTimeout: p.Drain, Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Log: p.Log, Metrics: p.Metrics,
 	})
 	if err != nil {
-		return process.App{}, err
+		return service.App{}, err
 	}
 	catchUps := NewCatchUps(c.Name, func(ctx context.Context) (projection.CaughtUp, error) {
 		return model.CatchUp(ctx, log.All(ctx, logSegments))
 	}, p.Now, p.Log)
-	return process.App{
-		Parts: []process.Part{
+	return service.App{
+		Parts: []service.Part{
 			{Name: "projector of " + c.Name, Run: consumer.Run}, {Name: "catch-up of " + c.Name, Run: catchUps.Run},
 		},
 		Checks: []health.Check{

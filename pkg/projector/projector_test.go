@@ -22,9 +22,9 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/localaws"
-	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/projector"
 	"github.com/leftfold/leftfold/pkg/provision"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 	"github.com/leftfold/leftfold/pkg/topology"
@@ -197,8 +197,8 @@ func TestNewNamesTheQueueThatIsMissing(t *testing.T) {
 	require.ErrorContains(t, err, "queue q-dlq.fifo")
 }
 
-func platform(server *localaws.Server) process.Platform {
-	return process.Platform{
+func platform(server *localaws.Server) service.Platform {
+	return service.Platform{
 		AWS: server.Config(), Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: time.Now, Instance: "test",
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/leftfold/leftfold/pkg/localaws"
-	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/provision"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/topology"
 )
 
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // defaults are the names that an empty environment gives.
 func defaults(t *testing.T) (n topology.Names) {
 	t.Helper()
-	require.NoError(t, process.LoadConfig(t.Context(), func(string) (string, bool) { return "", false }, &n))
+	require.NoError(t, service.LoadConfig(t.Context(), func(string) (string, bool) { return "", false }, &n))
 	return n
 }
 

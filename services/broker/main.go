@@ -2,10 +2,10 @@
 package main
 
 import (
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/broker/app"
 )
 
 func main() {
-	process.Main("broker", "routes events: reads Kinesis and fans out to the subscribed SQS FIFO queues", app.New)
+	service.Main("broker", "routes events: reads Kinesis and fans out to the subscribed SQS FIFO queues", app.New)
 }

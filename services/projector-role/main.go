@@ -2,10 +2,10 @@
 package main
 
 import (
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/projector-role/app"
 )
 
 func main() {
-	process.Main("projector-role", "projects events into the roles read model and serves it", app.New)
+	service.Main("projector-role", "projects events into the roles read model and serves it", app.New)
 }

@@ -2,10 +2,10 @@
 package main
 
 import (
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/projector-user/app"
 )
 
 func main() {
-	process.Main("projector-user", "projects events into the users read model and serves it", app.New)
+	service.Main("projector-user", "projects events into the users read model and serves it", app.New)
 }

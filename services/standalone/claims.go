@@ -14,7 +14,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/claimsaudit"
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 	"github.com/leftfold/leftfold/pkg/topology"
 )
@@ -83,7 +83,7 @@ func claims(ctx context.Context, args []string, out, progress io.Writer) (code i
 
 func auditClaims(ctx context.Context, with func(*claimsaudit.Config)) (claimsaudit.Result, error) {
 	var names topology.Names
-	if err := process.LoadConfig(ctx, os.LookupEnv, &names); err != nil {
+	if err := service.LoadConfig(ctx, os.LookupEnv, &names); err != nil {
 		return claimsaudit.Result{}, err
 	}
 	target, err := awsconfig.Load(ctx)

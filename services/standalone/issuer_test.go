@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/service/auth/devissuer"
 	"github.com/leftfold/leftfold/services/standalone/app"
@@ -26,7 +26,7 @@ func TestTheIssuerMustBeToldThatItIsAtHome(t *testing.T) {
 func TestTheIssuerServesAndStops(t *testing.T) {
 	t.Parallel()
 	issuer, err := app.NewIssuer(t.Context(), app.IssuerConfig{
-		Process: process.Config{LogFormat: "text", StopTimeout: time.Minute},
+		Process: service.Config{LogFormat: "text", StopTimeout: time.Minute},
 		Issuer: devissuer.Config{
 			Environment: auth.Local, Addr: "127.0.0.1:0", URL: "http://127.0.0.1:9000", Audience: "leftfold", TokenLife: time.Hour,
 		},

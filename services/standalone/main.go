@@ -13,8 +13,8 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
-	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/provision"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth/devissuer"
 	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 	"github.com/leftfold/leftfold/services/standalone/app"
@@ -35,7 +35,7 @@ const does = `every service and an AWS in memory in one process.
 Unless set, LOG_LEVEL is warn here, LOG_FORMAT text, STREAM_POLL 10ms and STOP_TIMEOUT 5s.`
 
 func main() {
-	process.Exit("leftfold", os.Args[1:], func(ctx context.Context, args []string) error {
+	service.Exit("leftfold", os.Args[1:], func(ctx context.Context, args []string) error {
 		var cfg app.Config
 		var story demo.Config
 		var issuer app.IssuerConfig
@@ -65,8 +65,8 @@ func main() {
 				return emulator.Run(ctx)
 			},
 			"provision":   func() error { return provisionAWS(ctx, cfg) },
-			"-health":     func() error { return process.Ask(ctx) },
-			"aws -health": func() error { return process.AskAt(ctx, cfg.AWSAddr, "/_localaws/calls") },
+			"-health":     func() error { return service.Ask(ctx) },
+			"aws -health": func() error { return service.AskAt(ctx, cfg.AWSAddr, "/_localaws/calls") },
 		}
 		if len(args) > 0 && args[0] == "claims" {
 			os.Exit(claims(ctx, args[1:], os.Stdout, os.Stderr))
@@ -74,14 +74,14 @@ func main() {
 		if slices.Equal(args, []string{"issuer"}) { // it reads nothing of the services' configuration
 			return runIssuer(ctx, issuer)
 		}
-		if process.WantsHelp(args) {
-			return process.WriteHelp(os.Stdout, "leftfold", does, &cfg, &story, &issuer)
+		if service.WantsHelp(args) {
+			return service.WriteHelp(os.Stdout, "leftfold", does, &cfg, &story, &issuer)
 		}
 		verb, known := verbs[strings.Join(args, " ")]
 		if !known {
-			return process.UnknownArguments(args)
+			return service.UnknownArguments(args)
 		}
-		if err := errors.Join(process.LoadConfig(ctx, lookup, &cfg), process.LoadConfig(ctx, lookup, &story)); err != nil {
+		if err := errors.Join(service.LoadConfig(ctx, lookup, &cfg), service.LoadConfig(ctx, lookup, &story)); err != nil {
 			return err
 		}
 		return verb()
@@ -90,7 +90,7 @@ func main() {
 
 // runIssuer does not take ENVIRONMENT=local for granted, as the other verbs do.
 func runIssuer(ctx context.Context, cfg app.IssuerConfig) error {
-	if err := process.LoadConfig(ctx, os.LookupEnv, &cfg); err != nil {
+	if err := service.LoadConfig(ctx, os.LookupEnv, &cfg); err != nil {
 		return err
 	}
 	issuer, err := app.NewIssuer(ctx, cfg, os.Stderr)

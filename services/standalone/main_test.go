@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/standalone/app"
 	"github.com/leftfold/leftfold/services/standalone/internal/demo"
 )
@@ -24,7 +24,7 @@ func start(t *testing.T) *app.Standalone {
 	t.Helper()
 	free := map[string]string{"API_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "AWS_ADDR": "127.0.0.1:0"}
 	var cfg app.Config
-	require.NoError(t, process.LoadConfig(t.Context(), app.Lookup(func(key string) (string, bool) {
+	require.NoError(t, service.LoadConfig(t.Context(), app.Lookup(func(key string) (string, bool) {
 		v, ok := free[key]
 		return v, ok
 	}), &cfg))

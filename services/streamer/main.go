@@ -2,10 +2,10 @@
 package main
 
 import (
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/streamer/app"
 )
 
 func main() {
-	process.Main("streamer", "publishes the log: tails the DynamoDB stream of the EventLog into Kinesis", app.New)
+	service.Main("streamer", "publishes the log: tails the DynamoDB stream of the EventLog into Kinesis", app.New)
 }

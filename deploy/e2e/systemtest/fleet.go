@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/topology"
 )
 
@@ -56,7 +56,7 @@ const answerWithin = 30 * time.Second
 func NewFleet(t testing.TB, programs string, env map[string]string) *Fleet {
 	t.Helper()
 	var names topology.Names
-	require.NoError(t, process.LoadConfig(t.Context(), func(name string) (string, bool) {
+	require.NoError(t, service.LoadConfig(t.Context(), func(name string) (string, bool) {
 		value, ok := env[name]
 		return value, ok
 	}, &names))

@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 )
 
 // ErrDown is what clients get of a service that does not run, or was killed before it answered.
@@ -25,10 +25,10 @@ type Service struct {
 
 	aws       aws.Config
 	transport http.RoundTripper // what aws' calls go through
-	cfg       process.Config
+	cfg       service.Config
 	logs      io.Writer
-	with      []func(*process.Platform)
-	newApp    func(context.Context, process.Platform) (process.App, error)
+	with      []func(*service.Platform)
+	newApp    func(context.Context, service.Platform) (service.App, error)
 
 	mu         sync.Mutex
 	starts     int
@@ -57,7 +57,7 @@ func (s *Service) Start(ctx context.Context) error {
 	if s.now != nil {
 		return fmt.Errorf("start %s: it runs already", s.Name)
 	}
-	platform, registry, err := process.NewPlatform(s.cfg, s.logs)
+	platform, registry, err := service.NewPlatform(s.cfg, s.logs)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (s *Service) Start(ctx context.Context) error {
 			return fmt.Errorf("start %s: %w", s.Name, err)
 		}
 	}
-	endpoints, err := process.Endpoints(ctx, s.cfg, platform, registry, process.App{Admin: app.Admin, Checks: app.Checks})
+	endpoints, err := service.Endpoints(ctx, s.cfg, platform, registry, service.App{Admin: app.Admin, Checks: app.Checks})
 	if err != nil {
 		return fmt.Errorf("start %s: %w", s.Name, err)
 	}
@@ -92,7 +92,7 @@ func (s *Service) Start(ctx context.Context) error {
 	l.stop = stop
 	go func() {
 		defer close(l.ended)
-		l.err = process.RunParts(running, platform.Log, s.cfg.StopTimeout, app.Parts...)
+		l.err = service.RunParts(running, platform.Log, s.cfg.StopTimeout, app.Parts...)
 	}()
 	s.registries = append(s.registries, registry)
 	s.now = l

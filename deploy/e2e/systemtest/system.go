@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/localaws"
-	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/provision"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
@@ -38,7 +38,7 @@ type System struct {
 }
 
 // New is On, on an AWS in memory of the system's own.
-func New(t testing.TB, env map[string]string, with ...func(*process.Platform)) *System {
+func New(t testing.TB, env map[string]string, with ...func(*service.Platform)) *System {
 	t.Helper()
 	server := localaws.New(localaws.Options{})
 	t.Cleanup(server.Close)
@@ -49,12 +49,12 @@ func New(t testing.TB, env map[string]string, with ...func(*process.Platform)) *
 
 // On provisions an AWS, whose calls go through transport, and starts every service; env overrides their defaults, by variable,
 // and with what each start of one gets. The test's end stops them. What was provisioned stays: see Remove.
-func On(t testing.TB, target aws.Config, transport http.RoundTripper, env map[string]string, with ...func(*process.Platform)) *System {
+func On(t testing.TB, target aws.Config, transport http.RoundTripper, env map[string]string, with ...func(*service.Platform)) *System {
 	t.Helper()
 	lookup := map[string]string{"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0", "LOG_LEVEL": "error", "LOG_FORMAT": "text", "STREAM_POLL": "10ms"}
 	maps.Copy(lookup, env)
 	var cfg app.Config
-	require.NoError(t, process.LoadConfig(t.Context(), func(name string) (string, bool) {
+	require.NoError(t, service.LoadConfig(t.Context(), func(name string) (string, bool) {
 		value, ok := lookup[name]
 		return value, ok
 	}, &cfg))
@@ -63,7 +63,7 @@ func On(t testing.TB, target aws.Config, transport http.RoundTripper, env map[st
 	require.NoError(t, provision.Run(t.Context(), target, provision.Config{Names: names}))
 	s := new(System)
 	s.Books = NewBooks(target, names, Client{HTTP: &http.Client{Transport: s}, Base: "http://leftfold.test"})
-	service := func(name string, newApp func(context.Context, process.Platform) (process.App, error)) *Service {
+	newService := func(name string, newApp func(context.Context, service.Platform) (service.App, error)) *Service {
 		svc := &Service{
 			Name: name, aws: target, transport: transport, cfg: cfg.Config, logs: t.Output(), with: with, newApp: newApp, up: make(chan struct{}),
 		}
@@ -74,19 +74,19 @@ func On(t testing.TB, target aws.Config, transport http.RoundTripper, env map[st
 		})
 		return svc
 	}
-	s.ProjectorRole = service("projector-role", func(ctx context.Context, p process.Platform) (process.App, error) {
+	s.ProjectorRole = newService("projector-role", func(ctx context.Context, p service.Platform) (service.App, error) {
 		return projectorrole.New(ctx, cfg.ProjectorRole, p)
 	})
-	s.ProjectorUser = service("projector-user", func(ctx context.Context, p process.Platform) (process.App, error) {
+	s.ProjectorUser = newService("projector-user", func(ctx context.Context, p service.Platform) (service.App, error) {
 		return projectoruser.New(ctx, cfg.ProjectorUser, p)
 	})
-	s.Broker = service("broker", func(ctx context.Context, p process.Platform) (process.App, error) {
+	s.Broker = newService("broker", func(ctx context.Context, p service.Platform) (service.App, error) {
 		return broker.New(ctx, cfg.Broker, p)
 	})
-	s.Streamer = service("streamer", func(ctx context.Context, p process.Platform) (process.App, error) {
+	s.Streamer = newService("streamer", func(ctx context.Context, p service.Platform) (service.App, error) {
 		return streamer.New(ctx, cfg.Streamer, p)
 	})
-	s.CommandAPI = service("command-api", func(ctx context.Context, p process.Platform) (process.App, error) {
+	s.CommandAPI = newService("command-api", func(ctx context.Context, p service.Platform) (service.App, error) {
 		return commandapi.New(ctx, cfg.CommandAPI, p)
 	})
 	return s

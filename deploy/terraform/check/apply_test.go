@@ -23,7 +23,7 @@ import (
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
 	"github.com/leftfold/leftfold/deploy/terraform/check"
 	"github.com/leftfold/leftfold/pkg/localaws"
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/topology"
 	"github.com/leftfold/leftfold/services/standalone/app"
@@ -52,7 +52,7 @@ func live(t *testing.T, target aws.Config, environment map[string]string, atMost
 	env := map[string]string{"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0", "STREAM_POLL": "10ms", "LOG_LEVEL": "error"}
 	maps.Copy(env, environment)
 	var cfg app.Config
-	require.NoError(t, process.LoadConfig(t.Context(), func(name string) (string, bool) { v, ok := env[name]; return v, ok }, &cfg))
+	require.NoError(t, service.LoadConfig(t.Context(), func(name string) (string, bool) { v, ok := env[name]; return v, ok }, &cfg))
 	books := systemtest.NewBooks(target, cfg.CommandAPI.Names, systemtest.Client{
 		HTTP: &http.Client{Transport: run(t, target, cfg)}, Base: "http://leftfold.test",
 	})
@@ -83,7 +83,7 @@ func run(t *testing.T, target aws.Config, cfg app.Config) http.RoundTripper {
 		parts.Wait()
 	})
 	for service, newApp := range newApps(cfg) {
-		p, _, err := process.NewPlatform(cfg.Config, t.Output())
+		p, _, err := service.NewPlatform(cfg.Config, t.Output())
 		require.NoError(t, err)
 		p.AWS = target
 		p = p.For(service)
@@ -96,7 +96,7 @@ func run(t *testing.T, target aws.Config, cfg app.Config) http.RoundTripper {
 			front[service], err = a.Handler(ctx, p)
 			require.NoError(t, err)
 		}
-		parts.Go(func() { assert.NoError(t, process.RunParts(ctx, p.Log, time.Minute, a.Parts...), service) })
+		parts.Go(func() { assert.NoError(t, service.RunParts(ctx, p.Log, time.Minute, a.Parts...), service) })
 	}
 	return front
 }

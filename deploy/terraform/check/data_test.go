@@ -23,8 +23,8 @@ import (
 
 	"github.com/leftfold/leftfold/deploy/terraform/check"
 	"github.com/leftfold/leftfold/pkg/localaws"
-	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/provision"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/topology"
 )
 
@@ -32,7 +32,7 @@ const root = "../../.."
 
 func defaults(t *testing.T) (n topology.Names) {
 	t.Helper()
-	require.NoError(t, process.LoadConfig(t.Context(), func(string) (string, bool) { return "", false }, &n))
+	require.NoError(t, service.LoadConfig(t.Context(), func(string) (string, bool) { return "", false }, &n))
 	return n
 }
 

@@ -17,7 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go/middleware"
 
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 )
 
 // ear hears every call of AWS, by service.
@@ -33,7 +33,7 @@ func (e *ear) of(service string) []string {
 }
 
 // listen hears the calls of a service from its start.
-func (e *ear) listen(p *process.Platform) {
+func (e *ear) listen(p *service.Platform) {
 	service := p.Instance[:strings.LastIndex(p.Instance, "-")]
 	p.AWS.APIOptions = append(slices.Clip(p.AWS.APIOptions), func(stack *middleware.Stack) error {
 		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("ear", func(

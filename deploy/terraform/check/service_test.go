@@ -18,8 +18,8 @@ import (
 
 	"github.com/leftfold/leftfold/deploy/terraform/check"
 	"github.com/leftfold/leftfold/pkg/localaws"
-	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/provision"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/pkg/topology"
 	broker "github.com/leftfold/leftfold/services/broker/app"
@@ -31,9 +31,9 @@ import (
 )
 
 // variables are all that a deployed service reads; the SDK reads those that begin with AWS_.
-func variables() map[string]process.Variable {
-	out := map[string]process.Variable{}
-	for _, v := range process.Variables(&process.Config{}, &commandapi.Config{}, &streamer.Config{}, &broker.Config{},
+func variables() map[string]service.Variable {
+	out := map[string]service.Variable{}
+	for _, v := range service.Variables(&service.Config{}, &commandapi.Config{}, &streamer.Config{}, &broker.Config{},
 		&projectoruser.Config{}, &projectorrole.Config{}) {
 		out[v.Name] = v
 	}
@@ -45,7 +45,7 @@ func variables() map[string]process.Variable {
 func TestTheEnvironmentNamesEverything(t *testing.T) {
 	t.Parallel()
 	environment := data(t, nil).Outputs["environment"].AsValueMap()
-	for _, v := range process.Variables(&topology.Names{}) {
+	for _, v := range service.Variables(&topology.Names{}) {
 		require.Contains(t, environment, v.Name)
 		assert.Equal(t, v.Default, environment[v.Name].AsString(), v.Name)
 	}
@@ -226,10 +226,10 @@ func apis(t *testing.T) map[string]huma.API {
 	t.Cleanup(server.Close)
 	require.NoError(t, provision.Run(t.Context(), server.Config(), provision.Config{Names: defaults(t)}))
 	var cfg app.Config
-	require.NoError(t, process.LoadConfig(t.Context(), app.Lookup(func(string) (string, bool) { return "", false }), &cfg))
+	require.NoError(t, service.LoadConfig(t.Context(), app.Lookup(func(string) (string, bool) { return "", false }), &cfg))
 	out := map[string]huma.API{}
 	for service, newApp := range newApps(cfg) {
-		p, _, err := process.NewPlatform(cfg.Config, t.Output())
+		p, _, err := service.NewPlatform(cfg.Config, t.Output())
 		require.NoError(t, err)
 		p.AWS = server.Config()
 		a, err := newApp(t.Context(), p.For(service))

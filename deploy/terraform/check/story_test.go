@@ -14,7 +14,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
@@ -87,12 +87,12 @@ func tell(t *testing.T, s *systemtest.System) eventsourcing.StreamID {
 }
 
 // operate asks every service for its health and the projectors, as an operator does, for what is parked.
-func operate(t *testing.T, s *systemtest.System, env map[string]string, listen func(*process.Platform), ill eventsourcing.StreamID) {
+func operate(t *testing.T, s *systemtest.System, env map[string]string, listen func(*service.Platform), ill eventsourcing.StreamID) {
 	t.Helper()
 	var cfg app.Config
-	require.NoError(t, process.LoadConfig(t.Context(), app.Lookup(func(name string) (string, bool) { v, ok := env[name]; return v, ok }), &cfg))
+	require.NoError(t, service.LoadConfig(t.Context(), app.Lookup(func(name string) (string, bool) { v, ok := env[name]; return v, ok }), &cfg))
 	for service, newApp := range newApps(cfg) {
-		p, _, err := process.NewPlatform(cfg.Config, t.Output())
+		p, _, err := service.NewPlatform(cfg.Config, t.Output())
 		require.NoError(t, err)
 		p.AWS, p.Instance = s.AWS.Config(), service+"-0"
 		listen(&p)
@@ -119,21 +119,21 @@ func operate(t *testing.T, s *systemtest.System, env map[string]string, listen f
 }
 
 // newApps wire each service.
-func newApps(cfg app.Config) map[string]func(context.Context, process.Platform) (process.App, error) {
-	return map[string]func(context.Context, process.Platform) (process.App, error){
-		"command-api": func(ctx context.Context, p process.Platform) (process.App, error) {
+func newApps(cfg app.Config) map[string]func(context.Context, service.Platform) (service.App, error) {
+	return map[string]func(context.Context, service.Platform) (service.App, error){
+		"command-api": func(ctx context.Context, p service.Platform) (service.App, error) {
 			return commandapi.New(ctx, cfg.CommandAPI, p)
 		},
-		"streamer": func(ctx context.Context, p process.Platform) (process.App, error) {
+		"streamer": func(ctx context.Context, p service.Platform) (service.App, error) {
 			return streamer.New(ctx, cfg.Streamer, p)
 		},
-		"broker": func(ctx context.Context, p process.Platform) (process.App, error) {
+		"broker": func(ctx context.Context, p service.Platform) (service.App, error) {
 			return broker.New(ctx, cfg.Broker, p)
 		},
-		"projector-user": func(ctx context.Context, p process.Platform) (process.App, error) {
+		"projector-user": func(ctx context.Context, p service.Platform) (service.App, error) {
 			return projectoruser.New(ctx, cfg.ProjectorUser, p)
 		},
-		"projector-role": func(ctx context.Context, p process.Platform) (process.App, error) {
+		"projector-role": func(ctx context.Context, p service.Platform) (service.App, error) {
 			return projectorrole.New(ctx, cfg.ProjectorRole, p)
 		},
 	}

@@ -25,8 +25,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/provision"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/topology"
 )
 
@@ -191,7 +191,7 @@ func sameByProvision(t *testing.T, target aws.Config, environment map[string]str
 	t.Helper()
 	twin := func(name string) string { return strings.Replace(name, "staging-", "twin-", 1) }
 	var names topology.Names
-	require.NoError(t, process.LoadConfig(t.Context(), func(variable string) (string, bool) {
+	require.NoError(t, service.LoadConfig(t.Context(), func(variable string) (string, bool) {
 		name, ok := environment[variable]
 		return twin(name), ok
 	}, &names))

@@ -12,23 +12,23 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
-	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/retry"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/health"
 	"github.com/leftfold/leftfold/pkg/topology"
 	"github.com/leftfold/leftfold/services/broker/internal/route"
 )
 
-func newDynamoDB(p process.Platform) *dynamodb.Client { return dynamodb.NewFromConfig(p.AWS) }
+func newDynamoDB(p service.Platform) *dynamodb.Client { return dynamodb.NewFromConfig(p.AWS) }
 
-func newKinesis(p process.Platform) *kinesis.Client { return kinesis.NewFromConfig(p.AWS) }
+func newKinesis(p service.Platform) *kinesis.Client { return kinesis.NewFromConfig(p.AWS) }
 
-func newSQS(p process.Platform) *sqs.Client { return sqs.NewFromConfig(p.AWS) }
+func newSQS(p service.Platform) *sqs.Client { return sqs.NewFromConfig(p.AWS) }
 
 // queues are the publishers to a category's subscribers, by category.
 type queues map[string][]route.Queue
 
-func newQueues(ctx context.Context, cfg Config, p process.Platform, client *sqs.Client) (queues, error) {
+func newQueues(ctx context.Context, cfg Config, p service.Platform, client *sqs.Client) (queues, error) {
 	out := queues{}
 	for _, s := range cfg.Subscriptions() {
 		url, err := fifoqueue.QueueURL(ctx, client, s.Queue)
@@ -43,7 +43,7 @@ func newQueues(ctx context.Context, cfg Config, p process.Platform, client *sqs.
 	return out, nil
 }
 
-func newRouter(cfg Config, p process.Platform, db *dynamodb.Client, q queues) *route.Router {
+func newRouter(cfg Config, p service.Platform, db *dynamodb.Client, q queues) *route.Router {
 	return route.New(route.Config{
 		Queues: q, Now: p.Now, Logger: p.Log, Metrics: p.Metrics, Traces: p.Traces,
 		Log: dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Jitter: p.Jitter}),
@@ -51,7 +51,7 @@ func newRouter(cfg Config, p process.Platform, db *dynamodb.Client, q queues) *r
 }
 
 func newReader(
-	cfg Config, p process.Platform, db *dynamodb.Client, k *kinesis.Client, router *route.Router,
+	cfg Config, p service.Platform, db *dynamodb.Client, k *kinesis.Client, router *route.Router,
 ) (*shards.Reader[[]byte], error) {
 	return shards.New(shards.Config[[]byte]{
 		Consumer: "broker", Owner: p.Instance,
@@ -64,10 +64,10 @@ func newReader(
 
 func newApp(
 	cfg Config, db *dynamodb.Client, k *kinesis.Client, q *sqs.Client, reader *shards.Reader[[]byte],
-) process.App {
+) service.App {
 	checks := []health.Check{topology.StreamCheck(k, cfg.Stream), topology.TableCheck(db, cfg.Leases)}
 	for _, s := range cfg.Subscriptions() {
 		checks = append(checks, topology.QueueCheck(q, s.Queue))
 	}
-	return process.App{Parts: []process.Part{{Name: "broker", Run: reader.Run}}, Checks: checks}
+	return service.App{Parts: []service.Part{{Name: "broker", Run: reader.Run}}, Checks: checks}
 }

@@ -6,14 +6,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/broker/app"
 )
 
 func load(t *testing.T, env map[string]string) (app.Config, error) {
 	t.Helper()
 	var cfg app.Config
-	err := process.LoadConfig(t.Context(), func(name string) (string, bool) { v, ok := env[name]; return v, ok }, &cfg)
+	err := service.LoadConfig(t.Context(), func(name string) (string, bool) { v, ok := env[name]; return v, ok }, &cfg)
 	return cfg, err
 }
 

@@ -8,24 +8,24 @@ package app
 
 import (
 	"context"
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 )
 
 // Injectors from wire.go:
 
 // New wires the service. The queues must exist.
-func New(ctx context.Context, cfg Config, p process.Platform) (process.App, error) {
+func New(ctx context.Context, cfg Config, p service.Platform) (service.App, error) {
 	client := newDynamoDB(p)
 	kinesisClient := newKinesis(p)
 	sqsClient := newSQS(p)
 	appQueues, err := newQueues(ctx, cfg, p, sqsClient)
 	if err != nil {
-		return process.App{}, err
+		return service.App{}, err
 	}
 	router := newRouter(cfg, p, client, appQueues)
 	reader, err := newReader(cfg, p, client, kinesisClient, router)
 	if err != nil {
-		return process.App{}, err
+		return service.App{}, err
 	}
 	app := newApp(cfg, client, kinesisClient, sqsClient, reader)
 	return app, nil

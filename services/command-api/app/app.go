@@ -7,16 +7,16 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/health"
 	"github.com/leftfold/leftfold/pkg/topology"
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
 	"github.com/leftfold/leftfold/services/command-api/internal/rest"
 )
 
-func newDynamoDB(p process.Platform) *dynamodb.Client { return dynamodb.NewFromConfig(p.AWS) }
+func newDynamoDB(p service.Platform) *dynamodb.Client { return dynamodb.NewFromConfig(p.AWS) }
 
-func newStoreConfig(cfg Config, p process.Platform) dynamostore.Config {
+func newStoreConfig(cfg Config, p service.Platform) dynamostore.Config {
 	c := dynamostore.Config{Tables: newTables(cfg), Now: p.Now, Jitter: p.Jitter}
 	if cfg.SnapshotEvery > 0 { // a load that meets one more looks for a snapshot
 		c.FirstPage = int32(cfg.SnapshotEvery) + 1 //nolint:gosec // Validate bounds it
@@ -30,7 +30,7 @@ func newTables(cfg Config) dynamostore.Tables {
 	}
 }
 
-func newCommandsConfig(cfg Config, p process.Platform, db *dynamodb.Client, store eventsourcing.Store) commands.Config {
+func newCommandsConfig(cfg Config, p service.Platform, db *dynamodb.Client, store eventsourcing.Store) commands.Config {
 	c := commands.Config{
 		Store: store, Now: p.Now, Jitter: p.Jitter, MaxAttempts: cfg.MaxAttempts, Timeout: cfg.Timeout,
 		Cache: cfg.Cache, Log: p.Log, Metrics: p.Metrics, Traces: p.Traces,
@@ -41,13 +41,13 @@ func newCommandsConfig(cfg Config, p process.Platform, db *dynamodb.Client, stor
 	return c
 }
 
-func newApp(cfg Config, p process.Platform, db *dynamodb.Client, h *commands.Handler) process.App {
+func newApp(cfg Config, p service.Platform, db *dynamodb.Client, h *commands.Handler) service.App {
 	var checks []health.Check
 	for _, table := range []string{cfg.EventLog, cfg.SetValidations, cfg.Commands} {
 		checks = append(checks, topology.TableCheck(db, table))
 	}
-	return process.App{
-		Parts:  []process.Part{{Name: "snapshots", Run: h.WriteSnapshots}},
+	return service.App{
+		Parts:  []service.Part{{Name: "snapshots", Run: h.WriteSnapshots}},
 		Checks: checks, API: cfg.API,
 		Routes: func(api huma.API) { rest.Register(api, h, p.Log) },
 	}

@@ -10,17 +10,17 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
 )
 
 // New wires the service.
-func New(ctx context.Context, cfg Config, p process.Platform) (process.App, error) {
+func New(ctx context.Context, cfg Config, p service.Platform) (service.App, error) {
 	wire.Build(
 		newDynamoDB, wire.Bind(new(dynamostore.DynamoDB), new(*dynamodb.Client)),
 		newStoreConfig, dynamostore.New, wire.Bind(new(eventsourcing.Store), new(*dynamostore.Store)),
 		newCommandsConfig, commands.New,
 		newApp,
 	)
-	return process.App{}, nil
+	return service.App{}, nil
 }

@@ -9,14 +9,14 @@ package app
 import (
 	"context"
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
 )
 
 // Injectors from wire.go:
 
 // New wires the service.
-func New(ctx context.Context, cfg Config, p process.Platform) (process.App, error) {
+func New(ctx context.Context, cfg Config, p service.Platform) (service.App, error) {
 	client := newDynamoDB(p)
 	config := newStoreConfig(cfg, p)
 	store := dynamostore.New(client, config)

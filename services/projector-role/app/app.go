@@ -5,12 +5,12 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/leftfold/leftfold/pkg/engine/projection"
-	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/projector"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/projector-role/internal/roles"
 )
 
-func newConfig(cfg Config, p process.Platform) projector.Config {
+func newConfig(cfg Config, p service.Platform) projector.Config {
 	return projector.Config{
 		Name: "roles", EventLog: cfg.EventLog, Table: cfg.Roles, Queue: cfg.RoleQueue,
 		Sources: roles.Sources(), Visibility: cfg.Visibility, API: cfg.API,

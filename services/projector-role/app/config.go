@@ -1,13 +1,13 @@
 package app
 
 import (
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/topology"
 )
 
 // Config is what projector-role reads beside what every process reads.
 type Config struct {
 	topology.Names
-	process.API
+	service.API
 	topology.Consuming
 }

@@ -7,12 +7,12 @@ import (
 
 	"github.com/google/wire"
 
-	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/projector"
+	"github.com/leftfold/leftfold/pkg/service"
 )
 
 // New wires the service. The queues must exist.
-func New(ctx context.Context, cfg Config, p process.Platform) (process.App, error) {
+func New(ctx context.Context, cfg Config, p service.Platform) (service.App, error) {
 	wire.Build(newConfig, projector.New)
-	return process.App{}, nil
+	return service.App{}, nil
 }

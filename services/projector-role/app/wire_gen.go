@@ -8,18 +8,18 @@ package app
 
 import (
 	"context"
-	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/projector"
+	"github.com/leftfold/leftfold/pkg/service"
 )
 
 // Injectors from wire.go:
 
 // New wires the service. The queues must exist.
-func New(ctx context.Context, cfg Config, p process.Platform) (process.App, error) {
+func New(ctx context.Context, cfg Config, p service.Platform) (service.App, error) {
 	config := newConfig(cfg, p)
 	app, err := projector.New(ctx, config, p)
 	if err != nil {
-		return process.App{}, err
+		return service.App{}, err
 	}
 	return app, nil
 }

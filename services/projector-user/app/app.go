@@ -5,12 +5,12 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/leftfold/leftfold/pkg/engine/projection"
-	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/projector"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/projector-user/internal/users"
 )
 
-func newConfig(cfg Config, p process.Platform) projector.Config {
+func newConfig(cfg Config, p service.Platform) projector.Config {
 	return projector.Config{
 		Name: "users", EventLog: cfg.EventLog, Table: cfg.Users, Queue: cfg.UserQueue,
 		Sources: users.Sources(), Visibility: cfg.Visibility, API: cfg.API,

@@ -10,8 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/leftfold/leftfold/pkg/localaws"
-	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/provision"
+	"github.com/leftfold/leftfold/pkg/service"
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
 	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
@@ -22,13 +22,13 @@ import (
 // Standalone is the whole system, ready to run.
 type Standalone struct {
 	Config   Config
-	Platform process.Platform
+	Platform service.Platform
 	Registry *prometheus.Registry
 	AWS      *localaws.Server
 	// The addresses taken, with the ports that ":0" became.
 	APIAddr, AdminAddr, AWSAddr string
 
-	parts []process.Part
+	parts []service.Part
 }
 
 // Run runs everything until ctx ends.
@@ -42,14 +42,14 @@ type AWS struct {
 	Addr string
 
 	config   Config
-	platform process.Platform
+	platform service.Platform
 	server   *localaws.Server
-	parts    []process.Part
+	parts    []service.Part
 }
 
 // NewAWS provisions an AWS in memory and takes its address.
 func NewAWS(ctx context.Context, cfg Config, logs io.Writer) (*AWS, error) {
-	platform, _, err := process.NewPlatform(cfg.Config, logs)
+	platform, _, err := service.NewPlatform(cfg.Config, logs)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func NewAWS(ctx context.Context, cfg Config, logs io.Writer) (*AWS, error) {
 	if err := provision.Run(ctx, server.Config(), provision.Config{Names: cfg.CommandAPI.Names}); err != nil {
 		return nil, err
 	}
-	parts, addrs, err := process.Listen(ctx, platform.Log, endpoint(cfg, server))
+	parts, addrs, err := service.Listen(ctx, platform.Log, endpoint(cfg, server))
 	if err != nil {
 		return nil, err
 	}
@@ -72,14 +72,14 @@ func (a *AWS) Run(ctx context.Context) error {
 
 func newServer() *localaws.Server { return localaws.New(localaws.Options{}) }
 
-func endpoint(cfg Config, server *localaws.Server) process.Endpoint {
-	return process.Endpoint{Name: "aws", Variable: "AWS_ADDR", Addr: cfg.AWSAddr, Handler: server}
+func endpoint(cfg Config, server *localaws.Server) service.Endpoint {
+	return service.Endpoint{Name: "aws", Variable: "AWS_ADDR", Addr: cfg.AWSAddr, Handler: server}
 }
 
 func newStandalone(
 	ctx context.Context, cfg Config, logs io.Writer, server *localaws.Server,
 ) (*Standalone, error) {
-	platform, registry, err := process.NewPlatform(cfg.Config, logs)
+	platform, registry, err := service.NewPlatform(cfg.Config, logs)
 	if err != nil {
 		return nil, err
 	}
@@ -91,11 +91,11 @@ func newStandalone(
 	if err != nil {
 		return nil, err
 	}
-	endpoints, err := process.Endpoints(ctx, cfg.Config, platform.For("standalone"), registry, whole)
+	endpoints, err := service.Endpoints(ctx, cfg.Config, platform.For("standalone"), registry, whole)
 	if err != nil {
 		return nil, err
 	}
-	servers, addrs, err := process.Listen(ctx, platform.Log, append(endpoints, endpoint(cfg, server))...)
+	servers, addrs, err := service.Listen(ctx, platform.Log, append(endpoints, endpoint(cfg, server))...)
 	if err != nil {
 		return nil, err
 	}
@@ -107,14 +107,14 @@ func newStandalone(
 }
 
 // together makes one app of all services.
-func together(ctx context.Context, cfg Config, p process.Platform) (whole process.App, err error) {
+func together(ctx context.Context, cfg Config, p service.Platform) (whole service.App, err error) {
 	whole.API = cfg.CommandAPI.API // as in all of them
 	var routes, admin []func(huma.API)
-	add := func(name string, newApp func(process.Platform) (process.App, error)) {
+	add := func(name string, newApp func(service.Platform) (service.App, error)) {
 		if err != nil {
 			return
 		}
-		var app process.App
+		var app service.App
 		if app, err = newApp(p.For(name)); err != nil {
 			err = fmt.Errorf("%s: %w", name, err)
 			return
@@ -123,11 +123,11 @@ func together(ctx context.Context, cfg Config, p process.Platform) (whole proces
 		whole.Checks = append(whole.Checks, app.Checks...)
 		routes, admin = append(routes, app.Routes), append(admin, app.Admin)
 	}
-	add("command-api", func(p process.Platform) (process.App, error) { return commandapi.New(ctx, cfg.CommandAPI, p) })
-	add("streamer", func(p process.Platform) (process.App, error) { return streamer.New(ctx, cfg.Streamer, p) })
-	add("broker", func(p process.Platform) (process.App, error) { return broker.New(ctx, cfg.Broker, p) })
-	add("projector-user", func(p process.Platform) (process.App, error) { return projectoruser.New(ctx, cfg.ProjectorUser, p) })
-	add("projector-role", func(p process.Platform) (process.App, error) { return projectorrole.New(ctx, cfg.ProjectorRole, p) })
+	add("command-api", func(p service.Platform) (service.App, error) { return commandapi.New(ctx, cfg.CommandAPI, p) })
+	add("streamer", func(p service.Platform) (service.App, error) { return streamer.New(ctx, cfg.Streamer, p) })
+	add("broker", func(p service.Platform) (service.App, error) { return broker.New(ctx, cfg.Broker, p) })
+	add("projector-user", func(p service.Platform) (service.App, error) { return projectoruser.New(ctx, cfg.ProjectorUser, p) })
+	add("projector-role", func(p service.Platform) (service.App, error) { return projectorrole.New(ctx, cfg.ProjectorRole, p) })
 	whole.Routes, whole.Admin = all(routes), all(admin)
 	return whole, err
 }

@@ -1,7 +1,7 @@
 package app
 
 import (
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
@@ -12,7 +12,7 @@ import (
 
 // Config is what standalone reads: its own and that of every service in it.
 type Config struct {
-	process.Config
+	service.Config
 	AWSAddr       string `env:"AWS_ADDR,default=127.0.0.1:4566" desc:"address of the embedded AWS (standalone only)"`
 	CommandAPI    commandapi.Config
 	Streamer      streamer.Config

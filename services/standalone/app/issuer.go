@@ -4,13 +4,13 @@ import (
 	"context"
 	"io"
 
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth/devissuer"
 )
 
 // IssuerConfig is what the development issuer reads.
 type IssuerConfig struct {
-	Process process.Config
+	Process service.Config
 	Issuer  devissuer.Config
 }
 
@@ -19,13 +19,13 @@ type Issuer struct {
 	Addr string
 
 	config   IssuerConfig
-	platform process.Platform
-	parts    []process.Part
+	platform service.Platform
+	parts    []service.Part
 }
 
 // NewIssuer takes the issuer's address.
 func NewIssuer(ctx context.Context, cfg IssuerConfig, logs io.Writer) (*Issuer, error) {
-	platform, _, err := process.NewPlatform(cfg.Process, logs)
+	platform, _, err := service.NewPlatform(cfg.Process, logs)
 	if err != nil {
 		return nil, err
 	}
@@ -33,8 +33,8 @@ func NewIssuer(ctx context.Context, cfg IssuerConfig, logs io.Writer) (*Issuer, 
 	if err != nil {
 		return nil, err
 	}
-	parts, addrs, err := process.Listen(ctx, platform.Log,
-		process.Endpoint{Name: "issuer", Variable: "ISSUER_ADDR", Addr: cfg.Issuer.Addr, Handler: issuer})
+	parts, addrs, err := service.Listen(ctx, platform.Log,
+		service.Endpoint{Name: "issuer", Variable: "ISSUER_ADDR", Addr: cfg.Issuer.Addr, Handler: issuer})
 	if err != nil {
 		return nil, err
 	}

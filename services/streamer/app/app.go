@@ -9,18 +9,18 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
-	"github.com/leftfold/leftfold/pkg/process"
 	"github.com/leftfold/leftfold/pkg/retry"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/health"
 	"github.com/leftfold/leftfold/pkg/topology"
 	"github.com/leftfold/leftfold/services/streamer/internal/publish"
 )
 
-func newDynamoDB(p process.Platform) *dynamodb.Client { return dynamodb.NewFromConfig(p.AWS) }
+func newDynamoDB(p service.Platform) *dynamodb.Client { return dynamodb.NewFromConfig(p.AWS) }
 
-func newKinesis(p process.Platform) *kinesis.Client { return kinesis.NewFromConfig(p.AWS) }
+func newKinesis(p service.Platform) *kinesis.Client { return kinesis.NewFromConfig(p.AWS) }
 
-func newPublisher(cfg Config, p process.Platform, db *dynamodb.Client, k *kinesis.Client) *publish.Publisher {
+func newPublisher(cfg Config, p service.Platform, db *dynamodb.Client, k *kinesis.Client) *publish.Publisher {
 	log := dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Jitter: p.Jitter})
 	return publish.New(publish.Config{
 		Target: ordered.NewKinesis(k, cfg.Stream, ordered.WithJitter[ordered.KinesisRecord](p.Jitter)), Log: log,
@@ -29,7 +29,7 @@ func newPublisher(cfg Config, p process.Platform, db *dynamodb.Client, k *kinesi
 }
 
 func newReader(
-	cfg Config, p process.Platform, db *dynamodb.Client, publisher *publish.Publisher,
+	cfg Config, p service.Platform, db *dynamodb.Client, publisher *publish.Publisher,
 ) (*shards.Reader[publish.Item], error) {
 	return shards.New(shards.Config[publish.Item]{
 		Consumer: "streamer", Owner: p.Instance,
@@ -43,9 +43,9 @@ func newReader(
 
 func newApp(
 	cfg Config, db *dynamodb.Client, k *kinesis.Client, reader *shards.Reader[publish.Item],
-) process.App {
-	return process.App{
-		Parts: []process.Part{{Name: "streamer", Run: reader.Run}},
+) service.App {
+	return service.App{
+		Parts: []service.Part{{Name: "streamer", Run: reader.Run}},
 		Checks: []health.Check{
 			topology.TableCheck(db, cfg.EventLog), topology.TableCheck(db, cfg.Leases), topology.StreamCheck(k, cfg.Stream),
 		},

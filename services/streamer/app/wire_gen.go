@@ -8,19 +8,19 @@ package app
 
 import (
 	"context"
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 )
 
 // Injectors from wire.go:
 
 // New wires the service.
-func New(ctx context.Context, cfg Config, p process.Platform) (process.App, error) {
+func New(ctx context.Context, cfg Config, p service.Platform) (service.App, error) {
 	client := newDynamoDB(p)
 	kinesisClient := newKinesis(p)
 	publisher := newPublisher(cfg, p, client, kinesisClient)
 	reader, err := newReader(cfg, p, client, publisher)
 	if err != nil {
-		return process.App{}, err
+		return service.App{}, err
 	}
 	app := newApp(cfg, client, kinesisClient, reader)
 	return app, nil

@@ -1,6 +1,6 @@
-// Package process is how any process of ours starts, lives and stops: configuration from the environment, logs and
+// Package service is how any process of ours starts, lives and stops: configuration from the environment, logs and
 // metrics, an admin address, parts that run until a signal, and a stop within a deadline.
-package process
+package service
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package process_test
+package service_test
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
@@ -53,10 +53,10 @@ func TestAStopSendsTheTracesLeft(t *testing.T) {
 				sent := 0
 				tracing, err := telemetry.NewTracing(telemetry.TracingConfig{}, telemetry.TracingOptions{Exporter: slow{tt.takes, &sent}, Log: quiet()})
 				require.NoError(t, err)
-				platform := process.Platform{Log: slog.New(slog.DiscardHandler), Tracing: tracing}
+				platform := service.Platform{Log: slog.New(slog.DiscardHandler), Tracing: tracing}
 				ctx, stop := context.WithCancel(t.Context())
 				started := time.Now()
-				part := process.Part{Name: "work", Run: func(ctx context.Context) error {
+				part := service.Part{Name: "work", Run: func(ctx context.Context) error {
 					_, span := tracing.For("x").Tracer("test").Start(ctx, "work")
 					span.End()
 					if tt.work >= 0 {
@@ -78,9 +78,9 @@ func TestAStopSendsTheTracesLeft(t *testing.T) {
 
 func TestMetricsCanBeHadWithExemplars(t *testing.T) {
 	t.Parallel()
-	platform, registry, err := process.NewPlatform(process.Config{LogFormat: "json"}, io.Discard)
+	platform, registry, err := service.NewPlatform(service.Config{LogFormat: "json"}, io.Discard)
 	require.NoError(t, err)
-	endpoints, err := process.Endpoints(t.Context(), process.Config{}, platform, registry, process.App{})
+	endpoints, err := service.Endpoints(t.Context(), service.Config{}, platform, registry, service.App{})
 	require.NoError(t, err)
 	for accept, want := range map[string]string{"": "text/plain", "application/openmetrics-text": "application/openmetrics-text"} {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody)
@@ -93,13 +93,13 @@ func TestMetricsCanBeHadWithExemplars(t *testing.T) {
 
 func TestAWrongVariableOfTracesEndsTheStart(t *testing.T) {
 	t.Parallel()
-	var cfg process.Config
-	err := process.LoadConfig(t.Context(), func(name string) (string, bool) {
+	var cfg service.Config
+	err := service.LoadConfig(t.Context(), func(name string) (string, bool) {
 		value, ok := map[string]string{"OTEL_TRACES_SAMPLER": "jaeger_remote", "OTEL_SDK_DISABLED": "maybe"}[name]
 		return value, ok
 	}, &cfg)
 	require.ErrorContains(t, err, "OTEL_SDK_DISABLED=maybe")
 	cfg.Tracing = telemetry.TracingConfig{Sampler: "jaeger_remote"}
-	_, _, err = process.NewPlatform(process.Config{LogFormat: "json", Tracing: cfg.Tracing}, io.Discard)
+	_, _, err = service.NewPlatform(service.Config{LogFormat: "json", Tracing: cfg.Tracing}, io.Discard)
 	require.ErrorContains(t, err, "OTEL_TRACES_SAMPLER=jaeger_remote: want always_on")
 }

@@ -1,4 +1,4 @@
-package process
+package service
 
 import (
 	"runtime"
@@ -8,7 +8,7 @@ import (
 )
 
 // Version is which release this is. Builds of images set it by -ldflags, such as
-// "-X github.com/leftfold/leftfold/pkg/process.Version=v1.2.3"; where they did not, Release may still know.
+// "-X github.com/leftfold/leftfold/pkg/service.Version=v1.2.3"; where they did not, Release may still know.
 var Version = "dev"
 
 // Revision is the commit that this was made of, set as Version is.

@@ -1,4 +1,4 @@
-package process_test
+package service_test
 
 import (
 	"context"
@@ -13,25 +13,25 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 func TestAnAPIIsServedAsItsVariablesSay(t *testing.T) {
 	t.Parallel()
-	var api process.API
-	require.NoError(t, process.LoadConfig(t.Context(), env(map[string]string{
+	var api service.API
+	require.NoError(t, service.LoadConfig(t.Context(), env(map[string]string{
 		"ENVIRONMENT": "local", "AUTH_MODE": "none", "CORS_ORIGINS": "https://a.example.com,https://b.example.com",
 		"RATE_LIMIT": "0.5", "RATE_BURST": "1", "TRUSTED_PROXIES": "10.0.0.0/8,192.0.2.1/32", "HTTP_MAX_HEADER": "2048",
 	}), &api))
 	assert.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")}, api.HTTP.TrustedProxies)
 
 	type nothing struct{}
-	app := process.App{API: api, Routes: func(api huma.API) {
+	app := service.App{API: api, Routes: func(api huma.API) {
 		httpapi.Register(api, quiet(), huma.Operation{OperationID: "ping", Method: http.MethodGet, Path: "/ping"},
 			func(context.Context, *nothing) (*nothing, error) { return &nothing{}, nil })
 	}}
-	h, err := app.Handler(t.Context(), process.Platform{Log: quiet(), Metrics: prometheus.NewRegistry(), Now: func() time.Time { return time.Unix(0, 0) }})
+	h, err := app.Handler(t.Context(), service.Platform{Log: quiet(), Metrics: prometheus.NewRegistry(), Now: func() time.Time { return time.Unix(0, 0) }})
 	require.NoError(t, err)
 	ping := func(client, origin string) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/ping", nil) // from 192.0.2.1
@@ -57,11 +57,11 @@ func TestAnAPIIsServedAsItsVariablesSay(t *testing.T) {
 
 func TestMistakesInAnAPIsVariablesAreNamed(t *testing.T) {
 	t.Parallel()
-	var api process.API
-	err := process.LoadConfig(t.Context(), env(map[string]string{"TRUSTED_PROXIES": "10.0.0.1", "RATE_LIMIT": "many"}), &api)
+	var api service.API
+	err := service.LoadConfig(t.Context(), env(map[string]string{"TRUSTED_PROXIES": "10.0.0.1", "RATE_LIMIT": "many"}), &api)
 	require.ErrorContains(t, err, "TRUSTED_PROXIES=10.0.0.1: ")
 	require.ErrorContains(t, err, "RATE_LIMIT=many: ")
-	err = process.LoadConfig(t.Context(), env(map[string]string{"TLS_KEY_FILE": "x", "CORS_ORIGINS": "example.com"}), &api)
+	err = service.LoadConfig(t.Context(), env(map[string]string{"TLS_KEY_FILE": "x", "CORS_ORIGINS": "example.com"}), &api)
 	require.ErrorContains(t, err, "TLS_CERT_FILE, TLS_KEY_FILE: want both or none")
 	require.ErrorContains(t, err, "CORS_ORIGINS: example.com")
 }

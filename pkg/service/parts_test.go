@@ -1,4 +1,4 @@
-package process_test
+package service_test
 
 import (
 	"context"
@@ -12,15 +12,15 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-func untilStopped(name string, then time.Duration) process.Part {
-	return process.Part{Name: name, Run: func(ctx context.Context) error {
+func untilStopped(name string, then time.Duration) service.Part {
+	return service.Part{Name: name, Run: func(ctx context.Context) error {
 		<-ctx.Done()
 		time.Sleep(then) // virtual
 		return nil
@@ -33,7 +33,7 @@ func TestPartsStopTogetherWhenAsked(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		time.AfterFunc(time.Minute, stop)
 		started := time.Now()
-		require.NoError(t, process.RunParts(ctx, quiet(), 10*time.Second, untilStopped("a", time.Second), untilStopped("b", 9*time.Second)))
+		require.NoError(t, service.RunParts(ctx, quiet(), 10*time.Second, untilStopped("a", time.Second), untilStopped("b", 9*time.Second)))
 		assert.Equal(t, time.Minute+9*time.Second, time.Since(started), "work in hand is waited for")
 	})
 }
@@ -42,8 +42,8 @@ func TestAPartThatEndsTakesTheOthersDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		gone := errors.New("the stream is gone")
-		err := process.RunParts(t.Context(), quiet(), time.Second, untilStopped("a", 0),
-			process.Part{Name: "b", Run: func(context.Context) error { return gone }})
+		err := service.RunParts(t.Context(), quiet(), time.Second, untilStopped("a", 0),
+			service.Part{Name: "b", Run: func(context.Context) error { return gone }})
 		require.ErrorIs(t, err, gone)
 		require.ErrorContains(t, err, "b: ")
 	})
@@ -54,7 +54,7 @@ func TestAPartThatOverstaysIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		stop()
-		err := process.RunParts(ctx, quiet(), time.Second, untilStopped("quick", 0), untilStopped("slow", time.Hour))
+		err := service.RunParts(ctx, quiet(), time.Second, untilStopped("quick", 0), untilStopped("slow", time.Hour))
 		require.ErrorContains(t, err, "slow")
 		assert.NotContains(t, err.Error(), "quick")
 		time.Sleep(time.Hour) // virtual: lets it end inside the bubble

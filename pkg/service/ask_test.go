@@ -1,4 +1,4 @@
-package process_test
+package service_test
 
 import (
 	"net/http"
@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 )
 
 func TestAProcessIsAskedWhetherItIsReady(t *testing.T) {
@@ -23,12 +23,12 @@ func TestAProcessIsAskedWhetherItIsReady(t *testing.T) {
 	_, port, _ := strings.Cut(addr, ":")
 	for _, set := range []string{addr, ":" + port, "0.0.0.0:" + port} {
 		t.Setenv("ADMIN_ADDR", set)
-		require.NoError(t, process.Ask(t.Context()), set)
+		require.NoError(t, service.Ask(t.Context()), set)
 	}
 	ready = false
-	require.ErrorContains(t, process.Ask(t.Context()), "503 Service Unavailable: EventLog is away")
+	require.ErrorContains(t, service.Ask(t.Context()), "503 Service Unavailable: EventLog is away")
 	server.Close()
-	require.ErrorContains(t, process.Ask(t.Context()), "connection refused")
+	require.ErrorContains(t, service.Ask(t.Context()), "connection refused")
 	t.Setenv("ADMIN_ADDR", "nowhere")
-	require.ErrorContains(t, process.Ask(t.Context()), "address nowhere")
+	require.ErrorContains(t, service.Ask(t.Context()), "address nowhere")
 }

@@ -1,4 +1,4 @@
-package process_test
+package service_test
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/service/health"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
@@ -44,8 +44,8 @@ func taken(t *testing.T) string {
 func TestAddressesInUseAreAllNamedAndNoneIsKeptOpen(t *testing.T) {
 	t.Parallel()
 	free := taken(t) // for a moment
-	parts, addrs, err := process.Listen(t.Context(), quiet(), process.Endpoint{Variable: "FREE_ADDR", Addr: "127.0.0.1:0"},
-		process.Endpoint{Variable: "API_ADDR", Addr: free}, process.Endpoint{Variable: "AWS_ADDR", Addr: "nowhere"})
+	parts, addrs, err := service.Listen(t.Context(), quiet(), service.Endpoint{Variable: "FREE_ADDR", Addr: "127.0.0.1:0"},
+		service.Endpoint{Variable: "API_ADDR", Addr: free}, service.Endpoint{Variable: "AWS_ADDR", Addr: "nowhere"})
 	require.ErrorContains(t, err, "API_ADDR: listen on "+free+": ")
 	require.ErrorContains(t, err, "address already in use")
 	require.ErrorContains(t, err, "AWS_ADDR: listen on nowhere: ")
@@ -60,8 +60,8 @@ func TestAnAddressTakenInVainCanBeTakenAgain(t *testing.T) { // not in parallel:
 	free := l.Addr().String()
 	require.NoError(t, l.Close())
 
-	_, _, err = process.Listen(t.Context(), quiet(), process.Endpoint{Variable: "ADMIN_ADDR", Addr: free},
-		process.Endpoint{Variable: "API_ADDR", Addr: taken(t)})
+	_, _, err = service.Listen(t.Context(), quiet(), service.Endpoint{Variable: "ADMIN_ADDR", Addr: free},
+		service.Endpoint{Variable: "API_ADDR", Addr: taken(t)})
 	require.ErrorContains(t, err, "API_ADDR: ")
 	assert.NotContains(t, err.Error(), "ADMIN_ADDR")
 	l, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", free)
@@ -74,13 +74,13 @@ func TestEndpointsServeWhereTheySay(t *testing.T) {
 	text := func(s string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, s) })
 	}
-	parts, addrs, err := process.Listen(t.Context(), quiet(),
-		process.Endpoint{Name: "admin", Addr: "127.0.0.1:0", Handler: text("the admin")},
-		process.Endpoint{Name: "api", Addr: "127.0.0.1:0", Handler: text("the api")})
+	parts, addrs, err := service.Listen(t.Context(), quiet(),
+		service.Endpoint{Name: "admin", Addr: "127.0.0.1:0", Handler: text("the admin")},
+		service.Endpoint{Name: "api", Addr: "127.0.0.1:0", Handler: text("the api")})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- process.RunParts(ctx, quiet(), time.Minute, parts...) }()
+	go func() { ended <- service.RunParts(ctx, quiet(), time.Minute, parts...) }()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for _, name := range []string{"admin", "api"} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addrs[name], nil)
@@ -100,7 +100,7 @@ func TestAdminTellsLifeReadinessAndMetrics(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "test_total"}))
-	endpoints, err := process.Endpoints(t.Context(), process.Config{AdminAddr: "here:1"}, process.Platform{Log: quiet()}, registry, process.App{
+	endpoints, err := service.Endpoints(t.Context(), service.Config{AdminAddr: "here:1"}, service.Platform{Log: quiet()}, registry, service.App{
 		Checks: []health.Check{{Name: "EventLog", Probe: func(context.Context) error { return errors.New("gone") }}},
 	})
 	require.NoError(t, err)
@@ -123,8 +123,8 @@ func TestRoutesAreServedAtTheAPIsAddress(t *testing.T) {
 		httpapi.Register(api, quiet(), huma.Operation{OperationID: "ping", Method: http.MethodGet, Path: "/ping"},
 			func(context.Context, *nothing) (*nothing, error) { return &nothing{}, nil })
 	}
-	endpoints, err := process.Endpoints(t.Context(), process.Config{}, platform(), prometheus.NewRegistry(),
-		process.App{Routes: routes, API: process.API{Addr: "here:2", Auth: auth.Config{Environment: auth.Local, Mode: "none"}}})
+	endpoints, err := service.Endpoints(t.Context(), service.Config{}, platform(), prometheus.NewRegistry(),
+		service.App{Routes: routes, API: service.API{Addr: "here:2", Auth: auth.Config{Environment: auth.Local, Mode: "none"}}})
 	require.NoError(t, err)
 	require.Len(t, endpoints, 2)
 	api := endpoints[1]
@@ -134,16 +134,16 @@ func TestRoutesAreServedAtTheAPIsAddress(t *testing.T) {
 }
 
 // platform is what an API needs of one.
-func platform() process.Platform {
-	return process.Platform{Log: quiet(), Metrics: prometheus.NewRegistry(), Now: time.Now}
+func platform() service.Platform {
+	return service.Platform{Log: quiet(), Metrics: prometheus.NewRegistry(), Now: time.Now}
 }
 
 func TestAnAPIThatCannotJudgeTokensIsNotReady(t *testing.T) {
 	t.Parallel()
-	endpoints, err := process.Endpoints(t.Context(), process.Config{}, platform(), prometheus.NewRegistry(), process.App{
+	endpoints, err := service.Endpoints(t.Context(), service.Config{}, platform(), prometheus.NewRegistry(), service.App{
 		Checks: []health.Check{{Name: "EventLog", Probe: func(context.Context) error { return nil }}},
 		Routes: func(huma.API) {},
-		API: process.API{Auth: auth.Config{
+		API: service.API{Auth: auth.Config{
 			Environment: auth.Local, Mode: "oidc", Issuer: "http://127.0.0.1:1", Audience: "leftfold", // where nobody listens
 			Algorithms: []string{"RS256"}, Refresh: time.Minute, MaxToken: 8 << 10, SubjectClaim: "sub",
 		}},
@@ -158,7 +158,7 @@ func TestAnAPIThatCannotJudgeTokensIsNotReady(t *testing.T) {
 func TestEachServiceOfAProcessIsTold(t *testing.T) {
 	t.Parallel()
 	var logs bytes.Buffer
-	whole, registry, err := process.NewPlatform(process.Config{LogLevel: slog.LevelInfo, LogFormat: "json"}, &logs)
+	whole, registry, err := service.NewPlatform(service.Config{LogLevel: slog.LevelInfo, LogFormat: "json"}, &logs)
 	require.NoError(t, err)
 	for _, name := range []string{"broker", "streamer"} { // the second would panic if their metrics met
 		p := whole.For(name)
@@ -190,21 +190,21 @@ func TestEachServiceOfAProcessIsTold(t *testing.T) {
 
 func TestAPlatformIsItsOwnInstance(t *testing.T) {
 	t.Parallel()
-	config := process.Config{LogFormat: "text"}
-	a, _, err := process.NewPlatform(config, io.Discard)
+	config := service.Config{LogFormat: "text"}
+	a, _, err := service.NewPlatform(config, io.Discard)
 	require.NoError(t, err)
-	b, _, err := process.NewPlatform(config, io.Discard)
+	b, _, err := service.NewPlatform(config, io.Discard)
 	require.NoError(t, err)
 	assert.NotEmpty(t, a.Instance)
 	assert.NotEqual(t, a.Instance, b.Instance, "leases must tell replicas of one host apart")
-	_, _, err = process.NewPlatform(process.Config{LogFormat: "xml"}, io.Discard)
+	_, _, err = service.NewPlatform(service.Config{LogFormat: "xml"}, io.Discard)
 	require.ErrorContains(t, err, `"xml"`)
 }
 
 func TestProcessConfigReportsAllMistakesAtOnce(t *testing.T) {
 	t.Parallel()
-	err := (&process.Config{LogFormat: "xml"}).Validate()
+	err := (&service.Config{LogFormat: "xml"}).Validate()
 	require.ErrorContains(t, err, "LOG_FORMAT")
 	require.ErrorContains(t, err, "STOP_TIMEOUT")
-	require.NoError(t, (&process.Config{LogFormat: "json", StopTimeout: 1}).Validate())
+	require.NoError(t, (&service.Config{LogFormat: "json", StopTimeout: 1}).Validate())
 }

@@ -1,4 +1,4 @@
-package process_test
+package service_test
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/process"
+	"github.com/leftfold/leftfold/pkg/service"
 )
 
 type part struct {
@@ -38,7 +38,7 @@ func env(vars map[string]string) func(string) (string, bool) {
 func TestLoadConfigTakesDefaultsAndVariables(t *testing.T) {
 	t.Parallel()
 	var c config
-	require.NoError(t, process.LoadConfig(t.Context(), env(map[string]string{"TEST_WAIT": "3m", "TEST_NAME": ""}), &c))
+	require.NoError(t, service.LoadConfig(t.Context(), env(map[string]string{"TEST_WAIT": "3m", "TEST_NAME": ""}), &c))
 	assert.Equal(t, 7, c.Size)
 	assert.Equal(t, 3*time.Minute, c.Nested.Wait)
 	assert.Equal(t, "left", c.Name, "an empty variable counts as unset")
@@ -47,7 +47,7 @@ func TestLoadConfigTakesDefaultsAndVariables(t *testing.T) {
 func TestLoadConfigReportsAllMistakesAtOnceByVariable(t *testing.T) {
 	t.Parallel()
 	var c config
-	err := process.LoadConfig(t.Context(), env(map[string]string{"TEST_WAIT": "soon", "TEST_SIZE": "big"}), &c)
+	err := service.LoadConfig(t.Context(), env(map[string]string{"TEST_WAIT": "soon", "TEST_SIZE": "big"}), &c)
 	require.ErrorContains(t, err, "TEST_WAIT=soon: ")
 	require.ErrorContains(t, err, "TEST_SIZE=big: invalid syntax; it is how much")
 	assert.NotContains(t, err.Error(), "Nested", "an operator knows no Go fields")
@@ -56,14 +56,14 @@ func TestLoadConfigReportsAllMistakesAtOnceByVariable(t *testing.T) {
 func TestLoadConfigAsksTheStructAtTheEnd(t *testing.T) {
 	t.Parallel()
 	var c config
-	err := process.LoadConfig(t.Context(), env(map[string]string{"TEST_NAME": "right"}), &c)
+	err := service.LoadConfig(t.Context(), env(map[string]string{"TEST_NAME": "right"}), &c)
 	require.EqualError(t, err, "TEST_NAME: want left")
 }
 
 func TestHelpNamesEveryVariable(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	require.NoError(t, process.WriteHelp(&out, "prog", "does it", &config{}, &config{}))
+	require.NoError(t, service.WriteHelp(&out, "prog", "does it", &config{}, &config{}))
 	for _, want := range []string{"TEST_SIZE", "how much", "[7]", "TEST_WAIT", "TEST_NAME"} {
 		assert.Contains(t, out.String(), want)
 	}
@@ -73,10 +73,10 @@ func TestHelpNamesEveryVariable(t *testing.T) {
 func TestHelpIsForThoseWhoAskAndMistakesAreNamed(t *testing.T) {
 	t.Parallel()
 	for _, arg := range []string{"-h", "-help", "--help", "help"} {
-		assert.True(t, process.WantsHelp([]string{arg}), arg)
+		assert.True(t, service.WantsHelp([]string{arg}), arg)
 	}
 	for _, args := range [][]string{nil, {"run"}, {"help", "run"}} {
-		assert.False(t, process.WantsHelp(args), args)
+		assert.False(t, service.WantsHelp(args), args)
 	}
-	assert.EqualError(t, process.UnknownArguments([]string{"claims", "adit"}), `unknown arguments "claims adit"; -help tells what there is`)
+	assert.EqualError(t, service.UnknownArguments([]string{"claims", "adit"}), `unknown arguments "claims adit"; -help tells what there is`)
 }
