@@ -11,8 +11,8 @@ import (
 
 	"github.com/leftfold/leftfold/deploy/e2e/containers"
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
-	"github.com/leftfold/leftfold/pkg/topology"
 )
 
 // TestTheImagesAreTheSystem runs the images that LEFTFOLD_IMAGES tags, as make images made them, on LocalStack, each read-only and

@@ -12,9 +12,9 @@ import (
 
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/awsconfig"
-	"github.com/leftfold/leftfold/pkg/topology"
 )
 
 // TestARunningSystemKeepsItsContract sends traffic to a system that runs elsewhere and compares what it then shows with

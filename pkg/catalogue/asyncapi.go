@@ -13,7 +13,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/envelope"
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/topology"
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 )
 
 // AsyncAPI returns the AsyncAPI 3.0 document, in YAML, of all that leaves on Kinesis and SQS. AsyncAPI has no binding

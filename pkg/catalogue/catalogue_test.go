@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/catalogue"
-	"github.com/leftfold/leftfold/pkg/topology"
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 )
 
 var update = flag.Bool("update", false, "write docs/events.md and docs/asyncapi.yaml anew")

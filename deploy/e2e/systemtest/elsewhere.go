@@ -13,8 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
-	"github.com/leftfold/leftfold/pkg/topology"
 )
 
 // Named has prefix before the name of every table, stream and queue, so that on an AWS that others use too a run's are its

@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/leftfold/leftfold/pkg/engine/shards"
-	"github.com/leftfold/leftfold/pkg/topology"
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 )
 
 // The ways to read the Kinesis stream.

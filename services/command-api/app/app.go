@@ -7,9 +7,9 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/health"
-	"github.com/leftfold/leftfold/pkg/topology"
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
 	"github.com/leftfold/leftfold/services/command-api/internal/rest"
 )

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
-	"github.com/leftfold/leftfold/pkg/topology"
 )
 
 // maxSnapshotEvery is about what one call of DynamoDB can read; who wants fewer snapshots wants none.

@@ -1,8 +1,8 @@
 package app
 
 import (
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
-	"github.com/leftfold/leftfold/pkg/topology"
 )
 
 // Config is what projector-user reads beside what every process reads.

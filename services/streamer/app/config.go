@@ -1,6 +1,6 @@
 package app
 
-import "github.com/leftfold/leftfold/pkg/topology"
+import "github.com/leftfold/leftfold/pkg/iam/topology"
 
 // Config is what streamer reads beside what every process reads.
 type Config struct {
