@@ -18,7 +18,7 @@ import (
 
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
-	"github.com/leftfold/leftfold/pkg/provision"
+	"github.com/leftfold/leftfold/pkg/iam/provision"
 )
 
 // programs builds the services, without the race detector: what is tested here is what runs. It returns where they are.

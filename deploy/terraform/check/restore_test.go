@@ -15,7 +15,7 @@ import (
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
-	"github.com/leftfold/leftfold/pkg/provision"
+	"github.com/leftfold/leftfold/pkg/iam/provision"
 )
 
 // TestARestoredLogIsPublishedAnew does what the manual says of restoring: a new table with the old items and a new stream,

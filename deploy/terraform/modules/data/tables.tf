@@ -1,4 +1,4 @@
-# Keyed by the variable that tells the services the name. pkg/provision declares the same; deploy/terraform/check compares.
+# Keyed by the variable that tells the services the name. pkg/iam/provision declares the same; deploy/terraform/check compares.
 locals {
   tables = {
     TABLE_EVENT_LOG        = { name = "EventLog", hash_key = "stream", range_key = "version", types = { version = "N" }, streamed = true }
