@@ -10,7 +10,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/profile"
+	"github.com/leftfold/leftfold/pkg/iam/view"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
@@ -21,7 +21,7 @@ const firstMembers = 20
 // Role is a role as the list shows it.
 type Role struct {
 	ID string `json:"id" format:"uuid" doc:"the role's id" example:"01920b7d-0a11-7d52-8c3f-6b1d2e4f5a90"`
-	profile.Role
+	view.Role
 	Version eventsourcing.Version `json:"version" doc:"events of the role that this answer shows" example:"1"`
 }
 
@@ -68,7 +68,7 @@ type oneRole struct {
 type storedRole struct {
 	projection.Key
 	projection.Fence
-	profile.Role
+	view.Role
 }
 
 func (r storedRole) shown() Role { return Role{ID: r.ID, Role: r.Role, Version: r.Version} }

@@ -9,7 +9,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/profile"
+	"github.com/leftfold/leftfold/pkg/iam/view"
 )
 
 // Names of the own rows, and what a member's row begins with: "member#" and the user's id.
@@ -20,19 +20,19 @@ const (
 )
 
 type userRow struct {
-	profile.User
+	view.User
 	Roles []string `dynamodbav:"roles"`
 }
 
 type memberRow struct {
-	profile.User
+	view.User
 	UserID string `dynamodbav:"userId"`
 }
 
 // Sources feed the read model.
 func Sources() []projection.Source {
 	return []projection.Source{
-		projection.NewSource(projection.Spec[profile.Role, role.Event]{
+		projection.NewSource(projection.Spec[view.Role, role.Event]{
 			Category: role.Category, Row: roleRowName, Codec: role.NewCodec(), Fold: foldRole, Listed: true,
 		}),
 		projection.NewSource(projection.Spec[userRow, user.Event]{
@@ -41,7 +41,7 @@ func Sources() []projection.Source {
 	}
 }
 
-func foldRole(row profile.Role, event role.Event, _ eventsourcing.Record) profile.Role {
+func foldRole(row view.Role, event role.Event, _ eventsourcing.Record) view.Role {
 	return row.Fold(event)
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/profile"
+	"github.com/leftfold/leftfold/pkg/iam/view"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
@@ -18,7 +18,7 @@ import (
 // User is a user as the API shows it.
 type User struct {
 	ID string `json:"id" format:"uuid" doc:"the user's id" example:"01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"`
-	profile.User
+	view.User
 	Version eventsourcing.Version `json:"version" doc:"events of the user that this answer shows" example:"3"`
 	Roles   []HeldRole            `json:"roles" nullable:"false" doc:"the roles it holds, in the order they were given"`
 }
@@ -110,14 +110,14 @@ func withRoles(ctx context.Context, reader projection.Reader, rows []storedUser)
 	}
 	var stored []struct {
 		projection.Key
-		profile.Role
+		view.Role
 	}
 	if len(keys) > 0 {
 		if err := reader.BatchGet(ctx, keys, &stored); err != nil {
 			return nil, err
 		}
 	}
-	now := map[string]profile.Role{}
+	now := map[string]view.Role{}
 	for _, r := range stored {
 		now[r.ID] = r.Role
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/profile"
+	"github.com/leftfold/leftfold/pkg/iam/view"
 )
 
 // Names of the own rows.
@@ -20,7 +20,7 @@ const (
 )
 
 type userRow struct {
-	profile.User
+	view.User
 	Roles []granted `dynamodbav:"roles"`
 }
 
@@ -37,7 +37,7 @@ func Sources() []projection.Source {
 		projection.NewSource(projection.Spec[userRow, user.Event]{
 			Category: user.Category, Row: userRowName, Codec: user.NewCodec(), Fold: foldUser, Listed: true,
 		}),
-		projection.NewSource(projection.Spec[profile.Role, role.Event]{
+		projection.NewSource(projection.Spec[view.Role, role.Event]{
 			Category: role.Category, Row: roleRowName, Codec: role.NewCodec(), Fold: foldRole,
 		}),
 	}
@@ -69,6 +69,6 @@ func nameOf(roleID string, enrichment []eventsourcing.Enrichment) string {
 	return ""
 }
 
-func foldRole(row profile.Role, event role.Event, _ eventsourcing.Record) profile.Role {
+func foldRole(row view.Role, event role.Event, _ eventsourcing.Record) view.Role {
 	return row.Fold(event)
 }

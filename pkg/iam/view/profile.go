@@ -1,5 +1,5 @@
-// Package profile is what every read model shows of a user and of a role, folded from their events.
-package profile
+// Package view is what every read model shows of a user and of a role, folded from their events.
+package view
 
 import (
 	"github.com/leftfold/leftfold/pkg/domain/role"
