@@ -7,12 +7,12 @@ import (
 
 	"github.com/google/wire"
 
-	"github.com/leftfold/leftfold/pkg/projector"
+	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/service"
 )
 
 // New wires the service. The queues must exist.
 func New(ctx context.Context, cfg Config, p service.Platform) (service.App, error) {
-	wire.Build(newConfig, projector.New)
+	wire.Build(newConfig, readservice.New)
 	return service.App{}, nil
 }

@@ -8,7 +8,7 @@ package app
 
 import (
 	"context"
-	"github.com/leftfold/leftfold/pkg/projector"
+	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/service"
 )
 
@@ -17,7 +17,7 @@ import (
 // New wires the service. The queues must exist.
 func New(ctx context.Context, cfg Config, p service.Platform) (service.App, error) {
 	config := newConfig(cfg, p)
-	app, err := projector.New(ctx, config, p)
+	app, err := readservice.New(ctx, config, p)
 	if err != nil {
 		return service.App{}, err
 	}

@@ -5,13 +5,13 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/leftfold/leftfold/pkg/engine/projection"
-	"github.com/leftfold/leftfold/pkg/projector"
+	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/projector-user/internal/users"
 )
 
-func newConfig(cfg Config, p service.Platform) projector.Config {
-	return projector.Config{
+func newConfig(cfg Config, p service.Platform) readservice.Config {
+	return readservice.Config{
 		Name: "users", EventLog: cfg.EventLog, Table: cfg.Users, Queue: cfg.UserQueue,
 		Sources: users.Sources(), Visibility: cfg.Visibility, API: cfg.API,
 		Routes: func(api huma.API, r projection.Reader) { users.Register(api, r, p.Log) },

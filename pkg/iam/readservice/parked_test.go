@@ -1,4 +1,4 @@
-package projector_test
+package readservice_test
 
 import (
 	"context"
@@ -25,8 +25,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/provision"
+	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/localaws"
-	"github.com/leftfold/leftfold/pkg/projector"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
@@ -84,7 +84,7 @@ func TestAParkedAggregateIsListedAndRedrivenOverHTTP(t *testing.T) {
 	var api service.API
 	local := map[string]string{"ENVIRONMENT": "local", "AUTH_MODE": "none", "RATE_LIMIT": "0"}
 	require.NoError(t, service.LoadConfig(t.Context(), func(key string) (string, bool) { return local[key], true }, &api))
-	app, err := projector.New(t.Context(), projector.Config{
+	app, err := readservice.New(t.Context(), readservice.Config{
 		Name: "things", EventLog: names.EventLog, Table: names.Users, Queue: names.UserQueue,
 		Sources: []projection.Source{sickSource(&sick)}, Routes: func(huma.API, projection.Reader) {},
 		API: api,
@@ -239,7 +239,7 @@ func TestARedriveSaysWhatCameOfIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
-			projector.RegisterParked(httpapi.NewAPI(router), "things", c.shelf, time.Millisecond, slog.New(slog.DiscardHandler))
+			readservice.RegisterParked(httpapi.NewAPI(router), "things", c.shelf, time.Millisecond, slog.New(slog.DiscardHandler))
 			var got outcome
 			res := answer(t, router, http.MethodPost, c.path, &got)
 			assert.Equal(t, c.status, res.Code, res.Body)
@@ -253,7 +253,7 @@ func TestARedriveSaysWhatCameOfIt(t *testing.T) {
 func TestTheListOfParkedRefusesAStrangeCursor(t *testing.T) {
 	t.Parallel()
 	router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
-	projector.RegisterParked(httpapi.NewAPI(router), "things", shelf{}, time.Second, slog.New(slog.DiscardHandler))
+	readservice.RegisterParked(httpapi.NewAPI(router), "things", shelf{}, time.Second, slog.New(slog.DiscardHandler))
 	for path, status := range map[string]int{"": 200, "?cursor=strange": 400, "?limit=0": 422, "?limit=101": 422} {
 		assert.Equal(t, status, answer(t, router, http.MethodGet, "/projections/things/parked"+path, nil).Code, path)
 	}
@@ -265,7 +265,7 @@ func TestTwoProjectionsShareAnAddress(t *testing.T) {
 	router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
 	api := httpapi.NewAPI(router)
 	for _, name := range []string{"users", "roles"} {
-		projector.RegisterParked(api, name, shelf{redrive: func(context.Context) (eventsourcing.Version, error) { return 9, nil }},
+		readservice.RegisterParked(api, name, shelf{redrive: func(context.Context) (eventsourcing.Version, error) { return 9, nil }},
 			time.Second, slog.New(slog.DiscardHandler))
 	}
 	require.NoError(t, httpapi.Publish(router, api))

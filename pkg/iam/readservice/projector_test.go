@@ -1,4 +1,4 @@
-package projector_test
+package readservice_test
 
 import (
 	"context"
@@ -22,9 +22,9 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/provision"
+	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/localaws"
-	"github.com/leftfold/leftfold/pkg/projector"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
@@ -75,7 +75,7 @@ func TestHandlerAppliesAGroupsMessages(t *testing.T) {
 	t.Parallel()
 	m := &model{}
 	one, two := record(group, 1), record(group, 2)
-	done, err := projector.Handler(m, noop.Tracer{}, "project")(t.Context(), group, []fifoqueue.Message{message(t, one), message(t, two)})
+	done, err := readservice.Handler(m, noop.Tracer{}, "project")(t.Context(), group, []fifoqueue.Message{message(t, one), message(t, two)})
 	require.NoError(t, err)
 	assert.Equal(t, 2, done)
 	assert.Equal(t, []eventsourcing.Record{one, two}, m.got)
@@ -101,7 +101,7 @@ func TestHandlerRejectsWhatIsNoEventOfTheGroup(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := &model{}
-			done, err := projector.Handler(m, noop.Tracer{}, "project")(t.Context(), group, tt.messages)
+			done, err := readservice.Handler(m, noop.Tracer{}, "project")(t.Context(), group, tt.messages)
 			require.ErrorIs(t, err, fifoqueue.ErrRejected)
 			assert.Equal(t, tt.done, done, "the index of the one to reject")
 			assert.Len(t, m.got, tt.done, "those before it are applied")
@@ -113,7 +113,7 @@ func TestHandlerPassesFailuresUpAndRejectsNothingYet(t *testing.T) {
 	t.Parallel()
 	away := errors.New("throttled")
 	m := &model{most: 1, err: away}
-	done, err := projector.Handler(m, noop.Tracer{}, "project")(t.Context(), group, []fifoqueue.Message{
+	done, err := readservice.Handler(m, noop.Tracer{}, "project")(t.Context(), group, []fifoqueue.Message{
 		message(t, record(group, 1)), message(t, record(group, 2)), {Group: group, Body: []byte(`{`)},
 	})
 	require.ErrorIs(t, err, away)
@@ -150,7 +150,7 @@ func TestNewBringsMessagesToRows(t *testing.T) {
 	require.NoError(t, provision.Run(t.Context(), server.Config(), provision.Config{Names: names}))
 	queues := sqs.NewFromConfig(server.Config())
 	reader := make(chan projection.Reader, 1)
-	app, err := projector.New(t.Context(), projector.Config{
+	app, err := readservice.New(t.Context(), readservice.Config{
 		Name: "things", EventLog: names.EventLog, Table: names.Users, Queue: names.UserQueue, Sources: []projection.Source{source()},
 		Routes: func(_ huma.API, r projection.Reader) { reader <- r },
 	}, platform(server))
@@ -186,14 +186,14 @@ func TestNewNamesTheQueueThatIsMissing(t *testing.T) {
 	t.Parallel()
 	server := localaws.New(localaws.Options{})
 	defer server.Close()
-	config := projector.Config{Name: "things", EventLog: "log", Table: "things", Queue: "q.fifo", Sources: []projection.Source{source()}}
-	_, err := projector.New(t.Context(), config, platform(server))
+	config := readservice.Config{Name: "things", EventLog: "log", Table: "things", Queue: "q.fifo", Sources: []projection.Source{source()}}
+	_, err := readservice.New(t.Context(), config, platform(server))
 	require.ErrorContains(t, err, "queue q.fifo")
 	_, err = sqs.NewFromConfig(server.Config()).CreateQueue(t.Context(), &sqs.CreateQueueInput{
 		QueueName: &config.Queue, Attributes: fifoqueue.DeadLetterAttributes(),
 	})
 	require.NoError(t, err)
-	_, err = projector.New(t.Context(), config, platform(server))
+	_, err = readservice.New(t.Context(), config, platform(server))
 	require.ErrorContains(t, err, "queue q-dlq.fifo")
 }
 

@@ -1,6 +1,6 @@
-// Package projector is what every projector service is made of: a queue's messages, decoded and applied to one
+// Package readservice is what every projector service is made of: a queue's messages, decoded and applied to one
 // projection, with gaps healed from the log.
-package projector
+package readservice
 
 import (
 	"context"
@@ -63,7 +63,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 		return service.App{}, err
 	}
 	consumer, err := fifoqueue.New(fifoqueue.Config{
-		Client: queues, QueueURL: url, DeadLetterURL: deadLetters, Handler: Handler(model, eventtrace.Tracer(p.Traces, "pkg/projector"), "project "+c.Name),
+		Client: queues, QueueURL: url, DeadLetterURL: deadLetters, Handler: Handler(model, eventtrace.Tracer(p.Traces, "pkg/iam/readservice"), "project "+c.Name),
 		Visibility: c.Visibility, StopTimeout: p.Drain, Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Log: p.Log, Metrics: p.Metrics,
 	})
 	if err != nil {

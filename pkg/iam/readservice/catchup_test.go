@@ -1,4 +1,4 @@
-package projector_test
+package readservice_test
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/engine/projection"
-	"github.com/leftfold/leftfold/pkg/projector"
+	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
@@ -27,7 +27,7 @@ func TestOneCatchUpAtATimeRunsBehindItsRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		runs := 0
-		catchUps := projector.NewCatchUps("things", func(ctx context.Context) (projection.CaughtUp, error) {
+		catchUps := readservice.NewCatchUps("things", func(ctx context.Context) (projection.CaughtUp, error) {
 			runs++
 			select {
 			case <-time.After(time.Minute):
