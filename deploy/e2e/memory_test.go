@@ -15,9 +15,9 @@ import (
 	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
+	"github.com/leftfold/leftfold/pkg/iam/oracle"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/standalone/app"
-	"github.com/leftfold/leftfold/services/standalone/audit"
 )
 
 // TestMemoryStaysSmall sends 10,000 commands to what `make run` runs, over sockets, and weighs the heap after them.
@@ -32,7 +32,7 @@ func TestMemoryStaysSmall(t *testing.T) {
 }
 
 // standalone runs the whole system for so many commands and returns the heap in use once the read models have settled.
-func standalone(t testing.TB, commands int) (*audit.Fold, uint64) {
+func standalone(t testing.TB, commands int) (*oracle.Fold, uint64) {
 	t.Helper()
 	free := map[string]string{"API_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "AWS_ADDR": "127.0.0.1:0", "LOG_LEVEL": "error"}
 	var cfg app.Config
@@ -56,7 +56,7 @@ func standalone(t testing.TB, commands int) (*audit.Fold, uint64) {
 	newTraffic(client, 500, 20).send(t.Context(), t, 64, commands)
 
 	db, names := dynamodb.NewFromConfig(system.AWS.Config()), cfg.CommandAPI.Names
-	fold, err := audit.FoldLog(t.Context(), dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}}))
+	fold, err := oracle.FoldLog(t.Context(), dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}}))
 	require.NoError(t, err)
 	require.NoError(t, fold.Settle(t.Context(), time.Minute,
 		projection.Reader{DB: db, Table: names.Users}, projection.Reader{DB: db, Table: names.Roles}))

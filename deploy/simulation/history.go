@@ -17,8 +17,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/envelope"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/oracle"
 	"github.com/leftfold/leftfold/pkg/localaws"
-	"github.com/leftfold/leftfold/services/standalone/audit"
 )
 
 // history replays the log commit by commit: after each, no unique value has two owners, and a role was granted only
@@ -103,12 +103,12 @@ func (j *judgement) reads() {
 // shown: all that the API shows is what the log says.
 func (j *judgement) shown() {
 	front := &http.Client{Transport: frontDoor{j.world}}
-	shown, err := audit.Show(j.ctx, front, "http://leftfold.test")
+	shown, err := oracle.Show(j.ctx, front, "http://leftfold.test")
 	if err != nil {
 		j.breach("§8.3", "", "read the API: %v", err)
 		return
 	}
-	for _, d := range audit.Differences(j.fold.Expect(), shown) {
+	for _, d := range oracle.Differences(j.fold.Expect(), shown) {
 		j.breach("§8.3", "", "%s", d)
 	}
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/oracle"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
-	"github.com/leftfold/leftfold/services/standalone/audit"
 )
 
 // Patience with what must come in the end: leases, visibilities and pauses before retries add up to minutes.
@@ -103,7 +103,7 @@ func (h healthy) All(ctx context.Context, segments int) iter.Seq2[eventsourcing.
 
 // judge holds every promise against the log.
 func (w *world) judge() {
-	fold, err := audit.FoldLog(w.ctx, healthy{w})
+	fold, err := oracle.FoldLog(w.ctx, healthy{w})
 	if err != nil {
 		w.report.Breaches = append(w.report.Breaches, Breach{"§8.1", "", fmt.Sprintf("fold the log: %v", err)})
 		return
@@ -139,7 +139,7 @@ func (w *world) judge() {
 type judgement struct {
 	*world
 
-	fold      *audit.Fold
+	fold      *oracle.Fold
 	byCommand map[string][]eventsourcing.Record
 	streams   map[string][]eventsourcing.Record
 	breaches  []Breach

@@ -18,8 +18,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/oracle"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
-	"github.com/leftfold/leftfold/services/standalone/audit"
 )
 
 // Books are what a system keeps in AWS, read past its services.
@@ -55,15 +55,15 @@ func (b *Books) Roles() projection.Reader { return projection.Reader{DB: b.DB, T
 
 // Audit folds the log, waits at most so long until both read models have come to its heads, and names every breach: in
 // the log itself, of the unique values reserved, of what the API shows, of messages given up on.
-func (b *Books) Audit(ctx context.Context, atMost time.Duration) (*audit.Fold, error) {
-	fold, err := audit.FoldLog(ctx, b.Log)
+func (b *Books) Audit(ctx context.Context, atMost time.Duration) (*oracle.Fold, error) {
+	fold, err := oracle.FoldLog(ctx, b.Log)
 	if err != nil {
 		return nil, err
 	}
 	if err := fold.Settle(ctx, atMost, b.Users(), b.Roles()); err != nil {
 		return nil, err
 	}
-	shown, err := audit.Show(ctx, b.HTTP, b.Base)
+	shown, err := oracle.Show(ctx, b.HTTP, b.Base)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (b *Books) Audit(ctx context.Context, atMost time.Duration) (*audit.Fold, e
 		return nil, err
 	}
 	var breaches []error
-	for _, list := range [][]string{fold.Faults, audit.Differences(fold.Expect(), shown), claims, dead} {
+	for _, list := range [][]string{fold.Faults, oracle.Differences(fold.Expect(), shown), claims, dead} {
 		for _, breach := range list {
 			breaches = append(breaches, errors.New(breach))
 		}
@@ -85,7 +85,7 @@ func (b *Books) Audit(ctx context.Context, atMost time.Duration) (*audit.Fold, e
 }
 
 // claims compares the reserved values with those that the folded states hold.
-func (b *Books) claims(ctx context.Context, fold *audit.Fold) (breaches []string, err error) {
+func (b *Books) claims(ctx context.Context, fold *oracle.Fold) (breaches []string, err error) {
 	wanted := map[string]string{}
 	for id, state := range fold.Users {
 		for _, c := range user.Claims(state) {

@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/leftfold/leftfold/pkg/engine/projection"
-	"github.com/leftfold/leftfold/services/standalone/audit"
+	"github.com/leftfold/leftfold/pkg/iam/oracle"
 )
 
 // Config sets the story up.
@@ -35,7 +35,7 @@ func (c *Config) Validate() error {
 // Stage is the running system that the story is played on.
 type Stage struct {
 	Base     string // of the API, such as http://127.0.0.1:8080
-	Log      audit.Log
+	Log      oracle.Log
 	Models   []projection.Reader
 	Registry prometheus.Gatherer
 	Now      func() time.Time
@@ -60,7 +60,7 @@ func Play(ctx context.Context, c Config, stage Stage) error {
 	}
 	took := stage.Now().Sub(started)
 
-	fold, err := audit.FoldLog(ctx, stage.Log)
+	fold, err := oracle.FoldLog(ctx, stage.Log)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func Play(ctx context.Context, c Config, stage Stage) error {
 		return err
 	}
 	settled := stage.Now().Sub(started)
-	shown, err := audit.Show(ctx, s.client, stage.Base)
+	shown, err := oracle.Show(ctx, s.client, stage.Base)
 	if err != nil {
 		return err
 	}
@@ -82,5 +82,5 @@ func Play(ctx context.Context, c Config, stage Stage) error {
 		return err
 	}
 	r.line("")
-	return r.verdict(fold, s, audit.Differences(fold.Expect(), shown))
+	return r.verdict(fold, s, oracle.Differences(fold.Expect(), shown))
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
-	"github.com/leftfold/leftfold/services/standalone/audit"
+	"github.com/leftfold/leftfold/pkg/iam/oracle"
 )
 
 // report writes for a terminal, or plainly for a pipe.
@@ -83,7 +83,7 @@ func (r *report) hops(registry prometheus.Gatherer) error {
 	return nil
 }
 
-func (r *report) verdict(fold *audit.Fold, s *story, differences []string) error {
+func (r *report) verdict(fold *oracle.Fold, s *story, differences []string) error {
 	var errs []error
 	for _, f := range append(fold.Faults, differences...) {
 		errs = append(errs, errors.New(f))

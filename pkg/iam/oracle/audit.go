@@ -1,6 +1,6 @@
-// Package audit holds the running system to its promises: it folds the log anew, waits until the read models have come
+// Package oracle holds the running system to its promises: it folds the log anew, waits until the read models have come
 // to its heads, and compares what the API shows with the fold.
-package audit
+package oracle
 
 import (
 	"context"
