@@ -19,11 +19,11 @@ help: ## Print this list
 
 .PHONY: run
 run: ## Run everything in one process, AWS included, on 127.0.0.1 (API_ADDR, ADMIN_ADDR, AWS_ADDR)
-	@go build -o bin/leftfold ./services/standalone && exec bin/leftfold
+	@go build -o bin/leftfold ./services/leftfold && exec bin/leftfold
 
 .PHONY: demo
 demo: ## Play a story through the whole pipeline and show each hop (DEMO_USERS, DEMO_RATE)
-	@go build -o bin/leftfold ./services/standalone && exec bin/leftfold demo
+	@go build -o bin/leftfold ./services/leftfold && exec bin/leftfold demo
 
 .PHONY: test
 test: ## All tests with the race detector: no Docker, no network
@@ -88,13 +88,13 @@ CASES        ?= 10000
 
 .PHONY: openapi-lint
 openapi-lint: ## Lint the OpenAPI document that a running system serves (needs npx)
-	@go build -o bin/leftfold ./services/standalone
+	@go build -o bin/leftfold ./services/leftfold
 	@deploy/openapi/with-leftfold bash -c 'curl -fsS "$$API/openapi.json" -o bin/openapi.json'
 	@npx --yes $(REDOCLY) lint --config deploy/openapi/redocly.yaml bin/openapi.json
 
 .PHONY: fuzz-api
 fuzz-api: ## Send at least CASES requests made of the OpenAPI document and hold every answer to it (needs python3)
-	@go build -o bin/leftfold ./services/standalone
+	@go build -o bin/leftfold ./services/leftfold
 	@test -x bin/schemathesis-$(SCHEMATHESIS)/bin/st || { python3 -m venv bin/schemathesis-$(SCHEMATHESIS) && \
 	  bin/schemathesis-$(SCHEMATHESIS)/bin/pip install --quiet schemathesis==$(SCHEMATHESIS); }
 	@deploy/openapi/with-leftfold deploy/openapi/fuzz bin/schemathesis-$(SCHEMATHESIS)/bin/st $(CASES)
@@ -149,7 +149,7 @@ up: ## Run everything in containers on 127.0.0.1:8080 and wait until it is ready
 
 .PHONY: smoke
 smoke: ## Walk the README's walk on the system at API (default: what make up runs)
-	LEFTFOLD_API=$(API) go test -count=1 -run '^TestSmoke$$' -v ./services/standalone
+	LEFTFOLD_API=$(API) go test -count=1 -run '^TestSmoke$$' -v ./services/leftfold
 
 .PHONY: accidents
 accidents: ## Kill and scale what make up runs, under load for LOAD (60s), then compare all with the log (PROFILE)

@@ -24,9 +24,9 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/auth/devissuer"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
+	"github.com/leftfold/leftfold/services/leftfold/app"
 	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
 	projectoruser "github.com/leftfold/leftfold/services/projector-user/app"
-	"github.com/leftfold/leftfold/services/standalone/app"
 )
 
 // operation is one of the whole API, as its service's document has it.

@@ -17,7 +17,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/iam/oracle"
 	"github.com/leftfold/leftfold/pkg/service"
-	"github.com/leftfold/leftfold/services/standalone/app"
+	"github.com/leftfold/leftfold/services/leftfold/app"
 )
 
 // TestMemoryStaysSmall sends 10,000 commands to what `make run` runs, over sockets, and weighs the heap after them.

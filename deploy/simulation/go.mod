@@ -14,7 +14,7 @@ require (
 	github.com/leftfold/leftfold/services/command-api v0.0.0
 	github.com/leftfold/leftfold/services/projector-role v0.0.0
 	github.com/leftfold/leftfold/services/projector-user v0.0.0
-	github.com/leftfold/leftfold/services/standalone v0.0.0
+	github.com/leftfold/leftfold/services/leftfold v0.0.0
 	github.com/leftfold/leftfold/services/streamer v0.0.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/prometheus/client_model v0.6.3
@@ -86,6 +86,6 @@ replace (
 	github.com/leftfold/leftfold/services/command-api => ../../services/command-api
 	github.com/leftfold/leftfold/services/projector-role => ../../services/projector-role
 	github.com/leftfold/leftfold/services/projector-user => ../../services/projector-user
-	github.com/leftfold/leftfold/services/standalone => ../../services/standalone
+	github.com/leftfold/leftfold/services/leftfold => ../../services/leftfold
 	github.com/leftfold/leftfold/services/streamer => ../../services/streamer
 )

@@ -26,7 +26,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
-	"github.com/leftfold/leftfold/services/standalone/app"
+	"github.com/leftfold/leftfold/services/leftfold/app"
 )
 
 // TestServicesRunOnWhatTerraformMakes makes tables, stream and queues in an AWS in memory from the HCL alone, under names that no service

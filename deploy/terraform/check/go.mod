@@ -20,7 +20,7 @@ require (
 	github.com/leftfold/leftfold/services/command-api v0.0.0
 	github.com/leftfold/leftfold/services/projector-role v0.0.0
 	github.com/leftfold/leftfold/services/projector-user v0.0.0
-	github.com/leftfold/leftfold/services/standalone v0.0.0
+	github.com/leftfold/leftfold/services/leftfold v0.0.0
 	github.com/leftfold/leftfold/services/streamer v0.0.0
 	github.com/stretchr/testify v1.12.1
 	github.com/zclconf/go-cty v1.19.0
@@ -98,6 +98,6 @@ replace (
 	github.com/leftfold/leftfold/services/command-api => ../../../services/command-api
 	github.com/leftfold/leftfold/services/projector-role => ../../../services/projector-role
 	github.com/leftfold/leftfold/services/projector-user => ../../../services/projector-user
-	github.com/leftfold/leftfold/services/standalone => ../../../services/standalone
+	github.com/leftfold/leftfold/services/leftfold => ../../../services/leftfold
 	github.com/leftfold/leftfold/services/streamer => ../../../services/streamer
 )

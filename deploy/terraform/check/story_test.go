@@ -18,9 +18,9 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
+	"github.com/leftfold/leftfold/services/leftfold/app"
 	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
 	projectoruser "github.com/leftfold/leftfold/services/projector-user/app"
-	"github.com/leftfold/leftfold/services/standalone/app"
 	streamer "github.com/leftfold/leftfold/services/streamer/app"
 )
 

@@ -13,8 +13,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/leftfold/leftfold/pkg/service"
-	"github.com/leftfold/leftfold/services/standalone/app"
-	"github.com/leftfold/leftfold/services/standalone/internal/demo"
+	"github.com/leftfold/leftfold/services/leftfold/app"
+	"github.com/leftfold/leftfold/services/leftfold/internal/demo"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -13,7 +13,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/service/auth/devissuer"
-	"github.com/leftfold/leftfold/services/standalone/app"
+	"github.com/leftfold/leftfold/services/leftfold/app"
 )
 
 func TestTheIssuerMustBeToldThatItIsAtHome(t *testing.T) {

@@ -17,8 +17,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth/devissuer"
 	"github.com/leftfold/leftfold/pkg/service/awsconfig"
-	"github.com/leftfold/leftfold/services/standalone/app"
-	"github.com/leftfold/leftfold/services/standalone/internal/demo"
+	"github.com/leftfold/leftfold/services/leftfold/app"
+	"github.com/leftfold/leftfold/services/leftfold/internal/demo"
 )
 
 const does = `every service and an AWS in memory in one process.

@@ -1,4 +1,4 @@
-module github.com/leftfold/leftfold/services/standalone
+module github.com/leftfold/leftfold/services/leftfold
 
 go 1.26.0
 
