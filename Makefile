@@ -31,12 +31,12 @@ test: ## All tests with the race detector: no Docker, no network
 
 .PHONY: test-processes
 test-processes: ## Kill real processes at random for CHAOS under load, COUNT times; then let replicas share shards
-	LEFTFOLD_CHAOS=$(CHAOS) go test -run '^TestProcesses' -count=$(COUNT) -timeout 2h -v ./deploy/e2e
-	go test -run '^TestThreeJoining' -count=1 -v ./deploy/e2e
+	LEFTFOLD_CHAOS=$(CHAOS) go test -run '^TestProcesses' -count=$(COUNT) -timeout 2h -v ./test/e2e
+	go test -run '^TestThreeJoining' -count=1 -v ./test/e2e
 
 .PHONY: memory
 memory: ## Hold the whole system to 300 MB after 10,000 commands, without the race detector's own
-	go test -count=1 -run '^TestMemoryStaysSmall$$' -v ./deploy/e2e
+	go test -count=1 -run '^TestMemoryStaysSmall$$' -v ./test/e2e
 
 .PHONY: check
 check: lint lint-workflows tidy vuln wire-check test memory fuzz ## Everything CI checks: lint and floors, modules, vulnerabilities, wiring, tests, memory, a fuzz smoke
@@ -78,8 +78,8 @@ fuzz: ## Run every fuzz target FUZZTIME times (or long: 5m)
 
 .PHONY: bench
 bench: ## Speed beside a bare PutItem loop; then tables: AWS calls against their ceilings, parking, take-over, memory
-	go test -run '^$$' -bench . -benchtime 1x ./deploy/e2e/...
-	LEFTFOLD_REPORT=1 go test -run '^TestReport$$' -count=1 -v ./deploy/e2e
+	go test -run '^$$' -bench . -benchtime 1x ./test/e2e/...
+	LEFTFOLD_REPORT=1 go test -run '^TestReport$$' -count=1 -v ./test/e2e
 
 # What lints and fuzzes the API is not Go: these two targets need npx and python3, and no other target does.
 REDOCLY      := @redocly/cli@2.77.0
@@ -104,11 +104,11 @@ SEED  ?= 1
 
 .PHONY: simulate
 simulate: ## Play SEEDS seeds from SEED on: a fleet under faults, kills, pauses and reshards, held to its promises
-	@go test -c -o bin/simulation ./deploy/simulation && bin/simulation -simulate $(SEEDS) -seed $(SEED)
+	@go test -c -o bin/simulation ./test/simulation && bin/simulation -simulate $(SEEDS) -seed $(SEED)
 
 .PHONY: simulate-mutants
 simulate-mutants: ## Plant bugs one by one and show which promise catches each, in at most SEEDS seeds
-	@go test -c -o bin/simulation ./deploy/simulation && bin/simulation -mutants $(SEEDS) -seed $(SEED)
+	@go test -c -o bin/simulation ./test/simulation && bin/simulation -mutants $(SEEDS) -seed $(SEED)
 
 SERVICES := command-api streamer broker projector-user projector-role standalone
 SERVICE  ?= streamer
@@ -138,7 +138,7 @@ lint-deploy: ## Lint Dockerfile and Compose file, hold them and CI's files to th
 test-docker: ## Hold LocalStack, in a container, and the images to what the AWS in memory and the programs are held to
 	@if ! docker version >/dev/null 2>&1; then echo "test-docker: skipped: no Docker engine answers (docker version says why)"; else \
 	  $(MAKE) --no-print-directory images && LEFTFOLD_AWS=localstack LEFTFOLD_IMAGES=$(VERSION) \
-	  go test -count=1 -timeout 30m -run '^TestElsewhere$$|^TestTheImages' -v ./deploy/e2e; fi
+	  go test -count=1 -timeout 30m -run '^TestElsewhere$$|^TestTheImages' -v ./test/e2e; fi
 
 PROFILE ?= localstack
 API     ?= http://127.0.0.1:8080

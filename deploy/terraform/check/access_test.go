@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/zclconf/go-cty/cty"
 
-	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
 	"github.com/leftfold/leftfold/deploy/terraform/check"
+	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
 // rights are what each service may do, as "action resource"; "of x" means items whose partition key is x alone.

@@ -20,13 +20,13 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/zclconf/go-cty/cty"
 
-	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
 	"github.com/leftfold/leftfold/deploy/terraform/check"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/services/leftfold/app"
+	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
 // TestServicesRunOnWhatTerraformMakes makes tables, stream and queues in an AWS in memory from the HCL alone, under names that no service

@@ -14,14 +14,14 @@ require (
 	github.com/google/uuid v1.6.0
 	github.com/hashicorp/hcl/v2 v2.25.0
 	github.com/itchyny/gojq v0.12.20
-	github.com/leftfold/leftfold/deploy/e2e v0.0.0-00010101000000-000000000000
 	github.com/leftfold/leftfold/pkg v0.0.0
 	github.com/leftfold/leftfold/services/broker v0.0.0
 	github.com/leftfold/leftfold/services/command-api v0.0.0
+	github.com/leftfold/leftfold/services/leftfold v0.0.0
 	github.com/leftfold/leftfold/services/projector-role v0.0.0
 	github.com/leftfold/leftfold/services/projector-user v0.0.0
-	github.com/leftfold/leftfold/services/leftfold v0.0.0
 	github.com/leftfold/leftfold/services/streamer v0.0.0
+	github.com/leftfold/leftfold/test/e2e v0.0.0-00010101000000-000000000000
 	github.com/stretchr/testify v1.12.1
 	github.com/zclconf/go-cty v1.19.0
 )
@@ -92,12 +92,12 @@ require (
 )
 
 replace (
-	github.com/leftfold/leftfold/deploy/e2e => ../../e2e
 	github.com/leftfold/leftfold/pkg => ../../../pkg
 	github.com/leftfold/leftfold/services/broker => ../../../services/broker
 	github.com/leftfold/leftfold/services/command-api => ../../../services/command-api
+	github.com/leftfold/leftfold/services/leftfold => ../../../services/leftfold
 	github.com/leftfold/leftfold/services/projector-role => ../../../services/projector-role
 	github.com/leftfold/leftfold/services/projector-user => ../../../services/projector-user
-	github.com/leftfold/leftfold/services/leftfold => ../../../services/leftfold
 	github.com/leftfold/leftfold/services/streamer => ../../../services/streamer
+	github.com/leftfold/leftfold/test/e2e => ../../../test/e2e
 )

@@ -12,10 +12,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/iam/provision"
+	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
 // TestARestoredLogIsPublishedAnew does what the manual says of restoring: a new table with the old items and a new stream,

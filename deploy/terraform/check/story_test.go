@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/deploy/e2e/systemtest"
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
@@ -22,6 +21,7 @@ import (
 	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
 	projectoruser "github.com/leftfold/leftfold/services/projector-user/app"
 	streamer "github.com/leftfold/leftfold/services/streamer/app"
+	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
 // patience is how long a test waits for what takes milliseconds.

@@ -1,0 +1,258 @@
+package e2e_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/service"
+	"github.com/leftfold/leftfold/pkg/service/auth"
+	"github.com/leftfold/leftfold/pkg/service/auth/devissuer"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
+	commandapi "github.com/leftfold/leftfold/services/command-api/app"
+	"github.com/leftfold/leftfold/services/leftfold/app"
+	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
+	projectoruser "github.com/leftfold/leftfold/services/projector-user/app"
+	"github.com/leftfold/leftfold/test/e2e/systemtest"
+)
+
+// operation is one of the whole API, as its service's document has it.
+type operation struct {
+	ID       string                `json:"operationId"`
+	Security []map[string][]string `json:"security"`
+
+	method, path string
+}
+
+// scopes are what the operation needs, all of them.
+func (o operation) scopes(t *testing.T) []string {
+	t.Helper()
+	require.Len(t, o.Security, 1, "%s %s says who may", o.method, o.path)
+	require.NotEmpty(t, o.Security[0]["oidc"], "%s %s is not anybody's", o.method, o.path)
+	return o.Security[0]["oidc"]
+}
+
+// documented are the operations of a service's /openapi.json.
+func documented(t *testing.T, client *http.Client, base string) []operation {
+	t.Helper()
+	answer, err := systemtest.Client{HTTP: client, Base: base}.Do(t.Context(), systemtest.Request{Method: http.MethodGet, Path: "/openapi.json"})
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, answer.Status)
+	doc, err := systemtest.Decode[struct {
+		Paths map[string]map[string]json.RawMessage
+	}](answer)
+	require.NoError(t, err)
+	var out []operation
+	for path, item := range doc.Paths {
+		for method, text := range item {
+			o := operation{method: strings.ToUpper(method), path: path}
+			require.NoError(t, json.Unmarshal(text, &o))
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// wholeAPI are the operations of all services.
+func wholeAPI(t *testing.T, s *systemtest.System) []operation {
+	t.Helper()
+	var out []operation
+	for _, svc := range []*systemtest.Service{s.CommandAPI, s.ProjectorUser, s.ProjectorRole} {
+		own := documented(t, &http.Client{Transport: svc}, "http://leftfold.test")
+		assert.NotEmpty(t, own, svc.Name)
+		out = append(out, own...)
+	}
+	return out
+}
+
+// TestEveryOperationSaysWhoMay holds docs/security.md to the code, and the code to leaving nothing open.
+func TestEveryOperationSaysWhoMay(t *testing.T) {
+	t.Parallel()
+	said := map[string][]string{}
+	for _, o := range wholeAPI(t, systemtest.New(t, nil)) {
+		said[o.method+" "+o.path+" "+o.ID] = o.scopes(t)
+	}
+	page, err := os.ReadFile(filepath.Join(root, "docs", "security.md"))
+	require.NoError(t, err)
+	written := map[string][]string{}
+	code := regexp.MustCompile("`([^`]+)`")
+	for _, row := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\| `([A-Z]+ /[^`]*)` \\| ([^|]+) \\|").FindAllStringSubmatch(string(page), -1) {
+		for _, scope := range code.FindAllStringSubmatch(row[3], -1) {
+			written[row[2]+" "+row[1]] = append(written[row[2]+" "+row[1]], scope[1])
+		}
+	}
+	assert.Equal(t, said, written, "docs/security.md: the table of operations and scopes")
+}
+
+// startIssuer starts an issuer, and returns how a service is told to believe it.
+func startIssuer(t testing.TB) (*devissuer.Issuer, map[string]string) {
+	t.Helper()
+	server := httptest.NewUnstartedServer(nil)
+	url := "http://" + server.Listener.Addr().String()
+	issuer, err := devissuer.New(devissuer.Config{
+		Environment: auth.Local, URL: url, Audience: "leftfold", TokenLife: time.Hour,
+	}, time.Now)
+	require.NoError(t, err)
+	server.Config.Handler = issuer
+	server.Start()
+	t.Cleanup(server.Close)
+	return issuer, map[string]string{"AUTH_MODE": "oidc", "OIDC_ISSUER": url, "OIDC_AUDIENCE": "leftfold", "RATE_LIMIT": "0"}
+}
+
+// withIssuer is a system that believes an issuer of its own.
+func withIssuer(t *testing.T) (api, *devissuer.Issuer) {
+	t.Helper()
+	issuer, env := startIssuer(t)
+	a := api{systemtest.New(t, env), t}
+	token := tokenFor(t, issuer, "probe", "none")
+	for _, svc := range []*systemtest.Service{a.CommandAPI, a.ProjectorUser, a.ProjectorRole} {
+		require.Eventually(t, func() bool { // the issuer's keys are there
+			client := systemtest.Client{HTTP: &http.Client{Transport: svc}, Base: a.Base}
+			o := documented(t, client.HTTP, a.Base)[0]
+			answer, err := client.Do(t.Context(), systemtest.Request{Method: o.method, Path: concrete(o.path), Header: token})
+			return err == nil && answer.Status == http.StatusForbidden
+		}, 30*time.Second, 10*time.Millisecond)
+	}
+	return a, issuer
+}
+
+// tokenFor is the header of a subject's request.
+func tokenFor(t testing.TB, issuer *devissuer.Issuer, subject string, scopes ...string) http.Header {
+	t.Helper()
+	token, err := issuer.Token(subject, strings.Join(scopes, " "), nil)
+	require.NoError(t, err)
+	return http.Header{"Authorization": {"Bearer " + token}}
+}
+
+func concrete(path string) string {
+	return regexp.MustCompile(`\{\w+\}`).ReplaceAllString(path, newID())
+}
+
+// TestEveryOperationAsksForItsScopes tries each without a token, with every scope but one, and with what it needs.
+func TestEveryOperationAsksForItsScopes(t *testing.T) {
+	t.Parallel()
+	a, issuer := withIssuer(t)
+	every := []string{"users:read", "users:write", "roles:read", "roles:write"}
+	for _, o := range wholeAPI(t, a.System) {
+		try := func(header http.Header) systemtest.Answer {
+			answer, err := a.Do(t.Context(), systemtest.Request{Method: o.method, Path: concrete(o.path), Body: "{}", Header: header})
+			require.NoError(t, err)
+			return answer
+		}
+		answer := try(nil)
+		assert.Equal(t, http.StatusUnauthorized, answer.Status, o.ID)
+		a.problem(answer, httpapi.CodeUnauthenticated)
+		for _, scope := range o.scopes(t) {
+			others := slices.DeleteFunc(slices.Clone(every), func(s string) bool { return s == scope })
+			answer = try(tokenFor(t, issuer, "dan", others...))
+			assert.Equal(t, http.StatusForbidden, answer.Status, "%s without %s", o.ID, scope)
+			a.problem(answer, httpapi.CodeForbidden)
+		}
+		answer = try(tokenFor(t, issuer, "dan", o.scopes(t)...))
+		assert.NotContains(t, []int{http.StatusUnauthorized, http.StatusForbidden}, answer.Status, "%s: %s", o.ID, answer.Body)
+		assert.Less(t, answer.Status, http.StatusInternalServerError, o.ID)
+	}
+}
+
+// TestWhoDidItIsInTheLog follows two subjects' commands into the event log, and their keys apart.
+func TestWhoDidItIsInTheLog(t *testing.T) {
+	t.Parallel()
+	a, issuer := withIssuer(t)
+	dan := tokenFor(t, issuer, "dan", "users:write", "users:read")
+	eve := tokenFor(t, issuer, "auth0|eve", "users:write")
+	register := func(who http.Header, key, correlation string, body object) systemtest.Answer {
+		header := maps.Clone(who)
+		header.Set("Idempotency-Key", key)
+		answer, err := a.Do(t.Context(), systemtest.Request{Method: http.MethodPost, Path: "/users", Body: body, Header: header, Correlation: correlation})
+		require.NoError(t, err)
+		require.Equal(t, http.StatusAccepted, answer.Status, string(answer.Body))
+		return answer
+	}
+	id := newID()
+	ann, ben := object{"id": id, "email": "ann@example.com"}, object{"id": newID(), "email": "ben@example.com"}
+	first := register(dan, "one", "by-dan", ann)
+	other := register(eve, "one", "by-eve", ben)
+	assert.NotEqual(t, string(first.Body), string(other.Body), "the same key is another one")
+	assert.Empty(t, other.Header.Get("Idempotent-Replayed"))
+	again := register(dan, "one", "again", ann)
+	assert.Equal(t, "true", again.Header.Get("Idempotent-Replayed"))
+	assert.Equal(t, string(first.Body), string(again.Body))
+
+	records, err := a.Records(t.Context())
+	require.NoError(t, err)
+	for correlation, actor := range map[string]string{"by-dan": "dan", "by-eve": "auth0|eve"} {
+		require.Len(t, records[correlation], 1)
+		assert.Equal(t, actor, records[correlation][0].Metadata.Actor)
+	}
+	answer, err := a.Do(t.Context(), systemtest.Request{
+		Method: http.MethodGet, Path: "/users/" + id + "?min_version=1&wait=10s", Header: dan,
+	})
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusOK, answer.Status)
+}
+
+func TestNothingStartsOpenOutsideLocal(t *testing.T) {
+	t.Parallel()
+	for name, config := range map[string]func() any{
+		"command-api":    func() any { return &commandapi.Config{} },
+		"projector-user": func() any { return &projectoruser.Config{} },
+		"projector-role": func() any { return &projectorrole.Config{} },
+		"standalone":     func() any { return &app.Config{} },
+	} {
+		load := func(vars map[string]string) error {
+			return service.LoadConfig(t.Context(), func(key string) (string, bool) { v, ok := vars[key]; return v, ok }, config())
+		}
+		require.ErrorContains(t, load(nil), "OIDC_ISSUER", name)
+		require.ErrorContains(t, load(map[string]string{"AUTH_MODE": "none"}), "only where ENVIRONMENT=local, and it is production", name)
+		require.ErrorContains(t, load(map[string]string{"AUTH_MODE": "none", "ENVIRONMENT": "staging"}), "and it is staging", name)
+		require.NoError(t, load(map[string]string{"AUTH_MODE": "none", "ENVIRONMENT": "local"}), name)
+		require.NoError(t, load(map[string]string{"OIDC_ISSUER": "https://id.example.com", "OIDC_AUDIENCE": "x"}), name)
+	}
+}
+
+// TestAdminIsNotOnThePublicAddress asks each of the two addresses for everything that the other serves.
+func TestAdminIsNotOnThePublicAddress(t *testing.T) {
+	t.Parallel()
+	var cfg app.Config
+	free := map[string]string{"API_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "AWS_ADDR": "127.0.0.1:0"}
+	require.NoError(t, service.LoadConfig(t.Context(), app.Lookup(func(key string) (string, bool) { v, ok := free[key]; return v, ok }), &cfg))
+	system, err := app.New(t.Context(), cfg, io.Discard)
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- system.Run(ctx) }()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	status := func(base, method, path string) int {
+		answer, err := systemtest.Client{HTTP: client, Base: base}.Do(t.Context(), systemtest.Request{Method: method, Path: path, Body: "{}"})
+		require.NoError(t, err)
+		return answer.Status
+	}
+	public, admin := "http://"+system.APIAddr, "http://"+system.AdminAddr
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/debug/pprof/"} {
+		assert.Equal(t, http.StatusNotFound, status(public, http.MethodGet, path), path)
+	}
+	assert.Equal(t, http.StatusOK, status(admin, http.MethodGet, "/healthz"))
+	if status(admin, http.MethodGet, "/openapi.json") == http.StatusOK {
+		for _, o := range documented(t, client, admin) {
+			assert.Equal(t, http.StatusNotFound, status(public, o.method, concrete(o.path)), o.ID)
+		}
+	}
+	for _, o := range documented(t, client, public) {
+		assert.Equal(t, http.StatusNotFound, status(admin, o.method, concrete(o.path)), o.ID)
+	}
+	stop()
+	require.NoError(t, <-ended)
+}

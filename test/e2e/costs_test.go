@@ -1,0 +1,142 @@
+package e2e_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/test/e2e/systemtest"
+)
+
+// ceiling is how many calls of AWS 1,000 events may cost that each go to two projections.
+type ceiling struct {
+	of          string
+	floor, most float64 // the least that is possible with the batches AWS allows, and what is promised
+}
+
+func ceilings() []ceiling {
+	return []ceiling{
+		// a page of 1,000 records of the log's stream, two PutRecords of 500, a tenth of a page of Kinesis
+		{"stream and Kinesis", 3.1, 20},
+		{"SQS", 600, 660}, // sends, receives and deletes of ten messages for each of two queues
+		{"projection writes", 0, 2_000},
+	}
+}
+
+// purpose is what calls of a service are for. Of several that match, the first counts.
+type purpose struct {
+	service, deed string
+	ceiling       string   // it counts towards; none if empty
+	operations    []string // beginnings of their names
+}
+
+func purposes() []purpose {
+	all := []purpose{
+		{"command-api", "read the log", "", []string{"DynamoDB.Query", "DynamoDB.GetItem", "DynamoDB.BatchGetItem"}},
+		{"command-api", "append to it", "", []string{"DynamoDB.PutItem", "DynamoDB.TransactWriteItems"}},
+		{"streamer", "read the log's stream", "stream and Kinesis", []string{"DynamoDB Streams.", "DynamoDB.DescribeTable"}},
+		{"streamer", "put into Kinesis", "stream and Kinesis", []string{"Kinesis."}},
+		{"streamer", "leases and checkpoints", "stream and Kinesis", []string{"DynamoDB."}},
+		{"broker", "read Kinesis", "stream and Kinesis", []string{"Kinesis."}},
+		{"broker", "leases and checkpoints", "stream and Kinesis", []string{"DynamoDB."}},
+		{"broker", "send", "SQS", []string{"SQS."}},
+	}
+	for _, projector := range []string{"projector-user", "projector-role"} {
+		all = append(all,
+			purpose{projector, "receive", "SQS", []string{"SQS.ReceiveMessage"}},
+			purpose{projector, "delete", "SQS", []string{"SQS.DeleteMessage"}},
+			purpose{projector, "extend and give back", "SQS", []string{"SQS."}},
+			purpose{projector, "read rows, heal", "", []string{"DynamoDB.GetItem", "DynamoDB.BatchGetItem", "DynamoDB.Query"}},
+			purpose{projector, "write rows", "projection writes", []string{"DynamoDB."}},
+		)
+	}
+	return all
+}
+
+// bill is calls of AWS by purpose, in the order of purposes.
+type bill []float64
+
+// billOf is what all services have called since they were first started.
+func billOf(t testing.TB, sys *systemtest.System) bill {
+	t.Helper()
+	all := purposes()
+	b := make(bill, len(all))
+	for _, s := range sys.Services() {
+		calls, err := s.Calls()
+		require.NoError(t, err)
+		for operation, n := range calls {
+			i := slices.IndexFunc(all, func(p purpose) bool {
+				return p.service == s.Name && slices.ContainsFunc(p.operations, func(name string) bool { return strings.HasPrefix(operation, name) })
+			})
+			if assert.GreaterOrEqual(t, i, 0, "what does %s call %s for?", s.Name, operation) {
+				b[i] += n
+			}
+		}
+	}
+	return b
+}
+
+// since is what was called after before, for each of so many thousands of events.
+func (b bill) since(before bill, thousands float64) bill {
+	out := slices.Clone(b)
+	for i := range out {
+		out[i] = (out[i] - before[i]) / thousands
+	}
+	return out
+}
+
+func (b bill) sum(ceiling string) (sum float64) {
+	for i, p := range purposes() {
+		if p.ceiling == ceiling {
+			sum += b[i]
+		}
+	}
+	return sum
+}
+
+// TestAWSCallsOfABacklogStayUnderTheirCeilings holds the whole pipeline to what 1,000 events may cost.
+func TestAWSCallsOfABacklogStayUnderTheirCeilings(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := billOfBacklog(t)
+		for _, c := range ceilings() {
+			t.Logf("%s: %.1f calls for 1,000 events", c.of, b.sum(c.of))
+			assert.LessOrEqual(t, b.sum(c.of), c.most, c.of)
+			assert.GreaterOrEqual(t, b.sum(c.of), c.floor, "%s: nothing can cost so little", c.of)
+		}
+	})
+}
+
+// billOfBacklog lets the services find 20,000 events of 2,000 users in the log, on virtual time, with the settings of
+// production, and returns what 1,000 of them cost; fewer under the race detector, which is slow. Call it in a bubble of
+// synctest.
+func billOfBacklog(t *testing.T) bill {
+	t.Helper()
+	events, users := 20_000, 2_000
+	if underRace {
+		events, users = 4_000, 1_000
+	}
+	sys := systemtest.New(t, map[string]string{"STREAM_POLL": "200ms"})
+	for _, s := range sys.Services() {
+		require.NoError(t, s.Stop())
+	}
+	newWriter(sys.Books).shuffled(t, events, users)
+	require.NoError(t, sys.AWS.SetFaults(likeAWS()))
+	before := billOf(t, sys)
+	for _, s := range sys.Services() {
+		require.NoError(t, s.Start(t.Context()))
+	}
+	for _, s := range []*systemtest.Service{sys.Streamer, sys.Broker} { // idle ones poll
+		await(t, s, "leftfold_shards_records_total", float64(events))
+		require.NoError(t, s.Stop())
+	}
+	for _, s := range []*systemtest.Service{sys.ProjectorUser, sys.ProjectorRole} {
+		await(t, s, "leftfold_fifoqueue_deleted_total", float64(events))
+		assert.InDelta(t, events, sum(t, s, "leftfold_fifoqueue_received_total"), 0, "%s: messages received, none of them twice", s.Name)
+	}
+	return billOf(t, sys).since(before, float64(events)/1_000)
+}

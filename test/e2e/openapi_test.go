@@ -1,0 +1,313 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/test/e2e/systemtest"
+)
+
+// operation is one operation of a document, and the service whose document it is.
+type operation struct {
+	ID         string `json:"operationId"`
+	Parameters []struct {
+		Name    string `json:"name"`
+		In      string `json:"in"`
+		Example any    `json:"example"`
+	} `json:"parameters"`
+	RequestBody *struct {
+		Content map[string]media `json:"content"`
+	} `json:"requestBody"`
+	Responses map[string]*response `json:"responses"`
+
+	method, path string
+	service      *systemtest.Service
+	schemas      *jsonschema.Compiler
+}
+
+type response struct {
+	Ref     string `json:"$ref"`
+	Headers map[string]struct {
+		Required bool `json:"required"`
+	} `json:"headers"`
+	Content map[string]media `json:"content"`
+
+	at string // a JSON pointer
+}
+
+type media struct {
+	Example  any                            `json:"example"`
+	Examples map[string]struct{ Value any } `json:"examples"`
+}
+
+// all are the media type's examples.
+func (m media) all() (out []any) {
+	if m.Example != nil {
+		out = append(out, m.Example)
+	}
+	for _, e := range m.Examples {
+		out = append(out, e.Value)
+	}
+	return out
+}
+
+// operationsOf reads a service's document.
+func operationsOf(t *testing.T, s *systemtest.Service) []*operation {
+	t.Helper()
+	text := roundTrip(t, s, http.MethodGet, "/openapi.json", nil, nil).body
+	var doc struct {
+		Paths      map[string]map[string]*operation `json:"paths"`
+		Components struct {
+			Responses map[string]*response `json:"responses"`
+		} `json:"components"`
+	}
+	require.NoError(t, json.Unmarshal(text, &doc))
+	tree, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	require.NoError(t, err)
+	schemas := jsonschema.NewCompiler()
+	schemas.AssertFormat()
+	require.NoError(t, schemas.AddResource("urn:openapi", tree))
+	var all []*operation
+	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
+		for _, method := range slices.Sorted(maps.Keys(doc.Paths[path])) {
+			op := doc.Paths[path][method]
+			op.method, op.path, op.service, op.schemas = strings.ToUpper(method), path, s, schemas
+			for status, r := range op.Responses {
+				at := fmt.Sprintf("/paths/%s/%s/responses/%s", escape(path), method, status)
+				if name, ok := strings.CutPrefix(r.Ref, "#/components/responses/"); ok {
+					r, at = doc.Components.Responses[name], "/components/responses/"+name
+				}
+				require.NotNil(t, r, at)
+				r.at = at
+				op.Responses[status] = r
+			}
+			all = append(all, op)
+		}
+	}
+	require.NotEmpty(t, all)
+	return all
+}
+
+func escape(key string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(key) }
+
+// validate holds a value to the schema of a media type.
+func (op *operation) validate(t *testing.T, at, mediaType string, value any) {
+	t.Helper()
+	schema, err := op.schemas.Compile("urn:openapi#" + url.PathEscape(at+"/content/"+escape(mediaType)+"/schema"))
+	require.NoError(t, err)
+	assert.NoError(t, schema.Validate(value), "%s: %s", op.ID, at)
+}
+
+type result struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func roundTrip(t *testing.T, s *systemtest.Service, method, target string, header http.Header, body []byte) result {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://leftfold.test"+target, bytes.NewReader(body))
+	require.NoError(t, err)
+	maps.Copy(req.Header, header)
+	res, err := s.RoundTrip(req)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, res.Body.Close()) }()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	return result{res.StatusCode, res.Header, text}
+}
+
+// call sends a request and holds the answer to the document.
+func (op *operation) call(t *testing.T, target string, header http.Header, body []byte) result {
+	t.Helper()
+	got := roundTrip(t, op.service, op.method, target, header, body)
+	said := op.Responses[fmt.Sprint(got.status)]
+	if !assert.NotNil(t, said, "%s: the document has no %d: %s", op.ID, got.status, got.body) {
+		return got
+	}
+	for name, h := range said.Headers {
+		assert.True(t, !h.Required || got.header.Get(name) != "", "%s %d: no %s", op.ID, got.status, name)
+	}
+	mediaType := got.header.Get("Content-Type")
+	assert.Contains(t, said.Content, mediaType, op.ID)
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(got.body))
+	require.NoError(t, err)
+	op.validate(t, said.at, mediaType, value)
+	return got
+}
+
+// example is the request that the document gives as one: with version in place of the one in If-Match, and a key of the
+// operation's own.
+func (op *operation) example(version string) (target string, header http.Header, body []byte) {
+	target, header = op.path, http.Header{}
+	query := url.Values{}
+	for _, p := range op.Parameters {
+		text := fmt.Sprint(p.Example)
+		switch {
+		case p.Example == nil:
+		case p.In == "path":
+			target = strings.ReplaceAll(target, "{"+p.Name+"}", text)
+		case p.In == "query":
+			query.Set(p.Name, text)
+		case p.Name == "Idempotency-Key":
+			header.Set(p.Name, text+"-"+op.ID)
+		case p.Name != "If-Match":
+			header.Set(p.Name, text)
+		case version != "":
+			header.Set(p.Name, version)
+		}
+	}
+	if op.RequestBody != nil {
+		body, _ = json.Marshal(op.RequestBody.Content["application/json"].Example)
+		header.Set("Content-Type", "application/json")
+	}
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	return target, header, body
+}
+
+// documented are all operations of all services, by ID.
+func documented(t *testing.T, s *systemtest.System) map[string]*operation {
+	t.Helper()
+	all := map[string]*operation{}
+	for _, service := range []*systemtest.Service{s.CommandAPI, s.ProjectorUser, s.ProjectorRole} {
+		for _, op := range operationsOf(t, service) {
+			require.NotContains(t, all, op.ID, "each operation has one service")
+			all[op.ID] = op
+		}
+	}
+	return all
+}
+
+// TestTheDocumentsExamplesWork sends every operation's example to a running system, in an order in which each can be
+// carried out, and holds each answer to the document.
+func TestTheDocumentsExamplesWork(t *testing.T) {
+	t.Parallel()
+	all := documented(t, systemtest.New(t, nil))
+	order := []struct{ id, about string }{
+		{"registerUser", "user"},
+		{"updateUser", "user"},
+		{"changeEmail", "user"},
+		{"createRole", "role"},
+		{"addRole", "user"},
+		{"getUser", ""},
+		{"listUsers", ""},
+		{"getRole", ""},
+		{"listRoles", ""},
+		{"listMembers", ""},
+		{"renameRole", "role"},
+		{"disableRole", "role"},
+		{"enableRole", "role"},
+		{"removeRole", "user"},
+		{"disableUser", "user"},
+		{"enableUser", "user"},
+	}
+	assert.Len(t, all, len(order), "an operation is left out below")
+	versions := map[string]string{} // ETags of what was written
+	for _, step := range order {
+		op := all[step.id]
+		require.NotNil(t, op, step.id)
+		target, header, body := op.example(versions[step.about])
+		got := op.call(t, target, header, body)
+		for tries := 0; got.status == http.StatusPreconditionFailed && got.header.Get("Retry-After") != "" && tries < 20; tries++ {
+			got = op.call(t, target, header, body) // the read model of a busy machine trails; each try waits
+		}
+		require.Less(t, got.status, 300, "%s: %s", op.ID, got.body)
+		if op.method == http.MethodGet {
+			continue
+		}
+		versions[step.about] = got.header.Get("ETag")
+		again := op.call(t, target, header, body)
+		assert.Equal(t, "true", again.header.Get("Idempotent-Replayed"), op.ID)
+		assert.Equal(t, got.body, again.body, op.ID)
+	}
+}
+
+// TestEverythingInTheDocumentHasAnExample that fits its schema.
+func TestEverythingInTheDocumentHasAnExample(t *testing.T) {
+	t.Parallel()
+	for _, op := range documented(t, systemtest.New(t, nil)) {
+		for _, p := range op.Parameters {
+			assert.True(t, p.Example != nil || p.Name == "cursor", "%s: parameter %s; a cursor cannot be made up", op.ID, p.Name)
+		}
+		if op.RequestBody != nil {
+			at := fmt.Sprintf("/paths/%s/%s/requestBody", escape(op.path), strings.ToLower(op.method))
+			for mediaType, m := range op.RequestBody.Content {
+				assert.NotEmpty(t, m.all(), op.ID)
+				for _, e := range m.all() {
+					op.validate(t, at, mediaType, e)
+				}
+			}
+		}
+		for status, r := range op.Responses {
+			for mediaType, m := range r.Content {
+				assert.NotEmpty(t, m.all(), "%s %s", op.ID, status)
+				for _, e := range m.all() {
+					op.validate(t, r.at, mediaType, e)
+				}
+			}
+		}
+	}
+}
+
+// TestWhatGoesWrongIsInTheDocument asks every operation for what it cannot do.
+func TestWhatGoesWrongIsInTheDocument(t *testing.T) {
+	t.Parallel()
+	all := documented(t, systemtest.New(t, nil))
+	seen := map[string]bool{}
+	for _, op := range all {
+		target, header, body := op.example("")
+		path, _, _ := strings.Cut(target, "?")
+		with := func(name, value string) http.Header {
+			h := header.Clone()
+			h.Set(name, value)
+			return h
+		}
+		tries := []result{
+			op.call(t, target, header, body), // too early: nothing is there yet
+			op.call(t, path+"?colour=red", header, body),
+			op.call(t, path+"?colour=%zz", header, body),
+			op.call(t, target, with("X-Large", strings.Repeat("x", 20_000)), body),
+			op.call(t, strings.ReplaceAll(path, "01920b7", "zzz"), header, body),
+			op.call(t, strings.ReplaceAll(path, "01920b7", "ffff0b7"), with("Idempotency-Key", op.ID), body),
+		}
+		if op.method == http.MethodGet {
+			tries = append(tries, op.call(t, path+"?cursor=x", nil, nil), op.call(t, path+"?min_version=99", nil, nil), op.call(t, path+"?limit=x", nil, nil))
+		} else {
+			tries = append(tries,
+				op.call(t, target, with("If-Match", "3"), body), op.call(t, target, with("If-Match", `"99"`), body),
+				op.call(t, target, with("Idempotency-Key", "a b"), body))
+		}
+		if op.RequestBody != nil {
+			tries = append(tries,
+				op.call(t, target, with("Idempotency-Key", "another"), append([]byte(" "), body...)),
+				op.call(t, target, header, nil), op.call(t, target, header, []byte(`{`)), op.call(t, target, header, []byte(`{"x":1}`)),
+				op.call(t, target, header, []byte(`[null]`)), op.call(t, target, with("Content-Type", "text/plain"), body),
+				op.call(t, target, header, bytes.Repeat([]byte(" "), 70_000)))
+		}
+		for _, got := range tries {
+			if problem, err := systemtest.Decode[systemtest.Problem](systemtest.Answer{Body: got.body}); err == nil {
+				seen[problem.Code] = true
+			}
+		}
+	}
+	for _, code := range []string{
+		"malformed", "invalid", "bad_cursor", "not_yet", "too_large", "unsupported_media_type", "header_too_large", "precondition_failed",
+		"user_not_found", "role_not_found", "idempotency_key_reused",
+	} {
+		assert.True(t, seen[code], "nothing above brought about %s", code)
+	}
+}

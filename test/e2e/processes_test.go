@@ -1,0 +1,233 @@
+package e2e_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/leftfold/leftfold/pkg/engine/shards"
+	"github.com/leftfold/leftfold/pkg/iam/provision"
+	"github.com/leftfold/leftfold/test/e2e/systemtest"
+)
+
+// programs builds the services, without the race detector: what is tested here is what runs. It returns where they are.
+func programs(t *testing.T) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: builds the services and runs them as processes")
+	}
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("no go command here to build the services with")
+	}
+	dir, err := filepath.Abs(filepath.Join(root, "bin", "processes"))
+	require.NoError(t, err)
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	require.NoError(t, systemtest.Build(t.Context(), dir))
+	return dir
+}
+
+// TestProcessesKilledAtRandomLoseNothing is the contract against the real thing: three processes of each service lose
+// their lives to SIGKILL, wherever they are, while commands come in. LEFTFOLD_CHAOS is for how long, 8s unless set.
+func TestProcessesKilledAtRandomLoseNothing(t *testing.T) {
+	duration := 8 * time.Second
+	if text := os.Getenv("LEFTFOLD_CHAOS"); text != "" {
+		var err error
+		duration, err = time.ParseDuration(text)
+		require.NoError(t, err, "LEFTFOLD_CHAOS")
+	}
+	fleet := systemtest.NewFleet(t, programs(t), map[string]string{
+		"ENVIRONMENT": "local", "AUTH_MODE": "none", "RATE_LIMIT": "0",
+		"LEASE_DURATION": "2s", "QUEUE_VISIBILITY": "3s", "STREAM_POLL": "50ms",
+	})
+	replicas := fleet.Add(3, systemtest.ServiceNames()...)
+	// So many users that for most the last event falls into the chaos: no later one would heal its loss.
+	tr := newTraffic(fleet.Client, 150*int(duration.Seconds()+1), 15)
+	tr.down = func(ctx context.Context) error { return fleet.AwaitUp(ctx, "command-api") }
+
+	chaos, end := context.WithTimeout(t.Context(), duration)
+	defer end()
+	sending, abort := context.WithCancelCause(t.Context())
+	defer abort(nil)
+	killed := make(chan struct{})
+	go func() {
+		defer close(killed)
+		if err := killAtRandom(chaos, replicas, tr.seed); err != nil {
+			abort(err)
+		}
+	}()
+	outcomes := tr.sendUntil(sending, t, 24, killed)
+	require.NoError(t, context.Cause(sending))
+	sent := time.Now()
+	fold, err := fleet.Audit(t.Context(), time.Minute)
+	require.NoError(t, err)
+	t.Logf("%d commands, settled and compared %s after the last: %d events of %d users and %d roles",
+		len(outcomes), time.Since(sent).Round(time.Millisecond), fold.Events, len(fold.Users), len(fold.Roles))
+	records, err := fleet.Records(t.Context())
+	require.NoError(t, err)
+	inLog(t, outcomes, records)
+	lives := map[string]int{}
+	for _, p := range replicas {
+		lives[p.Service] += p.Starts()
+		assert.Greater(t, p.Starts(), 1, "a %s was never killed", p.Service)
+	}
+	t.Logf("processes by service: %v", lives)
+}
+
+// killAtRandom lets three hands kill and start processes, each its own third of them, so that up to three are dead at a
+// time, of one service or of several. It returns with all of them up, once ctx has ended and each was killed.
+func killAtRandom(ctx context.Context, replicas []*systemtest.Process, seed uint64) error {
+	const hands = 3
+	deck := rand.New(rand.NewPCG(seed, hands)).Perm(len(replicas))
+	var killing errgroup.Group
+	for hand := range hands {
+		mine := deck[hand*len(deck)/hands : (hand+1)*len(deck)/hands]
+		dice := rand.New(rand.NewPCG(seed, uint64(hand)))
+		pause := func() {
+			short, cancel := context.WithTimeout(ctx, time.Duration(dice.Int64N(int64(time.Second))))
+			defer cancel()
+			<-short.Done()
+		}
+		killing.Go(func() error {
+			for i := 0; i < len(mine) || ctx.Err() == nil; i++ {
+				victim := replicas[mine[dice.IntN(len(mine))]]
+				if i < len(mine) { // each once to begin with
+					victim = replicas[mine[i]]
+				}
+				if err := victim.Kill(); err != nil {
+					return err
+				}
+				pause()
+				if err := victim.Start(context.WithoutCancel(ctx)); err != nil {
+					return err
+				}
+				pause()
+			}
+			return nil
+		})
+	}
+	return killing.Wait()
+}
+
+// sendUntil lets so many clients send commands until done is closed.
+func (tr *traffic) sendUntil(ctx context.Context, t *testing.T, clients int, done <-chan struct{}) (all []outcome) {
+	t.Helper()
+	t.Logf("seed %d", tr.seed)
+	var next atomic.Int64
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	for client := range clients {
+		group.Go(func() error {
+			dice := rand.New(rand.NewPCG(tr.seed, uint64(client)))
+			for {
+				select {
+				case <-done:
+					return nil
+				default:
+				}
+				o, err := tr.one(ctx, int(next.Add(1))-1, dice)
+				if err != nil {
+					return err
+				}
+				mu.Lock()
+				all = append(all, o)
+				mu.Unlock()
+			}
+		})
+	}
+	require.NoError(t, group.Wait())
+	return all
+}
+
+// TestThreeJoiningThreeShareTheShards leaves the lease duration what it is by default, and with it the promises: even
+// within 30 s, a dead owner's shards taken over within 15 s, a stopping one's handed on within one.
+func TestThreeJoiningThreeShareTheShards(t *testing.T) {
+	const count = 12
+	fleet := systemtest.NewFleet(t, programs(t), map[string]string{"STREAM_EVENTS": "wide"})
+	require.NoError(t, provision.Run(t.Context(), fleet.Config, provision.Config{Names: fleet.Names, StreamShards: count}))
+	table := shards.NewDynamoDBLeases(dynamodb.NewFromConfig(fleet.Config), fleet.Names.Leases)
+	// even waits until that many readers share that many shards, and says for how long.
+	even := func(consumer string, readers, shards int, since time.Time) time.Duration {
+		t.Helper()
+		look := time.NewTicker(10 * time.Millisecond)
+		defer look.Stop()
+		for {
+			owners := ownersOf(t, table, consumer)
+			if isEven(owners, readers, shards) {
+				return time.Since(since).Round(10 * time.Millisecond)
+			}
+			require.Less(t, time.Since(since), 30*time.Second, "leases of %s by owner: %v", consumer, owners)
+			<-look.C
+		}
+	}
+	began := time.Now()
+	first := fleet.Add(3, "streamer", "broker")
+	t.Logf("3 brokers share %d shards after %s", count, even("broker", 3, count, began))
+	streamShards := shardsOfTheLog(t, table)
+
+	began = time.Now()
+	fleet.Add(3, "streamer", "broker")
+	t.Logf("3 more are ready after %s", time.Since(began).Round(10*time.Millisecond))
+	t.Logf("6 brokers share %d shards after %s", count, even("broker", 6, count, began))
+	t.Logf("6 streamers share %d shards after %s", streamShards, even("streamer", 6, streamShards, began))
+
+	began = time.Now()
+	require.NoError(t, first[1].Kill())
+	took := even("broker", 5, count, began)
+	t.Logf("5 brokers share the shards of one that was killed after %s", took)
+	assert.Less(t, took, 15*time.Second, "take-over")
+
+	began = time.Now()
+	require.NoError(t, first[3].Stop())
+	stopped := time.Since(began)
+	took = even("broker", 4, count, began)
+	t.Logf("4 brokers share the shards of one that was asked to stop, which took %s, after %s", stopped.Round(10*time.Millisecond), took)
+	assert.Less(t, took, 5*time.Second, "hand-off: a machine that is busy with other tests may take more than 1 s")
+}
+
+// ownersOf counts open leases by owner; those of nobody are under "".
+func ownersOf(t *testing.T, table shards.Leases, consumer string) map[string]int {
+	t.Helper()
+	leases, err := table.List(t.Context(), consumer)
+	require.NoError(t, err)
+	owners := map[string]int{}
+	for _, l := range leases {
+		if l.State == shards.StateOpen {
+			owners[l.Owner]++
+		}
+	}
+	return owners
+}
+
+func shardsOfTheLog(t *testing.T, table shards.Leases) (n int) {
+	t.Helper()
+	for _, leases := range ownersOf(t, table, "streamer") {
+		n += leases
+	}
+	require.NotZero(t, n)
+	return n
+}
+
+func isEven(owners map[string]int, readers, shards int) bool {
+	if len(owners) != min(readers, shards) {
+		return false
+	}
+	sum := 0
+	for owner, n := range owners {
+		if owner == "" || n < shards/readers || n > (shards+readers-1)/readers {
+			return false
+		}
+		sum += n
+	}
+	return sum == shards
+}

@@ -1,0 +1,81 @@
+package e2e_test
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/topology"
+	"github.com/leftfold/leftfold/pkg/service"
+	"github.com/leftfold/leftfold/pkg/service/awsconfig"
+	"github.com/leftfold/leftfold/test/e2e/systemtest"
+)
+
+// TestARunningSystemKeepsItsContract sends traffic to a system that runs elsewhere and compares what it then shows with
+// its log. LEFTFOLD_API is its address, such as http://127.0.0.1:8080, the SDK's variables name its AWS, and LEFTFOLD_LOAD is for how
+// long, 20s unless set. What happens to the system meanwhile, kills and scaling, is up to you.
+func TestARunningSystemKeepsItsContract(t *testing.T) {
+	base := os.Getenv("LEFTFOLD_API")
+	if base == "" {
+		t.Skip("LEFTFOLD_API is not set: no system to test")
+	}
+	duration := 20 * time.Second
+	if text := os.Getenv("LEFTFOLD_LOAD"); text != "" {
+		var err error
+		duration, err = time.ParseDuration(text)
+		require.NoError(t, err, "LEFTFOLD_LOAD")
+	}
+	var names topology.Names
+	require.NoError(t, service.LoadConfig(t.Context(), os.LookupEnv, &names))
+	cfg, err := awsconfig.Load(t.Context())
+	require.NoError(t, err)
+	connections := &http.Transport{MaxIdleConnsPerHost: 64}
+	defer connections.CloseIdleConnections()
+	cfg.HTTPClient = &http.Client{Transport: connections}
+	books := systemtest.NewBooks(cfg, names, systemtest.Client{HTTP: &http.Client{Transport: connections, Timeout: 40 * time.Second}, Base: base})
+
+	before, err := books.Records(t.Context())
+	require.NoError(t, err)
+	tr := newTraffic(books.Client, 5*int(duration.Seconds()+1), 5)
+	run := newID() // other runs have taken the usual addresses
+	for i, email := range tr.emails {
+		tr.emails[i] = run + email
+	}
+	tr.down = func(ctx context.Context) error { return awaitAnswer(ctx, books.Client) }
+	done := make(chan struct{})
+	timer := time.AfterFunc(duration, func() { close(done) })
+	defer timer.Stop()
+	outcomes := tr.sendUntil(t.Context(), t, 16, done)
+	sent := time.Now()
+	fold, err := books.Audit(t.Context(), 3*time.Minute)
+	require.NoError(t, err)
+	t.Logf("%d commands in %s, settled and compared %s after the last: %d events of %d users and %d roles",
+		len(outcomes), duration, time.Since(sent).Round(time.Millisecond), fold.Events, len(fold.Users), len(fold.Roles))
+	records, err := books.Records(t.Context())
+	require.NoError(t, err)
+	maps.DeleteFunc(records, func(correlation string, _ []eventsourcing.Record) bool { return before[correlation] != nil })
+	inLog(t, outcomes, records)
+}
+
+// awaitAnswer returns once somebody answers at all.
+func awaitAnswer(ctx context.Context, client systemtest.Client) error {
+	look := time.NewTicker(100 * time.Millisecond)
+	defer look.Stop()
+	for {
+		answer, err := client.Do(ctx, systemtest.Request{Method: http.MethodGet, Path: "/users/" + newID()})
+		if err == nil && answer.Status < http.StatusInternalServerError {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-look.C:
+		}
+	}
+}

@@ -1,0 +1,201 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/test/e2e/systemtest"
+)
+
+// traffic is random commands, valid and not, of many clients on the same few users and roles, who want the same few
+// e-mail addresses and names.
+type traffic struct {
+	client                       systemtest.Client
+	seed                         uint64
+	users, roles, emails, titles []string
+
+	// between is called before each command with its number, from 0. Defaults to nothing.
+	between func(i int)
+	// down is called when no answer came; it returns once there is somebody to answer. Defaults to giving up.
+	down func(context.Context) error
+}
+
+// outcome is what became of one command.
+type outcome struct {
+	deed        string
+	correlation string
+	status      int // 0: no answer came, so nobody knows
+	code        string
+	version     uint64 // of an accepted one
+}
+
+func newTraffic(client systemtest.Client, users, roles int) *traffic {
+	tr := &traffic{client: client, seed: rand.Uint64()}
+	for i := range users {
+		tr.users = append(tr.users, newID())
+		tr.emails = append(tr.emails, fmt.Sprintf("user%d@example.com", i), fmt.Sprintf("user%d@example.org", i))
+	}
+	for range roles {
+		tr.roles = append(tr.roles, newID())
+		tr.titles = append(tr.titles, "role-"+letters(newID()), "other-"+letters(newID()))
+	}
+	return tr
+}
+
+// send lets so many clients send so many commands in all.
+func (tr *traffic) send(ctx context.Context, t testing.TB, clients, commands int) []outcome {
+	t.Helper()
+	t.Logf("seed %d", tr.seed)
+	outcomes := make([]outcome, commands)
+	var next atomic.Int64
+	group, ctx := errgroup.WithContext(ctx)
+	for client := range clients {
+		group.Go(func() error {
+			dice := rand.New(rand.NewPCG(tr.seed, uint64(client)))
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= commands {
+					return nil
+				}
+				if tr.between != nil {
+					tr.between(i)
+				}
+				var err error
+				if outcomes[i], err = tr.one(ctx, i, dice); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	require.NoError(t, group.Wait())
+	return outcomes
+}
+
+func (tr *traffic) one(ctx context.Context, i int, dice *rand.Rand) (outcome, error) {
+	deed, request := tr.command(i, dice)
+	request.Correlation = newID()
+	o := outcome{deed: deed, correlation: request.Correlation}
+	answer, err := tr.client.Do(ctx, request)
+	if err != nil {
+		if tr.down == nil {
+			return o, err
+		}
+		return o, tr.down(ctx)
+	}
+	o.status = answer.Status
+	if o.status == http.StatusAccepted {
+		receipt, err := systemtest.Decode[systemtest.Receipt](answer)
+		o.version = receipt.Version
+		return o, err
+	}
+	problem, err := systemtest.Decode[systemtest.Problem](answer)
+	o.code = problem.Code
+	return o, err
+}
+
+func pick(dice *rand.Rand, of []string) string { return of[dice.IntN(len(of))] }
+
+// command draws one, once all users and roles are there; the weights keep most of them enabled, and about half of the
+// commands acceptable.
+func (tr *traffic) command(i int, dice *rand.Rand) (deed string, r systemtest.Request) {
+	if i < len(tr.users) {
+		return "register", post("/users", object{"id": tr.users[i], "email": tr.emails[2*i]})
+	}
+	if i -= len(tr.users); i < len(tr.roles) {
+		return "createRole", post("/roles", object{"id": tr.roles[i], "name": tr.titles[2*i]})
+	}
+	id, role := pick(dice, tr.users), pick(dice, tr.roles)
+	user := "/users/" + id
+	switch n := dice.IntN(100); {
+	case n < 5:
+		return "register", post("/users", object{"id": id, "email": pick(dice, tr.emails)})
+	case n < 30:
+		first, last := []string{"Ann", "Bao", "Chloé", "Dmitri"}, []string{"O'Neill", "Nguyễn", "Müller", "Lee"}
+		return "update", put(user, object{"firstName": pick(dice, first), "lastName": pick(dice, last)})
+	case n < 42:
+		return "changeEmail", put(user+"/email", object{"email": pick(dice, tr.emails)})
+	case n < 45:
+		return "disableUser", put(user+"/disable", nil)
+	case n < 52:
+		return "enableUser", put(user+"/enable", nil)
+	case n < 70:
+		return "addRole", post(user+"/roles", object{"roleId": role})
+	case n < 80:
+		return "removeRole", systemtest.Request{Method: http.MethodDelete, Path: user + "/roles/" + role}
+	case n < 85:
+		return "createRole", post("/roles", object{"id": role, "name": pick(dice, tr.titles)})
+	case n < 91:
+		return "renameRole", put("/roles/"+role, object{"name": pick(dice, tr.titles)})
+	case n < 93:
+		return "disableRole", put("/roles/"+role+"/disable", nil)
+	case n < 97:
+		return "enableRole", put("/roles/"+role+"/enable", nil)
+	default:
+		return "invalid", post("/users", object{"email": "nobody", "id": id})
+	}
+}
+
+func post(path string, body any) systemtest.Request {
+	return systemtest.Request{Method: http.MethodPost, Path: path, Body: body}
+}
+
+func put(path string, body any) systemtest.Request {
+	return systemtest.Request{Method: http.MethodPut, Path: path, Body: body}
+}
+
+// changesNothing says whether a command that asks for what is so already is accepted and leaves no event.
+func (o outcome) changesNothing() bool {
+	return o.deed == "update" || o.deed == "changeEmail" || o.deed == "renameRole"
+}
+
+// inLog holds answers against the log, where each command is known by its correlation: an accepted command is in it
+// exactly once, at the version answered; a refused one is not; one without an answer, or with a 5xx, at most once. And
+// nothing else is in the log. It counts what became of the commands.
+func inLog(t *testing.T, outcomes []outcome, records map[string][]eventsourcing.Record) (answers map[string]int) {
+	t.Helper()
+	answers = map[string]int{}
+	events, seen := 0, map[string]bool{}
+	for _, o := range outcomes {
+		found := records[o.correlation]
+		events += len(found)
+		for _, rec := range found {
+			assert.False(t, seen[rec.ID], "event %s is in the log twice", rec.ID)
+			seen[rec.ID] = true
+		}
+		switch {
+		case o.status == http.StatusAccepted && len(found) == 0:
+			answers["unchanged"]++
+			assert.True(t, o.changesNothing(), "%+v was accepted and is not in the log", o)
+		case o.status == http.StatusAccepted:
+			answers["accepted"]++
+			assert.Len(t, found, 1, "%+v", o)
+			assert.Equal(t, eventsourcing.Version(o.version), found[0].Version, "%+v", o)
+		case o.status >= 400 && o.status < 500:
+			answers["refused"]++
+			assert.Empty(t, found, "%+v was refused and left something behind", o)
+		case len(found) > 0:
+			answers["unknown but in the log"]++
+			assert.Len(t, found, 1, "%+v", o)
+		default:
+			answers["unknown"]++
+		}
+	}
+	total := 0
+	for _, r := range records {
+		total += len(r)
+	}
+	assert.Equal(t, total, events, "events that nobody asked for")
+	assert.Greater(t, answers["accepted"], len(outcomes)/4, "too few to prove anything")
+	assert.Greater(t, answers["refused"], len(outcomes)/10, "too few to prove anything")
+	t.Logf("commands: %v", answers)
+	return answers
+}

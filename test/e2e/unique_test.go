@@ -1,0 +1,99 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/leftfold/leftfold/test/e2e/systemtest"
+)
+
+const racers = 40
+
+// race sends one request per racer at once. Exactly one may be accepted; the others get that code. It returns who won.
+func race(a api, code string, request func(racer int) systemtest.Request) (winner int) {
+	a.t.Helper()
+	statuses, codes := make([]int, racers), make([]string, racers)
+	var group errgroup.Group
+	for racer := range racers {
+		group.Go(func() error {
+			answer, err := a.Do(a.t.Context(), request(racer))
+			if err != nil {
+				return err
+			}
+			problem, err := systemtest.Decode[systemtest.Problem](answer)
+			statuses[racer], codes[racer] = answer.Status, problem.Code
+			return err
+		})
+	}
+	require.NoError(a.t, group.Wait())
+	winner = -1
+	for racer, status := range statuses {
+		if status == http.StatusAccepted {
+			assert.Equal(a.t, -1, winner, "two have won")
+			winner = racer
+			continue
+		}
+		assert.Equal(a.t, http.StatusConflict, status)
+		assert.Equal(a.t, code, codes[racer])
+	}
+	require.GreaterOrEqual(a.t, winner, 0, "nobody has won")
+	return winner
+}
+
+// mixed writes text in a case of the racer's own.
+func mixed(text string, racer int) string {
+	if racer%2 == 0 {
+		return strings.ToUpper(text)
+	}
+	return text
+}
+
+// TestOneEmailHasOneOwner races for one address and for one role name: by those who register and by those who move.
+func TestOneEmailHasOneOwner(t *testing.T) {
+	t.Parallel()
+	a := api{systemtest.New(t, nil), t}
+	var users, roles []string
+	for i := range racers {
+		users = append(users, a.accept(http.MethodPost, "/users", object{"email": fmt.Sprintf("racer%d@example.com", i)}).ID)
+		roles = append(roles, a.accept(http.MethodPost, "/roles", object{"name": "racer" + strings.Repeat("x", i/8) + "-" + strings.Repeat("y", i%8)}).ID)
+	}
+	for round := range 5 {
+		email, name := fmt.Sprintf("prize%d@example.com", round), "prize"+strings.Repeat("z", round)
+		made := newIDs()
+		winner := race(a, "email_taken", func(racer int) systemtest.Request {
+			return post("/users", object{"id": made[racer], "email": mixed(email, racer)})
+		})
+		a.accept(http.MethodPut, "/users/"+made[winner]+"/email", object{"email": "other." + email}) // gives it up
+		winner = race(a, "email_taken", func(racer int) systemtest.Request {
+			return put("/users/"+users[racer]+"/email", object{"email": mixed(email, racer)})
+		})
+		a.accept(http.MethodPut, "/users/"+users[winner]+"/disable", nil) // keeps it
+		a.refuse(http.MethodPost, "/users", object{"email": email}, 409, "email_taken")
+		a.accept(http.MethodPut, "/users/"+users[winner]+"/enable", nil)
+
+		made = newIDs()
+		winner = race(a, "name_taken", func(racer int) systemtest.Request {
+			return post("/roles", object{"id": made[racer], "name": mixed(name, racer)})
+		})
+		a.accept(http.MethodPut, "/roles/"+made[winner], object{"name": "other-" + name})
+		race(a, "name_taken", func(racer int) systemtest.Request {
+			return put("/roles/"+roles[racer], object{"name": mixed(name, racer)})
+		})
+	}
+	_, err := a.Audit(t.Context(), 30*time.Second)
+	require.NoError(t, err)
+}
+
+func newIDs() (ids []string) {
+	for range racers {
+		ids = append(ids, newID())
+	}
+	return ids
+}

@@ -1,0 +1,161 @@
+package simulation_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/test/simulation"
+)
+
+// quick is how many seeds a mere `go test` runs.
+func quick() uint64 {
+	if raceDetector {
+		return 3
+	}
+	return 12
+}
+
+// Every test here takes the whole process: its source of random bytes is the seed's.
+
+func TestEveryPromiseHolds(t *testing.T) { //nolint:paralleltest // see above
+	for seed := range quick() {
+		r := simulation.Run(t, simulation.NewPlan(seed))
+		for _, b := range r.Breaches {
+			t.Errorf("seed %d: %s", seed, b)
+		}
+		assert.Positive(t, r.Accepted, "seed %d asks for nothing", seed)
+	}
+}
+
+// regressions are seeds that once broke a promise, and what was wrong. All so far were mistakes of the witness.
+var regressions = map[uint64]string{
+	10138: "a refused transaction was taken for done, by a row that had not changed",
+	20102: "a message was missed that a heal had made superfluous and that was still hidden",
+}
+
+func TestWhatOnceBrokeHolds(t *testing.T) { //nolint:paralleltest // see above
+	for seed, was := range regressions {
+		for _, b := range simulation.Run(t, simulation.NewPlan(seed)).Breaches {
+			t.Errorf("seed %d (%s): %s", seed, was, b)
+		}
+	}
+}
+
+func TestTheSameSeedGivesTheSameRun(t *testing.T) { //nolint:paralleltest // see above
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	seeds := []uint64{4, 9}
+	if raceDetector {
+		seeds = seeds[:1]
+	}
+	var hashes []string
+	for _, seed := range seeds {
+		first, second := simulation.Run(t, simulation.NewPlan(seed)), simulation.Run(t, simulation.NewPlan(seed))
+		require.NotEmpty(t, first.Trace)
+		for i := range min(len(first.Trace), len(second.Trace)) {
+			require.Equal(t, first.Trace[i], second.Trace[i], "seed %d, step %d", seed, i)
+		}
+		assert.Equal(t, first.Hash, second.Hash, "seed %d", seed)
+		assert.NotContains(t, hashes, first.Hash, "another seed gives another run")
+		hashes = append(hashes, first.Hash)
+	}
+}
+
+func TestPlantedBugsAreCaught(t *testing.T) { //nolint:paralleltest // see above
+	names := []string{"claims in a second write", "last page dropped", "message deleted before it is handled"}
+	if raceDetector {
+		names = names[:1]
+	}
+	for _, name := range names {
+		caught := false
+		for seed := uint64(1); seed <= 12 && !caught; seed++ {
+			p := simulation.NewPlan(seed)
+			p.Mutant = name
+			caught = len(simulation.Run(t, p).Breaches) > 0
+		}
+		assert.True(t, caught, name)
+	}
+}
+
+// TestWorker is a worker of `make simulate`: it plays the jobs it reads and writes what came of them.
+func TestWorker(t *testing.T) { //nolint:paralleltest // see above
+	if os.Getenv(workerVariable) == "" {
+		t.Skip("started by the runner only")
+	}
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		var j job
+		require.NoError(t, json.Unmarshal(in.Bytes(), &j))
+		out, err := json.Marshal(j.play(t))
+		require.NoError(t, err)
+		fmt.Printf("%s%s\n", resultPrefix, out)
+	}
+}
+
+// job is one seed to play, maybe with a planted bug.
+type job struct {
+	Seed   uint64
+	Mutant string
+	Twice  bool // compare two runs
+	Shrink bool // what fails
+}
+
+// result is a report with the history of what failed.
+type result struct {
+	simulation.Report
+
+	Failed  bool
+	Shrunk  string
+	History []string
+}
+
+func (j job) play(t *testing.T) result {
+	t.Helper()
+	p := simulation.NewPlan(j.Seed)
+	p.Mutant = j.Mutant
+	r := simulation.Run(t, p)
+	if j.Twice && len(r.Breaches) == 0 {
+		if again := simulation.Run(t, p); again.Hash != r.Hash {
+			r.Breaches = append(r.Breaches, simulation.Breach{Promise: "determinism", Text: firstDifference(r.Trace, again.Trace)})
+			return result{Report: *r, Failed: true}
+		}
+	}
+	if file := os.Getenv("TRACE"); file != "" {
+		require.NoError(t, os.WriteFile(file, []byte(strings.Join(r.Trace, "\n")+"\n"), 0o600))
+	}
+	out := result{Report: *r, Failed: len(r.Breaches) > 0}
+	if out.Failed && j.Shrink {
+		small := simulation.Shrink(t, r, 40)
+		out.Breaches = small.Breaches
+		out.Shrunk = small.Plan.String()
+		out.History = small.History(small.Breaches[0], 60)
+	}
+	return out
+}
+
+func firstDifference(a, b []string) string {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return fmt.Sprintf("two runs differ at step %d: %s | %s", i, a[i], b[i])
+		}
+	}
+	return fmt.Sprintf("one run has %d steps, the other %d", len(a), len(b))
+}
+
+func short(breaches []simulation.Breach) string {
+	var out []string
+	for _, b := range breaches {
+		if !slices.Contains(out, b.Promise) {
+			out = append(out, b.Promise)
+		}
+	}
+	return strings.Join(out, ", ")
+}
