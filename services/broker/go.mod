@@ -78,3 +78,5 @@ require (
 )
 
 replace github.com/leftfold/leftfold/pkg => ../../pkg
+
+replace github.com/leftfold/leftfold/pkg/localaws => ../../pkg/localaws

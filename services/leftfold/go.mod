@@ -53,6 +53,7 @@ require (
 	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.30.0 // indirect
 	github.com/hashicorp/golang-lru/v2 v2.0.7 // indirect
+	github.com/leftfold/leftfold/pkg/localaws v0.0.0
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
@@ -88,3 +89,5 @@ replace (
 	github.com/leftfold/leftfold/services/projector-user => ../projector-user
 	github.com/leftfold/leftfold/services/streamer => ../streamer
 )
+
+replace github.com/leftfold/leftfold/pkg/localaws => ../../pkg/localaws

@@ -67,6 +67,7 @@ require (
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/google/wire v0.7.0
 	github.com/hashicorp/golang-lru/v2 v2.0.7 // indirect
+	github.com/leftfold/leftfold/pkg/localaws v0.0.0
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/prometheus/client_golang v1.25.0 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
@@ -79,3 +80,5 @@ require (
 )
 
 replace github.com/leftfold/leftfold/pkg => ../../pkg
+
+replace github.com/leftfold/leftfold/pkg/localaws => ../../pkg/localaws

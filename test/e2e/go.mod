@@ -78,6 +78,7 @@ require (
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.30.0 // indirect
 	github.com/hashicorp/golang-lru/v2 v2.0.7 // indirect
 	github.com/klauspost/compress v1.20.1 // indirect
+	github.com/leftfold/leftfold/pkg/localaws v0.0.0
 	github.com/lufia/plan9stats v0.0.0-20260330125221-c963978e514e // indirect
 	github.com/magiconair/properties v1.18.12 // indirect
 	github.com/moby/docker-image-spec v1.3.1 // indirect
@@ -129,3 +130,5 @@ replace (
 	github.com/leftfold/leftfold/services/projector-user => ../../services/projector-user
 	github.com/leftfold/leftfold/services/streamer => ../../services/streamer
 )
+
+replace github.com/leftfold/leftfold/pkg/localaws => ../../pkg/localaws

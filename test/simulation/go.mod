@@ -52,6 +52,7 @@ require (
 	github.com/google/wire v0.7.0 // indirect
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.30.0 // indirect
 	github.com/hashicorp/golang-lru/v2 v2.0.7 // indirect
+	github.com/leftfold/leftfold/pkg/localaws v0.0.0
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
@@ -89,3 +90,5 @@ replace (
 	github.com/leftfold/leftfold/services/projector-user => ../../services/projector-user
 	github.com/leftfold/leftfold/services/streamer => ../../services/streamer
 )
+
+replace github.com/leftfold/leftfold/pkg/localaws => ../../pkg/localaws

@@ -58,6 +58,7 @@ require (
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.30.0 // indirect
 	github.com/hashicorp/golang-lru/v2 v2.0.7 // indirect
 	github.com/itchyny/timefmt-go v0.1.9 // indirect
+	github.com/leftfold/leftfold/pkg/localaws v0.0.0
 	github.com/mitchellh/go-wordwrap v1.0.1 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/prometheus/client_golang v1.25.0 // indirect
@@ -101,3 +102,5 @@ replace (
 	github.com/leftfold/leftfold/services/streamer => ../../../services/streamer
 	github.com/leftfold/leftfold/test/e2e => ../../../test/e2e
 )
+
+replace github.com/leftfold/leftfold/pkg/localaws => ../../../pkg/localaws
