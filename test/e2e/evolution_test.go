@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/catalogue/cataloguetest"
+	"github.com/leftfold/leftfold/docs/eventdocs/eventdocstest"
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/envelope"
@@ -140,16 +140,16 @@ func kinesisBodies(a api) (out [][]byte) {
 	return out
 }
 
-func messages(t *testing.T) cataloguetest.Messages {
+func messages(t *testing.T) eventdocstest.Messages {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, "docs", "asyncapi.yaml"))
 	require.NoError(t, err)
-	m, err := cataloguetest.NewMessages(text)
+	m, err := eventdocstest.NewMessages(text)
 	require.NoError(t, err)
 	return m
 }
 
-func messageOf(t *testing.T, m cataloguetest.Messages, body []byte) []string {
+func messageOf(t *testing.T, m eventdocstest.Messages, body []byte) []string {
 	t.Helper()
 	names, err := m.Match(body)
 	require.NoError(t, err)

@@ -78,6 +78,7 @@ require (
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.30.0 // indirect
 	github.com/hashicorp/golang-lru/v2 v2.0.7 // indirect
 	github.com/klauspost/compress v1.20.1 // indirect
+	github.com/leftfold/leftfold/docs/eventdocs v0.0.0
 	github.com/leftfold/leftfold/pkg/localaws v0.0.0
 	github.com/lufia/plan9stats v0.0.0-20260330125221-c963978e514e // indirect
 	github.com/magiconair/properties v1.18.12 // indirect
@@ -132,3 +133,5 @@ replace (
 )
 
 replace github.com/leftfold/leftfold/pkg/localaws => ../../pkg/localaws
+
+replace github.com/leftfold/leftfold/docs/eventdocs => ../../docs/eventdocs

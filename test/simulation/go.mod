@@ -92,3 +92,5 @@ replace (
 )
 
 replace github.com/leftfold/leftfold/pkg/localaws => ../../pkg/localaws
+
+replace github.com/leftfold/leftfold/docs/eventdocs => ../../docs/eventdocs

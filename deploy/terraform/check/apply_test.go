@@ -82,21 +82,21 @@ func run(t *testing.T, target aws.Config, cfg app.Config) http.RoundTripper {
 		stop()
 		parts.Wait()
 	})
-	for service, newApp := range newApps(cfg) {
+	for name, newApp := range newApps(cfg) {
 		p, _, err := service.NewPlatform(cfg.Config, t.Output())
 		require.NoError(t, err)
 		p.AWS = target
-		p = p.For(service)
+		p = p.For(name)
 		a, err := newApp(ctx, p)
-		require.NoError(t, err, service)
+		require.NoError(t, err, name)
 		for _, check := range a.Checks {
-			require.NoError(t, check.Probe(ctx), "%s: %s", service, check.Name)
+			require.NoError(t, check.Probe(ctx), "%s: %s", name, check.Name)
 		}
 		if a.Routes != nil {
-			front[service], err = a.Handler(ctx, p)
+			front[name], err = a.Handler(ctx, p)
 			require.NoError(t, err)
 		}
-		parts.Go(func() { assert.NoError(t, service.RunParts(ctx, p.Log, time.Minute, a.Parts...), service) })
+		parts.Go(func() { assert.NoError(t, service.RunParts(ctx, p.Log, time.Minute, a.Parts...), name) })
 	}
 	return front
 }
@@ -105,12 +105,12 @@ func run(t *testing.T, target aws.Config, cfg app.Config) http.RoundTripper {
 type edgeTo map[string]http.Handler
 
 func (e edgeTo) RoundTrip(r *http.Request) (*http.Response, error) {
-	service := "command-api"
+	name := "command-api"
 	if r.Method == http.MethodGet {
-		service = map[bool]string{true: "projector-role", false: "projector-user"}[strings.HasPrefix(r.URL.Path, "/roles")]
+		name = map[bool]string{true: "projector-role", false: "projector-user"}[strings.HasPrefix(r.URL.Path, "/roles")]
 	}
 	w := httptest.NewRecorder()
-	e[service].ServeHTTP(w, r)
+	e[name].ServeHTTP(w, r)
 	return w.Result(), nil
 }
 

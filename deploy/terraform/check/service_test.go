@@ -69,8 +69,8 @@ type container struct {
 	}
 }
 
-// service is a task's containers, with and without a collector.
-func service(t *testing.T, vars map[string]cty.Value) (*check.Module, []container) {
+// serviceModule is a task's containers, with and without a collector.
+func serviceModule(t *testing.T, vars map[string]cty.Value) (*check.Module, []container) {
 	t.Helper()
 	all := map[string]cty.Value{
 		"name": cty.StringVal("projector-user"), "image": cty.StringVal("registry/leftfold/projector-user:v1"), "vpc_id": cty.StringVal("vpc"),
@@ -91,7 +91,7 @@ func service(t *testing.T, vars map[string]cty.Value) (*check.Module, []containe
 
 func TestTasksRunAsTheImagesWantIt(t *testing.T) {
 	t.Parallel()
-	m, containers := service(t, nil)
+	m, containers := serviceModule(t, nil)
 	require.Len(t, containers, 1)
 	c := containers[0]
 	assert.True(t, c.ReadonlyRootFilesystem)
@@ -111,7 +111,7 @@ func TestTasksRunAsTheImagesWantIt(t *testing.T) {
 // and hangs up on it later than it.
 func TestTasksHaveTheTimeTheyNeed(t *testing.T) {
 	t.Parallel()
-	_, containers := service(t, nil)
+	_, containers := serviceModule(t, nil)
 	known := variables()
 	stop := ""
 	for _, e := range containers[0].Environment {
@@ -228,15 +228,15 @@ func apis(t *testing.T) map[string]huma.API {
 	var cfg app.Config
 	require.NoError(t, service.LoadConfig(t.Context(), app.Lookup(func(string) (string, bool) { return "", false }), &cfg))
 	out := map[string]huma.API{}
-	for service, newApp := range newApps(cfg) {
+	for name, newApp := range newApps(cfg) {
 		p, _, err := service.NewPlatform(cfg.Config, t.Output())
 		require.NoError(t, err)
 		p.AWS = server.Config()
-		a, err := newApp(t.Context(), p.For(service))
+		a, err := newApp(t.Context(), p.For(name))
 		require.NoError(t, err)
 		if a.Routes != nil {
-			out[service] = httpapi.NewAPI(chi.NewRouter())
-			a.Routes(out[service])
+			out[name] = httpapi.NewAPI(chi.NewRouter())
+			a.Routes(out[name])
 		}
 	}
 	require.Len(t, out, 3)

@@ -91,29 +91,29 @@ func operate(t *testing.T, s *systemtest.System, env map[string]string, listen f
 	t.Helper()
 	var cfg app.Config
 	require.NoError(t, service.LoadConfig(t.Context(), app.Lookup(func(name string) (string, bool) { v, ok := env[name]; return v, ok }), &cfg))
-	for service, newApp := range newApps(cfg) {
+	for name, newApp := range newApps(cfg) {
 		p, _, err := service.NewPlatform(cfg.Config, t.Output())
 		require.NoError(t, err)
-		p.AWS, p.Instance = s.AWS.Config(), service+"-0"
+		p.AWS, p.Instance = s.AWS.Config(), name+"-0"
 		listen(&p)
-		a, err := newApp(t.Context(), p.For(service))
-		require.NoError(t, err, service)
+		a, err := newApp(t.Context(), p.For(name))
+		require.NoError(t, err, name)
 		for _, check := range a.Checks {
-			require.NoError(t, check.Probe(t.Context()), "%s: %s", service, check.Name)
+			require.NoError(t, check.Probe(t.Context()), "%s: %s", name, check.Name)
 		}
 		if a.Admin == nil {
 			continue
 		}
 		router := httpapi.NewRouter(p.Log)
 		a.Admin(httpapi.NewAPI(router))
-		path := "/projections/" + map[string]string{"projector-user": "users", "projector-role": "roles"}[service] + "/parked"
+		path := "/projections/" + map[string]string{"projector-user": "users", "projector-role": "roles"}[name] + "/parked"
 		for status, r := range map[int]*http.Request{
 			200: httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody),
 			409: httptest.NewRequestWithContext(t.Context(), http.MethodPost, path+"/"+ill.String()+"/redrive", http.NoBody),
 		} {
 			w := httptest.NewRecorder()
 			router.ServeHTTP(w, r)
-			require.Equal(t, status, w.Code, "%s %s: %s", service, r.URL.Path, w.Body)
+			require.Equal(t, status, w.Code, "%s %s: %s", name, r.URL.Path, w.Body)
 		}
 	}
 }

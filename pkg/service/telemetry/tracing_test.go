@@ -37,8 +37,8 @@ func TestTracingIsOffUnlessAskedFor(t *testing.T) {
 	} {
 		tracing, err := telemetry.NewTracing(cfg, telemetry.TracingOptions{})
 		require.NoError(t, err, name)
-		assert.Equal(t, noop.NewTracerProvider(), eventtrace.For("broker"), name)
-		eventtrace.Shutdown(t.Context())
+		assert.Equal(t, noop.NewTracerProvider(), tracing.For("broker"), name)
+		tracing.Shutdown(t.Context())
 	}
 	var none *telemetry.Tracing
 	assert.Equal(t, noop.NewTracerProvider(), none.For("broker"))
@@ -80,7 +80,7 @@ func record(t *testing.T, cfg telemetry.TracingConfig, work func(*telemetry.Trac
 	tracing, err := telemetry.NewTracing(cfg, telemetry.TracingOptions{Exporter: out, Instance: "host-1", Version: "v1", Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	work(tracing)
-	eventtrace.Shutdown(t.Context())
+	tracing.Shutdown(t.Context())
 	return out.GetSpans()
 }
 
@@ -99,8 +99,8 @@ func span(t *testing.T, p trace.TracerProvider, parent string) {
 func TestEachServiceOfAProcessHasItsName(t *testing.T) {
 	t.Parallel()
 	both := func(tracing *telemetry.Tracing) {
-		span(t, eventtrace.For("streamer"), "")
-		span(t, eventtrace.For("broker"), "")
+		span(t, tracing.For("streamer"), "")
+		span(t, tracing.For("broker"), "")
 	}
 	attributes := func(s tracetest.SpanStub) map[string]string {
 		out := map[string]string{}
@@ -139,12 +139,12 @@ func TestSamplers(t *testing.T) {
 		"parentbased_traceidratio": {true, true, false},
 	} {
 		for i, parent := range []string{"", sampled, unsampled} {
-			spans := record(t, telemetry.TracingConfig{Sampler: sampler}, func(tracing *telemetry.Tracing) { span(t, eventtrace.For("x"), parent) })
+			spans := record(t, telemetry.TracingConfig{Sampler: sampler}, func(tracing *telemetry.Tracing) { span(t, tracing.For("x"), parent) })
 			assert.Equal(t, want[i], len(spans) == 1, "%s, parent %q", sampler, parent)
 		}
 	}
 	none := telemetry.TracingConfig{Sampler: "traceidratio", SamplerArg: "0"}
-	assert.Empty(t, record(t, none, func(tracing *telemetry.Tracing) { span(t, eventtrace.For("x"), "") }))
+	assert.Empty(t, record(t, none, func(tracing *telemetry.Tracing) { span(t, tracing.For("x"), "") }))
 }
 
 func TestABatchIsSampledIfOneOfItsEventsIs(t *testing.T) {
@@ -162,7 +162,7 @@ func TestABatchIsSampledIfOneOfItsEventsIs(t *testing.T) {
 		{"always_on", []trace.Link{unsampled}, true},
 	} {
 		spans := record(t, telemetry.TracingConfig{Sampler: tt.sampler}, func(tracing *telemetry.Tracing) {
-			_, s := eventtrace.For("x").Tracer("test").Start(t.Context(), "batch", trace.WithLinks(tt.links...))
+			_, s := tracing.For("x").Tracer("test").Start(t.Context(), "batch", trace.WithLinks(tt.links...))
 			s.End()
 		})
 		assert.Equal(t, tt.want, len(spans) == 1, "%s, %d links", tt.sampler, len(tt.links))
@@ -190,8 +190,8 @@ func TestTracesGoToACollector(t *testing.T) {
 	} {
 		tracing, err := telemetry.NewTracing(cfg, telemetry.TracingOptions{Log: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
-		span(t, eventtrace.For("broker"), "")
-		eventtrace.Shutdown(t.Context())
+		span(t, tracing.For("broker"), "")
+		tracing.Shutdown(t.Context())
 		got := <-requests
 		assert.Equal(t, path, got.path)
 		var sent otlp.ExportTraceServiceRequest
@@ -205,8 +205,8 @@ func TestTracesGoToTheConsole(t *testing.T) {
 	var out bytes.Buffer
 	tracing, err := telemetry.NewTracing(telemetry.TracingConfig{Exporter: "console"}, telemetry.TracingOptions{Console: &out, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
-	span(t, eventtrace.For("broker"), "")
-	eventtrace.Shutdown(t.Context())
+	span(t, tracing.For("broker"), "")
+	tracing.Shutdown(t.Context())
 	assert.Contains(t, out.String(), `"Name":"work"`)
 }
 
@@ -225,8 +225,8 @@ func TestTracesThatCannotBeSentAreLogged(t *testing.T) {
 	require.NoError(t, err)
 	tracing, err := telemetry.NewTracing(telemetry.TracingConfig{}, telemetry.TracingOptions{Exporter: away{errors.New("gone")}, Log: log})
 	require.NoError(t, err)
-	span(t, eventtrace.For("broker"), "")
-	eventtrace.Shutdown(t.Context())
+	span(t, tracing.For("broker"), "")
+	tracing.Shutdown(t.Context())
 	assert.Contains(t, out.String(), `msg="traces lost" spans=1 error="no route"`)
 	assert.Contains(t, out.String(), `msg="traces lost" error=gone`)
 }
@@ -237,7 +237,7 @@ func TestPropagators(t *testing.T) {
 	for names, want := range map[string]bool{"": true, "tracecontext": true, "tracecontext, baggage": true, "baggage": false, "none": false} {
 		tracing, err := telemetry.NewTracing(telemetry.TracingConfig{Propagators: names}, telemetry.TracingOptions{})
 		require.NoError(t, err)
-		ctx := eventtrace.Propagator().Extract(t.Context(), headers(header))
+		ctx := tracing.Propagator().Extract(t.Context(), headers(header))
 		assert.Equal(t, want, trace.SpanContextFromContext(ctx).IsValid(), names)
 	}
 }

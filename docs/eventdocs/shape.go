@@ -1,4 +1,4 @@
-package catalogue
+package eventdocs
 
 import (
 	"encoding/json"
@@ -32,7 +32,7 @@ type Field struct {
 }
 
 // modulePath begins the path of each package that the described types are in.
-const modulePath = "github.com/leftfold/leftfold/pkg/"
+const modulePath = "github.com/leftfold/leftfold/"
 
 // describer knows types by reflection and their comments by their source.
 type describer struct {

@@ -1,4 +1,4 @@
-package catalogue_test
+package eventdocs_test
 
 import (
 	"bytes"
@@ -11,24 +11,24 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/pkg/catalogue"
+	"github.com/leftfold/leftfold/docs/eventdocs"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 )
 
 var update = flag.Bool("update", false, "write docs/events.md and docs/asyncapi.yaml anew")
 
 const (
-	module = ".."
-	page   = "../../docs/events.md"
-	api    = "../../docs/asyncapi.yaml"
-	again  = "run: go test ./pkg/catalogue -update"
+	module = "../.."
+	page   = "../events.md"
+	api    = "../asyncapi.yaml"
+	again  = "run: go test ./docs/eventdocs -update"
 )
 
-func newCatalogue(t *testing.T) catalogue.Catalogue {
+func newCatalogue(t *testing.T) eventdocs.Catalogue {
 	t.Helper()
 	var names topology.Names
 	require.NoError(t, envconfig.ProcessWith(t.Context(), &envconfig.Config{Target: &names, Lookuper: envconfig.MapLookuper(nil)}))
-	c, err := catalogue.New(os.DirFS(module), names)
+	c, err := eventdocs.New(os.DirFS(module), names)
 	require.NoError(t, err)
 	return c
 }
@@ -36,7 +36,7 @@ func newCatalogue(t *testing.T) catalogue.Catalogue {
 // TestEventsPageIsCurrent holds what stands between the page's marks to the code; -update writes it.
 func TestEventsPageIsCurrent(t *testing.T) {
 	t.Parallel()
-	const from, to = "<!-- catalogue: written by go test ./pkg/catalogue -update -->\n", "<!-- end of catalogue -->\n"
+	const from, to = "<!-- catalogue: written by go test ./docs/eventdocs -update -->\n", "<!-- end of catalogue -->\n"
 	stands, err := os.ReadFile(page)
 	require.NoError(t, err)
 	before, rest, found := strings.Cut(string(stands), from)

@@ -1,4 +1,4 @@
-package catalogue
+package eventdocs
 
 import (
 	"encoding/json"
@@ -47,7 +47,7 @@ func (c Catalogue) AsyncAPI() ([]byte, error) {
 		"operations", operations,
 		"components", object("messages", messages, "schemas", c.schemas()),
 	))
-	return append([]byte("# Written by: go test ./pkg/catalogue -update\n"), b...), err
+	return append([]byte("# Written by: go test ./docs/eventdocs -update\n"), b...), err
 }
 
 func server(protocol string) *yaml.Node {

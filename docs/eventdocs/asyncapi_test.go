@@ -1,4 +1,4 @@
-package catalogue_test
+package eventdocs_test
 
 import (
 	"bytes"
@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/leftfold/leftfold/pkg/catalogue"
-	"github.com/leftfold/leftfold/pkg/catalogue/cataloguetest"
+	"github.com/leftfold/leftfold/docs/eventdocs"
+	"github.com/leftfold/leftfold/docs/eventdocs/eventdocstest"
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/envelope"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
@@ -46,7 +46,7 @@ func TestAsyncAPIIsValid(t *testing.T) {
 	require.NoError(t, err)
 
 	text := asyncAPI(t)
-	document, err := cataloguetest.JSON(text)
+	document, err := eventdocstest.JSON(text)
 	require.NoError(t, err)
 	require.NoError(t, schema.Validate(document))
 	for sound, spoilt := range map[string]string{
@@ -56,7 +56,7 @@ func TestAsyncAPIIsValid(t *testing.T) {
 		"deduplicationScope: messageGroup": "deduplicationScope: stream",
 	} {
 		require.Contains(t, string(text), sound)
-		bad, err := cataloguetest.JSON([]byte(strings.ReplaceAll(string(text), sound, spoilt)))
+		bad, err := eventdocstest.JSON([]byte(strings.ReplaceAll(string(text), sound, spoilt)))
 		require.NoError(t, err)
 		require.Error(t, schema.Validate(bad), spoilt)
 	}
@@ -95,14 +95,14 @@ func walk(value any, found func(ref string)) {
 	}
 }
 
-func newMessages(t *testing.T) cataloguetest.Messages {
+func newMessages(t *testing.T) eventdocstest.Messages {
 	t.Helper()
-	m, err := cataloguetest.NewMessages(asyncAPI(t))
+	m, err := eventdocstest.NewMessages(asyncAPI(t))
 	require.NoError(t, err)
 	return m
 }
 
-func record(e catalogue.Event, schema int, data json.RawMessage) eventsourcing.Record {
+func record(e eventdocs.Event, schema int, data json.RawMessage) eventsourcing.Record {
 	return eventsourcing.Record{
 		ID: "e1", Stream: eventsourcing.StreamID{Category: path.Dir(e.Name), ID: "1"}, Version: 1,
 		Name: e.Name, Schema: schema, Data: data, RecordedAt: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
@@ -214,7 +214,7 @@ func TestEnvelopeIsAsItsPackageReadsIt(t *testing.T) {
 	require.NoError(t, yaml.Unmarshal(asyncAPI(t), &document))
 	schema := document.Components.Schemas["envelope"]
 	messages := newMessages(t)
-	r := record(catalogue.Event{Known: eventsourcing.Known{Name: "org/iam/user/disabled"}}, 1, json.RawMessage(`{}`))
+	r := record(eventdocs.Event{Known: eventsourcing.Known{Name: "org/iam/user/disabled"}}, 1, json.RawMessage(`{}`))
 	r.Metadata = eventsourcing.Metadata{CorrelationID: "c", CausationID: "k", Actor: "a", Traceparent: "00"}
 	r.Enrichment = []eventsourcing.Enrichment{{Aggregate: "a", ID: "i", Data: json.RawMessage(`null`)}}
 	b, err := envelope.Encode(r)
@@ -284,7 +284,7 @@ func TestEveryMemberHasAnExample(t *testing.T) {
 }
 
 // without names the members that no example has.
-func without(s catalogue.Shape, examples []json.RawMessage) (out []string) {
+func without(s eventdocs.Shape, examples []json.RawMessage) (out []string) {
 	for _, f := range s.Fields {
 		var values []json.RawMessage
 		for _, example := range examples {

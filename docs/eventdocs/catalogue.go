@@ -1,6 +1,6 @@
-// Package catalogue describes every event that is or was ever written, from the code that writes and reads it: as a page
+// Package eventdocs describes every event that is or was ever written, from the code that writes and reads it: as a page
 // for people and as an AsyncAPI document for programs. No service imports it.
-package catalogue
+package eventdocs
 
 import (
 	"bytes"
@@ -73,7 +73,7 @@ type RoleName struct {
 	Name role.Name `json:"name"`
 }
 
-// New describes the events of all aggregates. Module is the folder of the module that they are declared in: doc comments
+// New describes the events of all aggregates. Module is the repository: the types are declared in several of its modules: doc comments
 // and golden files are read from it.
 func New(module fs.FS, names topology.Names) (Catalogue, error) {
 	d := &describer{module: module, formats: map[reflect.Type]string{

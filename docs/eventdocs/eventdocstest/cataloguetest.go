@@ -1,5 +1,5 @@
-// Package cataloguetest holds envelopes to the AsyncAPI document that describes them.
-package cataloguetest
+// Package eventdocstest holds envelopes to the AsyncAPI document that describes them.
+package eventdocstest
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package catalogue
+package eventdocs
 
 import (
 	"encoding/json"
@@ -93,12 +93,12 @@ func Hang() {}
 
 func TestEveryTypeHasAComment(t *testing.T) {
 	t.Parallel()
-	d := &describer{module: os.DirFS("..")}
+	d := &describer{module: os.DirFS("../..")}
 	assert.Equal(t, "what the role is called at the time", d.doc(reflect.TypeFor[RoleName]()))
 	assert.Equal(t, "what a role is called, in the case it was given", d.doc(reflect.TypeFor[RoleName]().Field(0).Type))
 	assert.Empty(t, d.doc(reflect.TypeFor[string]()))
 	require.NoError(t, d.err)
-	broken := &describer{module: fstest.MapFS{"catalogue/a.go": {Data: []byte(`?`)}}}
+	broken := &describer{module: fstest.MapFS{"docs/eventdocs/a.go": {Data: []byte(`?`)}}}
 	_, err := broken.shape(reflect.TypeFor[RoleName]())
 	require.ErrorContains(t, err, "read the comments of catalogue")
 }
