@@ -100,5 +100,5 @@ func TestEveryTypeHasAComment(t *testing.T) {
 	require.NoError(t, d.err)
 	broken := &describer{module: fstest.MapFS{"docs/eventdocs/a.go": {Data: []byte(`?`)}}}
 	_, err := broken.shape(reflect.TypeFor[RoleName]())
-	require.ErrorContains(t, err, "read the comments of catalogue")
+	require.ErrorContains(t, err, "read the comments of docs/eventdocs")
 }
