@@ -178,7 +178,7 @@ func TestEachServiceOfAProcessIsTold(t *testing.T) {
 	families, err := registry.Gather()
 	require.NoError(t, err)
 	for _, f := range families {
-		if f.GetName() == "test_total" {
+		if f.GetName() == "leftfold_test_total" {
 			for _, m := range f.GetMetric() {
 				services[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
 				assert.Equal(t, "service", m.GetLabel()[0].GetName())

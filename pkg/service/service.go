@@ -48,6 +48,9 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// metricPrefix begins the name of every metric of ours; packages name theirs without it.
+const metricPrefix = "leftfold_"
+
 // Platform is what a process gives the services in it.
 type Platform struct {
 	AWS     aws.Config
@@ -72,7 +75,8 @@ type Platform struct {
 // release among the metrics, its calls of AWS counted, the SDK's warnings among its logs.
 func (p Platform) For(service string) Platform {
 	p.Log = p.Log.With(slog.String(telemetry.KeyService, service))
-	p.Metrics = prometheus.WrapRegistererWith(prometheus.Labels{telemetry.KeyService: service}, p.Metrics)
+	p.Metrics = prometheus.WrapRegistererWithPrefix(metricPrefix,
+		prometheus.WrapRegistererWith(prometheus.Labels{telemetry.KeyService: service}, p.Metrics))
 	p.Metrics.MustRegister(buildInfo())
 	p.Traces = p.Tracing.For(service)
 	p.AWS = awsconfig.Instrument(p.AWS, p.Metrics, p.Traces)

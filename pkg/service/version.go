@@ -40,7 +40,7 @@ func release(version, revision string, info *debug.BuildInfo) (string, string) {
 func buildInfo() prometheus.Collector {
 	version, revision := Release()
 	g := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name:        "leftfold_build_info",
+		Name:        "build_info",
 		Help:        "1; its labels say which release of which commit this is, made by which Go.",
 		ConstLabels: prometheus.Labels{"version": version, "revision": revision, "go": runtime.Version()},
 	})

@@ -90,9 +90,7 @@ func New(cfg Config) (*Consumer, error) {
 		hand: newHand(),
 	}
 	if cfg.Metrics != nil {
-		if err := cfg.Metrics.Register(c); err != nil {
-			return nil, fmt.Errorf("register metrics of queue %s: %w", queue, err)
-		}
+		cfg.Metrics.MustRegister(c)
 	}
 	return c, nil
 }

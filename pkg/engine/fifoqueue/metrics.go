@@ -11,7 +11,7 @@ type counters struct {
 func newCounters(queue string) *counters {
 	labels := prometheus.Labels{"queue": queue}
 	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: "leftfold_fifoqueue_" + name, Help: help, ConstLabels: labels})
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "fifoqueue_" + name, Help: help, ConstLabels: labels})
 	}
 	return &counters{
 		received:       counter("received_total", "Messages received, repetitions included."),
@@ -20,8 +20,8 @@ func newCounters(queue string) *counters {
 		failures:       counter("failures_total", "Runs of a group that will come again."),
 		stale:          counter("stale_receipts_total", "Deletes and extensions refused because the message had come again."),
 		deleteFailures: counter("delete_failures_total", "Messages that were done but could not be deleted."),
-		oldest:         prometheus.NewDesc("leftfold_fifoqueue_oldest_age_seconds", "Age of the oldest message in hand.", nil, labels),
-		inHand:         prometheus.NewDesc("leftfold_fifoqueue_in_hand", "Messages received and not yet deleted or given back.", nil, labels),
+		oldest:         prometheus.NewDesc("fifoqueue_oldest_age_seconds", "Age of the oldest message in hand.", nil, labels),
+		inHand:         prometheus.NewDesc("fifoqueue_in_hand", "Messages received and not yet deleted or given back.", nil, labels),
 	}
 }
 

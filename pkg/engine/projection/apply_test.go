@@ -43,8 +43,8 @@ func TestPlainEventCostsOneReadAndOneWrite(t *testing.T) {
 	assert.EqualValues(t, 1, coalesced["DynamoDB.GetItem"]-after["DynamoDB.GetItem"])
 	assert.EqualValues(t, 1, coalesced["DynamoDB.PutItem"]-after["DynamoDB.PutItem"])
 	lib.requireEqualsFold()
-	assert.Equal(t, 6, lib.metric("leftfold_projection_applied_total"))
-	assert.Equal(t, 6, lib.metric("leftfold_project_seconds"))
+	assert.Equal(t, 6, lib.metric("projection_applied_total"))
+	assert.Equal(t, 6, lib.metric("project_seconds"))
 }
 
 func TestRelatedRowsMoveWithTheFenceInOneTransaction(t *testing.T) {
@@ -81,9 +81,9 @@ func TestDuplicateIsAcknowledgedAndCounted(t *testing.T) {
 	apply(t, p, records[:1])
 	apply(t, p, []eventsourcing.Record{records[1], records[1], records[2]})
 	lib.requireEqualsFold()
-	assert.Equal(t, 3, lib.metric("leftfold_projection_applied_total"))
-	assert.Equal(t, 4, lib.metric("leftfold_projection_duplicates_total"))
-	assert.Zero(t, lib.metric("leftfold_projection_healed_total"))
+	assert.Equal(t, 3, lib.metric("projection_applied_total"))
+	assert.Equal(t, 4, lib.metric("projection_duplicates_total"))
+	assert.Zero(t, lib.metric("projection_healed_total"))
 }
 
 func TestGapIsHealedFromTheLog(t *testing.T) {
@@ -112,9 +112,9 @@ func TestGapIsHealedFromTheLog(t *testing.T) {
 				apply(t, p, batch)
 			}
 			lib.requireEqualsFold()
-			assert.Equal(t, 5, lib.metric("leftfold_projection_applied_total"))
-			assert.Equal(t, c.healed, lib.metric("leftfold_projection_healed_total"))
-			assert.Equal(t, c.duplicates, lib.metric("leftfold_projection_duplicates_total"))
+			assert.Equal(t, 5, lib.metric("projection_applied_total"))
+			assert.Equal(t, c.healed, lib.metric("projection_healed_total"))
+			assert.Equal(t, c.duplicates, lib.metric("projection_duplicates_total"))
 			assertOnce(t, lib, records)
 		})
 	}
@@ -129,7 +129,7 @@ func TestProjectionDaysBehindCatchesUp(t *testing.T) {
 	}
 	apply(t, lib.projector(), last)
 	lib.requireEqualsFold()
-	assert.Equal(t, 449, lib.metric("leftfold_projection_healed_total"))
+	assert.Equal(t, 449, lib.metric("projection_healed_total"))
 	assert.LessOrEqual(t, lib.server.Calls()["DynamoDB.PutItem"], int64(5))
 }
 

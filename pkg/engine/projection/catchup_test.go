@@ -74,7 +74,7 @@ func TestCatchUpLeavesParkedStreamsParkedAndGoesOn(t *testing.T) {
 	done, err := p.CatchUp(t.Context(), lib.log.all())
 	require.NoError(t, err)
 	assert.Equal(t, projection.CaughtUp{Records: 5, Behind: 1, Applied: 2, Parked: 2}, done)
-	assert.Equal(t, 2, lib.metric("leftfold_projection_parked_total"), "the one that was parked before was not tried again")
+	assert.Equal(t, 2, lib.metric("projection_parked_total"), "the one that was parked before was not tried again")
 
 	lib.broken.Store(false)
 	for _, id := range []string{"parked", "bad"} {

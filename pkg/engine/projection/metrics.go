@@ -1,8 +1,6 @@
 package projection
 
 import (
-	"fmt"
-
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -11,9 +9,9 @@ type metrics struct {
 	latency                                       prometheus.Histogram
 }
 
-func newMetrics(reg prometheus.Registerer, projection string, categories []string) (metrics, error) {
+func newMetrics(reg prometheus.Registerer, projection string, categories []string) metrics {
 	counter := func(name, help string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "leftfold_projection_" + name + "_total", Help: help},
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "projection_" + name + "_total", Help: help},
 			[]string{"category"})
 	}
 	m := metrics{
@@ -23,7 +21,7 @@ func newMetrics(reg prometheus.Registerer, projection string, categories []strin
 		parked:     counter("parked", "Times that an aggregate was set aside because an event could not be applied."),
 		redriven:   counter("redriven", "Times that an aggregate set aside was brought up to date."),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "leftfold_project_seconds",
+			Name:    "project_seconds",
 			Help:    "Time from an event's recording to its being visible in the projection.",
 			Buckets: prometheus.ExponentialBucketsRange(0.001, 60, 40), // each a third wider: p99 to ±16 %
 		}),
@@ -35,13 +33,11 @@ func newMetrics(reg prometheus.Registerer, projection string, categories []strin
 		}
 	}
 	if reg == nil {
-		return m, nil
+		return m
 	}
 	reg = prometheus.WrapRegistererWith(prometheus.Labels{"projection": projection}, reg)
 	for _, c := range []prometheus.Collector{m.applied, m.duplicates, m.healed, m.parked, m.redriven, m.latency} {
-		if err := reg.Register(c); err != nil {
-			return m, fmt.Errorf("register metrics: %w", err)
-		}
+		reg.MustRegister(c)
 	}
-	return m, nil
+	return m
 }

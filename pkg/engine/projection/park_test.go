@@ -42,7 +42,7 @@ func TestParkedAggregateDelaysNoOtherAndIsRedriven(t *testing.T) {
 	apply(t, p, lib.append(bad, withdrawn{"s1"}))
 	assert.EqualValues(t, 2, lib.server.Calls()["DynamoDB.GetItem"]-before["DynamoDB.GetItem"], "later events do not try again")
 	apply(t, p, lib.log.records[bad][2:3]) // the bad event again: it is tried once
-	assert.Equal(t, 1, lib.metric("leftfold_projection_parked_total"))
+	assert.Equal(t, 1, lib.metric("projection_parked_total"))
 
 	fence, err := p.Redrive(t.Context(), bad)
 	require.ErrorIs(t, err, projection.ErrParked)
@@ -109,7 +109,7 @@ func TestWhatCannotEverBeAppliedIsParked(t *testing.T) {
 			assert.Contains(t, parked[0].Reason, c.reason)
 			assert.Equal(t, records[len(records)-1].Version, parked[0].Version)
 			assert.EqualValues(t, len(records)-1, lib.contents()["b1|book"]["version"])
-			assert.Equal(t, len(records), lib.metric("leftfold_projection_applied_total"))
+			assert.Equal(t, len(records), lib.metric("projection_applied_total"))
 		})
 	}
 }
@@ -170,8 +170,8 @@ func TestDamagedMessageIsReplacedByTheLogsCopy(t *testing.T) {
 	damaged[1].Data = json.RawMessage(`nonsense`)
 	apply(t, p, damaged)
 	lib.requireEqualsFold()
-	assert.Zero(t, lib.metric("leftfold_projection_parked_total"))
-	assert.Zero(t, lib.metric("leftfold_projection_duplicates_total"))
+	assert.Zero(t, lib.metric("projection_parked_total"))
+	assert.Zero(t, lib.metric("projection_duplicates_total"))
 
 	before := lib.server.Calls()["DynamoDB.PutItem"]
 	records = nil
@@ -362,6 +362,6 @@ func TestCountersBeginAtZero(t *testing.T) {
 		series[f.GetName()] = len(f.GetMetric())
 	}
 	for _, name := range []string{"applied", "duplicates", "healed", "parked", "redriven"} {
-		assert.Equal(t, len(lib.config.Sources), series["leftfold_projection_"+name+"_total"], name)
+		assert.Equal(t, len(lib.config.Sources), series["projection_"+name+"_total"], name)
 	}
 }

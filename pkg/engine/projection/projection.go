@@ -112,16 +112,10 @@ func New(c Config) (*Projector, error) {
 		config: c, reader: Reader{DB: c.DB, Table: c.Table, Jitter: c.Jitter},
 		sources: map[string]*Source{}, ownRows: map[string]struct{}{},
 	}
-	mistakes := p.mistakes()
-	if len(mistakes) == 0 {
-		var err error
-		if p.metrics, err = newMetrics(c.Metrics, c.Name, p.Categories()); err != nil {
-			mistakes = append(mistakes, err)
-		}
-	}
-	if len(mistakes) > 0 {
+	if mistakes := p.mistakes(); len(mistakes) > 0 {
 		return nil, fmt.Errorf("projection %q: %w", c.Name, errors.Join(mistakes...))
 	}
+	p.metrics = newMetrics(c.Metrics, c.Name, p.Categories())
 	return p, nil
 }
 

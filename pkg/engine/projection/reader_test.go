@@ -248,8 +248,7 @@ func TestNewReportsEveryMistake(t *testing.T) {
 	lib := newLibrary(t)
 	lib.config.Metrics = prometheus.NewRegistry()
 	lib.projector()
-	_, err = projection.New(lib.config)
-	require.ErrorContains(t, err, "register metrics")
+	require.Panics(t, func() { _, _ = projection.New(lib.config) }, "two projections of one name cannot share metrics")
 	lib.config.Name = "others"
 	lib.projector()
 }

@@ -37,7 +37,7 @@ func TestAStreamTellsHowItIsParked(t *testing.T) {
 		fence, err := p.Redrive(t.Context(), bad)
 		require.NoError(t, err)
 		assert.EqualValues(t, 3, fence)
-		assert.Equal(t, 1, lib.metric("leftfold_projection_redriven_total"), "a second redrive has nothing to take up")
+		assert.Equal(t, 1, lib.metric("projection_redriven_total"), "a second redrive has nothing to take up")
 	}
 }
 

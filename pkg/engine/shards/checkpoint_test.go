@@ -186,7 +186,7 @@ func valueOf(t *testing.T, from prometheus.Gatherer, name string) float64 {
 	families, err := from.Gather()
 	require.NoError(t, err)
 	for _, family := range families {
-		if family.GetName() == "leftfold_shards_"+name {
+		if family.GetName() == "shards_"+name {
 			m := family.GetMetric()[0]
 			return m.GetGauge().GetValue() + m.GetCounter().GetValue()
 		}

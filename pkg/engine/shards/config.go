@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -88,9 +87,7 @@ func New[T any](cfg Config[T]) (*Reader[T], error) {
 		workers: map[string]*worker[T]{}, wake: make(chan struct{}, 1), counts: newCounters(cfg.Consumer),
 	}
 	if cfg.Metrics != nil {
-		if err := cfg.Metrics.Register(r); err != nil {
-			return nil, fmt.Errorf("register metrics of consumer %s: %w", cfg.Consumer, err)
-		}
+		cfg.Metrics.MustRegister(r)
 	}
 	return r, nil
 }

@@ -17,10 +17,10 @@ type counters struct {
 func newCounters(consumer string) *counters {
 	labels := prometheus.Labels{"consumer": consumer}
 	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: "leftfold_shards_" + name, Help: help, ConstLabels: labels})
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "shards_" + name, Help: help, ConstLabels: labels})
 	}
 	gauge := func(name, help, label string) *prometheus.Desc {
-		return prometheus.NewDesc("leftfold_shards_"+name, help, []string{label}, labels)
+		return prometheus.NewDesc("shards_"+name, help, []string{label}, labels)
 	}
 	return &counters{
 		records:        counter("records_total", "Records handled."),
@@ -28,7 +28,7 @@ func newCounters(consumer string) *counters {
 		takeOvers:      counter("take_overs_total", "Leases taken from owners that stopped renewing them."),
 		trimmed:        counter("trimmed_total", "Times that records were trimmed unread."),
 		readFailures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "leftfold_shards_read_failures_total", Help: "Failed reads by reason.", ConstLabels: labels,
+			Name: "shards_read_failures_total", Help: "Failed reads by reason.", ConstLabels: labels,
 		}, []string{"reason"}),
 		behind:        gauge("behind_seconds", "How far the last page read was from the tip, and the time since: it grows while a shard cannot be read or its records not handled.", "shard"),
 		checkpointAge: gauge("checkpoint_age_seconds", "Since the lease of a shard was last renewed, and its position kept.", "shard"),

@@ -258,7 +258,7 @@ func (a *api) counted(outcome string) int {
 		panic(err)
 	}
 	for _, f := range families {
-		if f.GetName() != "leftfold_auth_total" {
+		if f.GetName() != "auth_total" {
 			continue
 		}
 		for _, m := range f.GetMetric() {

@@ -49,10 +49,10 @@ func New(ctx context.Context, c Config, o Options) (*Guard, error) {
 		return g, nil
 	}
 	g.outcomes = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "leftfold_auth_total", Help: "Requests for operations that need a token, by what came of the token: ok, forbidden or why it is not believed.",
+		Name: "auth_total", Help: "Requests for operations that need a token, by what came of the token: ok, forbidden or why it is not believed.",
 	}, []string{"outcome"})
 	fetches := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "leftfold_auth_key_fetches_total", Help: "Readings of the issuer's keys by their result: ok, failed.",
+		Name: "auth_key_fetches_total", Help: "Readings of the issuer's keys by their result: ok, failed.",
 	}, []string{"result"})
 	o.Metrics.MustRegister(g.outcomes, fetches)
 	client := o.HTTP

@@ -34,12 +34,12 @@ func Load(ctx context.Context) (aws.Config, error) {
 	return cfg, nil
 }
 
-// Instrument returns cfg with every attempt counted in leftfold_aws_calls_total{api,operation,outcome}: ok, throttled,
+// Instrument returns cfg with every attempt counted in aws_calls_total{api,operation,outcome}: ok, throttled,
 // refused (an answer such as a failed condition) or failed. Every call within a trace is a span of traces, unless that is
 // nil or does nothing: then it costs nothing.
 func Instrument(cfg aws.Config, reg prometheus.Registerer, traces trace.TracerProvider) aws.Config {
 	calls := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "leftfold_aws_calls_total", Help: "Attempts of AWS calls by what came of them.",
+		Name: "aws_calls_total", Help: "Attempts of AWS calls by what came of them.",
 	}, []string{"api", "operation", "outcome"})
 	reg.MustRegister(calls)
 	count := middleware.DeserializeMiddlewareFunc("leftfold.CountCalls", func(

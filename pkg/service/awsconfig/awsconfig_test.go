@@ -57,8 +57,8 @@ func config(client aws.HTTPClient, retryer aws.Retryer) aws.Config {
 }
 
 func calls(lines ...string) string {
-	return "# HELP leftfold_aws_calls_total Attempts of AWS calls by what came of them.\n" +
-		"# TYPE leftfold_aws_calls_total counter\n" + strings.Join(lines, "\n") + "\n"
+	return "# HELP aws_calls_total Attempts of AWS calls by what came of them.\n" +
+		"# TYPE aws_calls_total counter\n" + strings.Join(lines, "\n") + "\n"
 }
 
 func TestEveryAttemptIsCountedByWhatCameOfIt(t *testing.T) {
@@ -83,7 +83,7 @@ func TestEveryAttemptIsCountedByWhatCameOfIt(t *testing.T) {
 			_, err := dynamodb.NewFromConfig(cfg).DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String("log")})
 			assert.Equal(t, tt.outcome == "ok", err == nil, "%v", err)
 			require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(calls(
-				`leftfold_aws_calls_total{api="DynamoDB",operation="DescribeTable",outcome="`+tt.outcome+`"} 1`,
+				`aws_calls_total{api="DynamoDB",operation="DescribeTable",outcome="`+tt.outcome+`"} 1`,
 			))))
 		})
 	}
@@ -106,9 +106,9 @@ func TestRetriesAndServicesAreCountedApart(t *testing.T) {
 	_, err = sqs.NewFromConfig(cfg).GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: aws.String("q")})
 	require.NoError(t, err)
 	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(calls(
-		`leftfold_aws_calls_total{api="DynamoDB",operation="DescribeTable",outcome="ok"} 1`,
-		`leftfold_aws_calls_total{api="DynamoDB",operation="DescribeTable",outcome="throttled"} 2`,
-		`leftfold_aws_calls_total{api="SQS",operation="GetQueueUrl",outcome="ok"} 1`,
+		`aws_calls_total{api="DynamoDB",operation="DescribeTable",outcome="ok"} 1`,
+		`aws_calls_total{api="DynamoDB",operation="DescribeTable",outcome="throttled"} 2`,
+		`aws_calls_total{api="SQS",operation="GetQueueUrl",outcome="ok"} 1`,
 	))))
 }
 

@@ -26,7 +26,7 @@ func Requests(router chi.Router, traces trace.TracerProvider, p propagation.Text
 	tracer := eventtrace.Tracer(traces, "pkg/service/telemetry")
 	_, off := tracer.(noop.Tracer)
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "leftfold_http_request_seconds", Help: "Time from a request's headers to its answer, by the route's pattern.",
+		Name: "http_request_seconds", Help: "Time from a request's headers to its answer, by the route's pattern.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 	}, []string{"method", "route", "status"})
 	reg.MustRegister(seconds)

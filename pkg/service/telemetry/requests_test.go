@@ -90,7 +90,7 @@ func TestARequestIsASpanNamedByItsRoute(t *testing.T) {
 	assert.False(t, spans[1].Parent().IsValid(), "what is no traceparent is passed over")
 
 	page := openMetrics(t, registry)
-	assert.Contains(t, page, `leftfold_http_request_seconds_count{method="POST",route="/users/{id}/roles",status="503"} 1`)
+	assert.Contains(t, page, `http_request_seconds_count{method="POST",route="/users/{id}/roles",status="503"} 1`)
 	assert.Contains(t, page, `# {trace_id="`+strings.Repeat("a", 32)+`"}`)
 }
 

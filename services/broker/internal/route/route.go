@@ -56,11 +56,11 @@ func New(c Config) *Router {
 	r := &Router{
 		Config: c, tracer: eventtrace.Tracer(c.Traces, "services/broker"),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "leftfold_route_seconds", Help: "Time from an event's recording to its being in every queue.",
+			Name: "route_seconds", Help: "Time from an event's recording to its being in every queue.",
 			Buckets: telemetry.LatencyBuckets(),
 		}),
 		undecodable: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "leftfold_route_undecodable_total", Help: "Kinesis records passed over because they are no events of ours.",
+			Name: "route_undecodable_total", Help: "Kinesis records passed over because they are no events of ours.",
 		}),
 	}
 	c.Metrics.MustRegister(r.seconds, r.undecodable)

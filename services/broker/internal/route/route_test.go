@@ -158,7 +158,7 @@ func TestEverySubscriberGetsEachStreamInOrder(t *testing.T) {
 	require.NoError(t, w.Handle(t.Context(), "shard-1", handed(t, records...)))
 	assert.Equal(t, records, w.left.held(t), "both categories")
 	assert.Equal(t, records, w.right.held(t), "both categories")
-	assert.InDelta(t, 8, w.reported(t, "leftfold_route_seconds"), 0)
+	assert.InDelta(t, 8, w.reported(t, "route_seconds"), 0)
 }
 
 func TestOnlySubscribersGetACategory(t *testing.T) {
@@ -179,7 +179,7 @@ func TestWhatIsNoEventIsCountedAndPassedOver(t *testing.T) {
 	all = append(all[:1:1], shards.Record[[]byte]{Sequence: "13", Value: []byte(`{"name":"dan@example.com"}`)}, all[1])
 	require.NoError(t, w.Handle(t.Context(), "shard-1", all))
 	assert.Equal(t, records, w.left.held(t))
-	assert.InDelta(t, 1, w.reported(t, "leftfold_route_undecodable_total"), 0)
+	assert.InDelta(t, 1, w.reported(t, "route_undecodable_total"), 0)
 	assert.Contains(t, w.logs.String(), "sequence=13")
 	assert.Contains(t, w.logs.String(), "shard=shard-1")
 	assert.NotContains(t, w.logs.String(), "dan@example.com", "a body may hold personal data")
@@ -190,7 +190,7 @@ func TestAFailureOfOneQueueIsPassedUpAndNothingObserved(t *testing.T) {
 	w := newWorld(log{})
 	w.right.failAt = 1
 	require.ErrorIs(t, w.Handle(t.Context(), "shard-1", handed(t, many(2)...)), errAway)
-	assert.Zero(t, w.reported(t, "leftfold_route_seconds"))
+	assert.Zero(t, w.reported(t, "route_seconds"))
 }
 
 func TestAgainRoutesTheWholeLogInBatches(t *testing.T) {
@@ -203,7 +203,7 @@ func TestAgainRoutesTheWholeLogInBatches(t *testing.T) {
 			assert.Equal(t, sizes, q.sizes())
 			assert.Equal(t, records, q.held(t))
 		}
-		assert.InDelta(t, n, w.reported(t, "leftfold_route_seconds"), 0)
+		assert.InDelta(t, n, w.reported(t, "route_seconds"), 0)
 	}
 }
 

@@ -63,10 +63,10 @@ type Config struct {
 // New returns a Handler.
 func New(c Config) *Handler {
 	conflicts := prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "leftfold_command_conflicts_total", Help: "Attempts lost to another writer and decided again.",
+		Name: "command_conflicts_total", Help: "Attempts lost to another writer and decided again.",
 	})
 	cache := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "leftfold_state_cache_total", Help: "Commands by what the cache of states was good for: hit (no read), stale (a short one), miss.",
+		Name: "state_cache_total", Help: "Commands by what the cache of states was good for: hit (no read), stale (a short one), miss.",
 	}, []string{"result"})
 	album := newAlbum(c.Log)
 	meters := meters{
@@ -76,10 +76,10 @@ func New(c Config) *Handler {
 	h := &Handler{
 		store: c.Store, now: c.Now, timeout: c.Timeout, tracer: eventtrace.Tracer(c.Traces, "services/command-api"),
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "leftfold_commands_total", Help: "Commands by what came of them: accepted, repeated, a refusal's code, precondition_failed, key_reused, busy, failed.",
+			Name: "commands_total", Help: "Commands by what came of them: accepted, repeated, a refusal's code, precondition_failed, key_reused, busy, failed.",
 		}, []string{"command", "outcome"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "leftfold_command_seconds", Help: "Time from a command's arrival to its answer.", Buckets: telemetry.LatencyBuckets(),
+			Name: "command_seconds", Help: "Time from a command's arrival to its answer.", Buckets: telemetry.LatencyBuckets(),
 		}, []string{"command"}),
 	}
 	if c.Snapshots != nil {

@@ -145,7 +145,7 @@ func TestAddRoleIsRefused(t *testing.T) {
 			_, err := w.AddRole(t.Context(), tt.user, tt.role, commands.Demand{})
 			require.ErrorIs(t, err, tt.want)
 			assert.Equal(t, before, w.events(tt.user))
-			assert.InDelta(t, 1, w.counted("leftfold_commands_total", "addRole", tt.want.Code), 0)
+			assert.InDelta(t, 1, w.counted("commands_total", "addRole", tt.want.Code), 0)
 		})
 	}
 }
@@ -176,7 +176,7 @@ func TestARoleDisabledBetweenLookUpAndAppendIsNotGranted(t *testing.T) {
 	_, err := w.AddRole(t.Context(), ann, auditor, commands.Demand{})
 	require.ErrorIs(t, err, user.ErrRoleDisabled)
 	assert.Len(t, w.events(ann), 1)
-	assert.InDelta(t, 1, w.counted("leftfold_command_conflicts_total"), 0)
+	assert.InDelta(t, 1, w.counted("command_conflicts_total"), 0)
 }
 
 func TestARoleRenamedBetweenLookUpAndAppendIsGrantedByItsNewName(t *testing.T) {
@@ -243,9 +243,9 @@ func TestOutcomesAreCounted(t *testing.T) {
 			})
 			_, err := w.User(t.Context(), "register", ann, user.Register{ID: ann, Email: "ann@example.com"}, commands.Demand{})
 			require.ErrorIs(t, err, tt.err)
-			assert.InDelta(t, 1, w.counted("leftfold_commands_total", "register", outcome), 0)
-			assert.InDelta(t, tt.conflicts, w.counted("leftfold_command_conflicts_total"), 0)
-			assert.InDelta(t, 1, w.counted("leftfold_command_seconds", "register"), 0)
+			assert.InDelta(t, 1, w.counted("commands_total", "register", outcome), 0)
+			assert.InDelta(t, tt.conflicts, w.counted("command_conflicts_total"), 0)
+			assert.InDelta(t, 1, w.counted("command_seconds", "register"), 0)
 		})
 	}
 }
@@ -268,6 +268,6 @@ func TestACommandTakesNoLongerThanItsTimeout(t *testing.T) {
 		_, err := w.AddRole(t.Context(), ann, auditor, commands.Demand{})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, time.Minute, time.Since(started))
-		assert.InDelta(t, 1, w.counted("leftfold_commands_total", "addRole", "failed"), 0)
+		assert.InDelta(t, 1, w.counted("commands_total", "addRole", "failed"), 0)
 	})
 }

@@ -37,10 +37,10 @@ func TestWhatTheCacheIsGoodForIsCounted(t *testing.T) {
 	update(w, "D")     // hit
 	update(w, "D")     // nothing to do, which takes a read to say
 	for result, want := range map[string]float64{"miss": 2, "hit": 2, "stale": 2} {
-		assert.InDelta(t, want, w.counted("leftfold_state_cache_total", result), 0, result)
+		assert.InDelta(t, want, w.counted("state_cache_total", result), 0, result)
 	}
-	assert.InDelta(t, 1, other.counted("leftfold_state_cache_total", "miss"), 0)
-	assert.InDelta(t, 0, w.counted("leftfold_command_conflicts_total"), 0, "a stale cache is nobody's conflict")
+	assert.InDelta(t, 1, other.counted("state_cache_total", "miss"), 0)
+	assert.InDelta(t, 0, w.counted("command_conflicts_total"), 0, "a stale cache is nobody's conflict")
 	assert.Len(t, w.events(ann), 5)
 }
 
@@ -56,7 +56,7 @@ func TestARoleIsLookedUpAfresh(t *testing.T) {
 	require.NoError(t, err)
 	_, err = w.AddRole(t.Context(), ann, auditor, commands.Demand{})
 	require.NoError(t, err)
-	assert.InDelta(t, 0, w.counted("leftfold_command_conflicts_total"), 0, "the guard had nothing to do")
+	assert.InDelta(t, 0, w.counted("command_conflicts_total"), 0, "the guard had nothing to do")
 }
 
 func TestOutcomesOfDemandsAreCounted(t *testing.T) {
@@ -80,7 +80,7 @@ func TestOutcomesOfDemandsAreCounted(t *testing.T) {
 		Holds: func(v eventsourcing.Version) bool { return v == 7 },
 	}), eventsourcing.ErrPrecondition)
 	for _, outcome := range []string{"accepted", "repeated", "key_reused", "precondition_failed"} {
-		assert.InDelta(t, 1, w.counted("leftfold_commands_total", "register", outcome), 0, outcome)
+		assert.InDelta(t, 1, w.counted("commands_total", "register", outcome), 0, outcome)
 	}
 	_, err := w.store.Result(t.Context(), "anonymous k")
 	require.NoError(t, err, "keys are each sender's own")
@@ -103,5 +103,5 @@ func TestACommandWhoseResultIsGoneIsBusy(t *testing.T) {
 			require.ErrorIs(t, err, eventsourcing.ErrConflict)
 		}
 	}
-	assert.InDelta(t, 1, w.counted("leftfold_commands_total", "register", "busy"), 0)
+	assert.InDelta(t, 1, w.counted("commands_total", "register", "busy"), 0)
 }

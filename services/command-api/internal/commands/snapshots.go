@@ -30,7 +30,7 @@ type album struct {
 
 func newAlbum(log *slog.Logger) *album {
 	return &album{log: log, uses: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "leftfold_snapshots_total",
+		Name: "snapshots_total",
 		Help: "Snapshots by what became of them: loaded, none, ignored_shape, ignored_log, ignored_undecodable, load_failed, saved, forgotten, save_failed, dropped.",
 	}, []string{"result"})}
 }

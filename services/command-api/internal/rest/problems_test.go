@@ -52,7 +52,7 @@ func codes(t *testing.T) map[string]int {
 			ast.Inspect(file, func(n ast.Node) bool {
 				switch n := n.(type) {
 				case *ast.ValueSpec:
-					if slices.Contains([]string{"httpserver", "rest"}, file.Name.Name) && len(n.Values) == 1 && strings.HasPrefix(n.Names[0].Name, "Code") {
+					if slices.Contains([]string{"httpapi", "rest"}, file.Name.Name) && len(n.Values) == 1 && strings.HasPrefix(n.Names[0].Name, "Code") {
 						out[text(n.Values[0])] = 0
 					}
 				case *ast.CompositeLit:

@@ -53,11 +53,11 @@ func New(c Config) *Publisher {
 	p := &Publisher{
 		Config: c, tracer: eventtrace.Tracer(c.Traces, "services/streamer"),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "leftfold_publish_seconds", Help: "Time from an event's recording to its being in Kinesis.",
+			Name: "publish_seconds", Help: "Time from an event's recording to its being in Kinesis.",
 			Buckets: telemetry.LatencyBuckets(),
 		}),
 		undecodable: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "leftfold_publish_undecodable_total", Help: "Items of the log's table passed over because they are no events of ours.",
+			Name: "publish_undecodable_total", Help: "Items of the log's table passed over because they are no events of ours.",
 		}),
 	}
 	c.Metrics.MustRegister(p.seconds, p.undecodable)

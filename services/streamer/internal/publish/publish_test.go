@@ -93,7 +93,7 @@ func setUp(t *testing.T, to *target, from log) (p *publish.Publisher, latencies 
 	return p, func() (uint64, float64) {
 		families, err := registry.Gather()
 		require.NoError(t, err)
-		i := slices.IndexFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == "leftfold_publish_seconds" })
+		i := slices.IndexFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == "publish_seconds" })
 		require.GreaterOrEqual(t, i, 0)
 		h := families[i].GetMetric()[0].GetHistogram()
 		return h.GetSampleCount(), h.GetSampleSum()
