@@ -110,7 +110,7 @@ simulate: ## Play SEEDS seeds from SEED on: a fleet under faults, kills, pauses 
 simulate-mutants: ## Plant bugs one by one and show which promise catches each, in at most SEEDS seeds
 	@go test -c -o bin/simulation ./test/simulation && bin/simulation -mutants $(SEEDS) -seed $(SEED)
 
-SERVICES := command-api streamer broker projector-user projector-role standalone
+SERVICES := command-api streamer broker projector-user projector-role leftfold
 SERVICE  ?= streamer
 VERSION  ?= dev
 BUILD     = docker build -q -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \

@@ -210,7 +210,7 @@ func TestNothingStartsOpenOutsideLocal(t *testing.T) {
 		"command-api":    func() any { return &commandapi.Config{} },
 		"projector-user": func() any { return &projectoruser.Config{} },
 		"projector-role": func() any { return &projectorrole.Config{} },
-		"standalone":     func() any { return &app.Config{} },
+		"leftfold":       func() any { return &app.Config{} },
 	} {
 		load := func(vars map[string]string) error {
 			return service.LoadConfig(t.Context(), func(key string) (string, bool) { v, ok := vars[key]; return v, ok }, config())

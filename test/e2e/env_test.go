@@ -81,7 +81,7 @@ func envExample(declared map[string]service.Variable) string {
 	section("streamer and broker", service.Variables(&streamer.Config{}))
 	section("broker", service.Variables(&broker.Config{}))
 	section("projector-user and projector-role", service.Variables(&projectoruser.Config{}, &projectorrole.Config{}))
-	section("standalone (make run)", service.Variables(&app.Config{}))
+	section("leftfold (make run)", service.Variables(&app.Config{}))
 	section("leftfold issuer", service.Variables(&devissuer.Config{}))
 	rest := []service.Variable{}
 	for _, name := range []string{"DEMO_USERS", "DEMO_RATE"} { // internal to standalone: only its source tells

@@ -259,7 +259,7 @@ func TestTheListOfParkedRefusesAStrangeCursor(t *testing.T) {
 	}
 }
 
-// Both projections stand on one address in standalone.
+// Both projections stand on one address in leftfold.
 func TestTwoProjectionsShareAnAddress(t *testing.T) {
 	t.Parallel()
 	router := httpapi.NewRouter(slog.New(slog.DiscardHandler))

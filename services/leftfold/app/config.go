@@ -10,10 +10,10 @@ import (
 	streamer "github.com/leftfold/leftfold/services/streamer/app"
 )
 
-// Config is what standalone reads: its own and that of every service in it.
+// Config is what the leftfold program reads: its own and that of every service in it.
 type Config struct {
 	service.Config
-	AWSAddr       string `env:"AWS_ADDR,default=127.0.0.1:4566" desc:"address of the embedded AWS (standalone only)"`
+	AWSAddr       string `env:"AWS_ADDR,default=127.0.0.1:4566" desc:"address of the embedded AWS (leftfold only)"`
 	CommandAPI    commandapi.Config
 	Streamer      streamer.Config
 	Broker        broker.Config

@@ -99,7 +99,7 @@ func hardened(host *container.HostConfig) {
 // Provision runs the tools' image with the command provision, to its end.
 func Provision(t testing.TB, nw *testcontainers.DockerNetwork, tag string) {
 	t.Helper()
-	c, err := testcontainers.Run(t.Context(), "leftfold/standalone:"+tag,
+	c, err := testcontainers.Run(t.Context(), "leftfold/leftfold:"+tag,
 		testcontainers.WithCmd("provision"),
 		testcontainers.WithEnv(environment()),
 		testcontainers.WithHostConfigModifier(hardened),

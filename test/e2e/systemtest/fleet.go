@@ -80,7 +80,7 @@ func NewFleet(t testing.TB, programs string, env map[string]string) *Fleet {
 // startAWS returns the endpoint that the program says it listens on.
 func (f *Fleet) startAWS() (endpoint string) {
 	f.t.Helper()
-	r := &run{cmd: exec.CommandContext(context.WithoutCancel(f.t.Context()), filepath.Join(f.programs, "standalone"), "aws")}
+	r := &run{cmd: exec.CommandContext(context.WithoutCancel(f.t.Context()), filepath.Join(f.programs, "leftfold"), "aws")}
 	f.aws = r
 	r.cmd.Env = environment("", map[string]string{"AWS_ADDR": "127.0.0.1:0"})
 	out, err := r.cmd.StdoutPipe()

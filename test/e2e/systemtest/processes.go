@@ -22,7 +22,7 @@ import (
 // Build compiles the services' programs into dir. It is quick where they are up to date.
 func Build(ctx context.Context, dir string) error {
 	args := []string{"build", "-o", dir + string(filepath.Separator)}
-	for _, program := range append([]string{"standalone"}, ServiceNames()...) {
+	for _, program := range append([]string{"leftfold"}, ServiceNames()...) {
 		args = append(args, "github.com/leftfold/leftfold/services/"+program)
 	}
 	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {

@@ -3,7 +3,7 @@
 data "aws_caller_identity" "this" {}
 
 locals {
-  services = ["command-api", "streamer", "broker", "projector-user", "projector-role", "standalone"]
+  services = ["command-api", "streamer", "broker", "projector-user", "projector-role", "leftfold"]
 }
 
 resource "aws_s3_bucket" "state" {
