@@ -39,7 +39,7 @@ memory: ## Hold the whole system to 300 MB after 10,000 commands, without the ra
 	go test -count=1 -run '^TestMemoryStaysSmall$$' -v ./test/e2e
 
 .PHONY: check
-check: lint lint-workflows tidy vuln wire-check test memory fuzz ## Everything CI checks: lint and floors, modules, vulnerabilities, wiring, tests, memory, a fuzz smoke
+check: lint lint-floors lint-workflows tidy vuln wire-check test memory fuzz ## Everything CI checks: lint and floors, modules, vulnerabilities, wiring, tests, memory, a fuzz smoke
 
 .PHONY: fmt
 fmt: ## Format
@@ -48,6 +48,10 @@ fmt: ## Format
 .PHONY: lint
 lint: ## Lint every module; the floors are rules of .golangci.yml
 	$(GOLANGCI_LINT) run $(addsuffix /...,$(MODULES))
+
+.PHONY: lint-floors
+lint-floors: ## Fail unless the linter reports a forbidden import of every kind (in a copy of the tree)
+	@.ci/floors $(GOLANGCI_LINT)
 
 .PHONY: lint-workflows
 lint-workflows: ## Lint GitHub's workflows, the same whatever else is installed
