@@ -142,7 +142,7 @@ lint-deploy: ## Lint Dockerfile and Compose file, hold them and CI's files to th
 test-docker: ## Hold LocalStack, in a container, and the images to what the AWS in memory and the programs are held to
 	@if ! docker version >/dev/null 2>&1; then echo "test-docker: skipped: no Docker engine answers (docker version says why)"; else \
 	  $(MAKE) --no-print-directory images && LEFTFOLD_AWS=localstack LEFTFOLD_IMAGES=$(VERSION) \
-	  go test -count=1 -timeout 30m -run '^TestElsewhere$$|^TestTheImages' -v ./test/e2e; fi
+	  go test -count=1 -timeout 30m -run '^TestAnExternalAWSPassesTheSameTests$$|^TestTheImages' -v ./test/e2e; fi
 
 PROFILE ?= localstack
 API     ?= http://127.0.0.1:8080

@@ -78,8 +78,8 @@ func wholeAPI(t *testing.T, s *systemtest.System) []operation {
 	return out
 }
 
-// TestEveryOperationSaysWhoMay holds docs/security.md to the code, and the code to leaving nothing open.
-func TestEveryOperationSaysWhoMay(t *testing.T) {
+// TestEveryOperationDeclaresItsScopes holds docs/security.md to the code, and the code to leaving nothing open.
+func TestEveryOperationDeclaresItsScopes(t *testing.T) {
 	t.Parallel()
 	said := map[string][]string{}
 	for _, o := range wholeAPI(t, systemtest.New(t, nil)) {
@@ -141,8 +141,8 @@ func concrete(path string) string {
 	return regexp.MustCompile(`\{\w+\}`).ReplaceAllString(path, newID())
 }
 
-// TestEveryOperationAsksForItsScopes tries each without a token, with every scope but one, and with what it needs.
-func TestEveryOperationAsksForItsScopes(t *testing.T) {
+// TestEveryOperationRequiresItsScopes tries each without a token, with every scope but one, and with what it needs.
+func TestEveryOperationRequiresItsScopes(t *testing.T) {
 	t.Parallel()
 	a, issuer := withIssuer(t)
 	every := []string{"users:read", "users:write", "roles:read", "roles:write"}
@@ -167,8 +167,8 @@ func TestEveryOperationAsksForItsScopes(t *testing.T) {
 	}
 }
 
-// TestWhoDidItIsInTheLog follows two subjects' commands into the event log, and their keys apart.
-func TestWhoDidItIsInTheLog(t *testing.T) {
+// TestTheActorIsInTheLog follows two subjects' commands into the event log, and their keys apart.
+func TestTheActorIsInTheLog(t *testing.T) {
 	t.Parallel()
 	a, issuer := withIssuer(t)
 	dan := tokenFor(t, issuer, "dan", "users:write", "users:read")
@@ -204,7 +204,7 @@ func TestWhoDidItIsInTheLog(t *testing.T) {
 	assert.Equal(t, http.StatusOK, answer.Status)
 }
 
-func TestNothingStartsOpenOutsideLocal(t *testing.T) {
+func TestNoServiceStartsWithoutTokensOutsideLocal(t *testing.T) {
 	t.Parallel()
 	for name, config := range map[string]func() any{
 		"command-api":    func() any { return &commandapi.Config{} },

@@ -41,8 +41,8 @@ func store(a api, userID string, version eventsourcing.Version, name, data strin
 	return r
 }
 
-// TestEventsOfFormerBuildsAreServedLikeAnyOther: a retired name and a former shape fold, project and leave no gap.
-func TestEventsOfFormerBuildsAreServedLikeAnyOther(t *testing.T) {
+// TestEventsOfEarlierBuildsAreServed: a retired name and a former shape fold, project and leave no gap.
+func TestEventsOfEarlierBuildsAreServed(t *testing.T) {
 	t.Parallel()
 	a := api{systemtest.New(t, nil), t}
 	roleID := a.accept(http.MethodPost, "/roles", object{"name": "auditor"}).ID
@@ -156,9 +156,9 @@ func messageOf(t *testing.T, m eventdocstest.Messages, body []byte) []string {
 	return names
 }
 
-// TestWhatLeavesIsAsTheAsyncAPIDocumentSays plays every command and holds each envelope, its enrichment and its keys to
+// TestMessagesMatchTheAsyncAPIDocument plays every command and holds each envelope, its enrichment and its keys to
 // docs/asyncapi.yaml.
-func TestWhatLeavesIsAsTheAsyncAPIDocumentSays(t *testing.T) {
+func TestMessagesMatchTheAsyncAPIDocument(t *testing.T) {
 	t.Parallel()
 	a := api{systemtest.New(t, nil), t}
 	require.NoError(t, a.ProjectorUser.Stop())

@@ -15,9 +15,9 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// TestTheImagesAreTheSystem runs the images that LEFTFOLD_IMAGES tags, as make images made them, on LocalStack, each read-only and
+// TestTheImagesKeepTheContract runs the images that LEFTFOLD_IMAGES tags, as make images made them, on LocalStack, each read-only and
 // without rights, and stops them: they keep their contract, and end in good order.
-func TestTheImagesAreTheSystem(t *testing.T) {
+func TestTheImagesKeepTheContract(t *testing.T) {
 	tag := os.Getenv("LEFTFOLD_IMAGES")
 	if tag == "" {
 		t.Skip("LEFTFOLD_IMAGES is not set: no images to run (make test-docker builds them)")

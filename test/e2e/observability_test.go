@@ -289,8 +289,8 @@ type source struct {
 	UID  string `json:"uid"`
 }
 
-// TestDashboardsAskForWhatThereIs: panels that show nothing are found here, and not by who looks at them in need.
-func TestDashboardsAskForWhatThereIs(t *testing.T) {
+// TestDashboardsQueryMetricsThatExist: panels that show nothing are found here, and not by who looks at them in need.
+func TestDashboardsQueryMetricsThatExist(t *testing.T) {
 	t.Parallel()
 	known := metrics(t)
 	var provisioned struct {

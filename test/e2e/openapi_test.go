@@ -263,8 +263,8 @@ func TestEverythingInTheDocumentHasAnExample(t *testing.T) {
 	}
 }
 
-// TestWhatGoesWrongIsInTheDocument asks every operation for what it cannot do.
-func TestWhatGoesWrongIsInTheDocument(t *testing.T) {
+// TestEveryErrorAnswerIsInTheDocument asks every operation for what it cannot do.
+func TestEveryErrorAnswerIsInTheDocument(t *testing.T) {
 	t.Parallel()
 	all := documented(t, systemtest.New(t, nil))
 	seen := map[string]bool{}

@@ -59,6 +59,7 @@ func TestSnapshotsMayBeDeletedAtAnyTime(t *testing.T) {
 	items, err = a.Items(t.Context(), *table)
 	require.NoError(t, err)
 	assert.Len(t, items, 1, "there is one again")
+	update(1)
 	assert.Greater(t, used("loaded"), loaded)
 
 	_, err = a.DB.DeleteTable(t.Context(), &dynamodb.DeleteTableInput{TableName: table})

@@ -42,7 +42,7 @@ var regressions = map[uint64]string{
 	20102: "a message was missed that a heal had made superfluous and that was still hidden",
 }
 
-func TestWhatOnceBrokeHolds(t *testing.T) { //nolint:paralleltest // see above
+func TestRegressionSeedsKeepEveryPromise(t *testing.T) { //nolint:paralleltest // see above
 	for seed, was := range regressions {
 		for _, b := range simulation.Run(t, simulation.NewPlan(seed)).Breaches {
 			t.Errorf("seed %d (%s): %s", seed, was, b)

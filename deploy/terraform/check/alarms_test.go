@@ -13,8 +13,8 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// TestEveryAlarmHasItsChapter: an alarm's description leads to what to do about it, and there is no chapter without an alarm.
-func TestEveryAlarmHasItsChapter(t *testing.T) {
+// TestEveryAlarmHasARunbook: an alarm's description leads to what to do about it, and there is no chapter without an alarm.
+func TestEveryAlarmHasARunbook(t *testing.T) {
 	t.Parallel()
 	text := func(s string) cty.Value { return cty.StringVal(s) }
 	one := func(s string) cty.Value { return cty.ListVal([]cty.Value{text(s)}) }

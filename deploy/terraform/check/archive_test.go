@@ -55,9 +55,9 @@ func attributesOf(t *testing.T, values map[string]value) map[string]types.Attrib
 	return out
 }
 
-// TestTheLogComesBackFromTheArchive archives records as the stream shows them, makes items of them as the manual says, and reads
+// TestTheLogIsRestoredFromTheArchive archives records as the stream shows them, makes items of them as the manual says, and reads
 // them as the services do.
-func TestTheLogComesBackFromTheArchive(t *testing.T) {
+func TestTheLogIsRestoredFromTheArchive(t *testing.T) {
 	t.Parallel()
 	server := localaws.New(localaws.Options{})
 	t.Cleanup(server.Close)

@@ -18,9 +18,9 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// TestARestoredLogIsPublishedAnew does what the manual says of restoring: a new table with the old items and a new stream,
+// TestARestoredLogIsPublishedAgain does what the manual says of restoring: a new table with the old items and a new stream,
 // empty read models, the leases as they were.
-func TestARestoredLogIsPublishedAnew(t *testing.T) {
+func TestARestoredLogIsPublishedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, restore)
 }

@@ -89,7 +89,7 @@ func serviceModule(t *testing.T, vars map[string]cty.Value) (*check.Module, []co
 	return m, containers
 }
 
-func TestTasksRunAsTheImagesWantIt(t *testing.T) {
+func TestTasksRunAsTheImagesRequire(t *testing.T) {
 	t.Parallel()
 	m, containers := serviceModule(t, nil)
 	require.Len(t, containers, 1)
@@ -107,9 +107,9 @@ func TestTasksRunAsTheImagesWantIt(t *testing.T) {
 	assert.Contains(t, read(t, ".github/workflows/release.yml"), "linux/arm64")
 }
 
-// TestTasksHaveTheTimeTheyNeed: a task is killed after it must have stopped, leaves the load balancer no sooner than its longest answer,
+// TestTasksHaveTimeToStop: a task is killed after it must have stopped, leaves the load balancer no sooner than its longest answer,
 // and hangs up on it later than it.
-func TestTasksHaveTheTimeTheyNeed(t *testing.T) {
+func TestTasksHaveTimeToStop(t *testing.T) {
 	t.Parallel()
 	_, containers := serviceModule(t, nil)
 	known := variables()

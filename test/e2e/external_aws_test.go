@@ -26,9 +26,9 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// anAWSElsewhere is an AWS outside this process, by LEFTFOLD_AWS: with "localstack" one in a container of the test's own, with
+// externalAWS is an AWS outside this process, by LEFTFOLD_AWS: with "localstack" one in a container of the test's own, with
 // "environment" what the SDK's variables name, AWS itself included. AWS_ENDPOINT_URL alone means the latter.
-func anAWSElsewhere(t *testing.T) (cfg aws.Config, transport *http.Transport) {
+func externalAWS(t *testing.T) (cfg aws.Config, transport *http.Transport) {
 	t.Helper()
 	which := os.Getenv("LEFTFOLD_AWS")
 	if which == "" && os.Getenv("AWS_ENDPOINT_URL") != "" {
@@ -54,10 +54,10 @@ func anAWSElsewhere(t *testing.T) (cfg aws.Config, transport *http.Transport) {
 	return cfg, transport
 }
 
-// TestElsewhere holds an AWS outside this process, and the system on it, to what the AWS in memory is held to. Everything
+// TestAnExternalAWSPassesTheSameTests holds an AWS outside this process, and the system on it, to what the AWS in memory is held to. Everything
 // it makes has a name of this run, and is deleted at its end.
-func TestElsewhere(t *testing.T) {
-	cfg, transport := anAWSElsewhere(t)
+func TestAnExternalAWSPassesTheSameTests(t *testing.T) {
+	cfg, transport := externalAWS(t)
 	run := "leftfold-test-" + strings.ToLower(rand.Text()[:8]) + "-"
 	db := dynamodb.NewFromConfig(cfg)
 
