@@ -95,10 +95,10 @@ func auditClaims(ctx context.Context, with func(*claimsaudit.Config)) (claimsaud
 		Claims: dynamostore.NewClaims(db, dynamostore.Config{
 			Tables: dynamostore.Tables{Events: names.EventLog, Claims: names.SetValidations},
 		}),
-		Categories: []claimsaudit.Category{claimsaudit.Of(user.Aggregate()), claimsaudit.Of(role.Aggregate())},
+		Categories: []claimsaudit.Category{claimsaudit.NewCategory(user.Aggregate()), claimsaudit.NewCategory(role.Aggregate())},
 	}
 	with(&config)
-	return claimsaudit.Claims(ctx, config)
+	return claimsaudit.Run(ctx, config)
 }
 
 // everySoOften passes on what comes first after a while.

@@ -124,7 +124,7 @@ func play(ctx context.Context, system *app.Standalone, story demo.Config, out *o
 	info, err := out.Stat()
 	err = errors.Join(err, demo.Play(ctx, story, demo.Stage{
 		Base: "http://" + system.APIAddr,
-		Log:  dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}}),
+		Log:  dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}}),
 		Models: []projection.Reader{
 			{DB: db, Table: names.Users}, {DB: db, Table: names.Roles},
 		},

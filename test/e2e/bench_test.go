@@ -43,7 +43,7 @@ func BenchmarkCommands(b *testing.B) {
 
 func compare(b *testing.B, items, existing int, command func(users []string, i int) systemtest.Request) {
 	sys := commandsAlone(b, nil, nil)
-	table := dynamostore.Tables{Events: "bare"}.Create()[0]
+	table := dynamostore.Tables{Events: "bare"}.CreateTableInputs()[0]
 	_, err := sys.DB.CreateTable(b.Context(), table)
 	require.NoError(b, err)
 	accepted := func(r systemtest.Request) error {

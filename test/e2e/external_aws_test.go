@@ -63,10 +63,10 @@ func TestAnExternalAWSPassesTheSameTests(t *testing.T) {
 
 	t.Run("store", func(t *testing.T) {
 		tables := dynamostore.Tables{Events: run + "events", Claims: run + "claims", Commands: run + "results", Snapshots: run + "states"}
-		for _, in := range tables.Create() {
+		for _, in := range tables.CreateTableInputs() {
 			createTable(t, db, in)
 		}
-		store := dynamostore.New(db, dynamostore.Config{Tables: tables})
+		store := dynamostore.NewStore(db, dynamostore.Config{Tables: tables})
 		t.Run("events", func(t *testing.T) {
 			eventstoretest.Run(t, func(testing.TB) eventsourcing.Store { return store })
 		})
@@ -90,14 +90,14 @@ func TestAnExternalAWSPassesTheSameTests(t *testing.T) {
 			})
 		}
 		t.Run("Kinesis polled", func(t *testing.T) {
-			read(t, func(c *kinesis.Client, name string) shards.Stream[[]byte] { return shards.NewKinesis(c, name) })
+			read(t, func(c *kinesis.Client, name string) shards.Stream[[]byte] { return shards.NewKinesisStream(c, name) })
 		})
 		t.Run("Kinesis by fan-out", func(t *testing.T) {
 			if os.Getenv("AWS_ENDPOINT_URL") != "" {
 				t.Skip("AWS_ENDPOINT_URL may name LocalStack, which sends no initial response to SubscribeToShard: the SDK would wait for ever")
 			}
 			read(t, func(c *kinesis.Client, name string) shards.Stream[[]byte] {
-				return shards.NewKinesisFanOut(c, name, "reader")
+				return shards.NewKinesisFanOut(c, shards.FanOutConfig{Stream: name, Consumer: "reader"})
 			})
 		})
 	})

@@ -56,7 +56,7 @@ func standalone(t testing.TB, commands int) (*oracle.Fold, uint64) {
 	newTraffic(client, 500, 20).send(t.Context(), t, 64, commands)
 
 	db, names := dynamodb.NewFromConfig(system.AWS.Config()), cfg.CommandAPI.Names
-	fold, err := oracle.FoldLog(t.Context(), dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}}))
+	fold, err := oracle.FoldLog(t.Context(), dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}}))
 	require.NoError(t, err)
 	require.NoError(t, fold.Settle(t.Context(), time.Minute,
 		projection.Reader{DB: db, Table: names.Users}, projection.Reader{DB: db, Table: names.Roles}))

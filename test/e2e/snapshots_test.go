@@ -78,7 +78,7 @@ func BenchmarkLoad10000(b *testing.B) {
 	server := localaws.New(localaws.Options{})
 	b.Cleanup(server.Close)
 	db := dynamodb.NewFromConfig(server.Config())
-	for _, table := range (dynamostore.Tables{}).Create() {
+	for _, table := range (dynamostore.Tables{}).CreateTableInputs() {
 		_, err := db.CreateTable(b.Context(), table)
 		require.NoError(b, err)
 	}
@@ -88,7 +88,7 @@ func BenchmarkLoad10000(b *testing.B) {
 			cfg.FirstPage = every + 1
 		}
 		users := eventsourcing.Repository[user.State, user.Event]{
-			Aggregate: user.Aggregate(), Store: dynamostore.New(db, cfg), Snapshots: snapshots, SnapshotEvery: every,
+			Aggregate: user.Aggregate(), Store: dynamostore.NewStore(db, cfg), Snapshots: snapshots, SnapshotEvery: every,
 		}
 		state, version, err := users.Load(b.Context(), "ann")
 		require.NoError(b, err)
@@ -96,7 +96,7 @@ func BenchmarkLoad10000(b *testing.B) {
 		return state
 	}
 	snapshots := dynamostore.NewSnapshots(db, dynamostore.Tables{})
-	write(b, dynamostore.New(db, dynamostore.Config{}), snapshots, events, events-every/2)
+	write(b, dynamostore.NewStore(db, dynamostore.Config{}), snapshots, events, events-every/2)
 	require.Equal(b, load(nil), load(snapshots))
 
 	var took [2]time.Duration

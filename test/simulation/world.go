@@ -104,7 +104,7 @@ func newWorld(ctx context.Context, p Plan) (*world, error) {
 	time.Sleep(time.Until(begin))
 	own := func(longest time.Duration) time.Duration { return w.jitter("world", longest) }
 	w.db = dynamodb.NewFromConfig(repeatable(w.aws.Config(), own))
-	w.log = dynamostore.New(w.db, dynamostore.Config{Now: time.Now, Jitter: own, Tables: dynamostore.Tables{
+	w.log = dynamostore.NewStore(w.db, dynamostore.Config{Now: time.Now, Jitter: own, Tables: dynamostore.Tables{
 		Events: w.names.EventLog, Claims: w.names.SetValidations, Commands: w.names.Commands,
 	}})
 	w.ctx, w.end = context.WithCancel(ctx)

@@ -94,7 +94,7 @@ func TestTheLogIsRestoredFromTheArchive(t *testing.T) {
 		require.NoError(t, err)
 	}
 
-	log := dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}})
+	log := dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}})
 	n := 0
 	for got, err := range log.Read(t.Context(), stream, 0) {
 		require.NoError(t, err)

@@ -58,7 +58,7 @@ func restore(t *testing.T) {
 		_, err := s.DB.DeleteTable(t.Context(), &dynamodb.DeleteTableInput{TableName: &table})
 		require.NoError(t, err)
 	}
-	bare := dynamostore.Tables{Events: s.Names.EventLog}.Create()[0]
+	bare := dynamostore.Tables{Events: s.Names.EventLog}.CreateTableInputs()[0]
 	bare.StreamSpecification = nil // what is imported or restored does not pass the stream, which is switched on afterwards
 	_, err = s.DB.CreateTable(t.Context(), bare)
 	require.NoError(t, err)

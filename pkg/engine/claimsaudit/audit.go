@@ -22,7 +22,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/retry"
 )
 
-// Config is what Claims needs.
+// Config is what Run needs.
 type Config struct {
 	Claims *dynamostore.Claims
 	// Categories are those of the log, all of them: the streams and claims of others cannot be judged.
@@ -60,12 +60,12 @@ type Result struct {
 // Equal reports whether the audit has proved the table equal to the log, if need be after its repairs.
 func (r Result) Equal() bool { return r.Differences == r.Repaired && r.Undecided == 0 }
 
-// Claims compares the claims table with the log as they were when it began, or later. Differences are no error; an error
+// Run compares the claims table with the log as they were when it began, or later. Differences are no error; an error
 // means that the audit did not come to its end. Memory is bounded by a page and Parallel streams' states.
 //
 // First it walks the log, then the table. So a claim that belongs to another stream than the table says is moved there
 // in one step, before it could be taken for one that belongs to nobody.
-func Claims(ctx context.Context, c Config) (Result, error) {
+func Run(ctx context.Context, c Config) (Result, error) {
 	a := auditor{Config: c, categories: map[string]Category{}}
 	a.Parallel = max(cmp.Or(c.Parallel, 8), 1)
 	a.MaxAttempts = max(cmp.Or(c.MaxAttempts, 20), 1)

@@ -17,8 +17,8 @@ type Category struct {
 	begin func() (evolve func(eventsourcing.Record) error, claims func() []eventsourcing.Claim)
 }
 
-// Of returns the category of an aggregate.
-func Of[S any, E eventsourcing.Event](aggregate eventsourcing.Aggregate[S, E]) Category {
+// NewCategory returns the category of an aggregate.
+func NewCategory[S any, E eventsourcing.Event](aggregate eventsourcing.Aggregate[S, E]) Category {
 	return Category{
 		name: aggregate.Category,
 		begin: func() (func(eventsourcing.Record) error, func() []eventsourcing.Claim) {
@@ -73,7 +73,7 @@ func (a *auditor) fold(ctx context.Context, stream string) (folded, error) {
 	}
 	evolve, claims := category.begin()
 	var head eventsourcing.Version
-	for r, err := range a.Claims.Log().Read(ctx, id, 0) {
+	for r, err := range a.Claims.EventLog().Read(ctx, id, 0) {
 		if err != nil {
 			if _, calling := errors.AsType[*smithy.OperationError](err); calling || ctx.Err() != nil {
 				return folded{}, err

@@ -75,10 +75,10 @@ func (a *auditor) judge(ctx context.Context, key, stream string) error {
 		return nil
 	case owned:
 		return a.settle(Difference{Kind: Orphan, Constraint: constraint(key), Stream: shown(stream)},
-			func() error { return a.Claims.Free(ctx, *row, f.head...) })
+			func() error { return a.Claims.Delete(ctx, *row, f.head...) })
 	case row == nil:
 		return a.settle(Difference{Kind: Missing, Constraint: constraint(key), Stream: stream},
-			func() error { return a.Claims.Give(ctx, key, nil, f.stream, f.head...) })
+			func() error { return a.Claims.Assign(ctx, key, nil, f.stream, f.head...) })
 	default:
 		return a.judgeBoth(ctx, f, *row)
 	}
@@ -105,7 +105,7 @@ func (a *auditor) judgeBoth(ctx context.Context, f folded, row dynamostore.Claim
 		d.Kind = Contested
 		return a.settle(d, nil)
 	}
-	return a.settle(d, func() error { return a.Claims.Give(ctx, row.Key, again, f.stream, heads...) })
+	return a.settle(d, func() error { return a.Claims.Assign(ctx, row.Key, again, f.stream, heads...) })
 }
 
 // settle repairs the difference, if that is asked for and possible, and tells of it. It tells of nothing that has moved

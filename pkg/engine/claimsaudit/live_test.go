@@ -291,8 +291,8 @@ func TestAnAuditThatIsStoppedProvesNothing(t *testing.T) {
 	}}
 	config := claimsaudit.Config{Parallel: 1}
 	s.through(stopping)(&config)
-	config.Categories = []claimsaudit.Category{claimsaudit.Of(user.Aggregate()), claimsaudit.Of(role.Aggregate())}
+	config.Categories = []claimsaudit.Category{claimsaudit.NewCategory(user.Aggregate()), claimsaudit.NewCategory(role.Aggregate())}
 	config.OnDifference = func(d claimsaudit.Difference) { t.Error(d) }
-	_, err := claimsaudit.Claims(ctx, config)
+	_, err := claimsaudit.Run(ctx, config)
 	require.ErrorIs(t, err, context.Canceled)
 }

@@ -48,11 +48,11 @@ func newStage(t tb) *stage {
 	t.Helper()
 	s := &stage{t: t, server: localaws.New(localaws.Options{})}
 	s.client = dynamodb.NewFromConfig(s.server.Config())
-	for _, table := range (dynamostore.Tables{}).Create() {
+	for _, table := range (dynamostore.Tables{}).CreateTableInputs() {
 		_, err := s.client.CreateTable(t.Context(), table)
 		require.NoError(t, err)
 	}
-	s.store = dynamostore.New(s.client, dynamostore.Config{})
+	s.store = dynamostore.NewStore(s.client, dynamostore.Config{})
 	newID := func() string { return fmt.Sprintf("event-%d", s.ids.Add(1)) }
 	s.users = &eventsourcing.Repository[user.State, user.Event]{
 		Aggregate: user.Aggregate(), Store: s.store, NewID: newID, Now: time.Now,
@@ -161,14 +161,14 @@ func (s *stage) audit(with ...func(*claimsaudit.Config)) (claimsaudit.Result, []
 	var found []claimsaudit.Difference
 	c := claimsaudit.Config{
 		Claims:       dynamostore.NewClaims(s.client, dynamostore.Config{}),
-		Categories:   []claimsaudit.Category{claimsaudit.Of(user.Aggregate()), claimsaudit.Of(role.Aggregate())},
+		Categories:   []claimsaudit.Category{claimsaudit.NewCategory(user.Aggregate()), claimsaudit.NewCategory(role.Aggregate())},
 		OnDifference: func(d claimsaudit.Difference) { found = append(found, d) },
 		Jitter:       func(time.Duration) time.Duration { return 0 },
 	}
 	for _, change := range with {
 		change(&c)
 	}
-	result, err := claimsaudit.Claims(s.t.Context(), c)
+	result, err := claimsaudit.Run(s.t.Context(), c)
 	for _, d := range found {
 		require.NotContains(s.t, d.String(), "secret", "no value is shown")
 	}

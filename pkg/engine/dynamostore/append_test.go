@@ -53,7 +53,7 @@ func ids(t *testing.T, s eventsourcing.Store, stream eventsourcing.StreamID) []s
 func TestCalls(t *testing.T) {
 	t.Parallel()
 	server, client := newServer(t)
-	store := dynamostore.New(client, dynamostore.Config{})
+	store := dynamostore.NewStore(client, dynamostore.Config{})
 	other := eventsourcing.StreamID{Category: "test", ID: "2"}
 	costs := func(what string, deed func() error, want map[string]int64) {
 		t.Helper()
@@ -85,7 +85,7 @@ func TestCalls(t *testing.T) {
 	c.Guards = []eventsourcing.Guard{{Stream: stream, Version: 5}}
 	costs("an event with a guard", append(c), transaction)
 
-	store = dynamostore.New(client, dynamostore.Config{})
+	store = dynamostore.NewStore(client, dynamostore.Config{})
 	costs("an event of a stream not read before", append(commit(other, 1, 1)), transaction)
 	costs("the one after", append(commit(other, 2, 1)), put)
 	costs("a read", func() error { ids(t, store, stream); return nil }, query)
@@ -101,7 +101,7 @@ func TestCalls(t *testing.T) {
 func TestReadsAreConsistent(t *testing.T) {
 	t.Parallel()
 	client := newFaulty(t)
-	store := dynamostore.New(client, dynamostore.Config{})
+	store := dynamostore.NewStore(client, dynamostore.Config{})
 	require.NoError(t, store.Append(t.Context(), whole()))
 	assert.Len(t, ids(t, store, stream), 2)
 	for _, err := range store.All(t.Context(), 1) {
@@ -130,7 +130,7 @@ func TestLostAnswers(t *testing.T) {
 				t.Parallel()
 				client := newFaulty(t)
 				now := time.Now()
-				store := dynamostore.New(client, dynamostore.Config{Now: func() time.Time { return now }})
+				store := dynamostore.NewStore(client, dynamostore.Config{Now: func() time.Time { return now }})
 				want := []string{}
 				for _, r := range c.commit.Records {
 					want = append(want, r.ID)
@@ -154,7 +154,7 @@ func TestLostAnswers(t *testing.T) {
 func TestOneLostAnswerIsNotNoticed(t *testing.T) {
 	t.Parallel()
 	client := newFaulty(t)
-	store := dynamostore.New(client, dynamostore.Config{})
+	store := dynamostore.NewStore(client, dynamostore.Config{})
 	client.plan("PutItem", lost)
 	require.NoError(t, store.Append(t.Context(), commit(stream, 0, 1)))
 	assert.Equal(t, 2, client.calls["PutItem"])
@@ -186,7 +186,7 @@ func TestContention(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client := newFaulty(t)
-			store := dynamostore.New(client, dynamostore.Config{MaxAttempts: 4, Backoff: time.Microsecond})
+			store := dynamostore.NewStore(client, dynamostore.Config{MaxAttempts: 4, Backoff: time.Microsecond})
 			client.plan(c.operation, times(4, c.fault)...)
 			require.ErrorIs(t, store.Append(t.Context(), c.commit), eventsourcing.ErrUnavailable)
 			assert.Equal(t, 4, client.calls[c.operation])
@@ -202,7 +202,7 @@ func TestContention(t *testing.T) {
 func TestContentionWithTheSameCommandIsAConflict(t *testing.T) {
 	t.Parallel()
 	client := newFaulty(t)
-	store := dynamostore.New(client, dynamostore.Config{MaxAttempts: 4, Backoff: time.Microsecond})
+	store := dynamostore.NewStore(client, dynamostore.Config{MaxAttempts: 4, Backoff: time.Microsecond})
 	client.plan("TransactWriteItems", times(4, cancelled("TransactionConflict", "TransactionConflict", "None", "None", "None", "None"))...)
 	err := store.Append(t.Context(), whole())
 	require.ErrorIs(t, err, eventsourcing.ErrConflict)
@@ -215,7 +215,7 @@ func TestContentionWithTheSameCommandIsAConflict(t *testing.T) {
 func TestCancelledWhileWaiting(t *testing.T) {
 	t.Parallel()
 	client := newFaulty(t)
-	store := dynamostore.New(client, dynamostore.Config{Backoff: time.Hour})
+	store := dynamostore.NewStore(client, dynamostore.Config{Backoff: time.Hour})
 	ctx, cancel := context.WithCancel(t.Context())
 	client.plan("PutItem", func(ctx context.Context, pass call) (*http.Response, error) {
 		time.AfterFunc(time.Millisecond, cancel)
@@ -227,7 +227,7 @@ func TestCancelledWhileWaiting(t *testing.T) {
 func TestCancelledWhileAnswering(t *testing.T) {
 	t.Parallel()
 	client := newFaulty(t)
-	store := dynamostore.New(client, dynamostore.Config{})
+	store := dynamostore.NewStore(client, dynamostore.Config{})
 	for _, fault := range []fault{torn, lost, answers(503, "ServiceUnavailable"), hangs} {
 		ctx, cancel := context.WithCancel(t.Context())
 		client.plan("PutItem", func(ctx context.Context, pass call) (*http.Response, error) {
@@ -259,7 +259,7 @@ func TestReasonsInOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client := newFaulty(t)
-			store := dynamostore.New(client, dynamostore.Config{})
+			store := dynamostore.NewStore(client, dynamostore.Config{})
 			client.plan("TransactWriteItems", cancelled(c.reasons...))
 			require.ErrorIs(t, store.Append(t.Context(), whole()), c.want)
 			assert.Equal(t, 1, client.calls["TransactWriteItems"])
@@ -280,7 +280,7 @@ func TestOwnCommitIsKnownWithoutTheOldItems(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client := newFaulty(t)
-			store := dynamostore.New(client, dynamostore.Config{})
+			store := dynamostore.NewStore(client, dynamostore.Config{})
 			require.NoError(t, store.Append(t.Context(), whole()))
 			client.plan("TransactWriteItems", cancelled(reasons...))
 			require.NoError(t, store.Append(t.Context(), whole()))
@@ -306,7 +306,7 @@ func TestFaultsThatAnotherTryWouldMeetAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client := newFaulty(t)
-			store := dynamostore.New(client, dynamostore.Config{})
+			store := dynamostore.NewStore(client, dynamostore.Config{})
 			client.plan("TransactWriteItems", c.fault)
 			err := store.Append(t.Context(), commit(stream, 0, 2))
 			require.ErrorContains(t, err, c.want)
@@ -334,7 +334,7 @@ func TestUnavailable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client := newFaulty(t)
-			store := dynamostore.New(client, dynamostore.Config{})
+			store := dynamostore.NewStore(client, dynamostore.Config{})
 			for operation, deed := range map[string]func() error{
 				"PutItem":            func() error { return store.Append(t.Context(), commit(stream, 0, 1)) },
 				"TransactWriteItems": func() error { return store.Append(t.Context(), commit(stream, 0, 2)) },
@@ -358,7 +358,7 @@ func TestUnavailable(t *testing.T) {
 	t.Run("the cause is kept", func(t *testing.T) {
 		t.Parallel()
 		client := newFaulty(t)
-		store := dynamostore.New(client, dynamostore.Config{})
+		store := dynamostore.NewStore(client, dynamostore.Config{})
 		client.plan("PutItem", times(20, answers(400, "ProvisionedThroughputExceededException"))...)
 		var cause *types.ProvisionedThroughputExceededException
 		require.ErrorAs(t, store.Append(t.Context(), commit(stream, 0, 1)), &cause)

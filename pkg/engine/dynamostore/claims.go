@@ -13,9 +13,9 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// ClaimsDB is what Claims needs of *dynamodb.Client.
-type ClaimsDB interface {
-	DynamoDB
+// ClaimsAPI is what Claims needs of *dynamodb.Client.
+type ClaimsAPI interface {
+	DynamoDBAPI
 	TransactGetItems(context.Context, *dynamodb.TransactGetItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactGetItemsOutput, error)
 }
 
@@ -23,13 +23,13 @@ type ClaimsDB interface {
 // Store.Append alone. It is safe for concurrent use.
 type Claims struct {
 	log *Store
-	db  ClaimsDB
+	db  ClaimsAPI
 }
 
 // NewClaims returns the claims of the tables that cfg names.
-func NewClaims(db ClaimsDB, cfg Config) *Claims {
+func NewClaims(db ClaimsAPI, cfg Config) *Claims {
 	cfg.KnownStreams = 1 // appends profit from it, and here are none
-	return &Claims{log: New(db, cfg), db: db}
+	return &Claims{log: NewStore(db, cfg), db: db}
 }
 
 // ClaimRow is a claim as the table has it. Its Key holds personal data: never log it.
@@ -40,8 +40,8 @@ type ClaimRow struct {
 	seen  types.AttributeValue // Owner as it is in the row; nil: it is not
 }
 
-// Log reads streams.
-func (c *Claims) Log() *Store { return c.log }
+// EventLog reads streams.
+func (c *Claims) EventLog() *Store { return c.log }
 
 // Streams yields every stream that the log held when the call was made, and perhaps later ones, in pages as DynamoDB
 // gives them: those of `limit` events, or of 1 MB of events if it is 0. Most pages are short, for it reads the whole log
@@ -64,7 +64,7 @@ func (c *Claims) Rows(ctx context.Context, limit int32) iter.Seq2[[]ClaimRow, er
 	}, rowOf)
 }
 
-func pagesOf[T any](ctx context.Context, db DynamoDB, in *dynamodb.ScanInput, of func(item) T) iter.Seq2[[]T, error] {
+func pagesOf[T any](ctx context.Context, db DynamoDBAPI, in *dynamodb.ScanInput, of func(item) T) iter.Seq2[[]T, error] {
 	return func(yield func([]T, error) bool) {
 		for pages := dynamodb.NewScanPaginator(db, in); pages.HasMorePages(); {
 			out, err := pages.NextPage(ctx)
@@ -120,9 +120,9 @@ func (c *Claims) At(ctx context.Context, key string, streams ...eventsourcing.Gu
 	return rowIn(out.Responses[0].Item), nil
 }
 
-// Give makes owner the claim's, if its row is still as seen (nil: absent) and every one of the streams at its version.
+// Assign makes owner the claim's, if its row is still as seen (nil: absent) and every one of the streams at its version.
 // Else nothing is written, and it is an eventsourcing.ErrGuardMoved.
-func (c *Claims) Give(ctx context.Context, key string, seen *ClaimRow, owner eventsourcing.StreamID, streams ...eventsourcing.Guard) error {
+func (c *Claims) Assign(ctx context.Context, key string, seen *ClaimRow, owner eventsourcing.StreamID, streams ...eventsourcing.Guard) error {
 	condition, names, values := asSeen(seen)
 	return c.write(ctx, "put a claim", types.TransactWriteItem{Put: &types.Put{
 		TableName: &c.log.cfg.Tables.Claims, Item: item{attrConstraint: text(key), attrStream: text(owner.String())},
@@ -130,8 +130,8 @@ func (c *Claims) Give(ctx context.Context, key string, seen *ClaimRow, owner eve
 	}}, streams)
 }
 
-// Free deletes the claim on the terms of Give.
-func (c *Claims) Free(ctx context.Context, seen ClaimRow, streams ...eventsourcing.Guard) error {
+// Delete deletes the claim on the terms of Assign.
+func (c *Claims) Delete(ctx context.Context, seen ClaimRow, streams ...eventsourcing.Guard) error {
 	condition, names, values := asSeen(&seen)
 	return c.write(ctx, "delete a claim", types.TransactWriteItem{Delete: &types.Delete{
 		TableName: &c.log.cfg.Tables.Claims, Key: claimKey(seen.Key),

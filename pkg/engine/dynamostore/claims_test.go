@@ -22,7 +22,7 @@ import (
 func claimed(t *testing.T) (*dynamodb.Client, *dynamostore.Claims) {
 	t.Helper()
 	_, client := newServer(t)
-	store := dynamostore.New(client, dynamostore.Config{})
+	store := dynamostore.NewStore(client, dynamostore.Config{})
 	for id, events := range map[string]int{"a": 3, "b": 1, "c": 2} {
 		for n := range events {
 			c := eventsourcing.Commit{
@@ -126,22 +126,22 @@ func TestClaimsChangeOnTheTermsOfWhatWasSeen(t *testing.T) {
 	before := table()
 	ofA, ofB := *look("a"), look("b")
 	for what, err := range map[string]error{
-		"given though held":           claims.Give(t.Context(), keyOf+"a", nil, thing("b")),
-		"given though another's":      claims.Give(t.Context(), keyOf+"a", &dynamostore.ClaimRow{Key: keyOf + "a"}, thing("b")),
-		"given though the owner went": claims.Give(t.Context(), keyOf+"a", ofB, thing("b")),
-		"given though it moved":       claims.Give(t.Context(), keyOf+"free", nil, thing("a"), at("a", 2)),
-		"given though one moved":      claims.Give(t.Context(), keyOf+"free", nil, thing("a"), at("a", 3), at("b", 2)),
-		"given though it is there":    claims.Give(t.Context(), keyOf+"free", nil, thing("a"), at("a", 0)),
-		"freed though it moved":       claims.Free(t.Context(), ofA, at("a", 4)),
-		"freed though another's":      claims.Free(t.Context(), dynamostore.ClaimRow{Key: keyOf + "a"}),
+		"given though held":           claims.Assign(t.Context(), keyOf+"a", nil, thing("b")),
+		"given though another's":      claims.Assign(t.Context(), keyOf+"a", &dynamostore.ClaimRow{Key: keyOf + "a"}, thing("b")),
+		"given though the owner went": claims.Assign(t.Context(), keyOf+"a", ofB, thing("b")),
+		"given though it moved":       claims.Assign(t.Context(), keyOf+"free", nil, thing("a"), at("a", 2)),
+		"given though one moved":      claims.Assign(t.Context(), keyOf+"free", nil, thing("a"), at("a", 3), at("b", 2)),
+		"given though it is there":    claims.Assign(t.Context(), keyOf+"free", nil, thing("a"), at("a", 0)),
+		"freed though it moved":       claims.Delete(t.Context(), ofA, at("a", 4)),
+		"freed though another's":      claims.Delete(t.Context(), dynamostore.ClaimRow{Key: keyOf + "a"}),
 	} {
 		require.ErrorIs(t, err, eventsourcing.ErrGuardMoved, what)
 	}
 	assert.Equal(t, before, table(), "nothing of it was written")
 
-	require.NoError(t, claims.Give(t.Context(), keyOf+"free", nil, thing("a"), at("a", 3)))
-	require.NoError(t, claims.Give(t.Context(), keyOf+"b", ofB, thing("a"), at("a", 3), at("b", 1), at("nobody", 0)))
-	require.NoError(t, claims.Free(t.Context(), ofA, at("a", 3)))
+	require.NoError(t, claims.Assign(t.Context(), keyOf+"free", nil, thing("a"), at("a", 3)))
+	require.NoError(t, claims.Assign(t.Context(), keyOf+"b", ofB, thing("a"), at("a", 3), at("b", 1), at("nobody", 0)))
+	require.NoError(t, claims.Delete(t.Context(), ofA, at("a", 3)))
 	want := maps.Clone(before)
 	want[keyOf+"free"], want[keyOf+"b"] = "test/thing/a", "test/thing/a"
 	delete(want, keyOf+"a")
@@ -163,11 +163,11 @@ func TestClaimsChangeOnTheTermsOfWhatWasSeen(t *testing.T) {
 		plant()
 		seen := look("strange")
 		require.Equal(t, &dynamostore.ClaimRow{Key: keyOf + "strange"}, &dynamostore.ClaimRow{Key: seen.Key, Owner: seen.Owner})
-		require.NoError(t, claims.Give(t.Context(), seen.Key, seen, thing("a")))
-		require.ErrorIs(t, claims.Free(t.Context(), *seen), eventsourcing.ErrGuardMoved, "it has an owner now")
+		require.NoError(t, claims.Assign(t.Context(), seen.Key, seen, thing("a")))
+		require.ErrorIs(t, claims.Delete(t.Context(), *seen), eventsourcing.ErrGuardMoved, "it has an owner now")
 		plant()
-		require.NoError(t, claims.Free(t.Context(), *seen))
-		require.ErrorIs(t, claims.Free(t.Context(), *seen), eventsourcing.ErrGuardMoved, "it is gone")
+		require.NoError(t, claims.Delete(t.Context(), *seen))
+		require.ErrorIs(t, claims.Delete(t.Context(), *seen), eventsourcing.ErrGuardMoved, "it is gone")
 		assert.Nil(t, look("strange"))
 	}
 }
@@ -202,7 +202,7 @@ func TestAClaimThatIsJustBeingWrittenHasMoved(t *testing.T) {
 	} {
 		claims := dynamostore.NewClaims(cancelling{client, []string{"None", code}}, dynamostore.Config{})
 		_, looked := claims.At(t.Context(), keyOf+"a", at("a", 3))
-		for _, err := range []error{looked, claims.Give(t.Context(), keyOf+"a", nil, thing("a"), at("a", 3))} {
+		for _, err := range []error{looked, claims.Assign(t.Context(), keyOf+"a", nil, thing("a"), at("a", 3))} {
 			require.Error(t, err)
 			assert.Equal(t, moved, errors.Is(err, eventsourcing.ErrGuardMoved), code)
 		}
@@ -223,7 +223,7 @@ func TestClaimsTellOfATableThatIsNotThere(t *testing.T) {
 	_, err := claims.At(t.Context(), keyOf+"a")
 	errs = append(errs, err)
 	_, err = claims.At(t.Context(), keyOf+"a", at("a", 3))
-	errs = append(errs, err, claims.Free(t.Context(), dynamostore.ClaimRow{Key: keyOf + "a"}, at("a", 3)))
+	errs = append(errs, err, claims.Delete(t.Context(), dynamostore.ClaimRow{Key: keyOf + "a"}, at("a", 3)))
 	assert.Len(t, errs, 5)
 	assert.False(t, slices.ContainsFunc(errs, func(err error) bool {
 		return err == nil || errors.Is(err, eventsourcing.ErrGuardMoved)

@@ -18,8 +18,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// DynamoDB is what a Store needs of *dynamodb.Client, whose retryer does the retrying of throttled and lost calls.
-type DynamoDB interface {
+// DynamoDBAPI is what a Store needs of *dynamodb.Client, whose retryer does the retrying of throttled and lost calls.
+type DynamoDBAPI interface {
 	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
 	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
 	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
@@ -53,7 +53,7 @@ type Config struct {
 // A commit of one record and nothing else costs one PutItem, any other one TransactWriteItems. A command result's
 // ExpiresAt is kept to the second.
 type Store struct {
-	db  DynamoDB
+	db  DynamoDBAPI
 	cfg Config
 	// known holds versions that streams have reached. It is never wrong, for streams only grow.
 	known *lru.Cache[eventsourcing.StreamID, eventsourcing.Version]
@@ -61,8 +61,8 @@ type Store struct {
 
 var _ eventsourcing.Store = (*Store)(nil)
 
-// New returns a Store on tables that exist; see Tables.
-func New(db DynamoDB, cfg Config) *Store {
+// NewStore returns a Store on tables that exist; see Tables.
+func NewStore(db DynamoDBAPI, cfg Config) *Store {
 	cfg.Tables = cfg.Tables.withDefaults()
 	if cfg.Now == nil {
 		cfg.Now = time.Now //nolint:forbidigo // the documented default

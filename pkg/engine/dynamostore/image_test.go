@@ -27,7 +27,7 @@ import (
 func TestImagesOnTheStream(t *testing.T) {
 	t.Parallel()
 	server, client := newServer(t)
-	store := dynamostore.New(client, dynamostore.Config{})
+	store := dynamostore.NewStore(client, dynamostore.Config{})
 	c := whole()
 	c.Records[0].Metadata = eventsourcing.Metadata{CorrelationID: "a", CausationID: "b", Actor: "Zoë", Traceparent: "00-1"}
 	c.Records[1].Enrichment = []eventsourcing.Enrichment{{Aggregate: "org/iam/role", ID: "r", Data: json.RawMessage(`{ "n":1.0}`)}}
@@ -76,7 +76,7 @@ func TestItem(t *testing.T) {
 	c.Records[0].Enrichment = []eventsourcing.Enrichment{{Aggregate: "org/iam/role", ID: "r", Data: json.RawMessage(`{ }`)}}
 	c.Take = []eventsourcing.Claim{{Category: "org/iam/user", Name: "email", Value: "dan@example.com"}}
 	c.Result = &eventsourcing.CommandResult{ID: "k", Fingerprint: "f", Outcome: []byte("o"), ExpiresAt: time.Unix(1_999_999_999, 0)}
-	require.NoError(t, dynamostore.New(client, dynamostore.Config{}).Append(t.Context(), c))
+	require.NoError(t, dynamostore.NewStore(client, dynamostore.Config{}).Append(t.Context(), c))
 	s := func(v string) types.AttributeValue { return &types.AttributeValueMemberS{Value: v} }
 	n := func(v string) types.AttributeValue { return &types.AttributeValueMemberN{Value: v} }
 	m := func(v map[string]types.AttributeValue) types.AttributeValue {
@@ -109,7 +109,7 @@ func TestItem(t *testing.T) {
 func TestEveryRecordComesBack(t *testing.T) {
 	t.Parallel()
 	_, client := newServer(t)
-	store := dynamostore.New(client, dynamostore.Config{})
+	store := dynamostore.NewStore(client, dynamostore.Config{})
 	text, name := rapid.String(), rapid.StringN(1, 20, -1)
 	jsonText := rapid.Custom(func(t *rapid.T) json.RawMessage {
 		b, err := json.Marshal(map[string]any{text.Draw(t, "key"): []any{text.Draw(t, "text"), rapid.Float64().Draw(t, "number")}})
@@ -153,7 +153,7 @@ func TestEveryRecordComesBack(t *testing.T) {
 func TestAll(t *testing.T) {
 	t.Parallel()
 	client := newFaulty(t)
-	store := dynamostore.New(client, dynamostore.Config{})
+	store := dynamostore.NewStore(client, dynamostore.Config{})
 	want := []string{}
 	for s := range 20 { // of 60 KB: two pages of 1 MB
 		c := commit(eventsourcing.StreamID{Category: "test", ID: fmt.Sprint(s)}, 0, 2)
@@ -206,12 +206,12 @@ func TestTables(t *testing.T) {
 	t.Parallel()
 	tables := dynamostore.Tables{Commands: "mine"}
 	var names []string
-	for _, in := range tables.Create() {
+	for _, in := range tables.CreateTableInputs() {
 		names = append(names, *in.TableName)
 		assert.Equal(t, types.BillingModePayPerRequest, in.BillingMode)
 	}
 	assert.Equal(t, []string{"EventLog", "set-validations", "mine", "snapshots"}, names)
-	assert.Equal(t, types.StreamViewTypeNewImage, tables.Create()[0].StreamSpecification.StreamViewType)
-	assert.Equal(t, "mine", *tables.Expire().TableName)
-	assert.Equal(t, "expires_at", *tables.Expire().TimeToLiveSpecification.AttributeName)
+	assert.Equal(t, types.StreamViewTypeNewImage, tables.CreateTableInputs()[0].StreamSpecification.StreamViewType)
+	assert.Equal(t, "mine", *tables.TimeToLiveInput().TableName)
+	assert.Equal(t, "expires_at", *tables.TimeToLiveInput().TimeToLiveSpecification.AttributeName)
 }

@@ -32,7 +32,7 @@ func data(bytes int) []byte { return []byte(`"` + strings.Repeat("x", bytes-2) +
 func refusedUnsent(t *testing.T, client *faulty, c eventsourcing.Commit, text string) {
 	t.Helper()
 	before := client.Server.Calls()
-	err := dynamostore.New(client, dynamostore.Config{}).Append(t.Context(), c)
+	err := dynamostore.NewStore(client, dynamostore.Config{}).Append(t.Context(), c)
 	require.ErrorIs(t, err, eventsourcing.ErrTooLarge)
 	require.ErrorContains(t, err, text)
 	assert.Equal(t, before, client.Server.Calls())
@@ -41,7 +41,7 @@ func refusedUnsent(t *testing.T, client *faulty, c eventsourcing.Commit, text st
 func TestItemLimit(t *testing.T) {
 	t.Parallel()
 	client := newFaulty(t)
-	store := dynamostore.New(client, dynamostore.Config{})
+	store := dynamostore.NewStore(client, dynamostore.Config{})
 	c := commit(stream, 0, 1)
 	c.Records[0].Data = data(400<<10 - overhead + 1)
 	refusedUnsent(t, client, c, "event test/happened version 1 has 409601 bytes; an item takes 409600")
@@ -73,7 +73,7 @@ func TestItemLimit(t *testing.T) {
 func TestTransactionLimits(t *testing.T) {
 	t.Parallel()
 	client := newFaulty(t)
-	store := dynamostore.New(client, dynamostore.Config{})
+	store := dynamostore.NewStore(client, dynamostore.Config{})
 	claims := func(n int) (claims []eventsourcing.Claim) {
 		for i := range n {
 			claims = append(claims, eventsourcing.Claim{Category: "test", Name: "n", Value: fmt.Sprint(i)})
@@ -103,7 +103,7 @@ func TestTransactionLimits(t *testing.T) {
 func TestKeyLimit(t *testing.T) {
 	t.Parallel()
 	client := newFaulty(t)
-	store := dynamostore.New(client, dynamostore.Config{})
+	store := dynamostore.NewStore(client, dynamostore.Config{})
 	withClaim := func(bytes int) eventsourcing.Commit {
 		c := commit(stream, 0, 1)
 		c.Take = []eventsourcing.Claim{{Category: "test", Name: "n", Value: strings.Repeat("v", bytes-len("test#n:"))}}
@@ -134,7 +134,7 @@ func TestKeyLimit(t *testing.T) {
 func TestTextThatCouldNotBeReadBack(t *testing.T) {
 	t.Parallel()
 	client := newFaulty(t)
-	store := dynamostore.New(client, dynamostore.Config{})
+	store := dynamostore.NewStore(client, dynamostore.Config{})
 	for what, spoil := range map[string]func(*eventsourcing.Record){
 		"data is not valid UTF-8":           func(r *eventsourcing.Record) { r.Data = []byte("\"\xff\"") },
 		"data of test/happened is not JSON": func(r *eventsourcing.Record) { r.Data = []byte(`{"a":`) },
@@ -198,7 +198,7 @@ func TestBadItems(t *testing.T) {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()
 			_, client := newServer(t)
-			store := dynamostore.New(client, dynamostore.Config{})
+			store := dynamostore.NewStore(client, dynamostore.Config{})
 			require.NoError(t, store.Append(t.Context(), commit(stream, 0, 1)))
 			out, err := client.GetItem(t.Context(), &dynamodb.GetItemInput{
 				TableName: aws.String("EventLog"), Key: map[string]types.AttributeValue{"stream": s("test/1"), "version": n("1")},
@@ -221,7 +221,7 @@ func TestBadItems(t *testing.T) {
 func TestGapInTheLog(t *testing.T) {
 	t.Parallel()
 	_, client := newServer(t)
-	store := dynamostore.New(client, dynamostore.Config{})
+	store := dynamostore.NewStore(client, dynamostore.Config{})
 	require.NoError(t, store.Append(t.Context(), commit(stream, 0, 3)))
 	_, err := client.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{
 		TableName: aws.String("EventLog"), Key: map[string]types.AttributeValue{

@@ -12,8 +12,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// SnapshotsDB is what Snapshots need of *dynamodb.Client.
-type SnapshotsDB interface {
+// SnapshotsAPI is what Snapshots need of *dynamodb.Client.
+type SnapshotsAPI interface {
 	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
 	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
 	DeleteItem(context.Context, *dynamodb.DeleteItemInput, ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error)
@@ -22,14 +22,14 @@ type SnapshotsDB interface {
 // Snapshots is an eventsourcing.Snapshots on DynamoDB: one item per stream. Its items may be deleted at any time. It is
 // safe for concurrent use.
 type Snapshots struct {
-	db    SnapshotsDB
+	db    SnapshotsAPI
 	table string
 }
 
 var _ eventsourcing.Snapshots = (*Snapshots)(nil)
 
 // NewSnapshots returns Snapshots on the table that tables name; it need not exist.
-func NewSnapshots(db SnapshotsDB, tables Tables) *Snapshots {
+func NewSnapshots(db SnapshotsAPI, tables Tables) *Snapshots {
 	return &Snapshots{db: db, table: tables.withDefaults().Snapshots}
 }
 

@@ -131,8 +131,8 @@ func TestItemsThatAreNoSnapshots(t *testing.T) {
 func TestAFirstPageIsShortAndTheOthersAreWhole(t *testing.T) {
 	t.Parallel()
 	server, client := newServer(t)
-	require.NoError(t, dynamostore.New(client, dynamostore.Config{}).Append(t.Context(), commit(stream, 0, 50)))
-	store := dynamostore.New(client, dynamostore.Config{FirstPage: 10})
+	require.NoError(t, dynamostore.NewStore(client, dynamostore.Config{}).Append(t.Context(), commit(stream, 0, 50)))
+	store := dynamostore.NewStore(client, dynamostore.Config{FirstPage: 10})
 	queries := func(deed func()) int64 {
 		before := server.Calls()["DynamoDB.Query"]
 		deed()
@@ -167,7 +167,7 @@ func TestAFirstPageIsShortAndTheOthersAreWhole(t *testing.T) {
 func TestAReadGoesOnPastAnEmptyPage(t *testing.T) {
 	t.Parallel()
 	client := newFaulty(t)
-	store := dynamostore.New(client, dynamostore.Config{})
+	store := dynamostore.NewStore(client, dynamostore.Config{})
 	require.NoError(t, store.Append(t.Context(), commit(stream, 0, 3)))
 	client.plan("Query", emptyPage)
 	assert.Len(t, ids(t, store, stream), 3)

@@ -22,7 +22,7 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	eventstoretest.Run(t, func(t testing.TB) eventsourcing.Store {
 		_, client := newServer(t)
-		return dynamostore.New(client, dynamostore.Config{})
+		return dynamostore.NewStore(client, dynamostore.Config{})
 	})
 }
 
@@ -38,7 +38,9 @@ func TestConformanceOfAForgetfulStore(t *testing.T) {
 // forgetful is a new store for every call.
 type forgetful struct{ client *dynamodb.Client }
 
-func (f forgetful) store() *dynamostore.Store { return dynamostore.New(f.client, dynamostore.Config{}) }
+func (f forgetful) store() *dynamostore.Store {
+	return dynamostore.NewStore(f.client, dynamostore.Config{})
+}
 
 func (f forgetful) Append(ctx context.Context, c eventsourcing.Commit) error {
 	return f.store().Append(ctx, c)
@@ -69,12 +71,12 @@ func newServer(t testing.TB) (*localaws.Server, *dynamodb.Client) {
 
 func provision(t testing.TB, client *dynamodb.Client, tables dynamostore.Tables) {
 	t.Helper()
-	for _, table := range tables.Create() {
+	for _, table := range tables.CreateTableInputs() {
 		_, err := client.CreateTable(t.Context(), table)
 		require.NoError(t, err)
 		require.NoError(t, dynamodb.NewTableExistsWaiter(client).Wait(t.Context(),
 			&dynamodb.DescribeTableInput{TableName: table.TableName}, time.Minute))
 	}
-	_, err := client.UpdateTimeToLive(t.Context(), tables.Expire())
+	_, err := client.UpdateTimeToLive(t.Context(), tables.TimeToLiveInput())
 	require.NoError(t, err)
 }

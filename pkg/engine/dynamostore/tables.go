@@ -29,9 +29,9 @@ func (t Tables) withDefaults() Tables {
 	}
 }
 
-// Create declares the tables for whoever provisions them, all paid by request; the first is the log with its stream of
+// CreateTableInputs declares the tables for whoever provisions them, all paid by request; the first is the log with its stream of
 // new images.
-func (t Tables) Create() []*dynamodb.CreateTableInput {
+func (t Tables) CreateTableInputs() []*dynamodb.CreateTableInput {
 	t = t.withDefaults()
 	events := table(t.Events, attrStream)
 	events.KeySchema = append(events.KeySchema,
@@ -46,8 +46,8 @@ func (t Tables) Create() []*dynamodb.CreateTableInput {
 	}
 }
 
-// Expire declares the expiry of command results, to be switched on once the tables are active.
-func (t Tables) Expire() *dynamodb.UpdateTimeToLiveInput {
+// TimeToLiveInput declares the expiry of command results, to be switched on once the tables are active.
+func (t Tables) TimeToLiveInput() *dynamodb.UpdateTimeToLiveInput {
 	return &dynamodb.UpdateTimeToLiveInput{
 		TableName: aws.String(t.withDefaults().Commands),
 		TimeToLiveSpecification: &types.TimeToLiveSpecification{

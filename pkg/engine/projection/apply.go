@@ -138,7 +138,7 @@ func (w *work) missing(ctx context.Context, after, upTo eventsourcing.Version) (
 
 // logged reads what the log has in (after, upTo].
 func (w *work) logged(ctx context.Context, after, upTo eventsourcing.Version) (run []eventsourcing.Record, err error) {
-	for r, err := range w.config.Log.Read(ctx, w.stream, after) {
+	for r, err := range w.config.EventLog.Read(ctx, w.stream, after) {
 		if err != nil {
 			return nil, fmt.Errorf("read the log: %w", err)
 		}

@@ -22,11 +22,11 @@ func TestAwaitShowsTheVersionAskedForOrSaysNotYet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
 		db := dynamodb.NewFromConfig(localaws.New(localaws.Options{}).Config())
-		_, err := db.CreateTable(ctx, projection.Table("doors"))
+		_, err := db.CreateTable(ctx, projection.CreateTableInput("doors"))
 		require.NoError(t, err)
 		log := new(memstore.Store)
-		model, err := projection.New(projection.Config{
-			Name: "doors", Table: "doors", DB: db, Log: log, Sources: []projection.Source{doorSource()},
+		model, err := projection.NewProjector(projection.Config{
+			Name: "doors", Table: "doors", DB: db, EventLog: log, Sources: []projection.Source{doorSource()},
 		})
 		require.NoError(t, err)
 		reader := projection.Reader{DB: db, Table: "doors"}

@@ -103,7 +103,7 @@ func TestCatchUpTellsWhyItStopped(t *testing.T) {
 			}
 			return nil
 		}})
-		p, err := projection.New(cfg)
+		p, err := projection.NewProjector(cfg)
 		require.NoError(t, err)
 		_, err = p.CatchUp(t.Context(), lib.log.all())
 		require.ErrorContains(t, err, away.Error())

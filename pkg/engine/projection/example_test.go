@@ -130,11 +130,11 @@ func Example() {
 	fmt.Println("version", version, err)
 
 	db := dynamodb.NewFromConfig(localaws.New(localaws.Options{}).Config())
-	if _, err := db.CreateTable(ctx, projection.Table("doors")); err != nil {
+	if _, err := db.CreateTable(ctx, projection.CreateTableInput("doors")); err != nil {
 		panic(err)
 	}
-	model, err := projection.New(projection.Config{
-		Name: "doors", Table: "doors", DB: db, Log: log, Sources: []projection.Source{doorSource()},
+	model, err := projection.NewProjector(projection.Config{
+		Name: "doors", Table: "doors", DB: db, EventLog: log, Sources: []projection.Source{doorSource()},
 	})
 	if err != nil {
 		panic(err)

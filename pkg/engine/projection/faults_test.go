@@ -12,7 +12,7 @@ import (
 
 // throttling refuses writes as an overloaded table does, but not those that park.
 type throttling struct {
-	projection.DynamoDB
+	projection.DynamoDBAPI
 	on      *bool
 	refused *int
 }
@@ -22,7 +22,7 @@ func (d throttling) PutItem(ctx context.Context, in *dynamodb.PutItemInput, o ..
 		*d.refused++
 		return nil, &types.ProvisionedThroughputExceededException{Message: aws.String("slow down")}
 	}
-	return d.DynamoDB.PutItem(ctx, in, o...)
+	return d.DynamoDBAPI.PutItem(ctx, in, o...)
 }
 
 func (d throttling) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
@@ -34,12 +34,12 @@ func (d throttling) TransactWriteItems(ctx context.Context, in *dynamodb.Transac
 		}
 		return nil, &types.TransactionCanceledException{CancellationReasons: reasons}
 	}
-	return d.DynamoDB.TransactWriteItems(ctx, in, o...)
+	return d.DynamoDBAPI.TransactWriteItems(ctx, in, o...)
 }
 
 // partial answers only the first keys of each BatchGetItem.
 type partial struct {
-	projection.DynamoDB
+	projection.DynamoDBAPI
 	answers int
 }
 
@@ -52,7 +52,7 @@ func (d partial) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInpu
 		ask.Keys = ask.Keys[:n]
 		var err error
 		in.RequestItems = map[string]types.KeysAndAttributes{table: ask}
-		if out, err = d.DynamoDB.BatchGetItem(ctx, in, o...); err != nil {
+		if out, err = d.DynamoDBAPI.BatchGetItem(ctx, in, o...); err != nil {
 			return nil, err
 		}
 	}

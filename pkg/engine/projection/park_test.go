@@ -214,7 +214,7 @@ func TestParkingIsLostToOneWhoCanApply(t *testing.T) {
 	lib.broken.Store(true)
 	newBuild := lib.config
 	newBuild.Metrics, newBuild.Sources = nil, []projection.Source{bookSource(new(atomic.Bool), bookRows)}
-	able, err := projection.New(newBuild)
+	able, err := projection.NewProjector(newBuild)
 	require.NoError(t, err)
 	records := lib.append(bookStream("b1"), titled{"Odes"}, torn{1})
 	lib.config.DB = lib.through(&transport{before: func(op string) error {

@@ -46,8 +46,8 @@ var (
 	ErrInvalidRow = errors.New("invalid row")
 )
 
-// DynamoDB is what a projection needs of DynamoDB; *dynamodb.Client is one.
-type DynamoDB interface {
+// DynamoDBAPI is what a projection needs of DynamoDB; *dynamodb.Client is one.
+type DynamoDBAPI interface {
 	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
 	BatchGetItem(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
 	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
@@ -57,9 +57,9 @@ type DynamoDB interface {
 	TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
 }
 
-// Log is where gaps are healed from: it yields a stream's records after a version, oldest first, without gaps, as of a
+// EventLog is where gaps are healed from: it yields a stream's records after a version, oldest first, without gaps, as of a
 // moment no earlier than the call. The first error ends the sequence.
-type Log interface {
+type EventLog interface {
 	Read(ctx context.Context, s eventsourcing.StreamID, after eventsourcing.Version) iter.Seq2[eventsourcing.Record, error]
 }
 
@@ -67,10 +67,10 @@ type Log interface {
 type Config struct {
 	// Name labels the projection's metrics and logs, such as "users".
 	Name string
-	// Table is declared by the function Table.
-	Table string
-	DB    DynamoDB
-	Log   Log
+	// Table is declared by CreateTableInput.
+	Table    string
+	DB       DynamoDBAPI
+	EventLog EventLog
 	// Sources feed the table: categories and own rows must differ.
 	Sources []Source
 	// MaxAttempts bounds the tries to apply one event before its aggregate is parked; from the second on, the log's
@@ -98,8 +98,8 @@ type Projector struct {
 	metrics metrics
 }
 
-// New checks the configuration and reports everything that is wrong with it at once.
-func New(c Config) (*Projector, error) {
+// NewProjector checks the configuration and reports everything that is wrong with it at once.
+func NewProjector(c Config) (*Projector, error) {
 	c.MaxAttempts = cmp.Or(c.MaxAttempts, 5)
 	if c.Now == nil {
 		c.Now = time.Now //nolint:forbidigo // the default of the option
@@ -129,7 +129,7 @@ func (p *Projector) mistakes() (found []error) {
 	wrong(c.Name == "", "name is missing")
 	wrong(c.Table == "", "table is missing")
 	wrong(c.DB == nil, "db is missing")
-	wrong(c.Log == nil, "log is missing")
+	wrong(c.EventLog == nil, "event log is missing")
 	wrong(c.MaxAttempts < 0, "max attempts %d is negative", c.MaxAttempts)
 	wrong(len(c.Sources) == 0, "sources are missing")
 	for _, src := range c.Sources {

@@ -27,7 +27,7 @@ const (
 // Reader reads a projection's rows into structs with dynamodbav tags; embed Key and Fence to see them too. Only List
 // may trail behind what was written.
 type Reader struct {
-	DB    DynamoDB
+	DB    DynamoDBAPI
 	Table string
 	// Jitter draws a pause from zero up to its argument. Defaults to a uniform draw.
 	Jitter func(time.Duration) time.Duration

@@ -233,13 +233,13 @@ func TestNewReportsEveryMistake(t *testing.T) {
 	type state struct {
 		Version int `dynamodbav:"version,omitempty"`
 	}
-	_, err := projection.New(projection.Config{MaxAttempts: -1, Sources: []projection.Source{
+	_, err := projection.NewProjector(projection.Config{MaxAttempts: -1, Sources: []projection.Source{
 		projection.NewSource(projection.Spec[state, event]{Category: "a", Row: "x"}),
 		projection.NewSource(projection.Spec[string, event]{Category: "a", Row: "x"}),
 		projection.NewSource(projection.Spec[shelf, event]{Row: "parked#y"}),
 	}})
 	for _, mistake := range []string{
-		"name is missing", "table is missing", "db is missing", "log is missing", "max attempts", "codec is missing", "fold is missing",
+		"name is missing", "table is missing", "db is missing", "event log is missing", "max attempts", "codec is missing", "fold is missing",
 		"uses a reserved name", "string is not a struct", "two sources of category", "two sources with the row",
 		"category is missing", "row begins with parked#",
 	} {
@@ -248,7 +248,7 @@ func TestNewReportsEveryMistake(t *testing.T) {
 	lib := newLibrary(t)
 	lib.config.Metrics = prometheus.NewRegistry()
 	lib.projector()
-	require.Panics(t, func() { _, _ = projection.New(lib.config) }, "two projections of one name cannot share metrics")
+	require.Panics(t, func() { _, _ = projection.NewProjector(lib.config) }, "two projections of one name cannot share metrics")
 	lib.config.Name = "others"
 	lib.projector()
 }

@@ -136,10 +136,10 @@ func newLibrary(t testing.TB) *library {
 		registry: prometheus.NewRegistry(), applied: map[string]int{}, now: time.UnixMilli(1_800_000_000_000).UTC(),
 	}
 	lib.db = dynamodb.NewFromConfig(lib.server.Config())
-	_, err := lib.db.CreateTable(context.Background(), projection.Table(table))
+	_, err := lib.db.CreateTable(context.Background(), projection.CreateTableInput(table))
 	require.NoError(t, err)
 	lib.config = projection.Config{
-		Name: "shelves", Table: table, DB: lib.db, Log: lib.log, Metrics: lib.registry,
+		Name: "shelves", Table: table, DB: lib.db, EventLog: lib.log, Metrics: lib.registry,
 		Sources: []projection.Source{shelfSource(), bookSource(&lib.broken, bookRows)},
 		Now:     func() time.Time { return lib.now },
 		OnApplied: func(r eventsourcing.Record) {
@@ -153,7 +153,7 @@ func newLibrary(t testing.TB) *library {
 
 func (lib *library) projector() *projection.Projector {
 	lib.t.Helper()
-	p, err := projection.New(lib.config)
+	p, err := projection.NewProjector(lib.config)
 	require.NoError(lib.t, err)
 	return p
 }

@@ -71,7 +71,7 @@ type unappliable struct {
 func (u *unappliable) Error() string { return u.cause.Error() }
 func (u *unappliable) Unwrap() error { return u.cause }
 
-// NewSource makes a Source; New reports what is wrong with it.
+// NewSource makes a Source; NewProjector reports what is wrong with it.
 func NewSource[R any, E eventsourcing.Event](s Spec[R, E]) Source {
 	src := Source{category: s.Category, row: s.Row, listed: s.Listed, fold: s.fold}
 	wrong := func(is bool, what string) {

@@ -13,8 +13,8 @@ const (
 	parkingIndex = "parking" // key "parked": the parked rows
 )
 
-// Table declares the table of a projection.
-func Table(name string) *dynamodb.CreateTableInput {
+// CreateTableInput declares the table of a projection.
+func CreateTableInput(name string) *dynamodb.CreateTableInput {
 	text := func(name string) types.AttributeDefinition {
 		return types.AttributeDefinition{AttributeName: aws.String(name), AttributeType: types.ScalarAttributeTypeS}
 	}

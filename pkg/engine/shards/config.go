@@ -28,10 +28,10 @@ type Config[T any] struct {
 	// position kept. After an error the same records come again, after a pause, for ever. Its context ends when the
 	// lease is lost, or StopTimeout after a stop. Calls for one shard do not overlap, those of different shards do. Required.
 	Handle func(ctx context.Context, shard string, records []Record[T]) error
-	// OnTrimmed is told that records of the shard were trimmed away unread: catch up from where they came from. The
+	// Republish is told that records of the shard were trimmed away unread: catch up from where they came from. The
 	// shard goes on, at the oldest record kept, once it returns nil; after an error it is called again. It may be told
 	// more often than records were lost. Required: what is lost is never lost silently.
-	OnTrimmed func(ctx context.Context, shard string) error
+	Republish func(ctx context.Context, shard string) error
 
 	// Poll is the pause after a read that left nothing behind, of a stream that does not wait for records itself. Kinesis
 	// allows five reads a second of a shard. Defaults to 200 ms.
@@ -61,13 +61,13 @@ type Config[T any] struct {
 	// Now is the clock. Required.
 	Now func() time.Time
 	// Log is told of take-overs, failures and shards' ends. Defaults to nobody.
-	Log *slog.Logger
+	Logger *slog.Logger
 	// Metrics takes the reader's metrics; see the metric names in metrics.go. Defaults to none.
 	Metrics prometheus.Registerer
 }
 
-// New validates cfg, reports all mistakes at once and returns a Reader that Run starts.
-func New[T any](cfg Config[T]) (*Reader[T], error) {
+// NewReader validates cfg, reports all mistakes at once and returns a Reader that Run starts.
+func NewReader[T any](cfg Config[T]) (*Reader[T], error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
@@ -78,10 +78,10 @@ func New[T any](cfg Config[T]) (*Reader[T], error) {
 	cfg.Round = cmp.Or(cfg.Round, 500*time.Millisecond)
 	cfg.ListEvery = cmp.Or(cfg.ListEvery, 10*time.Second)
 	cfg.StopTimeout = cmp.Or(cfg.StopTimeout, 10*time.Second)
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	cfg.Log = cfg.Log.With(slog.String("consumer", cfg.Consumer), slog.String("owner", cfg.Owner))
+	cfg.Logger = cfg.Logger.With(slog.String("consumer", cfg.Consumer), slog.String("owner", cfg.Owner))
 	r := &Reader[T]{
 		cfg: cfg, view: newView(cfg.Owner, cfg.LeaseDuration),
 		workers: map[string]*worker[T]{}, wake: make(chan struct{}, 1), counts: newCounters(cfg.Consumer),
@@ -103,7 +103,7 @@ func (c Config[T]) validate() error {
 	require(c.Stream != nil, "Stream is required")
 	require(c.Leases != nil, "Leases is required")
 	require(c.Handle != nil, "Handle is required")
-	require(c.OnTrimmed != nil, "OnTrimmed is required")
+	require(c.Republish != nil, "Republish is required")
 	require(c.Now != nil, "Now is required")
 	for _, d := range []struct {
 		name  string

@@ -25,13 +25,13 @@ type DynamoDBLeases struct {
 	table  string
 }
 
-// NewDynamoDBLeases keeps leases in the table of that name; see Table.
+// NewDynamoDBLeases keeps leases in the table of that name; see CreateTableInput.
 func NewDynamoDBLeases(client LeasesAPI, table string) *DynamoDBLeases {
 	return &DynamoDBLeases{client: client, table: table}
 }
 
-// Table declares the table that DynamoDBLeases needs.
-func Table(name string) *dynamodb.CreateTableInput {
+// CreateTableInput declares the table that DynamoDBLeases needs.
+func CreateTableInput(name string) *dynamodb.CreateTableInput {
 	return &dynamodb.CreateTableInput{
 		TableName:   aws.String(name),
 		BillingMode: types.BillingModePayPerRequest,

@@ -27,7 +27,7 @@ func newAWS(ctx context.Context) (cfg aws.Config, closeIt func()) {
 		}
 	}
 	stream := kinesis.NewFromConfig(cfg)
-	check(dynamodb.NewFromConfig(cfg).CreateTable(ctx, shards.Table("leases")))
+	check(dynamodb.NewFromConfig(cfg).CreateTable(ctx, shards.CreateTableInput("leases")))
 	check(stream.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: aws.String("orders"), ShardCount: aws.Int32(1)}))
 	check(stream.PutRecord(ctx, &kinesis.PutRecordInput{
 		StreamName: aws.String("orders"), PartitionKey: aws.String("order-1"), Data: []byte("paid"),
@@ -46,9 +46,9 @@ func ExampleNew() {
 	ctx, stop := context.WithCancel(context.Background())
 	cfg, closeIt := newAWS(ctx)
 	defer closeIt()
-	reader, err := shards.New(shards.Config[[]byte]{
+	reader, err := shards.NewReader(shards.Config[[]byte]{
 		Consumer:  "billing",
-		Stream:    shards.NewKinesis(kinesis.NewFromConfig(cfg), "orders"),
+		Stream:    shards.NewKinesisStream(kinesis.NewFromConfig(cfg), "orders"),
 		Leases:    shards.NewDynamoDBLeases(dynamodb.NewFromConfig(cfg), "leases"),
 		Now:       time.Now,
 		Retention: 24 * time.Hour,
@@ -59,7 +59,7 @@ func ExampleNew() {
 			stop() // a service would go on until it is told to stop
 			return nil
 		},
-		OnTrimmed: again,
+		Republish: again,
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -76,9 +76,9 @@ func ExampleNewKinesisFanOut() {
 	ctx, stop := context.WithCancel(context.Background())
 	cfg, closeIt := newAWS(ctx)
 	defer closeIt()
-	reader, err := shards.New(shards.Config[[]byte]{
+	reader, err := shards.NewReader(shards.Config[[]byte]{
 		Consumer:   "billing",
-		Stream:     shards.NewKinesisFanOut(kinesis.NewFromConfig(cfg), "orders", "billing"),
+		Stream:     shards.NewKinesisFanOut(kinesis.NewFromConfig(cfg), shards.FanOutConfig{Stream: "orders", Consumer: "billing"}),
 		Leases:     shards.NewDynamoDBLeases(dynamodb.NewFromConfig(cfg), "leases"),
 		Now:        time.Now,
 		Retention:  24 * time.Hour,
@@ -88,7 +88,7 @@ func ExampleNewKinesisFanOut() {
 			stop()
 			return nil
 		},
-		OnTrimmed: again,
+		Republish: again,
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -130,7 +130,7 @@ func ExampleNewDynamoDBStream() {
 		}
 		return s.Value, nil
 	}
-	reader, err := shards.New(shards.Config[string]{
+	reader, err := shards.NewReader(shards.Config[string]{
 		Consumer: "greeter",
 		Stream:   shards.NewDynamoDBStream(dynamodbstreams.NewFromConfig(cfg), db, "people", name),
 		Leases:   shards.NewDynamoDBLeases(db, "leases"),
@@ -140,7 +140,7 @@ func ExampleNewDynamoDBStream() {
 			stop()
 			return nil
 		},
-		OnTrimmed: again,
+		Republish: again,
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -77,13 +77,13 @@ func TestATrimmedPositionIsReportedBeforeReadingGoesOn(t *testing.T) {
 		f.stream.trimmed["a"] = 6
 		tries := 0
 		r = f.start("y", func(c *shards.Config[string]) {
-			onTrimmed := c.OnTrimmed
-			c.OnTrimmed = func(ctx context.Context, shard string) error {
+			republish := c.Republish
+			c.Republish = func(ctx context.Context, shard string) error {
 				assert.Equal(t, numbers(0, 3), f.log.all(), "nothing is read meanwhile")
 				if tries++; tries < 3 {
 					return errors.New("the log is away")
 				}
-				return onTrimmed(ctx, shard)
+				return republish(ctx, shard)
 			}
 		})
 		after(5 * time.Second)
@@ -151,7 +151,7 @@ func TestLostAnswersOfLeaseWritesLoseNoLease(t *testing.T) {
 		f.stream.open("a")
 		f.stream.put("a", numbers(0, 30)...)
 		var told bytes.Buffer
-		r := f.start("x", func(c *shards.Config[string]) { c.Log = slog.New(slog.NewTextHandler(&told, nil)) })
+		r := f.start("x", func(c *shards.Config[string]) { c.Logger = slog.New(slog.NewTextHandler(&told, nil)) })
 		after(time.Minute)
 		r.end()
 		assert.Equal(t, numbers(0, 30), f.log.all())
@@ -173,9 +173,9 @@ func TestIdleReadsKeepThePace(t *testing.T) {
 
 func TestNewReportsAllMistakes(t *testing.T) {
 	t.Parallel()
-	_, err := shards.New(shards.Config[string]{Poll: -1, Round: time.Minute})
+	_, err := shards.NewReader(shards.Config[string]{Poll: -1, Round: time.Minute})
 	for _, want := range []string{
-		"Consumer is", "Stream is", "Leases is", "Handle is", "OnTrimmed is", "Now is", "Poll must", "Round must",
+		"Consumer is", "Stream is", "Leases is", "Handle is", "Republish is", "Now is", "Poll must", "Round must",
 	} {
 		require.ErrorContains(t, err, want)
 	}

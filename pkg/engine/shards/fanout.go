@@ -27,6 +27,14 @@ type FanOutAPI interface {
 	SubscribeToShard(context.Context, *kinesis.SubscribeToShardInput, ...func(*kinesis.Options)) (*kinesis.SubscribeToShardOutput, error)
 }
 
+// FanOutConfig configures NewKinesisFanOut. Both names are required.
+type FanOutConfig struct {
+	// Stream is the name of the Kinesis stream.
+	Stream string
+	// Consumer is the name under which the stream knows the readers.
+	Consumer string
+}
+
 type fanOut struct {
 	kinesisShards
 
@@ -37,9 +45,9 @@ type fanOut struct {
 	arn string // of the consumer, as last looked up
 }
 
-// NewKinesisFanOut reads the Kinesis stream of that name by enhanced fan-out, as the stream's consumer of that name, which
-// is registered if it is not, and stays so when reading ends: all readers of one Config.Consumer share it. Records
-// are pushed; Config.Poll does not matter. Give the stream's retention as Config.Retention, as for NewKinesis.
+// NewKinesisFanOut reads a Kinesis stream by enhanced fan-out, as a registered consumer of it. The consumer is registered
+// if it is not, and stays so when reading ends: all readers of one Config.Consumer share it. Records
+// are pushed; Config.Poll does not matter. Give the stream's retention as Config.Retention, as for NewKinesisStream.
 //
 // Kinesis lets a consumer subscribe to a shard once in 5 seconds. So a shard that changes hands sooner than that after a
 // subscription to it began lies idle for the rest of that time.
@@ -47,8 +55,8 @@ type fanOut struct {
 // It needs the permissions kinesis:ListShards, kinesis:DescribeStreamSummary, kinesis:DescribeStreamConsumer and, unless
 // the consumer is registered by others, kinesis:RegisterStreamConsumer on the stream and its consumers, and
 // kinesis:SubscribeToShard on the consumer.
-func NewKinesisFanOut(client FanOutAPI, streamName, consumerName string) Stream[[]byte] {
-	return &fanOut{kinesisShards: kinesisShards{client, streamName}, client: client, consumer: consumerName}
+func NewKinesisFanOut(client FanOutAPI, cfg FanOutConfig) Stream[[]byte] {
+	return &fanOut{kinesisShards: kinesisShards{client, cfg.Stream}, client: client, consumer: cfg.Consumer}
 }
 
 func (f *fanOut) Open(ctx context.Context, shardID string, after Position) (Feed[[]byte], error) {

@@ -91,7 +91,7 @@ func TestAShardThatChangesHandsAtOnceWaitsForItsSubscription(t *testing.T) {
 			k.send(1)
 			r.end()
 		}
-		r := k.start("d", func(c *shards.Config[[]byte]) { c.Log = slog.New(slog.NewTextHandler(&told, nil)) })
+		r := k.start("d", func(c *shards.Config[[]byte]) { c.Logger = slog.New(slog.NewTextHandler(&told, nil)) })
 		after(15 * time.Second)
 		r.end()
 		k.complete()

@@ -23,7 +23,7 @@ type fleet struct {
 	log    *log
 
 	mu   sync.Mutex
-	gone []string // shards given to OnTrimmed
+	gone []string // shards given to Republish
 }
 
 func (f *fleet) lost() []string {
@@ -32,7 +32,7 @@ func (f *fleet) lost() []string {
 	return slices.Clone(f.gone)
 }
 
-func (f *fleet) onTrimmed(_ context.Context, shard string) error {
+func (f *fleet) republish(_ context.Context, shard string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.gone = append(f.gone, shard)
@@ -53,12 +53,12 @@ func (f *fleet) start(owner string, tune ...func(*shards.Config[string])) *reade
 	f.t.Helper()
 	cfg := shards.Config[string]{
 		Consumer: "c", Owner: owner, Stream: f.stream, Leases: f.leases, Handle: f.log.handle(owner), Now: time.Now,
-		OnTrimmed: f.onTrimmed,
+		Republish: f.republish,
 	}
 	for _, t := range tune {
 		t(&cfg)
 	}
-	r, err := shards.New(cfg)
+	r, err := shards.NewReader(cfg)
 	require.NoError(f.t, err)
 	ctx, cancel := context.WithCancel(f.t.Context())
 	out := &reader{t: f.t, stop: cancel, done: make(chan error, 1)}

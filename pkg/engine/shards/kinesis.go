@@ -30,9 +30,9 @@ type kinesisStream struct {
 	client KinesisAPI
 }
 
-// NewKinesis reads the Kinesis stream of that name. Kinesis does not tell that a position was trimmed away: give the
+// NewKinesisStream reads the Kinesis stream of that name. Kinesis does not tell that a position was trimmed away: give the
 // stream's retention (24 hours, unless changed) as Config.Retention.
-func NewKinesis(client KinesisAPI, streamName string) Stream[[]byte] {
+func NewKinesisStream(client KinesisAPI, streamName string) Stream[[]byte] {
 	return &kinesisStream{kinesisShards{client, streamName}, client}
 }
 

@@ -35,9 +35,9 @@ func newLocalAWS(t *testing.T) (*localaws.Server, *shards.DynamoDBLeases) {
 
 // modes are the ways to read a Kinesis stream; what is promised is the same.
 var modes = map[string]func(*kinesis.Client, string) shards.Stream[[]byte]{
-	"polling": func(c *kinesis.Client, name string) shards.Stream[[]byte] { return shards.NewKinesis(c, name) },
+	"polling": func(c *kinesis.Client, name string) shards.Stream[[]byte] { return shards.NewKinesisStream(c, name) },
 	"fan-out": func(c *kinesis.Client, name string) shards.Stream[[]byte] {
-		return shards.NewKinesisFanOut(c, name, "broker")
+		return shards.NewKinesisFanOut(c, shards.FanOutConfig{Stream: name, Consumer: "broker"})
 	},
 }
 
@@ -84,12 +84,12 @@ func (k *kinesisFleet) start(owner string, tune ...func(*shards.Config[[]byte]))
 	k.t.Helper()
 	cfg := shards.Config[[]byte]{
 		Consumer: "c", Owner: owner, Stream: k.stream(k.Client, "s"), Leases: k.leases, Now: time.Now, Retention: 24 * time.Hour,
-		Handle: k.handle, OnTrimmed: k.onTrimmed,
+		Handle: k.handle, Republish: k.republish,
 	}
 	for _, f := range tune {
 		f(&cfg)
 	}
-	r, err := shards.New(cfg)
+	r, err := shards.NewReader(cfg)
 	require.NoError(k.t, err)
 	ctx, cancel := context.WithCancel(k.t.Context())
 	out := &reader{t: k.t, stop: cancel, done: make(chan error, 1)}
@@ -108,7 +108,7 @@ func (k *kinesisFleet) handle(_ context.Context, _ string, records []shards.Reco
 	return nil
 }
 
-func (k *kinesisFleet) onTrimmed(_ context.Context, shard string) error {
+func (k *kinesisFleet) republish(_ context.Context, shard string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.trimmed = append(k.trimmed, shard)
@@ -224,7 +224,7 @@ func TestDynamoDBStreamIsReadAndItsTrimmingNoticed(t *testing.T) {
 		got := map[string]int{}
 		trimmed := 0
 		start := func(owner string) *reader {
-			r, err := shards.New(shards.Config[string]{
+			r, err := shards.NewReader(shards.Config[string]{
 				Consumer: "c", Owner: owner, Leases: leases, Now: time.Now,
 				Stream: shards.NewDynamoDBStream(streams, db, "log", func(image map[string]streamtypes.AttributeValue) (string, error) {
 					stream, ok := image["stream"].(*streamtypes.AttributeValueMemberS)
@@ -234,7 +234,7 @@ func TestDynamoDBStreamIsReadAndItsTrimmingNoticed(t *testing.T) {
 					}
 					return stream.Value + "#" + version.Value, nil
 				}),
-				OnTrimmed: func(context.Context, string) error { mu.Lock(); defer mu.Unlock(); trimmed++; return nil },
+				Republish: func(context.Context, string) error { mu.Lock(); defer mu.Unlock(); trimmed++; return nil },
 				Handle: func(_ context.Context, _ string, records []shards.Record[string]) error {
 					mu.Lock()
 					defer mu.Unlock()
@@ -317,11 +317,11 @@ func TestAFullPageOfADynamoDBStreamIsFollowedAtOnce(t *testing.T) {
 			require.NoError(t, err)
 		}
 		var handled, full atomic.Int64
-		r, err := shards.New(shards.Config[string]{
+		r, err := shards.NewReader(shards.Config[string]{
 			Consumer: "c", Leases: leases, Now: time.Now, Poll: time.Hour,
 			Stream: shards.NewDynamoDBStream(dynamodbstreams.NewFromConfig(server.Config()), db, "log",
 				func(map[string]streamtypes.AttributeValue) (string, error) { return "", nil }),
-			OnTrimmed: func(context.Context, string) error { return nil },
+			Republish: func(context.Context, string) error { return nil },
 			Handle: func(_ context.Context, _ string, records []shards.Record[string]) error {
 				handled.Add(int64(len(records)))
 				if len(records) == 1_000 {

@@ -42,7 +42,7 @@ func (r *Reader[T]) Run(ctx context.Context) error {
 		if err := r.round(ctx, hard); err != nil && ctx.Err() == nil {
 			failures++
 			pause = max(pause, r.cfg.Backoff.Delay(failures))
-			r.cfg.Log.WarnContext(ctx, "look at the leases", slog.Any("error", err))
+			r.cfg.Logger.WarnContext(ctx, "look at the leases", slog.Any("error", err))
 		} else {
 			failures = 0
 		}
@@ -75,7 +75,7 @@ func (r *Reader[T]) stop(hard context.Context, cut context.CancelCauseFunc) erro
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(hard), r.cfg.LeaseDuration)
 		defer cancel()
 		if err := r.cfg.Leases.Delete(ctx, r.present.current()); err != nil {
-			r.cfg.Log.WarnContext(ctx, "sign off", slog.Any("error", err)) // others notice after the lease duration
+			r.cfg.Logger.WarnContext(ctx, "sign off", slog.Any("error", err)) // others notice after the lease duration
 		}
 	}
 	if errors.Is(context.Cause(hard), errStopTimeout) {
@@ -184,7 +184,7 @@ func (r *Reader[T]) share(ctx, hard context.Context, now time.Time) error {
 		}
 		if l.Owner != "" && l.Owner != r.cfg.Owner {
 			r.counts.takeOvers.Inc()
-			r.cfg.Log.InfoContext(ctx, "shard taken over", slog.String("shard", l.Shard), slog.String("from", l.Owner))
+			r.cfg.Logger.InfoContext(ctx, "shard taken over", slog.String("shard", l.Shard), slog.String("from", l.Owner))
 		}
 		count++
 		r.start(hard, h)

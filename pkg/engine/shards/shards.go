@@ -11,7 +11,7 @@
 //     hand and what was handled since the last checkpoint. A process that was paused so long that it lost its lease may
 //     finish the batch in hand, and nothing after it: effects that must not be repeated want a fence of their own.
 //   - A batch that cannot be handled is tried for ever and never skipped. It holds up its own shard only.
-//   - A position that the stream has trimmed away is reported to OnTrimmed before reading goes on.
+//   - A position that the stream has trimmed away is reported to Republish before reading goes on.
 package shards
 
 import (

@@ -39,7 +39,7 @@ type worker[T any] struct {
 func newWorker[T any](hard context.Context, cfg *Config[T], h *held, counts *counters) *worker[T] {
 	l := h.current()
 	w := &worker[T]{
-		cfg: cfg, shard: l.Shard, lease: h, counts: counts, log: cfg.Log.With(slog.String("shard", l.Shard)),
+		cfg: cfg, shard: l.Shard, lease: h, counts: counts, log: cfg.Logger.With(slog.String("shard", l.Shard)),
 		moved: make(chan struct{}, 1), position: l.Checkpoint, readAt: l.ReadAt, keptAt: cfg.Now(), seenAt: cfg.Now(),
 	}
 	w.ctx, w.cut = context.WithCancelCause(hard)
@@ -216,7 +216,7 @@ func (w *worker[T]) gone() bool {
 func (w *worker[T]) trimmed() error {
 	w.log.WarnContext(w.ctx, "records trimmed unread", slog.String("position", string(w.position)))
 	w.counts.trimmed.Inc()
-	if err := w.insist("catch up", func(ctx context.Context) error { return w.cfg.OnTrimmed(ctx, w.shard) }); err != nil {
+	if err := w.insist("catch up", func(ctx context.Context) error { return w.cfg.Republish(ctx, w.shard) }); err != nil {
 		return err
 	}
 	w.mu.Lock()

@@ -45,8 +45,8 @@ func Run(ctx context.Context, cfg aws.Config, c Config) error {
 	store := dynamostore.Tables{
 		Events: c.Names.EventLog, Claims: c.Names.SetValidations, Commands: c.Names.Commands, Snapshots: c.Names.Snapshots,
 	}
-	tables := append(store.Create(),
-		shards.Table(c.Names.Leases), projection.Table(c.Names.Users), projection.Table(c.Names.Roles))
+	tables := append(store.CreateTableInputs(),
+		shards.CreateTableInput(c.Names.Leases), projection.CreateTableInput(c.Names.Users), projection.CreateTableInput(c.Names.Roles))
 	for _, t := range tables {
 		group.Go(func() error { return table(making, db, t, c.Wait) })
 	}
@@ -57,7 +57,7 @@ func Run(ctx context.Context, cfg aws.Config, c Config) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return expire(ctx, db, store.Expire())
+	return expire(ctx, db, store.TimeToLiveInput())
 }
 
 func table(ctx context.Context, db *dynamodb.Client, in *dynamodb.CreateTableInput, wait time.Duration) error {

@@ -100,7 +100,7 @@ func TestAParkedAggregateIsListedAndRedrivenOverHTTP(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- app.Parts[0].Run(ctx) }()
 	db, queues := dynamodb.NewFromConfig(server.Config()), sqs.NewFromConfig(server.Config())
-	log := dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}})
+	log := dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}})
 	url, err := fifoqueue.QueueURL(t.Context(), queues, names.UserQueue)
 	require.NoError(t, err)
 	for _, stream := range []string{group, "test/thing/a b%"} {
@@ -117,8 +117,8 @@ func TestAParkedAggregateIsListedAndRedrivenOverHTTP(t *testing.T) {
 		if stream == group {
 			require.NoError(t, fifoqueue.NewPublisher(queues, url).Publish(t.Context(), out))
 		} else { // a group's name has no such characters; what the queue would bring is brought by hand
-			model, err := projection.New(projection.Config{
-				Name: "things", Table: names.Users, DB: db, Log: log, Sources: []projection.Source{sickSource(&sick)},
+			model, err := projection.NewProjector(projection.Config{
+				Name: "things", Table: names.Users, DB: db, EventLog: log, Sources: []projection.Source{sickSource(&sick)},
 			})
 			require.NoError(t, err)
 			_, err = model.Apply(t.Context(), []eventsourcing.Record{record(stream, 4)})

@@ -46,9 +46,9 @@ type Config struct {
 // New wires the service. The queues must exist.
 func New(ctx context.Context, c Config, p service.Platform) (service.App, error) {
 	db, queues := dynamodb.NewFromConfig(p.AWS), sqs.NewFromConfig(p.AWS)
-	log := dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: c.EventLog}, Now: p.Now, Jitter: p.Jitter})
-	model, err := projection.New(projection.Config{
-		Name: c.Name, Table: c.Table, DB: db, Sources: c.Sources, Log: log,
+	log := dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: c.EventLog}, Now: p.Now, Jitter: p.Jitter})
+	model, err := projection.NewProjector(projection.Config{
+		Name: c.Name, Table: c.Table, DB: db, Sources: c.Sources, EventLog: log,
 		Now: p.Now, Jitter: p.Jitter, Logger: p.Log, Metrics: p.Metrics,
 	})
 	if err != nil {

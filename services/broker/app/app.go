@@ -46,19 +46,19 @@ func newQueues(ctx context.Context, cfg Config, p service.Platform, client *sqs.
 func newRouter(cfg Config, p service.Platform, db *dynamodb.Client, q queues) *route.Router {
 	return route.New(route.Config{
 		Queues: q, Now: p.Now, Logger: p.Log, Metrics: p.Metrics, Traces: p.Traces,
-		Log: dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Jitter: p.Jitter}),
+		Log: dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Jitter: p.Jitter}),
 	})
 }
 
 func newReader(
 	cfg Config, p service.Platform, db *dynamodb.Client, k *kinesis.Client, router *route.Router,
 ) (*shards.Reader[[]byte], error) {
-	return shards.New(shards.Config[[]byte]{
+	return shards.NewReader(shards.Config[[]byte]{
 		Consumer: "broker", Owner: p.Instance,
 		Stream: cfg.stream(k), Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
-		Handle: router.Handle, OnTrimmed: router.Again, Retention: cfg.Retention,
+		Handle: router.Handle, Republish: router.Again, Retention: cfg.Retention,
 		Poll: cfg.Poll, Checkpoint: cfg.Checkpoint, LeaseDuration: cfg.LeaseDuration, StopTimeout: p.Drain,
-		Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Log: p.Log, Metrics: p.Metrics,
+		Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Logger: p.Log, Metrics: p.Metrics,
 	})
 }
 

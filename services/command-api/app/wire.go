@@ -17,8 +17,8 @@ import (
 // New wires the service.
 func New(ctx context.Context, cfg Config, p service.Platform) (service.App, error) {
 	wire.Build(
-		newDynamoDB, wire.Bind(new(dynamostore.DynamoDB), new(*dynamodb.Client)),
-		newStoreConfig, dynamostore.New, wire.Bind(new(eventsourcing.Store), new(*dynamostore.Store)),
+		newDynamoDB, wire.Bind(new(dynamostore.DynamoDBAPI), new(*dynamodb.Client)),
+		newStoreConfig, dynamostore.NewStore, wire.Bind(new(eventsourcing.Store), new(*dynamostore.Store)),
 		newCommandsConfig, commands.New,
 		newApp,
 	)

@@ -19,7 +19,7 @@ import (
 func New(ctx context.Context, cfg Config, p service.Platform) (service.App, error) {
 	client := newDynamoDB(p)
 	config := newStoreConfig(cfg, p)
-	store := dynamostore.New(client, config)
+	store := dynamostore.NewStore(client, config)
 	commandsConfig := newCommandsConfig(cfg, p, client, store)
 	handler := commands.New(commandsConfig)
 	app := newApp(cfg, p, client, handler)

@@ -21,7 +21,7 @@ func newDynamoDB(p service.Platform) *dynamodb.Client { return dynamodb.NewFromC
 func newKinesis(p service.Platform) *kinesis.Client { return kinesis.NewFromConfig(p.AWS) }
 
 func newPublisher(cfg Config, p service.Platform, db *dynamodb.Client, k *kinesis.Client) *publish.Publisher {
-	log := dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Jitter: p.Jitter})
+	log := dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Jitter: p.Jitter})
 	return publish.New(publish.Config{
 		Target: ordered.NewKinesis(k, cfg.Stream, ordered.WithJitter[ordered.KinesisRecord](p.Jitter)), Log: log,
 		Now: p.Now, Logger: p.Log, Metrics: p.Metrics, Traces: p.Traces,
@@ -31,13 +31,13 @@ func newPublisher(cfg Config, p service.Platform, db *dynamodb.Client, k *kinesi
 func newReader(
 	cfg Config, p service.Platform, db *dynamodb.Client, publisher *publish.Publisher,
 ) (*shards.Reader[publish.Item], error) {
-	return shards.New(shards.Config[publish.Item]{
+	return shards.NewReader(shards.Config[publish.Item]{
 		Consumer: "streamer", Owner: p.Instance,
 		Stream: shards.NewDynamoDBStream(dynamodbstreams.NewFromConfig(p.AWS), db, cfg.EventLog, publish.Decoded(dynamostore.FromStreamImage)),
 		Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
-		Handle: publisher.Handle, OnTrimmed: publisher.Again,
+		Handle: publisher.Handle, Republish: publisher.Again,
 		Poll: cfg.Poll, Checkpoint: cfg.Checkpoint, LeaseDuration: cfg.LeaseDuration, StopTimeout: p.Drain,
-		Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Log: p.Log, Metrics: p.Metrics,
+		Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Logger: p.Log, Metrics: p.Metrics,
 	})
 }
 

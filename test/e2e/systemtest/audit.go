@@ -41,7 +41,7 @@ func NewBooks(cfg aws.Config, names topology.Names, client Client) Books {
 	db := dynamodb.NewFromConfig(cfg)
 	return Books{
 		Client: client, Names: names, DB: db, queues: sqs.NewFromConfig(cfg),
-		Log: dynamostore.New(db, dynamostore.Config{Tables: dynamostore.Tables{
+		Log: dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{
 			Events: names.EventLog, Claims: names.SetValidations, Commands: names.Commands,
 		}}),
 	}

@@ -201,10 +201,10 @@ type reader struct {
 
 func (f *fixture[T]) start(leases shards.Leases) *reader {
 	f.Helper()
-	r, err := shards.New(shards.Config[T]{
+	r, err := shards.NewReader(shards.Config[T]{
 		Consumer: f.consumer, Stream: f.Stream, Leases: leases, Handle: f.handle, Now: time.Now, //nolint:forbidigo // streams go by real time
 		LeaseDuration: 2 * time.Second, ListEvery: 2 * time.Second,
-		OnTrimmed: func(_ context.Context, shard string) error { f.Errorf("%s was trimmed", shard); return nil },
+		Republish: func(_ context.Context, shard string) error { f.Errorf("%s was trimmed", shard); return nil },
 	})
 	require.NoError(f, err)
 	ctx, stop := context.WithCancel(f.Context())

@@ -152,7 +152,7 @@ func entry(image map[string]streamtypes.AttributeValue) (Entry, error) {
 // Leases makes a table of leases, of that name and until the test's end.
 func Leases(t *testing.T, db *dynamodb.Client, name string) *shards.DynamoDBLeases {
 	t.Helper()
-	createTable(t, db, shards.Table(name))
+	createTable(t, db, shards.CreateTableInput(name))
 	return shards.NewDynamoDBLeases(db, name)
 }
 

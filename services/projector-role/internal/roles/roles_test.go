@@ -47,11 +47,11 @@ func newModel(t *testing.T) *model {
 	server := localaws.New(localaws.Options{})
 	t.Cleanup(server.Close)
 	db := dynamodb.NewFromConfig(server.Config())
-	_, err := db.CreateTable(t.Context(), projection.Table("roles"))
+	_, err := db.CreateTable(t.Context(), projection.CreateTableInput("roles"))
 	require.NoError(t, err)
 	m := &model{t: t, versions: map[eventsourcing.StreamID]eventsourcing.Version{}}
-	m.projector, err = projection.New(projection.Config{
-		Name: "roles", Table: "roles", DB: db, Log: &memstore.Store{}, Sources: roles.Sources(),
+	m.projector, err = projection.NewProjector(projection.Config{
+		Name: "roles", Table: "roles", DB: db, EventLog: &memstore.Store{}, Sources: roles.Sources(),
 	})
 	require.NoError(t, err)
 	log := slog.New(slog.DiscardHandler)

@@ -47,11 +47,11 @@ func newModel(t *testing.T) *model {
 	server := localaws.New(localaws.Options{})
 	t.Cleanup(server.Close)
 	db := dynamodb.NewFromConfig(server.Config())
-	_, err := db.CreateTable(t.Context(), projection.Table("users"))
+	_, err := db.CreateTable(t.Context(), projection.CreateTableInput("users"))
 	require.NoError(t, err)
 	m := &model{t: t, versions: map[eventsourcing.StreamID]eventsourcing.Version{}}
-	m.projector, err = projection.New(projection.Config{
-		Name: "users", Table: "users", DB: db, Log: &memstore.Store{}, Sources: users.Sources(),
+	m.projector, err = projection.NewProjector(projection.Config{
+		Name: "users", Table: "users", DB: db, EventLog: &memstore.Store{}, Sources: users.Sources(),
 	})
 	require.NoError(t, err)
 	log := slog.New(slog.DiscardHandler)
