@@ -111,7 +111,7 @@ func newCounters(store eventsourcing.Store) *eventsourcing.Repository[counter, e
 			},
 			Enrich: func(after counter, _ event) []eventsourcing.Enrichment {
 				return []eventsourcing.Enrichment{{
-					Aggregate: "test/counter", ID: after.name, Data: fmt.Appendf(nil, `{"n":%d}`, after.n),
+					Aggregate: "test/counter", ID: "of-" + after.name, Data: fmt.Appendf(nil, `{"n":%d}`, after.n),
 				}}
 			},
 			Codec:  codec,

@@ -59,6 +59,14 @@ type Metadata struct {
 	Actor string `json:"actor,omitempty"`
 	// Traceparent is the W3C trace context of the request.
 	Traceparent string `json:"traceparent,omitempty"`
+	// Extra holds an importer's own members, such as a tenant ID. They are stored beside the fields above, whose names,
+	// as stores and envelopes write them, they must not have.
+	Extra map[string]string `json:"-"`
+}
+
+// IsZero reports whether there is no metadata at all.
+func (m Metadata) IsZero() bool {
+	return m.CorrelationID+m.CausationID+m.Actor+m.Traceparent == "" && len(m.Extra) == 0
 }
 
 // Enrichment is a fact about an aggregate as it stood when the command was decided, kept with the event so that its

@@ -37,7 +37,7 @@ func TestExecuteRecordsWhatWasDecided(t *testing.T) {
 	stream := eventsourcing.StreamID{Category: "test/counter", ID: "c1"}
 	recordedAt := time.Date(2026, 3, 1, 12, 0, 0, 123_000_000, time.UTC)
 	own := func(n int) eventsourcing.Enrichment {
-		return eventsourcing.Enrichment{Aggregate: "test/counter", ID: "Ann", Data: fmt.Appendf(nil, `{"n":%d}`, n)}
+		return eventsourcing.Enrichment{Aggregate: "test/counter", ID: "of-Ann", Data: fmt.Appendf(nil, `{"n":%d}`, n)}
 	}
 	assert.Equal(t, []eventsourcing.Record{
 		{

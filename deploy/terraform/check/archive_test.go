@@ -74,7 +74,7 @@ func TestTheLogIsRestoredFromTheArchive(t *testing.T) {
 		{
 			ID: "b", Stream: stream, Version: 2, Name: "org/iam/user/roleAdded", Schema: 2, Data: json.RawMessage(`{}`), RecordedAt: at.Add(time.Second),
 			Enrichment: []eventsourcing.Enrichment{{Aggregate: "org/iam/role", ID: "r", Data: json.RawMessage(`{"name":"auditor","nested":[1,null,{"x":true}]}`)}},
-			Metadata:   eventsourcing.Metadata{CorrelationID: "c", CausationID: "d", Actor: "dan", Traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+			Metadata:   eventsourcing.Metadata{CorrelationID: "c", CausationID: "d", Actor: "dan", Traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Extra: map[string]string{"tenant": "t1"}},
 		},
 		{ID: "c", Stream: stream, Version: 3, Name: "org/iam/user/disabled", Schema: 1, Data: json.RawMessage(`{}`), RecordedAt: at, Metadata: eventsourcing.Metadata{Actor: "dan"}},
 	}

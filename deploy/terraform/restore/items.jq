@@ -9,7 +9,7 @@ def number: {N: tostring};
   }
   + (if .metadata then {metadata: {M: (.metadata | {
       correlation: .correlationId, causation: .causationId, actor: .actor, traceparent: .traceparent
-    } | with_entries(select(.value) | .value |= text))}} else {} end)
+    } + del(.correlationId, .causationId) | with_entries(select(.value) | .value |= text))}} else {} end)
   + (if .enrichment then {enrichment: {L: [.enrichment[] | {M: {
       aggregate: (.aggregate | text), id: (.id | text), data: (.data | tojson | text)
     }}]}} else {} end)

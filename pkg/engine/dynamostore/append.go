@@ -45,7 +45,7 @@ func (s *Store) Append(ctx context.Context, c eventsourcing.Commit) error {
 			return fmt.Errorf("%w: %w, %d times", meaning, err, n)
 		}
 		if err := s.pause(ctx, n); err != nil {
-			return fmt.Errorf("append to %s: %w", c.Stream, err)
+			return err
 		}
 	}
 }
@@ -63,13 +63,12 @@ func (s *Store) pause(ctx context.Context, attempt int) error {
 
 // write sends the plan: one action is a PutItem, several are a transaction.
 func (s *Store) write(ctx context.Context, p plan) error {
-	deed := "append to " + p.commit.Stream.String()
 	if len(p.actions) == 1 {
 		err := s.put(ctx, p.actions[0].item.Put)
 		if refused, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
 			return s.refusal(ctx, p, []types.CancellationReason{{Code: aws.String(conditionFailed), Item: refused.Item}})
 		}
-		return failed(deed, err)
+		return failed("put the event", err)
 	}
 	items := make([]types.TransactWriteItem, len(p.actions))
 	for i, a := range p.actions {
@@ -80,11 +79,11 @@ func (s *Store) write(ctx context.Context, p plan) error {
 	})
 	if canceled, ok := errors.AsType[*types.TransactionCanceledException](err); ok {
 		if len(canceled.CancellationReasons) != len(items) {
-			return fmt.Errorf("%s: %d reasons for %d actions: %w", deed, len(canceled.CancellationReasons), len(items), err)
+			return fmt.Errorf("transaction cancelled with %d reasons for %d actions: %w", len(canceled.CancellationReasons), len(items), err)
 		}
 		return s.refusal(ctx, p, canceled.CancellationReasons)
 	}
-	return failed(deed, err)
+	return failed("write the transaction", err)
 }
 
 // put sends a transaction's Put by itself.
@@ -117,10 +116,10 @@ func (s *Store) refusal(ctx context.Context, p plan, reasons []types.Cancellatio
 			}
 			return fmt.Errorf("%w: %s", errContended, code)
 		default:
-			return fmt.Errorf("append to %s: action %d: %s: %s", p.commit.Stream, i, code, aws.ToString(reason.Message))
+			return fmt.Errorf("action %d of the transaction: %s: %s", i, code, aws.ToString(reason.Message))
 		}
 	}
-	return fmt.Errorf("append to %s: transaction cancelled without a reason", p.commit.Stream)
+	return errors.New("transaction cancelled without a reason")
 }
 
 // written reports whether the events found in the commit's way are its own. The reasons nearly always say; a read

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -29,7 +30,7 @@ func claimed(t *testing.T) (*dynamodb.Client, *dynamostore.Claims) {
 				Stream: thing(id), Expected: eventsourcing.Version(n),
 				Records: []eventsourcing.Record{{
 					ID: fmt.Sprint(id, n), Stream: thing(id), Version: eventsourcing.Version(n) + 1, Name: "test/thing/happened",
-					Schema: 1, Data: []byte(`{}`),
+					Schema: 1, Data: []byte(`{}`), RecordedAt: time.UnixMilli(1_772_366_400_000).UTC(),
 				}},
 			}
 			if n == 0 {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"iter"
 	"time"
-	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -98,7 +97,7 @@ func (s *Store) Read(ctx context.Context, stream eventsourcing.StreamID, after e
 		}()
 		for record, err := range s.query(ctx, stream, after) {
 			if err == nil && record.Version != last+1 {
-				err = fmt.Errorf("read %s: version %d follows %d", stream, record.Version, last)
+				err = fmt.Errorf("version %d follows %d", record.Version, last)
 			}
 			if err != nil {
 				yield(eventsourcing.Record{}, err)
@@ -129,7 +128,7 @@ func (s *Store) query(ctx context.Context, stream eventsourcing.StreamID, after 
 		for more := true; more; {
 			page, err := s.db.Query(ctx, in)
 			if err != nil {
-				yield(eventsourcing.Record{}, failed("read "+stream.String(), err))
+				yield(eventsourcing.Record{}, failed("query the log", err))
 				return
 			}
 			for _, item := range page.Items {
@@ -146,8 +145,8 @@ func (s *Store) query(ctx context.Context, stream eventsourcing.StreamID, after 
 
 // Remember implements eventsourcing.Store.
 func (s *Store) Remember(ctx context.Context, r eventsourcing.CommandResult) error {
-	if r.ID == "" || !utf8.ValidString(r.ID+r.Fingerprint) {
-		return errors.New("the command to remember needs an ID in valid UTF-8")
+	if err := r.Validate(); err != nil {
+		return err
 	}
 	p := plan{now: s.cfg.Now()}
 	p.remember(s.cfg.Tables.Commands, r)

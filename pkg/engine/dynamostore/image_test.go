@@ -119,14 +119,14 @@ func TestEveryRecordComesBack(t *testing.T) {
 		return b
 	})
 	enrichment := rapid.Custom(func(t *rapid.T) eventsourcing.Enrichment {
-		return eventsourcing.Enrichment{Aggregate: text.Draw(t, "aggregate"), ID: text.Draw(t, "id"), Data: jsonText.Draw(t, "data")}
+		return eventsourcing.Enrichment{Aggregate: name.Draw(t, "aggregate"), ID: name.Draw(t, "id"), Data: jsonText.Draw(t, "data")}
 	})
 	n := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		n++
 		c := commit(eventsourcing.StreamID{Category: "rapid", ID: fmt.Sprint(n)}, 0, 1)
 		r := &c.Records[0]
-		r.ID, r.Name = name.Draw(rt, "id"), text.Draw(rt, "name")
+		r.ID, r.Name = name.Draw(rt, "id"), name.Draw(rt, "name")
 		r.Schema = rapid.IntRange(1, 1<<31-1).Draw(rt, "schema")
 		r.Data = jsonText.Draw(rt, "data")
 		r.Enrichment = rapid.SliceOfN(enrichment, 0, 3).Draw(rt, "enrichment")
@@ -136,6 +136,7 @@ func TestEveryRecordComesBack(t *testing.T) {
 		r.Metadata = eventsourcing.Metadata{
 			CorrelationID: text.Draw(rt, "correlation"), CausationID: text.Draw(rt, "causation"),
 			Actor: text.Draw(rt, "actor"), Traceparent: text.Draw(rt, "traceparent"),
+			Extra: rapid.SampledFrom([]map[string]string{nil, {"tenant": "t1", "source": ""}, {"ä": "<&>"}}).Draw(rt, "extra"),
 		}
 		r.RecordedAt = time.UnixMilli(rapid.Int64Range(0, 1<<45).Draw(rt, "at")).UTC()
 		if err := store.Append(t.Context(), c); err != nil {

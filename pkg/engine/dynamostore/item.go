@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -46,9 +45,6 @@ const (
 	attrState   = "state" // JSON text
 )
 
-// recordedAtLayout is RFC 3339 in UTC with milliseconds.
-const recordedAtLayout = "2006-01-02T15:04:05.000Z"
-
 type item = map[string]types.AttributeValue
 
 func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
@@ -61,35 +57,17 @@ func eventKey(stream eventsourcing.StreamID, version eventsourcing.Version) item
 	return item{attrStream: text(stream.String()), attrVersion: number(version)}
 }
 
-// itemOf is the inverse of recordOf. It refuses text that could not be read back as it is.
-func itemOf(r eventsourcing.Record) (item, error) {
-	for what, s := range map[string]string{
-		"id": r.ID, "name": r.Name, "data": string(r.Data), "stream": r.Stream.String(),
-		"correlation id": r.Metadata.CorrelationID, "causation id": r.Metadata.CausationID,
-		"actor": r.Metadata.Actor, "traceparent": r.Metadata.Traceparent,
-	} {
-		if !utf8.ValidString(s) {
-			return nil, fmt.Errorf("%s is not valid UTF-8", what)
-		}
-	}
-	if !json.Valid(r.Data) {
-		return nil, fmt.Errorf("data of %s is not JSON", r.Name)
-	}
-	if r.Schema < 1 {
-		return nil, fmt.Errorf("%s has schema version %d; they count from 1", r.Name, r.Schema)
-	}
+// itemOf is the inverse of recordOf, for a valid record.
+func itemOf(r eventsourcing.Record) item {
 	it := eventKey(r.Stream, r.Version)
 	it[attrID], it[attrName], it[attrSchema] = text(r.ID), text(r.Name), number(r.Schema)
 	it[attrData] = text(string(r.Data))
-	it[attrRecordedAt] = text(r.RecordedAt.UTC().Format(recordedAtLayout))
+	it[attrRecordedAt] = text(r.RecordedAt.UTC().Format(eventsourcing.RecordedAtLayout))
 	if md := metadataItem(r.Metadata); len(md) > 0 {
 		it[attrMetadata] = &types.AttributeValueMemberM{Value: md}
 	}
 	var enrichment []types.AttributeValue
 	for _, e := range r.Enrichment {
-		if !json.Valid(e.Data) || !utf8.ValidString(e.Aggregate+"\x00"+e.ID) || !utf8.Valid(e.Data) {
-			return nil, fmt.Errorf("enrichment of %s with %s is not JSON in valid UTF-8", r.Name, e.Aggregate)
-		}
 		enrichment = append(enrichment, &types.AttributeValueMemberM{Value: item{
 			attrAggregate: text(e.Aggregate), attrID: text(e.ID), attrData: text(string(e.Data)),
 		}})
@@ -97,20 +75,42 @@ func itemOf(r eventsourcing.Record) (item, error) {
 	if enrichment != nil {
 		it[attrEnrichment] = &types.AttributeValueMemberL{Value: enrichment}
 	}
-	return it, nil
+	return it
+}
+
+// metadataFields binds the attributes of the metadata to its fields; other attributes are Extra.
+func metadataFields(md *eventsourcing.Metadata) map[string]*string {
+	return map[string]*string{
+		attrCorrelation: &md.CorrelationID, attrCausation: &md.CausationID, attrActor: &md.Actor, attrTraceparent: &md.Traceparent,
+	}
 }
 
 func metadataItem(md eventsourcing.Metadata) item {
 	it := item{}
-	for name, value := range map[string]string{
-		attrCorrelation: md.CorrelationID, attrCausation: md.CausationID,
-		attrActor: md.Actor, attrTraceparent: md.Traceparent,
-	} {
-		if value != "" {
-			it[name] = text(value)
+	for name, value := range md.Extra {
+		it[name] = text(value)
+	}
+	for name, value := range metadataFields(&md) {
+		if *value != "" {
+			it[name] = text(*value)
 		}
 	}
 	return it
+}
+
+func metadataOf(f *fields) (md eventsourcing.Metadata) {
+	known := metadataFields(&md)
+	for name, attribute := range f.item {
+		if field, ok := known[name]; ok {
+			*field = f.text(name)
+		} else if s, ok := attribute.(*types.AttributeValueMemberS); ok {
+			if md.Extra == nil {
+				md.Extra = map[string]string{}
+			}
+			md.Extra[name] = s.Value
+		}
+	}
+	return md
 }
 
 // FromStreamImage returns the record in the new image that DynamoDB Streams gives of an item of the log. Its errors
@@ -141,10 +141,7 @@ func recordOf(it item) (eventsourcing.Record, error) {
 	}
 	if md, ok := it[attrMetadata]; ok {
 		in := f.within(attrMetadata, md)
-		r.Metadata = eventsourcing.Metadata{
-			CorrelationID: in.optional(attrCorrelation), CausationID: in.optional(attrCausation),
-			Actor: in.optional(attrActor), Traceparent: in.optional(attrTraceparent),
-		}
+		r.Metadata = metadataOf(&in)
 		f.err = in.err
 	}
 	err := f.err
@@ -187,13 +184,6 @@ func (f *fields) text(name string) string {
 	return attribute(f, name, func(v *types.AttributeValueMemberS) (string, error) { return v.Value, nil })
 }
 
-func (f *fields) optional(name string) string {
-	if _, ok := f.item[name]; !ok {
-		return ""
-	}
-	return f.text(name)
-}
-
 func (f *fields) number(name string, bits int) uint64 {
 	return attribute(f, name, func(v *types.AttributeValueMemberN) (uint64, error) {
 		return strconv.ParseUint(v.Value, 10, bits)
@@ -202,7 +192,7 @@ func (f *fields) number(name string, bits int) uint64 {
 
 func (f *fields) time(name string) time.Time {
 	return attribute(f, name, func(v *types.AttributeValueMemberS) (time.Time, error) {
-		at, err := time.Parse(recordedAtLayout, v.Value)
+		at, err := time.Parse(eventsourcing.RecordedAtLayout, v.Value)
 		if err != nil {
 			return at, errors.New("not a time") // the error would quote it
 		}

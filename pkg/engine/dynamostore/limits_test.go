@@ -136,18 +136,18 @@ func TestTextThatCouldNotBeReadBack(t *testing.T) {
 	client := newFaulty(t)
 	store := dynamostore.NewStore(client, dynamostore.Config{})
 	for what, spoil := range map[string]func(*eventsourcing.Record){
-		"data is not valid UTF-8":           func(r *eventsourcing.Record) { r.Data = []byte("\"\xff\"") },
-		"data of test/happened is not JSON": func(r *eventsourcing.Record) { r.Data = []byte(`{"a":`) },
-		"actor is not valid UTF-8":          func(r *eventsourcing.Record) { r.Metadata.Actor = "\xff" },
-		"traceparent is not":                func(r *eventsourcing.Record) { r.Metadata.Traceparent = "\xff" },
-		"correlation id is not":             func(r *eventsourcing.Record) { r.Metadata.CorrelationID = "\xff" },
-		"causation id is not":               func(r *eventsourcing.Record) { r.Metadata.CausationID = "\xff" },
-		"name is not":                       func(r *eventsourcing.Record) { r.Name = "\xff" },
-		"\"\\xff\"":                         func(r *eventsourcing.Record) { r.ID = "\xff"; r.Version = 2 },
-		"enrichment of test/happened with x": func(r *eventsourcing.Record) {
+		`"data": not JSON`:                   func(r *eventsourcing.Record) { r.Data = []byte("\"\xff\"") },
+		`record of version 1: field "data"`:  func(r *eventsourcing.Record) { r.Data = []byte(`{"a":`) },
+		`"metadata.actor": not text`:         func(r *eventsourcing.Record) { r.Metadata.Actor = "\xff" },
+		`"metadata.traceparent": not text`:   func(r *eventsourcing.Record) { r.Metadata.Traceparent = "\xff" },
+		`"metadata.correlationId": not text`: func(r *eventsourcing.Record) { r.Metadata.CorrelationID = "\xff" },
+		`"metadata.causationId": not text`:   func(r *eventsourcing.Record) { r.Metadata.CausationID = "\xff" },
+		`"name": not text`:                   func(r *eventsourcing.Record) { r.Name = "\xff" },
+		`"\xff"`:                             func(r *eventsourcing.Record) { r.ID = "\xff"; r.Version = 2 },
+		`"enrichment[0].data": missing or invalid`: func(r *eventsourcing.Record) {
 			r.Enrichment = []eventsourcing.Enrichment{{Aggregate: "x", ID: "1", Data: []byte("\"\xff\"")}}
 		},
-		"has schema version 0": func(r *eventsourcing.Record) { r.Schema = 0 },
+		`"schema": not 1 or more`: func(r *eventsourcing.Record) { r.Schema = 0 },
 	} {
 		c := commit(stream, 0, 1)
 		spoil(&c.Records[0])
@@ -161,7 +161,7 @@ func TestTextThatCouldNotBeReadBack(t *testing.T) {
 	require.Error(t, store.Append(t.Context(), c))
 	c = commit(stream, 0, 1)
 	c.Take = []eventsourcing.Claim{{Category: "test", Name: "n", Value: "\xff"}}
-	require.ErrorContains(t, store.Append(t.Context(), c), "claim on test#n is not valid UTF-8")
+	require.ErrorContains(t, store.Append(t.Context(), c), `claim on "test#n": not text`)
 	assert.Empty(t, client.calls["PutItem"]+client.calls["TransactWriteItems"])
 }
 

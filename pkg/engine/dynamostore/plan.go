@@ -2,9 +2,7 @@ package dynamostore
 
 import (
 	"fmt"
-	"slices"
 	"time"
-	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -35,30 +33,23 @@ func (e *foreignClaimError) Error() string {
 
 // plan lists the actions in the order in which eventsourcing.Store looks for refusals.
 func (s *Store) plan(c eventsourcing.Commit) (plan, error) {
+	if err := c.Validate(); err != nil {
+		return plan{}, err
+	}
 	p := plan{commit: c, now: s.cfg.Now()}
 	if c.Result != nil {
-		if c.Result.ID == "" || !utf8.ValidString(c.Result.ID+c.Result.Fingerprint) {
-			return plan{}, fmt.Errorf("commit to %s: the command to remember needs an ID in valid UTF-8", c.Stream)
-		}
 		p.remember(s.cfg.Tables.Commands, *c.Result)
 	}
 	if !s.hasReached(c.Stream, c.Expected) {
 		p.exists(s.cfg.Tables.Events, c.Stream, c.Expected, eventsourcing.ErrConflict)
 	}
 	p.firstEvent = len(p.actions)
-	if err := p.insert(s.cfg.Tables.Events); err != nil {
-		return plan{}, fmt.Errorf("commit to %s: %w", c.Stream, err)
-	}
+	p.insert(s.cfg.Tables.Events)
 	for _, g := range c.Guards {
 		moved := fmt.Errorf("%w: %s", eventsourcing.ErrGuardMoved, g.Stream)
 		p.absent(s.cfg.Tables.Events, g.Stream, g.Version+1, moved)
 		if !s.hasReached(g.Stream, g.Version) {
 			p.exists(s.cfg.Tables.Events, g.Stream, g.Version, moved)
-		}
-	}
-	for _, claim := range slices.Concat(c.Take, c.Release) {
-		if !utf8.ValidString(claim.Key()) {
-			return plan{}, fmt.Errorf("commit to %s: a claim on %s is not valid UTF-8", c.Stream, claim.Constraint())
 		}
 	}
 	for _, claim := range c.Take {
@@ -67,10 +58,7 @@ func (s *Store) plan(c eventsourcing.Commit) (plan, error) {
 	for _, claim := range c.Release {
 		p.release(s.cfg.Tables.Claims, claim)
 	}
-	if err := p.withinLimits(); err != nil {
-		return plan{}, fmt.Errorf("commit to %s: %w", c.Stream, err)
-	}
-	return p, nil
+	return p, p.withinLimits()
 }
 
 func (p *plan) add(item types.TransactWriteItem, refusal error) {
@@ -78,30 +66,15 @@ func (p *plan) add(item types.TransactWriteItem, refusal error) {
 }
 
 // insert puts the events where nothing may be yet. DynamoDB hands back what is, so that an own event is recognised.
-func (p *plan) insert(table string) error {
-	c := p.commit
-	if parsed, err := eventsourcing.ParseStreamID(c.Stream.String()); err != nil || parsed != c.Stream {
-		return fmt.Errorf("the stream is not category/id with an id free of slashes")
-	}
-	if len(c.Records) == 0 {
-		return fmt.Errorf("no records")
-	}
-	for i, r := range c.Records {
-		if want := c.Expected + eventsourcing.Version(i) + 1; r.Stream != c.Stream || r.Version != want || r.ID == "" {
-			return fmt.Errorf("record %q of %s at version %d stands where version %d belongs", r.ID, r.Stream, r.Version, want)
-		}
-		it, err := itemOf(r)
-		if err != nil {
-			return fmt.Errorf("record of version %d: %w", r.Version, err)
-		}
+func (p *plan) insert(table string) {
+	for _, r := range p.commit.Records {
 		p.add(types.TransactWriteItem{Put: &types.Put{
-			TableName: aws.String(table), Item: it,
+			TableName: aws.String(table), Item: itemOf(r),
 			ConditionExpression:                 aws.String("attribute_not_exists(#stream)"),
 			ExpressionAttributeNames:            map[string]string{"#stream": attrStream},
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 		}}, eventsourcing.ErrConflict)
 	}
-	return nil
 }
 
 func (p *plan) exists(table string, stream eventsourcing.StreamID, version eventsourcing.Version, refusal error) {

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -21,14 +23,11 @@ const MaxBytes = 1 << 20
 // ErrTooLarge says that the envelope has more than MaxBytes.
 var ErrTooLarge = errors.New("envelope too large")
 
-// recordedAtLayout is RFC 3339 in UTC with milliseconds.
-const recordedAtLayout = "2006-01-02T15:04:05.000Z"
-
 // Encode returns r as a JSON object that Decode reads back. Data and enrichment data stand in it byte for byte, but for
 // U+FFFE and U+FFFF: SQS refuses those, so they become the escapes that mean the same.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 func Encode(r eventsourcing.Record) ([]byte, error) {
-	if err := check(r); err != nil {
+	if err := r.Validate(); err != nil {
 		return nil, fmt.Errorf("encode envelope of %s version %d: %w", r.Stream, r.Version, err)
 	}
 	w := writer{'{'}
@@ -41,10 +40,10 @@ func Encode(r eventsourcing.Record) ([]byte, error) {
 	if len(r.Enrichment) > 0 {
 		w.enrichment(r.Enrichment)
 	}
-	if r.Metadata != (eventsourcing.Metadata{}) {
-		w.field("metadata", r.Metadata)
+	if !r.Metadata.IsZero() {
+		w.metadata(r.Metadata)
 	}
-	w.field("recordedAt", r.RecordedAt.UTC().Format(recordedAtLayout))
+	w.field("recordedAt", r.RecordedAt.UTC().Format(eventsourcing.RecordedAtLayout))
 	w = append(w, '}')
 	b := bytes.ReplaceAll(w, []byte("\ufffe"), []byte(`\ufffe`)) // which in valid JSON stands in strings only
 	b = bytes.ReplaceAll(b, []byte("\uffff"), []byte(`\uffff`))
@@ -57,22 +56,22 @@ func Encode(r eventsourcing.Record) ([]byte, error) {
 // writer is a JSON object on its way, field by field: json.Marshal would compact raw messages.
 type writer []byte
 
-func (w *writer) field(name string, value any) {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(value) // strings, numbers and structs of strings cannot fail
-	w.verbatim(name, bytes.TrimSuffix(b.Bytes(), []byte("\n")))
-}
+func (w *writer) field(name string, value any) { w.verbatim(name, encoded(value)) }
 
 func (w *writer) verbatim(name string, value json.RawMessage) {
 	if last := (*w)[len(*w)-1]; last != '{' {
 		*w = append(*w, ',')
 	}
-	*w = append(*w, '"')
-	*w = append(*w, name...)
-	*w = append(*w, `":`...)
+	*w = append(append(*w, encoded(name)...), ':')
 	*w = append(*w, value...)
+}
+
+func encoded(value any) []byte {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(value) // text and numbers cannot fail
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 func (w *writer) enrichment(list []eventsourcing.Enrichment) {
@@ -90,6 +89,52 @@ func (w *writer) enrichment(list []eventsourcing.Enrichment) {
 	w.verbatim("enrichment", append(array, ']'))
 }
 
+func (w *writer) metadata(md eventsourcing.Metadata) {
+	object := writer{'{'}
+	for _, m := range metadataFields(&md) {
+		if *m.value != "" {
+			object.field(m.name, *m.value)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(md.Extra)) {
+		object.field(name, md.Extra[name])
+	}
+	w.verbatim("metadata", json.RawMessage(append(object, '}')))
+}
+
+type metadataField struct {
+	name  string
+	value *string
+}
+
+func metadataFields(md *eventsourcing.Metadata) []metadataField {
+	return []metadataField{
+		{"correlationId", &md.CorrelationID}, {"causationId", &md.CausationID}, {"actor", &md.Actor}, {"traceparent", &md.Traceparent},
+	}
+}
+
+func decodeMetadata(members map[string]json.RawMessage) (md eventsourcing.Metadata, err error) {
+	for _, m := range metadataFields(&md) {
+		if raw, ok := members[m.name]; ok {
+			if err := json.Unmarshal(raw, m.value); err != nil {
+				return md, fmt.Errorf("field \"metadata.%s\": %w", m.name, err)
+			}
+			delete(members, m.name)
+		}
+	}
+	for name, raw := range members {
+		var value string
+		if json.Unmarshal(raw, &value) != nil {
+			continue
+		}
+		if md.Extra == nil {
+			md.Extra = map[string]string{}
+		}
+		md.Extra[name] = value
+	}
+	return md, nil
+}
+
 // Decode reads what Encode wrote. It names the field that is missing or wrong and ignores those it does not know. Its
 // errors are about the bytes alone: another try cannot help.
 func Decode(b []byte) (eventsourcing.Record, error) {
@@ -101,7 +146,7 @@ func Decode(b []byte) (eventsourcing.Record, error) {
 	}
 	r, err := decode(b)
 	if err == nil {
-		err = check(r)
+		err = r.Validate()
 	}
 	if err != nil {
 		return eventsourcing.Record{}, fmt.Errorf("decode envelope: %w", err)
@@ -116,6 +161,7 @@ func decode(b []byte) (eventsourcing.Record, error) {
 	}
 	var r eventsourcing.Record
 	var stream string
+	var metadata map[string]json.RawMessage
 	for _, f := range []struct {
 		name     string
 		into     any
@@ -128,7 +174,7 @@ func decode(b []byte) (eventsourcing.Record, error) {
 		{"schema", &r.Schema, true},
 		{"data", &r.Data, true},
 		{"enrichment", &r.Enrichment, false},
-		{"metadata", &r.Metadata, false},
+		{"metadata", &metadata, false},
 		{"recordedAt", &r.RecordedAt, true},
 	} {
 		raw, ok := fields[f.name]
@@ -149,47 +195,9 @@ func decode(b []byte) (eventsourcing.Record, error) {
 	if r.Stream, err = eventsourcing.ParseStreamID(stream); err != nil {
 		return eventsourcing.Record{}, fmt.Errorf("field %q: %w", "stream", err)
 	}
+	if r.Metadata, err = decodeMetadata(metadata); err != nil {
+		return eventsourcing.Record{}, err
+	}
 	r.RecordedAt = r.RecordedAt.UTC().Truncate(time.Millisecond)
 	return r, nil
 }
-
-// check names the first field that an envelope cannot carry.
-func check(r eventsourcing.Record) error {
-	parsed, err := eventsourcing.ParseStreamID(r.Stream.String())
-	year := r.RecordedAt.UTC().Year()
-	for _, f := range []struct {
-		name string
-		ok   bool
-		want string
-	}{
-		{"id", r.ID != "" && utf8.ValidString(r.ID), "text"},
-		{"stream", err == nil && parsed == r.Stream && utf8.ValidString(r.Stream.String()), "category/id"},
-		{"version", r.Version >= 1, "1 or more"},
-		{"name", r.Name != "" && utf8.ValidString(r.Name), "text"},
-		{"schema", r.Schema >= 1, "1 or more"},
-		{"data", isJSON(r.Data), "JSON"},
-		{"metadata.correlationId", utf8.ValidString(r.Metadata.CorrelationID), "text"},
-		{"metadata.causationId", utf8.ValidString(r.Metadata.CausationID), "text"},
-		{"metadata.actor", utf8.ValidString(r.Metadata.Actor), "text"},
-		{"metadata.traceparent", utf8.ValidString(r.Metadata.Traceparent), "text"},
-		{"recordedAt", year >= 1 && year <= 9999 && !r.RecordedAt.IsZero(), "a time"},
-	} {
-		if !f.ok {
-			return fmt.Errorf("field %q: not %s", f.name, f.want)
-		}
-	}
-	for i, e := range r.Enrichment {
-		for name, ok := range map[string]bool{
-			"aggregate": e.Aggregate != "" && utf8.ValidString(e.Aggregate),
-			"id":        e.ID != "" && utf8.ValidString(e.ID),
-			"data":      isJSON(e.Data),
-		} {
-			if !ok {
-				return fmt.Errorf("field \"enrichment[%d].%s\": missing or not valid", i, name)
-			}
-		}
-	}
-	return nil
-}
-
-func isJSON(b []byte) bool { return utf8.Valid(b) && json.Valid(b) }

@@ -74,7 +74,7 @@ func TestDecodeIgnoresWhatItDoesNotKnow(t *testing.T) {
 	want := minimal()
 	want.RecordedAt = want.RecordedAt.Add(123 * time.Millisecond) // sent as 13:00:00.123999+01:00
 	want.Enrichment = []eventsourcing.Enrichment{{Aggregate: "org/iam/role", ID: "r1", Data: json.RawMessage(`[1]`)}}
-	want.Metadata.Actor = "dan"
+	want.Metadata.Actor, want.Metadata.Extra = "dan", map[string]string{"tenant": "t1"} // a member of the importer's own
 	assert.Equal(t, want, got)
 }
 
@@ -105,7 +105,8 @@ func TestDecodeNamesTheField(t *testing.T) {
 		{"recordedAt", `null`, `"recordedAt": not a time`},
 		{"recordedAt", `"0001-01-01T00:00:00+01:00"`, `"recordedAt": not a time`},
 		{"metadata", `[]`, `"metadata": json`},
-		{"metadata", `{"actor":1}`, `"metadata": json`},
+		{"metadata", `{"actor":1}`, `"metadata.actor": json`},
+		{"metadata", `{"correlation":"c"}`, `"metadata.correlation": reserved`},
 		{"enrichment", `{}`, `"enrichment": json`},
 		{"enrichment", `[{"aggregate":"a","id":"1"}]`, `"enrichment[0].data": missing`},
 		{"enrichment", `[{"aggregate":"a","id":"1","data":{}},{"id":"1","data":{}}]`, `"enrichment[1].aggregate": missing`},
@@ -245,6 +246,7 @@ func TestRoundTrip(t *testing.T) {
 			Metadata: eventsourcing.Metadata{
 				CorrelationID: rapid.String().Draw(t, "correlation"), CausationID: rapid.String().Draw(t, "causation"),
 				Actor: rapid.String().Draw(t, "actor"), Traceparent: rapid.String().Draw(t, "traceparent"),
+				Extra: rapid.SampledFrom([]map[string]string{nil, {"tenant": "t1", "source": ""}, {"\"<&>": "\ufffe"}}).Draw(t, "extra"),
 			},
 			RecordedAt: time.UnixMilli(rapid.Int64Range(-1<<40, 1<<47).Draw(t, "at")).UTC(),
 		}

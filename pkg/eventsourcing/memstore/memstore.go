@@ -4,9 +4,9 @@ package memstore
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -57,7 +57,7 @@ func (s *Store) Append(ctx context.Context, c eventsourcing.Commit) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := malformed(c); err != nil {
+	if err := c.Validate(); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -77,8 +77,8 @@ func (s *Store) Remember(ctx context.Context, r eventsourcing.CommandResult) err
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if r.ID == "" {
-		return errors.New("the command to remember has no ID")
+	if err := r.Validate(); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -183,36 +183,6 @@ func (s *Store) expired(r eventsourcing.CommandResult) bool {
 	return !r.ExpiresAt.After(now())
 }
 
-// malformed refuses what no store could write: the rules of eventsourcing.Store.
-func malformed(c eventsourcing.Commit) error {
-	if len(c.Records) == 0 {
-		return fmt.Errorf("commit to %s has no records", c.Stream)
-	}
-	for i, r := range c.Records {
-		if want := c.Expected + eventsourcing.Version(i) + 1; r.Stream != c.Stream || r.Version != want || r.ID == "" {
-			return fmt.Errorf("commit to %s: record %q of %s at version %d stands where version %d belongs",
-				c.Stream, r.ID, r.Stream, r.Version, want)
-		}
-	}
-	if c.Result != nil && c.Result.ID == "" {
-		return fmt.Errorf("commit to %s: the command to remember has no ID", c.Stream)
-	}
-	touched := map[any]bool{c.Stream: true}
-	for _, g := range c.Guards {
-		if touched[g.Stream] {
-			return fmt.Errorf("commit to %s guards %s twice, or itself", c.Stream, g.Stream)
-		}
-		touched[g.Stream] = true
-	}
-	for _, claim := range slices.Concat(c.Take, c.Release) {
-		if touched[claim] {
-			return fmt.Errorf("commit to %s changes a claim on %s twice", c.Stream, claim.Constraint())
-		}
-		touched[claim] = true
-	}
-	return nil
-}
-
 // clone makes r independent of its caller's slices and brings its time to the precision of the contract.
 func clone(r eventsourcing.Record) eventsourcing.Record {
 	r.Data = bytes.Clone(r.Data)
@@ -220,6 +190,7 @@ func clone(r eventsourcing.Record) eventsourcing.Record {
 	for i, e := range r.Enrichment {
 		r.Enrichment[i].Data = bytes.Clone(e.Data)
 	}
+	r.Metadata.Extra = maps.Clone(r.Metadata.Extra)
 	r.RecordedAt = r.RecordedAt.UTC().Truncate(time.Millisecond)
 	return r
 }

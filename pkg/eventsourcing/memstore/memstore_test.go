@@ -28,7 +28,7 @@ func TestResultIsForgottenAtItsExpiry(t *testing.T) {
 	stream := eventsourcing.StreamID{Category: "test", ID: "1"}
 	commit := eventsourcing.Commit{
 		Stream:  stream,
-		Records: []eventsourcing.Record{{ID: "e1", Stream: stream, Version: 1, Name: "test/happened", Schema: 1, Data: []byte(`{}`)}},
+		Records: []eventsourcing.Record{{ID: "e1", Stream: stream, Version: 1, Name: "test/happened", Schema: 1, Data: []byte(`{}`), RecordedAt: now}},
 		Result:  &eventsourcing.CommandResult{ID: "c1", ExpiresAt: now.Add(time.Second)},
 	}
 	require.NoError(t, store.Append(t.Context(), commit))
@@ -44,7 +44,7 @@ func TestCallersKeepTheirSlices(t *testing.T) {
 	store := new(memstore.Store)
 	stream := eventsourcing.StreamID{Category: "test", ID: "1"}
 	record := eventsourcing.Record{
-		ID: "e1", Stream: stream, Version: 1, Name: "test/happened", Schema: 1, Data: []byte(`{"a":1}`),
+		ID: "e1", Stream: stream, Version: 1, Name: "test/happened", Schema: 1, Data: []byte(`{"a":1}`), RecordedAt: time.Now(),
 		Enrichment: []eventsourcing.Enrichment{{Aggregate: "x", ID: "1", Data: []byte(`{"b":2}`)}},
 	}
 	outcome := []byte("done")

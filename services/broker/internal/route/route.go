@@ -125,7 +125,7 @@ func (r *Router) Again(ctx context.Context, _ string) error {
 		for _, rec := range batch {
 			body, err := envelope.Encode(rec)
 			if err != nil {
-				return fmt.Errorf("encode %s, version %d: %w", rec.Stream, rec.Version, err)
+				return err
 			}
 			events = append(events, event{rec, body})
 		}

@@ -221,5 +221,5 @@ func TestAgainStopsAtTheFirstFailure(t *testing.T) {
 	broken := record("test/a", 2)
 	broken.Data = json.RawMessage(`{`)
 	w = newWorld(log{records: []eventsourcing.Record{broken}})
-	require.ErrorContains(t, w.Again(t.Context(), "shard-1"), "test/a/x, version 2")
+	require.ErrorContains(t, w.Again(t.Context(), "shard-1"), "test/a/x version 2")
 }

@@ -3,7 +3,6 @@ package publish
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"log/slog"
 	"time"
@@ -103,7 +102,7 @@ func (p *Publisher) publish(ctx context.Context, records []eventsourcing.Record)
 	for i, rec := range records {
 		data, err := envelope.Encode(rec)
 		if err != nil {
-			return fmt.Errorf("encode %s, version %d: %w", rec.Stream, rec.Version, err)
+			return err
 		}
 		out[i] = ordered.KinesisRecord{Key: rec.Stream.String(), Data: data}
 	}

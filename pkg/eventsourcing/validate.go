@@ -1,0 +1,118 @@
+package eventsourcing
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"unicode/utf8"
+)
+
+// RecordedAtLayout is how stores and envelopes write Record.RecordedAt: RFC 3339 in UTC with milliseconds.
+const RecordedAtLayout = "2006-01-02T15:04:05.000Z"
+
+// Validate returns an error that names the first field which a store or an envelope could not keep as it is.
+func (r Record) Validate() error {
+	year := r.RecordedAt.UTC().Year()
+	for _, f := range []struct {
+		name string
+		ok   bool
+		want string
+	}{
+		{"id", isText(r.ID), "text"},
+		{"stream", r.Stream.isValid(), "category/id"},
+		{"version", r.Version >= 1, "1 or more"},
+		{"name", isText(r.Name), "text"},
+		{"schema", r.Schema >= 1, "1 or more"},
+		{"data", isJSON(r.Data), "JSON"},
+		{"recordedAt", year >= 1 && year <= 9999 && !r.RecordedAt.IsZero(), "a time"},
+	} {
+		if !f.ok {
+			return fmt.Errorf("field %q: not %s", f.name, f.want)
+		}
+	}
+	for i, e := range r.Enrichment {
+		for name, ok := range map[string]bool{"aggregate": isText(e.Aggregate), "id": isText(e.ID), "data": isJSON(e.Data)} {
+			if !ok {
+				return fmt.Errorf("field \"enrichment[%d].%s\": missing or invalid", i, name)
+			}
+		}
+	}
+	return r.Metadata.validate()
+}
+
+func (m Metadata) validate() error {
+	for name, value := range map[string]string{
+		"correlationId": m.CorrelationID, "causationId": m.CausationID, "actor": m.Actor, "traceparent": m.Traceparent,
+	} {
+		if !utf8.ValidString(value) {
+			return fmt.Errorf("field \"metadata.%s\": not text", name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Extra)) {
+		if slices.Contains(reservedMetadata(), name) {
+			return fmt.Errorf("field \"metadata.%s\": reserved", name)
+		}
+		if !isText(name) || !utf8.ValidString(m.Extra[name]) {
+			return errors.New("an extra member of the metadata: not text")
+		}
+	}
+	return nil
+}
+
+// reservedMetadata are the names of Metadata's own fields in envelopes and in stores.
+func reservedMetadata() []string {
+	return []string{"correlationId", "correlation", "causationId", "causation", "actor", "traceparent"}
+}
+
+// Validate returns an error if the commit breaks one of the rules that Store.Append states.
+func (c Commit) Validate() error {
+	if len(c.Records) == 0 {
+		return errors.New("commit without records")
+	}
+	for i, r := range c.Records {
+		if want := c.Expected + Version(i) + 1; r.Stream != c.Stream || r.Version != want {
+			return fmt.Errorf("record %q of %s at version %d stands where version %d belongs", r.ID, r.Stream, r.Version, want)
+		}
+		if err := r.Validate(); err != nil {
+			return fmt.Errorf("record of version %d: %w", r.Version, err)
+		}
+	}
+	guarded := map[StreamID]bool{c.Stream: true}
+	for _, g := range c.Guards {
+		if guarded[g.Stream] || !g.Stream.isValid() {
+			return fmt.Errorf("guard of %q: not another stream, or guarded twice", g.Stream)
+		}
+		guarded[g.Stream] = true
+	}
+	changed := map[Claim]bool{}
+	for _, claim := range slices.Concat(c.Take, c.Release) {
+		if changed[claim] || !isText(claim.Key()) {
+			return fmt.Errorf("claim on %q: not text, or changed twice", claim.Constraint())
+		}
+		changed[claim] = true
+	}
+	if c.Result != nil {
+		return c.Result.Validate()
+	}
+	return nil
+}
+
+// Validate returns an error unless the result has an ID and all of its text can be stored.
+func (r CommandResult) Validate() error {
+	if !isText(r.ID) || !utf8.ValidString(r.Fingerprint) {
+		return errors.New("command result: the ID or the fingerprint is not text")
+	}
+	return nil
+}
+
+// isValid reports whether ParseStreamID reads the stream's text back as it is.
+func (s StreamID) isValid() bool {
+	parsed, err := ParseStreamID(s.String())
+	return err == nil && parsed == s && utf8.ValidString(s.String())
+}
+
+func isText(s string) bool { return s != "" && utf8.ValidString(s) }
+
+func isJSON(b []byte) bool { return utf8.Valid(b) && json.Valid(b) }
