@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/leftfold/leftfold/pkg/turn"
+	"golang.org/x/sync/semaphore"
 )
 
 // delivery is one receive of one message. It is in hand until it is deleted or given back.
@@ -28,7 +28,8 @@ type hand struct {
 	changed    chan struct{}   // closed and replaced when something is let go
 
 	// extending is held while a batch is extended, so that none of it is given back meanwhile: the extension would undo that.
-	extending turn.Mutex
+	// It is a semaphore because testing/synctest sees its waiters as blocked.
+	extending *semaphore.Weighted
 }
 
 // run is a group's messages of one receive, in order.
@@ -40,7 +41,10 @@ type run struct {
 }
 
 func newHand() *hand {
-	return &hand{deliveries: map[*delivery]bool{}, tails: map[string]*run{}, changed: make(chan struct{}), extending: turn.New()}
+	return &hand{
+		deliveries: map[*delivery]bool{}, tails: map[string]*run{},
+		changed: make(chan struct{}), extending: semaphore.NewWeighted(1),
+	}
 }
 
 // room waits until fewer than maxRuns runs and maxMessages messages are in hand.

@@ -120,13 +120,14 @@ const callTimeout = 5 * time.Second
 // giveBack lets deliveries of one group go, to come again after the delay. The last goes first, so that the group's order holds
 // at every moment.
 func (c *Consumer) giveBack(ctx context.Context, ds []*delivery, delay time.Duration) {
-	c.hand.extending.Lock()
+	ctx = context.WithoutCancel(ctx)
+	_ = c.hand.extending.Acquire(ctx, 1) // cannot fail
 	c.hand.drop(ds)
-	c.hand.extending.Unlock()
+	c.hand.extending.Release(1)
 	ds = slices.Clone(ds)
 	slices.Reverse(ds)
 	for batch := range slices.Chunk(ds, maxBatch) {
-		c.changeVisibility(context.WithoutCancel(ctx), "give message back", batch, delay)
+		c.changeVisibility(ctx, "give message back", batch, delay)
 	}
 }
 
@@ -157,8 +158,10 @@ func (c *Consumer) heartbeat(ctx context.Context) {
 }
 
 func (c *Consumer) extend(ctx context.Context) (more bool) {
-	c.hand.extending.Lock()
-	defer c.hand.extending.Unlock()
+	if c.hand.extending.Acquire(ctx, 1) != nil {
+		return false
+	}
+	defer c.hand.extending.Release(1)
 	now := c.cfg.Now()
 	batch := c.hand.due(now.Add(-c.cfg.Visibility/4), now, maxBatch)
 	if len(batch) == 0 {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/leftfold/leftfold/pkg/turn"
+	"golang.org/x/sync/semaphore"
 )
 
 // Leases is where readers keep their leases. Every write is conditional and bumps a counter, so that whoever acts on
@@ -68,7 +68,7 @@ type held struct {
 	leases Leases
 	now    func() time.Time
 
-	mu        turn.Mutex
+	mu        *semaphore.Weighted // a mutex whose waiters testing/synctest sees as blocked
 	lease     Lease
 	writtenAt time.Time // before the last write that succeeded: no other clock saw it earlier
 }
@@ -76,7 +76,7 @@ type held struct {
 // take makes of a lease as seen one that is held: next, with its owner.
 func take(ctx context.Context, leases Leases, now func() time.Time, seen, next Lease) (*held, error) {
 	next.Counter = seen.Counter + 1
-	h := &held{leases: leases, now: now, mu: turn.New(), lease: next, writtenAt: now()}
+	h := &held{leases: leases, now: now, mu: semaphore.NewWeighted(1), lease: next, writtenAt: now()}
 	if err := leases.Put(ctx, next, seen); err != nil {
 		return nil, err
 	}
@@ -86,8 +86,10 @@ func take(ctx context.Context, leases Leases, now func() time.Time, seen, next L
 // renew changes the lease in place and returns it as written, unless the last write is younger than age: then it returns
 // the zero Lease. ErrLeaseLost says that it is another's now; after any other error it may be called again.
 func (h *held) renew(ctx context.Context, age time.Duration, change func(*Lease)) (Lease, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	if err := h.mu.Acquire(ctx, 1); err != nil {
+		return Lease{}, err
+	}
+	defer h.mu.Release(1)
 	if h.now().Sub(h.writtenAt) < age {
 		return Lease{}, nil
 	}
@@ -109,7 +111,7 @@ func (h *held) renew(ctx context.Context, age time.Duration, change func(*Lease)
 }
 
 func (h *held) current() Lease {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	_ = h.mu.Acquire(context.Background(), 1) // cannot fail
+	defer h.mu.Release(1)
 	return h.lease
 }
