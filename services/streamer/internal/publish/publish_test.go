@@ -170,7 +170,7 @@ func TestHandlePublishesNothingOfABatchThatCannotBeEncoded(t *testing.T) {
 	broken := record("x", 2)
 	broken.Data = json.RawMessage(`{`)
 	err := p.Handle(t.Context(), "shard-1", handed([]eventsourcing.Record{record("x", 1), broken}))
-	require.ErrorContains(t, err, "test/thing/x, version 2")
+	require.ErrorContains(t, err, "test/thing/x version 2")
 	assert.Empty(t, to.batches)
 }
 
