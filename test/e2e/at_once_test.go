@@ -17,34 +17,34 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// crowd holds as many of those calls as are wanted. Later ones pass.
-type crowd struct {
+// barrier holds the first wanted calls of one kind. Later ones pass.
+type barrier struct {
 	wanted   int64
 	is       func(call) bool
 	arrived  atomic.Int64
-	all, let chan struct{} // closed when all are there, and when they may go
+	all, let chan struct{} // closed when all have arrived, and when they may go
 }
 
-func newCrowd(wanted int64, is func(call) bool) *crowd {
-	return &crowd{wanted: wanted, is: is, all: make(chan struct{}), let: make(chan struct{})}
+func newBarrier(wanted int64, is func(call) bool) *barrier {
+	return &barrier{wanted: wanted, is: is, all: make(chan struct{}), let: make(chan struct{})}
 }
 
-// disperse waits until all are there, and lets them go after the deed.
-func (c *crowd) disperse(t *testing.T, deed func()) {
+// release waits until all have arrived, calls action and lets them go.
+func (c *barrier) release(t *testing.T, action func()) {
 	t.Helper()
 	defer close(c.let)
 	patience := time.NewTimer(30 * time.Second)
 	defer patience.Stop()
 	select {
 	case <-c.all:
-		deed()
+		action()
 	case <-patience.C:
-		assert.Fail(t, "too few came", "%d of %d", c.arrived.Load(), c.wanted)
+		assert.Fail(t, "too few calls arrived", "%d of %d", c.arrived.Load(), c.wanted)
 	}
 }
 
-func (c *crowd) hear(heard call, send sending) (*http.Response, error) {
-	if c.is(heard) {
+func (c *barrier) handle(now call, send sending) (*http.Response, error) {
+	if c.is(now) {
 		n := c.arrived.Add(1)
 		if n == c.wanted {
 			close(c.all)
@@ -73,28 +73,28 @@ func (a api) atOnce(requests []systemtest.Request, release func()) []systemtest.
 	return answers
 }
 
-// TestRequestsAtOnceUnderOneKeyGetOneAnswer lets a client repeat itself before it has an answer: every request has
-// decided to write before the first one is let. Only one can; the others get its answer, or are told to ask again.
+// TestRequestsAtOnceUnderOneKeyGetOneAnswer repeats a request before it is answered: all of them are about to write before the
+// first one may. Only one can; the others get its answer, or one that asks the client to retry.
 func TestRequestsAtOnceUnderOneKeyGetOneAnswer(t *testing.T) {
 	t.Parallel()
 	const clients = 8
-	for name, conflicts := range map[string]float64{"as they come": 0, "in each other's way": 0.7} {
+	for name, conflicts := range map[string]float64{"as they come": 0, "with conflicts": 0.7} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a, tap := newTapped(t, map[string]string{"COMMAND_CACHE": "0"})
+			a, proxy := newProxied(t, map[string]string{"COMMAND_CACHE": "0"})
 			wrote, later := map[string]string{}, 0
 			for i, k := range kinds() {
 				if k.idle {
 					continue
 				}
 				s := newSubject()
-				for _, ask := range k.given {
-					r := ask(s)
+				for _, build := range k.given {
+					r := build(s)
 					a.accept(r.Method, r.Path, r.Body)
 				}
 				requests := make([]systemtest.Request, clients+1)
 				for i := range requests {
-					requests[i] = k.ask(s)
+					requests[i] = k.request(s)
 					requests[i].Correlation, requests[i].Header = newID(), http.Header{"Idempotency-Key": {s.word}}
 					wrote[requests[i].Correlation] = k.name
 				}
@@ -103,16 +103,16 @@ func TestRequestsAtOnceUnderOneKeyGetOneAnswer(t *testing.T) {
 						{Kind: localaws.FaultTransactionConflict, Operation: "DynamoDB.TransactWriteItems", Probability: conflicts},
 					}}))
 				}
-				group := newCrowd(clients, func(c call) bool { return step{call: c.String()}.writes() })
-				tap.listen(group.hear)
-				answers := a.atOnce(requests[:clients], func() { group.disperse(t, func() {}) })
-				tap.listen(nil)
+				barrier := newBarrier(clients, func(c call) bool { return step{call: c.String()}.writes() })
+				proxy.handle(barrier.handle)
+				answers := a.atOnce(requests[:clients], func() { barrier.release(t, func() {}) })
+				proxy.handle(nil)
 				require.NoError(t, a.AWS.SetFaults(localaws.Faults{}))
 				last, err := a.Do(t.Context(), requests[clients])
 				require.NoError(t, err)
 				later += oneAnswer(t, k.name, append(answers, last))
 			}
-			t.Logf("%d of %d were told to ask again", later, len(wrote))
+			t.Logf("%d of %d were asked to retry", later, len(wrote))
 			records, err := a.Records(t.Context())
 			require.NoError(t, err)
 			events := map[string]int{}
@@ -127,7 +127,7 @@ func TestRequestsAtOnceUnderOneKeyGetOneAnswer(t *testing.T) {
 	}
 }
 
-// oneAnswer holds that all accepted answers are the same and one is the first; it counts those that ask for patience.
+// oneAnswer asserts that all accepted answers are equal and exactly one is no replay; it counts those that ask for a retry.
 func oneAnswer(t *testing.T, kind string, answers []systemtest.Answer) (later int) {
 	t.Helper()
 	first := 0
@@ -140,20 +140,20 @@ func oneAnswer(t *testing.T, kind string, answers []systemtest.Answer) (later in
 			assert.NotEmpty(t, answer.Header.Get("Retry-After"), "%s: %s", kind, answer.Body)
 			continue
 		}
-		assert.Equal(t, told(last), told(answer), kind)
+		assert.Equal(t, answered(last), answered(answer), kind)
 		if answer.Header.Get("Idempotent-Replayed") == "" {
 			first++
 		}
 	}
-	assert.Equal(t, 1, first, "%s: how many are no repetition", kind)
+	assert.Equal(t, 1, first, "%s: answers that are no replay", kind)
 	return later
 }
 
-// TestARoleDisabledAtTheSameMomentIsNeverGranted races for a role that is going: many have found it enabled and are about
-// to write, as the disabling is.
+// TestARoleDisabledAtTheSameMomentIsNeverGranted races grants of a role with disabling it: all have found the role enabled and
+// are about to write.
 func TestARoleDisabledAtTheSameMomentIsNeverGranted(t *testing.T) {
 	t.Parallel()
-	a, tap := newTapped(t, nil)
+	a, proxy := newProxied(t, nil)
 	grants := func(c call) bool { return bytes.Contains(c.body, []byte(`"org/iam/user/roleAdded"`)) }
 	goes := func(c call) bool { return bytes.Contains(c.body, []byte(`"org/iam/role/disabled"`)) }
 	users := make([]string, racers)
@@ -182,10 +182,10 @@ func TestARoleDisabledAtTheSameMomentIsNeverGranted(t *testing.T) {
 	}
 
 	role, requests := race("gone")
-	group := newCrowd(racers, grants)
-	tap.listen(group.hear)
+	barrier := newBarrier(racers, grants)
+	proxy.handle(barrier.handle)
 	answers := a.atOnce(requests, func() {
-		group.disperse(t, func() { a.accept(http.MethodPut, "/roles/"+role+"/disable", nil) })
+		barrier.release(t, func() { a.accept(http.MethodPut, "/roles/"+role+"/disable", nil) })
 	})
 	assert.Zero(t, judge(role, answers), "granted after it was disabled")
 
@@ -197,9 +197,9 @@ func TestARoleDisabledAtTheSameMomentIsNeverGranted(t *testing.T) {
 		var ticks, gone atomic.Int64
 		gone.Store(math.MaxInt64)
 		late := make(chan int64, racers)
-		group := newCrowd(racers+1, func(c call) bool { return grants(c) || goes(c) })
-		tap.listen(func(c call, send sending) (*http.Response, error) {
-			return group.hear(c, func() (*http.Response, error) {
+		barrier := newBarrier(racers+1, func(c call) bool { return grants(c) || goes(c) })
+		proxy.handle(func(c call, send sending) (*http.Response, error) {
+			return barrier.handle(c, func() (*http.Response, error) {
 				began := ticks.Add(1)
 				res, err := send()
 				switch {
@@ -212,30 +212,30 @@ func TestARoleDisabledAtTheSameMomentIsNeverGranted(t *testing.T) {
 				return res, err
 			})
 		})
-		answers := a.atOnce(requests, func() { group.disperse(t, func() {}) })
+		answers := a.atOnce(requests, func() { barrier.release(t, func() {}) })
 		close(late)
 		for began := range late {
-			assert.Less(t, began, gone.Load(), "round %d: a grant began to be written when the role was disabled already", round)
+			assert.Less(t, began, gone.Load(), "round %d: a grant was sent after the role had been disabled", round)
 		}
 		won += judge(role, answers)
-		if answers[racers].Status == http.StatusAccepted { // else it never got through the crowd, and was told so
+		if answers[racers].Status == http.StatusAccepted { // else it lost to the grants and was refused
 			ended++
 		}
 	}
-	tap.listen(nil)
+	proxy.handle(nil)
 	assert.Positive(t, ended)
-	t.Logf("%d of %d grants came before the end of their role, which %d of %d had", won, rounds*racers, ended, rounds)
+	t.Logf("%d of %d grants came before their role was disabled, as %d of %d roles were", won, rounds*racers, ended, rounds)
 	records, err := a.Records(t.Context())
 	require.NoError(t, err)
 	for _, written := range records {
 		for _, r := range written {
 			if r.Name == "org/iam/user/roleAdded" {
 				key := r.Stream.ID + " " + r.Enrichment[0].ID
-				assert.True(t, granted[key], "in the log, and told that it was not: %s", key)
+				assert.True(t, granted[key], "in the log, but refused: %s", key)
 				delete(granted, key)
 			}
 		}
 	}
-	assert.Empty(t, granted, "told that it was granted, and not in the log")
+	assert.Empty(t, granted, "accepted, but not in the log")
 	a.settled()
 }

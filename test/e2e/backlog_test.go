@@ -26,11 +26,11 @@ func likeAWS() localaws.Faults {
 
 // writer writes users' events straight into the log. Not safe for concurrent use, but for different streams.
 type writer struct {
-	books systemtest.Books
-	codec *eventsourcing.Codec[user.Event]
+	inspector systemtest.Inspector
+	codec     *eventsourcing.Codec[user.Event]
 }
 
-func newWriter(books systemtest.Books) writer { return writer{books, user.NewCodec()} }
+func newWriter(inspector systemtest.Inspector) writer { return writer{inspector, user.NewCodec()} }
 
 // append writes a user's events after version, so many in one commit; the first event of all registers the user.
 func (w writer) append(ctx context.Context, id string, version eventsourcing.Version, n int) error {
@@ -48,13 +48,13 @@ func (w writer) append(ctx context.Context, id string, version eventsourcing.Ver
 		}
 		commit.Records = append(commit.Records, w.record(stream, version, e.EventName(), schema, data))
 	}
-	return w.books.Log.Append(ctx, commit)
+	return w.inspector.EventLog.Append(ctx, commit)
 }
 
 // puzzle writes an event that no projection knows.
 func (w writer) puzzle(ctx context.Context, id string, version eventsourcing.Version) error {
 	stream := eventsourcing.StreamID{Category: user.Category, ID: id}
-	return w.books.Log.Append(ctx, eventsourcing.Commit{Stream: stream, Expected: version, Records: []eventsourcing.Record{
+	return w.inspector.EventLog.Append(ctx, eventsourcing.Commit{Stream: stream, Expected: version, Records: []eventsourcing.Record{
 		w.record(stream, version+1, "org/iam/user/teleported", 1, []byte(`{"to":"Mars"}`)),
 	}})
 }
@@ -85,11 +85,11 @@ func (w writer) shuffled(t testing.TB, events, users int) map[string]eventsourci
 }
 
 // settled waits until both read models have applied every user's stream up to version.
-func settled(t testing.TB, books systemtest.Books, version eventsourcing.Version, ids ...string) {
+func settled(t testing.TB, inspector systemtest.Inspector, version eventsourcing.Version, ids ...string) {
 	t.Helper()
 	for _, model := range []interface {
 		Await(context.Context, string, string, eventsourcing.Version, time.Duration, any) (bool, error)
-	}{books.Users(), books.Roles()} {
+	}{inspector.Users(), inspector.Roles()} {
 		for _, id := range ids {
 			_, err := model.Await(t.Context(), id, "user", version, 2*time.Minute, &struct{}{})
 			require.NoError(t, err, "user %s at version %d", id, version)
@@ -101,17 +101,17 @@ func settled(t testing.TB, books systemtest.Books, version eventsourcing.Version
 // come to least.
 func await(t testing.TB, s *systemtest.Service, counter string, least float64) {
 	t.Helper()
-	look := time.NewTicker(50 * time.Millisecond)
-	defer look.Stop()
-	for began := time.Now(); sum(t, s, counter) < least; <-look.C {
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for began := time.Now(); sum(t, s, counter) < least; <-ticker.C {
 		require.Less(t, time.Since(began), 10*time.Minute, "%s of %s is %v, want %v", counter, s.Name, sum(t, s, counter), least)
 	}
 }
 
 // backlog writes so many events, in one commit, of each of so many new users.
-func backlog(t testing.TB, books systemtest.Books, users, events int) {
+func backlog(t testing.TB, inspector systemtest.Inspector, users, events int) {
 	t.Helper()
-	w := newWriter(books)
+	w := newWriter(inspector)
 	group, ctx := errgroup.WithContext(t.Context())
 	group.SetLimit(8)
 	for range users {

@@ -25,7 +25,7 @@ func TestAProjectionThatIsDaysBehindHealsFromTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sys := systemtest.New(t, map[string]string{"STREAM_POLL": "200ms"})
 		const users, missed = 30, 5
-		w := newWriter(sys.Books)
+		w := newWriter(sys.Inspector)
 		ids := make([]string, users)
 		write := func(version, n int, ids ...string) {
 			t.Helper()
@@ -37,7 +37,7 @@ func TestAProjectionThatIsDaysBehindHealsFromTheLog(t *testing.T) {
 			ids[i] = newID()
 		}
 		write(0, 1, ids...)
-		settled(t, sys.Books, 1, ids...)
+		settled(t, sys.Inspector, 1, ids...)
 		require.NoError(t, sys.ProjectorUser.Stop())
 		waiting := retain(t, sys, sys.Names.UserQueue, time.Minute)
 
@@ -49,7 +49,7 @@ func TestAProjectionThatIsDaysBehindHealsFromTheLog(t *testing.T) {
 		require.NoError(t, sys.ProjectorUser.Start(t.Context()))
 		loud, quiet := ids[:users/2], ids[users/2:]
 		write(1+missed, 1, loud...)
-		settled(t, sys.Books, 2+missed, loud...)
+		settled(t, sys.Inspector, 2+missed, loud...)
 		assert.InDelta(t, len(loud)*missed, sum(t, sys.ProjectorUser, "leftfold_projection_healed_total"), 0)
 		assert.Zero(t, sum(t, sys.ProjectorRole, "leftfold_projection_healed_total"))
 
@@ -59,7 +59,7 @@ func TestAProjectionThatIsDaysBehindHealsFromTheLog(t *testing.T) {
 		}
 		asked := catchUp(t, sys.ProjectorUser, http.MethodPost)
 		assert.Equal(t, "running", asked.State)
-		settled(t, sys.Books, 1+missed, quiet...)
+		settled(t, sys.Inspector, 1+missed, quiet...)
 		synctest.Wait()
 		was := catchUp(t, sys.ProjectorUser, http.MethodGet)
 		for was.State == "running" {

@@ -124,7 +124,7 @@ func billOfBacklog(t *testing.T) bill {
 	for _, s := range sys.Services() {
 		require.NoError(t, s.Stop())
 	}
-	newWriter(sys.Books).shuffled(t, events, users)
+	newWriter(sys.Inspector).shuffled(t, events, users)
 	require.NoError(t, sys.AWS.SetFaults(likeAWS()))
 	before := billOf(t, sys)
 	for _, s := range sys.Services() {

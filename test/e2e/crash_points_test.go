@@ -15,26 +15,26 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// course is the circumstances in which commands meet with accidents.
-type course struct {
+// scenario is the circumstances in which commands meet failures.
+type scenario struct {
 	env map[string]string
 	// keyed commands have an Idempotency-Key.
 	keyed bool
-	// warm: the process knows the state. Else it has just started.
+	// warm: the process has the state in its cache. Otherwise it has just started.
 	warm bool
 	// overtaken: another process writes between the decision and the write of it.
 	overtaken bool
-	// long: the stream has more events than lie between snapshots.
+	// long: the stream is long enough to have a snapshot.
 	long bool
 	// repeated: the command was carried out before.
 	repeated bool
-	// few kinds will do, for others would make the same calls: one with nothing but an event, with claims, with a guard.
+	// few kinds suffice, as others make the same calls: with an event only, with claims, with a guard.
 	few bool
 }
 
-func courses() map[string]course {
+func scenarios() map[string]scenario {
 	long := map[string]string{"SNAPSHOT_EVERY": "1", "COMMAND_CACHE": "0"}
-	return map[string]course{
+	return map[string]scenario{
 		"keyed, cold":           {keyed: true},
 		"keyed, warm":           {keyed: true, warm: true},
 		"keyed, overtaken":      {keyed: true, warm: true, overtaken: true, few: true},
@@ -46,39 +46,39 @@ func courses() map[string]course {
 	}
 }
 
-// moment is what happens at a call of AWS, and when.
-type moment int
+// failure is what happens at a call of AWS, and when.
+type failure int
 
 const (
-	unsent   moment = iota // the process is killed before the call is sent
-	unheard                // it is killed when the call is carried out, before the answer arrives
-	heard                  // it is killed when the answer is there, before the client has its own
-	lost                   // the answer is lost, once; the process goes on
-	cutOff                 // this answer and all after it are lost, until the process gives up
-	deserted               // the client gives up when the call is carried out
+	killedBeforeCall   failure = iota // the process is killed before the call is sent
+	killedBeforeAnswer                // it is killed when the call is carried out, before the answer arrives
+	killedAfterAnswer                 // it is killed after the answer, before it answers the client
+	answerLost                        // the answer is lost, once; the process continues
+	allAnswersLost                    // this answer and all later ones are lost, until the process gives up
+	clientGone                        // the client gives up when the call is carried out
 )
 
-func (m moment) String() string {
+func (m failure) String() string {
 	return [...]string{
 		"killed before it is sent", "killed before its answer", "killed after its answer", "its answer lost", "all answers lost", "the client gone",
 	}[m]
 }
 
-func (m moment) kills() bool { return m <= heard }
+func (m failure) kills() bool { return m <= killedAfterAnswer }
 
-// matters is false where the moment is another one under a different name.
-func (m moment) matters(at step, last bool) bool {
+// matters is false where the failure equals another one.
+func (m failure) matters(at step, last bool) bool {
 	switch m {
-	case heard:
-		return last // else it is the next one's unsent
-	case cutOff, deserted:
-		return at.writes() // else nothing is at stake
+	case killedAfterAnswer:
+		return last // otherwise it equals the next call's killedBeforeCall
+	case allAnswersLost, clientGone:
+		return at.writes() // otherwise nothing is at stake
 	default:
 		return true
 	}
 }
 
-// step is a command's n-th call of that kind.
+// step is the n-th call of that kind by a command.
 type step struct {
 	call string
 	nth  int
@@ -89,24 +89,24 @@ func (s step) writes() bool { return s.call == "TransactWriteItems" || s.call ==
 
 func (s step) String() string { return fmt.Sprintf("%s #%d", s.call, s.nth) }
 
-// point is one accident of one command.
+// point is one failure of one command.
 type point struct {
 	kind
 	subject
 
 	at step
-	moment
+	failure
 }
 
-func (p point) String() string { return fmt.Sprintf("%s, %s: %s", p.name, p.at, p.moment) }
+func (p point) String() string { return fmt.Sprintf("%s, %s: %s", p.name, p.at, p.failure) }
 
-// TestACommandIsCarriedOutOnceWhateverCrashes lets every kind of command make its calls of AWS, and then lets it meet
-// with every accident at each of them. What is there then is one event, and the answer it had, or would have had.
+// TestACommandIsCarriedOutOnceWhateverCrashes records the AWS calls of every kind of command, and then injects every failure
+// at each of them. Afterwards there is one event, and a repetition gets the answer that the command got or would have got.
 func TestACommandIsCarriedOutOnceWhateverCrashes(t *testing.T) {
 	t.Parallel()
 	var points, kills atomic.Int64
 	t.Cleanup(func() { t.Logf("%d points, %d of them crashes", points.Load(), kills.Load()) })
-	for name, c := range courses() {
+	for name, c := range scenarios() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newStage(t, c)
@@ -116,7 +116,7 @@ func TestACommandIsCarriedOutOnceWhateverCrashes(t *testing.T) {
 				switch {
 				case !p.kills():
 					s.play(p)
-				case s.behind(p.at): // one after another is how they are written
+				case s.behind(p.at): // snapshots are written one after another
 					s.crash(p)
 				default:
 					together = append(together, p)
@@ -133,38 +133,38 @@ func TestACommandIsCarriedOutOnceWhateverCrashes(t *testing.T) {
 	}
 }
 
-// stage is a course on its system.
+// stage is a system in a scenario.
 type stage struct {
 	api
-	course
+	scenario
 
-	tap      *wiretap
-	stranger *stranger
-	first    map[string]string // of each kind, the answer it has without an accident
-	ledger   []*entry
+	proxy  *proxy
+	other  *otherWriter
+	first  map[string]string // the answer of each kind without a failure
+	ledger []*entry
 
-	listeners []*listener
+	watchers []*watcher
 }
 
-// entry is what was said of one command.
+// entry is all requests and answers of one command.
 type entry struct {
 	point
 	sent []exchange
 }
 
-// exchange is a request that asks for the command.
+// exchange is one request of the command.
 type exchange struct {
 	correlation string
 	answer      *systemtest.Answer // nil: lost
 }
 
-func newStage(t *testing.T, c course) *stage {
+func newStage(t *testing.T, c scenario) *stage {
 	t.Helper()
-	a, tap := newTapped(t, c.env)
-	return &stage{api: a, course: c, tap: tap, stranger: newStranger(a), first: map[string]string{}}
+	a, proxy := newProxied(t, c.env)
+	return &stage{api: a, scenario: c, proxy: proxy, other: newOtherWriter(a), first: map[string]string{}}
 }
 
-// points are all there are: every moment of each call of AWS that a kind of command is seen to make.
+// points returns every failure at each call of AWS that a kind of command makes.
 func (s *stage) points() (all []point) {
 	var models []point
 	for _, k := range kinds() {
@@ -175,21 +175,21 @@ func (s *stage) points() (all []point) {
 	s.given(models)
 	for _, p := range models {
 		e := s.entry(p)
-		l := s.listenTo(p)
-		answer := s.ask(s.t.Context(), e, p.ask(p.subject))
+		l := s.watch(p)
+		answer := s.attempt(s.t.Context(), e, p.request(p.subject))
 		require.NotNil(s.t, answer, p.name)
 		require.Equal(s.t, http.StatusAccepted, answer.Status, "%s: %s", p.name, answer.Body)
 		s.first[p.name] = shape(*answer)
-		if s.long { // what is written behind is, when it stops
+		if s.long { // snapshots are written at the stop at the latest
 			require.NoError(s.t, s.CommandAPI.Stop())
 			require.NoError(s.t, s.CommandAPI.Start(s.t.Context()))
 		}
 		s.forget()
 		require.NotEmpty(s.t, l.steps, p.name)
 		for i, at := range l.steps {
-			for m := range deserted + 1 {
+			for m := range clientGone + 1 {
 				if m.matters(at, i == len(l.steps)-1) {
-					all = append(all, point{kind: p.kind, subject: newSubject(), at: at, moment: m})
+					all = append(all, point{kind: p.kind, subject: newSubject(), at: at, failure: m})
 				}
 			}
 		}
@@ -198,7 +198,7 @@ func (s *stage) points() (all []point) {
 	return all
 }
 
-// given prepares what must be there long before. What is to be in the process's memory comes right before its point.
+// given prepares what must exist before. What must be in the cache is prepared right before its point.
 func (s *stage) given(all []point) {
 	if s.warm {
 		return
@@ -211,16 +211,16 @@ func (s *stage) given(all []point) {
 }
 
 func (s *stage) prepare(p point) {
-	for _, ask := range p.given {
-		r := ask(p.subject)
+	for _, build := range p.given {
+		r := build(p.subject)
 		s.accept(r.Method, r.Path, r.Body)
 	}
 	if s.long {
-		s.stranger.stir(p.of, p.id())
+		s.other.advance(p.of, p.id())
 	}
 }
 
-// id is that of the aggregate which the command changes.
+// id returns the id of the aggregate that the command changes.
 func (p point) id() string {
 	if p.of == role.Category {
 		return p.role
@@ -228,7 +228,7 @@ func (p point) id() string {
 	return p.user
 }
 
-// entry opens the book on a command, which is sent a first time if that is the course.
+// entry adds a command to the ledger, and sends it a first time if the scenario repeats it.
 func (s *stage) entry(p point) *entry {
 	e := &entry{point: p}
 	s.ledger = append(s.ledger, e)
@@ -236,13 +236,13 @@ func (s *stage) entry(p point) *entry {
 		s.prepare(p)
 	}
 	if s.repeated {
-		require.NotNil(s.t, s.ask(s.t.Context(), e, p.ask(p.subject)), p)
+		require.NotNil(s.t, s.attempt(s.t.Context(), e, p.request(p.subject)), p)
 	}
 	return e
 }
 
-// ask sends the command. It returns nil if the answer does not arrive.
-func (s *stage) ask(ctx context.Context, e *entry, r systemtest.Request) *systemtest.Answer {
+// attempt sends the command. It returns nil if the answer does not arrive.
+func (s *stage) attempt(ctx context.Context, e *entry, r systemtest.Request) *systemtest.Answer {
 	r.Correlation = newID()
 	if s.keyed {
 		r.Header = http.Header{"Idempotency-Key": {"key-of-" + e.word}}

@@ -35,7 +35,7 @@ func store(a api, userID string, version eventsourcing.Version, name, data strin
 		Name: name, Schema: 1, Data: json.RawMessage(data), Enrichment: facts,
 		RecordedAt: time.Now().UTC().Truncate(time.Millisecond),
 	}
-	require.NoError(a.t, a.Log.Append(a.t.Context(), eventsourcing.Commit{
+	require.NoError(a.t, a.EventLog.Append(a.t.Context(), eventsourcing.Commit{
 		Stream: r.Stream, Expected: version - 1, Records: []eventsourcing.Record{r},
 	}))
 	return r

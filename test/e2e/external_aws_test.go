@@ -107,18 +107,18 @@ func TestAnExternalAWSPassesTheSameTests(t *testing.T) {
 		env["STREAM_POLL"] = "200ms"
 		t.Cleanup(func() { assert.NoError(t, systemtest.Remove(context.WithoutCancel(t.Context()), cfg, names)) }) // once all services stopped
 		s := systemtest.On(t, cfg, transport, env)
-		keepsItsContract(t, s.Books, 4, 400)
+		keepsItsContract(t, s.Inspector, 4, 400)
 	})
 }
 
 // keepsItsContract sends a new system so many commands and holds the answers, the log, the read models, the reserved values
 // and the dead letters against each other.
-func keepsItsContract(t *testing.T, books systemtest.Books, clients, commands int) {
+func keepsItsContract(t *testing.T, inspector systemtest.Inspector, clients, commands int) {
 	t.Helper()
-	outcomes := newTraffic(books.Client, 20, 5).send(t.Context(), t, clients, commands)
-	fold, err := books.Audit(t.Context(), 3*time.Minute)
+	outcomes := newTraffic(inspector.Client, 20, 5).send(t.Context(), t, clients, commands)
+	fold, err := inspector.Audit(t.Context(), 3*time.Minute)
 	require.NoError(t, err)
-	records, err := books.Records(t.Context())
+	records, err := inspector.Records(t.Context())
 	require.NoError(t, err)
 	inLog(t, outcomes, records)
 	t.Logf("%d events of %d users and %d roles", fold.Events, len(fold.Users), len(fold.Roles))

@@ -36,8 +36,8 @@ func TestTheImagesKeepTheContract(t *testing.T) {
 	}
 	var names topology.Names
 	require.NoError(t, service.LoadConfig(t.Context(), func(string) (string, bool) { return "", false }, &names))
-	books := systemtest.NewBooks(cfg, names, systemtest.Client{HTTP: &http.Client{Transport: fleet}, Base: "http://leftfold.test"})
-	keepsItsContract(t, books, 4, 400)
+	inspector := systemtest.NewInspector(cfg, names, systemtest.Client{HTTP: &http.Client{Transport: fleet}, Base: "http://leftfold.test"})
+	keepsItsContract(t, inspector, 4, 400)
 
 	for _, name := range systemtest.ServiceNames() {
 		code, took := fleet.Stop(t, name)

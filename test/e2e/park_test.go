@@ -29,7 +29,7 @@ func TestOneParkedAggregateDelaysNoOther(t *testing.T) {
 	}
 	stream := eventsourcing.StreamID{Category: user.Category, ID: ill}
 	write := func(version eventsourcing.Version, name, data string) {
-		require.NoError(t, a.Log.Append(t.Context(), eventsourcing.Commit{
+		require.NoError(t, a.EventLog.Append(t.Context(), eventsourcing.Commit{
 			Stream: stream, Expected: version - 1, Records: []eventsourcing.Record{{
 				ID: newID(), Stream: stream, Version: version, Name: name, Schema: 1, Data: json.RawMessage(data),
 				RecordedAt: time.Now().UTC().Truncate(time.Millisecond),
@@ -92,7 +92,7 @@ func delays(t *testing.T) []delay {
 	t.Helper()
 	const users, ill, rounds = 60, 10, 10
 	sys := systemtest.New(t, map[string]string{"STREAM_POLL": "50ms"})
-	w := newWriter(sys.Books)
+	w := newWriter(sys.Inspector)
 	ids := make([]string, users)
 	for i := range ids {
 		ids[i] = newID()
@@ -125,10 +125,10 @@ func delays(t *testing.T) []delay {
 		return all
 	}
 	traffic(0, func(i int) error { return w.append(t.Context(), ids[i], 0, 1) })
-	settled(t, sys.Books, rounds, ids...)
+	settled(t, sys.Inspector, rounds, ids...)
 	healthy := look()
 	traffic(rounds, func(i int) error { return w.puzzle(t.Context(), ids[i], rounds) })
-	settled(t, sys.Books, 2*rounds, ids[ill:]...)
+	settled(t, sys.Inspector, 2*rounds, ids[ill:]...)
 	for i, s := range projectors {
 		await(t, s, "leftfold_fifoqueue_deleted_total", 2*users*rounds)
 		out[i] = delay{s.Name, healthy[i], look()[i].Since(healthy[i])}

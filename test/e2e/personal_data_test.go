@@ -324,7 +324,7 @@ func (e *emitted) unreadable(m mark, dan string) {
 		}
 		bad := rec
 		bad.ID, bad.Version, bad.Name, bad.Data = newID(), 2, event[0], json.RawMessage(event[1])
-		require.NoError(e.t, e.Log.Append(ctx, eventsourcing.Commit{Stream: stream, Records: []eventsourcing.Record{rec, bad}}))
+		require.NoError(e.t, e.EventLog.Append(ctx, eventsourcing.Commit{Stream: stream, Records: []eventsourcing.Record{rec, bad}}))
 		var row struct{ Reason string }
 		_, err := e.Users().Await(ctx, stream.ID, "parked#user", 2, 20*time.Second, &row)
 		require.NoError(e.t, err, event[0])

@@ -159,15 +159,15 @@ func TestThreeJoiningThreeShareTheShards(t *testing.T) {
 	// even waits until that many readers share that many shards, and says for how long.
 	even := func(consumer string, readers, shards int, since time.Time) time.Duration {
 		t.Helper()
-		look := time.NewTicker(10 * time.Millisecond)
-		defer look.Stop()
+		ticker := time.NewTicker(10 * time.Millisecond)
+		defer ticker.Stop()
 		for {
 			owners := ownersOf(t, table, consumer)
 			if isEven(owners, readers, shards) {
 				return time.Since(since).Round(10 * time.Millisecond)
 			}
 			require.Less(t, time.Since(since), 30*time.Second, "leases of %s by owner: %v", consumer, owners)
-			<-look.C
+			<-ticker.C
 		}
 	}
 	began := time.Now()

@@ -133,11 +133,11 @@ func (r *report) fleet(t *testing.T) {
 	table := shards.NewDynamoDBLeases(dynamodb.NewFromConfig(fleet.Config), fleet.Names.Leases)
 	share := func() {
 		t.Helper()
-		look := time.NewTicker(20 * time.Millisecond)
-		defer look.Stop()
+		ticker := time.NewTicker(20 * time.Millisecond)
+		defer ticker.Stop()
 		for _, consumer := range []string{"streamer", "broker"} {
 			for !isEven(ownersOf(t, table, consumer), 2, 2) {
-				<-look.C
+				<-ticker.C
 			}
 		}
 	}
@@ -151,13 +151,13 @@ func (r *report) fleet(t *testing.T) {
 			began := time.Now()
 			leave(pairs[i])
 			ids := make([]string, 64) // some in every shard
-			w := newWriter(fleet.Books)
+			w := newWriter(fleet.Inspector)
 			for i := range ids {
 				ids[i] = newID()
 				require.NoError(t, w.append(t.Context(), ids[i], 0, 1))
 				events++
 			}
-			settled(t, fleet.Books, 1, ids...)
+			settled(t, fleet.Inspector, 1, ids...)
 			took[i] = time.Since(began)
 			stop()
 			require.NoError(t, pairs[i].Restart(t.Context()))
@@ -185,7 +185,7 @@ func (r *report) trickle(t *testing.T, fleet *systemtest.Fleet, events *int) (st
 	var writing errgroup.Group
 	written := 0
 	writing.Go(func() error {
-		w := newWriter(fleet.Books)
+		w := newWriter(fleet.Inspector)
 		tick := time.NewTicker(5 * time.Millisecond)
 		defer tick.Stop()
 		for {
@@ -221,7 +221,7 @@ func (r *report) memory(t *testing.T) {
 		for _, p := range replicas {
 			require.NoError(t, p.Stop())
 		}
-		backlog(t, fleet.Books, events/10, 10)
+		backlog(t, fleet.Inspector, events/10, 10)
 		began := time.Now()
 		for _, p := range replicas {
 			require.NoError(t, p.Start(t.Context()))
@@ -251,9 +251,9 @@ func resident(bytes int64, err error) string {
 func watch(t *testing.T, replicas []*systemtest.Process, messages int) (heaps []float64) {
 	t.Helper()
 	heaps = make([]float64, len(replicas))
-	look := time.NewTicker(100 * time.Millisecond)
-	defer look.Stop()
-	for done := 0; done < 2; <-look.C {
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for done := 0; done < 2; <-ticker.C {
 		done = 0
 		for i, p := range replicas {
 			m, err := p.Metrics(t.Context())

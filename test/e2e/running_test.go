@@ -38,26 +38,26 @@ func TestARunningSystemKeepsItsContract(t *testing.T) {
 	connections := &http.Transport{MaxIdleConnsPerHost: 64}
 	defer connections.CloseIdleConnections()
 	cfg.HTTPClient = &http.Client{Transport: connections}
-	books := systemtest.NewBooks(cfg, names, systemtest.Client{HTTP: &http.Client{Transport: connections, Timeout: 40 * time.Second}, Base: base})
+	inspector := systemtest.NewInspector(cfg, names, systemtest.Client{HTTP: &http.Client{Transport: connections, Timeout: 40 * time.Second}, Base: base})
 
-	before, err := books.Records(t.Context())
+	before, err := inspector.Records(t.Context())
 	require.NoError(t, err)
-	tr := newTraffic(books.Client, 5*int(duration.Seconds()+1), 5)
+	tr := newTraffic(inspector.Client, 5*int(duration.Seconds()+1), 5)
 	run := newID() // other runs have taken the usual addresses
 	for i, email := range tr.emails {
 		tr.emails[i] = run + email
 	}
-	tr.down = func(ctx context.Context) error { return awaitAnswer(ctx, books.Client) }
+	tr.down = func(ctx context.Context) error { return awaitAnswer(ctx, inspector.Client) }
 	done := make(chan struct{})
 	timer := time.AfterFunc(duration, func() { close(done) })
 	defer timer.Stop()
 	outcomes := tr.sendUntil(t.Context(), t, 16, done)
 	sent := time.Now()
-	fold, err := books.Audit(t.Context(), 3*time.Minute)
+	fold, err := inspector.Audit(t.Context(), 3*time.Minute)
 	require.NoError(t, err)
 	t.Logf("%d commands in %s, settled and compared %s after the last: %d events of %d users and %d roles",
 		len(outcomes), duration, time.Since(sent).Round(time.Millisecond), fold.Events, len(fold.Users), len(fold.Roles))
-	records, err := books.Records(t.Context())
+	records, err := inspector.Records(t.Context())
 	require.NoError(t, err)
 	maps.DeleteFunc(records, func(correlation string, _ []eventsourcing.Record) bool { return before[correlation] != nil })
 	inLog(t, outcomes, records)
@@ -65,8 +65,8 @@ func TestARunningSystemKeepsItsContract(t *testing.T) {
 
 // awaitAnswer returns once somebody answers at all.
 func awaitAnswer(ctx context.Context, client systemtest.Client) error {
-	look := time.NewTicker(100 * time.Millisecond)
-	defer look.Stop()
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
 	for {
 		answer, err := client.Do(ctx, systemtest.Request{Method: http.MethodGet, Path: "/users/" + newID()})
 		if err == nil && answer.Status < http.StatusInternalServerError {
@@ -75,7 +75,7 @@ func awaitAnswer(ctx context.Context, client systemtest.Client) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-look.C:
+		case <-ticker.C:
 		}
 	}
 }

@@ -53,7 +53,7 @@ func live(t *testing.T, target aws.Config, environment map[string]string, atMost
 	maps.Copy(env, environment)
 	var cfg app.Config
 	require.NoError(t, service.LoadConfig(t.Context(), func(name string) (string, bool) { v, ok := env[name]; return v, ok }, &cfg))
-	books := systemtest.NewBooks(target, cfg.CommandAPI.Names, systemtest.Client{
+	inspector := systemtest.NewInspector(target, cfg.CommandAPI.Names, systemtest.Client{
 		HTTP: &http.Client{Transport: run(t, target, cfg)}, Base: "http://leftfold.test",
 	})
 	for _, r := range []systemtest.Request{
@@ -63,13 +63,13 @@ func live(t *testing.T, target aws.Config, environment map[string]string, atMost
 		{Method: http.MethodPut, Path: "/roles/22222222-2222-4222-8222-222222222222", Body: map[string]string{"name": "examiner"}},
 		{Method: http.MethodPut, Path: "/users/11111111-1111-4111-8111-111111111111/email", Body: map[string]string{"email": "d@example.com"}},
 	} {
-		a, err := books.Do(t.Context(), r)
+		a, err := inspector.Do(t.Context(), r)
 		require.NoError(t, err)
 		require.Equal(t, 202, a.Status, "%s %s: %s", r.Method, r.Path, a.Body)
 	}
-	_, err := books.Audit(t.Context(), atMost)
+	_, err := inspector.Audit(t.Context(), atMost)
 	require.NoError(t, err)
-	return books.Names
+	return inspector.Names
 }
 
 // run starts every service and returns what stands before their APIs.

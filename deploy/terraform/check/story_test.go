@@ -74,7 +74,7 @@ func tell(t *testing.T, s *systemtest.System) eventsourcing.StreamID {
 	require.NoError(t, err)
 
 	ill := eventsourcing.StreamID{Category: user.Category, ID: ask(202, http.MethodPost, "/users", object{"email": "ill@example.com"})}
-	require.NoError(t, s.Log.Append(t.Context(), eventsourcing.Commit{Stream: ill, Expected: 1, Records: []eventsourcing.Record{{
+	require.NoError(t, s.EventLog.Append(t.Context(), eventsourcing.Commit{Stream: ill, Expected: 1, Records: []eventsourcing.Record{{
 		ID: uuid.NewString(), Stream: ill, Version: 2, Name: "org/iam/user/teleported", Schema: 1, Data: []byte(`{}`),
 		RecordedAt: time.Now().UTC().Truncate(time.Millisecond),
 	}}}))

@@ -12,10 +12,10 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
-// Client speaks to an API.
+// Client sends requests to an API.
 type Client struct {
 	HTTP *http.Client
-	// Base is its address, such as "http://127.0.0.1:8080".
+	// Base is the address, such as "http://127.0.0.1:8080".
 	Base string
 }
 
@@ -28,7 +28,7 @@ type Request struct {
 	Correlation string
 	// ContentType is the body's. Defaults to application/json.
 	ContentType string
-	// Header is of more headers. Defaults to none.
+	// Header holds further headers. Defaults to none.
 	Header http.Header
 }
 
@@ -45,7 +45,7 @@ type Receipt struct {
 	Version uint64 `json:"version"`
 }
 
-// Problem is the answer to anything else.
+// Problem is the answer to a request that failed.
 type Problem = httpapi.Problem
 
 // Decode reads the answer's JSON.
@@ -56,7 +56,7 @@ func Decode[T any](a Answer) (v T, err error) {
 	return v, err
 }
 
-// Do sends a request. The error says that no answer came back.
+// Do sends a request. It returns an error if no answer came back.
 func (c Client) Do(ctx context.Context, in Request) (Answer, error) {
 	var body io.Reader = http.NoBody
 	switch b := in.Body.(type) {

@@ -7,31 +7,31 @@ import (
 	"sync/atomic"
 )
 
-// line is a service's connection to AWS. Once cut it is what a process has after SIGKILL: nothing gets out any more,
-// no checkpoint, release or delete, and answers under way are lost, while what they answer stands.
-type line struct {
-	next http.RoundTripper
-	dead atomic.Bool
-	fuse atomic.Pointer[fuse]
+// connection is a service's connection to AWS. Once cut it behaves as after SIGKILL: no call is sent any more, not even a
+// checkpoint, release or delete, and answers under way are lost, while the calls they answer have taken effect.
+type connection struct {
+	next       http.RoundTripper
+	dead       atomic.Bool
+	killSwitch atomic.Pointer[killSwitch]
 }
 
-// fuse kills a service right after an operation, before it hears the answer.
-type fuse struct {
+// killSwitch kills a service right after an operation, before the service receives the answer.
+type killSwitch struct {
 	operation string
 	kill      func()
-	blown     chan struct{} // closed by kill
+	fired     chan struct{} // closed by kill
 }
 
-func (f *fuse) matches(r *http.Request) bool {
+func (f *killSwitch) matches(r *http.Request) bool {
 	return f != nil && strings.HasSuffix(r.Header.Get("X-Amz-Target"), "."+f.operation)
 }
 
-func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
+func (l *connection) RoundTrip(r *http.Request) (*http.Response, error) {
 	if l.dead.Load() {
 		return nil, errKilled
 	}
 	res, err := l.next.RoundTrip(r)
-	if f := l.fuse.Load(); f.matches(r) && l.fuse.CompareAndSwap(f, nil) {
+	if f := l.killSwitch.Load(); f.matches(r) && l.killSwitch.CompareAndSwap(f, nil) {
 		f.kill()
 	}
 	if l.dead.Load() {
@@ -40,7 +40,7 @@ func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// killedError tells the SDK that trying again is no use: there is nobody left to try.
+// killedError stops the SDK from retrying.
 type killedError struct{ error }
 
 func (killedError) CanceledError() bool { return true }

@@ -22,16 +22,16 @@ import (
 	"github.com/leftfold/leftfold/pkg/service"
 )
 
-// ServiceNames are all services, in the order in which an event passes them.
+// ServiceNames returns all services, in the order in which an event passes them.
 func ServiceNames() []string {
 	return []string{"command-api", "streamer", "broker", "projector-user", "projector-role"}
 }
 
-// Fleet is an AWS in memory and any number of replicas of the services, each a process of its own. It is an
-// http.RoundTripper: the load balancer before the services' APIs.
+// Fleet is an embedded AWS and any number of replicas of the services, each an operating system process. It is an
+// http.RoundTripper: the load balancer in front of the services' APIs.
 type Fleet struct {
-	// Books' requests go to the Fleet itself.
-	Books
+	// Inspector sends its requests to the Fleet itself.
+	Inspector
 
 	// Config reaches the AWS.
 	Config aws.Config
@@ -48,11 +48,11 @@ type Fleet struct {
 	changed  chan struct{} // closed at the next start of a process
 }
 
-// answerWithin bounds every request of a test: a process that hangs is found, not waited for.
+// answerWithin bounds every request of a test, so that a process that hangs fails it.
 const answerWithin = 30 * time.Second
 
-// NewFleet starts an AWS from the programs that Build put in that directory, and no service; env is the services'. The
-// test's end kills whatever then still runs.
+// NewFleet starts an AWS from the programs that Build put in that directory, and no service; env is for the services. What
+// still runs at the test's end is killed.
 func NewFleet(t testing.TB, programs string, env map[string]string) *Fleet {
 	t.Helper()
 	var names topology.Names
@@ -73,11 +73,11 @@ func NewFleet(t testing.TB, programs string, env map[string]string) *Fleet {
 			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
 		}),
 	}
-	f.Books = NewBooks(f.Config, names, Client{HTTP: &http.Client{Transport: f, Timeout: answerWithin}, Base: "http://leftfold.test"})
+	f.Inspector = NewInspector(f.Config, names, Client{HTTP: &http.Client{Transport: f, Timeout: answerWithin}, Base: "http://leftfold.test"})
 	return f
 }
 
-// startAWS returns the endpoint that the program says it listens on.
+// startAWS starts the AWS and returns the endpoint that it prints.
 func (f *Fleet) startAWS() (endpoint string) {
 	f.t.Helper()
 	r := &run{cmd: exec.CommandContext(context.WithoutCancel(f.t.Context()), filepath.Join(f.programs, "leftfold"), "aws")}
@@ -89,7 +89,7 @@ func (f *Fleet) startAWS() (endpoint string) {
 	f.t.Cleanup(func() {
 		select {
 		case <-r.ended:
-			f.t.Errorf("the AWS ended by itself: %v\n%s", r.err, r.said)
+			f.t.Errorf("the AWS ended unexpectedly: %v\n%s", r.err, r.stderr)
 		default:
 			r.kill()
 		}
@@ -101,11 +101,11 @@ func (f *Fleet) startAWS() (endpoint string) {
 		}
 	}
 	<-r.ended
-	require.FailNow(f.t, "the AWS did not start", "%v\n%s", r.err, r.said)
+	require.FailNow(f.t, "the AWS did not start", "%v\n%s", r.err, r.stderr)
 	return ""
 }
 
-// Add starts so many more replicas of each of the services and returns them once all are ready.
+// Add starts n more replicas of each of the services and returns them once all are ready.
 func (f *Fleet) Add(n int, services ...string) (added []*Process) {
 	f.t.Helper()
 	var starting sync.WaitGroup
@@ -119,8 +119,8 @@ func (f *Fleet) Add(n int, services ...string) (added []*Process) {
 		f.replicas[p.Service] = append(f.replicas[p.Service], p)
 		f.mu.Unlock()
 		f.t.Cleanup(func() {
-			if r := p.running(); r != nil && f.t.Failed() && r.said.String() != "" {
-				f.t.Logf("%s said last:\n%s", p.Service, r.said)
+			if r := p.running(); r != nil && f.t.Failed() && r.stderr.String() != "" {
+				f.t.Logf("last output of %s:\n%s", p.Service, r.stderr)
 			}
 			if err := p.Kill(); err != nil {
 				f.t.Error(err)
@@ -134,7 +134,7 @@ func (f *Fleet) Add(n int, services ...string) (added []*Process) {
 	return added
 }
 
-// AWSPeakMemory is the most memory that the AWS has had resident so far; see Process.PeakMemory.
+// AWSPeakMemory returns the most resident memory of the AWS so far; see Process.PeakMemory.
 func (f *Fleet) AWSPeakMemory() (int64, error) { return f.aws.peakMemory() }
 
 func (f *Fleet) announce() {

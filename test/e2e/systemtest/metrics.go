@@ -9,13 +9,13 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// Sum adds a counter up over all lives of the service. Labels are pairs of a name and a value that must match.
+// Sum sums a counter over all lives of the service. Labels are pairs of a name and a value that must match.
 func (s *Service) Sum(name string, labels ...string) (sum float64, err error) {
 	err = s.each(name, labels, func(m *dto.Metric) { sum += m.GetCounter().GetValue() })
 	return sum, err
 }
 
-// Histogram is what a histogram metric counted.
+// Histogram holds the values of a histogram metric.
 type Histogram struct {
 	Count uint64
 	Sum   float64 // of the values, in seconds
@@ -24,7 +24,7 @@ type Histogram struct {
 	cumulative []uint64
 }
 
-// Histogram reads one, added up over all lives and matching labels.
+// Histogram returns one, summed over all lives and matching labels.
 func (s *Service) Histogram(name string, labels ...string) (out Histogram, err error) {
 	err = s.each(name, labels, func(m *dto.Metric) {
 		h := m.GetHistogram()
@@ -40,7 +40,7 @@ func (s *Service) Histogram(name string, labels ...string) (out Histogram, err e
 	return out, err
 }
 
-// Since is what was counted after before, a former reading of the same metric.
+// Since returns what was counted since an earlier reading of the same metric.
 func (h Histogram) Since(before Histogram) Histogram {
 	h.cumulative = slices.Clone(h.cumulative)
 	for i, n := range before.cumulative {
@@ -51,12 +51,12 @@ func (h Histogram) Since(before Histogram) Histogram {
 	return h
 }
 
-// Mean is the mean of the values, 0 of none.
+// Mean returns the mean of the values, 0 if there are none.
 func (h Histogram) Mean() time.Duration {
 	return time.Duration(h.Sum / float64(max(1, h.Count)) * float64(time.Second))
 }
 
-// Quantile is exact to within the width of the buckets; 0 of no values.
+// Quantile is exact to within the width of the buckets; 0 if there are no values.
 func (h Histogram) Quantile(q float64) time.Duration {
 	rank := uint64(math.Ceil(q * float64(h.Count)))
 	for i, n := range h.cumulative {
@@ -106,7 +106,7 @@ func matches(m *dto.Metric, labels []string) bool {
 	return true
 }
 
-// Calls counts the attempts of AWS calls, of all lives, by API and operation, such as "SQS.ReceiveMessage".
+// Calls returns the number of attempted AWS calls of all lives by API and operation, such as "SQS.ReceiveMessage".
 func (s *Service) Calls() (map[string]float64, error) {
 	calls := map[string]float64{}
 	err := s.each("leftfold_aws_calls_total", nil, func(m *dto.Metric) {

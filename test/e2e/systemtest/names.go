@@ -17,8 +17,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/service"
 )
 
-// Named has prefix before the name of every table, stream and queue, so that on an AWS that others use too a run's are its
-// own; env are the variables that say so.
+// Named returns the names of all tables, streams and queues with a prefix, so that a run on a shared AWS has its own, and the
+// environment variables that set them.
 func Named(t testing.TB, prefix string) (names topology.Names, env map[string]string) {
 	t.Helper()
 	defaults := topology.Names{}
@@ -45,7 +45,7 @@ func Named(t testing.TB, prefix string) (names topology.Names, env map[string]st
 
 func nothing(string) (string, bool) { return "", false }
 
-// Remove deletes what provision.Run made, all that it can, and reports what it could not.
+// Remove deletes everything that provision.Run created and returns what it could not delete.
 func Remove(ctx context.Context, cfg aws.Config, names topology.Names) error {
 	db, q := dynamodb.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
 	var errs []error

@@ -2,5 +2,5 @@ package systemtest
 
 import "syscall"
 
-// dieWithParent lets the kernel kill a process whose test process was killed and could not clean up.
+// dieWithParent lets the kernel kill the process when its test process is killed.
 func dieWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

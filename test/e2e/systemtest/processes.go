@@ -31,8 +31,8 @@ func Build(ctx context.Context, dir string) error {
 	return nil
 }
 
-// Process is one replica of a service: a place in the fleet that one operating system process after the other takes,
-// each with a port of its own. Kill and Restart of one Process must not overlap.
+// Process is one replica of a service: one operating system process after the other, each with its own ports. Kill and
+// Restart of one Process must not overlap.
 type Process struct {
 	Service string
 
@@ -50,7 +50,7 @@ type Process struct {
 type run struct {
 	cmd        *exec.Cmd
 	api, admin string
-	said       *tail
+	stderr     *tail
 	ended      chan struct{}
 	err        error // once ended
 }
@@ -85,10 +85,10 @@ func (p *Process) tryStart(ctx context.Context) error {
 	}
 	if err := r.awaitReady(ctx, p.client); err != nil {
 		r.kill()
-		if strings.Contains(r.said.String(), syscall.EADDRINUSE.Error()) {
+		if strings.Contains(r.stderr.String(), syscall.EADDRINUSE.Error()) {
 			return errPortTaken
 		}
-		return fmt.Errorf("start %s: %w\n%s", p.Service, err, r.said)
+		return fmt.Errorf("start %s: %w\n%s", p.Service, err, r.stderr)
 	}
 	p.mu.Lock()
 	p.now = r
@@ -98,7 +98,7 @@ func (p *Process) tryStart(ctx context.Context) error {
 	return nil
 }
 
-// Kill ends the process by SIGKILL and returns once it is gone. The error says that it had ended by itself before.
+// Kill ends the process by SIGKILL and returns once it is gone. It returns an error if the process had ended before.
 func (p *Process) Kill() error {
 	r := p.takeDown()
 	if r == nil {
@@ -106,14 +106,14 @@ func (p *Process) Kill() error {
 	}
 	select {
 	case <-r.ended:
-		return fmt.Errorf("%s ended by itself: %w\n%s", p.Service, r.err, r.said)
+		return fmt.Errorf("%s ended unexpectedly: %w\n%s", p.Service, r.err, r.stderr)
 	default:
 		r.kill()
 		return nil
 	}
 }
 
-// Stop ends the process by SIGTERM. It returns what is wrong with how it ended.
+// Stop ends the process by SIGTERM. It returns an error unless the process exits with code 0.
 func (p *Process) Stop() error {
 	r := p.takeDown()
 	if r == nil {
@@ -123,7 +123,7 @@ func (p *Process) Stop() error {
 		return fmt.Errorf("stop %s: %w", p.Service, err)
 	}
 	if <-r.ended; r.err != nil {
-		return fmt.Errorf("stop %s: %w\n%s", p.Service, r.err, r.said)
+		return fmt.Errorf("stop %s: %w\n%s", p.Service, r.err, r.stderr)
 	}
 	return nil
 }
@@ -136,14 +136,14 @@ func (p *Process) Restart(ctx context.Context) error {
 	return p.Start(ctx)
 }
 
-// Starts is how often the process was started.
+// Starts returns how often the process was started.
 func (p *Process) Starts() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.starts
 }
 
-// Metrics reads what the process counts, added up over all labels.
+// Metrics returns the metrics of the process, summed over all labels.
 func (p *Process) Metrics(ctx context.Context) (map[string]float64, error) {
 	r := p.running()
 	if r == nil {
@@ -171,7 +171,7 @@ func (p *Process) Metrics(ctx context.Context) (map[string]float64, error) {
 	return out, lines.Err()
 }
 
-// PeakMemory is the most memory that the process has had resident so far, in bytes. Linux knows it.
+// PeakMemory returns the most resident memory of the process so far, in bytes. Linux only.
 func (p *Process) PeakMemory() (int64, error) {
 	r := p.running()
 	if r == nil {
@@ -208,8 +208,8 @@ func (p *Process) takeDown() *run {
 }
 
 func (r *run) start() error {
-	r.said, r.ended = &tail{}, make(chan struct{})
-	r.cmd.Stderr, r.cmd.SysProcAttr = r.said, dieWithParent()
+	r.stderr, r.ended = &tail{}, make(chan struct{})
+	r.cmd.Stderr, r.cmd.SysProcAttr = r.stderr, dieWithParent()
 	if err := r.cmd.Start(); err != nil {
 		return err
 	}
@@ -220,22 +220,22 @@ func (r *run) start() error {
 	return nil
 }
 
-// kill is aimed at this process alone: os.Process never signals one that was waited for already.
+// kill is safe at any time: os.Process never signals a process that was waited for already.
 func (r *run) kill() {
-	_ = r.cmd.Process.Kill() // it may have ended by itself
+	_ = r.cmd.Process.Kill() // it may have ended already
 	<-r.ended
 }
 
 func (r *run) awaitReady(ctx context.Context, client *http.Client) error {
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
 	for {
 		select {
 		case <-r.ended:
 			return fmt.Errorf("it ended before it was ready: %w", r.err)
 		case <-ctx.Done():
 			return fmt.Errorf("wait for it to be ready: %w", ctx.Err())
-		case <-look.C:
+		case <-ticker.C:
 		}
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.admin+"/readyz", http.NoBody)
 		if err != nil {
@@ -243,7 +243,7 @@ func (r *run) awaitReady(ctx context.Context, client *http.Client) error {
 		}
 		res, err := client.Do(req)
 		if err != nil {
-			continue // nobody listens yet
+			continue // it does not listen yet
 		}
 		if err := res.Body.Close(); err == nil && res.StatusCode == http.StatusOK {
 			return nil
@@ -270,7 +270,7 @@ func freeAddresses(ctx context.Context, n int) (addrs []string, err error) {
 	return addrs, nil
 }
 
-// tail keeps the end of what a process says. Safe for concurrent use.
+// tail keeps the end of what is written to it. Safe for concurrent use.
 type tail struct {
 	mu   sync.Mutex
 	text []byte
@@ -292,7 +292,7 @@ func (t *tail) String() string {
 	return string(t.text)
 }
 
-// environment is all a process gets of its surroundings: nothing of the developer's own settings.
+// environment returns all variables of a process: nothing of the developer's own settings.
 func environment(endpoint string, env map[string]string) []string {
 	out := []string{
 		"AWS_ENDPOINT_URL=" + endpoint, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local",

@@ -15,7 +15,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service"
 )
 
-// ErrDown is what clients get of a service that does not run, or was killed before it answered.
+// ErrDown is what clients get from a service that does not run, or was killed before it answered.
 var ErrDown = errors.New("connection refused or reset")
 
 // Service is one service that can be killed, stopped and started again, each time as a new process would be: wired
@@ -33,21 +33,21 @@ type Service struct {
 	mu         sync.Mutex
 	starts     int
 	now        *life         // nil: down
-	next       *fuse         // of the next life; nil: none
+	pending    *killSwitch   // of the next life; nil: none
 	up         chan struct{} // closed while it runs
 	registries []*prometheus.Registry
-	dying      sync.WaitGroup // what is left of killed lives
+	ending     sync.WaitGroup // goroutines of killed lives
 }
 
 // life is a service from one start to its end.
 type life struct {
-	line     *line
-	api      http.Handler // nil: it serves none
-	admin    http.Handler
-	stop     context.CancelFunc
-	ended    chan struct{}
-	err      error // once ended
-	requests sync.WaitGroup
+	connection *connection
+	api        http.Handler // nil: it serves none
+	admin      http.Handler
+	stop       context.CancelFunc
+	ended      chan struct{}
+	err        error // once ended
+	requests   sync.WaitGroup
 }
 
 // Start wires the service and lets it run. It must be down.
@@ -62,9 +62,9 @@ func (s *Service) Start(ctx context.Context) error {
 		return err
 	}
 	s.starts++
-	l := &life{line: &line{next: s.transport}, ended: make(chan struct{})}
+	l := &life{connection: &connection{next: s.transport}, ended: make(chan struct{})}
 	platform.AWS = s.aws
-	platform.AWS.HTTPClient = &http.Client{Transport: l.line}
+	platform.AWS.HTTPClient = &http.Client{Transport: l.connection}
 	platform.Instance = fmt.Sprintf("%s-%d", s.Name, s.starts)
 	for _, change := range s.with {
 		change(&platform)
@@ -84,9 +84,9 @@ func (s *Service) Start(ctx context.Context) error {
 		return fmt.Errorf("start %s: %w", s.Name, err)
 	}
 	l.admin = endpoints[0].Handler
-	if f := s.next; f != nil {
-		s.next = nil
-		s.light(l, f)
+	if f := s.pending; f != nil {
+		s.pending = nil
+		s.arm(l, f)
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
@@ -110,51 +110,51 @@ func (s *Service) Admin(r *http.Request) *http.Response {
 	return answer.Result()
 }
 
-// Kill ends the service as SIGKILL does. What its goroutines still do reaches nobody.
+// Kill ends the service as SIGKILL does. What its goroutines still do has no effect.
 func (s *Service) Kill() {
-	if l := s.bury(nil); l != nil {
+	if l := s.takeDown(nil); l != nil {
 		s.kill(l)
 	}
 }
 
-// KillAfter kills the service when AWS has carried out its next call of the operation, such as "PutRecords", and before
-// it hears of that: the moment in which everything is done but nothing remembered. The channel is closed then. It is
-// meant for this life of the service or, if it is down, for the next.
+// KillAfter kills the service after AWS has carried out its next call of the operation, such as "PutRecords", and before the
+// answer arrives: the effect is there, but the service has not recorded it. The channel is closed then. It applies to the
+// current life of the service or, if it is down, to the next.
 func (s *Service) KillAfter(operation string) (killed <-chan struct{}) {
-	f := &fuse{operation: operation, blown: make(chan struct{})}
+	f := &killSwitch{operation: operation, fired: make(chan struct{})}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.now == nil {
-		s.next = f
+		s.pending = f
 	} else {
-		s.light(s.now, f)
+		s.arm(s.now, f)
 	}
-	return f.blown
+	return f.fired
 }
 
-func (s *Service) light(l *life, f *fuse) {
+func (s *Service) arm(l *life, f *killSwitch) {
 	f.kill = func() {
-		if s.bury(l) != nil {
+		if s.takeDown(l) != nil {
 			s.kill(l)
 		}
-		close(f.blown)
+		close(f.fired)
 	}
-	l.line.fuse.Store(f)
+	l.connection.killSwitch.Store(f)
 }
 
 func (s *Service) kill(l *life) {
-	l.line.dead.Store(true)
+	l.connection.dead.Store(true)
 	l.stop()
-	s.dying.Go(func() {
+	s.ending.Go(func() {
 		l.requests.Wait()
-		<-l.ended // its error is of no interest: the dead cannot have stopped in good order
+		<-l.ended // its error is ignored: a killed process reports none
 	})
 }
 
-// Stop ends the service as SIGTERM does: requests and batches in hand are finished. It returns what the process would
-// end with.
+// Stop ends the service as SIGTERM does: requests and batches in flight are finished. It returns the error that the process
+// would exit with.
 func (s *Service) Stop() error {
-	l := s.bury(nil)
+	l := s.takeDown(nil)
 	if l == nil {
 		return nil
 	}
@@ -166,8 +166,8 @@ func (s *Service) Stop() error {
 	return nil
 }
 
-// bury takes the service down, if it lives that life; nil stands for whichever it lives.
-func (s *Service) bury(which *life) *life {
+// takeDown marks the service as down if which is its current life, or nil.
+func (s *Service) takeDown(which *life) *life {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.now
@@ -202,7 +202,7 @@ func (s *Service) AwaitUp(ctx context.Context) error {
 	}
 }
 
-// Starts is how often the service was started.
+// Starts returns how often the service was started.
 func (s *Service) Starts() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -228,7 +228,7 @@ func (s *Service) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	out := httptest.NewRecorder()
 	l.api.ServeHTTP(out, in)
-	if l.line.dead.Load() {
+	if l.connection.dead.Load() {
 		return nil, ErrDown
 	}
 	res := out.Result()

@@ -1,5 +1,5 @@
-// Package systemtest runs every service in one process, on an AWS in memory or elsewhere, each as if it were a process of
-// its own: with a line to AWS and with metrics of its own, so that each can be killed, stopped and started again alone.
+// Package systemtest runs every service in one process, on the embedded AWS or another one. Each service has its own connection
+// to AWS and its own metrics, so that it can be killed, stopped and restarted alone, as a process can.
 package systemtest
 
 import (
@@ -25,19 +25,18 @@ import (
 	streamer "github.com/leftfold/leftfold/services/streamer/app"
 )
 
-// System is the whole pipeline. It is an http.RoundTripper: what stands before the services' APIs and sends each request
-// to the one that serves it.
+// System is the whole pipeline. It is an http.RoundTripper that sends each request to the service whose API serves it.
 type System struct {
-	// Books' requests go to the System itself.
-	Books
+	// Inspector sends its requests to the System itself.
+	Inspector
 
-	// AWS is the AWS in memory; nil if it is elsewhere.
+	// AWS is the embedded AWS; nil if the system runs on another.
 	AWS *localaws.Server
 
 	CommandAPI, Streamer, Broker, ProjectorUser, ProjectorRole *Service
 }
 
-// New is On, on an AWS in memory of the system's own.
+// New is On with a new embedded AWS.
 func New(t testing.TB, env map[string]string, with ...func(*service.Platform)) *System {
 	t.Helper()
 	server := localaws.New(localaws.Options{})
@@ -47,8 +46,8 @@ func New(t testing.TB, env map[string]string, with ...func(*service.Platform)) *
 	return s
 }
 
-// On provisions an AWS, whose calls go through transport, and starts every service; env overrides their defaults, by variable,
-// and with what each start of one gets. The test's end stops them. What was provisioned stays: see Remove.
+// On provisions an AWS that transport reaches and starts every service. env overrides their defaults; the functions of with
+// may change the platform at each start. The services stop at the test's end. What was provisioned stays: see Remove.
 func On(t testing.TB, target aws.Config, transport http.RoundTripper, env map[string]string, with ...func(*service.Platform)) *System {
 	t.Helper()
 	lookup := map[string]string{"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0", "LOG_LEVEL": "error", "LOG_FORMAT": "text", "STREAM_POLL": "10ms"}
@@ -62,7 +61,7 @@ func On(t testing.TB, target aws.Config, transport http.RoundTripper, env map[st
 	names := cfg.CommandAPI.Names
 	require.NoError(t, provision.Run(t.Context(), target, provision.Config{Names: names}))
 	s := new(System)
-	s.Books = NewBooks(target, names, Client{HTTP: &http.Client{Transport: s}, Base: "http://leftfold.test"})
+	s.Inspector = NewInspector(target, names, Client{HTTP: &http.Client{Transport: s}, Base: "http://leftfold.test"})
 	newService := func(name string, newApp func(context.Context, service.Platform) (service.App, error)) *Service {
 		svc := &Service{
 			Name: name, aws: target, transport: transport, cfg: cfg.Config, logs: t.Output(), with: with, newApp: newApp, up: make(chan struct{}),
@@ -70,7 +69,7 @@ func On(t testing.TB, target aws.Config, transport http.RoundTripper, env map[st
 		require.NoError(t, svc.Start(t.Context()))
 		t.Cleanup(func() {
 			assert.NoError(t, svc.Stop())
-			svc.dying.Wait()
+			svc.ending.Wait()
 		})
 		return svc
 	}
@@ -92,7 +91,7 @@ func On(t testing.TB, target aws.Config, transport http.RoundTripper, env map[st
 	return s
 }
 
-// Services are all services, in the order in which an event passes them.
+// Services returns all services, in the order in which an event passes them.
 func (s *System) Services() []*Service {
 	return []*Service{s.CommandAPI, s.Streamer, s.Broker, s.ProjectorUser, s.ProjectorRole}
 }
@@ -109,7 +108,7 @@ func (s *System) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// ServiceFor names the service that an edge sends a request to.
+// ServiceFor returns the service to which an edge sends a request.
 func ServiceFor(r *http.Request) string {
 	switch {
 	case r.Method != http.MethodGet:

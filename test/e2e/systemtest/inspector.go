@@ -22,56 +22,60 @@ import (
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 )
 
-// Books are what a system keeps in AWS, read past its services.
-type Books struct {
-	// Client speaks to the services.
+// Inspector reads what a system keeps in AWS, bypassing its services, and sends requests to them.
+type Inspector struct {
+	// Client sends requests to the services.
 	Client
 
 	Names topology.Names
-	// DB reaches the tables past the services.
+	// DB reaches the tables, bypassing the services.
 	DB *dynamodb.Client
-	// Log is the event log, read and written past the services.
-	Log *dynamostore.Store
+	// EventLog is read and written bypassing the services.
+	EventLog *dynamostore.Store
 
 	queues *sqs.Client
 }
 
-// NewBooks are the books of a system whose AWS cfg reaches.
-func NewBooks(cfg aws.Config, names topology.Names, client Client) Books {
+// NewInspector returns the inspector of a system whose AWS cfg reaches.
+func NewInspector(cfg aws.Config, names topology.Names, client Client) Inspector {
 	db := dynamodb.NewFromConfig(cfg)
-	return Books{
+	return Inspector{
 		Client: client, Names: names, DB: db, queues: sqs.NewFromConfig(cfg),
-		Log: dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{
+		EventLog: dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{
 			Events: names.EventLog, Claims: names.SetValidations, Commands: names.Commands,
 		}}),
 	}
 }
 
-// Users reads the users projection past the services.
-func (b *Books) Users() projection.Reader { return projection.Reader{DB: b.DB, Table: b.Names.Users} }
+// Users reads the users projection, bypassing the services.
+func (in *Inspector) Users() projection.Reader {
+	return projection.Reader{DB: in.DB, Table: in.Names.Users}
+}
 
 // Roles reads the roles projection; see Users.
-func (b *Books) Roles() projection.Reader { return projection.Reader{DB: b.DB, Table: b.Names.Roles} }
+func (in *Inspector) Roles() projection.Reader {
+	return projection.Reader{DB: in.DB, Table: in.Names.Roles}
+}
 
-// Audit folds the log, waits at most so long until both read models have come to its heads, and names every breach: in
-// the log itself, of the unique values reserved, of what the API shows, of messages given up on.
-func (b *Books) Audit(ctx context.Context, atMost time.Duration) (*oracle.Fold, error) {
-	fold, err := oracle.FoldLog(ctx, b.Log)
+// Audit folds the log, waits at most that long until both read models show its last versions, and returns every breach: in
+// the log itself, in the reserved unique values, in what the API shows, and every dead letter.
+func (in *Inspector) Audit(ctx context.Context, atMost time.Duration) (*oracle.Fold, error) {
+	fold, err := oracle.FoldLog(ctx, in.EventLog)
 	if err != nil {
 		return nil, err
 	}
-	if err := fold.Settle(ctx, atMost, b.Users(), b.Roles()); err != nil {
+	if err := fold.Settle(ctx, atMost, in.Users(), in.Roles()); err != nil {
 		return nil, err
 	}
-	shown, err := oracle.Show(ctx, b.HTTP, b.Base)
+	shown, err := oracle.Show(ctx, in.HTTP, in.Base)
 	if err != nil {
 		return nil, err
 	}
-	claims, err := b.claims(ctx, fold)
+	claims, err := in.claims(ctx, fold)
 	if err != nil {
 		return nil, err
 	}
-	dead, err := b.deadLetters(ctx)
+	dead, err := in.deadLetters(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +89,7 @@ func (b *Books) Audit(ctx context.Context, atMost time.Duration) (*oracle.Fold, 
 }
 
 // claims compares the reserved values with those that the folded states hold.
-func (b *Books) claims(ctx context.Context, fold *oracle.Fold) (breaches []string, err error) {
+func (in *Inspector) claims(ctx context.Context, fold *oracle.Fold) (breaches []string, err error) {
 	wanted := map[string]string{}
 	for id, state := range fold.Users {
 		for _, c := range user.Claims(state) {
@@ -97,7 +101,7 @@ func (b *Books) claims(ctx context.Context, fold *oracle.Fold) (breaches []strin
 			wanted[c.Key()] = eventsourcing.StreamID{Category: role.Category, ID: id}.String()
 		}
 	}
-	items, err := b.Items(ctx, b.Names.SetValidations)
+	items, err := in.Items(ctx, in.Names.SetValidations)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +111,7 @@ func (b *Books) claims(ctx context.Context, fold *oracle.Fold) (breaches []strin
 			return nil, fmt.Errorf("decode a claim: %w", err)
 		}
 		if owner, ok := wanted[stored.Constraint]; !ok || owner != stored.Stream {
-			breaches = append(breaches, fmt.Sprintf("claim %s is of %s, the log says %q", stored.Constraint, stored.Stream, owner))
+			breaches = append(breaches, fmt.Sprintf("claim %s is held by %s, by the log its owner is %q", stored.Constraint, stored.Stream, owner))
 		}
 		delete(wanted, stored.Constraint)
 	}
@@ -117,13 +121,13 @@ func (b *Books) claims(ctx context.Context, fold *oracle.Fold) (breaches []strin
 	return breaches, nil
 }
 
-func (b *Books) deadLetters(ctx context.Context) (breaches []string, err error) {
-	for _, sub := range b.Names.Subscriptions() {
-		url, err := b.queues.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(topology.DeadLetters(sub.Queue))})
+func (in *Inspector) deadLetters(ctx context.Context) (breaches []string, err error) {
+	for _, sub := range in.Names.Subscriptions() {
+		url, err := in.queues.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(topology.DeadLetters(sub.Queue))})
 		if err != nil {
 			return nil, err
 		}
-		out, err := b.queues.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		out, err := in.queues.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 			QueueUrl:       url.QueueUrl,
 			AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameApproximateNumberOfMessages},
 		})
@@ -138,8 +142,8 @@ func (b *Books) deadLetters(ctx context.Context) (breaches []string, err error) 
 }
 
 // Items reads a whole table, in no order.
-func (b *Books) Items(ctx context.Context, table string) (items []map[string]types.AttributeValue, err error) {
-	pages := dynamodb.NewScanPaginator(b.DB, &dynamodb.ScanInput{TableName: aws.String(table), ConsistentRead: aws.Bool(true)})
+func (in *Inspector) Items(ctx context.Context, table string) (items []map[string]types.AttributeValue, err error) {
+	pages := dynamodb.NewScanPaginator(in.DB, &dynamodb.ScanInput{TableName: aws.String(table), ConsistentRead: aws.Bool(true)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -151,9 +155,9 @@ func (b *Books) Items(ctx context.Context, table string) (items []map[string]typ
 }
 
 // Records reads the whole log, by correlation ID.
-func (b *Books) Records(ctx context.Context) (map[string][]eventsourcing.Record, error) {
+func (in *Inspector) Records(ctx context.Context) (map[string][]eventsourcing.Record, error) {
 	out := map[string][]eventsourcing.Record{}
-	for rec, err := range b.Log.All(ctx, 4) {
+	for rec, err := range in.EventLog.All(ctx, 4) {
 		if err != nil {
 			return nil, err
 		}

@@ -31,31 +31,31 @@ func (c call) String() string { return strings.TrimSpace(c.operation + " " + c.t
 // sending carries a call out, as AWS does.
 type sending func() (*http.Response, error)
 
-// ear hears every call and decides what becomes of it.
-type ear func(call, sending) (*http.Response, error)
+// handler handles a call: it may send it, delay it, or drop it or its answer.
+type handler func(call, sending) (*http.Response, error)
 
-// wiretap is on command-api's line to AWS, in each of its lives.
-type wiretap struct{ ear atomic.Pointer[ear] }
+// proxy stands between command-api, in each of its lives, and AWS.
+type proxy struct{ handler atomic.Pointer[handler] }
 
-// listen lets the ear hear all that follows; nil: nobody.
-func (w *wiretap) listen(e ear) {
-	if e == nil {
-		w.ear.Store(nil)
+// handle passes all later calls to h; nil: they are sent as they are.
+func (p *proxy) handle(h handler) {
+	if h == nil {
+		p.handler.Store(nil)
 		return
 	}
-	w.ear.Store(&e)
+	p.handler.Store(&h)
 }
 
-// tapped is a line with a wiretap on it.
-type tapped struct {
-	*wiretap
+// proxied is a connection through a proxy.
+type proxied struct {
+	*proxy
 
 	next http.RoundTripper
 }
 
-func (l tapped) RoundTrip(r *http.Request) (*http.Response, error) {
-	hear := l.ear.Load()
-	if hear == nil || r.Body == nil {
+func (l proxied) RoundTrip(r *http.Request) (*http.Response, error) {
+	handle := l.handler.Load()
+	if handle == nil || r.Body == nil {
 		return l.next.RoundTrip(r)
 	}
 	body, err := io.ReadAll(r.Body)
@@ -67,30 +67,30 @@ func (l tapped) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := json.Unmarshal(body, &on); err != nil {
 		return nil, err
 	}
-	return (*hear)(call{operation, on.TableName, body}, func() (*http.Response, error) {
+	return (*handle)(call{operation, on.TableName, body}, func() (*http.Response, error) {
 		again := r.Clone(r.Context())
 		again.Body = io.NopCloser(bytes.NewReader(body))
 		return l.next.RoundTrip(again)
 	})
 }
 
-// newTapped is a system of which command-api alone runs, tapped, whose AWS SDK does not pause before it tries again.
-func newTapped(t *testing.T, env map[string]string) (api, *wiretap) {
+// newProxied returns a system of which only command-api runs, behind a proxy; its AWS SDK does not wait before it retries.
+func newProxied(t *testing.T, env map[string]string) (api, *proxy) {
 	t.Helper()
-	tap := &wiretap{}
+	p := &proxy{}
 	quiet := map[string]string{
-		"LOG_LEVEL":       "error+1", // whatever is done to it is an error to it
-		"COMMAND_TIMEOUT": "1m",      // for those who are held
+		"LOG_LEVEL":       "error+1", // the faults of these tests are errors to it
+		"COMMAND_TIMEOUT": "1m",      // calls may be held back for long
 	}
 	maps.Copy(quiet, env)
-	sys := systemtest.New(t, quiet, func(p *service.Platform) {
-		if !strings.HasPrefix(p.Instance, "command-api-") {
+	sys := systemtest.New(t, quiet, func(platform *service.Platform) {
+		if !strings.HasPrefix(platform.Instance, "command-api-") {
 			return
 		}
-		line, ok := p.AWS.HTTPClient.(*http.Client)
+		client, ok := platform.AWS.HTTPClient.(*http.Client)
 		require.True(t, ok)
-		p.AWS.HTTPClient = &http.Client{Transport: tapped{tap, line.Transport}}
-		p.AWS.Retryer = func() aws.Retryer {
+		platform.AWS.HTTPClient = &http.Client{Transport: proxied{p, client.Transport}}
+		platform.AWS.Retryer = func() aws.Retryer {
 			return retry.NewStandard(func(o *retry.StandardOptions) {
 				o.RateLimiter = ratelimit.None
 				o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil })
@@ -100,10 +100,10 @@ func newTapped(t *testing.T, env map[string]string) (api, *wiretap) {
 	for _, s := range sys.Services()[1:] {
 		require.NoError(t, s.Stop())
 	}
-	return api{sys, t}, tap
+	return api{sys, t}, p
 }
 
-// settled lets the read models come to the log's end and holds everything against it.
+// settled restarts all services, waits until the read models are up to date and audits the system.
 func (a api) settled() {
 	a.t.Helper()
 	for _, s := range a.Services() {

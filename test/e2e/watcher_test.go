@@ -13,11 +13,11 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/role"
 )
 
-// listener hears the calls of AWS that are about one command's subject.
-type listener struct {
+// watcher counts the calls of AWS that concern one command's subject, and injects a failure into one of them.
+type watcher struct {
 	point
-	overtake func() // before the first write; nil: nobody does
-	strike   ear    // the accident at the point's step
+	overtake func()  // called before the first write; nil: nothing happens
+	strike   handler // the failure at the point's step
 	struck   chan struct{}
 
 	mu    sync.Mutex
@@ -25,23 +25,23 @@ type listener struct {
 	steps []step
 }
 
-func (s *stage) listenTo(p point) *listener {
-	l := &listener{point: p, struck: make(chan struct{}), seen: map[string]int{}}
+func (s *stage) watch(p point) *watcher {
+	l := &watcher{point: p, struck: make(chan struct{}), seen: map[string]int{}}
 	if s.overtaken {
 		l.overtake = func() {
 			if p.name == "add role" {
-				s.stranger.stir(role.Category, p.role) // the one that is guarded
+				s.other.advance(role.Category, p.role) // the one that is guarded
 				return
 			}
-			s.stranger.stir(p.of, p.id())
+			s.other.advance(p.of, p.id())
 		}
 	}
-	s.listeners = append(slices.Clip(s.listeners), l)
-	all := s.listeners
-	s.tap.listen(func(c call, send sending) (*http.Response, error) {
+	s.watchers = append(slices.Clip(s.watchers), l)
+	all := s.watchers
+	s.proxy.handle(func(c call, send sending) (*http.Response, error) {
 		for _, l := range all {
 			if l.in(c.body) {
-				return l.hear(c, send)
+				return l.handle(c, send)
 			}
 		}
 		return send()
@@ -50,11 +50,11 @@ func (s *stage) listenTo(p point) *listener {
 }
 
 func (s *stage) forget() {
-	s.listeners = nil
-	s.tap.listen(nil)
+	s.watchers = nil
+	s.proxy.handle(nil)
 }
 
-func (l *listener) hear(c call, send sending) (*http.Response, error) {
+func (l *watcher) handle(c call, send sending) (*http.Response, error) {
 	l.mu.Lock()
 	l.seen[c.String()]++
 	now := step{c.String(), l.seen[c.String()]}
@@ -73,14 +73,14 @@ func (l *listener) hear(c call, send sending) (*http.Response, error) {
 	return l.strike(c, send)
 }
 
-// await waits until the command has come to its point.
-func (l *listener) await(t *testing.T) {
+// await waits until the command has reached its point.
+func (l *watcher) await(t *testing.T) {
 	t.Helper()
 	patience, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	select {
 	case <-l.struck:
 	case <-patience.Done():
-		require.Fail(t, "it never came to that", l.point)
+		require.Fail(t, "the command never reached its point", l.point)
 	}
 }

@@ -15,27 +15,27 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// crash kills the process with all of these commands in it, each at its point, and takes the clients' part afterwards.
+// crash kills the process while all of these commands are in flight, each at its point; then their clients retry.
 func (s *stage) crash(points ...point) {
 	entries, answers := make([]*entry, len(points)), make([]*systemtest.Answer, len(points))
-	listeners, killed := make([]*listener, len(points)), make(chan struct{})
+	watchers, killed := make([]*watcher, len(points)), make(chan struct{})
 	for i, p := range points {
 		entries[i] = s.entry(p)
 	}
 	for i, p := range points {
-		listeners[i] = s.listenTo(p)
-		listeners[i].strike = stopAt(p.moment, listeners[i].struck, killed)
+		watchers[i] = s.watch(p)
+		watchers[i].strike = stopAt(p.failure, watchers[i].struck, killed)
 	}
 	var commands sync.WaitGroup
 	kill := sync.OnceFunc(func() {
 		s.CommandAPI.Kill()
 		close(killed)
 	})
-	defer kill() // those that came to their points wait for it
+	defer kill() // commands that have reached their points wait for it
 	for i, e := range entries {
-		commands.Go(func() { answers[i] = s.ask(s.t.Context(), e, e.ask(e.subject)) })
+		commands.Go(func() { answers[i] = s.attempt(s.t.Context(), e, e.request(e.subject)) })
 	}
-	for _, l := range listeners {
+	for _, l := range watchers {
 		l.await(s.t)
 	}
 	kill()
@@ -48,48 +48,48 @@ func (s *stage) crash(points ...point) {
 	s.forget()
 }
 
-// stopAt stops a command at that moment of a call until the process is killed.
-func stopAt(m moment, there chan<- struct{}, killed <-chan struct{}) ear {
+// stopAt holds a command at a call, before or after it, until the process is killed.
+func stopAt(m failure, there chan<- struct{}, killed <-chan struct{}) handler {
 	return func(_ call, send sending) (*http.Response, error) {
-		if m == heard {
+		if m == killedAfterAnswer {
 			defer func() { close(there); <-killed }()
 			return send()
 		}
-		if m == unheard {
+		if m == killedBeforeAnswer {
 			drop(send())
 		}
 		close(there)
 		<-killed
-		return send() // the dead reach nobody
+		return send() // has no effect: the connection is cut
 	}
 }
 
 func drop(res *http.Response, err error) {
 	if err == nil {
-		_ = res.Body.Close() // nobody reads it
+		_ = res.Body.Close() // not read
 	}
 }
 
-// play lets an accident happen to the command of a process that lives on.
+// play injects a failure that the process survives.
 func (s *stage) play(p point) {
 	e := s.entry(p)
-	ctx, hangUp := context.WithCancel(s.t.Context())
-	defer hangUp()
-	l := s.listenTo(p)
+	ctx, cancel := context.WithCancel(s.t.Context())
+	defer cancel()
+	l := s.watch(p)
 	l.strike = func(_ call, send sending) (*http.Response, error) {
 		defer close(l.struck)
-		if p.moment == deserted {
+		if p.failure == clientGone {
 			drop(send())
-			hangUp()
+			cancel()
 			return nil, context.Canceled
 		}
 		s.loseAnswers(true)
-		if p.moment == lost {
+		if p.failure == answerLost {
 			defer s.loseAnswers(false)
 		}
 		return send()
 	}
-	answer := s.ask(ctx, e, p.ask(p.subject))
+	answer := s.attempt(ctx, e, p.request(p.subject))
 	l.await(s.t)
 	s.loseAnswers(false)
 	s.judge(p, answer)
@@ -97,7 +97,7 @@ func (s *stage) play(p point) {
 	s.forget()
 }
 
-// loseAnswers takes AWS's answers away, some by a status 500, others by a broken connection.
+// loseAnswers makes AWS's answers get lost, some by a status 500, others by a broken connection.
 func (s *stage) loseAnswers(from bool) {
 	f := localaws.Faults{Seed: uint64(len(s.ledger))}
 	if from {
@@ -106,53 +106,53 @@ func (s *stage) loseAnswers(from bool) {
 	assert.NoError(s.t, s.AWS.SetFaults(f))
 }
 
-// behind reports whether a step is none of the client's business: its answer comes before that or after it.
+// behind reports whether a step is done behind the answer: the client may get its answer before it or after it.
 func (s *stage) behind(at step) bool { return at.call == "PutItem "+s.Names.Snapshots }
 
 func (s *stage) afterwards(e *entry) {
 	if s.keyed {
-		s.askAgain(e)
+		s.retryWithKey(e)
 	} else {
-		s.wishAgain(e)
+		s.retryWithoutKey(e)
 	}
 }
 
-// judge holds what came of the accident against what may: no wrong answer, whatever happened.
+// judge asserts that the answer is right, whatever the failure was.
 func (s *stage) judge(p point, answer *systemtest.Answer) {
 	switch {
 	case answer != nil && answer.Status == http.StatusAccepted:
 		assert.Equal(s.t, s.first[p.name], shape(*answer), p)
-		assert.True(s.t, p.moment == lost || s.behind(p.at), p)
+		assert.True(s.t, p.failure == answerLost || s.behind(p.at), p)
 	case p.kills():
 		assert.Nil(s.t, answer, p)
 	default:
 		assert.Equal(s.t, http.StatusServiceUnavailable, answer.Status, "%s: %s", p, answer.Body)
-		assert.NotEqual(s.t, lost, p.moment, "%s: one lost answer must not show", p)
+		assert.NotEqual(s.t, answerLost, p.failure, "%s: the client must not notice one lost answer", p)
 		assert.NotEmpty(s.t, answer.Header.Get("Retry-After"), p)
 	}
 }
 
-// askAgain is a client with a key: it gets the first answer, also when the world has moved on, and nothing else.
-func (s *stage) askAgain(e *entry) {
-	first := s.ask(s.t.Context(), e, e.ask(e.subject))
+// retryWithKey asserts that a client with a key gets the first answer, also after others have written, and nothing else.
+func (s *stage) retryWithKey(e *entry) {
+	first := s.attempt(s.t.Context(), e, e.request(e.subject))
 	require.NotNil(s.t, first, e.point)
 	assert.Equal(s.t, s.first[e.name], shape(*first), e.point)
 	made, err := systemtest.Decode[systemtest.Receipt](*first)
 	require.NoError(s.t, err)
-	s.stranger.stir(e.of, made.ID)
-	again := s.ask(s.t.Context(), e, e.ask(e.subject))
+	s.other.advance(e.of, made.ID)
+	again := s.attempt(s.t.Context(), e, e.request(e.subject))
 	require.NotNil(s.t, again, e.point)
-	assert.Equal(s.t, told(*first), told(*again), e.point)
-	other := s.ask(s.t.Context(), e, e.other(e.subject))
+	assert.Equal(s.t, answered(*first), answered(*again), e.point)
+	other := s.attempt(s.t.Context(), e, e.other(e.subject))
 	require.NotNil(s.t, other, e.point)
 	assert.Equal(s.t, http.StatusUnprocessableEntity, other.Status, "%s: %s", e.point, other.Body)
 	s.problem(*other, "idempotency_key_reused")
 }
 
-// wishAgain is a client without a key: it may be told that all is so already, and never does a thing twice.
-func (s *stage) wishAgain(e *entry) {
+// retryWithoutKey asserts that a client without a key may be refused, and never carries a command out twice.
+func (s *stage) retryWithoutKey(e *entry) {
 	for range 2 {
-		answer := s.ask(s.t.Context(), e, e.ask(e.subject))
+		answer := s.attempt(s.t.Context(), e, e.request(e.subject))
 		require.NotNil(s.t, answer, e.point)
 		if answer.Status == http.StatusAccepted {
 			assert.Equal(s.t, s.first[e.name], shape(*answer), e.point)
@@ -163,24 +163,24 @@ func (s *stage) wishAgain(e *entry) {
 	}
 }
 
-// told is all of an answer that a repetition tells as well.
-func told(a systemtest.Answer) string {
+// answered returns all of an answer that a repetition has as well.
+func answered(a systemtest.Answer) string {
 	h := a.Header.Clone()
 	h.Del("X-Correlation-Id")
 	h.Del("Idempotent-Replayed")
 	return fmt.Sprintf("%d %v %s", a.Status, h, a.Body)
 }
 
-// shape is what answers to commands of one kind have in common: all but the id.
+// shape returns what answers to commands of one kind have in common: all but the id.
 func shape(a systemtest.Answer) string {
 	made, _ := systemtest.Decode[systemtest.Receipt](a) // a problem has none
 	if made.ID == "" {
-		return told(a)
+		return answered(a)
 	}
-	return strings.ReplaceAll(told(a), made.ID, "{id}")
+	return strings.ReplaceAll(answered(a), made.ID, "{id}")
 }
 
-// compare holds all that was said against the log: one event of each command, whose own answer alone is not a repetition.
+// compare asserts that the log has one event of each command, and that only the answer to it is no replay.
 func (s *stage) compare() {
 	records, err := s.Records(s.t.Context())
 	require.NoError(s.t, err)
@@ -212,7 +212,7 @@ func (s *stage) hold(e *entry, x exchange, event eventsourcing.Record) {
 		replayed := x.answer.Header.Get("Idempotent-Replayed")
 		assert.Equal(s.t, x.correlation != event.Metadata.CorrelationID, replayed == "true", "%s: replayed %q", e.point, replayed)
 	} else if e.again != "" {
-		assert.Equal(s.t, event.Metadata.CorrelationID, x.correlation, "%s: only one can have done it", e.point)
+		assert.Equal(s.t, event.Metadata.CorrelationID, x.correlation, "%s: only one request can have written it", e.point)
 	}
 	assert.Equal(s.t, eventsourcing.StreamID{Category: e.of, ID: receipt.ID}, event.Stream, e.point)
 	assert.EqualValues(s.t, event.Version, receipt.Version, e.point)
