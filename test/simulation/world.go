@@ -18,6 +18,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/iam/provision"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/localaws"
+	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	broker "github.com/leftfold/leftfold/services/broker/app"
@@ -104,7 +105,7 @@ func newWorld(ctx context.Context, p Plan) (*world, error) {
 	time.Sleep(time.Until(begin))
 	own := func(longest time.Duration) time.Duration { return w.jitter("world", longest) }
 	w.db = dynamodb.NewFromConfig(repeatable(w.aws.Config(), own))
-	w.log = dynamostore.NewStore(w.db, dynamostore.Config{Now: time.Now, Jitter: own, Tables: dynamostore.Tables{
+	w.log = dynamostore.NewStore(w.db, dynamostore.Config{Now: time.Now, Backoff: retry.Backoff{Jitter: own}, Tables: dynamostore.Tables{
 		Events: w.names.EventLog, Claims: w.names.SetValidations, Commands: w.names.Commands,
 	}})
 	w.ctx, w.end = context.WithCancel(ctx)

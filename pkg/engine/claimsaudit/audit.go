@@ -35,11 +35,8 @@ type Config struct {
 	PageSize int32
 	// MaxAttempts bounds the looks at one suspicion whose streams keep moving. Defaults to 20.
 	MaxAttempts int
-	// Backoff is the longest first pause between them; it doubles with each, up to sixteenfold, and every pause is drawn
-	// from zero to it. Defaults to 5 ms.
-	Backoff time.Duration
-	// Jitter draws a pause from zero up to its argument. Defaults to a uniform draw.
-	Jitter func(time.Duration) time.Duration
+	// Backoff spaces them. Defaults to 5 ms, doubled up to 80 ms.
+	Backoff retry.Backoff
 	// OnDifference is told of each difference, one at a time. Defaults to nobody.
 	OnDifference func(Difference)
 	// OnPage is told after every page how far the audit has come. Defaults to nobody.
@@ -69,10 +66,7 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	a := auditor{Config: c, categories: map[string]Category{}}
 	a.Parallel = max(cmp.Or(c.Parallel, 8), 1)
 	a.MaxAttempts = max(cmp.Or(c.MaxAttempts, 20), 1)
-	a.Backoff = cmp.Or(c.Backoff, 5*time.Millisecond)
-	if a.Jitter == nil {
-		a.Jitter = eventsourcing.UniformJitter
-	}
+	a.Backoff = c.Backoff.Or(5*time.Millisecond, 80*time.Millisecond)
 	for _, category := range c.Categories {
 		a.categories[category.name] = category
 	}
@@ -170,7 +164,7 @@ func (a *auditor) patiently(ctx context.Context, stream string, look func() erro
 			a.count(func(r *Result) { r.Undecided++ })
 			return nil
 		}
-		if err := retry.Sleep(ctx, a.Jitter(a.Backoff<<min(n-1, 4))); err != nil {
+		if err := a.Backoff.Wait(ctx, n); err != nil {
 			return fmt.Errorf("look at %s again: %w", shown(stream), err)
 		}
 	}

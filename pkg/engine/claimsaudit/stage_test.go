@@ -22,6 +22,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/localaws"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -163,7 +164,7 @@ func (s *stage) audit(with ...func(*claimsaudit.Config)) (claimsaudit.Result, []
 		Claims:       dynamostore.NewClaims(s.client, dynamostore.Config{}),
 		Categories:   []claimsaudit.Category{claimsaudit.NewCategory(user.Aggregate()), claimsaudit.NewCategory(role.Aggregate())},
 		OnDifference: func(d claimsaudit.Difference) { found = append(found, d) },
-		Jitter:       func(time.Duration) time.Duration { return 0 },
+		Backoff:      retry.Backoff{Jitter: func(time.Duration) time.Duration { return 0 }},
 	}
 	for _, change := range with {
 		change(&c)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -44,20 +43,9 @@ func (s *Store) Append(ctx context.Context, c eventsourcing.Commit) error {
 			}
 			return fmt.Errorf("%w: %w, %d times", meaning, err, n)
 		}
-		if err := s.pause(ctx, n); err != nil {
+		if err := s.cfg.Backoff.Wait(ctx, n); err != nil {
 			return err
 		}
-	}
-}
-
-func (s *Store) pause(ctx context.Context, attempt int) error {
-	timer := time.NewTimer(s.cfg.Jitter(s.cfg.Backoff << min(attempt-1, 4)))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

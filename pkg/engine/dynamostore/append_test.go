@@ -13,6 +13,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 var stream = eventsourcing.StreamID{Category: "test", ID: "1"}
@@ -186,7 +187,7 @@ func TestContention(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client := newFaulty(t)
-			store := dynamostore.NewStore(client, dynamostore.Config{MaxAttempts: 4, Backoff: time.Microsecond})
+			store := dynamostore.NewStore(client, dynamostore.Config{MaxAttempts: 4, Backoff: retry.Backoff{First: time.Microsecond}})
 			client.plan(c.operation, times(4, c.fault)...)
 			require.ErrorIs(t, store.Append(t.Context(), c.commit), eventsourcing.ErrUnavailable)
 			assert.Equal(t, 4, client.calls[c.operation])
@@ -202,7 +203,7 @@ func TestContention(t *testing.T) {
 func TestContentionWithTheSameCommandIsAConflict(t *testing.T) {
 	t.Parallel()
 	client := newFaulty(t)
-	store := dynamostore.NewStore(client, dynamostore.Config{MaxAttempts: 4, Backoff: time.Microsecond})
+	store := dynamostore.NewStore(client, dynamostore.Config{MaxAttempts: 4, Backoff: retry.Backoff{First: time.Microsecond}})
 	client.plan("TransactWriteItems", times(4, cancelled("TransactionConflict", "TransactionConflict", "None", "None", "None", "None"))...)
 	err := store.Append(t.Context(), whole())
 	require.ErrorIs(t, err, eventsourcing.ErrConflict)
@@ -215,7 +216,7 @@ func TestContentionWithTheSameCommandIsAConflict(t *testing.T) {
 func TestCancelledWhileWaiting(t *testing.T) {
 	t.Parallel()
 	client := newFaulty(t)
-	store := dynamostore.NewStore(client, dynamostore.Config{Backoff: time.Hour})
+	store := dynamostore.NewStore(client, dynamostore.Config{Backoff: retry.Backoff{First: time.Hour}})
 	ctx, cancel := context.WithCancel(t.Context())
 	client.plan("PutItem", func(ctx context.Context, pass call) (*http.Response, error) {
 		time.AfterFunc(time.Millisecond, cancel)

@@ -15,6 +15,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 // DynamoDBAPI is what a Store needs of *dynamodb.Client, whose retryer does the retrying of throttled and lost calls.
@@ -34,11 +35,8 @@ type Config struct {
 	Now func() time.Time
 	// MaxAttempts bounds the tries of one Append that other transactions get in the way of. Defaults to 10.
 	MaxAttempts int
-	// Backoff is the longest first pause between those tries; it doubles with each, up to sixteenfold, and every pause
-	// is drawn from zero to it. Defaults to 10 ms.
-	Backoff time.Duration
-	// Jitter draws a pause from zero up to its argument. Defaults to a uniform draw.
-	Jitter func(time.Duration) time.Duration
+	// Backoff spaces those attempts. Defaults to 10 ms, doubled up to 160 ms.
+	Backoff retry.Backoff
 	// KnownStreams is how many streams' versions are remembered from reads and appends. An append to a stream that is
 	// not among them also checks, in a transaction, that Expected exists. Defaults to 65536.
 	KnownStreams int
@@ -67,10 +65,7 @@ func NewStore(db DynamoDBAPI, cfg Config) *Store {
 		cfg.Now = time.Now //nolint:forbidigo // the documented default
 	}
 	cfg.MaxAttempts = positive(cfg.MaxAttempts, 10)
-	cfg.Backoff = positive(cfg.Backoff, 10*time.Millisecond)
-	if cfg.Jitter == nil {
-		cfg.Jitter = eventsourcing.UniformJitter
-	}
+	cfg.Backoff = cfg.Backoff.Or(10*time.Millisecond, 160*time.Millisecond)
 	known, err := lru.New[eventsourcing.StreamID, eventsourcing.Version](positive(cfg.KnownStreams, 1<<16))
 	if err != nil {
 		panic(err) // of a size below one, which positive rules out

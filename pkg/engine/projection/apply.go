@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
@@ -210,22 +209,7 @@ func (w *work) race(ctx context.Context) error {
 	if w.races++; w.races > maxRaces {
 		return fmt.Errorf("%w: %d races lost", ErrContended, w.races)
 	}
-	return pause(ctx, w.races, w.config.Jitter)
-}
-
-// pause waits up to 1 ms at first, twice that each time, up to 64 ms.
-func pause(ctx context.Context, attempt int, draw func(time.Duration) time.Duration) error {
-	if draw == nil {
-		draw = eventsourcing.UniformJitter
-	}
-	timer := time.NewTimer(draw(time.Millisecond << min(attempt-1, 6)))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return w.config.Backoff.Wait(ctx, w.races)
 }
 
 // settled counts the records' first that are at or below the fence.

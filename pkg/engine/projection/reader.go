@@ -13,10 +13,18 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 // ErrThrottled says that DynamoDB kept answering only a part of a batch. It is worth another try later.
 var ErrThrottled = errors.New("reads throttled")
+
+// The defaults of Backoff: a lost race is over at once.
+const (
+	firstPause   = time.Millisecond
+	longestPause = 64 * time.Millisecond
+)
 
 // Limits of BatchGetItem: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 const (
@@ -29,8 +37,8 @@ const (
 type Reader struct {
 	DB    DynamoDBAPI
 	Table string
-	// Jitter draws a pause from zero up to its argument. Defaults to a uniform draw.
-	Jitter func(time.Duration) time.Duration
+	// Backoff spaces the reads of a batch that DynamoDB answers in part. Defaults to 1 ms, doubled up to 64 ms.
+	Backoff retry.Backoff
 }
 
 // Filter keeps the rows whose attribute Attr, a string, contains the text, in the same case. The zero Filter keeps all.
@@ -95,7 +103,7 @@ func (r Reader) batch(ctx context.Context, keys []Key, found map[Key]Item) error
 			return ErrThrottled
 		}
 		if attempt > 1 {
-			if err := pause(ctx, attempt, r.Jitter); err != nil {
+			if err := r.Backoff.Or(firstPause, longestPause).Wait(ctx, attempt); err != nil {
 				return err
 			}
 		}

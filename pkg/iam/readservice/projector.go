@@ -46,10 +46,11 @@ type Config struct {
 // New wires the service. The queues must exist.
 func New(ctx context.Context, c Config, p service.Platform) (service.App, error) {
 	db, queues := dynamodb.NewFromConfig(p.AWS), sqs.NewFromConfig(p.AWS)
-	log := dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: c.EventLog}, Now: p.Now, Jitter: p.Jitter})
+	backoff := retry.Backoff{Jitter: p.Jitter}
+	log := dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: c.EventLog}, Now: p.Now, Backoff: backoff})
 	model, err := projection.NewProjector(projection.Config{
 		Name: c.Name, Table: c.Table, DB: db, Sources: c.Sources, EventLog: log,
-		Now: p.Now, Jitter: p.Jitter, Logger: p.Log, Metrics: p.Metrics,
+		Now: p.Now, Backoff: backoff, Logger: p.Log, Metrics: p.Metrics,
 	})
 	if err != nil {
 		return service.App{}, err
@@ -64,7 +65,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 	}
 	consumer, err := fifoqueue.New(fifoqueue.Config{
 		Client: queues, QueueURL: url, DeadLetterURL: deadLetters, Handler: Handler(model, eventtrace.Tracer(p.Traces, "pkg/iam/readservice"), "project "+c.Name),
-		Visibility: c.Visibility, StopTimeout: p.Drain, Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Log: p.Log, Metrics: p.Metrics,
+		Visibility: c.Visibility, StopTimeout: p.Drain, Backoff: backoff, Now: p.Now, Log: p.Log, Metrics: p.Metrics,
 	})
 	if err != nil {
 		return service.App{}, err
@@ -80,7 +81,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 			topology.TableCheck(db, c.EventLog), topology.TableCheck(db, c.Table), topology.QueueCheck(queues, c.Queue),
 		},
 		API:    c.API,
-		Routes: func(api huma.API) { c.Routes(api, projection.Reader{DB: db, Table: c.Table, Jitter: p.Jitter}) },
+		Routes: func(api huma.API) { c.Routes(api, projection.Reader{DB: db, Table: c.Table, Backoff: backoff}) },
 		Admin: func(api huma.API) {
 			RegisterParked(api, c.Name, model, redriveTimeout, p.Log)
 			catchUps.Register(api)

@@ -46,7 +46,9 @@ func newQueues(ctx context.Context, cfg Config, p service.Platform, client *sqs.
 func newRouter(cfg Config, p service.Platform, db *dynamodb.Client, q queues) *route.Router {
 	return route.New(route.Config{
 		Queues: q, Now: p.Now, Logger: p.Log, Metrics: p.Metrics, Traces: p.Traces,
-		Log: dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Jitter: p.Jitter}),
+		Log: dynamostore.NewStore(db, dynamostore.Config{
+			Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter},
+		}),
 	})
 }
 

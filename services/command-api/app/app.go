@@ -8,6 +8,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
+	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/health"
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
@@ -17,7 +18,7 @@ import (
 func newDynamoDB(p service.Platform) *dynamodb.Client { return dynamodb.NewFromConfig(p.AWS) }
 
 func newStoreConfig(cfg Config, p service.Platform) dynamostore.Config {
-	c := dynamostore.Config{Tables: newTables(cfg), Now: p.Now, Jitter: p.Jitter}
+	c := dynamostore.Config{Tables: newTables(cfg), Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter}}
 	if cfg.SnapshotEvery > 0 { // a load that meets one more looks for a snapshot
 		c.FirstPage = int32(cfg.SnapshotEvery) + 1 //nolint:gosec // Validate bounds it
 	}

@@ -21,7 +21,9 @@ func newDynamoDB(p service.Platform) *dynamodb.Client { return dynamodb.NewFromC
 func newKinesis(p service.Platform) *kinesis.Client { return kinesis.NewFromConfig(p.AWS) }
 
 func newPublisher(cfg Config, p service.Platform, db *dynamodb.Client, k *kinesis.Client) *publish.Publisher {
-	log := dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Jitter: p.Jitter})
+	log := dynamostore.NewStore(db, dynamostore.Config{
+		Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter},
+	})
 	return publish.New(publish.Config{
 		Target: ordered.NewKinesis(k, cfg.Stream, ordered.WithJitter[ordered.KinesisRecord](p.Jitter)), Log: log,
 		Now: p.Now, Logger: p.Log, Metrics: p.Metrics, Traces: p.Traces,

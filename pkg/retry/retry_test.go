@@ -2,6 +2,7 @@ package retry_test
 
 import (
 	"context"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,24 +13,33 @@ import (
 	"github.com/leftfold/leftfold/pkg/retry"
 )
 
-func TestDelayDoublesUpToMax(t *testing.T) {
+func TestTheLimitDoublesUpToMax(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		b        retry.Backoff
 		failures int
-		want     time.Duration // the longest
+		limit    time.Duration
 	}{
 		{retry.Backoff{}, 1, 50 * time.Millisecond},
 		{retry.Backoff{}, 3, 200 * time.Millisecond},
-		{retry.Backoff{}, 1_000_000, 5 * time.Second},
+		{retry.Backoff{}, math.MaxInt, 5 * time.Second},
+		{retry.Backoff{First: -1}, 1, 50 * time.Millisecond},
 		{retry.Backoff{First: time.Minute}, 2, time.Minute},
 		{retry.Backoff{First: time.Second, Max: 3 * time.Second}, 3, 3 * time.Second},
+		{retry.Backoff{First: time.Minute, Max: time.Second}, 1, time.Minute},
+		{retry.Backoff{}.Or(time.Second, 3*time.Second), 9, 3 * time.Second},
+		{retry.Backoff{First: time.Minute}.Or(time.Second, 3*time.Second), 9, time.Minute},
 	} {
-		for range 20 {
-			assert.InDelta(t, tt.want*3/4, tt.b.Delay(tt.failures), float64(tt.want/4)+1)
+		var longest time.Duration
+		for range 200 {
+			delay := tt.b.Delay(tt.failures)
+			require.GreaterOrEqual(t, delay, time.Duration(0))
+			longest = max(longest, delay)
 		}
-		tt.b.Jitter = func(d time.Duration) time.Duration { return d }
-		assert.Equal(t, tt.want, tt.b.Delay(tt.failures))
+		assert.LessOrEqual(t, longest, tt.limit)
+		assert.Greater(t, longest, tt.limit/2, "the odds of 200 shorter draws are 1 to 2^200")
+		tt.b.Jitter = func(limit time.Duration) time.Duration { return limit }
+		assert.Equal(t, tt.limit, tt.b.Delay(tt.failures))
 	}
 }
 
