@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sethvargo/go-envconfig"
+	"github.com/kelseyhightower/envconfig"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -27,7 +27,7 @@ const (
 func newCatalogue(t *testing.T) eventdocs.Catalogue {
 	t.Helper()
 	var names topology.Names
-	require.NoError(t, envconfig.ProcessWith(t.Context(), &envconfig.Config{Target: &names, Lookuper: envconfig.MapLookuper(nil)}))
+	require.NoError(t, envconfig.Process("", &names))
 	c, err := eventdocs.New(os.DirFS(module), names)
 	require.NoError(t, err)
 	return c

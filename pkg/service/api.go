@@ -12,7 +12,7 @@ import (
 
 // API is what every service that serves a REST API reads beside Config.
 type API struct {
-	Addr string `env:"API_ADDR,default=127.0.0.1:8080" desc:"address of the REST API"`
+	Addr string `envconfig:"API_ADDR" default:"127.0.0.1:8080" desc:"address of the REST API"`
 	HTTP httpapi.Config
 	Auth auth.Config
 }

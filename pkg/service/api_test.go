@@ -20,7 +20,7 @@ import (
 func TestAnAPIIsServedAsItsVariablesSay(t *testing.T) {
 	t.Parallel()
 	var api service.API
-	require.NoError(t, service.LoadConfig(t.Context(), env(map[string]string{
+	require.NoError(t, service.LoadConfig(env(map[string]string{
 		"ENVIRONMENT": "local", "AUTH_MODE": "none", "CORS_ORIGINS": "https://a.example.com,https://b.example.com",
 		"RATE_LIMIT": "0.5", "RATE_BURST": "1", "TRUSTED_PROXIES": "10.0.0.0/8,192.0.2.1/32", "HTTP_MAX_HEADER": "2048",
 	}), &api))
@@ -58,10 +58,10 @@ func TestAnAPIIsServedAsItsVariablesSay(t *testing.T) {
 func TestMistakesInAnAPIsVariablesAreNamed(t *testing.T) {
 	t.Parallel()
 	var api service.API
-	err := service.LoadConfig(t.Context(), env(map[string]string{"TRUSTED_PROXIES": "10.0.0.1", "RATE_LIMIT": "many"}), &api)
+	err := service.LoadConfig(env(map[string]string{"TRUSTED_PROXIES": "10.0.0.1", "RATE_LIMIT": "many"}), &api)
 	require.ErrorContains(t, err, "TRUSTED_PROXIES=10.0.0.1: ")
 	require.ErrorContains(t, err, "RATE_LIMIT=many: ")
-	err = service.LoadConfig(t.Context(), env(map[string]string{"TLS_KEY_FILE": "x", "CORS_ORIGINS": "example.com"}), &api)
+	err = service.LoadConfig(env(map[string]string{"TLS_KEY_FILE": "x", "CORS_ORIGINS": "example.com"}), &api)
 	require.ErrorContains(t, err, "TLS_CERT_FILE, TLS_KEY_FILE: want both or none")
 	require.ErrorContains(t, err, "CORS_ORIGINS: example.com")
 }

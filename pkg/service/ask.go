@@ -18,7 +18,7 @@ const askTimeout = 5 * time.Second
 // a container without a shell or curl checks its health.
 func Ask(ctx context.Context) error {
 	var cfg Config
-	if err := LoadConfig(ctx, os.LookupEnv, &cfg); err != nil {
+	if err := LoadConfig(os.LookupEnv, &cfg); err != nil {
 		return err
 	}
 	return AskAt(ctx, cfg.AdminAddr, "/readyz")

@@ -1,69 +1,78 @@
 package service
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
-	"github.com/sethvargo/go-envconfig"
+	"github.com/kelseyhightower/envconfig"
 )
 
-// LoadConfig fills the struct that target points to from environment variables, named by its fields' `env` tags (see
-// github.com/sethvargo/go-envconfig), and reports all mistakes at once, each by its variable. If all can
-// be read, the struct and those in it are asked for more by their method Validate() error, if they have it. An empty
-// variable counts as unset.
-func LoadConfig(ctx context.Context, lookup func(string) (string, bool), target any) error {
-	lookuper := lookupFunc(func(key string) (string, bool) {
-		v, ok := lookup(key)
-		return v, ok && v != ""
-	})
+// Lookup returns the value of an environment variable: os.LookupEnv, or Fixed.
+type Lookup = func(name string) (value string, set bool)
+
+// Fixed returns a Lookup of the given values, for what must not depend on the process's environment.
+func Fixed(values map[string]string) Lookup {
+	return func(name string) (string, bool) { v, ok := values[name]; return v, ok }
+}
+
+// LoadConfig fills structs (pointers) from environment variables, named by their fields' `envconfig` tags, and reports all
+// mistakes at once, each by its variable. An unset or empty variable has its default: that of the `default` tag or, where a
+// package declares one for other callers too, what the struct's method SetDefaults() sets. If all variables can be read, the
+// method Validate() error of each struct that has one is called, those of inner structs first.
+func LoadConfig(lookup Lookup, targets ...any) error {
 	var errs []error
-	wrong := map[string]bool{} // a variable that several parts read is reported once
-	for _, v := range variables(reflect.ValueOf(target).Elem()) {
-		// One field at a time, because the library stops at the first mistake.
-		one := reflect.New(reflect.StructOf([]reflect.StructField{v.field}))
-		if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: one.Interface(), Lookuper: lookuper}); err != nil {
-			if !wrong[v.name()] {
-				text, _ := lookuper(v.name())
-				errs = append(errs, fmt.Errorf("%s=%s: %w; it is %s", v.name(), text, innermost(err), v.field.Tag.Get("desc")))
+	wrong := map[string]bool{} // a variable that several structs read is reported once
+	for _, target := range targets {
+		setDefaults(reflect.ValueOf(target).Elem())
+		for _, v := range variables(reflect.ValueOf(target).Elem()) {
+			text := v.text(lookup)
+			if text == "" {
+				continue
 			}
-			wrong[v.name()] = true
-			continue
+			if err := decode(text, v.value); err != nil && !wrong[v.Name] {
+				wrong[v.Name] = true
+				errs = append(errs, fmt.Errorf("%s=%s: %w; it is %s", v.Name, v.masked(text), err, v.Meaning))
+			}
 		}
-		v.value.Set(one.Elem().Field(0))
 	}
 	if len(errs) == 0 {
-		errs = validate(reflect.ValueOf(target).Elem(), map[string]bool{})
+		reported := map[string]bool{}
+		for _, target := range targets {
+			errs = append(errs, validate(reflect.ValueOf(target).Elem(), reported)...)
+		}
 	}
 	return errors.Join(errs...)
 }
 
-// validate asks every struct in s, s last. What several say is said once.
-func validate(s reflect.Value, said map[string]bool) (errs []error) {
-	for i := range s.NumField() {
-		if s.Type().Field(i).IsExported() && s.Field(i).Kind() == reflect.Struct {
-			errs = append(errs, validate(s.Field(i), said)...)
-		}
+var commas = regexp.MustCompile(`\s*,\s*`) // read only
+
+// decode converts a text by envconfig's rules. It calls envconfig for one value at a time, because envconfig stops at the
+// first mistake, and passes the text as a default, because envconfig reads no environment but the process's: no
+// environment has a variable named "=".
+func decode(text string, value reflect.Value) error {
+	if value.Kind() == reflect.Slice {
+		text = commas.ReplaceAllString(strings.TrimSpace(text), ",")
 	}
-	if v, ok := reflect.TypeAssert[interface{ Validate() error }](s.Addr()); ok {
-		if err := v.Validate(); err != nil && !said[err.Error()] {
-			said[err.Error()] = true
-			errs = append(errs, err)
-		}
+	one := reflect.New(reflect.StructOf([]reflect.StructField{{
+		Name: "Value", Type: value.Type(), Tag: reflect.StructTag(fmt.Sprintf(`envconfig:"=" default:%q`, text)),
+	}}))
+	err := envconfig.Process("", one.Interface())
+	if parse, ok := errors.AsType[*envconfig.ParseError](err); ok {
+		err = innermost(parse.Err) // the rest names Go fields, which mean nothing to an operator
 	}
-	return errs
+	if err == nil {
+		value.Set(one.Elem().Field(0))
+	}
+	return err
 }
 
-type lookupFunc func(string) (string, bool)
-
-func (f lookupFunc) Lookup(key string) (string, bool) { return f(key) }
-
-// innermost drops the library's mention of a Go field, which means nothing to an operator.
 func innermost(err error) error {
 	for errors.Unwrap(err) != nil {
 		err = errors.Unwrap(err)
@@ -71,70 +80,150 @@ func innermost(err error) error {
 	return err
 }
 
-type variable struct {
-	field reflect.StructField
+func setDefaults(s reflect.Value) {
+	for inner := range structs(s) {
+		setDefaults(inner)
+	}
+	if d, ok := reflect.TypeAssert[interface{ SetDefaults() }](s.Addr()); ok {
+		d.SetDefaults()
+	}
+}
+
+// validate calls Validate of every struct in s, then of s. It returns equal errors once.
+func validate(s reflect.Value, reported map[string]bool) (errs []error) {
+	for inner := range structs(s) {
+		errs = append(errs, validate(inner, reported)...)
+	}
+	if v, ok := reflect.TypeAssert[interface{ Validate() error }](s.Addr()); ok {
+		if err := v.Validate(); err != nil && !reported[err.Error()] {
+			reported[err.Error()] = true
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}
+
+func structs(s reflect.Value) func(yield func(reflect.Value) bool) {
+	return func(yield func(reflect.Value) bool) {
+		for field, value := range s.Fields() {
+			if field.IsExported() && value.Kind() == reflect.Struct && !yield(value) {
+				return
+			}
+		}
+	}
+}
+
+// Variable is one environment variable that a configuration reads.
+type Variable struct {
+	Name, Default, Meaning string
+	// Secret says that its value must not be shown.
+	Secret bool
+
 	value reflect.Value
 }
 
-func (v variable) name() string {
-	name, _, _ := strings.Cut(v.field.Tag.Get("env"), ",")
-	return name
+// text returns what the variable is set to, or its default.
+func (v Variable) text(lookup Lookup) string {
+	if text, _ := lookup(v.Name); text != "" {
+		return text
+	}
+	return v.Default
 }
 
-func (v variable) fallback() string {
-	_, fallback, _ := strings.Cut(v.field.Tag.Get("env"), "default=")
-	return fallback
+func (v Variable) masked(text string) string {
+	if v.Secret && text != "" {
+		return "******"
+	}
+	return text
 }
 
-func variables(s reflect.Value) []variable {
-	var out []variable
-	for i := range s.NumField() {
-		f := s.Type().Field(i)
-		switch {
-		case f.Tag.Get("env") != "":
-			f.Name, f.Anonymous = "V", false // StructOf wants an exported, plain field
-			out = append(out, variable{field: f, value: s.Field(i)})
-		case f.Type.Kind() == reflect.Struct:
-			out = append(out, variables(s.Field(i))...)
+// variables lists what a struct reads, whose defaults are set.
+func variables(s reflect.Value) []Variable {
+	var out []Variable
+	for field, value := range s.Fields() {
+		switch tag := field.Tag; {
+		case tag.Get("envconfig") != "":
+			v := Variable{
+				Name: tag.Get("envconfig"), Default: tag.Get("default"), Meaning: tag.Get("desc"),
+				Secret: tag.Get("secret") == "true", value: value,
+			}
+			if v.Default == "" && !value.IsZero() {
+				v.Default = format(value.Interface())
+			}
+			out = append(out, v)
+		case field.Type.Kind() == reflect.Struct:
+			out = append(out, variables(value)...)
 		}
 	}
 	return out
 }
 
-// Variable is one environment variable that a configuration reads.
-type Variable struct{ Name, Default, Meaning string }
+// format writes a value as an operator would: 2m, not 2m0s.
+func format(value any) string {
+	text := fmt.Sprint(value)
+	if _, ok := value.(time.Duration); ok {
+		for _, zero := range []string{"m0s", "h0m"} {
+			if strings.HasSuffix(text, zero) {
+				text = text[:len(text)-2]
+			}
+		}
+	}
+	return text
+}
 
-// Variables lists what the given configuration structs (pointers) read, each name once, in order of appearance.
+// Variables lists what configuration structs (pointers) read, each name once, in order of appearance.
 func Variables(configs ...any) []Variable {
 	var out []Variable
-	seen := map[string]bool{}
 	for _, c := range configs {
-		for _, v := range variables(reflect.ValueOf(c).Elem()) {
-			if !seen[v.name()] {
-				seen[v.name()] = true
-				out = append(out, Variable{Name: v.name(), Default: v.fallback(), Meaning: v.field.Tag.Get("desc")})
+		fresh := reflect.New(reflect.TypeOf(c).Elem()).Elem()
+		setDefaults(fresh)
+		for _, v := range variables(fresh) {
+			if !slices.ContainsFunc(out, func(o Variable) bool { return o.Name == v.Name }) {
+				out = append(out, v)
 			}
 		}
 	}
 	return out
 }
 
-// WantsHelp says whether the arguments ask what a program does, in one of the usual ways.
+// WantsHelp reports whether the arguments request help, in one of the usual ways.
 func WantsHelp(args []string) bool {
 	return len(args) == 1 && slices.Contains([]string{"-h", "-help", "--help", "help"}, args[0])
 }
 
-// UnknownArguments is the error of a program that makes nothing of its arguments.
+// UnknownArguments is the error of a program that does not know its arguments.
 func UnknownArguments(args []string) error {
-	return fmt.Errorf("unknown arguments %q; -help tells what there is", strings.Join(args, " "))
+	return fmt.Errorf("unknown arguments %q; -help lists what there is", strings.Join(args, " "))
 }
 
 // WriteHelp prints what a program does and the variables it reads.
 func WriteHelp(w io.Writer, name, does string, configs ...any) error {
+	_, _ = fmt.Fprintf(w, "%s: %s\n\n"+
+		"Usage: %[1]s [-help | -health | config]\n\n"+
+		"  -health  ask the process that runs here whether it is ready; exit code 0: yes\n"+
+		"  config   check and print the configuration, secrets masked; exit code 1: there are mistakes\n\n", name, does)
+	return WriteVariables(w, Variables(configs...))
+}
+
+// WriteVariables prints a table of variables with their meanings and defaults.
+func WriteVariables(w io.Writer, variables []Variable) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	_, _ = fmt.Fprintf(t, "%s: %s\n\nThese environment variables set it up:\n", name, does)
-	for _, v := range Variables(configs...) {
-		_, _ = fmt.Fprintf(t, "  %s\t%s\t%s\n", v.Name, v.Meaning, "["+v.Default+"]")
+	_, _ = fmt.Fprintln(t, "Environment variables, with their [defaults]:")
+	for _, v := range variables {
+		_, _ = fmt.Fprintf(t, "  %s\t%s\t[%s]\n", v.Name, v.Meaning, v.Default)
 	}
 	return t.Flush() // a failed write shows here
+}
+
+// WriteConfig prints the configuration in effect as NAME=value lines, secrets masked, unless it has mistakes.
+func WriteConfig(w io.Writer, lookup Lookup, configs ...any) error {
+	if err := LoadConfig(lookup, configs...); err != nil {
+		return err
+	}
+	for _, v := range Variables(configs...) {
+		if _, err := fmt.Fprintf(w, "%s=%s\n", v.Name, v.masked(v.text(lookup))); err != nil {
+			return err
+		}
+	}
+	return nil
 }

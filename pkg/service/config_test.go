@@ -13,15 +13,15 @@ import (
 )
 
 type part struct {
-	Size int `env:"TEST_SIZE,default=7" desc:"how much"`
+	Size int `envconfig:"TEST_SIZE" default:"7" desc:"how much"`
 }
 
 type config struct {
 	part
 	Nested struct {
-		Wait time.Duration `env:"TEST_WAIT,default=2s" desc:"how long"`
+		Wait time.Duration `envconfig:"TEST_WAIT" default:"2s" desc:"how long"`
 	}
-	Name string `env:"TEST_NAME,default=left" desc:"what it is called"`
+	Name string `envconfig:"TEST_NAME" default:"left" desc:"what it is called"`
 }
 
 func (c *config) Validate() error {
@@ -31,14 +31,12 @@ func (c *config) Validate() error {
 	return nil
 }
 
-func env(vars map[string]string) func(string) (string, bool) {
-	return func(key string) (string, bool) { v, ok := vars[key]; return v, ok }
-}
+func env(vars map[string]string) service.Lookup { return service.Fixed(vars) }
 
 func TestLoadConfigTakesDefaultsAndVariables(t *testing.T) {
 	t.Parallel()
 	var c config
-	require.NoError(t, service.LoadConfig(t.Context(), env(map[string]string{"TEST_WAIT": "3m", "TEST_NAME": ""}), &c))
+	require.NoError(t, service.LoadConfig(env(map[string]string{"TEST_WAIT": "3m", "TEST_NAME": ""}), &c))
 	assert.Equal(t, 7, c.Size)
 	assert.Equal(t, 3*time.Minute, c.Nested.Wait)
 	assert.Equal(t, "left", c.Name, "an empty variable counts as unset")
@@ -47,7 +45,7 @@ func TestLoadConfigTakesDefaultsAndVariables(t *testing.T) {
 func TestLoadConfigReportsAllMistakesAtOnceByVariable(t *testing.T) {
 	t.Parallel()
 	var c config
-	err := service.LoadConfig(t.Context(), env(map[string]string{"TEST_WAIT": "soon", "TEST_SIZE": "big"}), &c)
+	err := service.LoadConfig(env(map[string]string{"TEST_WAIT": "soon", "TEST_SIZE": "big"}), &c)
 	require.ErrorContains(t, err, "TEST_WAIT=soon: ")
 	require.ErrorContains(t, err, "TEST_SIZE=big: invalid syntax; it is how much")
 	assert.NotContains(t, err.Error(), "Nested", "an operator knows no Go fields")
@@ -56,7 +54,7 @@ func TestLoadConfigReportsAllMistakesAtOnceByVariable(t *testing.T) {
 func TestLoadConfigAsksTheStructAtTheEnd(t *testing.T) {
 	t.Parallel()
 	var c config
-	err := service.LoadConfig(t.Context(), env(map[string]string{"TEST_NAME": "right"}), &c)
+	err := service.LoadConfig(env(map[string]string{"TEST_NAME": "right"}), &c)
 	require.EqualError(t, err, "TEST_NAME: want left")
 }
 
@@ -78,5 +76,5 @@ func TestHelpIsForThoseWhoAskAndMistakesAreNamed(t *testing.T) {
 	for _, args := range [][]string{nil, {"run"}, {"help", "run"}} {
 		assert.False(t, service.WantsHelp(args), args)
 	}
-	assert.EqualError(t, service.UnknownArguments([]string{"claims", "adit"}), `unknown arguments "claims adit"; -help tells what there is`)
+	assert.EqualError(t, service.UnknownArguments([]string{"claims", "adit"}), `unknown arguments "claims adit"; -help lists what there is`)
 }

@@ -29,14 +29,14 @@ import (
 
 // Config is what every process reads.
 type Config struct {
-	AdminAddr   string        `env:"ADMIN_ADDR,default=127.0.0.1:9090" desc:"address of /healthz, /readyz and /metrics"`
-	LogLevel    slog.Level    `env:"LOG_LEVEL,default=info" desc:"debug, info, warn or error"`
-	LogFormat   string        `env:"LOG_FORMAT,default=json" desc:"json or text"`
-	StopTimeout time.Duration `env:"STOP_TIMEOUT,default=20s" desc:"longest wait for work in hand after a signal to stop"`
+	AdminAddr   string        `envconfig:"ADMIN_ADDR" default:"127.0.0.1:9090" desc:"address of /healthz, /readyz and /metrics"`
+	LogLevel    slog.Level    `envconfig:"LOG_LEVEL" default:"info" desc:"debug, info, warn or error"`
+	LogFormat   string        `envconfig:"LOG_FORMAT" default:"json" desc:"json or text"`
+	StopTimeout time.Duration `envconfig:"STOP_TIMEOUT" default:"20s" desc:"longest wait for work in hand after a signal to stop"`
 	Tracing     telemetry.TracingConfig
 }
 
-// Validate implements the check of LoadConfig.
+// Validate is called by service.LoadConfig.
 func (c *Config) Validate() error {
 	var errs []error
 	if c.LogFormat != "json" && c.LogFormat != "text" {
@@ -140,10 +140,13 @@ func Main[C any](name, does string, newApp func(context.Context, C, Platform) (A
 		if WantsHelp(args) {
 			return WriteHelp(os.Stdout, name, does, &base, &cfg)
 		}
+		if slices.Equal(args, []string{"config"}) {
+			return WriteConfig(os.Stdout, os.LookupEnv, &base, &cfg)
+		}
 		if len(args) > 0 {
 			return UnknownArguments(args)
 		}
-		if err := errors.Join(LoadConfig(ctx, os.LookupEnv, &base), LoadConfig(ctx, os.LookupEnv, &cfg)); err != nil {
+		if err := LoadConfig(os.LookupEnv, &base, &cfg); err != nil {
 			return err
 		}
 		platform, registry, err := NewPlatform(base, os.Stderr)

@@ -94,10 +94,7 @@ func TestMetricsCanBeHadWithExemplars(t *testing.T) {
 func TestAWrongVariableOfTracesEndsTheStart(t *testing.T) {
 	t.Parallel()
 	var cfg service.Config
-	err := service.LoadConfig(t.Context(), func(name string) (string, bool) {
-		value, ok := map[string]string{"OTEL_TRACES_SAMPLER": "jaeger_remote", "OTEL_SDK_DISABLED": "maybe"}[name]
-		return value, ok
-	}, &cfg)
+	err := service.LoadConfig(service.Fixed(map[string]string{"OTEL_TRACES_SAMPLER": "jaeger_remote", "OTEL_SDK_DISABLED": "maybe"}), &cfg)
 	require.ErrorContains(t, err, "OTEL_SDK_DISABLED=maybe")
 	cfg.Tracing = telemetry.TracingConfig{Sampler: "jaeger_remote"}
 	_, _, err = service.NewPlatform(service.Config{LogFormat: "json", Tracing: cfg.Tracing}, io.Discard)

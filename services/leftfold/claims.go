@@ -83,7 +83,7 @@ func claims(ctx context.Context, args []string, out, progress io.Writer) (code i
 
 func auditClaims(ctx context.Context, with func(*claimsaudit.Config)) (claimsaudit.Result, error) {
 	var names topology.Names
-	if err := service.LoadConfig(ctx, os.LookupEnv, &names); err != nil {
+	if err := service.LoadConfig(os.LookupEnv, &names); err != nil {
 		return claimsaudit.Result{}, err
 	}
 	target, err := awsconfig.Load(ctx)

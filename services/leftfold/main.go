@@ -81,7 +81,7 @@ func main() {
 		if !known {
 			return service.UnknownArguments(args)
 		}
-		if err := errors.Join(service.LoadConfig(ctx, lookup, &cfg), service.LoadConfig(ctx, lookup, &story)); err != nil {
+		if err := service.LoadConfig(lookup, &cfg, &story); err != nil {
 			return err
 		}
 		return verb()
@@ -90,7 +90,7 @@ func main() {
 
 // runIssuer does not take ENVIRONMENT=local for granted, as the other verbs do.
 func runIssuer(ctx context.Context, cfg app.IssuerConfig) error {
-	if err := service.LoadConfig(ctx, os.LookupEnv, &cfg); err != nil {
+	if err := service.LoadConfig(os.LookupEnv, &cfg); err != nil {
 		return err
 	}
 	issuer, err := app.NewIssuer(ctx, cfg, os.Stderr)
@@ -106,7 +106,7 @@ func provisionAWS(ctx context.Context, cfg app.Config) error {
 	if err != nil {
 		return err
 	}
-	return provision.Run(ctx, target, provision.Config{Names: cfg.CommandAPI.Names})
+	return provision.Run(ctx, target, provision.Config{Names: cfg.Names})
 }
 
 // play runs the system for as long as the story takes.
@@ -120,7 +120,7 @@ func play(ctx context.Context, system *app.Standalone, story demo.Config, out *o
 		ended <- err
 	}()
 	db := dynamodb.NewFromConfig(system.AWS.Config())
-	names := system.Config.CommandAPI.Names
+	names := system.Config.Names
 	info, err := out.Stat()
 	err = errors.Join(err, demo.Play(ctx, story, demo.Stage{
 		Base: "http://" + system.APIAddr,

@@ -24,10 +24,7 @@ func start(t *testing.T) *app.Standalone {
 	t.Helper()
 	free := map[string]string{"API_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "AWS_ADDR": "127.0.0.1:0"}
 	var cfg app.Config
-	require.NoError(t, service.LoadConfig(t.Context(), app.Lookup(func(key string) (string, bool) {
-		v, ok := free[key]
-		return v, ok
-	}), &cfg))
+	require.NoError(t, service.LoadConfig(app.Lookup(service.Fixed(free)), &cfg))
 	system, err := app.New(t.Context(), cfg, io.Discard)
 	require.NoError(t, err)
 	return system

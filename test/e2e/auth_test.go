@@ -213,7 +213,7 @@ func TestNoServiceStartsWithoutTokensOutsideLocal(t *testing.T) {
 		"leftfold":       func() any { return &app.Config{} },
 	} {
 		load := func(vars map[string]string) error {
-			return service.LoadConfig(t.Context(), func(key string) (string, bool) { v, ok := vars[key]; return v, ok }, config())
+			return service.LoadConfig(service.Fixed(vars), config())
 		}
 		require.ErrorContains(t, load(nil), "OIDC_ISSUER", name)
 		require.ErrorContains(t, load(map[string]string{"AUTH_MODE": "none"}), "only where ENVIRONMENT=local, and it is production", name)
@@ -228,7 +228,7 @@ func TestAdminIsNotOnThePublicAddress(t *testing.T) {
 	t.Parallel()
 	var cfg app.Config
 	free := map[string]string{"API_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "AWS_ADDR": "127.0.0.1:0"}
-	require.NoError(t, service.LoadConfig(t.Context(), app.Lookup(func(key string) (string, bool) { v, ok := free[key]; return v, ok }), &cfg))
+	require.NoError(t, service.LoadConfig(app.Lookup(service.Fixed(free)), &cfg))
 	system, err := app.New(t.Context(), cfg, io.Discard)
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())

@@ -59,7 +59,7 @@ func envExample(declared map[string]service.Variable) string {
 # AWS_ENDPOINT_URL, credentials from the environment, a profile or the task's role. "make run" brings its own AWS.
 `)
 	left := maps.Clone(declared)
-	own := app.Lookup(func(string) (string, bool) { return "", false })
+	own := app.Lookup(service.Fixed(nil))
 	section := func(title string, variables []service.Variable) {
 		fmt.Fprintf(&out, "\n## %s\n", title)
 		for _, v := range variables {
@@ -84,14 +84,14 @@ func envExample(declared map[string]service.Variable) string {
 	section("leftfold (make run)", service.Variables(&app.Config{}))
 	section("leftfold issuer", service.Variables(&devissuer.Config{}))
 	rest := []service.Variable{}
-	for _, name := range []string{"DEMO_USERS", "DEMO_RATE"} { // internal to standalone: only its source tells
+	for _, name := range []string{"DEMO_USERS", "DEMO_RATE"} { // internal to leftfold: only its source can be read
 		rest = append(rest, declared[name])
 	}
 	section("make demo", rest)
 	return out.String()
 }
 
-// declaredVariables finds every field with an env tag in the source, so that none is forgotten above.
+// declaredVariables finds every field with an envconfig tag in the source, so that none is forgotten above.
 func declaredVariables(t *testing.T) map[string]service.Variable {
 	t.Helper()
 	out := map[string]service.Variable{}
@@ -109,9 +109,9 @@ func declaredVariables(t *testing.T) map[string]service.Variable {
 				return true
 			}
 			tag, err := strconv.Unquote(field.Tag.Value)
-			if env, ok := reflect.StructTag(tag).Lookup("env"); ok && err == nil {
-				name, fallback, _ := strings.Cut(env, ",default=")
-				out[name] = service.Variable{Name: name, Default: fallback, Meaning: reflect.StructTag(tag).Get("desc")}
+			if name, ok := reflect.StructTag(tag).Lookup("envconfig"); ok && err == nil {
+				tags := reflect.StructTag(tag)
+				out[name] = service.Variable{Name: name, Default: tags.Get("default"), Meaning: tags.Get("desc")}
 			}
 			return true
 		})

@@ -35,7 +35,7 @@ func TestTheImagesKeepTheContract(t *testing.T) {
 		Credentials: aws.AnonymousCredentials{},
 	}
 	var names topology.Names
-	require.NoError(t, service.LoadConfig(t.Context(), func(string) (string, bool) { return "", false }, &names))
+	require.NoError(t, service.LoadConfig(service.Fixed(nil), &names))
 	inspector := systemtest.NewInspector(cfg, names, systemtest.Client{HTTP: &http.Client{Transport: fleet}, Base: "http://leftfold.test"})
 	keepsItsContract(t, inspector, 4, 400)
 

@@ -36,10 +36,7 @@ func standalone(t testing.TB, commands int) (*oracle.Fold, uint64) {
 	t.Helper()
 	free := map[string]string{"API_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "AWS_ADDR": "127.0.0.1:0", "LOG_LEVEL": "error"}
 	var cfg app.Config
-	require.NoError(t, service.LoadConfig(t.Context(), app.Lookup(func(name string) (string, bool) {
-		value, ok := free[name]
-		return value, ok
-	}), &cfg))
+	require.NoError(t, service.LoadConfig(app.Lookup(service.Fixed(free)), &cfg))
 	system, err := app.New(t.Context(), cfg, io.Discard)
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
@@ -55,7 +52,7 @@ func standalone(t testing.TB, commands int) (*oracle.Fold, uint64) {
 	client := systemtest.Client{HTTP: &http.Client{Transport: connections}, Base: "http://" + system.APIAddr}
 	newTraffic(client, 500, 20).send(t.Context(), t, 64, commands)
 
-	db, names := dynamodb.NewFromConfig(system.AWS.Config()), cfg.CommandAPI.Names
+	db, names := dynamodb.NewFromConfig(system.AWS.Config()), cfg.Names
 	fold, err := oracle.FoldLog(t.Context(), dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}}))
 	require.NoError(t, err)
 	require.NoError(t, fold.Settle(t.Context(), time.Minute,

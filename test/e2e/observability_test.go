@@ -119,10 +119,7 @@ func metrics(t *testing.T) []metric {
 func guard(t *testing.T, reg prometheus.Registerer) {
 	t.Helper()
 	var cfg auth.Config
-	require.NoError(t, service.LoadConfig(t.Context(), func(name string) (string, bool) {
-		value, ok := map[string]string{"OIDC_ISSUER": "https://issuer.example.com", "OIDC_AUDIENCE": "leftfold"}[name]
-		return value, ok
-	}, &cfg))
+	require.NoError(t, service.LoadConfig(service.Fixed(map[string]string{"OIDC_ISSUER": "https://issuer.example.com", "OIDC_AUDIENCE": "leftfold"}), &cfg))
 	ctx, stop := context.WithCancel(t.Context())
 	stop() // it asks the issuer for nothing
 	_, err := auth.New(ctx, cfg, auth.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: reg})

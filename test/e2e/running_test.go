@@ -32,7 +32,7 @@ func TestARunningSystemKeepsItsContract(t *testing.T) {
 		require.NoError(t, err, "LEFTFOLD_LOAD")
 	}
 	var names topology.Names
-	require.NoError(t, service.LoadConfig(t.Context(), os.LookupEnv, &names))
+	require.NoError(t, service.LoadConfig(os.LookupEnv, &names))
 	cfg, err := awsconfig.Load(t.Context())
 	require.NoError(t, err)
 	connections := &http.Transport{MaxIdleConnsPerHost: 64}

@@ -93,10 +93,10 @@ func newWorld(ctx context.Context, p Plan) (*world, error) {
 		// States come from memory, from snapshots or from the log alone.
 		"SNAPSHOT_EVERY": []string{"0", "1", "3", "100"}[p.Seed%4], "COMMAND_CACHE": []string{"0", "1", "10000"}[p.Seed%3],
 	}
-	if err := service.LoadConfig(ctx, func(name string) (string, bool) { v, ok := env[name]; return v, ok }, &w.config); err != nil {
+	if err := service.LoadConfig(service.Fixed(env), &w.config); err != nil {
 		return nil, err
 	}
-	w.names = w.config.CommandAPI.Names
+	w.names = w.config.Names
 	w.aws = localaws.New(localaws.Options{Seed: p.Seed, Now: time.Now})
 	if err := provision.Run(ctx, w.aws.Config(), provision.Config{Names: w.names, StreamShards: int32(1 + p.Seed%3)}); err != nil {
 		return nil, err

@@ -52,8 +52,8 @@ func live(t *testing.T, target aws.Config, environment map[string]string, atMost
 	env := map[string]string{"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0", "STREAM_POLL": "10ms", "LOG_LEVEL": "error"}
 	maps.Copy(env, environment)
 	var cfg app.Config
-	require.NoError(t, service.LoadConfig(t.Context(), func(name string) (string, bool) { v, ok := env[name]; return v, ok }, &cfg))
-	inspector := systemtest.NewInspector(target, cfg.CommandAPI.Names, systemtest.Client{
+	require.NoError(t, service.LoadConfig(service.Fixed(env), &cfg))
+	inspector := systemtest.NewInspector(target, cfg.Names, systemtest.Client{
 		HTTP: &http.Client{Transport: run(t, target, cfg)}, Base: "http://leftfold.test",
 	})
 	for _, r := range []systemtest.Request{

@@ -32,7 +32,7 @@ const root = "../../.."
 
 func defaults(t *testing.T) (n topology.Names) {
 	t.Helper()
-	require.NoError(t, service.LoadConfig(t.Context(), func(string) (string, bool) { return "", false }, &n))
+	require.NoError(t, service.LoadConfig(service.Fixed(nil), &n))
 	return n
 }
 

@@ -226,7 +226,7 @@ func apis(t *testing.T) map[string]huma.API {
 	t.Cleanup(server.Close)
 	require.NoError(t, provision.Run(t.Context(), server.Config(), provision.Config{Names: defaults(t)}))
 	var cfg app.Config
-	require.NoError(t, service.LoadConfig(t.Context(), app.Lookup(func(string) (string, bool) { return "", false }), &cfg))
+	require.NoError(t, service.LoadConfig(app.Lookup(service.Fixed(nil)), &cfg))
 	out := map[string]huma.API{}
 	for name, newApp := range newApps(cfg) {
 		p, _, err := service.NewPlatform(cfg.Config, t.Output())

@@ -90,7 +90,7 @@ func tell(t *testing.T, s *systemtest.System) eventsourcing.StreamID {
 func operate(t *testing.T, s *systemtest.System, env map[string]string, listen func(*service.Platform), ill eventsourcing.StreamID) {
 	t.Helper()
 	var cfg app.Config
-	require.NoError(t, service.LoadConfig(t.Context(), app.Lookup(func(name string) (string, bool) { v, ok := env[name]; return v, ok }), &cfg))
+	require.NoError(t, service.LoadConfig(app.Lookup(service.Fixed(env)), &cfg))
 	for name, newApp := range newApps(cfg) {
 		p, _, err := service.NewPlatform(cfg.Config, t.Output())
 		require.NoError(t, err)

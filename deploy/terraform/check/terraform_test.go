@@ -191,7 +191,7 @@ func sameByProvision(t *testing.T, target aws.Config, environment map[string]str
 	t.Helper()
 	twin := func(name string) string { return strings.Replace(name, "staging-", "twin-", 1) }
 	var names topology.Names
-	require.NoError(t, service.LoadConfig(t.Context(), func(variable string) (string, bool) {
+	require.NoError(t, service.LoadConfig(func(variable string) (string, bool) {
 		name, ok := environment[variable]
 		return twin(name), ok
 	}, &names))

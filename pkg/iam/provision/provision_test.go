@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // defaults are the names that an empty environment gives.
 func defaults(t *testing.T) (n topology.Names) {
 	t.Helper()
-	require.NoError(t, service.LoadConfig(t.Context(), func(string) (string, bool) { return "", false }, &n))
+	require.NoError(t, service.LoadConfig(service.Fixed(nil), &n))
 	return n
 }
 
@@ -128,8 +128,15 @@ func TestQueuesAreFIFOAtHighThroughputWithADeadLetterQueueEach(t *testing.T) {
 func TestNamesAndShardsCanBeChosen(t *testing.T) {
 	t.Parallel()
 	n := topology.Names{
-		EventLog: "a-log", SetValidations: "a-claims", Commands: "a-commands", Snapshots: "a-snapshots", Leases: "a-leases",
-		Users: "a-users", Roles: "a-roles", Stream: "a-stream", UserQueue: "a-users.fifo", RoleQueue: "a-roles.fifo",
+		EventLogName:  topology.EventLogName{EventLog: "a-log"},
+		CommandNames:  topology.CommandNames{SetValidations: "a-claims", Commands: "a-commands", Snapshots: "a-snapshots"},
+		HopNames:      topology.HopNames{Leases: "a-leases", Stream: "a-stream"},
+		UserTableName: topology.UserTableName{Users: "a-users"},
+		RoleTableName: topology.RoleTableName{Roles: "a-roles"},
+		QueueNames: topology.QueueNames{
+			UserQueueName: topology.UserQueueName{UserQueue: "a-users.fifo"},
+			RoleQueueName: topology.RoleQueueName{RoleQueue: "a-roles.fifo"},
+		},
 	}
 	w := provisioned(t, provision.Config{Names: n, StreamShards: 3})
 	list, err := w.db.ListTables(t.Context(), &dynamodb.ListTablesInput{})

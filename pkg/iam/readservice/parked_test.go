@@ -83,7 +83,7 @@ func TestAParkedAggregateIsListedAndRedrivenOverHTTP(t *testing.T) {
 	p.Metrics = registry
 	var api service.API
 	local := map[string]string{"ENVIRONMENT": "local", "AUTH_MODE": "none", "RATE_LIMIT": "0"}
-	require.NoError(t, service.LoadConfig(t.Context(), func(key string) (string, bool) { return local[key], true }, &api))
+	require.NoError(t, service.LoadConfig(service.Fixed(local), &api))
 	app, err := readservice.New(t.Context(), readservice.Config{
 		Name: "things", EventLog: names.EventLog, Table: names.Users, Queue: names.UserQueue,
 		Sources: []projection.Source{sickSource(&sick)}, Routes: func(huma.API, projection.Reader) {},

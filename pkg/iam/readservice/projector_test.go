@@ -139,8 +139,15 @@ func source() projection.Source {
 }
 
 var names = topology.Names{
-	EventLog: "log", SetValidations: "claims", Commands: "commands", Leases: "leases", Users: "users", Roles: "roles",
-	Stream: "events", UserQueue: "users.fifo", RoleQueue: "roles.fifo",
+	EventLogName:  topology.EventLogName{EventLog: "log"},
+	CommandNames:  topology.CommandNames{SetValidations: "claims", Commands: "commands", Snapshots: "snapshots"},
+	HopNames:      topology.HopNames{Leases: "leases", Stream: "events"},
+	UserTableName: topology.UserTableName{Users: "users"},
+	RoleTableName: topology.RoleTableName{Roles: "roles"},
+	QueueNames: topology.QueueNames{
+		UserQueueName: topology.UserQueueName{UserQueue: "users.fifo"},
+		RoleQueueName: topology.RoleQueueName{RoleQueue: "roles.fifo"},
+	},
 }
 
 // TestNewBringsMessagesToRows sends three messages and reads the row that they make.

@@ -1,5 +1,5 @@
 // Package topology declares what exists between the services: the names of tables, stream and queues, and which
-// projection hears of which categories. The broker and the projectors read the same declaration.
+// projection subscribes to which categories. The broker and the projectors read the same declaration.
 package topology
 
 import (
@@ -9,18 +9,59 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/user"
 )
 
-// Names are the AWS resources; each can be renamed by its variable.
+// Names are the AWS resources; each can be renamed by its variable. They come in small structs, so that each service reads
+// the variables that it uses and no others.
 type Names struct {
-	EventLog       string `env:"TABLE_EVENT_LOG,default=EventLog" desc:"DynamoDB table of all events"`
-	SetValidations string `env:"TABLE_SET_VALIDATIONS,default=set-validations" desc:"DynamoDB table of unique values and their owners"`
-	Commands       string `env:"TABLE_COMMANDS,default=commands" desc:"DynamoDB table of command results"`
-	Snapshots      string `env:"TABLE_SNAPSHOTS,default=snapshots" desc:"DynamoDB table of states of long streams; may be emptied at any time"`
-	Leases         string `env:"TABLE_LEASES,default=leases" desc:"DynamoDB table of shard leases and checkpoints"`
-	Users          string `env:"TABLE_PROJECTION_USER,default=projection-user" desc:"DynamoDB table of the users read model"`
-	Roles          string `env:"TABLE_PROJECTION_ROLES,default=projection-roles" desc:"DynamoDB table of the roles read model"`
-	Stream         string `env:"STREAM_EVENTS,default=event-source" desc:"Kinesis stream of all events"`
-	UserQueue      string `env:"QUEUE_IAM_USER,default=IamUserQueue.fifo" desc:"SQS FIFO queue of the users projection"`
-	RoleQueue      string `env:"QUEUE_IAM_ROLE,default=IamRoleQueue.fifo" desc:"SQS FIFO queue of the roles projection"`
+	EventLogName
+	CommandNames
+	HopNames
+	UserTableName
+	RoleTableName
+	QueueNames
+}
+
+// EventLogName is the log, which every service reads.
+type EventLogName struct {
+	EventLog string `envconfig:"TABLE_EVENT_LOG" default:"EventLog" desc:"DynamoDB table of all events"`
+}
+
+// CommandNames are what command-api writes besides the log.
+type CommandNames struct {
+	SetValidations string `envconfig:"TABLE_SET_VALIDATIONS" default:"set-validations" desc:"DynamoDB table of unique values and their owners"`
+	Commands       string `envconfig:"TABLE_COMMANDS" default:"commands" desc:"DynamoDB table of command results"`
+	Snapshots      string `envconfig:"TABLE_SNAPSHOTS" default:"snapshots" desc:"DynamoDB table of states of long streams; may be emptied at any time"`
+}
+
+// HopNames are what the streamer and the broker share.
+type HopNames struct {
+	Leases string `envconfig:"TABLE_LEASES" default:"leases" desc:"DynamoDB table of shard leases and checkpoints"`
+	Stream string `envconfig:"STREAM_EVENTS" default:"event-source" desc:"Kinesis stream of all events"`
+}
+
+// UserTableName is the read model of projector-user.
+type UserTableName struct {
+	Users string `envconfig:"TABLE_PROJECTION_USER" default:"projection-user" desc:"DynamoDB table of the users read model"`
+}
+
+// RoleTableName is the read model of projector-role.
+type RoleTableName struct {
+	Roles string `envconfig:"TABLE_PROJECTION_ROLES" default:"projection-roles" desc:"DynamoDB table of the roles read model"`
+}
+
+// QueueNames are all queues.
+type QueueNames struct {
+	UserQueueName
+	RoleQueueName
+}
+
+// UserQueueName is the queue of projector-user.
+type UserQueueName struct {
+	UserQueue string `envconfig:"QUEUE_IAM_USER" default:"IamUserQueue.fifo" desc:"SQS FIFO queue of the users projection"`
+}
+
+// RoleQueueName is the queue of projector-role.
+type RoleQueueName struct {
+	RoleQueue string `envconfig:"QUEUE_IAM_ROLE" default:"IamRoleQueue.fifo" desc:"SQS FIFO queue of the roles projection"`
 }
 
 // Subscription feeds one queue with whole categories: the fence needs to see every version of a stream.
@@ -31,7 +72,7 @@ type Subscription struct {
 
 // Subscriptions says which queue carries what. Each projection is fed by its own aggregate and, because its rows show
 // names of the other, by that one too.
-func (n Names) Subscriptions() []Subscription {
+func (n QueueNames) Subscriptions() []Subscription {
 	return []Subscription{
 		{Queue: n.UserQueue, Categories: []string{user.Category, role.Category}},
 		{Queue: n.RoleQueue, Categories: []string{role.Category, user.Category}},

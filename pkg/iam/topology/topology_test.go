@@ -27,8 +27,15 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var names = topology.Names{
-	EventLog: "log", SetValidations: "claims", Commands: "commands", Leases: "leases", Users: "users", Roles: "roles",
-	Stream: "events", UserQueue: "users.fifo", RoleQueue: "roles.fifo",
+	EventLogName:  topology.EventLogName{EventLog: "log"},
+	CommandNames:  topology.CommandNames{SetValidations: "claims", Commands: "commands", Snapshots: "snapshots"},
+	HopNames:      topology.HopNames{Leases: "leases", Stream: "events"},
+	UserTableName: topology.UserTableName{Users: "users"},
+	RoleTableName: topology.RoleTableName{Roles: "roles"},
+	QueueNames: topology.QueueNames{
+		UserQueueName: topology.UserQueueName{UserQueue: "users.fifo"},
+		RoleQueueName: topology.RoleQueueName{RoleQueue: "roles.fifo"},
+	},
 }
 
 // TestEachProjectionHearsWholeCategories: a fence that misses versions would heal for ever.

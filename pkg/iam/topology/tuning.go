@@ -8,15 +8,15 @@ import (
 
 // Reading tunes the services that read shards.
 type Reading struct {
-	Poll          time.Duration `env:"STREAM_POLL,default=200ms" desc:"pause after a read of a shard that found nothing"`
-	Checkpoint    time.Duration `env:"STREAM_CHECKPOINT,default=1s" desc:"how much of a shard a crash repeats, beside the batch in hand; at most a third of LEASE_DURATION counts"`
-	LeaseDuration time.Duration `env:"LEASE_DURATION,default=10s" desc:"how long a shard's dead reader keeps others waiting"`
+	Poll          time.Duration `envconfig:"STREAM_POLL" default:"200ms" desc:"pause after a read of a shard that found nothing"`
+	Checkpoint    time.Duration `envconfig:"STREAM_CHECKPOINT" default:"1s" desc:"how much of a shard a crash repeats, beside the batch in hand; at most a third of LEASE_DURATION counts"`
+	LeaseDuration time.Duration `envconfig:"LEASE_DURATION" default:"10s" desc:"how long a shard's dead reader keeps others waiting"`
 }
 
 // minLease leaves room for the renewals and rounds that a lease needs.
 const minLease = time.Second
 
-// Validate implements the check of process.LoadConfig.
+// Validate is called by service.LoadConfig.
 func (r *Reading) Validate() error {
 	var errs []error
 	if r.Poll <= 0 {
@@ -33,14 +33,14 @@ func (r *Reading) Validate() error {
 
 // Consuming tunes the services that consume a queue.
 type Consuming struct {
-	Visibility time.Duration `env:"QUEUE_VISIBILITY,default=30s" desc:"how long a crashed projector's messages in hand stay hidden, in whole seconds"`
+	Visibility time.Duration `envconfig:"QUEUE_VISIBILITY" default:"30s" desc:"how long a crashed projector's messages in hand stay hidden, in whole seconds"`
 }
 
 // maxVisibility is the longest SQS allows:
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
 const maxVisibility = 12 * time.Hour
 
-// Validate implements the check of process.LoadConfig.
+// Validate is called by service.LoadConfig.
 func (c *Consuming) Validate() error {
 	if c.Visibility < time.Second || c.Visibility > maxVisibility || c.Visibility%time.Second != 0 {
 		return fmt.Errorf("QUEUE_VISIBILITY=%s: want 1s to 12h in whole seconds", c.Visibility)

@@ -16,17 +16,17 @@ const Local = "local"
 
 // Config says whom to believe.
 type Config struct {
-	Environment  string        `env:"ENVIRONMENT,default=production" desc:"where this runs; what is unsafe is allowed in local alone"`
-	Mode         string        `env:"AUTH_MODE,default=oidc" desc:"oidc: every request needs a token; none: nobody is asked, where ENVIRONMENT=local"`
-	Issuer       string        `env:"OIDC_ISSUER" desc:"whose tokens are believed: a URL as in their iss claim; needed with AUTH_MODE=oidc"`
-	Audience     string        `env:"OIDC_AUDIENCE" desc:"this API's name in the aud claim; needed with AUTH_MODE=oidc"`
-	JWKSURL      string        `env:"OIDC_JWKS_URL" desc:"where the issuer's keys are, if not where its /.well-known/openid-configuration says"`
-	Algorithms   []string      `env:"OIDC_ALGORITHMS,default=RS256,ES256" desc:"signatures that are believed, never HS256 or none"`
-	Leeway       time.Duration `env:"OIDC_LEEWAY,default=30s" desc:"how far the issuer's clock may be off, at most 5m"`
-	Refresh      time.Duration `env:"OIDC_REFRESH,default=5m" desc:"how often the issuer's keys are read: how long one taken back still counts"`
-	MaxToken     int           `env:"OIDC_MAX_TOKEN,default=8192" desc:"bytes of the longest token, at most 15360"`
-	SubjectClaim string        `env:"OIDC_SUBJECT_CLAIM,default=sub" desc:"claim that names who it is"`
-	ScopePrefix  string        `env:"OIDC_SCOPE_PREFIX" desc:"what the issuer puts before every scope of this API, such as leftfold/"`
+	Environment  string        `envconfig:"ENVIRONMENT" default:"production" desc:"where this runs; what is unsafe is allowed in local alone"`
+	Mode         string        `envconfig:"AUTH_MODE" default:"oidc" desc:"oidc: every request needs a token; none: nobody is asked, where ENVIRONMENT=local"`
+	Issuer       string        `envconfig:"OIDC_ISSUER" desc:"whose tokens are believed: a URL as in their iss claim; needed with AUTH_MODE=oidc"`
+	Audience     string        `envconfig:"OIDC_AUDIENCE" desc:"this API's name in the aud claim; needed with AUTH_MODE=oidc"`
+	JWKSURL      string        `envconfig:"OIDC_JWKS_URL" desc:"where the issuer's keys are, if not where its /.well-known/openid-configuration says"`
+	Algorithms   []string      `envconfig:"OIDC_ALGORITHMS" default:"RS256,ES256" desc:"signatures that are believed, never HS256 or none"`
+	Leeway       time.Duration `envconfig:"OIDC_LEEWAY" default:"30s" desc:"how far the issuer's clock may be off, at most 5m"`
+	Refresh      time.Duration `envconfig:"OIDC_REFRESH" default:"5m" desc:"how often the issuer's keys are read: how long one taken back still counts"`
+	MaxToken     int           `envconfig:"OIDC_MAX_TOKEN" default:"8192" desc:"bytes of the longest token, at most 15360"`
+	SubjectClaim string        `envconfig:"OIDC_SUBJECT_CLAIM" default:"sub" desc:"claim that names who it is"`
+	ScopePrefix  string        `envconfig:"OIDC_SCOPE_PREFIX" desc:"what the issuer puts before every scope of this API, such as leftfold/"`
 }
 
 // Bounds of a Config. The longest token leaves room for other headers in the 16 KiB that a server reads.
@@ -38,7 +38,7 @@ const (
 	maxMaxToken = 15 << 10
 )
 
-// Validate implements the check of process.LoadConfig.
+// Validate is called by service.LoadConfig.
 func (c *Config) Validate() error {
 	switch {
 	case c.Mode == "none" && c.Environment != Local:

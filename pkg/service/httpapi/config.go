@@ -13,24 +13,24 @@ import (
 
 // Config is how an address that strangers reach is served.
 type Config struct {
-	TLSCertFile string `env:"TLS_CERT_FILE" desc:"certificate chain in PEM, with TLS_KEY_FILE; read again when the files change; empty: no TLS"`
-	TLSKeyFile  string `env:"TLS_KEY_FILE" desc:"private key of TLS_CERT_FILE in PEM"`
+	TLSCertFile string `envconfig:"TLS_CERT_FILE" desc:"certificate chain in PEM, with TLS_KEY_FILE; read again when the files change; empty: no TLS"`
+	TLSKeyFile  string `envconfig:"TLS_KEY_FILE" desc:"private key of TLS_CERT_FILE in PEM"`
 
-	CORSOrigins []string `env:"CORS_ORIGINS" desc:"web origins whose pages may call the API, such as https://admin.example.com, with commas; *: all; empty: none"`
+	CORSOrigins []string `envconfig:"CORS_ORIGINS" desc:"web origins whose pages may call the API, such as https://admin.example.com, with commas; *: all; empty: none"`
 
-	RateLimit      float64        `env:"RATE_LIMIT,default=50" desc:"requests a second of one client, by its subject or else its IP address, in each process; 0: no limit"`
-	RateBurst      int            `env:"RATE_BURST,default=100" desc:"requests that a client may send at once"`
-	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES" desc:"networks whose X-Forwarded-For names the client, such as 10.0.0.0/8, with commas; empty: none"`
-	MaxInFlight    int            `env:"MAX_IN_FLIGHT,default=1000" desc:"requests answered at the same time, more get 503; 0: no limit"`
+	RateLimit      float64        `envconfig:"RATE_LIMIT" default:"50" desc:"requests a second of one client, by its subject or else its IP address, in each process; 0: no limit"`
+	RateBurst      int            `envconfig:"RATE_BURST" default:"100" desc:"requests that a client may send at once"`
+	TrustedProxies []netip.Prefix `envconfig:"TRUSTED_PROXIES" desc:"networks whose X-Forwarded-For names the client, such as 10.0.0.0/8, with commas; empty: none"`
+	MaxInFlight    int            `envconfig:"MAX_IN_FLIGHT" default:"1000" desc:"requests answered at the same time, more get 503; 0: no limit"`
 
-	HeaderTimeout time.Duration `env:"HTTP_HEADER_TIMEOUT,default=5s" desc:"longest time a request's headers may take to arrive"`
-	ReadTimeout   time.Duration `env:"HTTP_READ_TIMEOUT,default=15s" desc:"longest time a request may take to arrive"`
-	WriteTimeout  time.Duration `env:"HTTP_WRITE_TIMEOUT,default=30s" desc:"longest time from a request's headers to the end of its answer"`
-	IdleTimeout   time.Duration `env:"HTTP_IDLE_TIMEOUT,default=2m" desc:"how long a connection is kept between requests"`
-	MaxHeader     int           `env:"HTTP_MAX_HEADER,default=16384" desc:"bytes of a request's first line and headers, more get 431"`
+	HeaderTimeout time.Duration `envconfig:"HTTP_HEADER_TIMEOUT" default:"5s" desc:"longest time a request's headers may take to arrive"`
+	ReadTimeout   time.Duration `envconfig:"HTTP_READ_TIMEOUT" default:"15s" desc:"longest time a request may take to arrive"`
+	WriteTimeout  time.Duration `envconfig:"HTTP_WRITE_TIMEOUT" default:"30s" desc:"longest time from a request's headers to the end of its answer"`
+	IdleTimeout   time.Duration `envconfig:"HTTP_IDLE_TIMEOUT" default:"2m" desc:"how long a connection is kept between requests"`
+	MaxHeader     int           `envconfig:"HTTP_MAX_HEADER" default:"16384" desc:"bytes of a request's first line and headers, more get 431"`
 }
 
-// Validate implements the check of process.LoadConfig.
+// Validate is called by service.LoadConfig.
 func (c *Config) Validate() error {
 	var errs []error
 	require := func(ok bool, format string, args ...any) {

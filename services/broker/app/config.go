@@ -20,14 +20,16 @@ const (
 
 // Config is what broker reads beside what every process reads.
 type Config struct {
-	topology.Names
+	topology.EventLogName
+	topology.HopNames
+	topology.QueueNames
 	topology.Reading
-	Retention time.Duration `env:"STREAM_RETENTION,default=24h" desc:"how long the Kinesis stream keeps records; what is older is read from the log"`
-	Mode      string        `env:"STREAM_MODE,default=polling" desc:"how Kinesis is read: polling, or fanout for enhanced fan-out, which AWS charges for"`
-	FanOut    string        `env:"STREAM_FANOUT_CONSUMER,default=leftfold-broker" desc:"the stream's consumer for enhanced fan-out, registered if it is not there"`
+	Retention time.Duration `envconfig:"STREAM_RETENTION" default:"24h" desc:"how long the Kinesis stream keeps records; what is older is read from the log"`
+	Mode      string        `envconfig:"STREAM_MODE" default:"polling" desc:"how Kinesis is read: polling, or fanout for enhanced fan-out, which AWS charges for"`
+	FanOut    string        `envconfig:"STREAM_FANOUT_CONSUMER" default:"leftfold-broker" desc:"the stream's consumer for enhanced fan-out, registered if it is not there"`
 }
 
-// Validate implements the check of process.LoadConfig.
+// Validate is called by service.LoadConfig.
 func (c *Config) Validate() error {
 	var errs []error
 	if c.Retention < time.Hour {

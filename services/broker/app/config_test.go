@@ -13,7 +13,7 @@ import (
 func load(t *testing.T, env map[string]string) (app.Config, error) {
 	t.Helper()
 	var cfg app.Config
-	err := service.LoadConfig(t.Context(), func(name string) (string, bool) { v, ok := env[name]; return v, ok }, &cfg)
+	err := service.LoadConfig(service.Fixed(env), &cfg)
 	return cfg, err
 }
 

@@ -14,15 +14,16 @@ const maxSnapshotEvery = 10_000
 
 // Config is what command-api reads beside what every process reads.
 type Config struct {
-	topology.Names
+	topology.EventLogName
+	topology.CommandNames
 	service.API
-	MaxAttempts   int           `env:"COMMAND_MAX_ATTEMPTS,default=10" desc:"decisions of one command under conflicts, at least 1"`
-	Timeout       time.Duration `env:"COMMAND_TIMEOUT,default=10s" desc:"longest time one command may take"`
-	Cache         int           `env:"COMMAND_CACHE,default=10000" desc:"of how many users, and of how many roles, the state is kept in memory; 0: none"`
-	SnapshotEvery int           `env:"SNAPSHOT_EVERY,default=100" desc:"events between two snapshots of a user's or role's state, which spare reading all that went before; 0: none"`
+	MaxAttempts   int           `envconfig:"COMMAND_MAX_ATTEMPTS" default:"10" desc:"decisions of one command under conflicts, at least 1"`
+	Timeout       time.Duration `envconfig:"COMMAND_TIMEOUT" default:"10s" desc:"longest time one command may take"`
+	Cache         int           `envconfig:"COMMAND_CACHE" default:"10000" desc:"of how many users, and of how many roles, the state is kept in memory; 0: none"`
+	SnapshotEvery int           `envconfig:"SNAPSHOT_EVERY" default:"100" desc:"events between two snapshots of a user's or role's state, which spare reading all that went before; 0: none"`
 }
 
-// Validate implements the check of service.LoadConfig.
+// Validate is called by service.LoadConfig.
 func (c *Config) Validate() error {
 	var errs []error
 	if c.MaxAttempts < 1 {

@@ -54,7 +54,7 @@ func NewAWS(ctx context.Context, cfg Config, logs io.Writer) (*AWS, error) {
 		return nil, err
 	}
 	server := newServer()
-	if err := provision.Run(ctx, server.Config(), provision.Config{Names: cfg.CommandAPI.Names}); err != nil {
+	if err := provision.Run(ctx, server.Config(), provision.Config{Names: cfg.Names}); err != nil {
 		return nil, err
 	}
 	parts, addrs, err := service.Listen(ctx, platform.Log, endpoint(cfg, server))
@@ -84,7 +84,7 @@ func newStandalone(
 		return nil, err
 	}
 	platform.AWS = server.Config()
-	if err := provision.Run(ctx, platform.AWS, provision.Config{Names: cfg.CommandAPI.Names}); err != nil {
+	if err := provision.Run(ctx, platform.AWS, provision.Config{Names: cfg.Names}); err != nil {
 		return nil, err
 	}
 	whole, err := together(ctx, cfg, platform)

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	broker "github.com/leftfold/leftfold/services/broker/app"
@@ -13,7 +14,8 @@ import (
 // Config is what the leftfold program reads: its own and that of every service in it.
 type Config struct {
 	service.Config
-	AWSAddr       string `env:"AWS_ADDR,default=127.0.0.1:4566" desc:"address of the embedded AWS (leftfold only)"`
+	AWSAddr       string `envconfig:"AWS_ADDR" default:"127.0.0.1:4566" desc:"address of the embedded AWS (leftfold only)"`
+	Names         topology.Names
 	CommandAPI    commandapi.Config
 	Streamer      streamer.Config
 	Broker        broker.Config

@@ -7,7 +7,9 @@ import (
 
 // Config is what projector-role reads beside what every process reads.
 type Config struct {
-	topology.Names
+	topology.EventLogName
+	topology.RoleTableName
+	topology.RoleQueueName
 	service.API
 	topology.Consuming
 }

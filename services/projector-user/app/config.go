@@ -7,7 +7,9 @@ import (
 
 // Config is what projector-user reads beside what every process reads.
 type Config struct {
-	topology.Names
+	topology.EventLogName
+	topology.UserTableName
+	topology.UserQueueName
 	service.API
 	topology.Consuming
 }

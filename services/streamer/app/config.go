@@ -4,6 +4,7 @@ import "github.com/leftfold/leftfold/pkg/iam/topology"
 
 // Config is what streamer reads beside what every process reads.
 type Config struct {
-	topology.Names
+	topology.EventLogName
+	topology.HopNames
 	topology.Reading
 }

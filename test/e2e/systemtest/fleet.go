@@ -56,10 +56,7 @@ const answerWithin = 30 * time.Second
 func NewFleet(t testing.TB, programs string, env map[string]string) *Fleet {
 	t.Helper()
 	var names topology.Names
-	require.NoError(t, service.LoadConfig(t.Context(), func(name string) (string, bool) {
-		value, ok := env[name]
-		return value, ok
-	}, &names))
+	require.NoError(t, service.LoadConfig(service.Fixed(env), &names))
 	f := &Fleet{
 		t: t, programs: programs, transport: &http.Transport{MaxIdleConnsPerHost: 64},
 		replicas: map[string][]*Process{}, changed: make(chan struct{}),

@@ -22,7 +22,7 @@ import (
 func Named(t testing.TB, prefix string) (names topology.Names, env map[string]string) {
 	t.Helper()
 	defaults := topology.Names{}
-	require.NoError(t, service.LoadConfig(t.Context(), nothing, &defaults))
+	require.NoError(t, service.LoadConfig(nothing, &defaults))
 	env = map[string]string{
 		"TABLE_EVENT_LOG": defaults.EventLog, "TABLE_SET_VALIDATIONS": defaults.SetValidations, "TABLE_COMMANDS": defaults.Commands,
 		"TABLE_SNAPSHOTS": defaults.Snapshots, "TABLE_LEASES": defaults.Leases,
@@ -32,7 +32,7 @@ func Named(t testing.TB, prefix string) (names topology.Names, env map[string]st
 	for name := range env {
 		env[name] = prefix + env[name]
 	}
-	require.NoError(t, service.LoadConfig(t.Context(), func(name string) (string, bool) { v, ok := env[name]; return v, ok }, &names))
+	require.NoError(t, service.LoadConfig(service.Fixed(env), &names))
 	var all map[string]string
 	text, err := json.Marshal(names)
 	require.NoError(t, err)

@@ -53,12 +53,9 @@ func On(t testing.TB, target aws.Config, transport http.RoundTripper, env map[st
 	lookup := map[string]string{"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0", "LOG_LEVEL": "error", "LOG_FORMAT": "text", "STREAM_POLL": "10ms"}
 	maps.Copy(lookup, env)
 	var cfg app.Config
-	require.NoError(t, service.LoadConfig(t.Context(), func(name string) (string, bool) {
-		value, ok := lookup[name]
-		return value, ok
-	}, &cfg))
+	require.NoError(t, service.LoadConfig(service.Fixed(lookup), &cfg))
 
-	names := cfg.CommandAPI.Names
+	names := cfg.Names
 	require.NoError(t, provision.Run(t.Context(), target, provision.Config{Names: names}))
 	s := new(System)
 	s.Inspector = NewInspector(target, names, Client{HTTP: &http.Client{Transport: s}, Base: "http://leftfold.test"})

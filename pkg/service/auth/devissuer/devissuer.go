@@ -29,16 +29,16 @@ import (
 
 // Config says where the issuer is and what its tokens say.
 type Config struct {
-	Environment string        `env:"ENVIRONMENT,default=production" desc:"where this runs; what is unsafe is allowed in local alone"`
-	Addr        string        `env:"ISSUER_ADDR,default=127.0.0.1:9000" desc:"address of the development issuer, which plain HTTP reaches"`
-	URL         string        `env:"ISSUER_URL,default=http://127.0.0.1:9000" desc:"what the development issuer calls itself: the OIDC_ISSUER of those who believe it"`
-	Audience    string        `env:"ISSUER_AUDIENCE,default=leftfold" desc:"aud of the development issuer's tokens, if none is asked for"`
-	TokenLife   time.Duration `env:"ISSUER_TOKEN_LIFE,default=1h" desc:"how long the development issuer's tokens are valid, if not asked otherwise; at most 24h"`
+	Environment string        `envconfig:"ENVIRONMENT" default:"production" desc:"where this runs; what is unsafe is allowed in local alone"`
+	Addr        string        `envconfig:"ISSUER_ADDR" default:"127.0.0.1:9000" desc:"address of the development issuer, which plain HTTP reaches"`
+	URL         string        `envconfig:"ISSUER_URL" default:"http://127.0.0.1:9000" desc:"what the development issuer calls itself: the OIDC_ISSUER of those who believe it"`
+	Audience    string        `envconfig:"ISSUER_AUDIENCE" default:"leftfold" desc:"aud of the development issuer's tokens, if none is asked for"`
+	TokenLife   time.Duration `envconfig:"ISSUER_TOKEN_LIFE" default:"1h" desc:"how long the development issuer's tokens are valid, if not asked otherwise; at most 24h"`
 }
 
 const maxTokenLife = 24 * time.Hour
 
-// Validate implements the check of process.LoadConfig.
+// Validate is called by service.LoadConfig.
 func (c *Config) Validate() error {
 	var errs []error
 	if c.Environment != auth.Local {

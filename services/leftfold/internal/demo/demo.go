@@ -16,11 +16,11 @@ import (
 
 // Config sets the story up.
 type Config struct {
-	Users int     `env:"DEMO_USERS,default=1000" desc:"users in the story of make demo"`
-	Rate  float64 `env:"DEMO_RATE,default=0" desc:"commands a second in make demo; 0: as fast as it goes"`
+	Users int     `envconfig:"DEMO_USERS" default:"1000" desc:"users in the story of make demo"`
+	Rate  float64 `envconfig:"DEMO_RATE" default:"0" desc:"commands a second in make demo; 0: as fast as it goes"`
 }
 
-// Validate implements the check of process.LoadConfig.
+// Validate is called by service.LoadConfig.
 func (c *Config) Validate() error {
 	var errs []error
 	if c.Users < 1 || c.Users > 1_000_000 {
