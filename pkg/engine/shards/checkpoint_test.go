@@ -37,7 +37,7 @@ func (f *fleet) steadily(from, to int) {
 
 func fast(c *shards.Config[string]) { c.Poll = 10 * time.Millisecond }
 
-func TestPositionsAreKeptByTimeNotByPage(t *testing.T) {
+func TestPositionsAreStoredByTimeNotByPage(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, f *fleet) {
 		f.stream.open("a")
@@ -49,11 +49,11 @@ func TestPositionsAreKeptByTimeNotByPage(t *testing.T) {
 		assert.InDelta(t, 10, writes.Load()-begun, 1)
 		r.end()
 		assert.Equal(t, numbers(0, 1_000), f.log.all())
-		assert.Equal(t, shards.Position("999"), f.leases.lease("a").Checkpoint, "a stop keeps it at once")
+		assert.Equal(t, shards.Position("999"), f.leases.lease("a").Checkpoint, "a stop stores it at once")
 	})
 }
 
-func TestAPositionIsKeptWithinCheckpoint(t *testing.T) {
+func TestAPositionIsStoredWithinCheckpoint(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, f *fleet) {
 		f.stream.open("a")
@@ -96,27 +96,27 @@ func TestACrashRepeatsNoMoreThanACheckpoint(t *testing.T) {
 			x.stop()
 			require.NoError(t, <-x.done)
 			handled := len(f.log.by["x"])
-			f.stream.put("a", strconv.Itoa(300+13*crash)) // one more, in case that every position was kept in time
+			f.stream.put("a", strconv.Itoa(300+13*crash)) // one more, in case that every position was stored in time
 			y := f.start("y", fast)
 			after(15 * time.Second)
 			y.end()
 			require.NotEmpty(t, f.log.by["y"])
 			first, err := strconv.Atoi(f.log.by["y"][0])
 			require.NoError(t, err)
-			assert.LessOrEqual(t, handled-first, 101, "records of 1 s, one each 10 ms, and the one in hand")
+			assert.LessOrEqual(t, handled-first, 101, "records of 1 s, one each 10 ms, and the one in flight")
 			assert.Equal(t, numbers(first, 301+13*crash), f.log.by["y"], "repeated in order, nothing left out")
 		})
 	}
 }
 
-func TestHandlingStopsWhenPositionsCannotBeKept(t *testing.T) {
+func TestHandlingStopsWhenPositionsCannotBeStored(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, f *fleet) {
 		f.stream.open("a")
 		var away atomic.Bool
 		f.leases.fail = func(_ string, l shards.Lease) error {
 			if away.Load() && l.Shard == "a" {
-				return errors.New("the leases are away")
+				return errors.New("the leases are unavailable")
 			}
 			return nil
 		}
@@ -134,7 +134,7 @@ func TestHandlingStopsWhenPositionsCannotBeKept(t *testing.T) {
 	})
 }
 
-func TestAPausedOwnerOpensNothingItNoLongerOwns(t *testing.T) {
+func TestAPausedOwnerOpensNoShardThatItLost(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, f *fleet) {
 		f.stream.open("a")
@@ -218,22 +218,22 @@ func TestMetrics(t *testing.T) {
 		assert.InDelta(t, 0.5, value("checkpoint_age_seconds"), 0.1)
 		assert.Less(t, value("behind_seconds"), 0.2, "at the tip")
 		after(600 * time.Millisecond)
-		assert.Less(t, value("checkpoint_age_seconds"), 0.2, "kept after a second")
+		assert.Less(t, value("checkpoint_age_seconds"), 0.2, "stored after a second")
 		r.end()
 	})
 }
 
-// TestBehindGrowsWhileStuck: who watches how far a reader is behind sees one that cannot handle what it read, or cannot read.
+// TestBehindGrowsWhileStuck: the metric shows a reader that cannot read, or cannot handle what it read.
 func TestBehindGrowsWhileStuck(t *testing.T) {
 	t.Parallel()
 	errAway := errors.New("away")
-	for deed, wreck := range map[string]func(*fleet, *shards.Config[string]){
+	for operation, wreck := range map[string]func(*fleet, *shards.Config[string]){
 		"handle": func(_ *fleet, c *shards.Config[string]) {
 			c.Handle = func(context.Context, string, []shards.Record[string]) error { return errAway }
 		},
 		"read": func(f *fleet, _ *shards.Config[string]) { f.stream.refuse = func(string) error { return errAway } },
 	} {
-		t.Run(deed, func(t *testing.T) {
+		t.Run(operation, func(t *testing.T) {
 			t.Parallel()
 			bubble(t, func(t *testing.T, f *fleet) {
 				f.stream.open("a")

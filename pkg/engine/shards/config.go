@@ -15,54 +15,56 @@ import (
 
 // Config configures a Reader.
 type Config[T any] struct {
-	// Consumer names what reads: each consumer has leases and positions of its own. Required.
+	// Consumer is the name of the group of readers; each group has leases and positions of its own. Required.
 	Consumer string
-	// Owner names this reader among those of the consumer. Every start of every reader needs a name of its own, or
-	// leases cannot tell them apart. Defaults to a random one.
+	// Owner is this reader's name among those of the consumer. It must be unique for every start of every reader. Defaults
+	// to a random name.
 	Owner string
-	// Stream is what is read. Required.
+	// Stream is the stream to read. Required.
 	Stream Stream[T]
-	// Leases keeps who reads what and how far. Required.
+	// Leases stores which reader reads which shard, and its position. Required.
 	Leases Leases
-	// Handle takes a shard's next records, never none. It returns nil once all are acknowledged downstream; only then is the
-	// position kept. After an error the same records come again, after a pause, for ever. Its context ends when the
-	// lease is lost, or StopTimeout after a stop. Calls for one shard do not overlap, those of different shards do. Required.
+	// Handle handles a shard's next records, at least one. It returns nil once all are acknowledged downstream; only then
+	// is the position stored. After an error it is called with the same records again, after a pause, for ever. Its context
+	// ends when the lease is lost, or StopTimeout after a stop. Calls for one shard do not overlap; those for different shards
+	// do. Required.
 	Handle func(ctx context.Context, shard string, records []Record[T]) error
-	// Republish is told that records of the shard were trimmed away unread: catch up from where they came from. The
-	// shard goes on, at the oldest record kept, once it returns nil; after an error it is called again. It may be told
-	// more often than records were lost. Required: what is lost is never lost silently.
+	// Republish is called when records of the shard may have been trimmed before they were read: it must handle what the
+	// stream's source still has. When it returns nil, reading continues at the oldest record; after an error it is called
+	// again. It may be called although nothing was lost. Required: no record is lost silently.
 	Republish func(ctx context.Context, shard string) error
 
-	// Poll is the pause after a read that left nothing behind, of a stream that does not wait for records itself. Kinesis
-	// allows five reads a second of a shard. Defaults to 200 ms.
+	// Poll is the pause after a read that reached the tip of a shard, for streams that do not wait for records themselves.
+	// Kinesis allows five reads a second and shard:
+	// https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
+	// Defaults to 200 ms.
 	Poll time.Duration
-	// Checkpoint is the longest time for which the position of a handled record is not kept: so much a crash repeats, beside
-	// the batch in hand. While the lease cannot be written, handling stops after twice that. A clean stop, a shard given
-	// away and a shard's end keep it at once. Renewals of the lease carry the position, so that a third of LeaseDuration is
-	// the most. Defaults to 1 s.
+	// Checkpoint is the longest time from handling a record to storing its position: a crash repeats so much, and the batch
+	// in flight. If the lease cannot be written, handling pauses after twice that time. A clean stop, a release and a
+	// shard's end store the position at once. Renewals of the lease store it too, so a third of LeaseDuration is the
+	// maximum. Defaults to 1 s.
 	Checkpoint time.Duration
-	// LeaseDuration is how long a lease may stay unrenewed before others take it; it is renewed three times as often.
-	// Defaults to 10 s.
+	// LeaseDuration is the time without renewal after which other readers take a lease. Leases are renewed each third of
+	// it. Defaults to 10 s.
 	LeaseDuration time.Duration
-	// Round is the pause between two looks at the leases: it bounds how long a released shard lies idle. Defaults to
-	// 500 ms.
+	// Round is the pause between two readings of all leases. A released shard is idle for at most that long. Defaults to 500 ms.
 	Round time.Duration
-	// ListEvery is the pause between two listings of the stream's shards; the end of a shard lists them at once.
+	// ListEvery is the pause between two listings of the stream's shards. At the end of a shard they are listed at once.
 	// Defaults to 10 s.
 	ListEvery time.Duration
-	// StopTimeout is how long batches in hand may take to finish after a stop. Defaults to 10 s.
+	// StopTimeout is how long batches in flight may take after a stop. Defaults to 10 s.
 	StopTimeout time.Duration
-	// Retention is how long the stream keeps records, for streams that pass over what they trimmed without a word, as
-	// Kinesis does: a shard read no further than that long ago counts as trimmed. Defaults to zero: never.
+	// Retention is how long the stream keeps records. Set it for streams that do not report a trimmed position, such as
+	// Kinesis: then a shard that was last read longer ago counts as trimmed. Defaults to zero: none does.
 	Retention time.Duration
-	// Backoff spaces retries. Defaults to 50 ms, doubled up to 5 s.
+	// Backoff is the pause between retries. Defaults to 50 ms, doubled up to 5 s.
 	Backoff retry.Backoff
 
 	// Now is the clock. Required.
 	Now func() time.Time
-	// Log is told of take-overs, failures and shards' ends. Defaults to nobody.
+	// Logger logs take-overs, failures and shards' ends. Defaults to none.
 	Logger *slog.Logger
-	// Metrics takes the reader's metrics; see the metric names in metrics.go. Defaults to none.
+	// Metrics registers the reader's metrics, named in metrics.go. Defaults to none.
 	Metrics prometheus.Registerer
 }
 

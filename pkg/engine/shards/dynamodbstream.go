@@ -12,18 +12,24 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 )
 
-// describePause keeps one process at half of what DescribeStream allows all of them, 10 calls a second:
+// describePause keeps one process at half the rate that DescribeStream allows to all, 10 calls a second:
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_DescribeStream.html
 const describePause = 200 * time.Millisecond
 
-// StreamsAPI is what a DynamoDB stream needs of the AWS client for streams.
+// StreamsAPI is the part of *dynamodbstreams.Client that NewDynamoDBStream uses.
 type StreamsAPI interface {
-	DescribeStream(context.Context, *dynamodbstreams.DescribeStreamInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.DescribeStreamOutput, error)
-	GetShardIterator(context.Context, *dynamodbstreams.GetShardIteratorInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetShardIteratorOutput, error)
-	GetRecords(context.Context, *dynamodbstreams.GetRecordsInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetRecordsOutput, error)
+	DescribeStream(
+		context.Context, *dynamodbstreams.DescribeStreamInput, ...func(*dynamodbstreams.Options),
+	) (*dynamodbstreams.DescribeStreamOutput, error)
+	GetShardIterator(
+		context.Context, *dynamodbstreams.GetShardIteratorInput, ...func(*dynamodbstreams.Options),
+	) (*dynamodbstreams.GetShardIteratorOutput, error)
+	GetRecords(
+		context.Context, *dynamodbstreams.GetRecordsInput, ...func(*dynamodbstreams.Options),
+	) (*dynamodbstreams.GetRecordsOutput, error)
 }
 
-// TableAPI is what a DynamoDB stream needs of the AWS client for tables: its table's latest stream.
+// TableAPI is the part of *dynamodb.Client that NewDynamoDBStream uses.
 type TableAPI interface {
 	DescribeTable(context.Context, *dynamodb.DescribeTableInput, ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error)
 }
@@ -33,21 +39,24 @@ type dynamoDBStream[T any] struct {
 	tables  TableAPI
 	table   string
 	decode  func(image map[string]types.AttributeValue) (T, error)
-	turn    chan struct{} // holds one token: who has it may call DescribeStream
+	permits chan struct{} // holds one; calling DescribeStream takes it
 
 	mu  sync.Mutex
 	arn string
 }
 
-// NewDynamoDBStream reads the items inserted into a table, from its latest stream, which must have new images; when the
-// table gets another stream, what is unread of the former one counts as trimmed. Changes and removals are passed over. An
-// error of decode blocks the shard, since nothing is skipped: to let an item pass that cannot be decoded, return a
-// value that says so.
+// NewDynamoDBStream returns the items inserted into a table, from its latest stream, whose view type must include new
+// images. If the table gets another stream, unread records of the former one count as trimmed. Changed and removed items
+// are skipped. An error of decode blocks the shard, since nothing else is skipped: for an item that cannot be decoded,
+// return a value that says so.
+//
+// It needs dynamodb:DescribeTable on the table, and dynamodb:DescribeStream, dynamodb:GetShardIterator and
+// dynamodb:GetRecords on its streams.
 func NewDynamoDBStream[T any](
 	streams StreamsAPI, tables TableAPI, tableName string, decode func(image map[string]types.AttributeValue) (T, error),
 ) Stream[T] {
-	d := &dynamoDBStream[T]{streams: streams, tables: tables, table: tableName, decode: decode, turn: make(chan struct{}, 1)}
-	d.turn <- struct{}{}
+	d := &dynamoDBStream[T]{streams: streams, tables: tables, table: tableName, decode: decode, permits: make(chan struct{}, 1)}
+	d.permits <- struct{}{}
 	return d
 }
 
@@ -72,18 +81,20 @@ func (d *dynamoDBStream[T]) Shards(ctx context.Context) ([]Shard, error) {
 	}
 }
 
-// describe waits for its turn: turns come no faster than describePause.
-func (d *dynamoDBStream[T]) describe(ctx context.Context, in *dynamodbstreams.DescribeStreamInput) (*dynamodbstreams.DescribeStreamOutput, error) {
+// describe calls DescribeStream at most once each describePause.
+func (d *dynamoDBStream[T]) describe(
+	ctx context.Context, in *dynamodbstreams.DescribeStreamInput,
+) (*dynamodbstreams.DescribeStreamOutput, error) {
 	select {
-	case <-d.turn:
+	case <-d.permits:
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	time.AfterFunc(describePause, func() { d.turn <- struct{}{} })
+	time.AfterFunc(describePause, func() { d.permits <- struct{}{} })
 	return d.streams.DescribeStream(ctx, in)
 }
 
-// latest is the stream as last looked up.
+// latest returns the ARN of the stream as of the last look-up.
 func (d *dynamoDBStream[T]) latest(ctx context.Context) (string, error) {
 	d.mu.Lock()
 	arn := d.arn
@@ -133,8 +144,8 @@ type dynamoDBFeed[T any] struct {
 	iterator *string
 }
 
-// A page of a stream holds at most 1,000 records or 1 MB, and a record up to 400 KB of new image and some more, so that a
-// page is full, and more records likely, when it has so many:
+// A page is taken for full, so that more records are likely, from these sizes on. A page holds at most 1,000 records or
+// 1 MB, and one record a new image of up to 400 KB:
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_GetRecords.html
 const (
 	fullRecords = 1_000

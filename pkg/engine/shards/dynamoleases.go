@@ -10,40 +10,31 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/leftfold/leftfold/pkg/engine/internal/dynamo"
 )
 
-// LeasesAPI is what DynamoDBLeases needs of the AWS client.
+// LeasesAPI is the part of *dynamodb.Client that DynamoDBLeases uses.
 type LeasesAPI interface {
 	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
 	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
 	DeleteItem(context.Context, *dynamodb.DeleteItemInput, ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error)
 }
 
-// DynamoDBLeases keeps leases in a DynamoDB table, which many consumers may share.
+// DynamoDBLeases stores leases in a DynamoDB table, which many consumers may share.
 type DynamoDBLeases struct {
 	client LeasesAPI
 	table  string
 }
 
-// NewDynamoDBLeases keeps leases in the table of that name; see CreateTableInput.
+// NewDynamoDBLeases returns the leases in the table of that name; see CreateTableInput.
 func NewDynamoDBLeases(client LeasesAPI, table string) *DynamoDBLeases {
 	return &DynamoDBLeases{client: client, table: table}
 }
 
 // CreateTableInput declares the table that DynamoDBLeases needs.
 func CreateTableInput(name string) *dynamodb.CreateTableInput {
-	return &dynamodb.CreateTableInput{
-		TableName:   aws.String(name),
-		BillingMode: types.BillingModePayPerRequest,
-		AttributeDefinitions: []types.AttributeDefinition{
-			{AttributeName: aws.String("consumer"), AttributeType: types.ScalarAttributeTypeS},
-			{AttributeName: aws.String("shard"), AttributeType: types.ScalarAttributeTypeS},
-		},
-		KeySchema: []types.KeySchemaElement{
-			{AttributeName: aws.String("consumer"), KeyType: types.KeyTypeHash},
-			{AttributeName: aws.String("shard"), KeyType: types.KeyTypeRange},
-		},
-	}
+	return dynamo.SortedTable(name, "consumer", "shard", types.ScalarAttributeTypeS)
 }
 
 // List implements Leases.
@@ -53,7 +44,7 @@ func (d *DynamoDBLeases) List(ctx context.Context, consumer string) ([]Lease, er
 		ConsistentRead:            aws.Bool(true),
 		KeyConditionExpression:    aws.String("#consumer = :consumer"),
 		ExpressionAttributeNames:  map[string]string{"#consumer": "consumer"},
-		ExpressionAttributeValues: map[string]types.AttributeValue{":consumer": text(consumer)},
+		ExpressionAttributeValues: dynamo.Item{":consumer": dynamo.Text(consumer)},
 	})
 	var leases []Lease
 	for pages.HasMorePages() {
@@ -73,16 +64,16 @@ func (d *DynamoDBLeases) List(ctx context.Context, consumer string) ([]Lease, er
 }
 
 // Put implements Leases.
-func (d *DynamoDBLeases) Put(ctx context.Context, next, seen Lease) error {
+func (d *DynamoDBLeases) Put(ctx context.Context, next, expected Lease) error {
 	in := &dynamodb.PutItemInput{
 		TableName: aws.String(d.table), Item: next.item(),
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}
-	if seen.Counter == 0 {
+	if expected.Counter == 0 {
 		in.ConditionExpression = aws.String("attribute_not_exists(#shard)")
 		in.ExpressionAttributeNames = map[string]string{"#shard": "shard"}
 	} else {
-		in.ConditionExpression, in.ExpressionAttributeNames, in.ExpressionAttributeValues = asSeen(seen)
+		in.ConditionExpression, in.ExpressionAttributeNames, in.ExpressionAttributeValues = unchangedSince(expected)
 	}
 	_, err := d.client.PutItem(ctx, in)
 	refused, ok := errors.AsType[*types.ConditionalCheckFailedException](err)
@@ -93,34 +84,33 @@ func (d *DynamoDBLeases) Put(ctx context.Context, next, seen Lease) error {
 }
 
 // Delete implements Leases.
-func (d *DynamoDBLeases) Delete(ctx context.Context, seen Lease) error {
-	condition, names, values := asSeen(seen)
+func (d *DynamoDBLeases) Delete(ctx context.Context, expected Lease) error {
+	condition, names, values := unchangedSince(expected)
 	names["#shard"] = "shard"
 	_, err := d.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
-		TableName:                 aws.String(d.table),
-		Key:                       map[string]types.AttributeValue{"consumer": text(seen.Consumer), "shard": text(seen.Shard)},
-		ConditionExpression:       aws.String("attribute_not_exists(#shard) OR (" + *condition + ")"),
-		ExpressionAttributeNames:  names,
-		ExpressionAttributeValues: values,
-		// what is stored instead does not matter: the zero Lease equals no stored one
+		TableName:                           aws.String(d.table),
+		Key:                                 dynamo.Item{"consumer": dynamo.Text(expected.Consumer), "shard": dynamo.Text(expected.Shard)},
+		ConditionExpression:                 aws.String("attribute_not_exists(#shard) OR (" + *condition + ")"),
+		ExpressionAttributeNames:            names,
+		ExpressionAttributeValues:           values,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	})
 	refused, ok := errors.AsType[*types.ConditionalCheckFailedException](err)
 	if !ok {
-		return d.wrap("delete", seen, err)
+		return d.wrap("delete", expected, err)
 	}
-	return d.lost(Lease{}, refused.Item)
+	return d.lost(Lease{}, refused.Item) // the zero Lease equals no stored one
 }
 
-func (d *DynamoDBLeases) wrap(deed string, l Lease, err error) error {
+func (d *DynamoDBLeases) wrap(operation string, l Lease, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s lease of %s in table %s: %w", deed, l.Shard, d.table, err)
+	return fmt.Errorf("%s lease of %s in table %s: %w", operation, l.Shard, d.table, err)
 }
 
-// lost tells a write of others from an own one whose answer was lost.
-func (d *DynamoDBLeases) lost(wanted Lease, item map[string]types.AttributeValue) error {
+// lost returns nil if wanted is stored, since then only the answer to an earlier write was lost, else a *LostError.
+func (d *DynamoDBLeases) lost(wanted Lease, item dynamo.Item) error {
 	if len(item) == 0 {
 		return &LostError{}
 	}
@@ -135,40 +125,35 @@ func (d *DynamoDBLeases) lost(wanted Lease, item map[string]types.AttributeValue
 	return &LostError{Stored: stored}
 }
 
-func asSeen(seen Lease) (condition *string, names map[string]string, values map[string]types.AttributeValue) {
+// unchangedSince is the condition that the stored lease has the owner and the counter of l.
+func unchangedSince(l Lease) (condition *string, names map[string]string, values dynamo.Item) {
 	return aws.String("#owner = :owner AND #counter = :counter"),
 		map[string]string{"#owner": "owner", "#counter": "counter"},
-		map[string]types.AttributeValue{":owner": text(seen.Owner), ":counter": number(seen.Counter)}
+		dynamo.Item{":owner": dynamo.Text(l.Owner), ":counter": dynamo.Number(l.Counter)}
 }
 
-func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
-
-func number(n int64) types.AttributeValue {
-	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
-}
-
-func (l Lease) item() map[string]types.AttributeValue {
+func (l Lease) item() dynamo.Item {
 	parents := make([]types.AttributeValue, len(l.Parents))
 	for i, p := range l.Parents {
-		parents[i] = text(p)
+		parents[i] = dynamo.Text(p)
 	}
-	item := map[string]types.AttributeValue{
-		"consumer": text(l.Consumer), "shard": text(l.Shard), "owner": text(l.Owner), "counter": number(l.Counter),
-		"checkpoint": text(string(l.Checkpoint)), "state": text(string(l.State)),
+	item := dynamo.Item{
+		"consumer": dynamo.Text(l.Consumer), "shard": dynamo.Text(l.Shard), "owner": dynamo.Text(l.Owner), "counter": dynamo.Number(l.Counter),
+		"checkpoint": dynamo.Text(string(l.Checkpoint)), "state": dynamo.Text(string(l.State)),
 		"parents": &types.AttributeValueMemberL{Value: parents},
 	}
 	if !l.ReadAt.IsZero() {
-		item["read_at"] = number(l.ReadAt.UnixMilli())
+		item["read_at"] = dynamo.Number(l.ReadAt.UnixMilli())
 	}
 	return item
 }
 
-func parseLease(item map[string]types.AttributeValue) (Lease, error) {
+func parseLease(item dynamo.Item) (Lease, error) {
 	var errs []error
 	str := func(name string, v types.AttributeValue) string {
 		s, ok := v.(*types.AttributeValueMemberS)
 		if !ok {
-			errs = append(errs, fmt.Errorf("lease: attribute %s is no string", name))
+			errs = append(errs, fmt.Errorf("lease: attribute %s is not a string", name))
 			return ""
 		}
 		return s.Value
@@ -176,7 +161,7 @@ func parseLease(item map[string]types.AttributeValue) (Lease, error) {
 	num := func(name string) int64 {
 		n, ok := item[name].(*types.AttributeValueMemberN)
 		if !ok {
-			errs = append(errs, fmt.Errorf("lease: attribute %s is no number", name))
+			errs = append(errs, fmt.Errorf("lease: attribute %s is not a number", name))
 			return 0
 		}
 		i, err := strconv.ParseInt(n.Value, 10, 64)
@@ -195,7 +180,7 @@ func parseLease(item map[string]types.AttributeValue) (Lease, error) {
 			l.Parents = append(l.Parents, str("parents", p))
 		}
 	} else {
-		errs = append(errs, errors.New("lease: attribute parents is no list"))
+		errs = append(errs, errors.New("lease: attribute parents is not a list"))
 	}
 	if _, ok := item["read_at"]; ok {
 		l.ReadAt = time.UnixMilli(num("read_at")).UTC()

@@ -17,10 +17,10 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws"
 )
 
-// newAWS has a table of leases and a Kinesis stream of orders with one record.
+// newAWS returns an embedded AWS with a table of leases and a Kinesis stream of orders with one record.
 func newAWS(ctx context.Context) (cfg aws.Config, closeIt func()) {
-	server := localaws.New(localaws.Options{}) // in production: config.LoadDefaultConfig
-	cfg = server.Config()
+	server := localaws.New(localaws.Options{})
+	cfg = server.Config() // in production: config.LoadDefaultConfig
 	check := func(_ any, err error) {
 		if err != nil {
 			panic(err)
@@ -35,14 +35,14 @@ func newAWS(ctx context.Context) (cfg aws.Config, closeIt func()) {
 	return cfg, server.Close
 }
 
-// again is told of records that the stream forgot before they were read.
-func again(_ context.Context, shard string) error {
-	fmt.Println("read anew from where it all came from:", shard)
+// republish is called when the stream has trimmed records before they were read.
+func republish(_ context.Context, shard string) error {
+	fmt.Println("read what the source of the stream still has:", shard)
 	return nil
 }
 
-// A reader of a Kinesis stream. Start as many as you like, anywhere: they share the shards.
-func ExampleNew() {
+// A reader of a Kinesis stream. Start any number of them, on any machine: they share the shards.
+func ExampleNewReader() {
 	ctx, stop := context.WithCancel(context.Background())
 	cfg, closeIt := newAWS(ctx)
 	defer closeIt()
@@ -56,10 +56,10 @@ func ExampleNew() {
 			for _, r := range records {
 				fmt.Printf("%s: %s\n", r.Key, r.Value)
 			}
-			stop() // a service would go on until it is told to stop
+			stop() // a service reads until it is stopped
 			return nil
 		},
-		Republish: again,
+		Republish: republish,
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -71,7 +71,7 @@ func ExampleNew() {
 	// Output: order-1: paid
 }
 
-// The same by enhanced fan-out: records are pushed, on a throughput of the consumer's own.
+// The same by enhanced fan-out: records are pushed, and the consumer has its own throughput.
 func ExampleNewKinesisFanOut() {
 	ctx, stop := context.WithCancel(context.Background())
 	cfg, closeIt := newAWS(ctx)
@@ -82,13 +82,13 @@ func ExampleNewKinesisFanOut() {
 		Leases:     shards.NewDynamoDBLeases(dynamodb.NewFromConfig(cfg), "leases"),
 		Now:        time.Now,
 		Retention:  24 * time.Hour,
-		Checkpoint: 5 * time.Second, // fewer writes of leases for more repetition after a crash
+		Checkpoint: 5 * time.Second, // fewer writes of leases, more repetition after a crash
 		Handle: func(_ context.Context, _ string, records []shards.Record[[]byte]) error {
 			fmt.Printf("%s, pushed\n", records[0].Value)
 			stop()
 			return nil
 		},
-		Republish: again,
+		Republish: republish,
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -100,7 +100,7 @@ func ExampleNewKinesisFanOut() {
 	// Output: paid, pushed
 }
 
-// A reader of what is put into a DynamoDB table.
+// A reader of the items that are put into a DynamoDB table.
 func ExampleNewDynamoDBStream() {
 	ctx, stop := context.WithCancel(context.Background())
 	cfg, closeIt := newAWS(ctx)
@@ -140,7 +140,7 @@ func ExampleNewDynamoDBStream() {
 			stop()
 			return nil
 		},
-		Republish: again,
+		Republish: republish,
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -26,7 +26,7 @@ func TestAFailedBatchComesAgainAndIsNeverSkipped(t *testing.T) {
 			c.Handle = func(ctx context.Context, shard string, records []shards.Record[string]) error {
 				if records[0].Value == "3" && failures < 20 {
 					failures++
-					return errors.New("downstream is away")
+					return errors.New("downstream is unavailable")
 				}
 				return handle(ctx, shard, records)
 			}
@@ -40,7 +40,7 @@ func TestAFailedBatchComesAgainAndIsNeverSkipped(t *testing.T) {
 	})
 }
 
-func TestReadFailures(t *testing.T) {
+func TestReadFailuresLoseNothing(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []error{shards.ErrIteratorExpired, shards.ErrThrottled, errRemote} {
 		t.Run(failure.Error(), func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestReadFailures(t *testing.T) {
 	}
 }
 
-func TestATrimmedPositionIsReportedBeforeReadingGoesOn(t *testing.T) {
+func TestATrimmedPositionIsReportedBeforeReadingContinues(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, f *fleet) {
 		f.stream.open("a")
@@ -81,7 +81,7 @@ func TestATrimmedPositionIsReportedBeforeReadingGoesOn(t *testing.T) {
 			c.Republish = func(ctx context.Context, shard string) error {
 				assert.Equal(t, numbers(0, 3), f.log.all(), "nothing is read meanwhile")
 				if tries++; tries < 3 {
-					return errors.New("the log is away")
+					return errors.New("the log is unavailable")
 				}
 				return republish(ctx, shard)
 			}
@@ -93,7 +93,7 @@ func TestATrimmedPositionIsReportedBeforeReadingGoesOn(t *testing.T) {
 	})
 }
 
-func TestRetentionTellsWhatASilentStreamTrimmed(t *testing.T) {
+func TestAShardUnreadForTheRetentionCountsAsTrimmed(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, f *fleet) {
 		retention := func(c *shards.Config[string]) {
@@ -133,7 +133,7 @@ func TestAShardThatIsGoneEnds(t *testing.T) {
 		assert.Equal(t, []string{"a"}, f.lost())
 		assert.Equal(t, []string{"a0", "b0"}, f.log.all())
 		after(time.Minute)
-		assert.Zero(t, f.leases.lease("a").Counter, "its lease is forgotten")
+		assert.Zero(t, f.leases.lease("a").Counter, "its lease is deleted")
 		r.end()
 	})
 }
@@ -150,17 +150,17 @@ func TestLostAnswersOfLeaseWritesLoseNoLease(t *testing.T) {
 		}
 		f.stream.open("a")
 		f.stream.put("a", numbers(0, 30)...)
-		var told bytes.Buffer
-		r := f.start("x", func(c *shards.Config[string]) { c.Logger = slog.New(slog.NewTextHandler(&told, nil)) })
+		var logs bytes.Buffer
+		r := f.start("x", func(c *shards.Config[string]) { c.Logger = slog.New(slog.NewTextHandler(&logs, nil)) })
 		after(time.Minute)
 		r.end()
 		assert.Equal(t, numbers(0, 30), f.log.all())
-		assert.Contains(t, told.String(), "answer lost")
-		assert.NotContains(t, told.String(), "lease lost")
+		assert.Contains(t, logs.String(), "answer lost")
+		assert.NotContains(t, logs.String(), "lease lost")
 	})
 }
 
-func TestIdleReadsKeepThePace(t *testing.T) {
+func TestIdleShardsAreReadAtThePollInterval(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, f *fleet) {
 		f.stream.open("a")
@@ -171,7 +171,7 @@ func TestIdleReadsKeepThePace(t *testing.T) {
 	})
 }
 
-func TestNewReportsAllMistakes(t *testing.T) {
+func TestNewReaderReportsAllMistakes(t *testing.T) {
 	t.Parallel()
 	_, err := shards.NewReader(shards.Config[string]{Poll: -1, Round: time.Minute})
 	for _, want := range []string{

@@ -19,12 +19,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// memory keeps leases as the contract says.
+// memory stores leases in memory.
 type memory struct {
 	mu     sync.Mutex
 	leases map[string]shards.Lease
-	fail   func(deed string, l shards.Lease) error // before a write
-	lose   func(l shards.Lease) error              // after a write: its answer is lost
+	fail   func(operation string, l shards.Lease) error // before a write
+	lose   func(l shards.Lease) error                   // after a write: its answer is lost
 }
 
 func newMemory() *memory { return &memory{leases: map[string]shards.Lease{}} }
@@ -42,7 +42,7 @@ func (m *memory) List(_ context.Context, consumer string) ([]shards.Lease, error
 	return out, nil
 }
 
-func (m *memory) Put(ctx context.Context, next, seen shards.Lease) error {
+func (m *memory) Put(ctx context.Context, next, expected shards.Lease) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (m *memory) Put(ctx context.Context, next, seen shards.Lease) error {
 	if reflect.DeepEqual(stored, next) {
 		return nil
 	}
-	if stored.Counter != seen.Counter || stored.Owner != seen.Owner {
+	if stored.Counter != expected.Counter || stored.Owner != expected.Owner {
 		return &shards.LostError{Stored: stored}
 	}
 	m.leases[next.Shard] = next
@@ -67,14 +67,14 @@ func (m *memory) Put(ctx context.Context, next, seen shards.Lease) error {
 	return nil
 }
 
-func (m *memory) Delete(_ context.Context, seen shards.Lease) error {
+func (m *memory) Delete(_ context.Context, expected shards.Lease) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	stored, ok := m.leases[seen.Shard]
-	if ok && (stored.Counter != seen.Counter || stored.Owner != seen.Owner) {
+	stored, ok := m.leases[expected.Shard]
+	if ok && (stored.Counter != expected.Counter || stored.Owner != expected.Owner) {
 		return &shards.LostError{Stored: stored}
 	}
-	delete(m.leases, seen.Shard)
+	delete(m.leases, expected.Shard)
 	return nil
 }
 

@@ -14,16 +14,22 @@ import (
 	"github.com/aws/smithy-go/transport/http/protocol/awsjson"
 )
 
-// renewAfter is how long a subscription is used. Kinesis ends it after 5 minutes:
+// renewAfter is how long a subscription is used. Kinesis ends one after 5 minutes:
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_SubscribeToShard.html
 const renewAfter = 4*time.Minute + 30*time.Second
 
-// FanOutAPI is what a Kinesis stream needs of the AWS client to be read by enhanced fan-out.
+// FanOutAPI is the part of *kinesis.Client that NewKinesisFanOut uses.
 type FanOutAPI interface {
 	ListShardsAPI
-	DescribeStreamSummary(context.Context, *kinesis.DescribeStreamSummaryInput, ...func(*kinesis.Options)) (*kinesis.DescribeStreamSummaryOutput, error)
-	DescribeStreamConsumer(context.Context, *kinesis.DescribeStreamConsumerInput, ...func(*kinesis.Options)) (*kinesis.DescribeStreamConsumerOutput, error)
-	RegisterStreamConsumer(context.Context, *kinesis.RegisterStreamConsumerInput, ...func(*kinesis.Options)) (*kinesis.RegisterStreamConsumerOutput, error)
+	DescribeStreamSummary(
+		context.Context, *kinesis.DescribeStreamSummaryInput, ...func(*kinesis.Options),
+	) (*kinesis.DescribeStreamSummaryOutput, error)
+	DescribeStreamConsumer(
+		context.Context, *kinesis.DescribeStreamConsumerInput, ...func(*kinesis.Options),
+	) (*kinesis.DescribeStreamConsumerOutput, error)
+	RegisterStreamConsumer(
+		context.Context, *kinesis.RegisterStreamConsumerInput, ...func(*kinesis.Options),
+	) (*kinesis.RegisterStreamConsumerOutput, error)
 	SubscribeToShard(context.Context, *kinesis.SubscribeToShardInput, ...func(*kinesis.Options)) (*kinesis.SubscribeToShardOutput, error)
 }
 
@@ -31,7 +37,7 @@ type FanOutAPI interface {
 type FanOutConfig struct {
 	// Stream is the name of the Kinesis stream.
 	Stream string
-	// Consumer is the name under which the stream knows the readers.
+	// Consumer is the name of the stream consumer that all readers share. It is registered if it does not exist.
 	Consumer string
 }
 
@@ -45,16 +51,15 @@ type fanOut struct {
 	arn string // of the consumer, as last looked up
 }
 
-// NewKinesisFanOut reads a Kinesis stream by enhanced fan-out, as a registered consumer of it. The consumer is registered
-// if it is not, and stays so when reading ends: all readers of one Config.Consumer share it. Records
-// are pushed; Config.Poll does not matter. Give the stream's retention as Config.Retention, as for NewKinesisStream.
+// NewKinesisFanOut returns a Kinesis stream that is read by enhanced fan-out: records are pushed, and Config.Poll is not
+// used. The stream consumer stays registered when reading ends. Set Config.Retention as for NewKinesisStream.
 //
-// Kinesis lets a consumer subscribe to a shard once in 5 seconds. So a shard that changes hands sooner than that after a
-// subscription to it began lies idle for the rest of that time.
+// A consumer can subscribe to a shard once in 5 seconds: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_SubscribeToShard.html
+// So a shard that changes its owner sooner after a subscription is idle for the remaining time.
 //
-// It needs the permissions kinesis:ListShards, kinesis:DescribeStreamSummary, kinesis:DescribeStreamConsumer and, unless
-// the consumer is registered by others, kinesis:RegisterStreamConsumer on the stream and its consumers, and
-// kinesis:SubscribeToShard on the consumer.
+// It needs kinesis:ListShards, kinesis:DescribeStreamSummary, kinesis:DescribeStreamConsumer and, unless the consumer is
+// registered already, kinesis:RegisterStreamConsumer on the stream and its consumers, and kinesis:SubscribeToShard on the
+// consumer.
 func NewKinesisFanOut(client FanOutAPI, cfg FanOutConfig) Stream[[]byte] {
 	return &fanOut{kinesisShards: kinesisShards{client, cfg.Stream}, client: client, consumer: cfg.Consumer}
 }
@@ -62,7 +67,7 @@ func NewKinesisFanOut(client FanOutAPI, cfg FanOutConfig) Stream[[]byte] {
 func (f *fanOut) Open(ctx context.Context, shardID string, after Position) (Feed[[]byte], error) {
 	consumer, err := f.lookUp(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("look up consumer %s of stream %s: %w", f.consumer, f.name, mayTryAgain(err))
+		return nil, fmt.Errorf("look up consumer %s of stream %s: %w", f.consumer, f.name, normaliseBusy(err))
 	}
 	from := &types.StartingPosition{Type: types.ShardIteratorTypeTrimHorizon}
 	if after != TrimHorizon {
@@ -77,24 +82,24 @@ func (f *fanOut) Open(ctx context.Context, shardID string, after Position) (Feed
 		if _, gone := errors.AsType[*types.ResourceNotFoundException](err); gone { // the shard, or the consumer
 			f.remember("")
 		}
-		return nil, fmt.Errorf("subscribe to shard %s of stream %s: %w", shardID, f.name, mayTryAgain(err))
+		return nil, fmt.Errorf("subscribe to shard %s of stream %s: %w", shardID, f.name, normaliseBusy(err))
 	}
 	return &fanOutFeed{name: f.name, shard: shardID, events: out.GetStream(), cancel: cancel, renew: time.NewTimer(renewAfter)}, nil
 }
 
-// ownProtocol gives a subscription state of its own, which all of a client's share otherwise, unguarded:
+// ownProtocol gives a subscription its own protocol state. Subscriptions of one client share it otherwise, and race:
 // https://github.com/aws/smithy-go/issues/714
 func ownProtocol(o *kinesis.Options) { o.Protocol = awsjson.New11(schemas.Kinesis_20131202) }
 
-// mayTryAgain is normalise for calls that fail while somebody else subscribes, or a consumer is being made.
-func mayTryAgain(err error) error {
+// normaliseBusy is normalise for calls that also fail while another reader subscribes, or the consumer is being created.
+func normaliseBusy(err error) error {
 	if _, busy := errors.AsType[*types.ResourceInUseException](err); busy {
 		return fmt.Errorf("%w: %w", ErrThrottled, err)
 	}
 	return normalise(err)
 }
 
-// lookUp finds the consumer or registers it.
+// lookUp returns the ARN of the consumer, and registers it if need be.
 func (f *fanOut) lookUp(ctx context.Context) (arn string, err error) {
 	f.mu.Lock()
 	arn = f.arn
@@ -128,7 +133,7 @@ func (f *fanOut) remember(arn string) string {
 	return arn
 }
 
-// fanOutFeed is one subscription. When it is over, or soon will be, a new feed goes on.
+// fanOutFeed is one subscription. When it has ended, or soon will, a new feed continues.
 type fanOutFeed struct {
 	name, shard string
 	events      *kinesis.SubscribeToShardEventStream
@@ -138,7 +143,7 @@ type fanOutFeed struct {
 
 func (f *fanOutFeed) Next(ctx context.Context) (Page[[]byte], error) {
 	select {
-	case <-f.renew.C: // first: an old subscription has ended for no other reason
+	case <-f.renew.C: // first: age is the usual reason why a subscription ends
 		return Page[[]byte]{}, ErrIteratorExpired
 	default:
 	}
@@ -155,13 +160,13 @@ func (f *fanOutFeed) Next(ctx context.Context) (Page[[]byte], error) {
 	}
 }
 
-var errSubscriptionOver = errors.New("subscription over")
+var errSubscriptionEnded = errors.New("subscription ended")
 
-// failure is why there are no more events; a connection that breaks gives no reason.
+// failure returns why there are no more events. A broken connection gives no reason.
 func (f *fanOutFeed) failure() error {
 	err := f.events.Err()
 	if err == nil {
-		return errSubscriptionOver
+		return errSubscriptionEnded
 	}
 	if _, gone := errors.AsType[*types.ResourceNotFoundException](err); gone {
 		return fmt.Errorf("%w: %w", ErrShardGone, err)
@@ -175,7 +180,7 @@ func (f *fanOutFeed) page(event types.SubscribeToShardEventStream) (Page[[]byte]
 		return Page[[]byte]{}, fmt.Errorf("read shard %s of stream %s: unknown event %T", f.shard, f.name, event)
 	}
 	end := len(e.Value.ChildShards) > 0
-	if !end && aws.ToString(e.Value.ContinuationSequenceNumber) == "" { // the shard must not end by mistake
+	if !end && aws.ToString(e.Value.ContinuationSequenceNumber) == "" { // it must not be taken for the end
 		return Page[[]byte]{}, fmt.Errorf("read shard %s of stream %s: event with neither a continuation nor children", f.shard, f.name)
 	}
 	return Page[[]byte]{Records: kinesisRecords(e.Value.Records), End: end, Behind: millis(e.Value.MillisBehindLatest), More: true}, nil
@@ -183,6 +188,6 @@ func (f *fanOutFeed) page(event types.SubscribeToShardEventStream) (Page[[]byte]
 
 func (f *fanOutFeed) Close() {
 	f.renew.Stop()
-	_ = f.events.Close() // its error is the reading's, which is told already
+	_ = f.events.Close() // Next has returned this error
 	f.cancel()
 }

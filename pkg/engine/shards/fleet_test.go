@@ -80,11 +80,11 @@ type mortal struct {
 
 var errDead = errors.New("dead")
 
-func (m *mortal) Put(ctx context.Context, next, seen shards.Lease) error {
+func (m *mortal) Put(ctx context.Context, next, expected shards.Lease) error {
 	if !m.alive.Load() {
 		return errDead
 	}
-	return m.memory.Put(ctx, next, seen)
+	return m.memory.Put(ctx, next, expected)
 }
 
 func (m *mortal) List(ctx context.Context, consumer string) ([]shards.Lease, error) {
@@ -106,7 +106,7 @@ func bubble(t *testing.T, f func(t *testing.T, f *fleet)) {
 	synctest.Test(t, func(t *testing.T) { f(t, newFleet(t)) })
 }
 
-// after lets virtual time pass.
+// after waits in virtual time.
 func after(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()

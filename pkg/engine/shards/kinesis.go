@@ -12,12 +12,12 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// ListShardsAPI is what the shards of a Kinesis stream need of the AWS client.
+// ListShardsAPI is the part of *kinesis.Client that lists shards.
 type ListShardsAPI interface {
 	ListShards(context.Context, *kinesis.ListShardsInput, ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error)
 }
 
-// KinesisAPI is what a Kinesis stream needs of the AWS client.
+// KinesisAPI is the part of *kinesis.Client that NewKinesisStream uses.
 type KinesisAPI interface {
 	ListShardsAPI
 	GetShardIterator(context.Context, *kinesis.GetShardIteratorInput, ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error)
@@ -30,8 +30,10 @@ type kinesisStream struct {
 	client KinesisAPI
 }
 
-// NewKinesisStream reads the Kinesis stream of that name. Kinesis does not tell that a position was trimmed away: give the
-// stream's retention (24 hours, unless changed) as Config.Retention.
+// NewKinesisStream returns the Kinesis stream of that name, read by polling. Kinesis does not report a trimmed position: set
+// Config.Retention to the stream's retention (24 hours, unless changed).
+//
+// It needs kinesis:ListShards, kinesis:GetShardIterator and kinesis:GetRecords on the stream.
 func NewKinesisStream(client KinesisAPI, streamName string) Stream[[]byte] {
 	return &kinesisStream{kinesisShards{client, streamName}, client}
 }
@@ -116,8 +118,8 @@ func parents(ids ...*string) []string {
 	return out
 }
 
-// normalise adds the error that a Reader understands. A failure inside AWS is none of them: any unknown error makes a
-// Reader open a new feed.
+// normalise wraps err in the error of this package that it means, if any. After any other error, such as a failure
+// inside AWS, a Reader opens a new feed.
 func normalise(err error) error {
 	api, ok := errors.AsType[smithy.APIError](err)
 	if !ok {

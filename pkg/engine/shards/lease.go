@@ -9,31 +9,32 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Leases is where readers keep their leases. Every write is conditional and bumps a counter, so that whoever acts on
-// an old view is refused. Safe for concurrent use.
+// Leases stores the leases of readers. Every write is conditional and increments a counter, so that a write based on an
+// outdated lease is refused. It is safe for concurrent use.
 type Leases interface {
 	// List returns all leases of a consumer, read consistently.
 	List(ctx context.Context, consumer string) ([]Lease, error)
-	// Put stores next if what is stored still has the owner and the counter of seen; the zero seen asks for nothing to
-	// be stored. Otherwise it returns a *LostError, unless what is stored is next itself: then an earlier answer was lost.
-	Put(ctx context.Context, next, seen Lease) error
-	// Delete removes a lease as seen, or returns a *LostError. An absent one is a success.
-	Delete(ctx context.Context, seen Lease) error
+	// Put stores next if the stored lease has the owner and the counter of expected; the zero expected stands for no stored
+	// lease. Otherwise it returns a *LostError, unless next itself is stored: then the answer to an earlier Put was lost.
+	Put(ctx context.Context, next, expected Lease) error
+	// Delete removes a lease that has the owner and the counter of expected, or returns a *LostError. If there is none, it
+	// succeeds.
+	Delete(ctx context.Context, expected Lease) error
 }
 
-// Lease is one shard in the eyes of one consumer, or (StateReader) a reader's sign of life.
+// Lease is one consumer's state of one shard or, with StateReader, the presence of a reader.
 type Lease struct {
 	Consumer string
 	Shard    string
-	// Owner reads the shard. Empty: nobody does.
+	// Owner is the reader of the shard. Empty: none.
 	Owner string
-	// Counter grows with every write. A lease whose counter stands still has a dead owner.
+	// Counter grows with every write. If it stops, the owner is dead.
 	Counter int64
 	// Checkpoint is the position up to which all records are handled.
 	Checkpoint Position
 	Parents    []string
 	State      State
-	// ReadAt is a time up to which all that had arrived in the shard is handled. Zero: unknown.
+	// ReadAt is a time: all records that had arrived in the shard by then are handled. Zero: unknown.
 	ReadAt time.Time
 }
 
@@ -46,45 +47,45 @@ const (
 	StateOpen State = "open"
 	// StateDone: the shard is closed and all its records are handled.
 	StateDone State = "done"
-	// StateReader: no shard, but a reader that is alive; how many there are decides on an even share.
+	// StateReader: not a shard, but a reader that is alive. Their number decides what an even share is.
 	StateReader State = "reader"
 )
 
-// ErrLeaseLost says that somebody else wrote the lease.
+// ErrLeaseLost: another reader wrote the lease.
 var ErrLeaseLost = errors.New("lease lost")
 
-// LostError is an ErrLeaseLost that says how the lease is now. The zero Stored: it is gone.
+// LostError is an ErrLeaseLost with the lease that is stored now. The zero Stored: there is none.
 type LostError struct{ Stored Lease }
 
 func (e *LostError) Error() string {
-	return fmt.Sprintf("%v: now of %q at %d", ErrLeaseLost, e.Stored.Owner, e.Stored.Counter)
+	return fmt.Sprintf("%v: owner is %q at counter %d", ErrLeaseLost, e.Stored.Owner, e.Stored.Counter)
 }
 
 // Is makes errors.Is(err, ErrLeaseLost) true.
 func (e *LostError) Is(target error) bool { return target == ErrLeaseLost }
 
-// held is a lease this reader owns. Its heartbeat and its worker both write it.
+// held is a lease that this reader owns. Its heartbeat and its worker both write it.
 type held struct {
 	leases Leases
 	now    func() time.Time
 
 	mu        *semaphore.Weighted // a mutex whose waiters testing/synctest sees as blocked
 	lease     Lease
-	writtenAt time.Time // before the last write that succeeded: no other clock saw it earlier
+	writtenAt time.Time // before the last write that succeeded
 }
 
-// take makes of a lease as seen one that is held: next, with its owner.
-func take(ctx context.Context, leases Leases, now func() time.Time, seen, next Lease) (*held, error) {
-	next.Counter = seen.Counter + 1
+// take stores next in place of the expected lease and returns it as held.
+func take(ctx context.Context, leases Leases, now func() time.Time, expected, next Lease) (*held, error) {
+	next.Counter = expected.Counter + 1
 	h := &held{leases: leases, now: now, mu: semaphore.NewWeighted(1), lease: next, writtenAt: now()}
-	if err := leases.Put(ctx, next, seen); err != nil {
+	if err := leases.Put(ctx, next, expected); err != nil {
 		return nil, err
 	}
 	return h, nil
 }
 
-// renew changes the lease in place and returns it as written, unless the last write is younger than age: then it returns
-// the zero Lease. ErrLeaseLost says that it is another's now; after any other error it may be called again.
+// renew changes the lease and returns it as written. If the last write is younger than age, it returns the zero Lease.
+// After ErrLeaseLost another reader owns the lease; after any other error renew may be called again.
 func (h *held) renew(ctx context.Context, age time.Duration, change func(*Lease)) (Lease, error) {
 	if err := h.mu.Acquire(ctx, 1); err != nil {
 		return Lease{}, err
@@ -106,7 +107,7 @@ func (h *held) renew(ctx context.Context, age time.Duration, change func(*Lease)
 		if !ok || lost.Stored.Owner != h.lease.Owner || lost.Stored.Counter <= h.lease.Counter {
 			return Lease{}, err
 		}
-		h.lease = lost.Stored // an own write whose answer was lost
+		h.lease = lost.Stored // written by us: the answer was lost
 	}
 }
 

@@ -33,7 +33,7 @@ func newLocalAWS(t *testing.T) (*localaws.Server, *shards.DynamoDBLeases) {
 	return server, shardstest.Leases(t, dynamodb.NewFromConfig(server.Config()), "leases")
 }
 
-// modes are the ways to read a Kinesis stream; what is promised is the same.
+// modes are the ways to read a Kinesis stream; both keep the same contract.
 var modes = map[string]func(*kinesis.Client, string) shards.Stream[[]byte]{
 	"polling": func(c *kinesis.Client, name string) shards.Stream[[]byte] { return shards.NewKinesisStream(c, name) },
 	"fan-out": func(c *kinesis.Client, name string) shards.Stream[[]byte] {
@@ -56,12 +56,12 @@ func inBothModes(t *testing.T, shardCount int32, f func(t *testing.T, k *kinesis
 type kinesisFleet struct {
 	*kinesis.Client
 
-	t      *testing.T
-	server *localaws.Server
-	leases *shards.DynamoDBLeases
-	stream func(*kinesis.Client, string) shards.Stream[[]byte]
-	seen   *shardstest.Seen
-	sent   int // of each key
+	t       *testing.T
+	server  *localaws.Server
+	leases  *shards.DynamoDBLeases
+	stream  func(*kinesis.Client, string) shards.Stream[[]byte]
+	handled *shardstest.Recorder
+	sent    int // of each key
 
 	mu      sync.Mutex
 	trimmed []string
@@ -72,7 +72,7 @@ func newKinesisFleet(t *testing.T, shardCount int32, stream func(*kinesis.Client
 	server, leases := newLocalAWS(t)
 	k := &kinesisFleet{
 		Client: kinesis.NewFromConfig(server.Config()), t: t, server: server, leases: leases, stream: stream,
-		seen: shardstest.NewSeen(),
+		handled: shardstest.NewRecorder(),
 	}
 	_, err := k.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String("s"), ShardCount: &shardCount})
 	require.NoError(t, err)
@@ -103,7 +103,7 @@ func (k *kinesisFleet) handle(_ context.Context, _ string, records []shards.Reco
 		if err != nil {
 			return err
 		}
-		k.seen.Add(shardstest.Entry{Key: r.Key, N: n})
+		k.handled.Add(shardstest.Entry{Key: r.Key, N: n})
 	}
 	return nil
 }
@@ -130,7 +130,7 @@ func (k *kinesisFleet) send(n int) {
 	k.sent += n
 }
 
-// open are the shards that take records.
+// open returns the shards that accept records.
 func (k *kinesisFleet) open() []string {
 	k.t.Helper()
 	out, err := k.ListShards(k.t.Context(), &kinesis.ListShardsInput{StreamName: aws.String("s")})
@@ -158,12 +158,12 @@ func (k *kinesisFleet) merge(a, b string) {
 	require.NoError(k.t, err)
 }
 
-// complete says that every record was seen once, in order.
+// complete asserts that every record was handled once, in order.
 func (k *kinesisFleet) complete() {
 	k.t.Helper()
-	assert.Empty(k.t, k.seen.Jumps())
-	assert.Zero(k.t, k.seen.Repeats(), "repeated")
-	assert.Equal(k.t, keys*k.sent, k.seen.Total())
+	assert.Empty(k.t, k.handled.Skips())
+	assert.Zero(k.t, k.handled.Repeats(), "repeated")
+	assert.Equal(k.t, keys*k.sent, k.handled.Total())
 	assert.Empty(k.t, k.trimmed)
 }
 
@@ -291,7 +291,7 @@ func TestDynamoDBStreamIsReadAndItsTrimmingNoticed(t *testing.T) {
 		z.end()
 		assert.Positive(t, trimmed)
 		for n := range 10 {
-			assert.Equal(t, 1, got[fmt.Sprintf("s%d#11", n)], "and it goes on")
+			assert.Equal(t, 1, got[fmt.Sprintf("s%d#11", n)], "and reading continues")
 		}
 	})
 }

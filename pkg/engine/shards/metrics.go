@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// counters are what a Reader counts; what it measures is taken from its workers when asked (see Collect).
+// counters are a Reader's counters. Collect reads the gauges from the workers.
 type counters struct {
 	records, handleFailures, takeOvers, trimmed prometheus.Counter
 	readFailures                                *prometheus.CounterVec
@@ -24,15 +24,15 @@ func newCounters(consumer string) *counters {
 	}
 	return &counters{
 		records:        counter("records_total", "Records handled."),
-		handleFailures: counter("handle_failures_total", "Batches that will be handled again."),
+		handleFailures: counter("handle_failures_total", "Batches whose handling failed and is retried."),
 		takeOvers:      counter("take_overs_total", "Leases taken from owners that stopped renewing them."),
-		trimmed:        counter("trimmed_total", "Times that records were trimmed unread."),
+		trimmed:        counter("trimmed_total", "Times that records were trimmed before they were read."),
 		readFailures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "shards_read_failures_total", Help: "Failed reads by reason.", ConstLabels: labels,
 		}, []string{"reason"}),
-		behind:        gauge("behind_seconds", "How far the last page read was from the tip, and the time since: it grows while a shard cannot be read or its records not handled.", "shard"),
-		checkpointAge: gauge("checkpoint_age_seconds", "Since the lease of a shard was last renewed, and its position kept.", "shard"),
-		leases:        gauge("leases", "Active leases by living owner, as this reader sees it.", "owner"),
+		behind:        gauge("behind_seconds", "Distance of the last page from the tip, and the time since: grows while a shard is not read or handled.", "shard"),
+		checkpointAge: gauge("checkpoint_age_seconds", "Time since the lease of a shard was renewed, and its position stored.", "shard"),
+		leases:        gauge("leases", "Active leases by live owner, as this reader sees them.", "owner"),
 	}
 }
 
@@ -74,8 +74,8 @@ func (r *Reader[T]) Collect(ch chan<- prometheus.Metric) {
 	defer r.mu.Unlock()
 	for shard, w := range r.workers {
 		w.mu.Lock()
-		gauge(r.counts.behind, (w.behind + now.Sub(w.seenAt)).Seconds(), shard)
-		gauge(r.counts.checkpointAge, now.Sub(w.keptAt).Seconds(), shard)
+		gauge(r.counts.behind, (w.behind + now.Sub(w.behindAt)).Seconds(), shard)
+		gauge(r.counts.checkpointAge, now.Sub(w.savedAt).Seconds(), shard)
 		w.mu.Unlock()
 	}
 	for owner, n := range r.owners {

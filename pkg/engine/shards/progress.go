@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// What a write of the lease changes beside the position, which every write carries.
+// Changes of a lease beside the position, which every write stores.
 func unchanged(*Lease)   {}
 func shardDone(l *Lease) { l.State, l.Owner = StateDone, "" }
 
-// move notes that all up to last is handled, and with it all that had arrived by readAt. Nothing is kept yet.
+// move sets the position: all records up to last, and all that had arrived by readAt, are handled. It stores nothing.
 func (w *worker[T]) move(last Position, readAt time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -21,18 +21,18 @@ func (w *worker[T]) move(last Position, readAt time.Time) {
 	if w.aheadAt.IsZero() {
 		w.aheadAt = w.cfg.Now()
 	}
-	w.hasMoved()
+	w.signalMoved()
 }
 
-// hasMoved lets the heartbeat keep the position soon.
-func (w *worker[T]) hasMoved() {
+// signalMoved makes the heartbeat store the position soon.
+func (w *worker[T]) signalMoved() {
 	select {
 	case w.moved <- struct{}{}:
 	default:
 	}
 }
 
-// ahead is for how long the position has been ahead of the lease's; zero: it is not.
+// ahead returns for how long the position has been ahead of the lease's; zero if it is not.
 func (w *worker[T]) ahead() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -42,8 +42,8 @@ func (w *worker[T]) ahead() time.Duration {
 	return max(1, w.cfg.Now().Sub(w.aheadAt))
 }
 
-// keep writes the lease, changed, with the newest position, unless it was written within age.
-func (w *worker[T]) keep(ctx context.Context, age time.Duration, change func(*Lease)) error {
+// save writes the lease, with the change and the newest position, unless it was written within age.
+func (w *worker[T]) save(ctx context.Context, age time.Duration, change func(*Lease)) error {
 	startedAt := w.cfg.Now()
 	written, err := w.lease.renew(ctx, age, func(l *Lease) {
 		change(l)
@@ -56,17 +56,18 @@ func (w *worker[T]) keep(ctx context.Context, age time.Duration, change func(*Le
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.keptAt = startedAt
+	w.savedAt = startedAt
 	switch {
 	case w.position == written.Checkpoint:
 		w.aheadAt = time.Time{}
-	case !w.aheadAt.IsZero(): // it moved on meanwhile
+	case !w.aheadAt.IsZero(): // it moved meanwhile
 		w.aheadAt = startedAt
 	}
 	return nil
 }
 
-func (w *worker[T]) arrived() time.Time {
+// lastReadAt is Lease.ReadAt.
+func (w *worker[T]) lastReadAt() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.readAt

@@ -12,37 +12,37 @@ import (
 	"time"
 )
 
-// Reader reads its share of a stream's shards. Any number of Readers of one consumer share them out.
+// Reader reads its share of a stream's shards. Any number of Readers of one consumer share them.
 type Reader[T any] struct {
 	cfg    Config[T]
 	counts *counters
-	wake   chan struct{} // a worker ended: look at once
+	wake   chan struct{} // a worker ended: begin a round at once
 	wg     sync.WaitGroup
 
-	// of the goroutine of Run alone
+	// used by the goroutine of Run only
 	view     *view
-	present  *held
+	presence *held // with StateReader
 	listedAt time.Time
 
 	relist atomic.Bool // list the stream's shards in the next round
 
 	mu      sync.Mutex
-	workers map[string]*worker[T] // by shard; gone only when their lease is given back
-	owners  map[string]int        // leases by owner, as last seen
+	workers map[string]*worker[T] // by shard; removed when their lease is released
+	owners  map[string]int        // leases by owner, as of the last round
 }
 
-// Run reads until ctx ends, then lets the batches in hand finish, keeps their positions and gives all leases back, so
-// that others go on at once and repeat nothing. It returns nil after such a stop, and an error if StopTimeout cut
-// batches off. Nothing else ends it: what fails is logged and tried again. A Reader runs once.
+// Run reads until ctx ends. Then it waits for the batches in flight, stores their positions and releases all leases, so
+// that other readers continue at once and repeat nothing. It returns nil after such a stop, and an error if StopTimeout
+// ended a batch. Nothing else ends it: failures are logged and retried. A Reader runs once.
 func (r *Reader[T]) Run(ctx context.Context) error {
-	hard, cut := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer cut(nil)
+	workCtx, cancelWork := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancelWork(nil)
 	for failures := 0; ctx.Err() == nil; {
 		pause := r.cfg.Round
-		if err := r.round(ctx, hard); err != nil && ctx.Err() == nil {
+		if err := r.round(ctx, workCtx); err != nil && ctx.Err() == nil {
 			failures++
 			pause = max(pause, r.cfg.Backoff.Delay(failures))
-			r.cfg.Logger.WarnContext(ctx, "look at the leases", slog.Any("error", err))
+			r.cfg.Logger.WarnContext(ctx, "lease round failed, retrying", slog.Any(keyError, err))
 		} else {
 			failures = 0
 		}
@@ -54,13 +54,13 @@ func (r *Reader[T]) Run(ctx context.Context) error {
 		}
 		timer.Stop()
 	}
-	return r.stop(hard, cut)
+	return r.stop(workCtx, cancelWork)
 }
 
 var errStopTimeout = errors.New("stop timeout")
 
-func (r *Reader[T]) stop(hard context.Context, cut context.CancelCauseFunc) error {
-	timer := time.AfterFunc(r.cfg.StopTimeout, func() { cut(errStopTimeout) })
+func (r *Reader[T]) stop(workCtx context.Context, cancelWork context.CancelCauseFunc) error {
+	timer := time.AfterFunc(r.cfg.StopTimeout, func() { cancelWork(errStopTimeout) })
 	defer timer.Stop()
 	r.mu.Lock()
 	for _, w := range r.workers {
@@ -71,58 +71,57 @@ func (r *Reader[T]) stop(hard context.Context, cut context.CancelCauseFunc) erro
 	if r.cfg.Metrics != nil {
 		r.cfg.Metrics.Unregister(r)
 	}
-	if r.present != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(hard), r.cfg.LeaseDuration)
+	if r.presence != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(workCtx), r.cfg.LeaseDuration)
 		defer cancel()
-		if err := r.cfg.Leases.Delete(ctx, r.present.current()); err != nil {
-			r.cfg.Logger.WarnContext(ctx, "sign off", slog.Any("error", err)) // others notice after the lease duration
+		if err := r.cfg.Leases.Delete(ctx, r.presence.current()); err != nil {
+			r.cfg.Logger.WarnContext(ctx, "reader lease deletion failed", slog.Any(keyError, err)) // it expires
 		}
 	}
-	if errors.Is(context.Cause(hard), errStopTimeout) {
-		return fmt.Errorf("stop reading as %s: batches cut off after %v: %w", r.cfg.Consumer, r.cfg.StopTimeout, errStopTimeout)
+	if errors.Is(context.Cause(workCtx), errStopTimeout) {
+		return fmt.Errorf("stop reading as %s: batches ended after %v: %w", r.cfg.Consumer, r.cfg.StopTimeout, errStopTimeout)
 	}
 	return nil
 }
 
-// round is one look at the leases: list the shards when that is due, then take what is free, or give one away.
-func (r *Reader[T]) round(ctx, hard context.Context) error {
-	if err := r.signOn(ctx); err != nil {
+// round reads all leases, lists the shards when that is due, and takes free leases or releases one.
+func (r *Reader[T]) round(ctx, workCtx context.Context) error {
+	if err := r.announce(ctx); err != nil {
 		return err
 	}
 	leases, err := r.cfg.Leases.List(ctx, r.cfg.Consumer)
 	if err != nil {
 		return fmt.Errorf("list leases: %w", err)
 	}
-	leases, listErr := r.list(ctx, leases) // shards that are known can be read without it
+	leases, listErr := r.list(ctx, leases) // an error does not stop the shards that have leases
 	now := r.cfg.Now()
 	r.view.update(leases, now)
 	r.mu.Lock()
 	r.owners = r.view.alive
 	r.mu.Unlock()
-	return errors.Join(listErr, r.share(ctx, hard, now), r.forget(ctx, now))
+	return errors.Join(listErr, r.share(ctx, workCtx, now), r.deleteObsolete(ctx, now))
 }
 
-// signOn shows the others that this reader lives.
-func (r *Reader[T]) signOn(ctx context.Context) error {
+// announce shows other readers that this one is alive.
+func (r *Reader[T]) announce(ctx context.Context) error {
+	next := Lease{Consumer: r.cfg.Consumer, Shard: "reader/" + r.cfg.Owner, State: StateReader, Owner: r.cfg.Owner}
 	var err error
-	if r.present != nil {
-		_, err = r.present.renew(ctx, r.cfg.LeaseDuration/3, unchanged)
+	if r.presence != nil {
+		_, err = r.presence.renew(ctx, r.cfg.LeaseDuration/3, unchanged)
 	} else {
-		next := Lease{Consumer: r.cfg.Consumer, Shard: "reader/" + r.cfg.Owner, State: StateReader, Owner: r.cfg.Owner}
-		r.present, err = take(ctx, r.cfg.Leases, r.cfg.Now, Lease{}, next)
+		r.presence, err = take(ctx, r.cfg.Leases, r.cfg.Now, Lease{}, next)
 	}
-	if lost, ok := errors.AsType[*LostError](err); ok { // removed by others, who thought this reader dead
-		next := Lease{Consumer: r.cfg.Consumer, Shard: "reader/" + r.cfg.Owner, State: StateReader, Owner: r.cfg.Owner}
-		r.present, err = take(ctx, r.cfg.Leases, r.cfg.Now, lost.Stored, next)
+	if lost, ok := errors.AsType[*LostError](err); ok { // deleted by a reader that took this one for dead
+		r.presence, err = take(ctx, r.cfg.Leases, r.cfg.Now, lost.Stored, next)
 	}
 	if err != nil {
-		return fmt.Errorf("sign on: %w", err)
+		return fmt.Errorf("write the lease of reader %s: %w", r.cfg.Owner, err)
 	}
 	return nil
 }
 
-// list asks for the stream's shards when that is due, and adds a lease for each that has none, parents before their
-// children. New shards start at TrimHorizon, never at their tip: what came first in them must not be lost.
+// list lists the stream's shards when that is due, and adds a lease for each shard without one, parents before children.
+// New shards start at TrimHorizon, never at their tip, so that their first records are read.
 func (r *Reader[T]) list(ctx context.Context, leases []Lease) ([]Lease, error) {
 	if !r.relist.Load() && r.cfg.Now().Sub(r.listedAt) < r.cfg.ListEvery {
 		return leases, nil
@@ -162,8 +161,8 @@ func (r *Reader[T]) list(ctx context.Context, leases []Lease) ([]Lease, error) {
 	return leases, err
 }
 
-// share takes free leases up to an even share, or gives one away to readers that have less.
-func (r *Reader[T]) share(ctx, hard context.Context, now time.Time) error {
+// share takes free leases up to an even share, or releases one for readers that have fewer.
+func (r *Reader[T]) share(ctx, workCtx context.Context, now time.Time) error {
 	r.mu.Lock()
 	mine := make(map[string]*worker[T], len(r.workers))
 	maps.Copy(mine, r.workers)
@@ -187,9 +186,9 @@ func (r *Reader[T]) share(ctx, hard context.Context, now time.Time) error {
 			r.cfg.Logger.InfoContext(ctx, "shard taken over", slog.String("shard", l.Shard), slog.String("from", l.Owner))
 		}
 		count++
-		r.start(hard, h)
+		r.start(workCtx, h)
 	}
-	if len(free) > 0 || !r.view.mayGive(count) {
+	if len(free) > 0 || !r.view.mayRelease(count) {
 		return nil
 	}
 	if !slices.ContainsFunc(slices.Collect(maps.Values(mine)), (*worker[T]).stopping) { // one at a time
@@ -198,24 +197,24 @@ func (r *Reader[T]) share(ctx, hard context.Context, now time.Time) error {
 	return nil
 }
 
-// forget removes leases that nobody needs any more.
-func (r *Reader[T]) forget(ctx context.Context, now time.Time) error {
+// deleteObsolete deletes leases that no reader needs.
+func (r *Reader[T]) deleteObsolete(ctx context.Context, now time.Time) error {
 	for _, l := range r.view.obsolete(now) {
 		if err := r.cfg.Leases.Delete(ctx, l); err != nil && !errors.Is(err, ErrLeaseLost) {
-			return fmt.Errorf("forget lease of %s: %w", l.Shard, err)
+			return fmt.Errorf("delete lease of %s: %w", l.Shard, err)
 		}
 	}
 	return nil
 }
 
-func (r *Reader[T]) start(hard context.Context, h *held) {
-	w := newWorker(hard, &r.cfg, h, r.counts)
+func (r *Reader[T]) start(workCtx context.Context, h *held) {
+	w := newWorker(workCtx, &r.cfg, h, r.counts)
 	r.mu.Lock()
 	r.workers[w.shard] = w
 	r.mu.Unlock()
 	r.wg.Go(func() {
 		if done := w.run(); done {
-			r.relist.Store(true) // its children
+			r.relist.Store(true) // to find its children
 		}
 		r.mu.Lock()
 		delete(r.workers, w.shard)
@@ -240,7 +239,7 @@ func parentsFirst(shards []Shard) []Shard {
 		if !ok {
 			return
 		}
-		delete(byID, id) // before its parents: a stream that names a circle must not hang us
+		delete(byID, id) // before its parents, so that a cycle ends
 		for _, p := range s.Parents {
 			visit(p)
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 )
 
-func TestLineageIsReadInOrder(t *testing.T) {
+func TestParentsAreReadBeforeChildren(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, f *fleet) {
 		f.stream.open("a")
@@ -91,7 +91,7 @@ func TestAChildWaitsForItsSecondParent(t *testing.T) {
 	})
 }
 
-func TestAParentThatTheStreamForgotCountsAsDone(t *testing.T) {
+func TestAParentThatIsNoLongerListedCountsAsDone(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, f *fleet) {
 		f.stream.open("a")
@@ -105,7 +105,7 @@ func TestAParentThatTheStreamForgotCountsAsDone(t *testing.T) {
 	})
 }
 
-func TestARestartGoesOnWhereItStopped(t *testing.T) {
+func TestARestartContinuesWhereItStopped(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, f *fleet) {
 		f.stream.open("a")
@@ -120,11 +120,11 @@ func TestARestartGoesOnWhereItStopped(t *testing.T) {
 		assert.Equal(t, numbers(0, 12), f.log.all())
 		assert.Equal(t, shards.Position("11"), f.leases.lease("a").Checkpoint)
 		assert.Empty(t, f.leases.lease("a").Owner)
-		assert.Zero(t, f.leases.lease("reader/x").Counter, "signed off")
+		assert.Zero(t, f.leases.lease("reader/x").Counter, "deleted")
 	})
 }
 
-func TestAStopFinishesTheBatchInHandAndHandsOffWithinASecond(t *testing.T) {
+func TestAStopFinishesTheBatchInFlightAndHandsOffWithinASecond(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, f *fleet) {
 		f.stream.open("a")
@@ -154,7 +154,7 @@ func TestAStopFinishesTheBatchInHandAndHandsOffWithinASecond(t *testing.T) {
 	})
 }
 
-func TestAStopTimeoutCutsTheHandlerOff(t *testing.T) {
+func TestStopTimeoutCancelsTheHandler(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, f *fleet) {
 		f.stream.open("a")
@@ -173,8 +173,8 @@ func TestAStopTimeoutCutsTheHandlerOff(t *testing.T) {
 		stoppedAt := time.Now()
 		require.ErrorContains(t, <-r.done, "stop timeout")
 		assert.Equal(t, 2*time.Second, time.Since(stoppedAt))
-		assert.Empty(t, f.leases.lease("a").Owner, "given back")
-		assert.Empty(t, f.leases.lease("a").Checkpoint, "and not moved on")
+		assert.Empty(t, f.leases.lease("a").Owner, "released")
+		assert.Empty(t, f.leases.lease("a").Checkpoint, "and not moved")
 	})
 }
 
@@ -228,7 +228,7 @@ func TestALeaseIsKeptThroughASlowBatch(t *testing.T) {
 	})
 }
 
-func TestAPausedOwnerKeepsNothingItNoLongerOwns(t *testing.T) {
+func TestAPausedOwnerWritesNoLeaseThatItLost(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, f *fleet) {
 		f.stream.open("a")

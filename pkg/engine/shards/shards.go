@@ -1,17 +1,26 @@
-// Package shards reads sharded streams, DynamoDB Streams and Kinesis alike, with a fleet of readers that share the
-// shards by leases.
+// Package shards reads a sharded stream, of DynamoDB or of Kinesis, with any number of readers that share its shards.
 //
-// What a Reader promises, whatever crashes, pauses, splits or merges:
+// A lease says which reader reads a shard; readers take, renew and release leases by conditional writes. A checkpoint is
+// the position that a lease stores: all records up to it are handled. If an owner stops renewing a lease, another reader takes
+// it and continues at the checkpoint.
 //
-//   - Every record of the stream is handled at least once, and its position is kept only after Handle returned nil.
-//     Positions are kept by time, not by batch; see Config.Checkpoint.
-//   - Records of one shard are handled in order, one batch at a time, and a shard's only after both its parents' are
-//     all handled. So the records of one partition key are handled in order across splits and merges.
-//   - A clean stop, and a shard given away for balance, repeat nothing. After a crash the next owner repeats the batch in
-//     hand and what was handled since the last checkpoint. A process that was paused so long that it lost its lease may
-//     finish the batch in hand, and nothing after it: effects that must not be repeated want a fence of their own.
-//   - A batch that cannot be handled is tried for ever and never skipped. It holds up its own shard only.
-//   - A position that the stream has trimmed away is reported to Republish before reading goes on.
+// A Reader guarantees, through crashes, pauses, splits and merges:
+//
+//   - Every record is handled at least once. A position is stored only after Handle returned nil, and by time, not by
+//     batch; see Config.Checkpoint.
+//   - Records of one shard are handled in order, one batch at a time, and only after all records of both its parents.
+//     So the records of one partition key are handled in order across splits and merges.
+//   - A clean stop, and the release of a shard to balance the load, repeat nothing. After a crash the next owner repeats the
+//     batch in flight and what was handled since the last checkpoint. A process that was paused for so long that it lost
+//     its lease may finish the batch in flight, but begins no other. So handlers must be idempotent.
+//   - A batch that cannot be handled is retried for ever and never skipped. It delays its own shard only.
+//   - If the stream has trimmed the position, Republish is called before reading continues.
+//
+// # Table and permissions
+//
+// DynamoDBLeases needs one table, declared by CreateTableInput: partition key "consumer" (S), sort key "shard" (S), no
+// stream, no time to live, with dynamodb:Query, dynamodb:PutItem and dynamodb:DeleteItem on it. NewKinesisStream,
+// NewKinesisFanOut and NewDynamoDBStream list the permissions that they need.
 package shards
 
 import (
@@ -20,33 +29,33 @@ import (
 	"time"
 )
 
-// Stream is a sharded stream. Its errors wrap those below where they apply; any other error is tried again later.
-// Safe for concurrent use.
+// Stream is a sharded stream. Its errors wrap those below where they apply; any other error is retried.
+// It is safe for concurrent use.
 type Stream[T any] interface {
 	// Shards lists all shards, closed ones too, as long as the stream remembers them.
 	Shards(ctx context.Context) ([]Shard, error)
-	// Open begins to read a shard after a position. The end of ctx ends the feed, too.
+	// Open returns a feed of a shard that starts after a position. The feed ends with ctx.
 	Open(ctx context.Context, shardID string, after Position) (Feed[T], error)
 }
 
-// Feed reads one shard on from where it was opened, for one goroutine.
+// Feed reads one shard from where it was opened. It serves one goroutine.
 type Feed[T any] interface {
-	// Next returns the next page, which has no records if there are none, or waits for one. After an error that wraps
-	// ErrThrottled it may be called again; after any other a new feed is needed.
+	// Next returns the next page, possibly without records, or waits for one. After an error that wraps ErrThrottled it
+	// may be called again; after any other error a new feed is needed.
 	Next(ctx context.Context) (Page[T], error)
-	// Close lets go of what the feed holds.
+	// Close releases the feed's resources.
 	Close()
 }
 
 // Errors of a Stream.
 var (
-	// ErrIteratorExpired: the feed waited for too long; open another from the last position.
+	// ErrIteratorExpired: the feed was idle for too long; open another from the last position.
 	ErrIteratorExpired = errors.New("shard iterator expired")
 	// ErrTrimmed: records after the position are no longer kept.
 	ErrTrimmed = errors.New("shard position trimmed")
-	// ErrThrottled: asked too often. The feed stays good.
+	// ErrThrottled: too many calls. The feed stays usable.
 	ErrThrottled = errors.New("shard read throttled")
-	// ErrShardGone: the stream does not know the shard, or no longer.
+	// ErrShardGone: the stream does not have the shard, or no longer.
 	ErrShardGone = errors.New("shard gone")
 )
 
@@ -60,27 +69,30 @@ type Shard struct {
 // Position is the sequence number of the record read last.
 type Position string
 
+// keyError is the log attribute of an error.
+const keyError = "error"
+
 // TrimHorizon is the position before the oldest record that is kept.
 const TrimHorizon Position = ""
 
-// Page is some next records of a shard.
+// Page is a shard's next records.
 type Page[T any] struct {
 	Records []Record[T]
 	// End says that the shard is closed and these are its last records.
 	End bool
-	// Last is the position after this page, where the stream passed over records that are not in Records. Defaults to
-	// the last record's.
+	// Last is the position after this page, if the stream skipped records that are not in Records. Defaults to the last
+	// record's.
 	Last Position
-	// More says that records are known, or likely, to be waiting, or that Next waits for them: read again at once.
+	// More says that more records are likely to be there, or that Next waits for them: read again at once.
 	More bool
-	// Behind is how far the page is from the tip of the shard, if the stream says so.
+	// Behind is the page's distance from the tip of the shard, if the stream reports it.
 	Behind time.Duration
 }
 
 // Record is one record of a shard.
 type Record[T any] struct {
 	Sequence Position
-	// Key is the partition key, if the stream has such.
+	// Key is the partition key, if the stream has one.
 	Key   string
 	Value T
 	// ArrivedAt is when the stream took the record, approximately.

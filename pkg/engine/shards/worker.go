@@ -19,66 +19,66 @@ type worker[T any] struct {
 	counts *counters
 	log    *slog.Logger
 
-	ctx  context.Context         // the worker's life: ends when the lease is lost or the stop's time is up
-	cut  context.CancelCauseFunc // ends ctx
-	soft context.Context         // ends, with ctx or by stop, when no more is to be begun
-	stop context.CancelFunc      // ends soft
+	ctx        context.Context         // ends by stop, and with workCtx: begin nothing new
+	stop       context.CancelFunc      // ends ctx
+	workCtx    context.Context         // ends when the lease is lost or StopTimeout is over
+	cancelWork context.CancelCauseFunc // ends workCtx
 
 	feed  Feed[T]       // nil: to be opened
-	moved chan struct{} // holds a token when the position has moved
+	moved chan struct{} // signals that the position has moved
 
 	mu       sync.Mutex
 	position Position      // all records up to it are handled; only the worker's own goroutine moves it
 	readAt   time.Time     // see Lease
-	keptAt   time.Time     // before the last write of the lease, or the start
+	savedAt  time.Time     // before the last write of the lease, or the start
 	aheadAt  time.Time     // since when the position is ahead of the lease's; zero: it is not
-	behind   time.Duration // of the last page read, at seenAt
-	seenAt   time.Time
+	behind   time.Duration // of the last page read, at behindAt
+	behindAt time.Time
 }
 
-func newWorker[T any](hard context.Context, cfg *Config[T], h *held, counts *counters) *worker[T] {
+func newWorker[T any](workCtx context.Context, cfg *Config[T], h *held, counts *counters) *worker[T] {
 	l := h.current()
 	w := &worker[T]{
 		cfg: cfg, shard: l.Shard, lease: h, counts: counts, log: cfg.Logger.With(slog.String("shard", l.Shard)),
-		moved: make(chan struct{}, 1), position: l.Checkpoint, readAt: l.ReadAt, keptAt: cfg.Now(), seenAt: cfg.Now(),
+		moved: make(chan struct{}, 1), position: l.Checkpoint, readAt: l.ReadAt, savedAt: cfg.Now(), behindAt: cfg.Now(),
 	}
-	w.ctx, w.cut = context.WithCancelCause(hard)
-	w.soft, w.stop = context.WithCancel(w.ctx) //nolint:gosec // called by the Reader; run ends ctx, and soft with it
+	w.workCtx, w.cancelWork = context.WithCancelCause(workCtx)
+	w.ctx, w.stop = context.WithCancel(w.workCtx) //nolint:gosec // called by the Reader; run ends workCtx, and ctx with it
 	return w
 }
 
-func (w *worker[T]) stopping() bool { return w.soft.Err() != nil }
+func (w *worker[T]) stopping() bool { return w.ctx.Err() != nil }
 
-// run reads until the shard is done, the lease lost or the worker stopped; unless the lease is lost, it is given back.
+// run reads until the shard is done, the lease lost or the worker stopped, and then releases a lease that is not lost.
 func (w *worker[T]) run() (done bool) {
-	var beats sync.WaitGroup
-	beating, rest := context.WithCancel(w.ctx)
-	beats.Go(func() { w.heartbeat(beating) })
+	var heartbeat sync.WaitGroup
+	heartbeatCtx, cancelHeartbeat := context.WithCancel(w.workCtx)
+	heartbeat.Go(func() { w.heartbeat(heartbeatCtx) })
 	done, err := w.read()
-	rest()
-	beats.Wait()
-	defer w.cut(nil)
+	cancelHeartbeat()
+	heartbeat.Wait()
+	defer w.cancelWork(nil)
 	switch {
-	case errors.Is(err, ErrLeaseLost) || errors.Is(context.Cause(w.ctx), ErrLeaseLost):
-		w.log.WarnContext(w.ctx, "lease lost")
+	case errors.Is(err, ErrLeaseLost) || errors.Is(context.Cause(w.workCtx), ErrLeaseLost):
+		w.log.WarnContext(w.workCtx, "lease lost")
 	case done:
-		w.log.InfoContext(w.ctx, "shard done")
+		w.log.InfoContext(w.workCtx, "shard done")
 	default:
 		w.release()
 	}
 	return done
 }
 
-// release gives the lease back. If that fails, others take it after the lease duration.
+// release gives up the lease. If that fails, other readers take it after the lease duration.
 func (w *worker[T]) release() {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), w.cfg.LeaseDuration)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.workCtx), w.cfg.LeaseDuration)
 	defer cancel()
-	if err := w.keep(ctx, 0, func(l *Lease) { l.Owner = "" }); err != nil {
-		w.log.WarnContext(ctx, "release lease", slog.Any("error", err))
+	if err := w.save(ctx, 0, func(l *Lease) { l.Owner = "" }); err != nil {
+		w.log.WarnContext(ctx, "lease release failed", slog.Any(keyError, err))
 	}
 }
 
-// heartbeat renews the lease in time, and keeps the position when it has been ahead for Config.Checkpoint.
+// heartbeat renews the lease, and stores the position when it has been ahead for Config.Checkpoint.
 func (w *worker[T]) heartbeat(ctx context.Context) {
 	every := w.cfg.LeaseDuration / 3
 	for ctx.Err() == nil {
@@ -89,7 +89,7 @@ func (w *worker[T]) heartbeat(ctx context.Context) {
 		case <-w.moved:
 			_ = retry.Sleep(ctx, w.cfg.Checkpoint) // the loop sees why it ended
 			select {
-			case <-w.moved: // what moved meanwhile is kept as well
+			case <-w.moved: // the write below stores this move too
 			default:
 			}
 		}
@@ -101,24 +101,24 @@ func (w *worker[T]) heartbeat(ctx context.Context) {
 		if w.ahead() > 0 {
 			age = 0
 		}
-		switch err := w.keep(ctx, age, unchanged); {
+		switch err := w.save(ctx, age, unchanged); {
 		case errors.Is(err, ErrLeaseLost):
-			w.cut(err)
+			w.cancelWork(err)
 		case err != nil && ctx.Err() == nil:
-			w.log.WarnContext(ctx, "renew lease", slog.Any("error", err))
-			w.hasMoved()
+			w.log.WarnContext(ctx, "lease renewal failed, retrying", slog.Any(keyError, err))
+			w.signalMoved()
 		}
 	}
 }
 
-// read handles page after page. The error is nil after a stop or the shard's end.
+// read handles page after page. It returns nil after a stop or at the shard's end.
 func (w *worker[T]) read() (done bool, err error) {
 	defer w.closeFeed()
 	for failures := 0; !w.stopping(); {
 		startedAt := w.cfg.Now()
 		page, err := w.next()
 		if w.stopping() {
-			return false, nil // a read that the stop ended failed for no other reason
+			return false, nil // the stop made the read fail
 		}
 		if err != nil {
 			failures++
@@ -135,7 +135,7 @@ func (w *worker[T]) read() (done bool, err error) {
 			return true, nil
 		}
 		if !page.More {
-			_ = retry.Sleep(w.soft, w.cfg.Poll) // the loop sees why it ended
+			_ = retry.Sleep(w.ctx, w.cfg.Poll) // the loop sees why it ended
 		}
 	}
 	return false, nil
@@ -152,21 +152,21 @@ func ignore(err, ignored error) error {
 
 func (w *worker[T]) next() (Page[T], error) {
 	if w.feed == nil {
-		readAt := w.arrived()
+		readAt := w.lastReadAt()
 		if w.cfg.Retention > 0 && !readAt.IsZero() && w.cfg.Now().Sub(readAt) >= w.cfg.Retention {
 			return Page[T]{}, ErrTrimmed
 		}
-		// A process that was paused must not take the shard's subscription from its new owner.
-		if err := w.keep(w.ctx, w.cfg.LeaseDuration, unchanged); err != nil {
+		// After a pause of this process, it must not take the subscription to the shard from the new owner.
+		if err := w.save(w.workCtx, w.cfg.LeaseDuration, unchanged); err != nil {
 			return Page[T]{}, err
 		}
 		var err error
-		if w.feed, err = w.cfg.Stream.Open(w.soft, w.shard, w.position); err != nil {
+		if w.feed, err = w.cfg.Stream.Open(w.ctx, w.shard, w.position); err != nil {
 			w.feed = nil
 			return Page[T]{}, err
 		}
 	}
-	return w.feed.Next(w.soft)
+	return w.feed.Next(w.ctx)
 }
 
 func (w *worker[T]) closeFeed() {
@@ -176,7 +176,7 @@ func (w *worker[T]) closeFeed() {
 	}
 }
 
-// recover does what a failed read asks for. Whatever else failed, a new feed from the position is the cure.
+// recover handles a failed read: by waiting, or by a new feed from the position.
 func (w *worker[T]) recover(err error, failures int) (done bool, _ error) {
 	if errors.Is(err, ErrLeaseLost) {
 		return false, err
@@ -200,23 +200,23 @@ func (w *worker[T]) recover(err error, failures int) (done bool, _ error) {
 		if errors.Is(err, ErrIteratorExpired) && failures == 1 {
 			return false, nil
 		}
-		w.log.WarnContext(w.ctx, "read shard", slog.Any("error", err), slog.Int("failures", failures))
+		w.log.WarnContext(w.workCtx, "shard read failed, retrying", slog.Any(keyError, err), slog.Int("failures", failures))
 	}
-	_ = w.cfg.Backoff.Wait(w.soft, failures) // the loop sees why it ended
+	_ = w.cfg.Backoff.Wait(w.ctx, failures) // the loop sees why it ended
 	return false, nil
 }
 
-// gone makes sure that the stream lives but no longer has the shard.
+// gone reports whether the stream exists but no longer has the shard.
 func (w *worker[T]) gone() bool {
-	shards, err := w.cfg.Stream.Shards(w.soft)
+	shards, err := w.cfg.Stream.Shards(w.ctx)
 	return err == nil && !slices.ContainsFunc(shards, func(s Shard) bool { return s.ID == w.shard })
 }
 
-// trimmed reports lost records until that is acknowledged, then starts over at the oldest that are kept.
+// trimmed calls Republish until it succeeds, then starts at the oldest record.
 func (w *worker[T]) trimmed() error {
-	w.log.WarnContext(w.ctx, "records trimmed unread", slog.String("position", string(w.position)))
+	w.log.WarnContext(w.workCtx, "records trimmed before they were read", slog.String("position", string(w.position)))
 	w.counts.trimmed.Inc()
-	if err := w.insist("catch up", func(ctx context.Context) error { return w.cfg.Republish(ctx, w.shard) }); err != nil {
+	if err := w.insist("republish", func(ctx context.Context) error { return w.cfg.Republish(ctx, w.shard) }); err != nil {
 		return err
 	}
 	w.mu.Lock()
@@ -225,10 +225,10 @@ func (w *worker[T]) trimmed() error {
 	return w.write(unchanged)
 }
 
-// process handles a page and only then moves the position; the last page ends the shard as well.
+// process handles a page and only then moves the position. The last page also ends the shard.
 func (w *worker[T]) process(page Page[T], startedAt time.Time) error {
 	w.mu.Lock()
-	w.seenAt, w.behind = startedAt, page.Behind
+	w.behindAt, w.behind = startedAt, page.Behind
 	if n := len(page.Records); n > 0 {
 		w.behind = max(w.behind, startedAt.Sub(page.Records[n-1].ArrivedAt))
 	}
@@ -246,46 +246,47 @@ func (w *worker[T]) process(page Page[T], startedAt time.Time) error {
 	switch {
 	case page.End:
 		return w.write(shardDone)
-	case w.ahead() >= 2*w.cfg.Checkpoint: // the heartbeat cannot keep it
+	case w.ahead() >= 2*w.cfg.Checkpoint: // the heartbeat cannot store it
 		return w.write(unchanged)
 	default:
 		return nil
 	}
 }
 
-// insist calls f until it succeeds. Before every call it makes sure that the lease is held: a process may have
-// been paused for longer than that lasts.
-func (w *worker[T]) insist(deed string, f func(ctx context.Context) error) error {
+// insist calls f until it succeeds. Before each call it checks that the lease is held: the process may have been paused
+// for longer than the lease duration.
+func (w *worker[T]) insist(operation string, f func(ctx context.Context) error) error {
 	for failures := 1; ; failures++ {
-		err := w.keep(w.ctx, w.cfg.LeaseDuration, unchanged)
+		err := w.save(w.workCtx, w.cfg.LeaseDuration, unchanged)
 		if errors.Is(err, ErrLeaseLost) {
 			return err
 		}
 		if err == nil {
-			if err = f(w.ctx); err == nil {
+			if err = f(w.workCtx); err == nil {
 				return nil
 			}
 		}
-		if cause := context.Cause(w.ctx); cause != nil {
+		if cause := context.Cause(w.workCtx); cause != nil {
 			return errors.Join(errStopped, cause)
 		}
 		w.counts.handleFailures.Inc()
-		w.log.WarnContext(w.ctx, "will try again", slog.String("deed", deed), slog.Any("error", err), slog.Int("failures", failures))
-		if w.cfg.Backoff.Wait(w.soft, failures) != nil {
+		w.log.WarnContext(w.workCtx, "operation failed, retrying",
+			slog.String("operation", operation), slog.Any(keyError, err), slog.Int("failures", failures))
+		if w.cfg.Backoff.Wait(w.ctx, failures) != nil {
 			return errStopped
 		}
 	}
 }
 
-// write changes the lease until that succeeds, the lease is lost, or the stop's time is up.
+// write retries a change of the lease until it succeeds, the lease is lost or StopTimeout is over.
 func (w *worker[T]) write(change func(*Lease)) error {
 	for failures := 1; ; failures++ {
-		err := w.keep(w.ctx, 0, change)
+		err := w.save(w.workCtx, 0, change)
 		if err == nil || errors.Is(err, ErrLeaseLost) {
 			return err
 		}
-		w.log.WarnContext(w.ctx, "write lease", slog.Any("error", err), slog.Int("failures", failures))
-		if w.cfg.Backoff.Wait(w.ctx, failures) != nil {
+		w.log.WarnContext(w.workCtx, "lease write failed, retrying", slog.Any(keyError, err), slog.Int("failures", failures))
+		if w.cfg.Backoff.Wait(w.workCtx, failures) != nil {
 			return errStopped
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 )
 
-// RunLeases holds leases to their promises, with consumers of its own.
+// RunLeases tests that leases keep their contract, with consumers of its own.
 func RunLeases(t *testing.T, leases shards.Leases) {
 	t.Helper()
 	ctx, consumer := t.Context(), "conformance-"+rand.Text()
@@ -23,7 +23,7 @@ func RunLeases(t *testing.T, leases shards.Leases) {
 		ReadAt: time.UnixMilli(1_700_000_000_123).UTC(),
 	}
 	require.NoError(t, leases.Put(ctx, first, shards.Lease{}))
-	require.NoError(t, leases.Put(ctx, first, shards.Lease{}), "its own write, whose answer was lost")
+	require.NoError(t, leases.Put(ctx, first, shards.Lease{}), "the same write again, as after a lost answer")
 	got, err := leases.List(ctx, consumer)
 	require.NoError(t, err)
 	assert.Equal(t, []shards.Lease{first}, got)
@@ -42,13 +42,14 @@ func RunLeases(t *testing.T, leases shards.Leases) {
 
 	require.ErrorIs(t, leases.Delete(ctx, first), shards.ErrLeaseLost)
 	require.NoError(t, leases.Delete(ctx, second))
-	require.NoError(t, leases.Delete(ctx, second), "gone already")
+	require.NoError(t, leases.Delete(ctx, second), "already deleted")
 	lost, ok = errors.AsType[*shards.LostError](leases.Put(ctx, late, second))
 	require.True(t, ok)
 	assert.Zero(t, lost.Stored)
 	for n := range 30 { // more than a page: 64 KB of checkpoint each
 		l := shards.Lease{
-			Consumer: consumer + "-many", Shard: fmt.Sprint(n), Counter: 1, State: shards.StateOpen, Checkpoint: shards.Position(strings.Repeat("x", 64<<10)),
+			Consumer: consumer + "-many", Shard: fmt.Sprint(n), Counter: 1, State: shards.StateOpen,
+			Checkpoint: shards.Position(strings.Repeat("x", 64<<10)),
 		}
 		require.NoError(t, leases.Put(ctx, l, shards.Lease{}))
 	}

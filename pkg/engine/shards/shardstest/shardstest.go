@@ -1,5 +1,5 @@
-// Package shardstest is the conformance suite of shards.Stream and shards.Leases: what a sharded stream and the leases of
-// its readers have to promise, on whatever AWS they are.
+// Package shardstest is the conformance suite of shards.Stream and shards.Leases. It runs against the embedded AWS and
+// against AWS itself.
 package shardstest
 
 import (
@@ -17,17 +17,17 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 )
 
-// Subject is a stream without records, and the leases of its readers.
+// Subject is an empty stream, and the leases of its readers.
 type Subject[T any] struct {
 	Stream shards.Stream[T]
 	Leases shards.Leases
-	// Put returns once the stream has taken the entries, those of a key in the order given.
+	// Put appends the entries to the stream, those of a key in the given order.
 	Put func(context.Context, []Entry) error
-	// Entry is what a record was put as.
+	// Entry returns the entry that a record was made of.
 	Entry func(shards.Record[T]) (Entry, error)
-	// Ordered says that the stream keeps the order of a key's entries.
+	// Ordered: the stream keeps the order of a key's entries.
 	Ordered bool
-	// Reshard replaces some of the stream's shards by others and returns once those take records. Defaults to leaving that out.
+	// Reshard replaces some shards by others and waits until those accept records. If nil, its test is skipped.
 	Reshard func(context.Context) error
 }
 
@@ -37,46 +37,46 @@ type Entry struct {
 	N   int
 }
 
-// patience bounds the wait for what takes seconds.
+// patience bounds each wait; most take seconds.
 const patience = 3 * time.Minute
 
-// Run holds a stream to its promises. in is called once per test, from parallel tests; it calls play with a new Subject,
-// within synctest.Test if that is wanted.
-func Run[T any](t *testing.T, in func(t *testing.T, play func(*testing.T, Subject[T]))) {
+// Run tests that a stream keeps its contract. setUp is called once per test, from parallel tests; it calls test with a new
+// Subject, inside synctest.Test if it uses virtual time.
+func Run[T any](t *testing.T, setUp func(t *testing.T, test func(*testing.T, Subject[T]))) {
 	t.Helper()
 	for name, test := range map[string]func(*fixture[T]){
-		"what was put before the first reader came is read, and what comes after": (*fixture[T]).fromTheBeginning,
-		"a stop hands over and repeats nothing":                                   (*fixture[T]).handOver,
-		"readers that join share and repeat nothing":                              (*fixture[T]).join,
-		"a crash loses nothing":                                                   (*fixture[T]).crash,
-		"a reshard loses nothing and repeats nothing":                             (*fixture[T]).reshard,
+		"records from before the first reader and after it are read": (*fixture[T]).fromTheOldest,
+		"a stop hands off and repeats nothing":                       (*fixture[T]).handOff,
+		"readers that join take a share and repeat nothing":          (*fixture[T]).join,
+		"a crash loses nothing":                                      (*fixture[T]).crash,
+		"a reshard loses nothing and repeats nothing":                (*fixture[T]).reshard,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			in(t, func(t *testing.T, s Subject[T]) {
+			setUp(t, func(t *testing.T, s Subject[T]) {
 				t.Helper()
 				ctx, stop := context.WithTimeout(t.Context(), patience)
 				defer stop()
-				test(&fixture[T]{T: t, Subject: s, ctx: ctx, consumer: "conformance-" + rand.Text(), seen: NewSeen()})
+				test(&fixture[T]{T: t, Subject: s, ctx: ctx, consumer: "conformance-" + rand.Text(), handled: NewRecorder()})
 			})
 		})
 	}
 }
 
-// fixture is one test's stream, and what its readers saw of it.
+// fixture is one test's stream, and what its readers handled.
 type fixture[T any] struct {
 	*testing.T
 	Subject[T]
 
 	ctx      context.Context // the test's, bounded
 	consumer string
-	seen     *Seen
+	handled  *Recorder
 	sent     int // of each key
 }
 
 const keys = 20
 
-func (f *fixture[T]) fromTheBeginning() {
+func (f *fixture[T]) fromTheOldest() {
 	f.send(5)
 	x := f.start(f.Leases)
 	f.await()
@@ -86,7 +86,7 @@ func (f *fixture[T]) fromTheBeginning() {
 	f.once()
 }
 
-func (f *fixture[T]) handOver() {
+func (f *fixture[T]) handOff() {
 	x := f.start(f.Leases)
 	f.send(5)
 	f.await()
@@ -115,13 +115,13 @@ func (f *fixture[T]) join() {
 	f.once()
 }
 
-// A reader that dies neither keeps its position nor gives its leases back.
+// A reader that dies neither stores its position nor releases its leases.
 func (f *fixture[T]) crash() {
 	f.send(5)
-	line := &cut{Leases: f.Leases}
-	x := f.start(line)
+	own := &unreachable{Leases: f.Leases}
+	x := f.start(own)
 	f.await()
-	line.dead.Store(true)
+	own.dead.Store(true)
 	x.end(f)
 	f.send(5)
 	y := f.start(f.Leases)
@@ -132,7 +132,7 @@ func (f *fixture[T]) crash() {
 
 func (f *fixture[T]) reshard() {
 	if f.Reshard == nil {
-		f.Skip("this stream is not resharded at will")
+		f.Skip("this stream cannot be resharded by its users")
 	}
 	x := f.start(f.Leases)
 	f.send(5)
@@ -160,26 +160,26 @@ func (f *fixture[T]) send(n int) {
 	f.sent += n
 }
 
-// await returns once all that was sent was seen.
+// await waits until all that was sent is handled.
 func (f *fixture[T]) await() {
 	f.Helper()
-	require.NoError(f, f.seen.Await(f.ctx, keys*f.sent))
+	require.NoError(f, f.handled.Await(f.ctx, keys*f.sent))
 }
 
-// complete says that all that was sent was seen, in order where there is one.
+// complete asserts that all that was sent is handled, and in order if the stream keeps one.
 func (f *fixture[T]) complete() {
 	f.Helper()
-	assert.Equal(f, keys*f.sent, f.seen.Total())
+	assert.Equal(f, keys*f.sent, f.handled.Total())
 	if f.Ordered {
-		assert.Empty(f, f.seen.Jumps())
+		assert.Empty(f, f.handled.Skips())
 	}
 }
 
-// once is complete, and nothing was repeated.
+// once asserts complete and that nothing was repeated.
 func (f *fixture[T]) once() {
 	f.Helper()
 	f.complete()
-	assert.Zero(f, f.seen.Repeats(), "repeated")
+	assert.Zero(f, f.handled.Repeats(), "repeated")
 }
 
 func (f *fixture[T]) handle(_ context.Context, _ string, records []shards.Record[T]) error {
@@ -188,7 +188,7 @@ func (f *fixture[T]) handle(_ context.Context, _ string, records []shards.Record
 		if err != nil {
 			return err
 		}
-		f.seen.Add(e)
+		f.handled.Add(e)
 	}
 	return nil
 }
@@ -219,24 +219,24 @@ func (r *reader) end(t testing.TB) {
 	require.NoError(t, <-r.done)
 }
 
-// cut is leases that a dead reader no longer reaches.
-type cut struct {
+// unreachable is leases that a dead reader cannot reach.
+type unreachable struct {
 	shards.Leases
 	dead atomic.Bool
 }
 
-var errCut = errors.New("dead")
+var errDead = errors.New("reader is dead")
 
-func (c *cut) Put(ctx context.Context, next, seen shards.Lease) error {
-	if c.dead.Load() {
-		return errCut
+func (u *unreachable) Put(ctx context.Context, next, expected shards.Lease) error {
+	if u.dead.Load() {
+		return errDead
 	}
-	return c.Leases.Put(ctx, next, seen)
+	return u.Leases.Put(ctx, next, expected)
 }
 
-func (c *cut) Delete(ctx context.Context, seen shards.Lease) error {
-	if c.dead.Load() {
-		return errCut
+func (u *unreachable) Delete(ctx context.Context, expected shards.Lease) error {
+	if u.dead.Load() {
+		return errDead
 	}
-	return c.Leases.Delete(ctx, seen)
+	return u.Leases.Delete(ctx, expected)
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 )
 
-// Kinesis makes a Kinesis stream of two shards, of that name and until the test's end, that is read by what open returns.
+// Kinesis creates a Kinesis stream of two shards, which the test's end deletes. open returns the way to read it.
 func Kinesis(
 	t *testing.T, client *kinesis.Client, name string, leases shards.Leases, open func(*kinesis.Client, string) shards.Stream[[]byte],
 ) Subject[[]byte] {
@@ -56,7 +56,7 @@ func Kinesis(
 	}
 }
 
-// resharder splits the first shard and merges the halves, by turns.
+// resharder splits the first shard and merges its halves, alternately.
 type resharder struct {
 	client *kinesis.Client
 	stream string
@@ -88,7 +88,7 @@ func (r *resharder) reshard(ctx context.Context) error {
 	return r.active(ctx)
 }
 
-// open are the shards that take records, by where their hash keys start.
+// open returns the shards that accept records, by the start of their hash key range.
 func (r *resharder) open(ctx context.Context) (map[string]string, error) {
 	out, err := r.client.ListShards(ctx, &kinesis.ListShardsInput{StreamName: &r.stream})
 	if err != nil {
@@ -107,7 +107,7 @@ func (r *resharder) open(ctx context.Context) (map[string]string, error) {
 	return open, nil
 }
 
-// DynamoDB makes a table with a stream, of that name and until the test's end.
+// DynamoDB creates a table with a stream, which the test's end deletes.
 func DynamoDB(t *testing.T, db *dynamodb.Client, streams *dynamodbstreams.Client, name string, leases shards.Leases) Subject[Entry] {
 	t.Helper()
 	createTable(t, db, &dynamodb.CreateTableInput{
@@ -143,20 +143,20 @@ func entry(image map[string]streamtypes.AttributeValue) (Entry, error) {
 	key, isText := image["key"].(*streamtypes.AttributeValueMemberS)
 	n, isNumber := image["n"].(*streamtypes.AttributeValueMemberN)
 	if !isText || !isNumber {
-		return Entry{}, fmt.Errorf("no entry: %v", image)
+		return Entry{}, fmt.Errorf("not an entry: %v", image)
 	}
 	number, err := strconv.Atoi(n.Value)
 	return Entry{Key: key.Value, N: number}, err
 }
 
-// Leases makes a table of leases, of that name and until the test's end.
+// Leases creates a table of leases, which the test's end deletes.
 func Leases(t *testing.T, db *dynamodb.Client, name string) *shards.DynamoDBLeases {
 	t.Helper()
 	createTable(t, db, shards.CreateTableInput(name))
 	return shards.NewDynamoDBLeases(db, name)
 }
 
-// createTable returns once the table can be used; the test's end deletes it.
+// createTable creates a table, waits until it is active, and deletes it at the test's end.
 func createTable(t *testing.T, db *dynamodb.Client, in *dynamodb.CreateTableInput) {
 	t.Helper()
 	_, err := db.CreateTable(t.Context(), in)
