@@ -19,15 +19,15 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
-// ledger is what the clients know: what they asked for, what they were told, what they saw.
+// ledger records what the clients sent, what they were answered and what they read.
 type ledger struct {
 	mu       sync.Mutex
 	commands []*command
 	reads    []read
-	told     map[eventsourcing.StreamID]eventsourcing.Version
-	poisoned map[eventsourcing.StreamID]bool // with events that cannot be applied
-	toPark   []string                        // those that are in the log for sure
-	open     chan struct{}                   // closed by day
+	accepted map[eventsourcing.StreamID]eventsourcing.Version // the highest version answered
+	poisoned map[eventsourcing.StreamID]bool                  // their events cannot be applied
+	toPark   []string                                         // poisoned streams that are certainly in the log
+	open     chan struct{}                                    // closed unless the clients are stopped
 }
 
 // command is one request of a client and what came of it.
@@ -38,7 +38,7 @@ type command struct {
 	path   string
 	body   map[string]string
 
-	keyed   bool // it carries an Idempotency-Key, and goes out again when it gets no clear answer
+	keyed   bool // it has an Idempotency-Key, and is sent again if it gets no clear answer
 	sends   int
 	lastAt  time.Time // of the last sending
 	status  int       // 0: no answer
@@ -50,7 +50,7 @@ type command struct {
 
 func (c *command) accepted() bool { return c.status == http.StatusAccepted }
 
-// refused says whether the answer promises that nothing was written.
+// refused reports whether the answer promises that nothing was written.
 func (c *command) refused() bool { return c.status >= 400 && c.status < 500 }
 
 func (c *command) String() string {
@@ -84,35 +84,37 @@ func newLedger() *ledger {
 	open := make(chan struct{})
 	close(open)
 	return &ledger{
-		told: map[eventsourcing.StreamID]eventsourcing.Version{}, poisoned: map[eventsourcing.StreamID]bool{}, open: open,
+		accepted: map[eventsourcing.StreamID]eventsourcing.Version{}, poisoned: map[eventsourcing.StreamID]bool{}, open: open,
 	}
 }
 
-// night keeps the clients waiting.
-func (l *ledger) night(falls bool) {
+// stopClients makes the clients wait until resumeClients.
+func (l *ledger) stopClients() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if falls {
-		l.open = make(chan struct{})
-	} else {
-		close(l.open)
-	}
+	l.open = make(chan struct{})
 }
 
-func (l *ledger) day() {
+func (l *ledger) resumeClients() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.open)
+}
+
+func (l *ledger) awaitOpen() {
 	l.mu.Lock()
 	open := l.open
 	l.mu.Unlock()
 	<-open
 }
 
-// clientID is a UUID that a client chose.
+// clientID returns a UUID as a client chooses it.
 func clientID(n uint64, kind string) string {
-	id := uuid.NewSHA1(uuid.NameSpaceOID, fmt.Append(nil, kind, n)) // version 5: unlike those that services make
+	id := uuid.NewSHA1(uuid.NameSpaceOID, fmt.Append(nil, kind, n)) // version 5, unlike those that services generate
 	return id.String()
 }
 
-// client is one of many that share a few users and roles, so that they get in each other's way.
+// client is one of several that share a few users and roles, so that they conflict.
 type client struct {
 	*world
 
@@ -121,7 +123,7 @@ type client struct {
 	sent   int
 }
 
-// clients play until each has sent its commands.
+// clients runs the clients until each has sent its commands.
 func (w *world) clients() {
 	var playing sync.WaitGroup
 	for i := range w.plan.Clients {
@@ -136,7 +138,7 @@ func (w *world) clients() {
 
 func (c *client) play() {
 	for c.sent < c.plan.Commands {
-		c.ledger.day()
+		c.ledger.awaitOpen()
 		for range 1 + c.random.IntN(3) { // commands come in bursts
 			c.command()
 		}
@@ -147,7 +149,7 @@ func (c *client) play() {
 	}
 }
 
-// people and groups are how many users and roles there are at most.
+// people and groups are the highest numbers of users and roles.
 func (c *client) people() int {
 	if c.plan.Hot {
 		return 3
@@ -169,10 +171,10 @@ func (c *client) think() time.Duration {
 	return 3 * time.Second
 }
 
-// kinds of commands, with how many of a hundred there are.
+// usual is the cumulative share, in percent, of each kind of command.
 var usual = []int{22, 40, 52, 56, 62, 76, 81, 88, 93, 96}
 
-// hot is what disturbs each other most: roles that come and go while they are granted.
+// hot has more conflicts: roles are disabled and enabled while they are granted.
 var hot = []int{5, 12, 20, 23, 28, 58, 70, 72, 75, 88}
 
 func (c *client) command() {
@@ -186,7 +188,7 @@ func (c *client) command() {
 	if c.plan.Hot {
 		of = hot
 	}
-	if c.sent <= 4 { // there must be somebody first
+	if c.sent <= 4 { // first create users and roles
 		n = []int{0, 0, of[6], 0}[c.sent-1]
 	}
 	switch {
@@ -246,30 +248,30 @@ func (c *client) send(cmd *command) {
 		status, answer = c.exchange(replicas[c.random.IntN(len(replicas))], cmd.method, cmd.path, cmd, body)
 	}
 	cmd.endedAt = time.Now()
-	var told struct {
+	var receipt struct {
 		Version eventsourcing.Version `json:"version"`
 		Code    string                `json:"code"`
 	}
-	if json.Unmarshal(answer, &told) != nil {
+	if json.Unmarshal(answer, &receipt) != nil {
 		status = 0
 	}
-	cmd.status, cmd.code, cmd.version = status, told.Code, told.Version
+	cmd.status, cmd.code, cmd.version = status, receipt.Code, receipt.Version
 	if cmd.accepted() {
 		c.ledger.mu.Lock()
-		c.ledger.told[cmd.stream] = max(c.ledger.told[cmd.stream], cmd.version)
+		c.ledger.accepted[cmd.stream] = max(c.ledger.accepted[cmd.stream], cmd.version)
 		c.ledger.mu.Unlock()
 	}
-	c.scheduler.ask(func() { c.trace.note("client %s", cmd) })
+	c.scheduler.post(func() { c.trace.note("client %s", cmd) })
 }
 
-// exchange sends a request; status 0 is no answer.
+// exchange sends a request; status 0 means no answer.
 func (c *client) exchange(target *replica, method, path string, of *command, body []byte) (status int, answer []byte) {
 	patience := 2*time.Second + time.Duration(c.random.Int64N(int64(12*time.Second)))
 	ctx, cancel := context.WithTimeout(c.ctx, patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, "http://leftfold.test"+path, bytes.NewReader(body))
 	if err != nil {
-		panic(err) // a path of our own
+		panic(err) // the path is valid
 	}
 	if of != nil {
 		req.Header.Set(httpapi.CorrelationHeader, of.id)
@@ -292,7 +294,7 @@ func (c *client) exchange(target *replica, method, path string, of *command, bod
 	return res.StatusCode, answer
 }
 
-// read asks for what somebody was told.
+// read reads an aggregate at the highest version that was answered.
 func (c *client) read() {
 	kind, projector := "user", projectorUser
 	stream := eventsourcing.StreamID{Category: user.Category, ID: clientID(uint64(c.random.IntN(c.people())), "user")}
@@ -301,7 +303,7 @@ func (c *client) read() {
 		stream = eventsourcing.StreamID{Category: role.Category, ID: clientID(uint64(c.random.IntN(c.groups())), "role")}
 	}
 	c.ledger.mu.Lock()
-	least := c.ledger.told[stream]
+	least := c.ledger.accepted[stream]
 	c.ledger.mu.Unlock()
 	path := fmt.Sprintf("/%ss/%s?min_version=%d&wait=%ds", kind, stream.ID, least, c.random.IntN(9))
 	replicas := c.of(projector)

@@ -1,4 +1,5 @@
-// Package simulation runs the whole pipeline, several replicas of each service, in one process on virtual time: real
-// service code through the real SDK on an AWS in memory, driven by random commands, faults, kills, pauses, reshards and
-// outages, all decided by one seed, and then holds the consistency contract against what is in the log.
+// Package simulation runs the whole pipeline, several replicas of each service, in one process on virtual time: the services'
+// own code and the real SDK on the embedded AWS. One seed decides everything: random commands, and the trouble, which is
+// faults, kills, pauses, reshards and outages. A witness observes every call of AWS as it takes effect. After the trouble comes
+// calm, in which the read models must settle; then the judgement checks every promise of docs/consistency.md.
 package simulation

@@ -21,8 +21,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws"
 )
 
-// history replays the log commit by commit: after each, no unique value has two owners, and a role was granted only
-// while it was enabled.
+// history replays the log commit by commit and checks that no unique value ever has two owners, and that a role is granted only
+// while it is enabled.
 func (j *judgement) history() {
 	users, roles := map[string]user.State{}, map[string]role.State{}
 	owners := map[string]string{}
@@ -54,7 +54,8 @@ func (j *judgement) history() {
 				}
 				if granted, ok := event.(user.RoleAdded); ok {
 					if r := roles[string(granted.RoleID)]; !r.Exists() || r.Disabled() {
-						j.breach("§3 guard", e.stream, "version %d of %s grants the role %s, which was not enabled then", e.version, e.stream, granted.RoleID)
+						j.breach("§3 guard", e.stream, "version %d of %s grants the role %s, which was not enabled then",
+							e.version, e.stream, granted.RoleID)
 					}
 				}
 				mark(before, user.Claims(users[id]))
@@ -81,7 +82,7 @@ func mark(set map[string]bool, claims []eventsourcing.Claim) {
 	}
 }
 
-// reads: with min_version they show that version or a later one, and what they show is a state that was.
+// reads checks that a read with min_version shows that version or a later one, and that it shows the state at its version.
 func (j *judgement) reads() {
 	for _, r := range j.ledger.reads {
 		stream := r.stream.String()
@@ -100,9 +101,9 @@ func (j *judgement) reads() {
 	}
 }
 
-// shown: all that the API shows is what the log says.
+// shown checks that the API shows exactly what the log holds.
 func (j *judgement) shown() {
-	front := &http.Client{Transport: frontDoor{j.world}}
+	front := &http.Client{Transport: edge{j.world}}
 	shown, err := oracle.Show(j.ctx, front, "http://leftfold.test")
 	if err != nil {
 		j.breach("§8.3", "", "read the API: %v", err)
@@ -113,10 +114,10 @@ func (j *judgement) shown() {
 	}
 }
 
-// frontDoor sends each read to the service that answers it.
-type frontDoor struct{ *world }
+// edge sends each read to the service that serves it.
+type edge struct{ *world }
 
-func (f frontDoor) RoundTrip(r *http.Request) (*http.Response, error) {
+func (f edge) RoundTrip(r *http.Request) (*http.Response, error) {
 	kind := projectorUser
 	if strings.HasPrefix(r.URL.Path, "/roles") {
 		kind = projectorRole
@@ -129,8 +130,8 @@ func (f frontDoor) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errDown
 }
 
-// hops: every event is in Kinesis and came to both queues, and first came in the order of its stream, unless that was
-// given up on purpose: by a stream that brings items in another order, or when what was trimmed is published anew.
+// hops checks that Kinesis and both queues got every event, the first copies in the order of its stream. Without order are
+// only records that the stream delivered in another order, or that were trimmed and published again.
 func (j *judgement) hops() {
 	if j.plan.Outage > 0 {
 		return
@@ -148,11 +149,11 @@ func (j *judgement) hops() {
 		}
 		for _, rec := range j.streams[stream] {
 			if _, ok := first[uint64(rec.Version)]; !ok {
-				j.breach("§8.3 publish", stream, "version %d of %s never came to Kinesis", rec.Version, stream)
+				j.breach("§8.3 publish", stream, "version %d of %s never reached Kinesis", rec.Version, stream)
 			}
 		}
 		if inOrder && !slices.IsSorted(order) {
-			j.breach("§6 publish order", stream, "the versions of %s came to Kinesis in the order %v", stream, order)
+			j.breach("§6 publish order", stream, "the versions of %s reached Kinesis in the order %v", stream, order)
 		}
 		for _, s := range j.names.Subscriptions() {
 			j.routed(s.Queue, stream, order)
@@ -160,7 +161,7 @@ func (j *judgement) hops() {
 	}
 }
 
-// routed compares the order in which a queue first took a stream's versions with that of Kinesis.
+// routed checks that a queue first took a stream's versions in the order of Kinesis.
 func (j *judgement) routed(queue, stream string, order []uint64) {
 	sent := j.witness.sent[queue][stream]
 	got := slices.SortedFunc(maps.Keys(sent), func(a, b uint64) int {
@@ -174,7 +175,7 @@ func (j *judgement) routed(queue, stream string, order []uint64) {
 	})
 	for _, v := range order {
 		if !slices.Contains(got, v) {
-			j.breach("§8.3 route", stream, "version %d of %s never came out of %s", v, stream, queue)
+			j.breach("§8.3 route", stream, "version %d of %s was never delivered by %s", v, stream, queue)
 			return
 		}
 	}
@@ -183,7 +184,7 @@ func (j *judgement) routed(queue, stream string, order []uint64) {
 	}
 }
 
-// published reads all of Kinesis, past the services: versions by stream, in the order of their arrival.
+// published reads all of Kinesis, bypassing the services: versions by stream, in the order of their arrival.
 func (j *judgement) published() map[string][]uint64 {
 	k := kinesis.NewFromConfig(j.aws.Config())
 	out := map[string][]uint64{}

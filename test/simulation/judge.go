@@ -24,34 +24,35 @@ import (
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 )
 
-// Patience with what must come in the end: leases, visibilities and pauses before retries add up to minutes.
+// Bounds of waiting for what must happen eventually: leases, visibility timeouts and back-off add up to minutes.
 const (
 	settleWithin = 20 * time.Minute
 	calmAtLeast  = calmBefore + 6*time.Second
 )
 
-// settle waits until both read models have come to every head and all is delivered, and a little longer, so that what
-// must not happen any more has a chance to.
+// settle waits until both read models show every stream's last version and all messages are delivered, and a little longer,
+// so that late effects, which must not happen, would show.
 func (w *world) settle() {
 	began := time.Now()
 	done := make(chan bool, 1)
-	w.scheduler.ask(func() { w.witness.calmAt = time.Now() })
+	w.scheduler.post(func() { w.witness.calmAt = time.Now() })
 	for {
 		time.Sleep(500 * time.Millisecond)
-		w.scheduler.ask(func() { done <- len(w.witness.behind()) == 0 && w.witness.delivered() })
+		w.scheduler.post(func() { done <- len(w.witness.behind()) == 0 && w.witness.delivered() })
 		if settled := <-done; (settled && time.Since(began) > calmAtLeast) || time.Since(began) > settleWithin {
 			return
 		}
 	}
 }
 
-// behind lists what a projection lacks.
+// behind returns what the projections have not applied.
 func (v *witness) behind() (out []Breach) {
 	for stream, versions := range v.stored {
 		head := eventsourcing.Version(len(versions))
 		for _, table := range []string{v.world.names.Users, v.world.names.Roles} {
 			if at := v.fences[table+" "+stream]; at != head {
-				out = append(out, Breach{"§8.3", stream, fmt.Sprintf("%s came to version %d of %s within %v of calm, the log to %d", table, at, stream, settleWithin, head)})
+				out = append(out, Breach{"§8.3", stream, fmt.Sprintf("%s is at version %d of %s after %v of calm, the log at %d",
+					table, at, stream, settleWithin, head)})
 			}
 		}
 	}
@@ -68,7 +69,7 @@ func (v *witness) behind() (out []Breach) {
 	return out
 }
 
-// delivered says whether every event came out of both queues; what a heal made superfluous comes later than its effect.
+// delivered reports whether both queues delivered every event; after a heal, an event is delivered later than it is applied.
 func (v *witness) delivered() bool {
 	if v.world.plan.Outage > 0 {
 		return true // hops are not checked then
@@ -85,7 +86,7 @@ func (v *witness) delivered() bool {
 	return true
 }
 
-// healthy is the log without the streams that were poisoned.
+// healthy is the log without the poisoned streams.
 type healthy struct{ *world }
 
 func (h healthy) All(ctx context.Context, segments int) iter.Seq2[eventsourcing.Record, error] {
@@ -101,7 +102,7 @@ func (h healthy) All(ctx context.Context, segments int) iter.Seq2[eventsourcing.
 	}
 }
 
-// judge holds every promise against the log.
+// judge checks every promise against the log.
 func (w *world) judge() {
 	fold, err := oracle.FoldLog(w.ctx, healthy{w})
 	if err != nil {
@@ -129,7 +130,7 @@ func (w *world) judge() {
 	j.breaches = append(j.breaches, w.witness.breaches...)
 	behind := w.witness.behind()
 	j.breaches = append(j.breaches, behind...)
-	if len(behind) == 0 { // else it is no news that reads differ
+	if len(behind) == 0 { // otherwise reads must differ
 		j.shown()
 	}
 	j.deadLetters()
@@ -149,7 +150,7 @@ func (j *judgement) breach(promise, stream, format string, args ...any) {
 	j.breaches = append(j.breaches, Breach{promise, stream, fmt.Sprintf(format, args...)})
 }
 
-// log: the stored log is what was seen to be committed, without gaps.
+// log checks that the log is exactly what was committed, without gaps.
 func (j *judgement) log() {
 	for _, f := range j.fold.Faults {
 		promise := "§8.1"
@@ -170,7 +171,7 @@ func (j *judgement) log() {
 	}
 }
 
-// commands: accepted is in the log once, refused left nothing, and what is unclear is there at most once.
+// commands checks that an accepted command is in the log once, a refused one is not, and one without a clear answer at most once.
 func (j *judgement) commands() {
 	for _, c := range j.ledger.commands {
 		found := j.byCommand[c.id]
@@ -179,9 +180,9 @@ func (j *judgement) commands() {
 		case n > 1:
 			j.breach("§8.1", stream, "%s is in the log %d times", c, n)
 		case c.refused() && n > 0 && c.sends > 1 && !j.committedBefore(found[0], c.lastAt):
-			// an earlier sending of it came late
+			// an earlier request of it arrived late
 		case c.refused() && n > 0:
-			j.breach("§8.1", stream, "%s was refused, but version %d of %s is its", c, found[0].Version, stream)
+			j.breach("§8.1", stream, "%s was refused, but wrote version %d of %s", c, found[0].Version, stream)
 		case c.accepted() && n == 1 && found[0].Version != c.version:
 			j.breach("§8.1", stream, "%s is in the log as version %d", c, found[0].Version)
 		case c.accepted() && n == 0 && !j.nothingToDo(c):
@@ -190,11 +191,12 @@ func (j *judgement) commands() {
 		delete(j.byCommand, c.id)
 	}
 	for id, records := range j.byCommand {
-		j.breach("§8.1", records[0].Stream.String(), "nobody asked for event %s of %s, version %d (%s)", records[0].ID, records[0].Stream, records[0].Version, id)
+		j.breach("§8.1", records[0].Stream.String(), "no command wrote event %s of %s, version %d (%s)",
+			records[0].ID, records[0].Stream, records[0].Version, id)
 	}
 }
 
-// committedBefore says whether an event was in the log at that time already.
+// committedBefore reports whether an event was in the log before t.
 func (j *judgement) committedBefore(rec eventsourcing.Record, t time.Time) bool {
 	for _, commit := range j.witness.commits {
 		for _, e := range commit.events {
@@ -206,7 +208,7 @@ func (j *judgement) committedBefore(rec eventsourcing.Record, t time.Time) bool 
 	return false
 }
 
-// nothingToDo says whether the aggregate already was as the command asks, at the version answered.
+// nothingToDo reports whether the aggregate already was as the command demands, at the version answered.
 func (j *judgement) nothingToDo(c *command) bool {
 	is, ok := j.viewAt(c.stream, c.version)
 	switch {
@@ -252,7 +254,7 @@ func foldStream[S any, E eventsourcing.Event](a eventsourcing.Aggregate[S, E], r
 	return state, nil
 }
 
-// claims: the table of unique values is the union of what the folded aggregates hold.
+// claims checks that the table of unique values is the union of the claims of all aggregates.
 func (j *judgement) claims() {
 	wanted := map[string]string{}
 	for id, state := range j.fold.Users {
@@ -272,7 +274,7 @@ func (j *judgement) claims() {
 			continue
 		}
 		if owner := wanted[stored.Constraint]; owner != stored.Stream {
-			j.breach("§8.2", stored.Stream, "%s is reserved for %s, the log says %q", stored.Constraint, stored.Stream, owner)
+			j.breach("§8.2", stored.Stream, "%s is reserved for %s, by the log its owner is %q", stored.Constraint, stored.Stream, owner)
 		}
 		delete(wanted, stored.Constraint)
 	}
@@ -294,7 +296,7 @@ func (j *judgement) items(table string) (items []map[string]types.AttributeValue
 	return items
 }
 
-// deadLetters: nothing that can be decoded is given up on.
+// deadLetters checks that no message was given up on: all can be decoded.
 func (j *judgement) deadLetters() {
 	queues := sqs.NewFromConfig(j.aws.Config())
 	for _, s := range j.names.Subscriptions() {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// leased follows the leases: every write must go on from the one before.
-func (v *witness) leased(c *call, w write) {
+// checkLease checks that every write of a lease follows the one before.
+func (v *witness) checkLease(c *call, w write) {
 	if w.item == nil {
 		delete(v.owners, scalar(w.key, "consumer")+" "+scalar(w.key, "shard"))
 		delete(v.counters, scalar(w.key, "consumer")+" "+scalar(w.key, "shard"))
@@ -20,11 +20,11 @@ func (v *witness) leased(c *call, w write) {
 	v.counters[key], v.owners[key] = counter, scalar(w.item, "owner")
 }
 
-// calmBefore is how long after the trouble a reader that lost a lease may not have noticed.
+// calmBefore is how long after the trouble a reader may read on before it notices that it lost a lease.
 const calmBefore = 12 * time.Second
 
-// strayed notes, in calm, who reads a shard that is another's.
-func (v *witness) strayed(c *call) {
+// checkReader checks, in calm, that only the owner of a lease reads its shard.
+func (v *witness) checkReader(c *call) {
 	if v.calmAt.IsZero() || time.Since(v.calmAt) < calmBefore || c.life.dead() {
 		return
 	}
@@ -32,13 +32,13 @@ func (v *witness) strayed(c *call) {
 	key := consumer + " " + v.world.trace.iterators[text(c.body["ShardIterator"])]
 	if owner := v.owners[key]; owner != "" && owner != c.life.instance {
 		if v.strays[key+c.life.instance]++; v.strays[key+c.life.instance] == 5 {
-			v.breach("§5 leases", "", "%s goes on reading %s, whose lease %s holds", c.life.instance, key, owner)
+			v.breach("§5 leases", "", "%s continues to read %s, whose lease %s holds", c.life.instance, key, owner)
 		}
 	}
 }
 
-// received remembers in which order a queue took the messages of a group.
-func (v *witness) received(c *call, a *answer) {
+// recordMessages records in which order a queue took the messages of a group.
+func (v *witness) recordMessages(c *call, a *answer) {
 	queue := queueOf(c)
 	if v.sent[queue] == nil {
 		v.sent[queue] = map[string]map[uint64]string{}

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// mutant is a planted bug, as a change of what a process sends to AWS or hears from it: the services stay as they are.
+// mutant is a planted bug: it changes what a process sends to AWS or receives from it. The services stay as they are.
 type mutant struct {
 	Name string
-	// Means says what is wrong.
+	// Means describes the bug.
 	Means string
-	// Of is the service that has the bug.
+	// Of is the service that has the bug; empty: all.
 	Of string
-	// call carries a call out as the bug has it; next carries it out as it is.
+	// call carries out a call with the bug; next carries it out unchanged.
 	call func(w *world, c *call, next func(*call) *answer) *answer
 	// url changes a client's request.
 	url func(path string) string
@@ -34,7 +34,7 @@ func (m *mutant) path(p string) string {
 	return m.url(p)
 }
 
-// mutant is the plan's, fresh: some remember what they have seen.
+// mutant returns a new mutant of the plan, since some keep state.
 func (p Plan) mutant() *mutant {
 	for _, m := range mutants() {
 		if m.Name == p.Mutant {
@@ -44,7 +44,7 @@ func (p Plan) mutant() *mutant {
 	return nil
 }
 
-// Mutants names the bugs that can be planted and says what they are.
+// Mutants returns the names and the descriptions of the bugs that can be planted.
 func Mutants() (names []string, means map[string]string) {
 	means = map[string]string{}
 	for _, m := range mutants() {
@@ -58,17 +58,17 @@ func mutants() []mutant {
 	return slices.Concat(writingMutants(), readingMutants(), relayMutants(), projectingMutants())
 }
 
-// with is the call with another body.
+// with returns the call with another body.
 func (c *call) with(body map[string]any) *call {
 	other := *c
 	other.body, other.raw = body, encode(body)
 	return &other
 }
 
-// copied is a body that can be changed at its first level.
+// copied returns a copy of the body that can be changed at its first level.
 func (c *call) copied() map[string]any { return maps.Clone(c.body) }
 
-// with is the answer with another body.
+// with returns the answer with another body.
 func (a *answer) with(body map[string]any) *answer {
 	return &answer{status: a.status, header: a.header, body: encode(body)}
 }
@@ -79,7 +79,7 @@ func success(body map[string]any) *answer {
 	return &answer{status: http.StatusOK, header: http.Header{}, body: encode(body)}
 }
 
-// transact carries a transaction out without the items that drop names; the answer speaks of all of them.
+// transact carries out a transaction without the items that drop selects; the answer covers all of them.
 func transact(c *call, next func(*call) *answer, drop func(item map[string]any) bool) (a *answer, dropped []any) {
 	body := c.copied()
 	var kept []any
@@ -108,14 +108,14 @@ func transact(c *call, next func(*call) *answer, drop func(item map[string]any) 
 	return a, dropped
 }
 
-// insist sends a call until it is taken, as long as its process lives.
-func insist(w *world, c *call, next func(*call) *answer, in time.Duration, taken func(*answer) bool) {
+// sendUntil sends a call until it succeeds, as long as its process lives.
+func sendUntil(w *world, c *call, next func(*call) *answer, in time.Duration, taken func(*answer) bool) {
 	w.scheduler.in(in, func() {
 		if c.life.dead() {
 			return
 		}
 		if a := next(c); !taken(a) {
-			insist(w, c, next, time.Second, taken)
+			sendUntil(w, c, next, time.Second, taken)
 		}
 	})
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// tableOf is the table of a write of a transaction, of any kind.
+// tableOf returns the kind and the table of a write in a transaction.
 func tableOf(item map[string]any) (kind, table string, of map[string]any) {
 	for kind, what := range item {
 		return kind, text(fields(what)["TableName"]), fields(what)
@@ -30,7 +30,7 @@ func writingMutants() []mutant {
 				second := c.copied()
 				second["TransactItems"] = claims
 				delete(second, "ClientRequestToken")
-				insist(w, c.with(second), next, 50*time.Millisecond, func(*answer) bool { return true })
+				sendUntil(w, c.with(second), next, 50*time.Millisecond, func(*answer) bool { return true })
 				return a
 			},
 		},
@@ -55,7 +55,7 @@ func writingMutants() []mutant {
 			},
 		},
 		{
-			Name: "own commit not recognised", Of: commandAPI, Means: "a write whose answer was lost counts as another's",
+			Name: "own commit not recognised", Of: commandAPI, Means: "a write whose answer was lost counts as another writer's",
 			call: func(_ *world, c *call, next func(*call) *answer) *answer {
 				a := next(c)
 				if a.err != nil || a.status != http.StatusBadRequest {
@@ -75,12 +75,12 @@ func writingMutants() []mutant {
 			},
 		},
 		{
-			Name: "answer before the write", Of: commandAPI, Means: "202 is said while the event is on its way",
+			Name: "answer before the write", Of: commandAPI, Means: "202 is answered before the event is written",
 			call: func(w *world, c *call, next func(*call) *answer) *answer {
 				if c.op != "DynamoDB.PutItem" || text(c.body["TableName"]) != w.names.EventLog {
 					return next(c)
 				}
-				insist(w, c, next, 200*time.Millisecond, func(*answer) bool { return true })
+				sendUntil(w, c, next, 200*time.Millisecond, func(*answer) bool { return true })
 				return success(map[string]any{})
 			},
 		},
@@ -117,7 +117,7 @@ func projectingMutants() []mutant {
 		},
 		skipsGaps(model),
 		{
-			Name: "message deleted before it is handled", Means: "a queue's messages are acknowledged at their receipt",
+			Name: "message deleted before it is handled", Means: "a queue's messages are acknowledged when they are received",
 			call: func(w *world, c *call, next func(*call) *answer) *answer {
 				a := next(c)
 				messages := list(object(a.body)["Messages"])
@@ -130,7 +130,8 @@ func projectingMutants() []mutant {
 				}
 				head := c.head.Clone()
 				head.Set("X-Amz-Target", "AmazonSQS.DeleteMessageBatch")
-				w.witness.send("AmazonSQS.DeleteMessageBatch", head, c.url, encode(map[string]any{"QueueUrl": c.body["QueueUrl"], "Entries": entries}))
+				body := encode(map[string]any{"QueueUrl": c.body["QueueUrl"], "Entries": entries})
+				w.witness.send("AmazonSQS.DeleteMessageBatch", head, c.url, body)
 				return a
 			},
 		},
@@ -139,24 +140,25 @@ func projectingMutants() []mutant {
 			call: func(_ *world, c *call, next func(*call) *answer) *answer {
 				for _, item := range list(c.body["TransactItems"]) {
 					if _, _, put := tableOf(fields(item)); strings.HasPrefix(scalar(put["Item"], "row"), "parked#") {
-						return &answer{status: http.StatusInternalServerError, header: http.Header{}, body: encode(map[string]any{"__type": "InternalServerError"})}
+						body := encode(map[string]any{"__type": "InternalServerError"})
+						return &answer{status: http.StatusInternalServerError, header: http.Header{}, body: body}
 					}
 				}
 				return next(c)
 			},
 		},
 		{
-			Name: "min_version ignored", Means: "a read shows what there is, whatever was asked for",
+			Name: "min_version ignored", Means: "a read ignores the version that was asked for",
 			url: func(path string) string { before, _, _ := strings.Cut(path, "?"); return before },
 		},
 	}
 }
 
-// skipsGaps shows a projector the fence that its next event wants, and lets it write.
+// skipsGaps gives a projector the fence that fits its next event, and lets it write.
 func skipsGaps(model func(*world, string) bool) mutant {
 	next := map[string]uint64{} // version received, by process and stream
 	return mutant{
-		Name: "gap skipped", Means: "an event that comes too early is applied all the same",
+		Name: "gap skipped", Means: "an event that arrives too early is applied",
 		call: func(w *world, c *call, carry func(*call) *answer) *answer {
 			switch {
 			case c.op == "AmazonSQS.ReceiveMessage":

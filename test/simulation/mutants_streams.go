@@ -9,7 +9,7 @@ import (
 
 func decimal(n uint64) string { return strconv.FormatUint(n, 10) }
 
-// readingMutants are bugs of whoever reads shards.
+// readingMutants are bugs in reading shards.
 func readingMutants() []mutant {
 	return []mutant{
 		{
@@ -43,7 +43,7 @@ func readingMutants() []mutant {
 			},
 		},
 		{
-			Name: "last page dropped", Means: "records that come with a closed shard's end are passed over",
+			Name: "last page dropped", Means: "records on a closed shard's last page are skipped",
 			call: func(_ *world, c *call, next func(*call) *answer) *answer {
 				a := next(c)
 				body := object(a.body)
@@ -55,7 +55,7 @@ func readingMutants() []mutant {
 			},
 		},
 		{
-			Name: "trimming not noticed", Means: "what a stream forgot unread is not published again from the log",
+			Name: "trimming not noticed", Means: "records trimmed unread are not published again from the log",
 			call: func(w *world, c *call, next func(*call) *answer) *answer {
 				a := next(c)
 				body := object(a.body)
@@ -74,7 +74,7 @@ func readingMutants() []mutant {
 				return a
 			},
 		},
-		lostLeaseGoesOn(),
+		keepsLostLease(),
 	}
 }
 
@@ -83,7 +83,8 @@ func childAtLatest() mutant {
 	return mutant{
 		Name: "child at LATEST", Means: "a new shard is read from its tip",
 		call: func(_ *world, c *call, next func(*call) *answer) *answer {
-			if strings.HasSuffix(c.op, "GetShardIterator") && text(c.body["ShardIteratorType"]) == "TRIM_HORIZON" && children[text(c.body["ShardId"])] {
+			oldest := strings.HasSuffix(c.op, "GetShardIterator") && text(c.body["ShardIteratorType"]) == "TRIM_HORIZON"
+			if oldest && children[text(c.body["ShardId"])] {
 				body := c.copied()
 				body["ShardIteratorType"] = "LATEST"
 				return next(c.with(body))
@@ -100,10 +101,10 @@ func childAtLatest() mutant {
 	}
 }
 
-func lostLeaseGoesOn() mutant {
+func keepsLostLease() mutant {
 	had := map[string]bool{}
 	return mutant{
-		Name: "lost lease goes on", Means: "a refused renewal counts as one that was made",
+		Name: "lost lease kept", Means: "a refused renewal counts as a success",
 		call: func(w *world, c *call, next func(*call) *answer) *answer {
 			a := next(c)
 			if c.op != "DynamoDB.PutItem" || text(c.body["TableName"]) != w.names.Leases {
@@ -122,7 +123,7 @@ func lostLeaseGoesOn() mutant {
 	}
 }
 
-// relayMutants are bugs of the streamer's and the broker's sending.
+// relayMutants are bugs in sending by the streamer and the broker.
 func relayMutants() []mutant {
 	put := func(records []any) *answer {
 		out := make([]any, len(records))
@@ -134,12 +135,12 @@ func relayMutants() []mutant {
 	taken := func(a *answer) bool { return a.ok() && text(object(a.body)["FailedRecordCount"]) == "0" }
 	return []mutant{
 		{
-			Name: "checkpoint before acknowledgement", Of: streaming, Means: "records count as published while they are on their way",
+			Name: "checkpoint before acknowledgement", Of: streaming, Means: "records count as published before Kinesis has them",
 			call: func(w *world, c *call, next func(*call) *answer) *answer {
 				if c.op != "Kinesis.PutRecords" {
 					return next(c)
 				}
-				insist(w, c, next, 300*time.Millisecond, taken)
+				sendUntil(w, c, next, 300*time.Millisecond, taken)
 				return put(list(c.body["Records"]))
 			},
 		},
@@ -149,7 +150,7 @@ func relayMutants() []mutant {
 				if c.op != "Kinesis.PutRecords" || w.scheduler.random.IntN(4) > 0 {
 					return next(c)
 				}
-				insist(w, c, next, 2*time.Second, taken)
+				sendUntil(w, c, next, 2*time.Second, taken)
 				return put(list(c.body["Records"]))
 			},
 		},

@@ -11,26 +11,26 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws"
 )
 
-// Plan is all that a run does. The same plan gives the same run.
+// Plan is everything that happens in a run. The same plan gives the same run.
 type Plan struct {
 	Seed    uint64
 	Clients int
-	// Hot lets all clients fight over very few users and roles.
+	// Hot lets all clients share very few users and roles.
 	Hot      bool
 	Commands int // of each client
-	// Kill and Pause are how many of a thousand calls cost their process its life, or its attention.
+	// Kill and Pause are how many of a thousand calls kill their process, or pause it.
 	Kill, Pause int
 	Faults      []localaws.Fault
-	// Moves are what happens to the fleet and to the streams, every Every or so.
+	// Moves are what happens to the fleet and to the streams, about once every Every.
 	Moves []string
 	Every time.Duration
 	// Outage is how long everything is down once. Zero: never.
 	Outage time.Duration
-	// Until ends the trouble early, counted from its start. Zero: when the clients are done.
+	// Until ends the trouble early, after this time. Zero: when the clients are done.
 	Until time.Duration
 	// Mutant is a bug to plant.
 	Mutant string
-	// Logs takes the services' logs. Defaults to nobody.
+	// Logs receives the services' logs. Defaults to none.
 	Logs io.Writer `json:"-"`
 }
 
@@ -47,7 +47,7 @@ const (
 	moveMergeLate = "merge while a broker is away"
 )
 
-// NewPlan draws a plan. Not all goes wrong in every run: some bugs show only where little else does.
+// NewPlan draws a plan. Not every kind of trouble is in every run: some bugs show only where little else goes wrong.
 func NewPlan(seed uint64) Plan {
 	random := rand.New(rand.NewPCG(seed, 0))
 	chance := func(percent int) bool { return random.IntN(100) < percent }
@@ -72,43 +72,33 @@ func NewPlan(seed uint64) Plan {
 	p.Every = time.Duration(2+random.IntN(10)) * time.Second
 	if chance(15) {
 		if p.Outage = time.Duration(1+random.IntN(23)) * time.Hour; chance(60) {
-			p.Outage = 24*time.Hour + time.Duration(random.IntN(8))*time.Hour // streams have forgotten
+			p.Outage = 24*time.Hour + time.Duration(random.IntN(8))*time.Hour // streams have been trimmed
 		}
 	}
 	p.Hot = chance(30)
 	return p
 }
 
-// faults are what localaws can do, with their weights in the place of probabilities: one of a thousand is the unit.
-var faults = list2(
-	localaws.Fault{Kind: localaws.FaultThrottle, Probability: 2},
-	[]string{"DynamoDB.PutItem", "DynamoDB.TransactWriteItems", "DynamoDB.GetItem", "DynamoDB.Query", "Kinesis.PutRecords", "Kinesis.GetRecords", "DynamoDBStreams.GetRecords", "AmazonSQS.SendMessageBatch"},
-	localaws.Fault{Kind: localaws.FaultFail, Probability: 1},
-	[]string{"DynamoDB.PutItem", "DynamoDB.TransactWriteItems", "DynamoDB.Query", "Kinesis.PutRecords", "AmazonSQS.ReceiveMessage", "AmazonSQS.DeleteMessageBatch"},
-	localaws.Fault{Kind: localaws.FaultLoseAnswer, Probability: 2},
-	[]string{"DynamoDB.PutItem", "DynamoDB.TransactWriteItems", "Kinesis.PutRecords", "AmazonSQS.SendMessageBatch", "AmazonSQS.ReceiveMessage", "AmazonSQS.DeleteMessageBatch"},
-	localaws.Fault{Kind: localaws.FaultPartial, Probability: 6},
-	[]string{"Kinesis.PutRecords", "AmazonSQS.SendMessageBatch", "AmazonSQS.DeleteMessageBatch", "AmazonSQS.ChangeMessageVisibilityBatch"},
-	localaws.Fault{Kind: localaws.FaultTransactionConflict, Probability: 3},
-	[]string{"DynamoDB.TransactWriteItems", "DynamoDB.PutItem"},
-	localaws.Fault{Kind: localaws.FaultExpireIterator, Probability: 2},
-	[]string{"Kinesis.GetRecords", "DynamoDBStreams.GetRecords"},
-	localaws.Fault{Kind: localaws.FaultDuplicate, Probability: 3},
-	[]string{"Kinesis.GetRecords", "DynamoDBStreams.GetRecords", "AmazonSQS.DeleteMessageBatch"},
-	localaws.Fault{Kind: localaws.FaultReorder, Probability: 8},
-	[]string{"DynamoDBStreams.GetRecords"},
-	localaws.Fault{Kind: localaws.FaultRedeliver, Probability: 3},
-	[]string{"AmazonSQS.ReceiveMessage"},
+// faults are what localaws can inject; Probability is a weight here, in thousandths.
+var faults = slices.Concat(
+	faultsOf(localaws.FaultThrottle, 2, "DynamoDB.PutItem", "DynamoDB.TransactWriteItems", "DynamoDB.GetItem", "DynamoDB.Query",
+		"Kinesis.PutRecords", "Kinesis.GetRecords", "DynamoDBStreams.GetRecords", "AmazonSQS.SendMessageBatch"),
+	faultsOf(localaws.FaultFail, 1, "DynamoDB.PutItem", "DynamoDB.TransactWriteItems", "DynamoDB.Query",
+		"Kinesis.PutRecords", "AmazonSQS.ReceiveMessage", "AmazonSQS.DeleteMessageBatch"),
+	faultsOf(localaws.FaultLoseAnswer, 2, "DynamoDB.PutItem", "DynamoDB.TransactWriteItems",
+		"Kinesis.PutRecords", "AmazonSQS.SendMessageBatch", "AmazonSQS.ReceiveMessage", "AmazonSQS.DeleteMessageBatch"),
+	faultsOf(localaws.FaultPartial, 6, "Kinesis.PutRecords",
+		"AmazonSQS.SendMessageBatch", "AmazonSQS.DeleteMessageBatch", "AmazonSQS.ChangeMessageVisibilityBatch"),
+	faultsOf(localaws.FaultTransactionConflict, 3, "DynamoDB.TransactWriteItems", "DynamoDB.PutItem"),
+	faultsOf(localaws.FaultExpireIterator, 2, "Kinesis.GetRecords", "DynamoDBStreams.GetRecords"),
+	faultsOf(localaws.FaultDuplicate, 3, "Kinesis.GetRecords", "DynamoDBStreams.GetRecords", "AmazonSQS.DeleteMessageBatch"),
+	faultsOf(localaws.FaultReorder, 8, "DynamoDBStreams.GetRecords"),
+	faultsOf(localaws.FaultRedeliver, 3, "AmazonSQS.ReceiveMessage"),
 )
 
-// list2 pairs each fault with its operations.
-func list2(pairs ...any) (out []localaws.Fault) {
-	for i := 0; i < len(pairs); i += 2 {
-		f := pairs[i].(localaws.Fault)             //nolint:errcheck,forcetypeassert // as written above
-		for _, op := range pairs[i+1].([]string) { //nolint:errcheck,forcetypeassert // as written above
-			f.Operation = op
-			out = append(out, f)
-		}
+func faultsOf(kind localaws.FaultKind, weight float64, operations ...string) (out []localaws.Fault) {
+	for _, operation := range operations {
+		out = append(out, localaws.Fault{Kind: kind, Operation: operation, Probability: weight})
 	}
 	return out
 }
@@ -117,12 +107,13 @@ func (p Plan) has(kind localaws.FaultKind) bool {
 	return slices.ContainsFunc(p.Faults, func(f localaws.Fault) bool { return f.Kind == kind })
 }
 
-// String says in a line what a plan has in store.
+// String describes the plan in one line.
 func (p Plan) String() string {
 	var kinds []string
 	for _, f := range p.Faults {
 		kinds = append(kinds, string(f.Kind)+" "+f.Operation)
 	}
-	return fmt.Sprintf("seed %d: %d clients with %d commands each (hot: %t), kill %d‰, pause %d‰, faults [%s], moves [%s] every %v, outage %v, until %v",
-		p.Seed, p.Clients, p.Commands, p.Hot, p.Kill, p.Pause, strings.Join(kinds, ", "), strings.Join(p.Moves, ", "), p.Every, p.Outage, p.Until)
+	return fmt.Sprintf("seed %d: %d clients with %d commands each (hot: %t), kill %d‰, pause %d‰, "+
+		"faults [%s], moves [%s] every %v, outage %v, until %v", p.Seed, p.Clients, p.Commands, p.Hot, p.Kill, p.Pause,
+		strings.Join(kinds, ", "), strings.Join(p.Moves, ", "), p.Every, p.Outage, p.Until)
 }

@@ -17,10 +17,10 @@ import (
 	"github.com/leftfold/leftfold/pkg/service"
 )
 
-// errDown is what clients get of a replica that does not run, or died before it answered.
+// errDown is what clients get from a replica that does not run, or died before it answered.
 var errDown = errors.New("connection refused or reset")
 
-// replica is one place of a service in the fleet. It lives many lives, each wired anew as a new process would be.
+// replica is one replica of a service. It has many lives, each wired as a new process would be.
 type replica struct {
 	world  *world
 	kind   string
@@ -44,7 +44,7 @@ type life struct {
 	requests sync.WaitGroup
 	registry *prometheus.Registry
 
-	// Of the scheduler's goroutine alone:
+	// Used by the scheduler's goroutine only:
 	pausedUntil time.Time
 	held        []func() // until then
 }
@@ -72,7 +72,7 @@ func (r *replica) start() {
 	ctx, stop := context.WithCancel(r.world.ctx)
 	l.stop = stop
 	r.now = l
-	r.world.census(l)
+	r.world.addLife(l)
 	go l.run(ctx)
 }
 
@@ -107,14 +107,14 @@ func (l *life) run(ctx context.Context) {
 	<-ctx.Done() // a service without parts serves
 }
 
-// aws reaches AWS through the scheduler.
+// aws returns a configuration that reaches AWS through the scheduler.
 func (l *life) aws() aws.Config {
 	cfg := l.replica.world.aws.Config()
-	cfg.HTTPClient = &http.Client{Transport: &line{scheduler: l.replica.world.scheduler, life: l}}
+	cfg.HTTPClient = &http.Client{Transport: &connection{scheduler: l.replica.world.scheduler, life: l}}
 	return repeatable(cfg, l.jitter)
 }
 
-// repeatable spaces the SDK's own retries by a jitter that does not change from run to run.
+// repeatable gives the SDK's retries a jitter that is the same in every run.
 func repeatable(cfg aws.Config, jitter func(time.Duration) time.Duration) aws.Config {
 	cfg.Retryer = func() aws.Retryer {
 		return retry.NewStandard(func(o *retry.StandardOptions) {
@@ -126,7 +126,7 @@ func repeatable(cfg aws.Config, jitter func(time.Duration) time.Duration) aws.Co
 	return cfg
 }
 
-// jitter is the same for the same process at the same moment, however its goroutines run.
+// jitter depends only on the process and the time, not on how its goroutines run.
 func (l *life) jitter(longest time.Duration) time.Duration {
 	return l.replica.world.jitter(l.instance, longest)
 }
@@ -137,7 +137,7 @@ func (w *world) jitter(who string, longest time.Duration) time.Duration {
 	return time.Duration(h.Sum64() % uint64(longest+1))
 }
 
-// kill ends the life as SIGKILL does: what its goroutines still do reaches nobody.
+// kill ends the life as SIGKILL does: what its goroutines still do has no effect.
 func (l *life) kill(why string) {
 	r := l.replica
 	r.mu.Lock()
@@ -154,11 +154,11 @@ func (l *life) kill(why string) {
 		r.world.scheduler.trace.note("%s ends: %s", l.instance, why)
 	}
 	if alive {
-		r.world.buried(l)
+		r.world.scheduleRestart(l)
 	}
 }
 
-// terminate ends the life as SIGTERM does: requests and batches in hand are finished.
+// terminate ends the life as SIGTERM does: requests and batches in flight are finished.
 func (l *life) terminate() {
 	r := l.replica
 	r.mu.Lock()
@@ -172,7 +172,7 @@ func (l *life) terminate() {
 	l.kill("")
 }
 
-// current is the life that a load balancer would find, or nil.
+// current returns the life that a load balancer would find, or nil.
 func (r *replica) current() *life {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// Report is what came of a run.
+// Report is the result of a run.
 type Report struct {
 	Seed     uint64
 	Plan     Plan
@@ -24,16 +24,16 @@ type Report struct {
 	Faults, Healed, Duplicates, TakeOvers, Parked int
 }
 
-// Breach is a promise that did not hold.
+// Breach is a promise that was broken.
 type Breach struct {
 	Promise string // such as "§8.1"
-	Stream  string // that it is about, if it is about one
+	Stream  string // that it is about, if any
 	Text    string
 }
 
 func (b Breach) String() string { return b.Promise + ": " + b.Text }
 
-// Add sums up.
+// Add adds the numbers of o.
 func (r *Report) Add(o *Report) {
 	r.Virtual += o.Virtual
 	r.Took += o.Took
@@ -59,7 +59,7 @@ func (r *Report) Add(o *Report) {
 	}
 }
 
-// String is the numbers in a few lines.
+// String returns the numbers in a few lines.
 func (r *Report) String() string {
 	return fmt.Sprintf("commands %d (accepted %d, refused %d, no answer or 5xx %d), events %d, reads %d, steps %d\n"+
 		"kills %d, pauses %d, reshards %d, outages %d, faults struck %d\n"+
@@ -69,7 +69,7 @@ func (r *Report) String() string {
 		r.TakeOvers, r.Healed, r.Duplicates, r.Parked, r.Virtual.Hours())
 }
 
-// History is the end of the trace, as far as it concerns the breach.
+// History returns the end of the trace, as far as it concerns the breach.
 func (r *Report) History(b Breach, most int) []string {
 	var out []string
 	for _, line := range r.Trace {
@@ -84,7 +84,7 @@ func (r *Report) History(b Breach, most int) []string {
 	return out[max(0, len(out)-most):]
 }
 
-// count adds up what the services counted themselves.
+// count sums the numbers of the run and the metrics of the services.
 func (w *world) count() {
 	r := &w.report
 	for _, c := range w.ledger.commands {

@@ -18,14 +18,14 @@ import (
 	"github.com/leftfold/leftfold/test/simulation"
 )
 
-// The test binary is the runner of `make simulate` as well: virtual time is to be had in tests only. Each worker is a
-// process of its own with one thread, which keeps runs apart and two runs of a seed the same.
+// The test binary is the runner of `make simulate` as well, since only tests have virtual time. Each worker is a process with
+// one thread, which isolates runs and makes two runs of a seed equal.
 var (
-	seeds   = flag.Uint64("simulate", 0, "play that many seeds, and nothing else")
-	first   = flag.Uint64("seed", 1, "the first seed to play")
-	twice   = flag.Bool("twice", false, "play each seed twice and compare")
-	plant   = flag.Uint64("mutants", 0, "plant every bug, for at most that many seeds each, and nothing else")
-	workers = flag.Int("workers", runtime.NumCPU(), "processes to share the seeds out to")
+	seeds   = flag.Uint64("simulate", 0, "run that many seeds instead of the tests")
+	first   = flag.Uint64("seed", 1, "the first seed")
+	twice   = flag.Bool("twice", false, "run each seed twice and compare")
+	plant   = flag.Uint64("mutants", 0, "plant every bug, for at most that many seeds each, instead of the tests")
+	workers = flag.Int("workers", runtime.NumCPU(), "number of worker processes")
 )
 
 const (
@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// worker is a process that plays jobs.
+// worker is a process that runs jobs.
 type worker struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
@@ -70,7 +70,7 @@ func newWorker() (*worker, error) {
 	return w, w.cmd.Start()
 }
 
-// play has one job done. An error says that the worker is gone.
+// play runs one job. It returns an error if the worker is gone.
 func (w *worker) play(j job) (r result, err error) {
 	line, err := json.Marshal(j)
 	if err != nil {
@@ -79,20 +79,20 @@ func (w *worker) play(j job) (r result, err error) {
 	if _, err := w.in.Write(append(line, '\n')); err != nil {
 		return r, err
 	}
-	var said []string
+	var output []string
 	for w.out.Scan() {
 		if text, ok := strings.CutPrefix(w.out.Text(), resultPrefix); ok {
 			return r, json.Unmarshal([]byte(text), &r)
 		}
-		said = append(said, w.out.Text())
+		output = append(output, w.out.Text())
 	}
-	_ = w.cmd.Wait() // what it said tells more
-	return r, fmt.Errorf("the worker ended: %s%s", strings.Join(said[:min(len(said), 60)], "\n"), w.err.String())
+	_ = w.cmd.Wait() // its output says more
+	return r, fmt.Errorf("the worker ended: %s%s", strings.Join(output[:min(len(output), 60)], "\n"), w.err.String())
 }
 
 func (w *worker) close() {
 	_ = w.in.Close()
-	_ = w.cmd.Wait() // it has nothing left to say
+	_ = w.cmd.Wait() // all its output was read
 }
 
 // shareOut gives jobs to workers until there are none, and results to take.
@@ -174,7 +174,7 @@ func printFailure(j job, r result, err error) {
 	say("  replay it: make simulate SEEDS=1 SEED=%d\n", j.Seed)
 }
 
-// runMutants plants one bug after the other until a seed shows it.
+// runMutants plants one bug after the other, each until a seed catches it.
 func runMutants() (exit int) {
 	names, means := simulation.Mutants()
 	type end struct {
@@ -239,5 +239,5 @@ func runMutants() (exit int) {
 }
 
 func say(format string, args ...any) {
-	_, _ = fmt.Fprintf(os.Stdout, format+"\n", args...) // nobody is left to tell
+	_, _ = fmt.Fprintf(os.Stdout, format+"\n", args...) // there is nothing else to report it to
 }

@@ -15,11 +15,11 @@ import (
 	"time"
 )
 
-// scheduler makes AWS calls the steps of a run. Every call of every process parks until the scheduler lets it through:
-// when nothing in the bubble can run, the calls that arrived meanwhile are put into an order of their own, each is given
-// a time by the seed, and virtual time goes on to the next of these times. So which goroutine came first is of no matter.
+// scheduler makes AWS calls the steps of a run. Every call of every process waits until the scheduler delivers it: when nothing
+// in the bubble can run, the calls that arrived meanwhile are sorted, the seed gives each a time, and virtual time advances to
+// the next of these times. So it does not matter which goroutine came first.
 type scheduler struct {
-	random *rand.Rand // of the scheduler's goroutine alone
+	random *rand.Rand // used by the scheduler's goroutine only
 	fate   func(*call) fate
 	do     func(*call) *answer // carries the call out
 	trace  *trace
@@ -30,7 +30,7 @@ type scheduler struct {
 
 	mu      sync.Mutex
 	arrived []*call
-	asked   []func()
+	posted  []func()
 
 	events events
 	serial int
@@ -45,16 +45,16 @@ type call struct {
 	url  string
 	raw  []byte
 	body map[string]any
-	key  string // tells it from the process's other calls, the same in every run of a seed
+	key  string // identifies it among the process's calls, the same in every run of a seed
 
 	arrivedAt time.Time
 	until     time.Time // of a long poll
-	look      int       // the number of its next look
+	attempt   int       // of a long poll
 	answers   chan *answer
-	gone      <-chan struct{} // closed when nobody waits for the answer any more
+	gone      <-chan struct{} // closed when the caller no longer waits for the answer
 }
 
-// answer is what AWS, or the network, says.
+// answer is the answer of AWS, or of the network.
 type answer struct {
 	status int
 	header http.Header
@@ -62,7 +62,7 @@ type answer struct {
 	err    error
 }
 
-// fate is what befalls a call beside what localaws does to it.
+// fate is what happens to a call in addition to the faults of localaws.
 type fate struct {
 	kill  bool // the process dies
 	pause time.Duration
@@ -100,7 +100,7 @@ func newScheduler(random *rand.Rand, t *trace) *scheduler {
 	}
 }
 
-// run lets calls through until stop.
+// run delivers calls until stop.
 func (s *scheduler) run() {
 	defer close(s.done)
 	timer := time.NewTimer(time.Hour)
@@ -132,7 +132,7 @@ func (s *scheduler) stop() {
 	<-s.done
 }
 
-// at plans something. Of the scheduler's goroutine alone.
+// at schedules something. Called by the scheduler's goroutine only.
 func (s *scheduler) at(t time.Time, run func()) {
 	s.serial++
 	heap.Push(&s.events, &event{at: t, serial: s.serial, run: run})
@@ -140,22 +140,22 @@ func (s *scheduler) at(t time.Time, run func()) {
 
 func (s *scheduler) in(d time.Duration, run func()) { s.at(time.Now().Add(d), run) }
 
-// ask lets the scheduler's goroutine do something soon.
-func (s *scheduler) ask(f func()) {
+// post runs f on the scheduler's goroutine soon.
+func (s *scheduler) post(f func()) {
 	s.mu.Lock()
-	s.asked = append(s.asked, f)
+	s.posted = append(s.posted, f)
 	s.mu.Unlock()
-	s.rouse()
+	s.wakeUp()
 }
 
-func (s *scheduler) rouse() {
+func (s *scheduler) wakeUp() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
 }
 
-// latency is the time of a way to AWS: short as a rule, long at times, and never twice the same.
+// latency is the time from a process to AWS: usually short, sometimes long, and never the same twice.
 func (s *scheduler) latency() time.Duration {
 	d := time.Millisecond + time.Duration(s.random.Int64N(int64(8*time.Millisecond)))
 	if s.random.IntN(20) == 0 {
@@ -164,13 +164,13 @@ func (s *scheduler) latency() time.Duration {
 	return d
 }
 
-// admit gives every new call its time, in an order that does not depend on who ran first.
+// admit gives every new call its time, in an order that does not depend on which goroutine ran first.
 func (s *scheduler) admit() {
 	s.mu.Lock()
-	arrived, asked := s.arrived, s.asked
-	s.arrived, s.asked = nil, nil
+	arrived, posted := s.arrived, s.posted
+	s.arrived, s.posted = nil, nil
 	s.mu.Unlock()
-	for _, f := range asked {
+	for _, f := range posted {
 		f()
 	}
 	for _, c := range arrived {
@@ -183,24 +183,24 @@ func (s *scheduler) admit() {
 		return strings.Compare(a.key, b.key)
 	})
 	for _, c := range arrived {
-		s.in(s.latency(), func() { s.turn(c) })
+		s.in(s.latency(), func() { s.deliver(c) })
 	}
 }
 
-// turn is a call's time: it takes effect, or what its fate says.
-func (s *scheduler) turn(c *call) {
+// deliver carries out a call, or what its fate is.
+func (s *scheduler) deliver(c *call) {
 	if time.Until(c.life.pausedUntil) > 0 {
-		s.hold(c.life, func() { s.turn(c) })
+		s.hold(c.life, func() { s.deliver(c) })
 		return
 	}
 	select {
-	case <-c.gone: // nobody waits any more, but it may be on its way
+	case <-c.gone: // the caller has given up, but the request may be on its way
 		if s.random.IntN(2) == 0 {
-			s.settle(c, nil, "given up")
+			s.finish(c, nil, "given up")
 			return
 		}
 		s.do(c)
-		s.settle(c, nil, "too late")
+		s.finish(c, nil, "too late")
 		return
 	default:
 	}
@@ -216,11 +216,11 @@ func (s *scheduler) turn(c *call) {
 	if f.pause > 0 && !f.after {
 		s.trace.note("pause %s for %v before %s", c.life.instance, f.pause, c.key)
 		c.life.pausedUntil = time.Now().Add(f.pause)
-		s.turn(c)
+		s.deliver(c)
 		return
 	}
 	a := s.do(c)
-	if a == nil { // a long poll goes on
+	if a == nil { // a long poll continues
 		return
 	}
 	switch {
@@ -230,13 +230,13 @@ func (s *scheduler) turn(c *call) {
 	case f.pause > 0:
 		s.trace.note("pause %s for %v after %s", c.life.instance, f.pause, c.key)
 		c.life.pausedUntil = time.Now().Add(f.pause)
-		s.hold(c.life, func() { s.settle(c, a, "") })
+		s.hold(c.life, func() { s.finish(c, a, "") })
 	default:
-		s.settle(c, a, "")
+		s.finish(c, a, "")
 	}
 }
 
-// hold keeps something back until its process goes on.
+// hold delays f until its process resumes.
 func (s *scheduler) hold(l *life, f func()) {
 	l.held = append(l.held, f)
 	s.at(l.pausedUntil, func() { s.resume(l) })
@@ -244,7 +244,7 @@ func (s *scheduler) hold(l *life, f func()) {
 
 func (s *scheduler) resume(l *life) {
 	if time.Until(l.pausedUntil) > 0 {
-		return // paused anew
+		return // paused again
 	}
 	for _, f := range l.held {
 		s.in(s.latency(), f)
@@ -252,8 +252,8 @@ func (s *scheduler) resume(l *life) {
 	l.held = nil
 }
 
-// settle ends a call's stay.
-func (s *scheduler) settle(c *call, a *answer, what string) {
+// finish records a call and answers it.
+func (s *scheduler) finish(c *call, a *answer, what string) {
 	s.steps++
 	s.trace.step(c, a, what)
 	if a != nil {
@@ -261,13 +261,13 @@ func (s *scheduler) settle(c *call, a *answer, what string) {
 	}
 }
 
-// line is a process's connection to AWS.
-type line struct {
+// connection is a process's connection to AWS.
+type connection struct {
 	scheduler *scheduler
 	life      *life
 }
 
-// killedError tells the SDK that trying again is no use: there is nobody left to try.
+// killedError stops the SDK from retrying.
 type killedError struct{ error }
 
 func (killedError) CanceledError() bool { return true }
@@ -275,7 +275,7 @@ func (killedError) CanceledError() bool { return true }
 var errKilled = killedError{errors.New("killed")}
 
 // RoundTrip implements http.RoundTripper.
-func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
+func (l *connection) RoundTrip(r *http.Request) (*http.Response, error) {
 	if l.life.dead() {
 		return nil, errKilled
 	}
@@ -297,7 +297,7 @@ func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.mu.Lock()
 	s.arrived = append(s.arrived, c)
 	s.mu.Unlock()
-	s.rouse()
+	s.wakeUp()
 	select {
 	case a := <-c.answers:
 		if l.life.dead() {
@@ -321,7 +321,7 @@ func (a *answer) response(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// operation is "Service.Operation".
+// operation returns "API.Operation".
 func operation(h http.Header) string {
 	service, op, _ := strings.Cut(h.Get("X-Amz-Target"), ".")
 	service, _, _ = strings.Cut(service, "_")

@@ -8,8 +8,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws"
 )
 
-// Shrink looks for a smaller plan that breaks the same promise: it leaves out one thing after the other, then halves
-// what can be halved. It returns the last report that did.
+// Shrink searches for a smaller plan that breaks the same promise: it leaves out one thing after the other, then halves
+// numbers. It returns the last report that did.
 func Shrink(t *testing.T, failed *Report, mostRuns int) *Report {
 	t.Helper()
 	best, promise := failed, failed.Breaches[0].Promise
@@ -25,7 +25,7 @@ func Shrink(t *testing.T, failed *Report, mostRuns int) *Report {
 		if !slices.ContainsFunc(r.Breaches, func(b Breach) bool { return b.Promise == promise }) {
 			return false
 		}
-		slices.SortStableFunc(r.Breaches, func(a, b Breach) int { // the one that was looked for comes first
+		slices.SortStableFunc(r.Breaches, func(a, b Breach) int { // the promise in question comes first
 			return boolRank(b.Promise == promise) - boolRank(a.Promise == promise)
 		})
 		best = r

@@ -24,7 +24,7 @@ func quick() uint64 {
 	return 12
 }
 
-// Every test here takes the whole process: its source of random bytes is the seed's.
+// Tests here do not run in parallel: each seeds the process's source of random bytes.
 
 func TestEveryPromiseHolds(t *testing.T) { //nolint:paralleltest // see above
 	for seed := range quick() {
@@ -32,14 +32,14 @@ func TestEveryPromiseHolds(t *testing.T) { //nolint:paralleltest // see above
 		for _, b := range r.Breaches {
 			t.Errorf("seed %d: %s", seed, b)
 		}
-		assert.Positive(t, r.Accepted, "seed %d asks for nothing", seed)
+		assert.Positive(t, r.Accepted, "seed %d accepts no command", seed)
 	}
 }
 
-// regressions are seeds that once broke a promise, and what was wrong. All so far were mistakes of the witness.
+// regressions are seeds that once broke a promise, and why. All so far were mistakes of the witness.
 var regressions = map[uint64]string{
-	10138: "a refused transaction was taken for done, by a row that had not changed",
-	20102: "a message was missed that a heal had made superfluous and that was still hidden",
+	10138: "a refused transaction counted as done, because a row had not changed",
+	20102: "a message that a heal had made superfluous counted as missing while it was still invisible",
 }
 
 func TestRegressionSeedsKeepEveryPromise(t *testing.T) { //nolint:paralleltest // see above
@@ -85,7 +85,7 @@ func TestPlantedBugsAreCaught(t *testing.T) { //nolint:paralleltest // see above
 	}
 }
 
-// TestWorker is a worker of `make simulate`: it plays the jobs it reads and writes what came of them.
+// TestWorker is a worker of `make simulate`: it runs the jobs it reads and writes their results.
 func TestWorker(t *testing.T) { //nolint:paralleltest // see above
 	if os.Getenv(workerVariable) == "" {
 		t.Skip("started by the runner only")
@@ -100,7 +100,7 @@ func TestWorker(t *testing.T) { //nolint:paralleltest // see above
 	}
 }
 
-// job is one seed to play, maybe with a planted bug.
+// job is one seed to run, maybe with a planted bug.
 type job struct {
 	Seed   uint64
 	Mutant string
@@ -108,7 +108,7 @@ type job struct {
 	Shrink bool // what fails
 }
 
-// result is a report with the history of what failed.
+// result is a report with the history of a failure.
 type result struct {
 	simulation.Report
 

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// trace is what happened, step by step, in words that are the same in every run of a seed: what is random by nature,
-// such as event IDs and receipt handles, is left out or stands as what it is of.
+// trace is what happened, step by step, in text that is the same in every run of a seed: random values, such as event IDs and
+// receipt handles, are left out or replaced by what they identify.
 type trace struct {
 	start     time.Time
 	lines     []string
@@ -40,7 +40,7 @@ func (t *trace) step(c *call, a *answer, what string) {
 	t.note("%-20s %s -> %s", c.life.instance, c.key, result)
 }
 
-// Hash is equal for equal traces.
+// hash is equal for equal traces.
 func (t *trace) hash() string {
 	sum := sha256.Sum256([]byte(strings.Join(t.lines, "\n")))
 	return hex.EncodeToString(sum[:8])
@@ -67,7 +67,7 @@ func (t *trace) result(c *call, a *answer) string {
 	}
 }
 
-// describe names a call: what it is about, and a digest of all it says.
+// describe names a call by what it is about and a digest of its body.
 func (t *trace) describe(c *call) string {
 	h := fnv.New32a()
 	var b bytes.Buffer
@@ -99,7 +99,8 @@ func (t *trace) about(c *call) string {
 		}
 		return strings.Join(parts, "; ")
 	case "GetShardIterator":
-		return fmt.Sprintf("%s %s %s%s", text(b["ShardId"]), text(b["ShardIteratorType"]), text(b["SequenceNumber"]), text(b["StartingSequenceNumber"]))
+		return fmt.Sprintf("%s %s %s%s", text(b["ShardId"]), text(b["ShardIteratorType"]),
+			text(b["SequenceNumber"]), text(b["StartingSequenceNumber"]))
 	case "GetRecords":
 		return t.iterators[text(b["ShardIterator"])]
 	case "PutRecords":
@@ -122,7 +123,7 @@ func (t *trace) about(c *call) string {
 	}
 }
 
-// madeID are the IDs that services make, which differ from run to run; those of clients are of another UUID version.
+// madeID matches IDs that services generate, which differ from run to run; those of clients have another UUID version.
 var madeID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`)
 
 // canon writes a value with its keys in order and without what differs from run to run.
@@ -160,7 +161,7 @@ func (t *trace) canon(b *bytes.Buffer, key string, v any) {
 	}
 }
 
-// learn remembers what handles in an answer are of.
+// learn records what the handles in an answer identify.
 func (t *trace) learn(c *call, a *answer) {
 	if a.err != nil || a.status != 200 {
 		return
@@ -178,7 +179,7 @@ func (t *trace) learn(c *call, a *answer) {
 	}
 }
 
-// The rest reads JSON without a type.
+// The functions below read untyped JSON.
 
 func object(raw []byte) map[string]any {
 	var out map[string]any
@@ -211,10 +212,13 @@ func scalar(item any, name string) string {
 	return text(a["S"]) + text(a["N"])
 }
 
-// itemName is an item's key and fence, whatever table it is of.
+// itemName returns an item's key and fence, whatever its table is.
 func itemName(item any) string {
 	var parts []string
-	for _, name := range []string{"stream", "constraint", "consumer", "shard", "id", "row", "version", "owner", "counter", "checkpoint", ":stream", ":after", ":consumer", ":id"} {
+	for _, name := range []string{
+		"stream", "constraint", "consumer", "shard", "id", "row", "version", "owner", "counter", "checkpoint",
+		":stream", ":after", ":consumer", ":id",
+	} {
 		if v := scalar(item, name); v != "" && !madeID.MatchString(v) {
 			parts = append(parts, v)
 		}

@@ -19,7 +19,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws"
 )
 
-// fate draws what befalls a call; see scheduler. Writes are the moments that matter.
+// fate draws what happens to a call; see scheduler. Writes get more of it.
 func (w *world) fate(c *call) (f fate) {
 	if w.calm {
 		return f
@@ -42,7 +42,7 @@ func (w *world) fate(c *call) (f fate) {
 	return f
 }
 
-// pauseLength is at times far more than a lease lasts.
+// pauseLength is sometimes much longer than a lease lasts.
 func pauseLength(r *rand.Rand) time.Duration {
 	if r.IntN(3) == 0 {
 		return 30*time.Second + time.Duration(r.Int64N(int64(time.Minute)))
@@ -50,10 +50,10 @@ func pauseLength(r *rand.Rand) time.Duration {
 	return time.Second + time.Duration(r.Int64N(int64(20*time.Second)))
 }
 
-// trouble begins; the function returned ends it: no more faults, everything runs again.
+// trouble starts the trouble. The function returned ends it: no more faults, and every replica runs again.
 func (w *world) trouble() (end func()) {
 	if err := w.aws.SetFaults(localaws.Faults{Seed: w.plan.Seed, Faults: w.plan.Faults}); err != nil {
-		panic(err) // the plan's own mistake
+		panic(err) // the plan is wrong
 	}
 	stop := make(chan struct{})
 	var moving sync.WaitGroup
@@ -76,7 +76,7 @@ func (w *world) trouble() (end func()) {
 
 func (w *world) calmDown() {
 	done := make(chan struct{})
-	w.scheduler.ask(func() {
+	w.scheduler.post(func() {
 		w.calm = true
 		w.mu.Lock()
 		for _, l := range w.lives {
@@ -93,7 +93,7 @@ func (w *world) calmDown() {
 		}
 	}
 	if err := w.aws.SetFaults(localaws.Faults{}); err != nil {
-		panic(err) // no faults are always right
+		panic(err) // cannot fail without faults
 	}
 	for _, r := range w.replicas {
 		r.mu.Lock()
@@ -103,7 +103,7 @@ func (w *world) calmDown() {
 	}
 }
 
-// sleep is false if stop came first.
+// sleep returns false if stop came first.
 func sleep(d time.Duration, stop <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -115,16 +115,16 @@ func sleep(d time.Duration, stop <-chan struct{}) bool {
 	}
 }
 
-// move does one thing after the other to the fleet and the streams.
+// move makes random moves, one after the other.
 func (w *world) move(stop <-chan struct{}) {
 	r := rand.New(rand.NewPCG(w.plan.Seed, 3))
 	for sleep(time.Duration(r.ExpFloat64()*float64(w.plan.Every)), stop) {
-		w.ledger.day()
+		w.ledger.awaitOpen()
 		what := w.plan.Moves[r.IntN(len(w.plan.Moves))]
 		target := w.replicas[r.IntN(len(w.replicas))]
 		length := pauseLength(r)
 		pick := r.Uint64()
-		w.scheduler.ask(func() { w.scheduler.trace.note("%s (%s)", what, target.name) })
+		w.scheduler.post(func() { w.scheduler.trace.note("%s (%s)", what, target.name) })
 		switch what {
 		case moveKill:
 			w.killNow(target)
@@ -133,7 +133,7 @@ func (w *world) move(stop <-chan struct{}) {
 				w.killNow(each)
 			}
 		case movePause:
-			w.scheduler.ask(func() {
+			w.scheduler.post(func() {
 				if l := target.current(); l != nil {
 					l.pausedUntil = time.Now().Add(length)
 					w.report.Pauses++
@@ -148,7 +148,7 @@ func (w *world) move(stop <-chan struct{}) {
 		case moveMergeLate:
 			brokers := w.of(brokering)
 			w.killNow(brokers[pick%uint64(len(brokers))])
-			sleep(time.Duration(pick%3000)*time.Millisecond, stop) // what comes now stays in the shards of the dead
+			sleep(time.Duration(pick%3000)*time.Millisecond, stop) // records that come now stay in shards that the killed broker holds
 			w.reshard(moveMerge, pick)
 		case moveRotate:
 			if err := w.aws.RotateShards(w.names.EventLog); err == nil {
@@ -161,9 +161,9 @@ func (w *world) move(stop <-chan struct{}) {
 }
 
 func (w *world) killNow(r *replica) {
-	w.scheduler.ask(func() {
+	w.scheduler.post(func() {
 		r.mu.Lock()
-		l := r.now // one that is still being wired, too
+		l := r.now // it may still be wiring
 		r.mu.Unlock()
 		if l != nil {
 			w.report.Kills++
@@ -212,7 +212,7 @@ func hashKey(text *string) *big.Int {
 	return n
 }
 
-// poison writes events that no projection can apply into a stream of its own.
+// poison writes events that no projection can apply into a new stream.
 func (w *world) poison(pick uint64) {
 	stream := eventsourcing.StreamID{Category: user.Category, ID: clientID(pick, "poison")}
 	var records []eventsourcing.Record
@@ -227,14 +227,14 @@ func (w *world) poison(pick uint64) {
 	w.ledger.poisoned[stream] = true
 	w.ledger.mu.Unlock()
 	err := w.log.Append(w.ctx, eventsourcing.Commit{Stream: stream, Records: records})
-	if err == nil { // else it may be in the log or not
+	if err == nil { // otherwise it may be in the log or not
 		w.ledger.mu.Lock()
 		w.ledger.toPark = append(w.ledger.toPark, stream.String())
 		w.ledger.mu.Unlock()
 	}
 }
 
-// outage takes the relays down, lets commands go on for a while, then everything until the next day.
+// outage takes one kind of service down while commands continue, then everything for as long as the plan says.
 func (w *world) outage(stop <-chan struct{}) {
 	if !sleep(15*time.Second, stop) {
 		return
@@ -247,7 +247,7 @@ func (w *world) outage(stop <-chan struct{}) {
 			w.killNow(r)
 		}
 	}
-	w.scheduler.ask(func() { w.scheduler.trace.note("outage of %v", w.plan.Outage) })
+	w.scheduler.post(func() { w.scheduler.trace.note("outage of %v", w.plan.Outage) })
 	switch w.plan.Seed % 3 {
 	case 0:
 		hold(w.of(streaming))
@@ -257,7 +257,7 @@ func (w *world) outage(stop <-chan struct{}) {
 		hold(append(w.of(projectorRole), w.of(projectorUser)...))
 	}
 	over := sleep(10*time.Second, stop)
-	w.ledger.night(true)
+	w.ledger.stopClients()
 	hold(w.replicas)
 	if over {
 		sleep(w.plan.Outage, stop)
@@ -271,5 +271,5 @@ func (w *world) outage(stop <-chan struct{}) {
 	for i, r := range w.replicas {
 		time.AfterFunc(time.Duration(i+1)*7654321, r.start)
 	}
-	w.ledger.night(false)
+	w.ledger.resumeClients()
 }

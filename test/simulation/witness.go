@@ -15,7 +15,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// witness sees every call take effect and remembers what the promises are about. It knows nothing of the services.
+// witness observes every call as it takes effect and records what the promises are about. It knows nothing of the services.
 type witness struct {
 	world     *world
 	transport http.RoundTripper
@@ -28,7 +28,7 @@ type witness struct {
 	parked   map[string]bool                             // by table and stream
 	owners   map[string]string                           // of a shard's lease, by consumer and shard
 	counters map[string]int64
-	strays   map[string]int                          // reads of shards by those who do not own them, in calm
+	strays   map[string]int                          // reads of shards by processes that do not own them, in calm
 	sent     map[string]map[string]map[uint64]string // sequence number by queue, group and version
 	tokens   map[string]bool                         // of transactions that took effect
 	took     bool                                    // the last write seen took effect
@@ -39,10 +39,10 @@ type witness struct {
 // commit is one atomic append, as it took effect.
 type commit struct {
 	at     time.Time
-	events []event1
+	events []storedEvent
 }
 
-type event1 struct {
+type storedEvent struct {
 	stream  string
 	version eventsourcing.Version
 	id      string
@@ -63,7 +63,7 @@ func (v *witness) breach(promise, stream, format string, args ...any) {
 	}
 }
 
-// do carries a call out, through the planted bug if there is one; nil says that it is a long poll that goes on.
+// do carries out a call, through the planted bug if there is one. It returns nil for a long poll that continues.
 func (w *world) do(c *call) *answer {
 	v := w.witness
 	if c.op == "AmazonSQS.ReceiveMessage" {
@@ -72,16 +72,16 @@ func (w *world) do(c *call) *answer {
 	a := w.mutant.do(w, c, v.carry)
 	switch c.op {
 	case "AmazonSQS.SendMessageBatch", "AmazonSQS.ChangeMessageVisibilityBatch", "AmazonSQS.DeleteMessageBatch":
-		v.stir(queueOf(c))
+		v.wakePolls(queueOf(c))
 	}
 	return a
 }
 
-// carry is localaws.
+// carry sends a call to localaws and records its effect.
 func (v *witness) carry(c *call) *answer {
 	a := v.send(c.op, c.head, c.url, c.raw)
 	v.world.trace.learn(c, a)
-	v.see(c, a)
+	v.observe(c, a)
 	return a
 }
 
@@ -100,7 +100,7 @@ func (v *witness) send(op string, head http.Header, url string, raw []byte) *ans
 	return &answer{status: res.StatusCode, header: res.Header, body: body, err: err}
 }
 
-// receive makes one look at a queue; while it is empty, the poll goes on with the next message, or now and then.
+// receive polls a queue once; while it is empty, the long poll is repeated at the next message, or after a few seconds.
 func (v *witness) receive(c *call) *answer {
 	if c.until.IsZero() {
 		wait, _ := strconv.Atoi(text(c.body["WaitTimeSeconds"]))
@@ -116,34 +116,34 @@ func (v *witness) receive(c *call) *answer {
 	queue := queueOf(c)
 	v.polls[queue] = append(v.polls[queue], c)
 	again := min(left, time.Second+time.Duration(s.random.Int64N(int64(3*time.Second))))
-	v.look(c, again)
+	v.schedulePoll(c, again)
 	return nil
 }
 
-// look plans a poll's next look, in the place of a later one.
-func (v *witness) look(c *call, in time.Duration) {
-	c.look++
-	planned := c.look
+// schedulePoll schedules the next attempt of a long poll, replacing the one scheduled before.
+func (v *witness) schedulePoll(c *call, in time.Duration) {
+	c.attempt++
+	planned := c.attempt
 	v.world.scheduler.in(in, func() {
-		if c.look == planned {
+		if c.attempt == planned {
 			queue := queueOf(c)
 			v.polls[queue] = slices.DeleteFunc(v.polls[queue], func(each *call) bool { return each == c })
-			v.world.scheduler.turn(c)
+			v.world.scheduler.deliver(c)
 		}
 	})
 }
 
-// stir lets the polls of a queue look soon.
-func (v *witness) stir(queue string) {
+// wakePolls lets the long polls of a queue try again soon.
+func (v *witness) wakePolls(queue string) {
 	s := v.world.scheduler
 	for _, c := range slices.Clone(v.polls[queue]) {
-		v.look(c, s.latency())
+		v.schedulePoll(c, s.latency())
 	}
 }
 
-// see takes in what a call did. An answer that was lost, or says that something failed, may hide an effect: then the
-// tables are asked.
-func (v *witness) see(c *call, a *answer) {
+// observe records what a call did. If the answer was lost, or is a 5xx, the call may have had an effect: then observe reads
+// the tables.
+func (v *witness) observe(c *call, a *answer) {
 	switch c.op {
 	case "DynamoDB.PutItem", "DynamoDB.TransactWriteItems", "DynamoDB.DeleteItem":
 		if token := text(c.body["ClientRequestToken"]); token != "" {
@@ -158,17 +158,17 @@ func (v *witness) see(c *call, a *answer) {
 			return
 		}
 		if a.err != nil || a.status != http.StatusOK {
-			if !slices.ContainsFunc(writes, func(w write) bool { return v.stands(c, w) }) {
+			if !slices.ContainsFunc(writes, func(w write) bool { return v.isStored(c, w) }) {
 				return
 			}
 		}
 		v.took = true
-		v.wrote(c, writes, a.err == nil && a.status == http.StatusOK)
+		v.recordWrites(c, writes, a.err == nil && a.status == http.StatusOK)
 	case "Kinesis.GetRecords", "DynamoDBStreams.GetRecords":
-		v.strayed(c)
+		v.checkReader(c)
 	case "AmazonSQS.ReceiveMessage":
 		if a.err == nil && a.status == http.StatusOK {
-			v.received(c, a)
+			v.recordMessages(c, a)
 		}
 	}
 }
@@ -196,10 +196,10 @@ func writesOf(c *call) (out []write) {
 	return out
 }
 
-// stands asks whether a put's item is what is stored.
-func (v *witness) stands(c *call, w write) bool {
+// isStored reports whether a put's item is what is stored.
+func (v *witness) isStored(c *call, w write) bool {
 	if scalar(w.item, "version")+scalar(w.item, "counter") == "" {
-		return false // nothing tells it from what was there before
+		return false // it cannot be told from the item before it
 	}
 	names := map[string][]string{
 		v.world.names.EventLog: {"stream", "version"}, v.world.names.Leases: {"consumer", "shard"},
@@ -217,7 +217,7 @@ func (v *witness) stands(c *call, w write) bool {
 	return len(fields(stored)) > 0
 }
 
-// get reads an item by an operation that no service uses and no fault strikes.
+// get reads an item by an operation that no service uses and no fault affects.
 func (v *witness) get(c *call, table string, names []string, item any) any {
 	key := map[string]any{}
 	for _, name := range names {
@@ -237,14 +237,14 @@ func (v *witness) get(c *call, table string, names []string, item any) any {
 	return fields(responses[0])["Item"]
 }
 
-// wrote takes in what is stored now. Unless it is sure, the write may have been that of an earlier try.
-func (v *witness) wrote(c *call, writes []write, sure bool) {
+// recordWrites records what is stored now. Unless sure, an earlier attempt may have written it.
+func (v *witness) recordWrites(c *call, writes []write, sure bool) {
 	now := time.Now()
 	var made commit
 	for _, w := range writes {
 		switch w.table {
 		case v.world.names.EventLog:
-			e := event1{stream: scalar(w.item, "stream"), version: number(scalar(w.item, "version")), id: scalar(w.item, "id")}
+			e := storedEvent{stream: scalar(w.item, "stream"), version: number(scalar(w.item, "version")), id: scalar(w.item, "id")}
 			if v.stored[e.stream] == nil {
 				v.stored[e.stream] = map[eventsourcing.Version]string{}
 			}
@@ -257,9 +257,9 @@ func (v *witness) wrote(c *call, writes []write, sure bool) {
 			v.stored[e.stream][e.version] = e.id
 			made.events = append(made.events, e)
 		case v.world.names.Users, v.world.names.Roles:
-			v.projected(w, sure)
+			v.checkProjection(w, sure)
 		case v.world.names.Leases:
-			v.leased(c, w)
+			v.checkLease(c, w)
 		}
 	}
 	if len(made.events) > 0 {
@@ -268,8 +268,8 @@ func (v *witness) wrote(c *call, writes []write, sure bool) {
 	}
 }
 
-// projected holds each projection to the order of each stream: its fence only rises.
-func (v *witness) projected(w write, sure bool) {
+// checkProjection checks that a projection applies each stream in order: its fence only rises.
+func (v *witness) checkProjection(w write, sure bool) {
 	row := scalar(w.item, "row")
 	if w.item == nil || strings.Contains(row, "#") && !strings.HasPrefix(row, "parked#") {
 		return // a related row, or one that was deleted
@@ -291,7 +291,8 @@ func (v *witness) projected(w write, sure bool) {
 		v.breach("§8.3", stream, "%s went from version %d of %s to %d", w.table, before, stream, version)
 	}
 	if id := v.stored[stream][version]; id != scalar(w.item, "event_id") {
-		v.breach("§8.3", stream, "%s shows version %d of %s by event %s, the log has %q", w.table, version, stream, scalar(w.item, "event_id"), id)
+		v.breach("§8.3", stream, "%s shows version %d of %s by event %s, the log has %q",
+			w.table, version, stream, scalar(w.item, "event_id"), id)
 	}
 	v.fences[key] = version
 }

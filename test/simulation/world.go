@@ -38,13 +38,13 @@ const (
 	projectorRole = "projector-role"
 )
 
-// world is one run: a fleet, an AWS, clients and what befalls them.
+// world is one run: a fleet, an AWS, clients and the trouble.
 type world struct {
 	plan      Plan
 	config    app.Config
 	names     topology.Names
 	aws       *localaws.Server
-	db        *dynamodb.Client // past the services and the scheduler
+	db        *dynamodb.Client // bypassing the services and the scheduler
 	log       *dynamostore.Store
 	scheduler *scheduler
 	trace     *trace
@@ -53,19 +53,19 @@ type world struct {
 	mutant    *mutant
 	logs      io.Writer
 
-	ctx      context.Context // the run's own
+	ctx      context.Context // of the run
 	end      context.CancelFunc
 	replicas []*replica
-	calm     bool // no more faults; of the scheduler's goroutine alone
+	calm     bool // no more faults; used by the scheduler's goroutine only
 
 	mu     sync.Mutex
 	lives  []*life
-	random *rand.Rand // for restarts; of the scheduler's goroutine alone
+	random *rand.Rand // for restarts; used by the scheduler's goroutine only
 	report Report
 }
 
-// Run plays one plan to its end and judges it. It is to be called from a test that runs nothing beside it, since it
-// makes the process's source of random bytes the seed's.
+// Run runs one plan to its end and judges it. Call it from a test that runs nothing in parallel, since it seeds the process's
+// source of random bytes.
 func Run(t *testing.T, p Plan) *Report {
 	t.Helper()
 	began := time.Now()
@@ -90,7 +90,7 @@ func newWorld(ctx context.Context, p Plan) (*world, error) {
 	env := map[string]string{
 		"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0",
 		"LOG_LEVEL": "warn", "LOG_FORMAT": "text", "STREAM_POLL": "1s", "STOP_TIMEOUT": "15s",
-		// States come from memory, from snapshots or from the log alone.
+		// States come from the cache, from snapshots or from the log only.
 		"SNAPSHOT_EVERY": []string{"0", "1", "3", "100"}[p.Seed%4], "COMMAND_CACHE": []string{"0", "1", "10000"}[p.Seed%3],
 	}
 	if err := service.LoadConfig(service.Fixed(env), &w.config); err != nil {
@@ -101,7 +101,7 @@ func newWorld(ctx context.Context, p Plan) (*world, error) {
 	if err := provision.Run(ctx, w.aws.Config(), provision.Config{Names: w.names, StreamShards: int32(1 + p.Seed%3)}); err != nil {
 		return nil, err
 	}
-	begin := time.Date(2000, 1, 1, 1, 0, 0, 0, time.UTC) // the waits above are not the same twice
+	begin := time.Date(2000, 1, 1, 1, 0, 0, 0, time.UTC) // the waits above differ from run to run
 	time.Sleep(time.Until(begin))
 	own := func(longest time.Duration) time.Duration { return w.jitter("world", longest) }
 	w.db = dynamodb.NewFromConfig(repeatable(w.aws.Config(), own))
@@ -114,12 +114,12 @@ func newWorld(ctx context.Context, p Plan) (*world, error) {
 	w.scheduler = newScheduler(rand.New(rand.NewPCG(p.Seed, 2)), w.trace)
 	w.ledger, w.witness = newLedger(), newWitness(w)
 	w.scheduler.fate, w.scheduler.do = w.fate, w.do
-	w.staff()
+	w.addReplicas()
 	return w, nil
 }
 
-// staff makes the fleet.
-func (w *world) staff() {
+// addReplicas creates the fleet.
+func (w *world) addReplicas() {
 	add := func(kind string, n int, newApp func(context.Context, service.Platform) (service.App, error)) {
 		for i := range n {
 			w.replicas = append(w.replicas, &replica{world: w, kind: kind, name: fmt.Sprintf("%s-%d", kind, i+1), newApp: newApp})
@@ -149,23 +149,23 @@ func (w *world) of(kind string) []*replica {
 	return slices.DeleteFunc(slices.Clone(w.replicas), func(r *replica) bool { return r.kind != kind })
 }
 
-// census counts a life.
-func (w *world) census(l *life) {
+// addLife adds a life.
+func (w *world) addLife(l *life) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lives = append(w.lives, l)
 }
 
-// crash ends a life that could not go on.
+// crash ends a life whose process exited with an error.
 func (w *world) crash(l *life, err error) {
 	if w.closing() || l.dead() {
 		return
 	}
-	w.scheduler.ask(func() { l.kill(fmt.Sprintf("crashed: %v", err)) })
+	w.scheduler.post(func() { l.kill(fmt.Sprintf("crashed: %v", err)) })
 }
 
-// buried starts the next life after a while, as an orchestrator does.
-func (w *world) buried(l *life) {
+// scheduleRestart starts the next life after a while, as an orchestrator does.
+func (w *world) scheduleRestart(l *life) {
 	if w.closing() {
 		return
 	}
@@ -173,7 +173,7 @@ func (w *world) buried(l *life) {
 	time.AfterFunc(pause, l.replica.start)
 }
 
-// play runs the plan: an hour of trouble, then calm, then judgement.
+// play runs the plan: trouble, then calm, then judgement.
 func (w *world) play() *Report {
 	go w.scheduler.run()
 	started := time.Now()
@@ -192,7 +192,7 @@ func (w *world) play() *Report {
 	return &w.report
 }
 
-// close ends every process and waits until nothing of them is left.
+// close ends every process and waits for all of its goroutines.
 func (w *world) close() {
 	w.end()
 	w.mu.Lock()
