@@ -1,6 +1,6 @@
 package eventsourcing
 
-// Kind says what sort of no a Refusal is.
+// Kind says what sort of answer a Refusal is.
 type Kind uint8
 
 // The kinds of refusal.
@@ -13,12 +13,24 @@ const (
 	Denied
 )
 
-// Refusal is a domain's no: an answer to the command, not a fault, and safe to show to whoever asked. Domains declare
-// theirs as variables; compare with errors.Is.
+// Refusal is the answer to a command that a rule forbids. It is no fault, and it is safe to show to the client. Each is
+// declared as a variable; compare with errors.Is.
 type Refusal struct {
 	Kind   Kind
 	Code   string // stable, snake_case, part of the API
-	Reason string
+	Reason string // why, for people
+	Remedy string // what the client can do about it; Markdown
 }
 
 func (r *Refusal) Error() string { return r.Reason }
+
+// Is makes refusals of one code the same to errors.Is.
+func (r *Refusal) Is(target error) bool {
+	other, ok := target.(*Refusal) //nolint:errorlint // errors.Is unwraps
+	return ok && other.Code == r.Code
+}
+
+// ClaimTaken returns the refusal of commands that need a value which another stream holds. name is the claim's.
+func ClaimTaken(name, remedy string) *Refusal {
+	return &Refusal{Kind: Denied, Code: name + "_taken", Reason: "another one has this " + name, Remedy: remedy}
+}

@@ -47,7 +47,7 @@ var (
 	// ErrTooLarge: a limit of the store forbids the commit; nothing was sent.
 	ErrTooLarge = errors.New("commit too large")
 	// ErrUnavailable: the store is away or overloaded.
-	ErrUnavailable = errors.New("event store unavailable")
+	ErrUnavailable = errors.New("store unavailable")
 )
 
 // ClaimTakenError says which claim; it is an ErrClaimTaken. Its text leaves the value out.
@@ -57,8 +57,8 @@ func (e *ClaimTakenError) Error() string {
 	return fmt.Sprintf("%v: %s", ErrClaimTaken, e.Claim.Constraint())
 }
 
-// Code names the refusal for programs, such as "email_taken".
-func (e *ClaimTakenError) Code() string { return e.Claim.Name + "_taken" }
+// Unwrap returns the Refusal that answers it.
+func (e *ClaimTakenError) Unwrap() error { return ClaimTaken(e.Claim.Name, "") }
 
 // Is makes errors.Is(err, ErrClaimTaken) true.
 func (e *ClaimTakenError) Is(target error) bool { return target == ErrClaimTaken }

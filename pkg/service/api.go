@@ -37,7 +37,7 @@ func (a App) serve(ctx context.Context, p Platform) (http.Handler, []health.Chec
 	limit.After(api) //nolint:contextcheck // each request brings its own
 	a.Routes(api)
 	traced := telemetry.Requests(router, p.Traces, p.Tracing.Propagator(), p.Metrics, p.Now)
-	return traced, guard.Checks(), httpapi.Publish(router, api)
+	return traced, guard.Checks(), httpapi.Publish(router, api, a.Info)
 }
 
 // subject is who sent the request, or "" if nobody was asked.

@@ -46,7 +46,7 @@ func Endpoints(ctx context.Context, cfg Config, p Platform, registry *prometheus
 	if app.Admin != nil {
 		app.Admin(adminAPI)
 	}
-	if err := httpapi.Publish(admin, adminAPI); err != nil {
+	if err := httpapi.Publish(admin, adminAPI, app.Info); err != nil {
 		return nil, err
 	}
 	return append([]Endpoint{{Name: "admin", Variable: "ADMIN_ADDR", Addr: cfg.AdminAddr, Handler: admin}}, apis...), nil

@@ -24,6 +24,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 	"github.com/leftfold/leftfold/pkg/service/health"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
@@ -125,6 +126,8 @@ type App struct {
 	// Routes adds the service's operations to an API, which is served as API says. Nil: it serves none.
 	Routes func(huma.API)
 	API    API
+	// Info is what the documents of these addresses say of the product.
+	Info httpapi.Info
 	// Admin adds operations to the admin address. Nil: there are none but every process's.
 	Admin func(huma.API)
 }

@@ -6,20 +6,23 @@ import "github.com/leftfold/leftfold/pkg/eventsourcing"
 var ErrInvalidName = &eventsourcing.Refusal{
 	Kind: eventsourcing.Invalid, Code: "invalid_role_name",
 	Reason: "a role's name has 1 to 30 characters: letters, - and _, at least one of them a letter",
+	Remedy: "send 1 to 30 letters, `-` and `_`",
 }
 
 // Refusals of commands.
 var (
 	ErrExists = &eventsourcing.Refusal{
-		Kind: eventsourcing.Denied, Code: "role_exists", Reason: "the role exists already",
+		Kind: eventsourcing.Denied, Code: "role_exists", Reason: "the role exists already", Remedy: "choose another id, or none",
 	}
-	ErrNotFound = &eventsourcing.Refusal{
+	ErrNameTaken = eventsourcing.ClaimTaken("name", "choose another; upper and lower case count as the same")
+	ErrNotFound  = &eventsourcing.Refusal{
 		Kind: eventsourcing.NotFound, Code: "role_not_found", Reason: "there is no such role",
+		Remedy: "correct the id; if the role is new, read with `min_version` and `wait`",
 	}
 	ErrDisabled = &eventsourcing.Refusal{
-		Kind: eventsourcing.Denied, Code: "role_disabled", Reason: "the role is disabled",
+		Kind: eventsourcing.Denied, Code: "role_disabled", Reason: "the role is disabled", Remedy: "enable it first",
 	}
 	ErrEnabled = &eventsourcing.Refusal{
-		Kind: eventsourcing.Denied, Code: "role_enabled", Reason: "the role is enabled already",
+		Kind: eventsourcing.Denied, Code: "role_enabled", Reason: "the role is enabled already", Remedy: "nothing",
 	}
 )

@@ -7,36 +7,41 @@ var (
 	ErrInvalidEmail = &eventsourcing.Refusal{
 		Kind: eventsourcing.Invalid, Code: "invalid_email",
 		Reason: "an e-mail is local@domain of at most 255 characters, such as dan@example.com",
+		Remedy: "send `local@domain` of at most 255 characters",
 	}
 	ErrInvalidName = &eventsourcing.Refusal{
 		Kind: eventsourcing.Invalid, Code: "invalid_name",
 		Reason: "a name has 1 to 50 characters: letters, spaces, ' - and ., at least one of them a letter",
+		Remedy: "send 1 to 50 letters, spaces, `'`, `-` and `.`",
 	}
 )
 
 // Refusals of commands.
 var (
 	ErrExists = &eventsourcing.Refusal{
-		Kind: eventsourcing.Denied, Code: "user_exists", Reason: "the user exists already",
+		Kind: eventsourcing.Denied, Code: "user_exists", Reason: "the user exists already", Remedy: "choose another id, or none",
 	}
-	ErrNotFound = &eventsourcing.Refusal{
+	ErrEmailTaken = eventsourcing.ClaimTaken("email", "choose another; upper and lower case count as the same")
+	ErrNotFound   = &eventsourcing.Refusal{
 		Kind: eventsourcing.NotFound, Code: "user_not_found", Reason: "there is no such user",
+		Remedy: "correct the id; if the user is new, read with `min_version` and `wait`",
 	}
 	ErrDisabled = &eventsourcing.Refusal{
-		Kind: eventsourcing.Denied, Code: "user_disabled", Reason: "the user is disabled",
+		Kind: eventsourcing.Denied, Code: "user_disabled", Reason: "the user is disabled", Remedy: "enable it first",
 	}
 	ErrEnabled = &eventsourcing.Refusal{
-		Kind: eventsourcing.Denied, Code: "user_enabled", Reason: "the user is enabled already",
+		Kind: eventsourcing.Denied, Code: "user_enabled", Reason: "the user is enabled already", Remedy: "nothing",
 	}
 	ErrRoleHeld = &eventsourcing.Refusal{
-		Kind: eventsourcing.Denied, Code: "role_already_held", Reason: "the user holds the role already",
+		Kind: eventsourcing.Denied, Code: "role_already_held", Reason: "the user holds the role already", Remedy: "nothing",
 	}
 	ErrRoleNotHeld = &eventsourcing.Refusal{
-		Kind: eventsourcing.Denied, Code: "role_not_held", Reason: "the user does not hold the role",
+		Kind: eventsourcing.Denied, Code: "role_not_held", Reason: "the user does not hold the role", Remedy: "nothing",
 	}
 	ErrTooManyRoles = &eventsourcing.Refusal{
-		Kind: eventsourcing.Denied, Code: "too_many_roles", Reason: "the user holds as many roles as a user may",
+		Kind: eventsourcing.Denied, Code: "too_many_roles", Reason: "the user holds as many roles as a user may", Remedy: "remove one first",
 	}
+	// ErrRoleNotFound and ErrRoleDisabled are the role's own refusals, as AddRole meets them.
 	ErrRoleNotFound = &eventsourcing.Refusal{
 		Kind: eventsourcing.NotFound, Code: "role_not_found", Reason: "there is no such role",
 	}

@@ -12,6 +12,7 @@ import (
 var ErrInvalidID = &eventsourcing.Refusal{
 	Kind: eventsourcing.Invalid, Code: "invalid_id",
 	Reason: "an id is a UUID in its canonical form of 36 characters, such as 01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57",
+	Remedy: "send a UUID of 36 characters",
 }
 
 // ParseID returns text in lower case if it is a UUID in canonical form, of any version, and ErrInvalidID otherwise.

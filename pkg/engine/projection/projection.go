@@ -35,8 +35,8 @@ var (
 	ErrMixedStreams = errors.New("records of several streams")
 	// ErrLogBehind: the log does not show an event that must be there. Nothing is skipped.
 	ErrLogBehind = errors.New("log does not show the missing events")
-	// ErrContended: too many lost races for one row in a row. Worth another try later.
-	ErrContended = errors.New("row contended")
+	// ErrContended: too many lost races for one row, one after another. It is an eventsourcing.ErrUnavailable.
+	ErrContended = fmt.Errorf("%w: row contended", eventsourcing.ErrUnavailable)
 	// ErrParked: an event cannot be applied; its aggregate is set aside.
 	ErrParked = errors.New("aggregate parked")
 	// ErrTooManyRows: one event changes more rows than a transaction takes.

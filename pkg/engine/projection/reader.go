@@ -2,7 +2,6 @@ package projection
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,11 +13,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/retry"
 )
 
-// ErrThrottled says that DynamoDB kept answering only a part of a batch. It is worth another try later.
-var ErrThrottled = errors.New("reads throttled")
+// ErrThrottled says that DynamoDB kept answering only a part of a batch. It is an eventsourcing.ErrUnavailable.
+var ErrThrottled = fmt.Errorf("%w: reads throttled", eventsourcing.ErrUnavailable)
 
 // The defaults of Backoff: a lost race is over at once.
 const (

@@ -3,7 +3,6 @@ package readservice
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -15,20 +14,17 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 // redriveTimeout bounds a redrive of one request, well within the server's timeout of 30 s for an answer.
 const redriveTimeout = 20 * time.Second
 
-// errStillParked: the log is what has been read again; nothing about it has changed.
-var errStillParked = &eventsourcing.Refusal{
-	Kind: eventsourcing.Denied, Code: "still_parked",
-	Reason: "an event still cannot be applied; the list of parked aggregates says which and why",
-}
+var errNotParked = httpapi.NewProblem(http.StatusNotFound, httpapi.CodeNotFound, "this aggregate is not parked")
 
-// Shelf is what a projection keeps of parked aggregates; *projection.Projector is one.
-type Shelf interface {
+// ParkedStore holds a projection's parked aggregates; *projection.Projector is one.
+type ParkedStore interface {
 	Categories() []string
 	Parked(ctx context.Context, limit int, cursor projection.Cursor) ([]projection.Parked, projection.Cursor, error)
 	ParkedStream(ctx context.Context, stream eventsourcing.StreamID) (projection.Parked, bool, error)
@@ -64,18 +60,18 @@ type redriven struct {
 
 // RegisterParked adds the listing and the redrive of a projection's parked aggregates to an API. It is for operators:
 // never on an address that others reach. A redrive takes as long as timeout at most.
-func RegisterParked(api huma.API, name string, shelf Shelf, timeout time.Duration, log *slog.Logger) {
+func RegisterParked(api huma.API, name string, parked ParkedStore, timeout time.Duration, log *slog.Logger) {
 	path := "/projections/" + name + "/parked"
 	httpapi.Register(api, log, huma.Operation{
 		OperationID: "listParked-" + name, Method: http.MethodGet, Path: path, Tags: []string{"parked"},
 		Summary:  "List the aggregates that projection " + name + " has set aside",
-		Metadata: httpapi.Codes(httpapi.CodeBadCursor),
+		Metadata: httpapi.MayAnswer(projection.ErrBadCursor),
 	}, func(ctx context.Context, in *httpapi.Paging) (*httpapi.Page[parkedAggregate], error) {
 		after, err := in.After()
 		if err != nil {
 			return nil, err
 		}
-		rows, next, err := shelf.Parked(ctx, in.Limit, after)
+		rows, next, err := parked.Parked(ctx, in.Limit, after)
 		if err != nil {
 			return nil, err
 		}
@@ -88,13 +84,13 @@ func RegisterParked(api huma.API, name string, shelf Shelf, timeout time.Duratio
 		}
 		return httpapi.NewPage(shown, path, in, next), nil
 	})
-	for _, category := range shelf.Categories() { // an id has no slashes, a category has: it stands in the path as it is
-		r := redrive{name: name, category: category, shelf: shelf, timeout: timeout}
+	for _, category := range parked.Categories() { // an id has no slashes, a category has: it stands in the path as it is
+		r := redrive{name: name, category: category, parked: parked, timeout: timeout}
 		httpapi.Register(api, log, huma.Operation{
 			OperationID: "redrive-" + name + "-" + strings.ReplaceAll(category, "/", "-"), Method: http.MethodPost,
 			Path: path + "/" + category + "/{id}/redrive", Tags: []string{"parked"},
 			Summary:  "Apply what waits of one such aggregate from the log, and take it up again",
-			Metadata: httpapi.Codes(httpapi.CodeNotFound, errStillParked.Code),
+			Metadata: httpapi.MayAnswer(errNotParked, problems.ErrStillParked),
 			Responses: map[string]*huma.Response{"202": {
 				Description: "not done yet: another POST goes on",
 				Content: map[string]*huma.MediaType{
@@ -116,22 +112,22 @@ func escaped(stream string) string {
 
 type redrive struct {
 	name, category string
-	shelf          Shelf
+	parked         ParkedStore
 	timeout        time.Duration
 }
 
 func (r redrive) handle(ctx context.Context, in *redriveInput) (*redriveOutput, error) {
 	stream := eventsourcing.StreamID{Category: r.category, ID: in.ID}
-	row, found, err := r.shelf.ParkedStream(ctx, stream)
+	row, found, err := r.parked.ParkedStream(ctx, stream)
 	if err != nil {
 		return nil, err
 	}
 	if !found {
-		return nil, httpapi.NewProblem(http.StatusNotFound, httpapi.CodeNotFound, "this aggregate is not parked")
+		return nil, errNotParked
 	}
 	limited, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	fence, err := r.shelf.Redrive(limited, stream)
+	fence, err := r.parked.Redrive(limited, stream)
 	out := &redriveOutput{Status: http.StatusOK, Body: redriven{
 		Projection: r.name, Stream: stream.String(), Version: max(fence, row.Version-1), Done: err == nil,
 	}}
@@ -139,9 +135,7 @@ func (r redrive) handle(ctx context.Context, in *redriveInput) (*redriveOutput, 
 	case err == nil:
 		return out, nil
 	case errors.Is(err, projection.ErrParked):
-		return nil, errStillParked
-	case errors.Is(err, projection.ErrContended): // by messages of the same aggregate; nothing is lost
-		return nil, fmt.Errorf("%w: %w", eventsourcing.ErrUnavailable, err)
+		return nil, problems.ErrStillParked
 	case limited.Err() != nil && ctx.Err() == nil:
 		out.Status = http.StatusAccepted
 		return out, nil

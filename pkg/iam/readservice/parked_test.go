@@ -24,6 +24,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/iam/provision"
 	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/localaws"
@@ -268,7 +269,7 @@ func TestTwoProjectionsShareAnAddress(t *testing.T) {
 		readservice.RegisterParked(api, name, shelf{redrive: func(context.Context) (eventsourcing.Version, error) { return 9, nil }},
 			time.Second, slog.New(slog.DiscardHandler))
 	}
-	require.NoError(t, httpapi.Publish(router, api))
+	require.NoError(t, httpapi.Publish(router, api, problems.Info()))
 	for _, name := range []string{"users", "roles"} {
 		var got outcome
 		answer(t, router, http.MethodPost, "/projections/"+name+"/parked/"+group+"/redrive", &got)

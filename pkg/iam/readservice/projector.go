@@ -18,6 +18,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service"
@@ -81,6 +82,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 			topology.TableCheck(db, c.EventLog), topology.TableCheck(db, c.Table), topology.QueueCheck(queues, c.Queue),
 		},
 		API:    c.API,
+		Info:   problems.Info(),
 		Routes: func(api huma.API) { c.Routes(api, projection.Reader{DB: db, Table: c.Table, Backoff: backoff}) },
 		Admin: func(api huma.API) {
 			RegisterParked(api, c.Name, model, redriveTimeout, p.Log)

@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -148,8 +147,8 @@ func (g *Guard) refuse(c huma.Context, why refusal, lacking []string) {
 	challenge := `Bearer realm="leftfold"`
 	switch why {
 	case noKeys:
-		c.SetHeader("Retry-After", "5")
-		answer(c, httpapi.NewProblem(http.StatusServiceUnavailable, httpapi.CodeUnavailable, "tokens cannot be judged right now; try again later"))
+		httpapi.NewProblem(http.StatusServiceUnavailable, httpapi.CodeUnavailable, "tokens cannot be judged right now; try again later").
+			RetryAfter(5 * time.Second).Answer(c)
 		return
 	case noToken:
 		detail = "send a token as Authorization: Bearer"
@@ -162,12 +161,5 @@ func (g *Guard) refuse(c huma.Context, why refusal, lacking []string) {
 	default:
 		challenge += `, error="invalid_token"`
 	}
-	c.SetHeader("WWW-Authenticate", challenge)
-	answer(c, httpapi.NewProblem(status, code, detail))
-}
-
-func answer(c huma.Context, p *httpapi.Problem) {
-	c.SetHeader("Content-Type", p.ContentType(""))
-	c.SetStatus(p.Status)
-	_ = json.NewEncoder(c.BodyWriter()).Encode(p) // the client may have gone
+	httpapi.NewProblem(status, code, detail).With("WWW-Authenticate", challenge).Answer(c)
 }

@@ -19,7 +19,7 @@ const MaxBody = 64 << 10
 
 // NewAPI returns an API that speaks JSON and problem+json on the router.
 func NewAPI(r chi.Router) huma.API {
-	config := huma.DefaultConfig("Leftfold", "1")
+	config := huma.DefaultConfig("", "1")
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath, config.CreateHooks = "", "", "", nil
 	config.Formats = map[string]huma.Format{jsonType: huma.DefaultJSONFormat, problemType: huma.DefaultJSONFormat}
 	config.Transformers = []huma.Transformer{func(_ huma.Context, _ string, v any) (any, error) {
@@ -66,5 +66,4 @@ func Register[In, Out any](api huma.API, log *slog.Logger, op huma.Operation, ha
 		}
 		return nil, p
 	})
-	describe(api.OpenAPI(), op.Method, op.Path)
 }

@@ -15,28 +15,41 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
+
+// product is what the tests pass for a product.
+func product() httpapi.Info {
+	return httpapi.Info{
+		Title: "Greeter", Description: "It greets.", ExampleIDs: map[string]string{"greet": "7"},
+		Refusals: []*eventsourcing.Refusal{errGone},
+	}
+}
+
+var errGone = &eventsourcing.Refusal{Kind: eventsourcing.NotFound, Code: "gone", Reason: "it has gone", Remedy: "wait until it is `back`"}
 
 func TestEveryProblemsTypeResolves(t *testing.T) {
 	t.Parallel()
 	h := newPublic(t, httpapi.Config{}, nil)
 	index := send(t, h, http.MethodGet, "/problems").Body.String()
-	for _, chapter := range httpapi.Catalogue() {
-		for _, e := range chapter.Entries {
-			link := httpapi.NewProblem(e.Status, e.Code, "").Type
-			assert.Contains(t, index, `href="`+link+`"`)
-			page := send(t, h, http.MethodGet, link, "Accept", "text/html,application/json;q=0.9")
-			assert.Equal(t, http.StatusOK, page.Code, link)
-			assert.Equal(t, "text/html; charset=utf-8", page.Header().Get("Content-Type"))
-			assert.Contains(t, page.Body.String(), "<h1>"+e.Code+"</h1>")
-			data := send(t, h, http.MethodGet, link, "Accept", "application/json")
-			assert.Equal(t, "application/json", data.Header().Get("Content-Type"))
-			var got httpapi.Entry
-			require.NoError(t, json.Unmarshal(data.Body.Bytes(), &got))
-			assert.Equal(t, e, got)
-		}
+	codes := map[string]bool{}
+	for _, e := range product().Catalogue() {
+		codes[e.Code] = true
+		link := httpapi.NewProblem(e.Status, e.Code, "").Type
+		assert.Contains(t, index, `href="`+link+`"`)
+		page := send(t, h, http.MethodGet, link, "Accept", "text/html,application/json;q=0.9")
+		assert.Equal(t, http.StatusOK, page.Code, link)
+		assert.Equal(t, "text/html; charset=utf-8", page.Header().Get("Content-Type"))
+		assert.Contains(t, page.Body.String(), "<h1>"+e.Code+"</h1>")
+		assert.Contains(t, page.Body.String(), "<title>"+e.Code+" – Greeter</title>")
+		data := send(t, h, http.MethodGet, link, "Accept", "application/json")
+		assert.Equal(t, "application/json", data.Header().Get("Content-Type"))
+		var got httpapi.Entry
+		require.NoError(t, json.Unmarshal(data.Body.Bytes(), &got))
+		assert.Equal(t, e, got)
 	}
+	assert.True(t, codes["gone"] && codes["invalid"], "the product's and the package's own")
 	unknown := send(t, h, http.MethodGet, "/problems/none")
 	assert.Equal(t, http.StatusNotFound, unknown.Code)
 	assert.Contains(t, unknown.Body.String(), `"code":"not_found"`)
@@ -80,7 +93,7 @@ func newGreeter() huma.API {
 	api := httpapi.NewAPI(chi.NewRouter())
 	httpapi.Register(api, quiet(), huma.Operation{
 		OperationID: "greet", Method: http.MethodPost, Path: "/greet/{id}", Tags: []string{"users"},
-		Metadata: httpapi.Codes("user_not_found", httpapi.CodeBusy), Security: []map[string][]string{{"oidc": {"x"}}},
+		Metadata: httpapi.MayAnswer(errGone, eventsourcing.ErrConflict), Security: []map[string][]string{{"oidc": {"x"}}},
 	}, func(context.Context, *named) (*texts, error) { return &texts{}, nil })
 	httpapi.Register(api, quiet(), huma.Operation{OperationID: "list", Method: http.MethodGet, Path: "/greet"},
 		func(context.Context, *struct{ httpapi.Paging }) (*httpapi.Page[string], error) { return nil, nil })
@@ -89,10 +102,10 @@ func newGreeter() huma.API {
 
 func TestTheDocumentIsTheSameForTheSameOperations(t *testing.T) {
 	t.Parallel()
-	first, err := httpapi.Document(newGreeter())
+	first, err := httpapi.Document(newGreeter(), product())
 	require.NoError(t, err)
 	for range 20 {
-		again, err := httpapi.Document(newGreeter())
+		again, err := httpapi.Document(newGreeter(), product())
 		require.NoError(t, err)
 		require.Equal(t, string(first), string(again))
 	}
@@ -100,7 +113,7 @@ func TestTheDocumentIsTheSameForTheSameOperations(t *testing.T) {
 
 func TestTheDocumentSaysAllThatAnOperationAnswers(t *testing.T) {
 	t.Parallel()
-	text, err := httpapi.Document(newGreeter())
+	text, err := httpapi.Document(newGreeter(), product())
 	require.NoError(t, err)
 	var doc struct {
 		OpenAPI string `json:"openapi"`
@@ -133,7 +146,7 @@ func TestTheDocumentSaysAllThatAnOperationAnswers(t *testing.T) {
 		refs[status] = strings.TrimPrefix(answer.Ref, "#/components/responses/")
 	}
 	assert.Equal(t, map[string]string{
-		"200": "", "400": "malformed", "401": "unauthenticated", "403": "forbidden", "404": "user_not_found", "408": "timeout", "409": "busy",
+		"200": "", "400": "malformed", "401": "unauthenticated", "403": "forbidden", "404": "gone", "408": "timeout", "409": "busy",
 		"413": "too_large", "415": "unsupported_media_type", "422": "invalid", "429": "too_many_requests", "431": "header_too_large",
 		"500": "internal", "503": "unavailable",
 	}, refs)
@@ -151,13 +164,15 @@ func TestTheDocumentSaysAllThatAnOperationAnswers(t *testing.T) {
 	assert.NotContains(t, string(text), "patternDescription")
 }
 
-func TestACodeWithoutAPageCannotBeRegistered(t *testing.T) {
+func TestARefusalThatTheProductDoesNotListCannotBePublished(t *testing.T) {
 	t.Parallel()
-	assert.PanicsWithValue(t, `no such code in the catalogue of problems: "odd"`, func() {
-		httpapi.Register(httpapi.NewAPI(chi.NewRouter()), quiet(), huma.Operation{
-			OperationID: "x", Method: http.MethodGet, Path: "/x", Metadata: httpapi.Codes("odd"),
-		}, func(context.Context, *struct{}) (*struct{}, error) { return nil, nil })
-	})
+	r := chi.NewRouter()
+	api := httpapi.NewAPI(r)
+	httpapi.Register(api, quiet(), huma.Operation{
+		OperationID: "x", Method: http.MethodGet, Path: "/x",
+		Metadata: httpapi.MayAnswer(&eventsourcing.Refusal{Kind: eventsourcing.Denied, Code: "odd"}),
+	}, func(context.Context, *struct{}) (*struct{}, error) { return nil, nil })
+	require.EqualError(t, httpapi.Publish(r, api, product()), "operation x may answer odd, which Info.Refusals does not list")
 }
 
 func TestAQueryIsTakenToTheLetter(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/go-chi/cors"
 )
@@ -57,8 +58,8 @@ func limitHeader(most int) func(http.Handler) http.Handler {
 
 // limitInFlight turns away what would only wait: a client's next try is worth more than a place in a long line.
 func limitInFlight(most int) func(http.Handler) http.Handler {
-	problem := NewProblem(http.StatusServiceUnavailable, CodeUnavailable, "too many requests are being answered; try again later")
-	problem.retryAfter = 1
+	problem := NewProblem(http.StatusServiceUnavailable, CodeUnavailable, "too many requests are being answered; try again later").
+		RetryAfter(time.Second)
 	places := make(chan struct{}, most)
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -58,7 +58,7 @@ func newPublic(t *testing.T, c httpapi.Config, now func() time.Time) http.Handle
 	limit.After(api)
 	httpapi.Register(api, quiet(), huma.Operation{OperationID: "greet", Method: http.MethodGet, Path: "/greet"},
 		func(context.Context, *caller) (*greeting, error) { return &greeting{}, nil })
-	require.NoError(t, httpapi.Publish(r, api))
+	require.NoError(t, httpapi.Publish(r, api, product()))
 	return r
 }
 

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"math"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -77,10 +76,8 @@ func (l *RateLimit) After(api huma.API) {
 }
 
 func tooMany(c huma.Context, wait time.Duration) {
-	p := NewProblem(http.StatusTooManyRequests, CodeTooManyRequests, "too many requests from this client; try again later")
-	p.retryAfter = int(math.Ceil(wait.Seconds()))
-	r, w := humachi.Unwrap(c)
-	p.ServeHTTP(w, r)
+	NewProblem(http.StatusTooManyRequests, CodeTooManyRequests, "too many requests from this client; try again later").
+		RetryAfter(wait).Answer(c)
 }
 
 // address is the IP address that the request came from. What proxies say of it is believed as far as they are trusted.

@@ -103,8 +103,7 @@ func recoverPanics(log *slog.Logger) func(http.Handler) http.Handler {
 					panic(v)
 				}
 				log.ErrorContext(ctx, "request panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
-				problem := NewProblem(http.StatusInternalServerError, CodeInternal, "something went wrong on our side")
-				problem.ServeHTTP(w, r)
+				internal().ServeHTTP(w, r)
 			}()
 			next.ServeHTTP(w, r)
 		})

@@ -12,6 +12,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
+	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service"
@@ -71,5 +72,5 @@ func newApp(
 	for _, s := range cfg.Subscriptions() {
 		checks = append(checks, topology.QueueCheck(q, s.Queue))
 	}
-	return service.App{Parts: []service.Part{{Name: "broker", Run: reader.Run}}, Checks: checks}
+	return service.App{Parts: []service.Part{{Name: "broker", Run: reader.Run}}, Checks: checks, Info: problems.Info()}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service"
@@ -49,7 +50,7 @@ func newApp(cfg Config, p service.Platform, db *dynamodb.Client, h *commands.Han
 	}
 	return service.App{
 		Parts:  []service.Part{{Name: "snapshots", Run: h.WriteSnapshots}},
-		Checks: checks, API: cfg.API,
+		Checks: checks, API: cfg.API, Info: problems.Info(),
 		Routes: func(api huma.API) { rest.Register(api, h, p.Log) },
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
+	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service"
@@ -48,6 +49,7 @@ func newApp(
 ) service.App {
 	return service.App{
 		Parts: []service.Part{{Name: "streamer", Run: reader.Run}},
+		Info:  problems.Info(),
 		Checks: []health.Check{
 			topology.TableCheck(db, cfg.EventLog), topology.TableCheck(db, cfg.Leases), topology.StreamCheck(k, cfg.Stream),
 		},

@@ -79,7 +79,7 @@ func (s *Service) Start(ctx context.Context) error {
 			return fmt.Errorf("start %s: %w", s.Name, err)
 		}
 	}
-	endpoints, err := service.Endpoints(ctx, s.cfg, platform, registry, service.App{Admin: app.Admin, Checks: app.Checks})
+	endpoints, err := service.Endpoints(ctx, s.cfg, platform, registry, service.App{Admin: app.Admin, Checks: app.Checks, Info: app.Info})
 	if err != nil {
 		return fmt.Errorf("start %s: %w", s.Name, err)
 	}

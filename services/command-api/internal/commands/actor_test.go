@@ -9,6 +9,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
 )
@@ -51,9 +52,9 @@ func TestKeysOfTwoClientsNeverMeet(t *testing.T) {
 	assert.Equal(t, ann, string(repeated.Outcome))
 	require.ErrorAs(t, send("eve", "k", ben), &repeated)
 	assert.Equal(t, ben, string(repeated.Outcome), "each gets its own")
-	require.ErrorIs(t, send("eve", "k", ann), commands.ErrKeyReused)
+	require.ErrorIs(t, send("eve", "k", ann), problems.ErrKeyReused)
 
 	// A subject has no spaces and neither has a key, so that none can be put together to look like another's.
-	require.ErrorIs(t, send("dan", "k", auditor), commands.ErrKeyReused)
+	require.ErrorIs(t, send("dan", "k", auditor), problems.ErrKeyReused)
 	require.NoError(t, send("dank", "k", auditor))
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,6 +22,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/service/auth"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
@@ -76,7 +78,7 @@ func New(c Config) *Handler {
 	h := &Handler{
 		store: c.Store, now: c.Now, timeout: c.Timeout, tracer: eventtrace.Tracer(c.Traces, "services/command-api"),
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "commands_total", Help: "Commands by what came of them: accepted, repeated, a refusal's code, precondition_failed, key_reused, busy, failed.",
+			Name: "commands_total", Help: "Commands by their outcome: accepted, repeated or the code of the problem that answered.",
 		}, []string{"command", "outcome"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "command_seconds", Help: "Time from a command's arrival to its answer.", Buckets: telemetry.LatencyBuckets(),
@@ -174,45 +176,31 @@ func run[S any, E eventsourcing.Event](
 		err = h.firstAnswer(ctx, result)
 	}
 	eventtrace.Observe(h.seconds.WithLabelValues(name), h.now().Sub(started).Seconds(), span.SpanContext())
-	h.outcomes.WithLabelValues(name, outcome(err)).Inc()
-	end(span, outcome(err))
+	outcome, failed := outcomeOf(err)
+	h.outcomes.WithLabelValues(name, outcome).Inc()
+	end(span, outcome, failed)
 	return version, err
 }
 
-// end tells of a command's outcome by its code alone, for an error may quote values.
-func end(span trace.Span, outcome string) {
+// end records a command's outcome by its code alone, for an error may quote values.
+func end(span trace.Span, outcome string, failed bool) {
 	if span.IsRecording() {
 		span.SetAttributes(attribute.String("leftfold.outcome", outcome))
 	}
-	if outcome == failed {
+	if failed {
 		span.SetStatus(codes.Error, "")
 	}
 	span.End()
 }
 
-// failed is the outcome of a command that met a fault.
-const failed = "failed"
-
-func outcome(err error) string {
-	if r, ok := errors.AsType[*eventsourcing.Refusal](err); ok {
-		return r.Code
-	}
-	if c, ok := errors.AsType[*eventsourcing.ClaimTakenError](err); ok {
-		return c.Code()
+// outcomeOf is accepted, repeated or the code of the problem that answers err; failed says that it is our fault or AWS's.
+func outcomeOf(err error) (outcome string, failed bool) {
+	if err == nil {
+		return "accepted", false
 	}
 	if _, ok := errors.AsType[*RepeatedError](err); ok {
-		return "repeated"
+		return "repeated", false
 	}
-	switch {
-	case err == nil:
-		return "accepted"
-	case errors.Is(err, eventsourcing.ErrPrecondition):
-		return "precondition_failed"
-	case errors.Is(err, ErrKeyReused):
-		return "key_reused"
-	case errors.Is(err, eventsourcing.ErrConflict), errors.Is(err, eventsourcing.ErrGuardMoved):
-		return "busy"
-	default:
-		return failed
-	}
+	p := httpapi.ProblemOf(err)
+	return p.Code, p.Status >= http.StatusInternalServerError
 }

@@ -231,7 +231,7 @@ func TestOutcomesAreCounted(t *testing.T) {
 		"accepted":    {nil, 0},
 		"email_taken": {&eventsourcing.ClaimTakenError{Claim: claim}, 0},
 		"busy":        {eventsourcing.ErrConflict, 3},
-		"failed":      {eventsourcing.ErrUnavailable, 0},
+		"unavailable": {eventsourcing.ErrUnavailable, 0},
 	} {
 		t.Run(outcome, func(t *testing.T) {
 			t.Parallel()
@@ -268,6 +268,6 @@ func TestACommandTakesNoLongerThanItsTimeout(t *testing.T) {
 		_, err := w.AddRole(t.Context(), ann, auditor, commands.Demand{})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, time.Minute, time.Since(started))
-		assert.InDelta(t, 1, w.counted("commands_total", "addRole", "failed"), 0)
+		assert.InDelta(t, 1, w.counted("commands_total", "addRole", "unavailable"), 0)
 	})
 }

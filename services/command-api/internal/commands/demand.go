@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/problems"
 )
 
 // Demand is what a client asks for beside the deed; the zero Demand is nothing.
@@ -15,7 +16,7 @@ type Demand struct {
 	// eventsourcing.ErrPrecondition. Defaults to all.
 	Holds func(eventsourcing.Version) bool
 	// Key names the command, among all of its sender's, so that it is carried out once. Within keptFor, a repetition
-	// with the same Fingerprint is a *RepeatedError and one with another an ErrKeyReused.
+	// with the same Fingerprint is a *RepeatedError and one with another a problems.ErrKeyReused.
 	//
 	// Only what was accepted is remembered, in the write's own transaction where there is one. A refusal left nothing
 	// behind, so that a repetition harms nobody and is decided by the state as it is then.
@@ -26,9 +27,6 @@ type Demand struct {
 
 // keptFor is how long a written command's outcome is remembered.
 const keptFor = 24 * time.Hour
-
-// ErrKeyReused means that the key was another request's.
-var ErrKeyReused = errors.New("idempotency key reused")
 
 // RepeatedError says that the command was carried out before, and what came of it then.
 type RepeatedError struct{ Outcome []byte }
@@ -67,7 +65,7 @@ func (h *Handler) firstAnswer(ctx context.Context, repeated *eventsourcing.Comma
 	case err != nil:
 		return fmt.Errorf("get the command's result: %w", err)
 	case first.Fingerprint != repeated.Fingerprint:
-		return ErrKeyReused
+		return problems.ErrKeyReused
 	default:
 		return &RepeatedError{Outcome: first.Outcome}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
 )
 
@@ -75,11 +76,11 @@ func TestOutcomesOfDemandsAreCounted(t *testing.T) {
 	var repeated *commands.RepeatedError
 	require.ErrorAs(t, register(ben, demand("k", "f")), &repeated)
 	assert.Equal(t, ann+" came to 1", string(repeated.Outcome))
-	require.ErrorIs(t, register(ann, demand("k", "g")), commands.ErrKeyReused)
+	require.ErrorIs(t, register(ann, demand("k", "g")), problems.ErrKeyReused)
 	require.ErrorIs(t, register(ann, commands.Demand{
 		Holds: func(v eventsourcing.Version) bool { return v == 7 },
 	}), eventsourcing.ErrPrecondition)
-	for _, outcome := range []string{"accepted", "repeated", "key_reused", "precondition_failed"} {
+	for _, outcome := range []string{"accepted", "repeated", "idempotency_key_reused", "precondition_failed"} {
 		assert.InDelta(t, 1, w.counted("commands_total", "register", outcome), 0, outcome)
 	}
 	_, err := w.store.Result(t.Context(), "anonymous k")

@@ -40,7 +40,7 @@ func mustRefuse(t *testing.T, res *httptest.ResponseRecorder, code string) {
 	var p httpapi.Problem
 	require.NoError(t, json.Unmarshal(res.Body.Bytes(), &p), res.Body.String())
 	assert.Equal(t, code, p.Code)
-	assert.Equal(t, catalogue(t)[code], res.Code)
+	assert.Equal(t, statusOf(code), res.Code)
 	assert.Equal(t, "application/problem+json", res.Header().Get("Content-Type"))
 	assert.Empty(t, res.Header().Get("Idempotent-Replayed"))
 }

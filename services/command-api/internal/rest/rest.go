@@ -16,6 +16,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/domain/value"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
@@ -32,12 +33,6 @@ type adder struct {
 	api huma.API
 	log *slog.Logger
 }
-
-// Codes of problems that the headers of commands bring about.
-const (
-	CodePreconditionFailed   = "precondition_failed"
-	CodeIdempotencyKeyReused = "idempotency_key_reused"
-)
 
 // accepted is the answer to a command that is in the log. Its JSON is what is remembered under an Idempotency-Key.
 type accepted struct {
@@ -76,8 +71,8 @@ func mustEncode(v any) []byte {
 	return text
 }
 
-// refusals are the codes of what the domain has against a command.
-type refusals []string
+// refusals are what a rule may answer to a command.
+type refusals []error
 
 // command is what every operation's input has of Headers.
 type command interface{ asked() *commands.Demand }
@@ -88,7 +83,7 @@ func add[In any, P interface {
 	*In
 	command
 }](
-	a *adder, collection, method, path, id, summary string, codes refusals,
+	a *adder, collection, method, path, id, summary string, refused refusals,
 	carryOut func(context.Context, *In) (string, eventsourcing.Version, error), further ...string,
 ) {
 	httpapi.Register(a.api, a.log, huma.Operation{
@@ -96,7 +91,7 @@ func add[In any, P interface {
 		Security: auth.Scopes(append([]string{collection + ":write"}, further...)...),
 		Tags:     []string{collection}, DefaultStatus: http.StatusAccepted, Middlewares: huma.Middlewares{watchBody},
 		Description: "Answered once it is in the log. With an Idempotency-Key it can be sent again safely.",
-		Metadata:    httpapi.Codes(append(codes, httpapi.CodeBusy, httpapi.CodeTooLarge, CodePreconditionFailed, CodeIdempotencyKeyReused)...),
+		Metadata:    httpapi.MayAnswer(append(refused, eventsourcing.ErrConflict, eventsourcing.ErrTooLarge, eventsourcing.ErrPrecondition, problems.ErrKeyReused)...),
 	}, func(ctx context.Context, in *In) (*accepted, error) {
 		P(in).asked().Outcome = func(id string, after eventsourcing.Version) []byte {
 			return mustEncode(answer(collection, id, after))
@@ -106,7 +101,7 @@ func add[In any, P interface {
 			return replay(repeated.Outcome)
 		}
 		if err != nil {
-			return nil, problemOf(err)
+			return nil, err
 		}
 		return answer(collection, id, version), nil
 	})
@@ -119,18 +114,6 @@ func replay(outcome []byte) (*accepted, error) {
 		return nil, fmt.Errorf("decode a remembered answer: %w", err)
 	}
 	return first, nil
-}
-
-// problemOf knows the errors of demands; all others are httpserver's.
-func problemOf(err error) error {
-	switch {
-	case errors.Is(err, eventsourcing.ErrPrecondition):
-		return httpapi.NewProblem(http.StatusPreconditionFailed, CodePreconditionFailed, "it is not, or no longer, at the version of If-Match")
-	case errors.Is(err, commands.ErrKeyReused):
-		return httpapi.NewProblem(http.StatusUnprocessableEntity, CodeIdempotencyKeyReused, "another request came with this Idempotency-Key")
-	default:
-		return err
-	}
 }
 
 // newID is the id a client chose for a new aggregate, or else one that sorts by time.

@@ -43,25 +43,25 @@ func (in *renameRole) Resolve(c huma.Context) []error {
 func registerRoles(a *adder, h *commands.Handler) {
 	const roles = "roles"
 	add(a, roles, http.MethodPost, "/roles", "createRole", "Create a role",
-		refusals{"role_exists", "name_taken"},
+		refusals{role.ErrExists, role.ErrNameTaken},
 		func(ctx context.Context, in *createRole) (string, eventsourcing.Version, error) {
 			v, err := h.Role(ctx, "create", in.id, role.Create{ID: role.ID(in.id), Name: in.name}, in.demand)
 			return in.id, v, err
 		})
 	add(a, roles, http.MethodPut, "/roles/{id}", "renameRole", "Rename a role",
-		refusals{"role_not_found", "role_disabled", "name_taken"},
+		refusals{role.ErrNotFound, role.ErrDisabled, role.ErrNameTaken},
 		func(ctx context.Context, in *renameRole) (string, eventsourcing.Version, error) {
 			v, err := h.Role(ctx, "rename", in.ID, role.Rename{Name: in.name}, in.demand)
 			return in.ID, v, err
 		})
 	add(a, roles, http.MethodPut, "/roles/{id}/disable", "disableRole", "Disable a role",
-		refusals{"role_not_found", "role_disabled"},
+		refusals{role.ErrNotFound, role.ErrDisabled},
 		func(ctx context.Context, in *Target) (string, eventsourcing.Version, error) {
 			v, err := h.Role(ctx, "disable", in.ID, role.Disable{}, in.demand)
 			return in.ID, v, err
 		})
 	add(a, roles, http.MethodPut, "/roles/{id}/enable", "enableRole", "Enable a role again",
-		refusals{"role_not_found", "role_enabled"},
+		refusals{role.ErrNotFound, role.ErrEnabled},
 		func(ctx context.Context, in *Target) (string, eventsourcing.Version, error) {
 			v, err := h.Role(ctx, "enable", in.ID, role.Enable{}, in.demand)
 			return in.ID, v, err

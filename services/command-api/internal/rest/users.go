@@ -80,43 +80,43 @@ func (in *removeRole) Resolve(c huma.Context) []error {
 func registerUsers(a *adder, h *commands.Handler) {
 	const users = "users"
 	add(a, users, http.MethodPost, "/users", "registerUser", "Register a user",
-		refusals{"user_exists", "email_taken"},
+		refusals{user.ErrExists, user.ErrEmailTaken},
 		func(ctx context.Context, in *registerUser) (string, eventsourcing.Version, error) {
 			v, err := h.User(ctx, "register", in.id, user.Register{ID: user.ID(in.id), Email: in.email}, in.demand)
 			return in.id, v, err
 		})
 	add(a, users, http.MethodPut, "/users/{id}", "updateUser", "Give a user its names",
-		refusals{"user_not_found", "user_disabled"},
+		refusals{user.ErrNotFound, user.ErrDisabled},
 		func(ctx context.Context, in *updateUser) (string, eventsourcing.Version, error) {
 			v, err := h.User(ctx, "update", in.ID, user.Update{FirstName: in.firstName, LastName: in.lastName}, in.demand)
 			return in.ID, v, err
 		})
 	add(a, users, http.MethodPut, "/users/{id}/email", "changeEmail", "Change a user's e-mail address",
-		refusals{"user_not_found", "user_disabled", "email_taken"},
+		refusals{user.ErrNotFound, user.ErrDisabled, user.ErrEmailTaken},
 		func(ctx context.Context, in *changeEmail) (string, eventsourcing.Version, error) {
 			v, err := h.User(ctx, "changeEmail", in.ID, user.ChangeEmail{Email: in.email}, in.demand)
 			return in.ID, v, err
 		})
 	add(a, users, http.MethodPut, "/users/{id}/disable", "disableUser", "Disable a user",
-		refusals{"user_not_found", "user_disabled"},
+		refusals{user.ErrNotFound, user.ErrDisabled},
 		func(ctx context.Context, in *Target) (string, eventsourcing.Version, error) {
 			v, err := h.User(ctx, "disable", in.ID, user.Disable{}, in.demand)
 			return in.ID, v, err
 		})
 	add(a, users, http.MethodPut, "/users/{id}/enable", "enableUser", "Enable a user again",
-		refusals{"user_not_found", "user_enabled"},
+		refusals{user.ErrNotFound, user.ErrEnabled},
 		func(ctx context.Context, in *Target) (string, eventsourcing.Version, error) {
 			v, err := h.User(ctx, "enable", in.ID, user.Enable{}, in.demand)
 			return in.ID, v, err
 		})
 	add(a, users, http.MethodPost, "/users/{id}/roles", "addRole", "Give a user a role",
-		refusals{"user_not_found", "user_disabled", "role_already_held", "too_many_roles", "role_not_found", "role_disabled"},
+		refusals{user.ErrNotFound, user.ErrDisabled, user.ErrRoleHeld, user.ErrTooManyRoles, user.ErrRoleNotFound, user.ErrRoleDisabled},
 		func(ctx context.Context, in *addRole) (string, eventsourcing.Version, error) {
 			v, err := h.AddRole(ctx, in.ID, in.roleID, in.demand)
 			return in.ID, v, err
 		}, "roles:read") // its refusals tell of the role
 	add(a, users, http.MethodDelete, "/users/{id}/roles/{roleId}", "removeRole", "Take a role from a user",
-		refusals{"user_not_found", "role_not_held"},
+		refusals{user.ErrNotFound, user.ErrRoleNotHeld},
 		func(ctx context.Context, in *removeRole) (string, eventsourcing.Version, error) {
 			v, err := h.User(ctx, "removeRole", in.ID, user.RemoveRole{RoleID: user.RoleID(in.RoleID)}, in.demand)
 			return in.ID, v, err

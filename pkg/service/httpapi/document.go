@@ -1,6 +1,10 @@
 package httpapi
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -10,23 +14,92 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// Codes is the Metadata of an operation that answers with these problems, beside those that any operation may.
-func Codes(codes ...string) map[string]any { return map[string]any{codesKey: codes} }
+// MayAnswer is the Metadata of an operation that answers with these errors, beside the problems that any operation has.
+func MayAnswer(errs ...error) map[string]any { return map[string]any{answersKey: errs} }
 
-const codesKey = "codes"
+const answersKey = "answers"
 
-// describe completes what the document says of an operation: all its answers, and an example of everything.
-func describe(doc *huma.OpenAPI, method, path string) {
-	op := operationOf(doc.Paths[path], method)
-	types := doc.Components.Schemas
+// Document returns the API's OpenAPI document, the same bytes for the same operations. It is called once, after the last
+// operation was registered.
+func Document(api huma.API, info Info) ([]byte, error) {
+	doc := api.OpenAPI()
+	doc.Info = &huma.Info{Title: info.Title, Version: "1", Description: info.Description, License: info.License}
+	doc.Servers = []*huma.Server{{URL: "/", Description: "whoever serves this document"}}
+	d := describer{doc: doc, examples: info.ExampleIDs, problems: map[string]Entry{}}
+	for _, e := range info.Catalogue() {
+		d.problems[e.Code] = e
+	}
+	tags := map[string]bool{}
+	for path, item := range doc.Paths {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Delete} {
+			if op == nil {
+				continue
+			}
+			if err := d.describe(path, op); err != nil {
+				return nil, err
+			}
+			for _, tag := range op.Tags {
+				tags[tag] = true
+			}
+		}
+	}
+	doc.Tags = nil
+	for _, tag := range slices.Sorted(maps.Keys(tags)) {
+		doc.Tags = append(doc.Tags, &huma.Tag{Name: tag, Description: "what is done with " + tag})
+	}
+	for _, unused := range []string{"ErrorModel", "ErrorDetail"} { // huma's, in place of which Problem is answered
+		delete(doc.Components.Schemas.Map(), unused)
+	}
+	text, err := json.Marshal(doc)
+	if err != nil {
+		return nil, fmt.Errorf("encode the OpenAPI document: %w", err)
+	}
+	var tree any
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	if err := decoder.Decode(&tree); err != nil {
+		return nil, fmt.Errorf("decode the OpenAPI document: %w", err)
+	}
+	prune(tree, "patternDescription") // huma's own, for messages
+	if text, err = json.Marshal(tree); err != nil {
+		return nil, fmt.Errorf("encode the OpenAPI document: %w", err)
+	}
+	return append(text, '\n'), nil
+}
+
+// prune removes a member from every object of the tree.
+func prune(tree any, member string) {
+	switch t := tree.(type) {
+	case map[string]any:
+		delete(t, member)
+		for _, child := range t {
+			prune(child, member)
+		}
+	case []any:
+		for _, child := range t {
+			prune(child, member)
+		}
+	}
+}
+
+// describer completes what the document says of operations: all their answers, and an example of everything.
+type describer struct {
+	doc      *huma.OpenAPI
+	examples map[string]string // ids, by collection
+	problems map[string]Entry  // by code
+}
+
+func (d describer) describe(path string, op *huma.Operation) error {
+	types := d.doc.Components.Schemas
 	op.Parameters = append(op.Parameters, &huma.Param{
 		Name: CorrelationHeader, In: "header", Description: "names the request in our logs and events; made for you if left out, or not visible ASCII",
 		Schema: &huma.Schema{Type: huma.TypeString, Examples: []any{"checkout-4711"}},
 	})
-	collection, id := exampleOwner(path)
+	collection, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	id := d.examples[collection]
 	for _, p := range op.Parameters {
 		p.Example, _ = exampleOf(types, p.Schema)
-		if p.In == "path" && p.Name == "id" {
+		if p.In == "path" && p.Name == "id" && id != "" {
 			p.Example = id
 		}
 	}
@@ -47,24 +120,17 @@ func describe(doc *huma.OpenAPI, method, path string) {
 		}
 		for _, media := range answer.Content {
 			media.Example, _ = exampleOf(types, media.Schema)
-			if m, ok := media.Example.(map[string]any); ok && m["id"] != nil {
+			if m, ok := media.Example.(map[string]any); ok && m["id"] != nil && id != "" {
 				m["id"] = id
 			}
 		}
 	}
 	correlated(op.Responses)
-	for status, entries := range problemsOf(op) {
-		op.Responses[strconv.Itoa(status)] = problemAnswer(doc.Components, status, entries)
+	byStatus, err := d.problemsOf(op)
+	for status, entries := range byStatus {
+		op.Responses[strconv.Itoa(status)] = problemAnswer(d.doc.Components, status, entries)
 	}
-}
-
-// exampleOwner is the collection that a path is in, and the id of the user or role that examples in it are about.
-func exampleOwner(path string) (collection, id string) {
-	collection, _, _ = strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	if collection == "roles" {
-		return collection, "01920b7d-0a11-7d52-8c3f-6b1d2e4f5a90"
-	}
-	return collection, "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"
+	return err
 }
 
 // correlated adds the header that every answer has.
@@ -80,16 +146,13 @@ func correlated(answers map[string]*huma.Response) {
 	}
 }
 
-func operationOf(item *huma.PathItem, method string) *huma.Operation {
-	return map[string]*huma.Operation{
-		http.MethodGet: item.Get, http.MethodPost: item.Post, http.MethodPut: item.Put, http.MethodDelete: item.Delete,
-	}[method]
-}
-
 // problemsOf are the problems that an operation may answer with, by status.
-func problemsOf(op *huma.Operation) map[int][]Entry {
-	codes, _ := op.Metadata[codesKey].([]string)
-	codes = append(slices.Clone(codes), CodeHeaderTooLarge, CodeTooManyRequests, CodeInternal, CodeUnavailable)
+func (d describer) problemsOf(op *huma.Operation) (map[int][]Entry, error) {
+	codes := []string{CodeHeaderTooLarge, CodeTooManyRequests, CodeInternal, CodeUnavailable}
+	errs, _ := op.Metadata[answersKey].([]error)
+	for _, err := range errs {
+		codes = append(codes, ProblemOf(err).Code)
+	}
 	if len(op.Security) > 0 {
 		codes = append(codes, CodeUnauthenticated, CodeForbidden)
 	}
@@ -102,10 +165,13 @@ func problemsOf(op *huma.Operation) map[int][]Entry {
 	out := map[int][]Entry{}
 	slices.Sort(codes)
 	for _, code := range slices.Compact(codes) {
-		e := explain(code)
+		e, ok := d.problems[code]
+		if !ok {
+			return nil, fmt.Errorf("operation %s may answer %s, which Info.Refusals does not list", op.OperationID, code)
+		}
 		out[e.Status] = append(out[e.Status], e)
 	}
-	return out
+	return out, nil
 }
 
 // problemAnswer refers to the answer with one of these problems, which operations share.
@@ -127,14 +193,14 @@ func problemAnswer(c *huma.Components, status int, entries []Entry) *huma.Respon
 func newProblemAnswer(types huma.Registry, status int, entries []Entry) *huma.Response {
 	answer := &huma.Response{}
 	correlated(map[string]*huma.Response{"": answer})
-	codes, passes := []any{}, true
+	codes, transient := []any{}, true
 	examples := map[string]*huma.Example{}
 	var lines []string
 	for _, e := range entries {
 		codes = append(codes, e.Code)
 		examples[e.Code] = &huma.Example{Summary: e.Meaning, Value: exampleProblem(e)}
 		lines = append(lines, "- `"+e.Code+"`: "+e.Meaning)
-		if e.Passes {
+		if e.Transient {
 			answer.Headers["Retry-After"] = &huma.Header{
 				Description: "seconds after which to try again", Example: 1,
 				Schema: &huma.Schema{Type: huma.TypeInteger, Minimum: new(1.0)},
@@ -146,9 +212,9 @@ func newProblemAnswer(types huma.Registry, status int, entries []Entry) *huma.Re
 				Required: true, Schema: &huma.Schema{Type: huma.TypeString},
 			}
 		}
-		passes = passes && e.Passes
+		transient = transient && e.Transient
 	}
-	if passes {
+	if transient {
 		answer.Headers["Retry-After"].Required = true
 	}
 	answer.Description = http.StatusText(status) + "\n\n" + strings.Join(lines, "\n")

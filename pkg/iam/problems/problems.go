@@ -1,0 +1,52 @@
+// Package problems lists what the product's services refuse, and describes the product to those who call its REST API.
+package problems
+
+import (
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/leftfold/leftfold/pkg/domain/role"
+	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/domain/value"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
+)
+
+// Refusals of services; those of users and roles stand with them.
+var (
+	// ErrKeyReused answers a command under the Idempotency-Key of another one.
+	ErrKeyReused = &eventsourcing.Refusal{
+		Kind: eventsourcing.Invalid, Code: "idempotency_key_reused",
+		Reason: "another request came with this Idempotency-Key",
+		Remedy: "take a new key for each new request; a key is remembered for 24 hours",
+	}
+	// ErrStillParked answers a redrive that met the same obstacle again.
+	ErrStillParked = &eventsourcing.Refusal{
+		Kind: eventsourcing.Denied, Code: "still_parked",
+		Reason: "an event still cannot be applied; the list of parked aggregates says which and why",
+		Remedy: "remove the cause, then redrive again",
+	}
+)
+
+// Info describes the REST API, and lists every refusal that one of its services answers with.
+func Info() httpapi.Info {
+	return httpapi.Info{
+		Title: "Leftfold",
+		Description: `The REST API of Leftfold, an event-sourced identity and access service.
+
+A command (POST, PUT, DELETE) is answered 202 once it is in the log, with the version that the user or role has come to.
+What is read trails the log by a moment: ask for that version by min_version to read what you wrote.
+Every error is a problem as of RFC 9457, whose type has a page that says what to do. A query parameter that an operation
+does not know is an error, and so is one that is repeated.`,
+		License: &huma.License{Name: "Apache 2.0", Identifier: "Apache-2.0"},
+		ExampleIDs: map[string]string{
+			"users": "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57", "roles": "01920b7d-0a11-7d52-8c3f-6b1d2e4f5a90",
+		},
+		Refusals: []*eventsourcing.Refusal{
+			value.ErrInvalidID, user.ErrInvalidEmail, user.ErrInvalidName, role.ErrInvalidName,
+			user.ErrNotFound, user.ErrExists, user.ErrEmailTaken, user.ErrDisabled, user.ErrEnabled,
+			user.ErrRoleHeld, user.ErrRoleNotHeld, user.ErrTooManyRoles,
+			role.ErrNotFound, role.ErrExists, role.ErrNameTaken, role.ErrDisabled, role.ErrEnabled,
+			ErrKeyReused, ErrStillParked,
+		},
+	}
+}
