@@ -15,9 +15,9 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// Append implements eventsourcing.Store. Writes that other transactions get in the way of are tried again, MaxAttempts
-// times in all; then, and when the client's own retries are spent, the error is an ErrUnavailable, or, if it was another
-// write of the same command that got in the way, an ErrConflict.
+// Append implements eventsourcing.Store. A write that conflicts with other transactions is attempted MaxAttempts times. Then,
+// and when the client's own retries are exhausted, the error is an ErrUnavailable; if the conflict was with another write
+// of the same command, it is an ErrConflict.
 func (s *Store) Append(ctx context.Context, c eventsourcing.Commit) error {
 	p, err := s.plan(c)
 	if err != nil {
@@ -39,7 +39,7 @@ func (s *Store) Append(ctx context.Context, c eventsourcing.Commit) error {
 		if n >= s.cfg.MaxAttempts {
 			meaning := eventsourcing.ErrUnavailable
 			if errors.Is(err, errCommandContended) {
-				meaning = eventsourcing.ErrConflict // decided again, it will be a repetition
+				meaning = eventsourcing.ErrConflict // the next attempt finds the command's result
 			}
 			return fmt.Errorf("%w: %w, %d times", meaning, err, n)
 		}
@@ -49,7 +49,7 @@ func (s *Store) Append(ctx context.Context, c eventsourcing.Commit) error {
 	}
 }
 
-// write sends the plan: one action is a PutItem, several are a transaction.
+// write sends the plan, as a PutItem if it has one action, else as a transaction.
 func (s *Store) write(ctx context.Context, p plan) error {
 	if len(p.actions) == 1 {
 		err := s.put(ctx, p.actions[0].item.Put)
@@ -74,7 +74,7 @@ func (s *Store) write(ctx context.Context, p plan) error {
 	return failed("write the transaction", err)
 }
 
-// put sends a transaction's Put by itself.
+// put sends a Put of a transaction as a PutItem.
 func (s *Store) put(ctx context.Context, put *types.Put) error {
 	_, err := s.db.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName: put.TableName, Item: put.Item, ConditionExpression: put.ConditionExpression,
@@ -84,8 +84,8 @@ func (s *Store) put(ctx context.Context, put *types.Put) error {
 	return err
 }
 
-// refusal reads the reasons, one per action. The plan's actions stand in the order in which refusals are looked for,
-// so the first reason decides; but a commit that is already written has not been refused at all.
+// refusal returns the error that the reasons mean, one reason per action. The first refusal decides, since the plan has its
+// actions in the order of eventsourcing.Store. It returns nil if the commit is already written.
 func (s *Store) refusal(ctx context.Context, p plan, reasons []types.CancellationReason) error {
 	if aws.ToString(reasons[p.firstEvent].Code) == conditionFailed {
 		written, err := s.written(ctx, p.commit, reasons[p.firstEvent:][:len(p.commit.Records)])
@@ -110,13 +110,12 @@ func (s *Store) refusal(ctx context.Context, p plan, reasons []types.Cancellatio
 	return errors.New("transaction cancelled without a reason")
 }
 
-// written reports whether the events found in the commit's way are its own. The reasons nearly always say; a read
-// settles the rest.
+// written reports whether the events that refused the commit are its own. Where the reasons lack the items, it reads them.
 func (s *Store) written(ctx context.Context, c eventsourcing.Commit, reasons []types.CancellationReason) (bool, error) {
 	for i, reason := range reasons {
 		id, ok := reason.Item[attrID].(*types.AttributeValueMemberS)
 		if !ok {
-			return s.stands(ctx, c)
+			return s.inLog(ctx, c)
 		}
 		if id.Value != c.Records[i].ID {
 			return false, nil
@@ -125,7 +124,8 @@ func (s *Store) written(ctx context.Context, c eventsourcing.Commit, reasons []t
 	return true, nil
 }
 
-func (s *Store) stands(ctx context.Context, c eventsourcing.Commit) (bool, error) {
+// inLog reports whether the log has the events of the commit.
+func (s *Store) inLog(ctx context.Context, c eventsourcing.Commit) (bool, error) {
 	left := c.Records
 	for record, err := range s.Read(ctx, c.Stream, c.Expected) {
 		if err != nil {
@@ -141,11 +141,11 @@ func (s *Store) stands(ctx context.Context, c eventsourcing.Commit) (bool, error
 	return false, nil
 }
 
-// token is the same for the same write and differs between any two others, such as those of one commit at different
-// moments, whose conditions on the command's expiry differ: DynamoDB refuses a token that comes back with another write.
+// token identifies the write: DynamoDB refuses a token that comes again with another one. Writes of one commit at different
+// times differ, in their condition on the command's expiry.
 func (p plan) token() string {
 	h := sha256.New()
-	_, _ = fmt.Fprint(h, p.now.UnixNano(), len(p.actions), len(p.commit.Release)) // a hash takes everything
+	_, _ = fmt.Fprint(h, p.now.UnixNano(), len(p.actions), len(p.commit.Release)) // a hash never fails
 	for _, r := range p.commit.Records {
 		_, _ = fmt.Fprintf(h, "%q", r.ID)
 	}

@@ -50,16 +50,16 @@ func ids(t *testing.T, s eventsourcing.Store, stream eventsourcing.StreamID) []s
 	return ids
 }
 
-// The price of things, which the design fixes.
-func TestCalls(t *testing.T) {
+// The design fixes the number of calls.
+func TestEveryCommitCostsOneCall(t *testing.T) {
 	t.Parallel()
 	server, client := newServer(t)
 	store := dynamostore.NewStore(client, dynamostore.Config{})
 	other := eventsourcing.StreamID{Category: "test", ID: "2"}
-	costs := func(what string, deed func() error, want map[string]int64) {
+	costs := func(what string, operation func() error, want map[string]int64) {
 		t.Helper()
 		before := server.Calls()
-		require.NoError(t, deed(), what)
+		require.NoError(t, operation(), what)
 		got := map[string]int64{}
 		for op, n := range server.Calls() {
 			if n -= before[op]; n > 0 {
@@ -116,7 +116,7 @@ func TestReadsAreConsistent(t *testing.T) {
 	assert.Empty(t, client.stale)
 }
 
-func TestLostAnswers(t *testing.T) {
+func TestALostAnswerLosesNoCommit(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		commit    eventsourcing.Commit
@@ -137,7 +137,7 @@ func TestLostAnswers(t *testing.T) {
 					want = append(want, r.ID)
 				}
 
-				client.plan(c.operation, times(20, fault)...) // more than the SDK's patience
+				client.plan(c.operation, times(20, fault)...) // more than the SDK retries
 				err := store.Append(t.Context(), c.commit)
 				require.ErrorIs(t, err, eventsourcing.ErrUnavailable)
 				require.Equal(t, want, ids(t, store, stream), "the commit was written all the same")
@@ -152,7 +152,7 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
-func TestOneLostAnswerIsNotNoticed(t *testing.T) {
+func TestOneLostAnswerIsRetriedByTheClient(t *testing.T) {
 	t.Parallel()
 	client := newFaulty(t)
 	store := dynamostore.NewStore(client, dynamostore.Config{})
@@ -166,7 +166,7 @@ func TestOneLostAnswerIsNotNoticed(t *testing.T) {
 	assert.Len(t, ids(t, store, stream), 3)
 }
 
-func TestContention(t *testing.T) {
+func TestContentionIsRetriedAndThenUnavailable(t *testing.T) {
 	t.Parallel()
 	busy := cancelled("None", "None", "TransactionConflict", "None", "None", "None")
 	for name, c := range map[string]struct {
@@ -213,7 +213,7 @@ func TestContentionWithTheSameCommandIsAConflict(t *testing.T) {
 	assert.Empty(t, ids(t, store, stream))
 }
 
-func TestCancelledWhileWaiting(t *testing.T) {
+func TestAnAppendThatWaitsEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	client := newFaulty(t)
 	store := dynamostore.NewStore(client, dynamostore.Config{Backoff: retry.Backoff{First: time.Hour}})
@@ -225,7 +225,7 @@ func TestCancelledWhileWaiting(t *testing.T) {
 	require.ErrorIs(t, store.Append(ctx, commit(stream, 0, 1)), context.Canceled)
 }
 
-func TestCancelledWhileAnswering(t *testing.T) {
+func TestACancelledAppendIsNotUnavailable(t *testing.T) {
 	t.Parallel()
 	client := newFaulty(t)
 	store := dynamostore.NewStore(client, dynamostore.Config{})
@@ -241,7 +241,7 @@ func TestCancelledWhileAnswering(t *testing.T) {
 	}
 }
 
-func TestReasonsInOrder(t *testing.T) {
+func TestTheFirstRefusalDecides(t *testing.T) {
 	t.Parallel()
 	const ok, refused, conflict = "None", "ConditionalCheckFailed", "TransactionConflict"
 	foreign := `{"Code":"ConditionalCheckFailed","Item":{"id":{"S":"another"}}}`
@@ -268,8 +268,8 @@ func TestReasonsInOrder(t *testing.T) {
 	}
 }
 
-// An emulator may leave the old items out of its reasons, or some reasons out: then a read tells whose events stand there.
-func TestOwnCommitIsKnownWithoutTheOldItems(t *testing.T) {
+// An emulator may omit old items, or reasons. Then a read decides whose events are in the log.
+func TestAnOwnCommitIsRecognisedWithoutTheOldItems(t *testing.T) {
 	t.Parallel()
 	const ok, refused = "None", "ConditionalCheckFailed"
 	own := `{"Code":"ConditionalCheckFailed","Item":{"id":{"S":"test/1@1"}}}`
@@ -290,7 +290,7 @@ func TestOwnCommitIsKnownWithoutTheOldItems(t *testing.T) {
 	}
 }
 
-func TestFaultsThatAnotherTryWouldMeetAgain(t *testing.T) {
+func TestPermanentFaultsAreNotRetried(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		fault fault
@@ -319,7 +319,7 @@ func TestFaultsThatAnotherTryWouldMeetAgain(t *testing.T) {
 	}
 }
 
-func TestUnavailable(t *testing.T) {
+func TestPassingFaultsAreUnavailable(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]fault{
 		"throttled":           answers(400, "ThrottlingException"),
@@ -335,7 +335,7 @@ func TestUnavailable(t *testing.T) {
 			t.Parallel()
 			client := newFaulty(t)
 			store := dynamostore.NewStore(client, dynamostore.Config{})
-			for operation, deed := range map[string]func() error{
+			for name, operation := range map[string]func() error{
 				"PutItem":            func() error { return store.Append(t.Context(), commit(stream, 0, 1)) },
 				"TransactWriteItems": func() error { return store.Append(t.Context(), commit(stream, 0, 2)) },
 				"GetItem":            func() error { _, err := store.Result(t.Context(), "c"); return err },
@@ -350,8 +350,8 @@ func TestUnavailable(t *testing.T) {
 					return last
 				},
 			} {
-				client.plan(operation, times(20, fault)...)
-				require.ErrorIs(t, deed(), eventsourcing.ErrUnavailable, operation)
+				client.plan(name, times(20, fault)...)
+				require.ErrorIs(t, operation(), eventsourcing.ErrUnavailable, name)
 			}
 		})
 	}

@@ -10,57 +10,58 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/leftfold/leftfold/pkg/engine/internal/dynamo"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// ClaimsAPI is what Claims needs of *dynamodb.Client.
+// ClaimsAPI is the part of *dynamodb.Client that Claims uses.
 type ClaimsAPI interface {
 	DynamoDBAPI
 	TransactGetItems(context.Context, *dynamodb.TransactGetItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactGetItemsOutput, error)
 }
 
-// Claims is the claims table as an audit sees it, beside the log that it must agree with. Commands write it through
-// Store.Append alone. It is safe for concurrent use.
+// Claims reads and repairs the claims table, for an audit that compares it with the event log. Commands write claims only
+// by Store.Append. It is safe for concurrent use.
 type Claims struct {
-	log *Store
-	db  ClaimsAPI
+	eventLog *Store
+	db       ClaimsAPI
 }
 
-// NewClaims returns the claims of the tables that cfg names.
+// NewClaims returns the claims in the tables that cfg names.
 func NewClaims(db ClaimsAPI, cfg Config) *Claims {
-	cfg.KnownStreams = 1 // appends profit from it, and here are none
-	return &Claims{log: NewStore(db, cfg), db: db}
+	cfg.KnownStreams = 1 // for appends only
+	return &Claims{eventLog: NewStore(db, cfg), db: db}
 }
 
-// ClaimRow is a claim as the table has it. Its Key holds personal data: never log it.
+// ClaimRow is a row of the claims table. Its Key holds personal data: never log it.
 type ClaimRow struct {
 	Key string
-	// Owner is a stream's text; "" where the row names none, which no append writes.
+	// Owner is the owner stream as text; "" if the row names none, which Append never writes.
 	Owner string
-	seen  types.AttributeValue // Owner as it is in the row; nil: it is not
+	owner types.AttributeValue // as stored; nil if it is missing
 }
 
-// EventLog reads streams.
-func (c *Claims) EventLog() *Store { return c.log }
+// EventLog returns the event log beside the claims.
+func (c *Claims) EventLog() *Store { return c.eventLog }
 
-// Streams yields every stream that the log held when the call was made, and perhaps later ones, in pages as DynamoDB
-// gives them: those of `limit` events, or of 1 MB of events if it is 0. Most pages are short, for it reads the whole log
-// to find each stream's first event. The first error ends the sequence.
+// Streams yields every stream that was in the log when it was called, and perhaps later ones, in the pages of a scan: of
+// limit events each, or of 1 MB if it is 0. Most pages are short, since it scans the whole log for the streams' first
+// events. The first error ends the sequence.
 func (c *Claims) Streams(ctx context.Context, limit int32) iter.Seq2[[]string, error] {
 	return pagesOf(ctx, c.db, &dynamodb.ScanInput{
-		TableName: &c.log.cfg.Tables.Events, Limit: orNone(limit), ConsistentRead: aws.Bool(true),
+		TableName: &c.eventLog.cfg.Tables.Events, Limit: orNone(limit), ConsistentRead: aws.Bool(true),
 		FilterExpression:          aws.String("#version = :first"),
 		ProjectionExpression:      aws.String("#stream"),
 		ExpressionAttributeNames:  map[string]string{"#stream": attrStream, "#version": attrVersion},
-		ExpressionAttributeValues: item{":first": number(1)},
+		ExpressionAttributeValues: item{":first": dynamo.Number(1)},
 	}, func(it item) string { return textIn(it, attrStream) })
 }
 
-// Rows yields every claim that the table held throughout the call, and perhaps others, in pages of `limit`, or of 1 MB
-// if it is 0. The first error ends the sequence.
+// Rows yields every claim that was in the table throughout the call, and perhaps others, in pages of limit claims, or of
+// 1 MB if it is 0. The first error ends the sequence.
 func (c *Claims) Rows(ctx context.Context, limit int32) iter.Seq2[[]ClaimRow, error] {
 	return pagesOf(ctx, c.db, &dynamodb.ScanInput{
-		TableName: &c.log.cfg.Tables.Claims, Limit: orNone(limit), ConsistentRead: aws.Bool(true),
+		TableName: &c.eventLog.cfg.Tables.Claims, Limit: orNone(limit), ConsistentRead: aws.Bool(true),
 	}, rowOf)
 }
 
@@ -83,69 +84,71 @@ func pagesOf[T any](ctx context.Context, db DynamoDBAPI, in *dynamodb.ScanInput,
 	}
 }
 
-// At returns the claim's row, or nil, as of a moment no earlier than the call at which every one of the streams was at
-// its version; if there was none such, or a writer is in the way, it is an eventsourcing.ErrGuardMoved.
+// At returns the claim's row, or nil if there is none, as of a moment after the call at which each of the streams was at
+// its version. If it finds no such moment, the error is an eventsourcing.ErrGuardMoved.
 func (c *Claims) At(ctx context.Context, key string, streams ...eventsourcing.Guard) (*ClaimRow, error) {
-	const deed = "look at a claim"
+	const operation = "read a claim"
 	if len(streams) == 0 {
 		out, err := c.db.GetItem(ctx, &dynamodb.GetItemInput{
-			TableName: &c.log.cfg.Tables.Claims, Key: claimKey(key), ConsistentRead: aws.Bool(true),
+			TableName: &c.eventLog.cfg.Tables.Claims, Key: claimKey(key), ConsistentRead: aws.Bool(true),
 		})
 		if err != nil {
-			return nil, failed(deed, err)
+			return nil, failed(operation, err)
 		}
 		return rowIn(out.Item), nil
 	}
 	get := func(table string, key item) types.TransactGetItem {
 		return types.TransactGetItem{Get: &types.Get{TableName: &table, Key: key}}
 	}
-	items := []types.TransactGetItem{get(c.log.cfg.Tables.Claims, claimKey(key))}
+	items := []types.TransactGetItem{get(c.eventLog.cfg.Tables.Claims, claimKey(key))}
 	for _, s := range streams {
-		items = append(items, get(c.log.cfg.Tables.Events, eventKey(s.Stream, s.Version)),
-			get(c.log.cfg.Tables.Events, eventKey(s.Stream, s.Version+1)))
+		items = append(items, get(c.eventLog.cfg.Tables.Events, eventKey(s.Stream, s.Version)),
+			get(c.eventLog.cfg.Tables.Events, eventKey(s.Stream, s.Version+1)))
 	}
 	out, err := c.db.TransactGetItems(ctx, &dynamodb.TransactGetItemsInput{TransactItems: items})
 	if err != nil {
-		return nil, moved(deed, err)
+		return nil, moved(operation, err)
 	}
 	if len(out.Responses) != len(items) {
-		return nil, fmt.Errorf("%s: %d answers for %d items", deed, len(out.Responses), len(items))
+		return nil, fmt.Errorf("%s: %d answers for %d items", operation, len(out.Responses), len(items))
 	}
 	for i, s := range streams {
 		head, next := out.Responses[1+2*i].Item, out.Responses[2+2*i].Item
 		if (head != nil) != (s.Version > 0) || next != nil {
-			return nil, fmt.Errorf("%s: %w: %s", deed, eventsourcing.ErrGuardMoved, s.Stream)
+			return nil, fmt.Errorf("%s: %w: %s", operation, eventsourcing.ErrGuardMoved, s.Stream)
 		}
 	}
 	return rowIn(out.Responses[0].Item), nil
 }
 
-// Assign makes owner the claim's, if its row is still as seen (nil: absent) and every one of the streams at its version.
-// Else nothing is written, and it is an eventsourcing.ErrGuardMoved.
-func (c *Claims) Assign(ctx context.Context, key string, seen *ClaimRow, owner eventsourcing.StreamID, streams ...eventsourcing.Guard) error {
-	condition, names, values := asSeen(seen)
+// Assign makes owner the claim's owner, if its row is as expected (nil: there is none) and each of the streams at its
+// version. Otherwise nothing is written, and the error is an eventsourcing.ErrGuardMoved.
+func (c *Claims) Assign(
+	ctx context.Context, key string, expected *ClaimRow, owner eventsourcing.StreamID, streams ...eventsourcing.Guard,
+) error {
+	condition, names, values := rowIs(expected)
 	return c.write(ctx, "put a claim", types.TransactWriteItem{Put: &types.Put{
-		TableName: &c.log.cfg.Tables.Claims, Item: item{attrConstraint: text(key), attrStream: text(owner.String())},
+		TableName: &c.eventLog.cfg.Tables.Claims, Item: item{attrConstraint: dynamo.Text(key), attrStream: dynamo.Text(owner.String())},
 		ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
 	}}, streams)
 }
 
-// Delete deletes the claim on the terms of Assign.
-func (c *Claims) Delete(ctx context.Context, seen ClaimRow, streams ...eventsourcing.Guard) error {
-	condition, names, values := asSeen(&seen)
+// Delete deletes the claim, under the conditions of Assign.
+func (c *Claims) Delete(ctx context.Context, expected ClaimRow, streams ...eventsourcing.Guard) error {
+	condition, names, values := rowIs(&expected)
 	return c.write(ctx, "delete a claim", types.TransactWriteItem{Delete: &types.Delete{
-		TableName: &c.log.cfg.Tables.Claims, Key: claimKey(seen.Key),
+		TableName: &c.eventLog.cfg.Tables.Claims, Key: claimKey(expected.Key),
 		ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
 	}}, streams)
 }
 
-func (c *Claims) write(ctx context.Context, deed string, change types.TransactWriteItem, streams []eventsourcing.Guard) error {
+func (c *Claims) write(ctx context.Context, operation string, change types.TransactWriteItem, streams []eventsourcing.Guard) error {
 	p := plan{}
 	p.add(change, nil)
 	for _, s := range streams {
-		p.absent(c.log.cfg.Tables.Events, s.Stream, s.Version+1, nil)
+		p.absent(c.eventLog.cfg.Tables.Events, s.Stream, s.Version+1, nil)
 		if s.Version > 0 {
-			p.exists(c.log.cfg.Tables.Events, s.Stream, s.Version, nil)
+			p.exists(c.eventLog.cfg.Tables.Events, s.Stream, s.Version, nil)
 		}
 	}
 	in := &dynamodb.TransactWriteItemsInput{} // the SDK adds a token, so that its own retries write once
@@ -153,34 +156,35 @@ func (c *Claims) write(ctx context.Context, deed string, change types.TransactWr
 		in.TransactItems = append(in.TransactItems, a.item)
 	}
 	_, err := c.db.TransactWriteItems(ctx, in)
-	return moved(deed, err)
+	return moved(operation, err)
 }
 
-// moved tells what has changed meanwhile, or is just changing, from what went wrong.
-func moved(deed string, err error) error {
+// moved returns an eventsourcing.ErrGuardMoved if the error means that something has changed or is being changed.
+func moved(operation string, err error) error {
 	canceled, ok := errors.AsType[*types.TransactionCanceledException](err)
 	if !ok {
-		return failed(deed, err)
+		return failed(operation, err)
 	}
 	for _, reason := range canceled.CancellationReasons {
 		switch code := aws.ToString(reason.Code); code {
 		case "", "None", conditionFailed, "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded":
 		default:
-			return fmt.Errorf("%s: %s: %s", deed, code, aws.ToString(reason.Message))
+			return fmt.Errorf("%s: %s: %s", operation, code, aws.ToString(reason.Message))
 		}
 	}
-	return fmt.Errorf("%s: %w", deed, eventsourcing.ErrGuardMoved)
+	return fmt.Errorf("%s: %w", operation, eventsourcing.ErrGuardMoved)
 }
 
-func asSeen(row *ClaimRow) (condition *string, names map[string]string, values item) {
+// rowIs is the condition that the stored row is row; nil: that there is none.
+func rowIs(row *ClaimRow) (condition *string, names map[string]string, values item) {
 	switch {
 	case row == nil:
 		return aws.String("attribute_not_exists(#key)"), map[string]string{"#key": attrConstraint}, nil
-	case row.seen == nil:
+	case row.owner == nil:
 		return aws.String("attribute_exists(#key) AND attribute_not_exists(#owner)"),
 			map[string]string{"#key": attrConstraint, "#owner": attrStream}, nil
 	default:
-		return aws.String("#owner = :seen"), map[string]string{"#owner": attrStream}, item{":seen": row.seen}
+		return aws.String("#owner = :stored"), map[string]string{"#owner": attrStream}, item{":stored": row.owner}
 	}
 }
 
@@ -193,7 +197,7 @@ func rowIn(it item) *ClaimRow {
 }
 
 func rowOf(it item) ClaimRow {
-	return ClaimRow{Key: textIn(it, attrConstraint), Owner: textIn(it, attrStream), seen: it[attrStream]}
+	return ClaimRow{Key: textIn(it, attrConstraint), Owner: textIn(it, attrStream), owner: it[attrStream]}
 }
 
 func textIn(it item, name string) string {
@@ -204,7 +208,7 @@ func textIn(it item, name string) string {
 	return v.Value
 }
 
-func claimKey(key string) item { return item{attrConstraint: text(key)} }
+func claimKey(key string) item { return item{attrConstraint: dynamo.Text(key)} }
 
 func orNone(limit int32) *int32 {
 	if limit <= 0 {

@@ -52,7 +52,7 @@ func at(id string, version eventsourcing.Version) eventsourcing.Guard {
 
 const keyOf = "test/thing#name:"
 
-func TestStreamsAndRowsCome(t *testing.T) {
+func TestStreamsAndRowsYieldAll(t *testing.T) {
 	t.Parallel()
 	_, claims := claimed(t)
 	for _, limit := range []int32{0, 1, 2, 100} {
@@ -68,7 +68,7 @@ func TestStreamsAndRowsCome(t *testing.T) {
 		}
 		assert.ElementsMatch(t, []string{"test/thing/a", "test/thing/b", "test/thing/c"}, streams)
 		if limit == 1 {
-			assert.GreaterOrEqual(t, pages, 6, "every event is looked at")
+			assert.GreaterOrEqual(t, pages, 6, "every event is scanned")
 		}
 		owners := map[string]string{}
 		for page, err := range claims.Rows(t.Context(), limit) {
@@ -83,14 +83,14 @@ func TestStreamsAndRowsCome(t *testing.T) {
 	}
 	for _, err := range claims.Rows(t.Context(), 1) {
 		require.NoError(t, err)
-		break // and the rest is not asked for
+		break // the other pages are not read
 	}
 }
 
-func TestAClaimIsSeenAtOneInstant(t *testing.T) {
+func TestAClaimIsReadTogetherWithItsStreamsVersions(t *testing.T) {
 	t.Parallel()
 	_, claims := claimed(t)
-	for _, guards := range [][]eventsourcing.Guard{nil, {at("a", 3)}, {at("a", 3), at("b", 1)}, {at("nobody", 0)}} {
+	for _, guards := range [][]eventsourcing.Guard{nil, {at("a", 3)}, {at("a", 3), at("b", 1)}, {at("absent", 0)}} {
 		row, err := claims.At(t.Context(), keyOf+"a", guards...)
 		require.NoError(t, err)
 		assert.Equal(t, "test/thing/a", row.Owner)
@@ -99,14 +99,14 @@ func TestAClaimIsSeenAtOneInstant(t *testing.T) {
 		assert.Nil(t, row)
 	}
 	for _, guards := range [][]eventsourcing.Guard{
-		{at("a", 2)}, {at("a", 4)}, {at("a", 0)}, {at("nobody", 1)}, {at("b", 1), at("a", 2)}, {at("a", 2), at("b", 1)},
+		{at("a", 2)}, {at("a", 4)}, {at("a", 0)}, {at("absent", 1)}, {at("b", 1), at("a", 2)}, {at("a", 2), at("b", 1)},
 	} {
 		_, err := claims.At(t.Context(), keyOf+"a", guards...)
 		require.ErrorIs(t, err, eventsourcing.ErrGuardMoved, "%v", guards)
 	}
 }
 
-func TestClaimsChangeOnTheTermsOfWhatWasSeen(t *testing.T) {
+func TestClaimsChangeOnlyIfTheyAreAsExpected(t *testing.T) {
 	t.Parallel()
 	client, claims := claimed(t)
 	table := func() map[string]string {
@@ -119,41 +119,41 @@ func TestClaimsChangeOnTheTermsOfWhatWasSeen(t *testing.T) {
 		}
 		return owners
 	}
-	look := func(id string) *dynamostore.ClaimRow {
+	read := func(id string) *dynamostore.ClaimRow {
 		row, err := claims.At(t.Context(), keyOf+id)
 		require.NoError(t, err)
 		return row
 	}
 	before := table()
-	ofA, ofB := *look("a"), look("b")
+	ofA, ofB := *read("a"), read("b")
 	for what, err := range map[string]error{
-		"given though held":           claims.Assign(t.Context(), keyOf+"a", nil, thing("b")),
-		"given though another's":      claims.Assign(t.Context(), keyOf+"a", &dynamostore.ClaimRow{Key: keyOf + "a"}, thing("b")),
-		"given though the owner went": claims.Assign(t.Context(), keyOf+"a", ofB, thing("b")),
-		"given though it moved":       claims.Assign(t.Context(), keyOf+"free", nil, thing("a"), at("a", 2)),
-		"given though one moved":      claims.Assign(t.Context(), keyOf+"free", nil, thing("a"), at("a", 3), at("b", 2)),
-		"given though it is there":    claims.Assign(t.Context(), keyOf+"free", nil, thing("a"), at("a", 0)),
-		"freed though it moved":       claims.Delete(t.Context(), ofA, at("a", 4)),
-		"freed though another's":      claims.Delete(t.Context(), dynamostore.ClaimRow{Key: keyOf + "a"}),
+		"assigned though held":           claims.Assign(t.Context(), keyOf+"a", nil, thing("b")),
+		"assigned though another's":      claims.Assign(t.Context(), keyOf+"a", &dynamostore.ClaimRow{Key: keyOf + "a"}, thing("b")),
+		"assigned though the owner went": claims.Assign(t.Context(), keyOf+"a", ofB, thing("b")),
+		"assigned though it moved":       claims.Assign(t.Context(), keyOf+"free", nil, thing("a"), at("a", 2)),
+		"assigned though one moved":      claims.Assign(t.Context(), keyOf+"free", nil, thing("a"), at("a", 3), at("b", 2)),
+		"assigned though it is there":    claims.Assign(t.Context(), keyOf+"free", nil, thing("a"), at("a", 0)),
+		"deleted though it moved":        claims.Delete(t.Context(), ofA, at("a", 4)),
+		"deleted though another's":       claims.Delete(t.Context(), dynamostore.ClaimRow{Key: keyOf + "a"}),
 	} {
 		require.ErrorIs(t, err, eventsourcing.ErrGuardMoved, what)
 	}
 	assert.Equal(t, before, table(), "nothing of it was written")
 
 	require.NoError(t, claims.Assign(t.Context(), keyOf+"free", nil, thing("a"), at("a", 3)))
-	require.NoError(t, claims.Assign(t.Context(), keyOf+"b", ofB, thing("a"), at("a", 3), at("b", 1), at("nobody", 0)))
+	require.NoError(t, claims.Assign(t.Context(), keyOf+"b", ofB, thing("a"), at("a", 3), at("b", 1), at("absent", 0)))
 	require.NoError(t, claims.Delete(t.Context(), ofA, at("a", 3)))
 	want := maps.Clone(before)
 	want[keyOf+"free"], want[keyOf+"b"] = "test/thing/a", "test/thing/a"
 	delete(want, keyOf+"a")
 	assert.Equal(t, want, table())
 
-	// Rows that no append writes can be seen, given and freed like others.
-	strange := []types.AttributeValue{
+	// Rows that Append never writes can be read, assigned and deleted like others.
+	unusual := []types.AttributeValue{
 		nil, &types.AttributeValueMemberN{Value: "7"}, &types.AttributeValueMemberS{Value: ""}, &types.AttributeValueMemberBOOL{Value: true},
 	}
-	for _, owner := range strange {
-		item := map[string]types.AttributeValue{"constraint": &types.AttributeValueMemberS{Value: keyOf + "strange"}}
+	for _, owner := range unusual {
+		item := map[string]types.AttributeValue{"constraint": &types.AttributeValueMemberS{Value: keyOf + "unusual"}}
 		if owner != nil {
 			item["stream"] = owner
 		}
@@ -162,14 +162,14 @@ func TestClaimsChangeOnTheTermsOfWhatWasSeen(t *testing.T) {
 			require.NoError(t, err)
 		}
 		plant()
-		seen := look("strange")
-		require.Equal(t, &dynamostore.ClaimRow{Key: keyOf + "strange"}, &dynamostore.ClaimRow{Key: seen.Key, Owner: seen.Owner})
-		require.NoError(t, claims.Assign(t.Context(), seen.Key, seen, thing("a")))
-		require.ErrorIs(t, claims.Delete(t.Context(), *seen), eventsourcing.ErrGuardMoved, "it has an owner now")
+		row := read("unusual")
+		require.Equal(t, &dynamostore.ClaimRow{Key: keyOf + "unusual"}, &dynamostore.ClaimRow{Key: row.Key, Owner: row.Owner})
+		require.NoError(t, claims.Assign(t.Context(), row.Key, row, thing("a")))
+		require.ErrorIs(t, claims.Delete(t.Context(), *row), eventsourcing.ErrGuardMoved, "it has an owner now")
 		plant()
-		require.NoError(t, claims.Delete(t.Context(), *seen))
-		require.ErrorIs(t, claims.Delete(t.Context(), *seen), eventsourcing.ErrGuardMoved, "it is gone")
-		assert.Nil(t, look("strange"))
+		require.NoError(t, claims.Delete(t.Context(), *row))
+		require.ErrorIs(t, claims.Delete(t.Context(), *row), eventsourcing.ErrGuardMoved, "it is gone")
+		assert.Nil(t, read("unusual"))
 	}
 }
 
@@ -187,30 +187,34 @@ func (c cancelling) err() error {
 	return canceled
 }
 
-func (c cancelling) TransactGetItems(context.Context, *dynamodb.TransactGetItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactGetItemsOutput, error) {
+func (c cancelling) TransactGetItems(
+	context.Context, *dynamodb.TransactGetItemsInput, ...func(*dynamodb.Options),
+) (*dynamodb.TransactGetItemsOutput, error) {
 	return nil, c.err()
 }
 
-func (c cancelling) TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+func (c cancelling) TransactWriteItems(
+	context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options),
+) (*dynamodb.TransactWriteItemsOutput, error) {
 	return nil, c.err()
 }
 
-func TestAClaimThatIsJustBeingWrittenHasMoved(t *testing.T) {
+func TestAClaimThatIsBeingWrittenHasMoved(t *testing.T) {
 	t.Parallel()
 	client, _ := claimed(t)
 	for code, moved := range map[string]bool{
 		"TransactionConflict": true, "ThrottlingError": true, "ProvisionedThroughputExceeded": true, "ValidationError": false,
 	} {
 		claims := dynamostore.NewClaims(cancelling{client, []string{"None", code}}, dynamostore.Config{})
-		_, looked := claims.At(t.Context(), keyOf+"a", at("a", 3))
-		for _, err := range []error{looked, claims.Assign(t.Context(), keyOf+"a", nil, thing("a"), at("a", 3))} {
+		_, errAt := claims.At(t.Context(), keyOf+"a", at("a", 3))
+		for _, err := range []error{errAt, claims.Assign(t.Context(), keyOf+"a", nil, thing("a"), at("a", 3))} {
 			require.Error(t, err)
 			assert.Equal(t, moved, errors.Is(err, eventsourcing.ErrGuardMoved), code)
 		}
 	}
 }
 
-func TestClaimsTellOfATableThatIsNotThere(t *testing.T) {
+func TestClaimsReportAMissingTable(t *testing.T) {
 	t.Parallel()
 	client, _ := claimed(t)
 	claims := dynamostore.NewClaims(client, dynamostore.Config{Tables: dynamostore.Tables{Events: "none", Claims: "none"}})

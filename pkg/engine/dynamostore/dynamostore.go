@@ -1,4 +1,29 @@
-// Package dynamostore is the event store on DynamoDB: one conditional write per commit, consistent reads.
+// Package dynamostore stores events in DynamoDB: one conditional write per commit, and consistent reads.
+//
+// Store is the event store, Snapshots the snapshot store. Claims gives an audit access to the claims. Package eventsourcing
+// explains claims and guards.
+//
+// # Tables
+//
+// Tables.CreateTableInputs declares them, with these default names:
+//
+//   - EventLog: one item per event, only ever inserted. Partition key "stream" (S), sort key "version" (N); a stream with
+//     the view type NEW_IMAGE.
+//   - set-validations: one item per claim, with its owner. Partition key "constraint" (S).
+//   - commands: the results of commands. Partition key "id" (S); time to live in "expires_at", see Tables.TimeToLiveInput.
+//   - snapshots: one item per stream, which may be deleted at any time. Partition key "stream" (S).
+//
+// # Permissions
+//
+// A transaction needs those of its parts: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
+//
+//   - Append: dynamodb:PutItem and dynamodb:ConditionCheckItem on EventLog; dynamodb:PutItem and dynamodb:DeleteItem on
+//     set-validations; dynamodb:PutItem on commands.
+//   - Read: dynamodb:Query on EventLog. All: dynamodb:Scan on it.
+//   - Result: dynamodb:GetItem on commands. Remember: dynamodb:PutItem on it.
+//   - Snapshots: dynamodb:GetItem, dynamodb:PutItem and dynamodb:DeleteItem on snapshots.
+//   - Claims: dynamodb:Scan and dynamodb:GetItem on EventLog and set-validations and dynamodb:Query on EventLog; to repair,
+//     also dynamodb:ConditionCheckItem on EventLog and dynamodb:PutItem and dynamodb:DeleteItem on set-validations.
 package dynamostore
 
 import (
@@ -14,11 +39,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"github.com/leftfold/leftfold/pkg/engine/internal/dynamo"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/retry"
 )
 
-// DynamoDBAPI is what a Store needs of *dynamodb.Client, whose retryer does the retrying of throttled and lost calls.
+// DynamoDBAPI is the part of *dynamodb.Client that a Store uses. The client's retryer retries throttled and lost calls.
 type DynamoDBAPI interface {
 	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
 	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
@@ -31,19 +57,19 @@ type DynamoDBAPI interface {
 
 // Config configures a Store.
 type Config struct {
-	// Tables names the tables. Each name defaults as Tables says.
+	// Tables names the tables. Each name has a default, see Tables.
 	Tables Tables
-	// Now tells which command results have expired. Defaults to time.Now.
+	// Now decides which command results have expired. Defaults to time.Now.
 	Now func() time.Time
-	// MaxAttempts bounds the tries of one Append that other transactions get in the way of. Defaults to 10.
+	// MaxAttempts bounds the attempts of one Append that conflicts with other transactions. Defaults to 10.
 	MaxAttempts int
 	// Backoff spaces those attempts. Defaults to 10 ms, doubled up to 160 ms.
 	Backoff retry.Backoff
-	// KnownStreams is how many streams' versions are remembered from reads and appends. An append to a stream that is
-	// not among them also checks, in a transaction, that Expected exists. Defaults to 65536.
+	// KnownStreams is the number of streams whose versions are cached, from reads and appends. An append to another stream
+	// also checks, in a transaction, that version Expected exists. Defaults to 65536.
 	KnownStreams int
-	// FirstPage is how many records the first call of a Read asks for, for readers who may stop there; the next ones ask
-	// for as many as a page takes. Defaults to as many as a page takes.
+	// FirstPage limits the records of a Read's first page, for callers that may stop there. Defaults to the size that
+	// DynamoDB allows, as for all other pages.
 	FirstPage int32
 }
 
@@ -54,7 +80,7 @@ type Config struct {
 type Store struct {
 	db  DynamoDBAPI
 	cfg Config
-	// known holds versions that streams have reached. It is never wrong, for streams only grow.
+	// known holds versions that streams have reached. It cannot be wrong, since streams only grow.
 	known *lru.Cache[eventsourcing.StreamID, eventsourcing.Version]
 }
 
@@ -70,7 +96,7 @@ func NewStore(db DynamoDBAPI, cfg Config) *Store {
 	cfg.Backoff = cfg.Backoff.Or(10*time.Millisecond, 160*time.Millisecond)
 	known, err := lru.New[eventsourcing.StreamID, eventsourcing.Version](positive(cfg.KnownStreams, 1<<16))
 	if err != nil {
-		panic(err) // of a size below one, which positive rules out
+		panic(err) // only for a size below 1
 	}
 	return &Store{db: db, cfg: cfg, known: known}
 }
@@ -84,11 +110,13 @@ func positive[T cmp.Ordered](value, otherwise T) T {
 }
 
 // Read implements eventsourcing.Store. A gap in the log is an error.
-func (s *Store) Read(ctx context.Context, stream eventsourcing.StreamID, after eventsourcing.Version) iter.Seq2[eventsourcing.Record, error] {
+func (s *Store) Read(
+	ctx context.Context, stream eventsourcing.StreamID, after eventsourcing.Version,
+) iter.Seq2[eventsourcing.Record, error] {
 	return func(yield func(eventsourcing.Record, error) bool) {
 		last := after
 		defer func() {
-			if last > after { // nobody says that the stream had come to after
+			if last > after { // after itself is the caller's claim, not something read
 				s.reached(stream, last)
 			}
 		}()
@@ -108,15 +136,17 @@ func (s *Store) Read(ctx context.Context, stream eventsourcing.StreamID, after e
 	}
 }
 
-func (s *Store) query(ctx context.Context, stream eventsourcing.StreamID, after eventsourcing.Version) iter.Seq2[eventsourcing.Record, error] {
+func (s *Store) query(
+	ctx context.Context, stream eventsourcing.StreamID, after eventsourcing.Version,
+) iter.Seq2[eventsourcing.Record, error] {
 	return func(yield func(eventsourcing.Record, error) bool) {
 		in := &dynamodb.QueryInput{
 			TableName:                aws.String(s.cfg.Tables.Events),
 			ConsistentRead:           aws.Bool(true),
 			KeyConditionExpression:   aws.String("#stream = :stream AND #version > :after"),
 			ExpressionAttributeNames: map[string]string{"#stream": attrStream, "#version": attrVersion},
-			ExpressionAttributeValues: map[string]types.AttributeValue{
-				":stream": text(stream.String()), ":after": number(after),
+			ExpressionAttributeValues: item{
+				":stream": dynamo.Text(stream.String()), ":after": dynamo.Number(after),
 			},
 		}
 		if s.cfg.FirstPage > 0 {
@@ -135,7 +165,7 @@ func (s *Store) query(ctx context.Context, stream eventsourcing.StreamID, after 
 				}
 			}
 			in.ExclusiveStartKey, in.Limit = page.LastEvaluatedKey, nil
-			more = len(page.LastEvaluatedKey) > 0 // a page may be empty and not the last
+			more = len(page.LastEvaluatedKey) > 0 // an empty page need not be the last
 		}
 	}
 }
@@ -156,12 +186,12 @@ func (s *Store) Remember(ctx context.Context, r eventsourcing.CommandResult) err
 	}
 	err = failed("remember a command", err)
 	if errors.Is(err, errContended) {
-		err = fmt.Errorf("%w: %w", eventsourcing.ErrConflict, err) // by the same command, sent twice
+		err = fmt.Errorf("%w: %w", eventsourcing.ErrConflict, err) // another request is writing the same command
 	}
 	return err
 }
 
-// Result implements eventsourcing.Store. Expired results are as good as deleted, which DynamoDB's TTL does days later:
+// Result implements eventsourcing.Store. An expired result counts as deleted, which DynamoDB does up to days later:
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html
 func (s *Store) Result(ctx context.Context, commandID string) (eventsourcing.CommandResult, error) {
 	if commandID == "" {
@@ -169,7 +199,7 @@ func (s *Store) Result(ctx context.Context, commandID string) (eventsourcing.Com
 	}
 	out, err := s.db.GetItem(ctx, &dynamodb.GetItemInput{
 		TableName:      aws.String(s.cfg.Tables.Commands),
-		Key:            map[string]types.AttributeValue{attrID: text(commandID)},
+		Key:            item{attrID: dynamo.Text(commandID)},
 		ConsistentRead: aws.Bool(true),
 	})
 	if err != nil {
@@ -188,7 +218,7 @@ func (s *Store) Result(ctx context.Context, commandID string) (eventsourcing.Com
 	return result, nil
 }
 
-// reached remembers that the stream has come to version at least.
+// reached records that the stream has at least that version.
 func (s *Store) reached(stream eventsourcing.StreamID, version eventsourcing.Version) {
 	if !s.hasReached(stream, version) {
 		s.known.Add(stream, version)

@@ -12,32 +12,32 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// conditionFailed is a cancellation reason's code.
+// conditionFailed is the code of a cancellation reason.
 const conditionFailed = "ConditionalCheckFailed"
 
-// errContended: other transactions hold an item, or the table is at its limit. Another try may succeed at once.
+// errContended: another transaction uses an item, or the table is at its limit. A retry may succeed at once.
 var errContended = errors.New("transaction contended")
 
-// errCommandContended: the same command is being written by another request.
+// errCommandContended: another request is writing the same command.
 var errCommandContended = fmt.Errorf("%w by the same command", errContended)
 
-// failed says what an error means for the caller: contention, a service that is away, or a fault that another try would
-// meet again. The context's end is none of these; the SDK's error wraps it.
-func failed(deed string, err error) error {
+// failed wraps err with the operation and with what it means: contention, an unavailable service, or neither if a retry
+// would fail too. The end of the context is none of these; the SDK's error wraps it.
+func failed(operation string, err error) error {
 	if err == nil {
 		return nil
 	}
 	if conflict, ok := errors.AsType[*types.TransactionConflictException](err); ok {
-		return fmt.Errorf("%s: %w: %w", deed, errContended, conflict)
+		return fmt.Errorf("%s: %w: %w", operation, errContended, conflict)
 	}
-	if worthAnotherTry(err) {
-		return fmt.Errorf("%s: %w: %w", deed, eventsourcing.ErrUnavailable, err)
+	if retryable(err) {
+		return fmt.Errorf("%s: %w: %w", operation, eventsourcing.ErrUnavailable, err)
 	}
-	return fmt.Errorf("%s: %w", deed, err)
+	return fmt.Errorf("%s: %w", operation, err)
 }
 
-// worthAnotherTry asks the SDK, whose own retries are spent by now, and adds the answer that broke off on its way.
-func worthAnotherTry(err error) bool {
+// retryable reports whether the SDK, whose own retries are exhausted, would retry err, or the answer was cut off.
+func retryable(err error) bool {
 	if _, ok := errors.AsType[*smithy.DeserializationError](err); ok {
 		return true
 	}

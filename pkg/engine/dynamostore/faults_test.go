@@ -26,7 +26,7 @@ type fault func(ctx context.Context, pass call) (*http.Response, error)
 
 type call func(context.Context) (*http.Response, error)
 
-// hangs answers when nobody waits for it any more.
+// hangs answers when its context has ended.
 func hangs(ctx context.Context, _ call) (*http.Response, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
@@ -61,7 +61,7 @@ func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 // answers gives DynamoDB's error answer without making the call.
 func answers(status int, code string, reasons ...string) fault {
 	return func(context.Context, call) (*http.Response, error) {
-		body := map[string]any{"__type": "com.amazonaws.dynamodb.v20120810#" + code, "message": code + " as asked for"}
+		body := map[string]any{"__type": "com.amazonaws.dynamodb.v20120810#" + code, "message": code + " as planned"}
 		if reasons != nil {
 			list := []json.RawMessage{}
 			for _, r := range reasons {

@@ -24,7 +24,7 @@ import (
 )
 
 // What a reader of the table's stream gets is what a reader of the store gets.
-func TestImagesOnTheStream(t *testing.T) {
+func TestStreamImagesAreDecoded(t *testing.T) {
 	t.Parallel()
 	server, client := newServer(t)
 	store := dynamostore.NewStore(client, dynamostore.Config{})
@@ -56,7 +56,7 @@ func TestImagesOnTheStream(t *testing.T) {
 	assert.ElementsMatch(t, c.Records, got)
 }
 
-func TestBadImages(t *testing.T) {
+func TestInvalidImagesAreErrors(t *testing.T) {
 	t.Parallel()
 	_, err := dynamostore.FromStreamImage(nil)
 	require.ErrorContains(t, err, "event ? version ?: attribute")
@@ -106,7 +106,7 @@ func TestItem(t *testing.T) {
 	}
 }
 
-func TestEveryRecordComesBack(t *testing.T) {
+func TestEveryRecordIsReadAsWritten(t *testing.T) {
 	t.Parallel()
 	_, client := newServer(t)
 	store := dynamostore.NewStore(client, dynamostore.Config{})
@@ -151,7 +151,7 @@ func TestEveryRecordComesBack(t *testing.T) {
 	})
 }
 
-func TestAll(t *testing.T) {
+func TestAllYieldsEveryRecord(t *testing.T) {
 	t.Parallel()
 	client := newFaulty(t)
 	store := dynamostore.NewStore(client, dynamostore.Config{})

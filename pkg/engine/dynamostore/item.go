@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	streams "github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 
+	"github.com/leftfold/leftfold/pkg/engine/internal/dynamo"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
@@ -38,38 +39,32 @@ const (
 
 	attrFingerprint = "fingerprint" // commands
 	attrOutcome     = "outcome"
-	attrExpiresAt   = "expires_at" // seconds of the Unix epoch, as TTL wants them
+	attrExpiresAt   = "expires_at" // seconds since the Unix epoch, as time to live requires
 
 	attrEventID = "event_id" // snapshots, beside stream and version
 	attrShape   = "shape"
 	attrState   = "state" // JSON text
 )
 
-type item = map[string]types.AttributeValue
-
-func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
-
-func number[T ~int | ~int64 | ~uint64](n T) types.AttributeValue {
-	return &types.AttributeValueMemberN{Value: fmt.Sprint(n)}
-}
+type item = dynamo.Item
 
 func eventKey(stream eventsourcing.StreamID, version eventsourcing.Version) item {
-	return item{attrStream: text(stream.String()), attrVersion: number(version)}
+	return item{attrStream: dynamo.Text(stream.String()), attrVersion: dynamo.Number(version)}
 }
 
 // itemOf is the inverse of recordOf, for a valid record.
 func itemOf(r eventsourcing.Record) item {
 	it := eventKey(r.Stream, r.Version)
-	it[attrID], it[attrName], it[attrSchema] = text(r.ID), text(r.Name), number(r.Schema)
-	it[attrData] = text(string(r.Data))
-	it[attrRecordedAt] = text(r.RecordedAt.UTC().Format(eventsourcing.RecordedAtLayout))
+	it[attrID], it[attrName], it[attrSchema] = dynamo.Text(r.ID), dynamo.Text(r.Name), dynamo.Number(r.Schema)
+	it[attrData] = dynamo.Text(string(r.Data))
+	it[attrRecordedAt] = dynamo.Text(r.RecordedAt.UTC().Format(eventsourcing.RecordedAtLayout))
 	if md := metadataItem(r.Metadata); len(md) > 0 {
 		it[attrMetadata] = &types.AttributeValueMemberM{Value: md}
 	}
 	var enrichment []types.AttributeValue
 	for _, e := range r.Enrichment {
 		enrichment = append(enrichment, &types.AttributeValueMemberM{Value: item{
-			attrAggregate: text(e.Aggregate), attrID: text(e.ID), attrData: text(string(e.Data)),
+			attrAggregate: dynamo.Text(e.Aggregate), attrID: dynamo.Text(e.ID), attrData: dynamo.Text(string(e.Data)),
 		}})
 	}
 	if enrichment != nil {
@@ -88,11 +83,11 @@ func metadataFields(md *eventsourcing.Metadata) map[string]*string {
 func metadataItem(md eventsourcing.Metadata) item {
 	it := item{}
 	for name, value := range md.Extra {
-		it[name] = text(value)
+		it[name] = dynamo.Text(value)
 	}
 	for name, value := range metadataFields(&md) {
 		if *value != "" {
-			it[name] = text(*value)
+			it[name] = dynamo.Text(*value)
 		}
 	}
 	return it
@@ -113,8 +108,8 @@ func metadataOf(f *fields) (md eventsourcing.Metadata) {
 	return md
 }
 
-// FromStreamImage returns the record in the new image that DynamoDB Streams gives of an item of the log. Its errors
-// are about the image alone: another try cannot help.
+// FromStreamImage returns the record in the new image of an event log's item, as DynamoDB Streams delivers it. Its errors
+// concern the image only: a retry fails too.
 func FromStreamImage(image map[string]streams.AttributeValue) (eventsourcing.Record, error) {
 	it, err := attributevalue.FromDynamoDBStreamsMap(image)
 	if err != nil {
@@ -156,7 +151,7 @@ func recordOf(it item) (eventsourcing.Record, error) {
 
 func resultItem(r eventsourcing.CommandResult) item {
 	return item{
-		attrID: text(r.ID), attrFingerprint: text(r.Fingerprint), attrExpiresAt: number(r.ExpiresAt.Unix()),
+		attrID: dynamo.Text(r.ID), attrFingerprint: dynamo.Text(r.Fingerprint), attrExpiresAt: dynamo.Number(r.ExpiresAt.Unix()),
 		attrOutcome: &types.AttributeValueMemberB{Value: append([]byte{}, r.Outcome...)}, // the SDK sends nil as null
 	}
 }
@@ -194,7 +189,7 @@ func (f *fields) time(name string) time.Time {
 	return attribute(f, name, func(v *types.AttributeValueMemberS) (time.Time, error) {
 		at, err := time.Parse(eventsourcing.RecordedAtLayout, v.Value)
 		if err != nil {
-			return at, errors.New("not a time") // the error would quote it
+			return at, errors.New("not a time") // without the text, which may be personal data
 		}
 		return at, nil
 	})
@@ -213,7 +208,7 @@ func (f *fields) json(name string) json.RawMessage {
 	})
 }
 
-// list returns an attribute that may be missing.
+// list returns a list, or nil if the attribute is missing.
 func (f *fields) list(name string) []types.AttributeValue {
 	if _, ok := f.item[name]; !ok {
 		return nil
@@ -221,7 +216,7 @@ func (f *fields) list(name string) []types.AttributeValue {
 	return attribute(f, name, func(v *types.AttributeValueMemberL) ([]types.AttributeValue, error) { return v.Value, nil })
 }
 
-// within descends into a map.
+// within returns the fields of a map.
 func (f *fields) within(name string, v types.AttributeValue) fields {
 	in := fields{path: f.path + name + ".", err: f.err}
 	if m, ok := v.(*types.AttributeValueMemberM); ok {
@@ -255,13 +250,13 @@ func attribute[A types.AttributeValue, V any](f *fields, name string, value func
 	return v
 }
 
-// typeOf names a type as DynamoDB does: "S", "N", …
+// typeOf returns DynamoDB's name of the type, such as "S".
 func typeOf(v types.AttributeValue) string {
 	_, name, _ := strings.Cut(fmt.Sprintf("%T", v), "Member")
 	return name
 }
 
-// showStream shows nothing that is no stream of anybody's: it could be anything.
+// showStream is show for a stream. What is not a valid stream ID could be anything, so it is not shown.
 func showStream(v types.AttributeValue) string {
 	stream, err := eventsourcing.ParseStreamID(show(v))
 	if err != nil {

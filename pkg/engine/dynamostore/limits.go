@@ -9,7 +9,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// Limits of DynamoDB, met before anything is sent:
+// Limits of DynamoDB, checked before a commit is sent:
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 const (
 	maxItemBytes        = 400 << 10
@@ -47,7 +47,7 @@ func tooLarge(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", eventsourcing.ErrTooLarge, fmt.Sprintf(format, args...))
 }
 
-// content returns the item or the key that the action sends, and a word for it free of personal data.
+// content returns the item or the key that the action sends, and what it is, free of personal data.
 func (a action) content() (what string, it item) {
 	switch w := a.item; {
 	case w.Put != nil && w.Put.Item[attrVersion] != nil:
@@ -63,7 +63,7 @@ func (a action) content() (what string, it item) {
 	}
 }
 
-// itemSize computes what DynamoDB counts:
+// itemSize computes the size as DynamoDB does:
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
 func itemSize(it item) int {
 	size := 0
@@ -79,7 +79,7 @@ func valueSize(value types.AttributeValue) int {
 		return len(v.Value)
 	case *types.AttributeValueMemberB:
 		return len(v.Value)
-	case *types.AttributeValueMemberN: // two significant digits a byte, and one more
+	case *types.AttributeValueMemberN: // a byte for two significant digits, and one more
 		return (len(strings.TrimRight(v.Value, "0"))+1)/2 + 1
 	case *types.AttributeValueMemberM: // three bytes, and one for each element
 		return 3 + len(v.Value) + itemSize(v.Value)
@@ -89,7 +89,7 @@ func valueSize(value types.AttributeValue) int {
 			size += valueSize(element)
 		}
 		return size
-	default: // we write no others
+	default: // not used by this package
 		return 1
 	}
 }

@@ -130,8 +130,8 @@ func TestKeyLimit(t *testing.T) {
 	refusedUnsent(t, client, c, "key id of command result")
 }
 
-// What DynamoDB's JSON could only carry changed must not get in.
-func TestTextThatCouldNotBeReadBack(t *testing.T) {
+// DynamoDB's JSON would change such text.
+func TestInvalidRecordsAreRefusedBeforeTheyAreSent(t *testing.T) {
 	t.Parallel()
 	client := newFaulty(t)
 	store := dynamostore.NewStore(client, dynamostore.Config{})
@@ -165,7 +165,7 @@ func TestTextThatCouldNotBeReadBack(t *testing.T) {
 	assert.Empty(t, client.calls["PutItem"]+client.calls["TransactWriteItems"])
 }
 
-func TestBadItems(t *testing.T) {
+func TestInvalidItemsAreErrors(t *testing.T) {
 	t.Parallel()
 	s := func(v string) types.AttributeValue { return &types.AttributeValueMemberS{Value: v} }
 	n := func(v string) types.AttributeValue { return &types.AttributeValueMemberN{Value: v} }
@@ -184,7 +184,9 @@ func TestBadItems(t *testing.T) {
 		`event test/1 version 1: attribute "metadata.actor": is N, not S`: func(it map[string]types.AttributeValue) {
 			it["metadata"] = m(map[string]types.AttributeValue{"actor": n("1")})
 		},
-		`event test/1 version 1: attribute "enrichment": is M, not L`: func(it map[string]types.AttributeValue) { it["enrichment"] = m(map[string]types.AttributeValue{}) },
+		`event test/1 version 1: attribute "enrichment": is M, not L`: func(it map[string]types.AttributeValue) {
+			it["enrichment"] = m(map[string]types.AttributeValue{})
+		},
 		`event test/1 version 1: attribute "enrichment[1].id": missing`: func(it map[string]types.AttributeValue) {
 			e := map[string]types.AttributeValue{"aggregate": s("a"), "id": s("1"), "data": s("{}")}
 			it["enrichment"] = &types.AttributeValueMemberL{Value: []types.AttributeValue{
@@ -218,7 +220,7 @@ func TestBadItems(t *testing.T) {
 	}
 }
 
-func TestGapInTheLog(t *testing.T) {
+func TestAGapInTheLogIsAnError(t *testing.T) {
 	t.Parallel()
 	_, client := newServer(t)
 	store := dynamostore.NewStore(client, dynamostore.Config{})

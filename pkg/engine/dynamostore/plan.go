@@ -7,31 +7,32 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/leftfold/leftfold/pkg/engine/internal/dynamo"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// plan is a commit as the actions of one atomic write.
+// plan is a commit as actions of one atomic write.
 type plan struct {
 	commit     eventsourcing.Commit
 	now        time.Time
 	actions    []action
-	firstEvent int // where in actions the events begin
+	firstEvent int // index in actions
 }
 
-// action is one item's part in the write, and what it means when its condition does not hold.
+// action is one part of the write, and the error that it means if its condition fails.
 type action struct {
 	item    types.TransactWriteItem
 	refusal error
 }
 
-// foreignClaimError: the claim to be released is another stream's by now, so there is nothing to release.
+// foreignClaimError: another stream owns the claim to be released, so there is nothing to release.
 type foreignClaimError struct{ claim eventsourcing.Claim }
 
 func (e *foreignClaimError) Error() string {
 	return "claim of another stream: " + e.claim.Constraint()
 }
 
-// plan lists the actions in the order in which eventsourcing.Store looks for refusals.
+// plan lists the actions in the order in which eventsourcing.Store checks for refusals.
 func (s *Store) plan(c eventsourcing.Commit) (plan, error) {
 	if err := c.Validate(); err != nil {
 		return plan{}, err
@@ -65,7 +66,7 @@ func (p *plan) add(item types.TransactWriteItem, refusal error) {
 	p.actions = append(p.actions, action{item: item, refusal: refusal})
 }
 
-// insert puts the events where nothing may be yet. DynamoDB hands back what is, so that an own event is recognised.
+// insert adds the events. A refusal returns the stored item, so that written recognises the commit's own events.
 func (p *plan) insert(table string) {
 	for _, r := range p.commit.Records {
 		p.add(types.TransactWriteItem{Put: &types.Put{
@@ -98,17 +99,17 @@ func (p *plan) remember(table string, result eventsourcing.CommandResult) {
 		TableName: aws.String(table), Item: resultItem(result),
 		ConditionExpression:       aws.String("attribute_not_exists(#id) OR #expires_at <= :now"),
 		ExpressionAttributeNames:  map[string]string{"#id": attrID, "#expires_at": attrExpiresAt},
-		ExpressionAttributeValues: item{":now": number(p.now.Unix())},
+		ExpressionAttributeValues: item{":now": dynamo.Number(p.now.Unix())},
 	}}, eventsourcing.ErrCommandRepeated)
 }
 
-// freeOrOwn holds for a claim that no other stream has.
+// freeOrOwn is the condition that no other stream owns the claim.
 const freeOrOwn = "attribute_not_exists(#owner) OR #owner = :owner"
 
 func (p *plan) take(table string, claim eventsourcing.Claim) {
-	owner := text(p.commit.Stream.String())
+	owner := dynamo.Text(p.commit.Stream.String())
 	p.add(types.TransactWriteItem{Put: &types.Put{
-		TableName: aws.String(table), Item: item{attrConstraint: text(claim.Key()), attrStream: owner},
+		TableName: aws.String(table), Item: item{attrConstraint: dynamo.Text(claim.Key()), attrStream: owner},
 		ConditionExpression:       aws.String(freeOrOwn),
 		ExpressionAttributeNames:  map[string]string{"#owner": attrStream},
 		ExpressionAttributeValues: item{":owner": owner},
@@ -117,9 +118,9 @@ func (p *plan) take(table string, claim eventsourcing.Claim) {
 
 func (p *plan) release(table string, claim eventsourcing.Claim) {
 	p.add(types.TransactWriteItem{Delete: &types.Delete{
-		TableName: aws.String(table), Key: item{attrConstraint: text(claim.Key())},
+		TableName: aws.String(table), Key: item{attrConstraint: dynamo.Text(claim.Key())},
 		ConditionExpression:       aws.String(freeOrOwn),
 		ExpressionAttributeNames:  map[string]string{"#owner": attrStream},
-		ExpressionAttributeValues: item{":owner": text(p.commit.Stream.String())},
+		ExpressionAttributeValues: item{":owner": dynamo.Text(p.commit.Stream.String())},
 	}}, &foreignClaimError{claim: claim})
 }

@@ -11,27 +11,27 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// maxSegments is DynamoDB's: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Scan.html
+// maxSegments is the limit of DynamoDB: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Scan.html
 const maxSegments = 1_000_000
 
-// All yields every record of the log for audits, in no promised order, not even within a stream. It scans that many
-// segments at once (at least one) with consistent reads. A record that is appended meanwhile may or may not be among
-// them. The first error ends the sequence.
+// All yields every record of the log, in any order, also within a stream. It scans that many segments in parallel (at
+// least one), with consistent reads. A record that is appended meanwhile may or may not be among them. The first error
+// ends the sequence.
 func (s *Store) All(ctx context.Context, segments int) iter.Seq2[eventsourcing.Record, error] {
 	segments = min(max(segments, 1), maxSegments)
 	return func(yield func(eventsourcing.Record, error) bool) {
-		scanning, cancel := context.WithCancel(ctx)
+		scanCtx, cancelScans := context.WithCancel(ctx)
 		pages := make(chan page)
 		var scans sync.WaitGroup
 		for segment := range segments {
-			scans.Go(func() { s.scan(scanning, segment, segments, pages) })
+			scans.Go(func() { s.scan(scanCtx, segment, segments, pages) })
 		}
 		go func() {
 			scans.Wait()
 			close(pages)
 		}()
-		defer func() { // leave no scan behind
-			cancel()
+		defer func() { // end all scans
+			cancelScans()
 			for range pages {
 			}
 		}()
@@ -46,13 +46,13 @@ func (s *Store) All(ctx context.Context, segments int) iter.Seq2[eventsourcing.R
 				return
 			}
 		}
-		if err := ctx.Err(); err != nil { // else scans that gave up look like ones that are done
+		if err := ctx.Err(); err != nil { // else scans that ended early look complete
 			yield(eventsourcing.Record{}, err)
 		}
 	}
 }
 
-// page is what one call found, up to the error.
+// page is the result of one call, up to the error.
 type page struct {
 	records []eventsourcing.Record
 	err     error

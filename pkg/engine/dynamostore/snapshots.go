@@ -9,10 +9,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/leftfold/leftfold/pkg/engine/internal/dynamo"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// SnapshotsAPI is what Snapshots need of *dynamodb.Client.
+// SnapshotsAPI is the part of *dynamodb.Client that Snapshots uses.
 type SnapshotsAPI interface {
 	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
 	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
@@ -28,7 +29,7 @@ type Snapshots struct {
 
 var _ eventsourcing.Snapshots = (*Snapshots)(nil)
 
-// NewSnapshots returns Snapshots on the table that tables name; it need not exist.
+// NewSnapshots returns the snapshots in the table that tables names.
 func NewSnapshots(db SnapshotsAPI, tables Tables) *Snapshots {
 	return &Snapshots{db: db, table: tables.withDefaults().Snapshots}
 }
@@ -36,8 +37,8 @@ func NewSnapshots(db SnapshotsAPI, tables Tables) *Snapshots {
 // Load implements eventsourcing.Snapshots.
 func (s *Snapshots) Load(ctx context.Context, stream eventsourcing.StreamID) (eventsourcing.Snapshot, error) {
 	out, err := s.db.GetItem(ctx, &dynamodb.GetItemInput{
-		TableName: aws.String(s.table), Key: item{attrStream: text(stream.String())},
-		ConsistentRead: aws.Bool(true), // an older one is no harm, but more to read
+		TableName: aws.String(s.table), Key: item{attrStream: dynamo.Text(stream.String())},
+		ConsistentRead: aws.Bool(true), // an older one would do, but leaves more events to read
 	})
 	if err != nil {
 		return eventsourcing.Snapshot{}, failed("get snapshot of "+stream.String(), err)
@@ -59,8 +60,8 @@ func (s *Snapshots) Load(ctx context.Context, stream eventsourcing.StreamID) (ev
 // Save implements eventsourcing.Snapshots.
 func (s *Snapshots) Save(ctx context.Context, snapshot eventsourcing.Snapshot) error {
 	it := item{
-		attrStream: text(snapshot.Stream.String()), attrVersion: number(snapshot.Version),
-		attrEventID: text(snapshot.EventID), attrShape: text(snapshot.Shape), attrState: text(string(snapshot.State)),
+		attrStream: dynamo.Text(snapshot.Stream.String()), attrVersion: dynamo.Number(snapshot.Version),
+		attrEventID: dynamo.Text(snapshot.EventID), attrShape: dynamo.Text(snapshot.Shape), attrState: dynamo.Text(string(snapshot.State)),
 	}
 	if size := itemSize(it); size > maxItemBytes {
 		return tooLarge("snapshot of %s has %d bytes; an item takes %d", snapshot.Stream, size, maxItemBytes)
@@ -78,22 +79,22 @@ func (s *Snapshots) Save(ctx context.Context, snapshot eventsourcing.Snapshot) e
 // Forget implements eventsourcing.Snapshots.
 func (s *Snapshots) Forget(ctx context.Context, snapshot eventsourcing.Snapshot) error {
 	_, err := s.db.DeleteItem(ctx, &dynamodb.DeleteItemInput{
-		TableName: aws.String(s.table), Key: item{attrStream: text(snapshot.Stream.String())},
+		TableName: aws.String(s.table), Key: item{attrStream: dynamo.Text(snapshot.Stream.String())},
 		ConditionExpression: aws.String("#version = :version AND #event = :event AND #shape = :shape"),
 		ExpressionAttributeNames: map[string]string{
 			"#version": attrVersion, "#event": attrEventID, "#shape": attrShape,
 		},
 		ExpressionAttributeValues: item{
-			":version": number(snapshot.Version), ":event": text(snapshot.EventID), ":shape": text(snapshot.Shape),
+			":version": dynamo.Number(snapshot.Version), ":event": dynamo.Text(snapshot.EventID), ":shape": dynamo.Text(snapshot.Shape),
 		},
 	})
 	return unlessRefused("forget snapshot of "+snapshot.Stream.String(), err)
 }
 
-// unlessRefused takes a condition that did not hold for an answer: something better stands there.
-func unlessRefused(deed string, err error) error {
+// unlessRefused returns nil if a condition failed: the stored snapshot is a better one.
+func unlessRefused(operation string, err error) error {
 	if _, refused := errors.AsType[*types.ConditionalCheckFailedException](err); refused {
 		return nil
 	}
-	return failed(deed, err)
+	return failed(operation, err)
 }

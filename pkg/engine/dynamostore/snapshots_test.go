@@ -46,7 +46,7 @@ func TestASnapshotCostsOneCall(t *testing.T) {
 	assert.Empty(t, client.stale)
 }
 
-func TestALostAnswerToASaveIsNotNoticed(t *testing.T) {
+func TestALostAnswerToASaveIsRetried(t *testing.T) {
 	t.Parallel()
 	client := newFaulty(t)
 	snapshots := dynamostore.NewSnapshots(client, dynamostore.Tables{})
@@ -58,7 +58,7 @@ func TestALostAnswerToASaveIsNotNoticed(t *testing.T) {
 	require.ErrorIs(t, err, eventsourcing.ErrNoSnapshot)
 }
 
-func TestSnapshotsSayWhatIsAway(t *testing.T) {
+func TestSnapshotsReportAnUnavailableService(t *testing.T) {
 	t.Parallel()
 	client := newFaulty(t)
 	snapshots := dynamostore.NewSnapshots(client, dynamostore.Tables{})
@@ -73,7 +73,7 @@ func TestSnapshotsSayWhatIsAway(t *testing.T) {
 	require.ErrorIs(t, snapshots.Forget(t.Context(), snapshot(7)), eventsourcing.ErrUnavailable)
 }
 
-func TestAMissingTableIsAnErrorAndNoSnapshot(t *testing.T) {
+func TestAMissingTableIsAnError(t *testing.T) {
 	t.Parallel()
 	_, client := newServer(t)
 	snapshots := dynamostore.NewSnapshots(client, dynamostore.Tables{Snapshots: "nowhere"})
@@ -101,7 +101,7 @@ func TestASnapshotTooLargeIsNotSent(t *testing.T) {
 	assert.Equal(t, before, server.Calls())
 }
 
-func TestItemsThatAreNoSnapshots(t *testing.T) {
+func TestInvalidSnapshotsAreErrors(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(map[string]types.AttributeValue){
 		"attribute version": func(it map[string]types.AttributeValue) { it["version"] = &types.AttributeValueMemberN{Value: "-1"} },
@@ -128,14 +128,14 @@ func TestItemsThatAreNoSnapshots(t *testing.T) {
 }
 
 // A first page is one call, whatever follows it.
-func TestAFirstPageIsShortAndTheOthersAreWhole(t *testing.T) {
+func TestFirstPageLimitsTheFirstPageOnly(t *testing.T) {
 	t.Parallel()
 	server, client := newServer(t)
 	require.NoError(t, dynamostore.NewStore(client, dynamostore.Config{}).Append(t.Context(), commit(stream, 0, 50)))
 	store := dynamostore.NewStore(client, dynamostore.Config{FirstPage: 10})
-	queries := func(deed func()) int64 {
+	queries := func(operation func()) int64 {
 		before := server.Calls()["DynamoDB.Query"]
-		deed()
+		operation()
 		return server.Calls()["DynamoDB.Query"] - before
 	}
 	for broken, want := range map[int]int64{1: 1, 10: 1, 11: 2, 50: 2} {
@@ -164,7 +164,7 @@ func TestAFirstPageIsShortAndTheOthersAreWhole(t *testing.T) {
 }
 
 // An empty page may have others behind it.
-func TestAReadGoesOnPastAnEmptyPage(t *testing.T) {
+func TestAReadContinuesAfterAnEmptyPage(t *testing.T) {
 	t.Parallel()
 	client := newFaulty(t)
 	store := dynamostore.NewStore(client, dynamostore.Config{})
@@ -174,9 +174,10 @@ func TestAReadGoesOnPastAnEmptyPage(t *testing.T) {
 	assert.Equal(t, 2, client.calls["Query"])
 }
 
-// emptyPage answers a query with no item and the key to go on after.
+// emptyPage answers a query with no item and the key to continue after.
 func emptyPage(context.Context, call) (*http.Response, error) {
-	body := `{"Items":[],"Count":0,"ScannedCount":0,"LastEvaluatedKey":{"stream":{"S":"test/1"},"version":{"N":"0.5"}}}` // before the first item
+	// the key is before the first item
+	body := `{"Items":[],"Count":0,"ScannedCount":0,"LastEvaluatedKey":{"stream":{"S":"test/1"},"version":{"N":"0.5"}}}`
 	return &http.Response{
 		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}},
 		Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),

@@ -26,8 +26,8 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// A store that remembers next to nothing of what it read must keep the same promises.
-func TestConformanceOfAForgetfulStore(t *testing.T) {
+// A store that has cached no versions keeps the same contract.
+func TestConformanceWithoutKnownStreams(t *testing.T) {
 	t.Parallel()
 	eventstoretest.Run(t, func(t testing.TB) eventsourcing.Store {
 		_, client := newServer(t)
