@@ -1,12 +1,11 @@
-# The rules of Terraform itself, which tflint brings along. Those of the AWS ruleset are one `tflint --init` away:
+# The rules for Terraform itself, built into tflint. The AWS ruleset needs `tflint --init`:
 # https://github.com/terraform-linters/tflint-ruleset-aws
 plugin "terraform" {
   enabled = true
   preset  = "all"
 }
 
-# A module's outputs, variables and provider requirements stand where a reader looks for them; what a module is for
-# decides how its other files are cut.
+# Modules have outputs.tf, variables.tf and versions.tf; their other files are named for what is in them.
 rule "terraform_standard_module_structure" {
   enabled = false
 }

@@ -1,4 +1,4 @@
-# What an AWS that is not there answers in tests: the provider wants ARNs and JSON to look like such.
+# Answers of a mocked AWS in tests: the provider validates ARNs and JSON.
 mock_data "aws_caller_identity" {
   defaults = { account_id = "123456789012" }
 }

@@ -1,5 +1,5 @@
-# One archived event a line → one item of the log a line, in the form that DynamoDB's import from S3 takes (DYNAMODB_JSON).
-# docs/operations.md says how to use it; deploy/terraform/check reads the result back through the store.
+# Turns archived events, one a line, into items of the log, in the form of DynamoDB's import from S3 (DYNAMODB_JSON).
+# docs/operations.md describes its use; deploy/terraform/check reads the result through the store.
 def text: {S: .};
 def number: {N: tostring};
 {Item: (

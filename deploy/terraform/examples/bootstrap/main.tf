@@ -1,5 +1,5 @@
-# What must be there before the first release, applied once, by hand, with local state: a bucket for the state of the rest,
-# repositories for images, and roles for GitHub's workflows, which keep no keys.
+# What must exist before the first release, applied once, by hand, with local state: a bucket for the state of everything else,
+# repositories for images, and roles for GitHub's workflows, which need no stored keys.
 data "aws_caller_identity" "this" {}
 
 locals {
@@ -39,7 +39,7 @@ resource "aws_ecr_repository" "this" {
   for_each = toset(local.services)
 
   name                 = "leftfold/${each.key}"
-  image_tag_mutability = "IMMUTABLE" # a roll-back runs what ran
+  image_tag_mutability = "IMMUTABLE" # a roll-back runs the same image
 
   image_scanning_configuration {
     scan_on_push = true
@@ -52,7 +52,7 @@ resource "aws_ecr_lifecycle_policy" "this" {
   repository = each.value.name
   policy = jsonencode({ rules = [{
     rulePriority = 1
-    description  = "the last 100 releases and what belongs to them"
+    description  = "the last 100 releases"
     selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 600 }
     action       = { type = "expire" }
   }] })
@@ -99,7 +99,7 @@ resource "aws_iam_role" "this" {
 data "aws_iam_policy_document" "push" {
   statement {
     actions   = ["ecr:GetAuthorizationToken"]
-    resources = ["*"] # it has no narrower ones
+    resources = ["*"] # it has no narrower resources
   }
   statement {
     actions = [
@@ -118,7 +118,7 @@ resource "aws_iam_role_policy" "push" {
   policy = data.aws_iam_policy_document.push.json
 }
 
-# It makes networks, roles and keys: no narrower right is one. What guards it is the approval.
+# It creates networks, roles and keys, so narrower rights would not restrict it. The approval protects it.
 resource "aws_iam_role_policy_attachment" "deploy" {
   count = var.github_repository == null ? 0 : 1
 

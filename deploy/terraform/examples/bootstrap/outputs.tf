@@ -4,11 +4,11 @@ output "state_bucket" {
 }
 
 output "registry" {
-  description = "Where images go (ECR_REGISTRY)."
+  description = "Registry of the images (ECR_REGISTRY)."
   value       = split("/", aws_ecr_repository.this["streamer"].repository_url)[0]
 }
 
 output "roles" {
-  description = "Of the workflows (PUSH_ROLE_ARN, DEPLOY_ROLE_ARN)."
+  description = "Roles of the workflows (PUSH_ROLE_ARN, DEPLOY_ROLE_ARN)."
   value       = { for name, role in aws_iam_role.this : name => role.arn }
 }

@@ -1,11 +1,11 @@
 variable "region" {
-  description = "Where everything runs."
+  description = "The region."
   type        = string
   default     = "eu-central-1"
 }
 
 variable "github_repository" {
-  description = "Whose workflows may push images and deploy, such as leftfold/leftfold; null: nobody's."
+  description = "Repository whose workflows may push images and deploy, such as leftfold/leftfold; null: none."
   type        = string
   default     = null
 }

@@ -4,7 +4,7 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = "6.25.0" # the one that all was checked with; modules take any 6 from it on
+      version = "6.25.0" # the tested version; modules accept any later 6
     }
   }
 }

@@ -1,10 +1,10 @@
-# The whole system on one page. Each block says what is particular to it; the modules' defaults say the rest.
+# The whole system on one page. Each block sets only what differs from the modules' defaults.
 
 module "network" {
   source       = "../../modules/network"
   name         = "leftfold"
   zones        = 2
-  nat_gateways = 1 # for the issuer's keys and the collector's image; AWS is reached without
+  nat_gateways = 1 # for the issuer's keys and the collector's image; AWS needs none
 }
 
 module "data" {
@@ -35,10 +35,11 @@ locals {
     TRUSTED_PROXIES = join(",", module.network.public_cidrs)
   }
 
-  # What adds tasks: requests for the APIs, age of what is read for the readers, age of the oldest message for the projectors.
+  # What adds tasks: requests for the APIs, age of the records read for the readers, age of the oldest message for the projectors.
   # More readers than shards would be idle.
   behind = { for service in ["streamer", "broker"] : service => var.collector_image == null ? {} : { behind = {
-    namespace = "Leftfold", metric = "leftfold_shards_behind_seconds", statistic = "Maximum", target = 15, dimensions = { service = service }
+    namespace  = "Leftfold", metric = "leftfold_shards_behind_seconds", statistic = "Maximum", target = 15,
+    dimensions = { service = service }
   } } }
   waiting = { for service, queue in { projector-user = "QUEUE_IAM_USER", projector-role = "QUEUE_IAM_ROLE" } : service => { waiting = {
     namespace  = "AWS/SQS", metric = "ApproximateAgeOfOldestMessage", statistic = "Maximum", target = 15,

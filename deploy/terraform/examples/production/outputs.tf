@@ -1,14 +1,14 @@
 output "api" {
-  description = "What the API's host name is an alias of."
+  description = "Target of the alias of the API's host name."
   value       = { dns_name = module.edge.dns_name, zone_id = module.edge.zone_id }
 }
 
 output "archive_bucket" {
-  description = "Where every event is kept."
+  description = "The archive of all events."
   value       = module.data.archive.bucket
 }
 
 output "alarms_topic" {
-  description = "Where alarms are told."
+  description = "Topic of the alarms."
   value       = module.observability.topic_arn
 }

@@ -1,11 +1,11 @@
 variable "region" {
-  description = "Where everything runs."
+  description = "The region."
   type        = string
   default     = "eu-central-1"
 }
 
 variable "registry" {
-  description = "Where the images are, such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com."
+  description = "Registry of the images, such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com."
   type        = string
 }
 
@@ -20,7 +20,7 @@ variable "certificate_arn" {
 }
 
 variable "oidc_issuer" {
-  description = "Whose tokens the API believes, such as https://id.example.com."
+  description = "Issuer of the tokens that the API accepts, such as https://id.example.com."
   type        = string
 }
 
@@ -30,7 +30,7 @@ variable "oidc_audience" {
 }
 
 variable "alarm_emails" {
-  description = "Who is told of alarms. Defaults to nobody."
+  description = "E-mail addresses notified of alarms. Defaults to none."
   type        = set(string)
   default     = []
 }

@@ -4,11 +4,11 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = "6.25.0" # the one that all was checked with; modules take any 6 from it on
+      version = "6.25.0" # the tested version; modules accept any later 6
     }
   }
 
-  # terraform init -backend-config="bucket=…": the bucket that examples/bootstrap makes.
+  # terraform init -backend-config="bucket=…": the bucket that examples/bootstrap creates.
   backend "s3" {
     key          = "leftfold/production.tfstate"
     encrypt      = true

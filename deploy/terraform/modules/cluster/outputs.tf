@@ -2,7 +2,7 @@ output "arn" {
   description = "The cluster."
   value       = aws_ecs_cluster.this.arn
 
-  depends_on = [aws_ecs_cluster_capacity_providers.this] # services name one of them
+  depends_on = [aws_ecs_cluster_capacity_providers.this] # services use one of them
 }
 
 output "name" {

@@ -1,5 +1,5 @@
-# What each service may do, which is what it does: deploy/terraform/check runs the services, listens to their calls of AWS and compares.
-# Transactions need the rights of their parts; batches of SQS those of the single call.
+# What each service may do. deploy/terraform/check runs the services, records their calls of AWS and compares. Transactions need
+# the rights of their parts; batches of SQS those of the single call.
 locals {
   log     = aws_dynamodb_table.this["TABLE_EVENT_LOG"]
   claims  = aws_dynamodb_table.this["TABLE_SET_VALIDATIONS"]
@@ -7,17 +7,26 @@ locals {
 
   access = {
     command-api = {
-      log       = { actions = ["dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"], resources = [local.log.arn] }
-      claims    = { actions = ["dynamodb:DescribeTable", "dynamodb:PutItem", "dynamodb:DeleteItem"], resources = [local.claims.arn] }
-      results   = { actions = ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem"], resources = [local.results.arn] }
-      snapshots = { actions = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"], resources = [aws_dynamodb_table.this["TABLE_SNAPSHOTS"].arn] }
+      log = {
+        actions   = ["dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"]
+        resources = [local.log.arn]
+      }
+      claims  = { actions = ["dynamodb:DescribeTable", "dynamodb:PutItem", "dynamodb:DeleteItem"], resources = [local.claims.arn] }
+      results = { actions = ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem"], resources = [local.results.arn] }
+      snapshots = {
+        actions   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"]
+        resources = [aws_dynamodb_table.this["TABLE_SNAPSHOTS"].arn]
+      }
     }
 
-    # Scan: the way back when the table's stream has trimmed what was not read.
+    # Scan: to publish the log again when the table's stream has trimmed unread records.
     streamer = merge(local.leasing.streamer, {
-      log     = { actions = ["dynamodb:DescribeTable", "dynamodb:Scan"], resources = [local.log.arn] }
-      changes = { actions = ["dynamodb:DescribeStream", "dynamodb:GetShardIterator", "dynamodb:GetRecords"], resources = ["${local.log.arn}/stream/*"] }
-      events  = { actions = ["kinesis:DescribeStreamSummary", "kinesis:PutRecords"], resources = [aws_kinesis_stream.events.arn] }
+      log = { actions = ["dynamodb:DescribeTable", "dynamodb:Scan"], resources = [local.log.arn] }
+      changes = {
+        actions   = ["dynamodb:DescribeStream", "dynamodb:GetShardIterator", "dynamodb:GetRecords"]
+        resources = ["${local.log.arn}/stream/*"]
+      }
+      events = { actions = ["kinesis:DescribeStreamSummary", "kinesis:PutRecords"], resources = [aws_kinesis_stream.events.arn] }
     })
 
     broker = merge(local.leasing.broker, local.reading[var.stream_mode], {
@@ -29,7 +38,7 @@ locals {
     projector-role = local.projecting.projector-role
   }
 
-  # Each reader sees and changes the leases of its own name alone.
+  # Each reader reads and writes only the leases of its own name.
   leasing = { for consumer in ["streamer", "broker"] : consumer => {
     leases = { actions = ["dynamodb:DescribeTable"], resources = [aws_dynamodb_table.this["TABLE_LEASES"].arn] }
     own = {

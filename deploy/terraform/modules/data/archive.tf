@@ -1,5 +1,5 @@
 # Every event, for ever: Kinesis → Firehose → S3, one JSON object a line, gzip, by the hour of arrival. Firehose delivers at
-# least once and in no order; stream and version in every line put that right (docs/operations.md).
+# least once and in no order; stream and version in every line restore order (docs/operations.md).
 resource "aws_s3_bucket" "archive" {
   bucket = "${var.prefix}leftfold-archive-${local.account}-${local.region}"
 }
@@ -103,7 +103,7 @@ resource "aws_kinesis_firehose_delivery_stream" "archive" {
     }
   }
 
-  depends_on = [aws_iam_role_policy.archive] # it tries its rights as it is made
+  depends_on = [aws_iam_role_policy.archive] # its creation tests its rights
 }
 
 resource "aws_cloudwatch_log_group" "archive" {
@@ -149,7 +149,9 @@ data "aws_iam_policy_document" "archive" {
     resources = [aws_kinesis_stream.events.arn]
   }
   statement {
-    actions   = ["s3:AbortMultipartUpload", "s3:GetBucketLocation", "s3:GetObject", "s3:ListBucket", "s3:ListBucketMultipartUploads", "s3:PutObject"]
+    actions = [
+      "s3:AbortMultipartUpload", "s3:GetBucketLocation", "s3:GetObject", "s3:ListBucket", "s3:ListBucketMultipartUploads", "s3:PutObject",
+    ]
     resources = [aws_s3_bucket.archive.arn, "${aws_s3_bucket.archive.arn}/*"]
   }
   statement {

@@ -20,8 +20,8 @@ resource "aws_kms_alias" "data" {
   target_key_id = aws_kms_key.data.key_id
 }
 
-# As the keys that AWS manages: who may use a table may use the key, through DynamoDB and only there. So a task's role
-# says all of what a task may do.
+# Like the keys that AWS manages: whoever may use a table may use the key, through DynamoDB only. So a task's role states
+# everything that a task may do.
 data "aws_iam_policy_document" "key" {
   statement {
     sid       = "Administration"

@@ -1,5 +1,5 @@
 output "environment" {
-  description = "The variables that tell every service where things are."
+  description = "The environment variables that name tables, stream and queues, for every service."
   value = merge(
     { for variable, t in aws_dynamodb_table.this : variable => t.name },
     { for variable, q in aws_sqs_queue.this : variable => q.name },
@@ -38,11 +38,11 @@ output "stream" {
 }
 
 output "archive" {
-  description = "Where all events are kept: the bucket and the Firehose that fills it."
+  description = "The archive of all events: the bucket and the Firehose that fills it."
   value       = { bucket = aws_s3_bucket.archive.bucket, firehose = aws_kinesis_firehose_delivery_stream.archive.name }
 }
 
 output "kms_key_arn" {
-  description = "The key of all that is kept."
+  description = "The key that encrypts all data."
   value       = aws_kms_key.data.arn
 }

@@ -5,7 +5,7 @@ resource "aws_kinesis_stream" "events" {
   encryption_type  = "KMS"
   kms_key_id       = aws_kms_key.data.arn
 
-  # The broker registers its consumer itself where it reads by fan-out; it goes with the stream.
+  # With fan-out, the broker registers its consumer itself; it is deleted with the stream.
   enforce_consumer_deletion = true
 
   stream_mode_details {

@@ -1,4 +1,4 @@
-# Keyed by the variable that tells the services the name. pkg/iam/provision declares the same; deploy/terraform/check compares.
+# Keyed by the variable that holds the name. pkg/iam/provision declares the same; deploy/terraform/check compares.
 locals {
   tables = {
     TABLE_EVENT_LOG        = { name = "EventLog", hash_key = "stream", range_key = "version", types = { version = "N" }, streamed = true }
@@ -52,7 +52,7 @@ resource "aws_dynamodb_table" "this" {
     }
   }
 
-  # What is disposable is made anew from the log.
+  # Disposable tables are rebuilt from the log.
   point_in_time_recovery {
     enabled                 = !try(each.value.disposable, false)
     recovery_period_in_days = try(each.value.disposable, false) ? null : var.recovery_days

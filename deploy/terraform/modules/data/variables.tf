@@ -1,5 +1,5 @@
 variable "prefix" {
-  description = "Stands before every name, such as \"staging-\", so that one account can hold several systems. Defaults to none."
+  description = "Prefix of every name, such as \"staging-\", so that one account can hold several systems. Defaults to none."
   type        = string
   default     = ""
 
@@ -10,7 +10,7 @@ variable "prefix" {
 }
 
 variable "table_names" {
-  description = "Whole names of tables that are called otherwise, by variable, such as { TABLE_EVENT_LOG = \"EventLog-restored\" }. Defaults to none."
+  description = "Other names of tables, by variable, such as { TABLE_EVENT_LOG = \"EventLog-restored\" }. Defaults to none."
   type        = map(string)
   default     = {}
 }
@@ -28,7 +28,7 @@ variable "recovery_days" {
 }
 
 variable "stream_shards" {
-  description = "Shards of the Kinesis stream: each takes 1 MB or 1,000 events a second. null: on demand, which AWS resizes itself. Defaults to 2."
+  description = "Shards of the Kinesis stream, each for 1 MB or 1,000 events a second. null: on demand, resized by AWS. Defaults to 2."
   type        = number
   default     = 2
 }

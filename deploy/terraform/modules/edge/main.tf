@@ -14,7 +14,7 @@ resource "aws_lb" "this" {
   security_groups            = [aws_security_group.this.id]
   drop_invalid_header_fields = true
   enable_deletion_protection = var.deletion_protection
-  idle_timeout               = 60 # below the services' HTTP_IDLE_TIMEOUT of 2m: it is the load balancer that hangs up
+  idle_timeout               = 60 # below the services' HTTP_IDLE_TIMEOUT of 2m: the load balancer closes connections first
 
   dynamic "access_logs" {
     for_each = var.access_log_bucket[*]
@@ -35,7 +35,7 @@ resource "aws_lb_target_group" "this" {
   port                 = 8080
   deregistration_delay = 30 # HTTP_WRITE_TIMEOUT: no answer takes longer
 
-  # Slow to give up: a task that is not ready because AWS is away is not cured by a new one, and answers 503 by itself.
+  # With a high threshold: replacing a task that is not ready because AWS is away does not help, and it answers 503 itself.
   health_check {
     port                = 9090
     path                = "/readyz"

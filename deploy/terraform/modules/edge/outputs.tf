@@ -1,5 +1,5 @@
 output "dns_name" {
-  description = "What the API's host name is an alias of."
+  description = "Target of the alias of the API's host name."
   value       = aws_lb.this.dns_name
 }
 
@@ -14,7 +14,7 @@ output "arn_suffix" {
 }
 
 output "targets" {
-  description = "By service: where its tasks register, who reaches them, and how the autoscaler calls it."
+  description = "By service: its target group, the security group that reaches its tasks, and its label for the autoscaler."
   value = { for service, group in aws_lb_target_group.this : service => {
     target_group_arn  = group.arn
     arn_suffix        = group.arn_suffix
@@ -22,5 +22,5 @@ output "targets" {
     security_group_id = aws_security_group.this.id
   } }
 
-  depends_on = [aws_lb_listener.https, aws_lb_listener_rule.reads] # ECS takes no target group that has no listener
+  depends_on = [aws_lb_listener.https, aws_lb_listener_rule.reads] # ECS refuses a target group without a listener
 }

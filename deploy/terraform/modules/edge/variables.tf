@@ -29,13 +29,13 @@ variable "certificate_arn" {
 }
 
 variable "internal" {
-  description = "Whether the API is reached from inside the VPC alone. Defaults to false."
+  description = "Whether the API is reachable only inside the VPC. Defaults to false."
   type        = bool
   default     = false
 }
 
 variable "allowed_cidrs" {
-  description = "Who may connect. Defaults to everybody."
+  description = "Networks that may connect. Defaults to all."
   type        = set(string)
   default     = ["0.0.0.0/0"]
 }
@@ -59,7 +59,7 @@ variable "access_log_bucket" {
 }
 
 variable "waf" {
-  description = "Whether AWS WAF stands in front: known bad addresses and inputs, and a limit for each address. Defaults to false."
+  description = "Whether AWS WAF filters requests: known bad addresses and inputs, and a limit for each address. Defaults to false."
   type        = bool
   default     = false
 }

@@ -21,7 +21,7 @@ resource "aws_vpc_endpoint" "interface" {
   tags                = { Name = "${var.name}-${each.key}" }
 }
 
-# The tables' streams: neither the gateway endpoint nor private DNS serves them, so the streamer is told the address.
+# The tables' streams: neither the gateway endpoint nor private DNS serves them, so the streamer gets the address.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/privatelink-streams.html
 resource "aws_vpc_endpoint" "table_streams" {
   vpc_id             = aws_vpc.this.id

@@ -9,17 +9,17 @@ output "cidr" {
 }
 
 output "private_subnet_ids" {
-  description = "Where tasks run."
+  description = "Subnets of the tasks."
   value       = [for s in aws_subnet.private : s.id]
 }
 
 output "public_subnet_ids" {
-  description = "Where the load balancer is."
+  description = "Subnets of the load balancer."
   value       = [for s in aws_subnet.public : s.id]
 }
 
 output "public_cidrs" {
-  description = "Whose X-Forwarded-For the services may believe."
+  description = "Addresses whose X-Forwarded-For the services may trust."
   value       = [for s in aws_subnet.public : s.cidr_block]
 }
 

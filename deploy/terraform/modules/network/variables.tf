@@ -28,7 +28,7 @@ variable "zones" {
 variable "nat_gateways" {
   description = <<-E
     0, 1 or one for each zone. AWS is reached without one; the token issuer's keys (OIDC_ISSUER) and an image of a collector from a
-    public registry are not, unless they too are in the VPC's reach. Defaults to 0.
+    public registry are not, unless the VPC reaches them otherwise. Defaults to 0.
   E
   type        = number
   default     = 0

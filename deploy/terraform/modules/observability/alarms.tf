@@ -1,12 +1,12 @@
-# Every alarm has a chapter of its name in docs/operations.md: deploy/terraform/check compares.
+# docs/operations.md has a section for every alarm; deploy/terraform/check compares.
 locals {
   own        = "${var.prefix}Leftfold"
   readers    = { for s in ["streamer", "broker"] : s => { service = s } }
   projectors = { for s in ["projector-user", "projector-role"] : s => { service = s } }
   stream     = { (var.stream) = { StreamName = var.stream } }
 
-  # By name: of what (an alarm each, so that it names the culprit), which metric, and for how many minutes it is above or below.
-  # missing: no news is bad news.
+  # By name: of what (one alarm each, so that it names the resource), which metric, and for how many minutes it is above or below.
+  # missing = "breaching": missing data raises the alarm.
   all = {
     reader-behind = {
       of        = local.readers, namespace = local.own, metric = "leftfold_shards_behind_seconds"
@@ -45,7 +45,8 @@ locals {
       statistic = "Maximum", above = 300, minutes = 5
     }
     dead-letters = {
-      of        = { for q in var.dead_letter_queues : q => { QueueName = q } }, namespace = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible"
+      of        = { for q in var.dead_letter_queues : q => { QueueName = q } }
+      namespace = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible"
       statistic = "Maximum", above = 0, minutes = 1
     }
     reads-throttled = {
@@ -57,15 +58,18 @@ locals {
       statistic = "Sum", above = 10, minutes = 5
     }
     archive-late = {
-      of        = { (var.firehose) = { DeliveryStreamName = var.firehose } }, namespace = "AWS/Firehose", metric = "DeliveryToS3.DataFreshness"
+      of        = { (var.firehose) = { DeliveryStreamName = var.firehose } }
+      namespace = "AWS/Firehose", metric = "DeliveryToS3.DataFreshness"
       statistic = "Maximum", above = 1800, minutes = 5
     }
     no-tasks = {
-      of        = { for s in var.services : s => { ClusterName = var.cluster, ServiceName = s } }, namespace = "ECS/ContainerInsights", metric = "RunningTaskCount"
+      of        = { for s in var.services : s => { ClusterName = var.cluster, ServiceName = s } }
+      namespace = "ECS/ContainerInsights", metric = "RunningTaskCount"
       statistic = "Minimum", below = 1, minutes = 3, missing = "breaching"
     }
     no-healthy-targets = {
-      of        = { for s, g in var.targets : s => { LoadBalancer = var.load_balancer, TargetGroup = g } }, namespace = "AWS/ApplicationELB", metric = "HealthyHostCount"
+      of        = { for s, g in var.targets : s => { LoadBalancer = var.load_balancer, TargetGroup = g } }
+      namespace = "AWS/ApplicationELB", metric = "HealthyHostCount"
       statistic = "Minimum", below = 1, minutes = 2, missing = "breaching"
     }
     edge-errors = {
@@ -101,7 +105,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   ok_actions          = [aws_sns_topic.alarms.arn]
 }
 
-# One answer in a hundred says that it is our fault.
+# More than one answer in a hundred is a 5xx.
 resource "aws_cloudwatch_metric_alarm" "errors" {
   for_each = var.targets
 
@@ -148,7 +152,7 @@ resource "aws_sns_topic_subscription" "email" {
   endpoint  = each.key
 }
 
-# A release that was taken back is no metric but an event.
+# A release that was rolled back is an event, not a metric.
 resource "aws_cloudwatch_event_rule" "deployment_failed" {
   name        = "${var.prefix}leftfold-deployment-failed"
   description = "${var.manual}#deployment-failed"

@@ -1,27 +1,69 @@
 data "aws_region" "this" {}
 
 locals {
-  # Row by row: a title and its metrics, each as CloudWatch's dashboards want them.
+  # Row by row: a title and its metrics, each in the form of CloudWatch's dashboards.
   graphs = concat(
     [
-      { title = "requests a minute", stat = "Sum", metrics = [for s, g in var.targets : ["AWS/ApplicationELB", "RequestCount", "LoadBalancer", var.load_balancer, "TargetGroup", g, { label = s }]] },
-      { title = "answers: 5xx", stat = "Sum", metrics = [for s, g in var.targets : ["AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", "LoadBalancer", var.load_balancer, "TargetGroup", g, { label = s }]] },
-      { title = "answers: seconds, p99", stat = "p99", metrics = [for s, g in var.targets : ["AWS/ApplicationELB", "TargetResponseTime", "LoadBalancer", var.load_balancer, "TargetGroup", g, { label = s }]] },
+      {
+        title   = "requests a minute", stat = "Sum"
+        metrics = [for s, g in var.targets : ["AWS/ApplicationELB", "RequestCount", "LoadBalancer", var.load_balancer, "TargetGroup", g, { label = s }]]
+      },
+      {
+        title   = "answers: 5xx", stat = "Sum"
+        metrics = [for s, g in var.targets : ["AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", "LoadBalancer", var.load_balancer, "TargetGroup", g, { label = s }]]
+      },
+      {
+        title   = "answers: seconds, p99", stat = "p99"
+        metrics = [for s, g in var.targets : ["AWS/ApplicationELB", "TargetResponseTime", "LoadBalancer", var.load_balancer, "TargetGroup", g, { label = s }]]
+      },
     ],
     var.collector ? [
-      { title = "readers behind, seconds", stat = "Maximum", metrics = [for s in ["streamer", "broker"] : [local.own, "leftfold_shards_behind_seconds", "service", s, { label = s }]] },
-      { title = "aggregates parked", stat = "Sum", metrics = [for s in ["projector-user", "projector-role"] : [local.own, "leftfold_projection_parked_total", "service", s, { label = s }]] },
+      {
+        title   = "readers behind, seconds", stat = "Maximum"
+        metrics = [for s in ["streamer", "broker"] : [local.own, "leftfold_shards_behind_seconds", "service", s, { label = s }]]
+      },
+      {
+        title   = "aggregates parked", stat = "Sum"
+        metrics = [for s in ["projector-user", "projector-role"] : [local.own, "leftfold_projection_parked_total", "service", s, { label = s }]]
+      },
     ] : [],
     [
-      { title = "Kinesis: age of what is read, ms", stat = "Maximum", metrics = [["AWS/Kinesis", "GetRecords.IteratorAgeMilliseconds", "StreamName", var.stream, { label = "oldest reader" }]] },
-      { title = "Kinesis: events a minute", stat = "Sum", metrics = [["AWS/Kinesis", "IncomingRecords", "StreamName", var.stream, { label = "in" }]] },
-      { title = "queues: oldest message, seconds", stat = "Maximum", metrics = [for q in var.queues : ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", q, { label = q }]] },
-      { title = "dead letters", stat = "Maximum", metrics = [for q in var.dead_letter_queues : ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", q, { label = q }]] },
-      { title = "tables: throttled writes", stat = "Sum", metrics = [for t in var.tables : ["AWS/DynamoDB", "WriteThrottleEvents", "TableName", t, { label = t }]] },
-      { title = "tables: throttled reads", stat = "Sum", metrics = [for t in var.tables : ["AWS/DynamoDB", "ReadThrottleEvents", "TableName", t, { label = t }]] },
-      { title = "CPU, percent", stat = "Average", metrics = [for s in var.services : ["AWS/ECS", "CPUUtilization", "ClusterName", var.cluster, "ServiceName", s, { label = s }]] },
-      { title = "memory, percent", stat = "Maximum", metrics = [for s in var.services : ["AWS/ECS", "MemoryUtilization", "ClusterName", var.cluster, "ServiceName", s, { label = s }]] },
-      { title = "archive: seconds late", stat = "Maximum", metrics = [["AWS/Firehose", "DeliveryToS3.DataFreshness", "DeliveryStreamName", var.firehose, { label = "oldest" }]] },
+      {
+        title   = "Kinesis: age of what is read, ms", stat = "Maximum"
+        metrics = [["AWS/Kinesis", "GetRecords.IteratorAgeMilliseconds", "StreamName", var.stream, { label = "oldest reader" }]]
+      },
+      {
+        title   = "Kinesis: events a minute", stat = "Sum"
+        metrics = [["AWS/Kinesis", "IncomingRecords", "StreamName", var.stream, { label = "in" }]]
+      },
+      {
+        title   = "queues: oldest message, seconds", stat = "Maximum"
+        metrics = [for q in var.queues : ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", q, { label = q }]]
+      },
+      {
+        title   = "dead letters", stat = "Maximum"
+        metrics = [for q in var.dead_letter_queues : ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", q, { label = q }]]
+      },
+      {
+        title   = "tables: throttled writes", stat = "Sum"
+        metrics = [for t in var.tables : ["AWS/DynamoDB", "WriteThrottleEvents", "TableName", t, { label = t }]]
+      },
+      {
+        title   = "tables: throttled reads", stat = "Sum"
+        metrics = [for t in var.tables : ["AWS/DynamoDB", "ReadThrottleEvents", "TableName", t, { label = t }]]
+      },
+      {
+        title   = "CPU, percent", stat = "Average"
+        metrics = [for s in var.services : ["AWS/ECS", "CPUUtilization", "ClusterName", var.cluster, "ServiceName", s, { label = s }]]
+      },
+      {
+        title   = "memory, percent", stat = "Maximum"
+        metrics = [for s in var.services : ["AWS/ECS", "MemoryUtilization", "ClusterName", var.cluster, "ServiceName", s, { label = s }]]
+      },
+      {
+        title   = "archive: seconds late", stat = "Maximum"
+        metrics = [["AWS/Firehose", "DeliveryToS3.DataFreshness", "DeliveryStreamName", var.firehose, { label = "oldest" }]]
+      },
     ],
   )
 }

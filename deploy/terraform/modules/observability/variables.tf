@@ -1,23 +1,23 @@
 variable "prefix" {
-  description = "Stands before the names of alarms; the same as the data's and the services'. Defaults to none."
+  description = "Prefix of the names of alarms; the same as the data's and the services'. Defaults to none."
   type        = string
   default     = ""
 }
 
 variable "emails" {
-  description = "Who is told of alarms; each must confirm a mail first. Defaults to nobody."
+  description = "E-mail addresses notified of alarms; each must confirm a mail first. Defaults to none."
   type        = set(string)
   default     = []
 }
 
 variable "manual" {
-  description = "Where docs/operations.md is read, for the links in alarms."
+  description = "URL of docs/operations.md, for the links in alarms."
   type        = string
   default     = "https://github.com/leftfold/leftfold/blob/main/docs/operations.md"
 }
 
 variable "collector" {
-  description = "Whether the services have a collector: without, alarms that need the services' own metrics are not made. Defaults to true."
+  description = "Whether the services have a collector: without it there are no alarms on the services' own metrics. Defaults to true."
   type        = bool
   default     = true
 }

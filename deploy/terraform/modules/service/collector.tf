@@ -1,5 +1,5 @@
-# A collector beside the service: it scrapes /metrics each minute and sends on what alarms and autoscaling look at; what
-# else there is costs money as a metric of CloudWatch, and is for a Prometheus (admin_cidrs). Its configuration is the
+# A collector beside the service: it scrapes /metrics each minute and sends the metrics that alarms and autoscaling use. The
+# others would cost money in CloudWatch, and are for a Prometheus (admin_cidrs). Its configuration is the
 # OpenTelemetry collector's: https://aws-otel.github.io/docs/components/prometheus-receiver
 locals {
   collected = [
@@ -17,7 +17,7 @@ locals {
   collector = [for image in var.collector_image[*] : {
     name                   = "collector"
     image                  = image
-    essential              = false # the service goes on without
+    essential              = false # the service continues without it
     memory                 = 192   # MiB of the task's
     readonlyRootFilesystem = true
     environment            = [{ name = "AOT_CONFIG_CONTENT", value = yamlencode(local.collector_config) }]
@@ -54,7 +54,7 @@ locals {
         log_group_name                       = one(aws_cloudwatch_log_group.metrics[*].name)
         log_stream_name                      = "{TaskId}"
         dimension_rollup_option              = "NoDimensionRollup"
-        retain_initial_value_of_delta_metric = true # a counter's first appearance is an event
+        retain_initial_value_of_delta_metric = true # a counter's first value counts
         resource_to_telemetry_conversion     = { enabled = false }
         metric_declarations = [
           { dimensions = [["service"]], metric_name_selectors = ["^leftfold_.*"] },

@@ -8,7 +8,7 @@ locals {
   partition = data.aws_partition.this.partition
   region    = data.aws_region.this.region
 
-  # STOP_TIMEOUT is for work in hand: leases and messages are given back within it. ECS kills a little later.
+  # Within STOP_TIMEOUT work in flight is finished, and leases and messages are released. ECS kills a little later.
   stop_timeout = 20
   environment = merge({
     AWS_REGION   = local.region
@@ -32,10 +32,10 @@ locals {
     portMappings           = [for port in concat(var.target == null ? [] : [8080], [9090]) : { containerPort = port, protocol = "tcp" }]
     linuxParameters        = { initProcessEnabled = false, capabilities = { drop = ["ALL"] } }
 
-    # Ready or not. Slow to give up: a task that is not ready because AWS is away is not cured by a new one.
+    # Readiness. With a high threshold: replacing a task that is not ready because AWS is away does not help.
     healthCheck = { command = ["CMD", "/app", "-health"], interval = 30, timeout = 6, retries = 10, startPeriod = 60 }
 
-    # Non-blocking: CloudWatch's bad days are not the service's.
+    # Non-blocking: an outage of CloudWatch must not stop the service.
     logConfiguration = {
       logDriver = "awslogs"
       options = {
@@ -89,7 +89,7 @@ resource "aws_ecs_service" "this" {
     weight            = 1
   }
 
-  # A release whose tasks do not become ready is taken back.
+  # A release whose tasks do not become ready is rolled back.
   deployment_circuit_breaker {
     enable   = true
     rollback = true
@@ -111,7 +111,7 @@ resource "aws_ecs_service" "this" {
   }
 
   lifecycle {
-    ignore_changes = [desired_count] # the autoscaler's
+    ignore_changes = [desired_count] # set by the autoscaler
   }
 
   depends_on = [aws_iam_role_policy.task, aws_iam_role_policy.execution]

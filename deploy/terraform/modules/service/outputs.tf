@@ -4,11 +4,11 @@ output "name" {
 }
 
 output "task_role_arn" {
-  description = "The role with which the service works."
+  description = "The role of the tasks."
   value       = aws_iam_role.task.arn
 }
 
 output "log_group" {
-  description = "Where it logs."
+  description = "The log group."
   value       = aws_cloudwatch_log_group.this.name
 }

@@ -1,4 +1,4 @@
-# Two roles: one with which ECS starts the task, one with which the service works.
+# Two roles: ECS starts the task with one, the service runs with the other.
 data "aws_iam_policy_document" "trust" {
   statement {
     actions = ["sts:AssumeRole"]
@@ -58,7 +58,7 @@ data "aws_iam_policy_document" "task" {
     content {
       sid       = "Traces"
       actions   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
-      resources = ["*"] # X-Ray has no narrower ones
+      resources = ["*"] # X-Ray has no narrower resources
     }
   }
 }
@@ -75,9 +75,10 @@ resource "aws_iam_role_policy" "execution" {
 }
 
 locals {
-  # Images of ECR, by account, region and repository; others need no rights.
+  # Images in ECR, by account, region and repository; others need no rights.
   repositories = [for image in compact([var.image, var.collector_image]) :
-    format("arn:%s:ecr:%s:%s:repository/%s", local.partition, regex(local.ecr, image)[1], regex(local.ecr, image)[0], regex(local.ecr, image)[2])
+    format("arn:%s:ecr:%s:%s:repository/%s",
+    local.partition, regex(local.ecr, image)[1], regex(local.ecr, image)[0], regex(local.ecr, image)[2])
   if can(regex(local.ecr, image))]
   ecr = "^([0-9]{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.amazonaws\\.com[.a-z]*/([^:@]+)"
 
@@ -89,7 +90,7 @@ data "aws_iam_policy_document" "execution" {
   statement {
     sid       = "Login"
     actions   = ["ecr:GetAuthorizationToken"]
-    resources = ["*"] # it has no narrower ones
+    resources = ["*"] # it has no narrower resources
   }
 
   dynamic "statement" {

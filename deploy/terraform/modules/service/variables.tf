@@ -4,7 +4,7 @@ variable "name" {
 }
 
 variable "prefix" {
-  description = "Stands before the names of roles and log groups. Defaults to none."
+  description = "Prefix of the names of roles and log groups. Defaults to none."
   type        = string
   default     = ""
 }
@@ -44,7 +44,7 @@ variable "secrets" {
 }
 
 variable "permissions" {
-  description = "What the task may do, by a name that says of what; leading_keys are partition keys of a table's items."
+  description = "What the task may do, by a name of your choice; leading_keys are partition keys of a table's items."
   type = map(object({
     actions      = list(string)
     resources    = list(string)
@@ -58,7 +58,7 @@ variable "vpc_id" {
 }
 
 variable "subnet_ids" {
-  description = "Where tasks run."
+  description = "Subnets of the tasks."
   type        = list(string)
 }
 
@@ -69,7 +69,7 @@ variable "target" {
 }
 
 variable "admin_cidrs" {
-  description = "Who else reaches the admin address, which asks nobody who they are: a Prometheus, an operator's network. Defaults to nobody."
+  description = "Networks that may reach the admin address, which has no authentication: Prometheus, operators. Defaults to none."
   type        = set(string)
   default     = []
 }
@@ -77,7 +77,7 @@ variable "admin_cidrs" {
 variable "scaling" {
   description = <<-E
     How many tasks, and what adds more: CPU in percent, requests a minute and task (with a target), and any other metrics that
-    should stay at their target. The hungriest decides; all must agree to shrink.
+    should stay at their target. The one that needs most tasks decides; all must agree to remove tasks.
   E
   type = object({
     min      = optional(number, 2)
@@ -113,7 +113,7 @@ variable "collector_image" {
 }
 
 variable "trace_ratio" {
-  description = "Which part of the traces that begin here is sampled, with a collector that reaches X-Ray (by NAT, or an interface endpoint xray). Defaults to 0: no traces."
+  description = "Ratio of traces to sample; needs a collector that reaches X-Ray by NAT or an interface endpoint. Defaults to 0: none."
   type        = number
   default     = 0
 }

@@ -19,7 +19,7 @@ run "everything" {
   }
   assert {
     condition     = output.archive_bucket == "leftfold-archive-123456789012-eu-central-1"
-    error_message = "The archive's name is of its own in the world."
+    error_message = "The archive's name is unique in the world."
   }
 }
 
@@ -32,6 +32,6 @@ run "without_collectors" {
 
   assert {
     condition     = length(local.behind.streamer) == 0
-    error_message = "Nothing scales by a metric that nobody sends."
+    error_message = "Nothing scales by a metric that is not sent."
   }
 }

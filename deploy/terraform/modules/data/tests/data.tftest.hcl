@@ -10,14 +10,17 @@ run "names_and_settings" {
   }
 
   assert {
-    condition     = output.environment.TABLE_EVENT_LOG == "staging-EventLog" && output.environment.QUEUE_IAM_USER == "staging-IamUserQueue.fifo"
-    error_message = "The prefix stands before every name."
+    condition = (
+      output.environment.TABLE_EVENT_LOG == "staging-EventLog" &&
+      output.environment.QUEUE_IAM_USER == "staging-IamUserQueue.fifo"
+    )
+    error_message = "Every name has the prefix."
   }
   assert {
     condition = aws_dynamodb_table.this["TABLE_EVENT_LOG"].stream_view_type == "NEW_IMAGE" && alltrue([
       for variable, t in aws_dynamodb_table.this : !t.stream_enabled if variable != "TABLE_EVENT_LOG"
     ])
-    error_message = "The log alone has a stream, of new images."
+    error_message = "Only the log has a stream, of new images."
   }
   assert {
     condition = alltrue([
@@ -25,19 +28,22 @@ run "names_and_settings" {
       t.deletion_protection_enabled && t.server_side_encryption[0].enabled
       && t.point_in_time_recovery[0].enabled != contains(["TABLE_SNAPSHOTS", "TABLE_LEASES"], variable)
     ])
-    error_message = "Every table is protected and encrypted; all that cannot be made anew can be restored."
+    error_message = "Every table is protected and encrypted; all that cannot be rebuilt can be restored."
   }
   assert {
     condition     = jsondecode(aws_sqs_queue.this["QUEUE_IAM_ROLE"].redrive_policy).maxReceiveCount == 1000
-    error_message = "The queue's own limit is a last net."
+    error_message = "The queue's own redrive policy is the last resort."
   }
   assert {
     condition     = aws_kinesis_firehose_delivery_stream.archive.extended_s3_configuration[0].compression_format == "GZIP"
     error_message = "The archive is compressed."
   }
   assert {
-    condition     = aws_kinesis_stream.events.stream_mode_details[0].stream_mode == "PROVISIONED" && output.environment.STREAM_RETENTION == "24h"
-    error_message = "Two shards, for a day, and the broker knows for how long."
+    condition = (
+      aws_kinesis_stream.events.stream_mode_details[0].stream_mode == "PROVISIONED" &&
+      output.environment.STREAM_RETENTION == "24h"
+    )
+    error_message = "Two shards that keep a day, and the broker knows the retention."
   }
 }
 
@@ -50,7 +56,10 @@ run "on_demand" {
   }
 
   assert {
-    condition     = aws_kinesis_stream.events.stream_mode_details[0].stream_mode == "ON_DEMAND" && output.environment.STREAM_RETENTION == "168h"
+    condition = (
+      aws_kinesis_stream.events.stream_mode_details[0].stream_mode == "ON_DEMAND" &&
+      output.environment.STREAM_RETENTION == "168h"
+    )
     error_message = "Without a number of shards the stream is on demand."
   }
 }
@@ -67,7 +76,7 @@ run "fan_out_needs_other_rights" {
       contains(output.access["broker"].consumer.actions, "kinesis:SubscribeToShard")
       && !contains(output.access["broker"].events.actions, "kinesis:GetRecords")
     )
-    error_message = "The broker subscribes, and polls nothing."
+    error_message = "The broker subscribes and does not poll."
   }
 }
 
@@ -76,7 +85,7 @@ run "polling_needs_no_consumer" {
 
   assert {
     condition     = !can(output.access["broker"].consumer)
-    error_message = "Who polls subscribes to nothing."
+    error_message = "A polling broker does not subscribe."
   }
 }
 
@@ -90,7 +99,7 @@ run "a_restored_table" {
 
   assert {
     condition     = output.environment.TABLE_EVENT_LOG == "EventLog-restored" && output.environment.TABLE_COMMANDS == "staging-commands"
-    error_message = "What is named is called so, prefix or not."
+    error_message = "A given name is used without the prefix."
   }
 }
 

@@ -15,7 +15,7 @@ run "routes" {
 
   assert {
     condition     = aws_lb_listener.https.protocol == "HTTPS" && aws_lb_listener.http.default_action[0].redirect[0].protocol == "HTTPS"
-    error_message = "TLS alone; what comes without is sent there."
+    error_message = "HTTPS only; HTTP is redirected to it."
   }
   assert {
     condition = toset(flatten([
@@ -27,7 +27,7 @@ run "routes" {
     condition = alltrue([for r in aws_lb_listener_rule.reads : toset(flatten([
       for c in r.condition : [for m in c.http_request_method : m.values]
     ])) == toset(["GET", "HEAD"])])
-    error_message = "Projectors get reads alone."
+    error_message = "Projectors get reads only."
   }
   assert {
     condition     = toset(keys(output.targets)) == toset(["command-api", "projector-user", "projector-role"])
@@ -35,7 +35,7 @@ run "routes" {
   }
   assert {
     condition     = length(aws_wafv2_web_acl.this) == 0 && aws_lb.this.enable_deletion_protection
-    error_message = "No WAF unless asked for; not deleted by a slip."
+    error_message = "No WAF by default; protected from deletion."
   }
 }
 

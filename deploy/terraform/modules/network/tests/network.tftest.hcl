@@ -14,12 +14,15 @@ run "no_way_out_by_default" {
     error_message = "Without NAT gateways the private subnets have no route to the internet."
   }
   assert {
-    condition     = length(aws_subnet.private) == 2 && length(distinct([for s in concat(values(aws_subnet.private), values(aws_subnet.public)) : s.cidr_block])) == 4
-    error_message = "A public and a private subnet in each zone, none over another."
+    condition = (
+      length(aws_subnet.private) == 2 &&
+      length(distinct([for s in concat(values(aws_subnet.private), values(aws_subnet.public)) : s.cidr_block])) == 4
+    )
+    error_message = "A public and a private subnet in each zone, without overlap."
   }
   assert {
     condition     = output.table_streams_endpoint == "https://vpce-1.streams.dynamodb.eu-central-1.vpce.amazonaws.com"
-    error_message = "The streamer is told where DynamoDB Streams is."
+    error_message = "The endpoint of DynamoDB Streams is an output."
   }
 }
 
@@ -33,7 +36,7 @@ run "one_for_all_zones" {
 
   assert {
     condition     = length(aws_nat_gateway.this) == 1 && length(aws_route.nat) == 3
-    error_message = "All zones share the one."
+    error_message = "All zones share one."
   }
 }
 

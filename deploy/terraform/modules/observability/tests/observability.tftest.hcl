@@ -26,21 +26,23 @@ run "alarms" {
     error_message = "There is an alarm for each."
   }
   assert {
-    condition     = alltrue([for a in aws_cloudwatch_metric_alarm.this : length(a.alarm_actions) == 1 && can(regex("#[a-z-]+$", a.alarm_description))])
-    error_message = "Each alarm tells somebody and says where to read on."
+    condition = alltrue([
+      for a in aws_cloudwatch_metric_alarm.this : length(a.alarm_actions) == 1 && can(regex("#[a-z-]+$", a.alarm_description))
+    ])
+    error_message = "Each alarm notifies a topic and links to its section."
   }
   assert {
     condition     = aws_cloudwatch_metric_alarm.this["no-healthy-targets/command-api"].treat_missing_data == "breaching"
-    error_message = "A target group of which nothing is heard is not well."
+    error_message = "Missing data of a target group raises the alarm."
   }
   assert {
     condition = alltrue([for name in ["reader-behind/streamer", "no-tasks/broker"] :
     aws_cloudwatch_metric_alarm.this[name].treat_missing_data == "breaching"])
-    error_message = "Nor is a reader of which nothing is heard."
+    error_message = "Missing data of a reader raises the alarm."
   }
   assert {
     condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 14
-    error_message = "All graphs are there."
+    error_message = "All graphs exist."
   }
 }
 
@@ -53,6 +55,6 @@ run "without_collectors" {
 
   assert {
     condition     = !anytrue([for a in aws_cloudwatch_metric_alarm.this : a.namespace == "Leftfold"])
-    error_message = "No alarm waits for a metric that nobody sends."
+    error_message = "There is no alarm on a metric that is not sent."
   }
 }

@@ -12,7 +12,11 @@ variables {
   environment = { TABLE_EVENT_LOG = "EventLog", STOP_TIMEOUT = "20s" }
   permissions = {
     log = { actions = ["dynamodb:Scan"], resources = ["arn:aws:dynamodb:eu-central-1:123456789012:table/EventLog"] }
-    own = { actions = ["dynamodb:Query"], resources = ["arn:aws:dynamodb:eu-central-1:123456789012:table/leases"], leading_keys = ["streamer"] }
+    own = {
+      actions      = ["dynamodb:Query"]
+      resources    = ["arn:aws:dynamodb:eu-central-1:123456789012:table/leases"]
+      leading_keys = ["streamer"]
+    }
   }
 }
 
@@ -26,11 +30,11 @@ run "a_reader" {
       && jsondecode(aws_ecs_task_definition.this.container_definitions)[0].stopTimeout == 30
       && jsondecode(aws_ecs_task_definition.this.container_definitions)[0].healthCheck.command == ["CMD", "/app", "-health"]
     )
-    error_message = "One container that cannot write, is asked for its health and has time to stop."
+    error_message = "One container that cannot write, has a health check and has time to stop."
   }
   assert {
     condition     = aws_ecs_service.this.deployment_circuit_breaker[0].rollback && length(aws_ecs_service.this.load_balancer) == 0
-    error_message = "A bad release is taken back; no load balancer."
+    error_message = "A bad release is rolled back; no load balancer."
   }
   assert {
     condition = data.aws_iam_policy_document.task.statement[1].condition == toset([
@@ -52,15 +56,20 @@ run "an_api_with_a_collector" {
   command = apply
 
   variables {
-    name            = "projector-user"
-    target          = { target_group_arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/user/0", security_group_id = "sg-1", resource_label = "app/a/b/targetgroup/c/d" }
+    name = "projector-user"
+    target = {
+      target_group_arn  = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/user/0"
+      security_group_id = "sg-1"
+      resource_label    = "app/a/b/targetgroup/c/d"
+    }
     collector_image = "public.ecr.aws/aws-observability/aws-otel-collector:v0.50.0"
     trace_ratio     = 0.05
     secrets         = { OTEL_EXPORTER_OTLP_HEADERS = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:otel-a1b2c3:headers::" }
     scaling = {
       requests = 6000
       signals = { waiting = {
-        namespace = "AWS/SQS", metric = "ApproximateAgeOfOldestMessage", statistic = "Maximum", target = 15, dimensions = { QueueName = "q" }
+        namespace  = "AWS/SQS", metric = "ApproximateAgeOfOldestMessage", statistic = "Maximum", target = 15,
+        dimensions = { QueueName = "q" }
       } }
     }
   }
@@ -77,18 +86,21 @@ run "an_api_with_a_collector" {
   }
   assert {
     condition     = [for s in data.aws_iam_policy_document.task.statement : s.sid] == ["log", "own", "Metrics", "Traces"]
-    error_message = "The collector needs rights of its own."
+    error_message = "The collector has rights."
   }
   assert {
     condition     = local.secret_arns == ["arn:aws:secretsmanager:eu-central-1:123456789012:secret:otel-a1b2c3"]
     error_message = "ECS may read the secret, whichever key of it is used."
   }
   assert {
-    condition     = toset(keys(aws_appautoscaling_policy.predefined)) == toset(["cpu", "requests"]) && keys(aws_appautoscaling_policy.signal) == ["waiting"]
+    condition = (
+      toset(keys(aws_appautoscaling_policy.predefined)) == toset(["cpu", "requests"]) &&
+      keys(aws_appautoscaling_policy.signal) == ["waiting"]
+    )
     error_message = "CPU, requests and waiting messages add tasks."
   }
   assert {
     condition     = length(aws_vpc_security_group_ingress_rule.edge) == 2 && length(aws_vpc_security_group_ingress_rule.admin) == 0
-    error_message = "The load balancer reaches it, and nobody else."
+    error_message = "Only the load balancer reaches it."
   }
 }
