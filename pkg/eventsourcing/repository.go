@@ -79,6 +79,9 @@ func Just[S, E any](d Decision[S, E]) Prepare[S, E] {
 	return func(context.Context) (Attempt[S, E], error) { return Attempt[S, E]{Decision: d}, nil }
 }
 
+// DefaultMaxAttempts is how often a Repository decides one command that meets conflicts.
+const DefaultMaxAttempts = 10
+
 // Repository runs decisions of one kind of aggregate against a Store. Safe for concurrent use.
 type Repository[S any, E Event] struct {
 	Aggregate Aggregate[S, E]
@@ -87,7 +90,7 @@ type Repository[S any, E Event] struct {
 	NewID func() string
 	// Now stamps records.
 	Now func() time.Time
-	// MaxAttempts bounds the decisions of one Execute. Defaults to 10.
+	// MaxAttempts bounds the decisions of one Execute. Defaults to DefaultMaxAttempts.
 	MaxAttempts int
 	// Backoff is the longest first pause between attempts; it doubles with each, up to sixteenfold, and every pause is
 	// drawn from zero to it. Defaults to 5 ms.
@@ -119,7 +122,7 @@ type Repository[S any, E Event] struct {
 func (r *Repository[S, E]) Execute(ctx context.Context, id string, prepare Prepare[S, E], md Metadata) (Version, error) {
 	attempts := r.MaxAttempts
 	if attempts <= 0 {
-		attempts = 10
+		attempts = DefaultMaxAttempts
 	}
 	for n := 1; ; n++ {
 		version, err := r.execute(ctx, id, prepare, md, n == 1)

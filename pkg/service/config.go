@@ -30,8 +30,12 @@ func LoadConfig(lookup Lookup, targets ...any) error {
 	var errs []error
 	wrong := map[string]bool{} // a variable that several structs read is reported once
 	for _, target := range targets {
+		declared := variables(reflect.ValueOf(target).Elem())
+		for _, v := range declared {
+			v.value.SetZero()
+		}
 		setDefaults(reflect.ValueOf(target).Elem())
-		for _, v := range variables(reflect.ValueOf(target).Elem()) {
+		for _, v := range declared {
 			text := v.text(lookup)
 			if text == "" {
 				continue
@@ -137,20 +141,16 @@ func (v Variable) masked(text string) string {
 	return text
 }
 
-// variables lists what a struct reads, whose defaults are set.
+// variables lists what a struct reads, with the defaults of tags.
 func variables(s reflect.Value) []Variable {
 	var out []Variable
 	for field, value := range s.Fields() {
 		switch tag := field.Tag; {
 		case tag.Get("envconfig") != "":
-			v := Variable{
+			out = append(out, Variable{
 				Name: tag.Get("envconfig"), Default: tag.Get("default"), Meaning: tag.Get("desc"),
 				Secret: tag.Get("secret") == "true", value: value,
-			}
-			if v.Default == "" && !value.IsZero() {
-				v.Default = format(value.Interface())
-			}
-			out = append(out, v)
+			})
 		case field.Type.Kind() == reflect.Struct:
 			out = append(out, variables(value)...)
 		}
@@ -178,9 +178,13 @@ func Variables(configs ...any) []Variable {
 		fresh := reflect.New(reflect.TypeOf(c).Elem()).Elem()
 		setDefaults(fresh)
 		for _, v := range variables(fresh) {
-			if !slices.ContainsFunc(out, func(o Variable) bool { return o.Name == v.Name }) {
-				out = append(out, v)
+			if slices.ContainsFunc(out, func(o Variable) bool { return o.Name == v.Name }) {
+				continue
 			}
+			if v.Default == "" && !v.value.IsZero() {
+				v.Default = format(v.value.Interface())
+			}
+			out = append(out, v)
 		}
 	}
 	return out

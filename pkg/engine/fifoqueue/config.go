@@ -71,7 +71,7 @@ func New(cfg Config) (*Consumer, error) {
 	cfg.Concurrency = cmp.Or(cfg.Concurrency, 32)
 	cfg.Receivers = cmp.Or(cfg.Receivers, 1)
 	cfg.Wait = cmp.Or(cfg.Wait, 20*time.Second)
-	cfg.Visibility = cmp.Or(cfg.Visibility, 30*time.Second)
+	cfg.Visibility = cmp.Or(cfg.Visibility, DefaultVisibility)
 	cfg.Linger = cmp.Or(cfg.Linger, 20*time.Millisecond)
 	cfg.RetryDelay = cmp.Or(cfg.RetryDelay, time.Second)
 	cfg.MaxRetryDelay = cmp.Or(cfg.MaxRetryDelay, 2*time.Minute)
@@ -95,9 +95,12 @@ func New(cfg Config) (*Consumer, error) {
 	return c, nil
 }
 
-// maxVisibility is the longest SQS allows:
+// DefaultVisibility is that of Config and of the queues that Attributes declares.
+const DefaultVisibility = 30 * time.Second
+
+// MaxVisibility is the longest SQS allows:
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
-const maxVisibility = 12 * time.Hour
+const MaxVisibility = 12 * time.Hour
 
 func (c Config) validate() error {
 	var errs []error
@@ -119,8 +122,8 @@ func (c Config) validate() error {
 	require(c.Linger > 0, "Linger must be positive")
 	require(c.StopTimeout > 0, "StopTimeout must be positive")
 	seconds("Wait", c.Wait, time.Second, 20*time.Second)
-	seconds("Visibility", c.Visibility, time.Second, maxVisibility)
-	seconds("RetryDelay", c.RetryDelay, time.Second, maxVisibility)
-	seconds("MaxRetryDelay", c.MaxRetryDelay, c.RetryDelay, maxVisibility)
+	seconds("Visibility", c.Visibility, time.Second, MaxVisibility)
+	seconds("RetryDelay", c.RetryDelay, time.Second, MaxVisibility)
+	seconds("MaxRetryDelay", c.MaxRetryDelay, c.RetryDelay, MaxVisibility)
 	return errors.Join(errs...)
 }

@@ -3,6 +3,8 @@ package fifoqueue
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -17,7 +19,7 @@ const MaxReceiveCount = 1000
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/high-throughput-fifo.html
 func Attributes(deadLetterARN string) map[string]string {
 	a := DeadLetterAttributes()
-	a["VisibilityTimeout"] = "30"
+	a["VisibilityTimeout"] = strconv.Itoa(int(DefaultVisibility / time.Second))
 	a["RedrivePolicy"] = fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, deadLetterARN, MaxReceiveCount)
 	return a
 }

@@ -13,6 +13,13 @@ import (
 	"github.com/leftfold/leftfold/pkg/retry"
 )
 
+// Defaults of a Config that programs show to their operators.
+const (
+	DefaultPoll          = 200 * time.Millisecond
+	DefaultCheckpoint    = time.Second
+	DefaultLeaseDuration = 10 * time.Second
+)
+
 // Config configures a Reader.
 type Config[T any] struct {
 	// Consumer is the name of the group of readers; each group has leases and positions of its own. Required.
@@ -74,9 +81,9 @@ func NewReader[T any](cfg Config[T]) (*Reader[T], error) {
 		return nil, err
 	}
 	cfg.Owner = cmp.Or(cfg.Owner, rand.Text()[:12])
-	cfg.Poll = cmp.Or(cfg.Poll, 200*time.Millisecond)
-	cfg.LeaseDuration = cmp.Or(cfg.LeaseDuration, 10*time.Second)
-	cfg.Checkpoint = min(cmp.Or(cfg.Checkpoint, time.Second), cfg.LeaseDuration/3)
+	cfg.Poll = cmp.Or(cfg.Poll, DefaultPoll)
+	cfg.LeaseDuration = cmp.Or(cfg.LeaseDuration, DefaultLeaseDuration)
+	cfg.Checkpoint = min(cmp.Or(cfg.Checkpoint, DefaultCheckpoint), cfg.LeaseDuration/3)
 	cfg.Round = cmp.Or(cfg.Round, 500*time.Millisecond)
 	cfg.ListEvery = cmp.Or(cfg.ListEvery, 10*time.Second)
 	cfg.StopTimeout = cmp.Or(cfg.StopTimeout, 10*time.Second)
@@ -121,7 +128,7 @@ func (c Config[T]) validate() error {
 	} {
 		require(d.value >= 0, d.name+" must not be negative")
 	}
-	lease, round := cmp.Or(c.LeaseDuration, 10*time.Second), cmp.Or(c.Round, 500*time.Millisecond)
+	lease, round := cmp.Or(c.LeaseDuration, DefaultLeaseDuration), cmp.Or(c.Round, 500*time.Millisecond)
 	require(round <= lease/2, "Round must be at most half of LeaseDuration")
 	return errors.Join(errs...)
 }

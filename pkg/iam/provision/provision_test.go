@@ -19,6 +19,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/service"
+	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -70,9 +71,9 @@ func TestEverythingCanBeUsed(t *testing.T) {
 		"EventLog", "set-validations", "commands", "snapshots", "leases", "projection-user", "projection-roles",
 	}, list.TableNames)
 	for _, table := range list.TableNames {
-		require.NoError(t, topology.TableCheck(w.db, table).Probe(t.Context()), table)
+		require.NoError(t, awsconfig.TableCheck(w.db, table).Probe(t.Context()), table)
 	}
-	require.NoError(t, topology.StreamCheck(w.k, "event-source").Probe(t.Context()))
+	require.NoError(t, awsconfig.StreamCheck(w.k, "event-source").Probe(t.Context()))
 	shards, err := w.k.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: aws.String("event-source")})
 	require.NoError(t, err)
 	assert.Len(t, shards.Shards, 2)

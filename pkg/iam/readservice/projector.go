@@ -22,6 +22,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service"
+	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 	"github.com/leftfold/leftfold/pkg/service/health"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
@@ -79,7 +80,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 			{Name: "projector of " + c.Name, Run: consumer.Run}, {Name: "catch-up of " + c.Name, Run: catchUps.Run},
 		},
 		Checks: []health.Check{
-			topology.TableCheck(db, c.EventLog), topology.TableCheck(db, c.Table), topology.QueueCheck(queues, c.Queue),
+			awsconfig.TableCheck(db, c.EventLog), awsconfig.TableCheck(db, c.Table), awsconfig.QueueCheck(queues, c.Queue),
 		},
 		API:    c.API,
 		Info:   problems.Info(),

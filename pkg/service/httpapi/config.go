@@ -23,11 +23,11 @@ type Config struct {
 	TrustedProxies []netip.Prefix `envconfig:"TRUSTED_PROXIES" desc:"networks whose X-Forwarded-For names the client, such as 10.0.0.0/8, with commas; empty: none"`
 	MaxInFlight    int            `envconfig:"MAX_IN_FLIGHT" default:"1000" desc:"requests answered at the same time, more get 503; 0: no limit"`
 
-	HeaderTimeout time.Duration `envconfig:"HTTP_HEADER_TIMEOUT" default:"5s" desc:"longest time a request's headers may take to arrive"`
-	ReadTimeout   time.Duration `envconfig:"HTTP_READ_TIMEOUT" default:"15s" desc:"longest time a request may take to arrive"`
-	WriteTimeout  time.Duration `envconfig:"HTTP_WRITE_TIMEOUT" default:"30s" desc:"longest time from a request's headers to the end of its answer"`
-	IdleTimeout   time.Duration `envconfig:"HTTP_IDLE_TIMEOUT" default:"2m" desc:"how long a connection is kept between requests"`
-	MaxHeader     int           `envconfig:"HTTP_MAX_HEADER" default:"16384" desc:"bytes of a request's first line and headers, more get 431"`
+	HeaderTimeout time.Duration `envconfig:"HTTP_HEADER_TIMEOUT" desc:"longest time a request's headers may take to arrive"`
+	ReadTimeout   time.Duration `envconfig:"HTTP_READ_TIMEOUT" desc:"longest time a request may take to arrive"`
+	WriteTimeout  time.Duration `envconfig:"HTTP_WRITE_TIMEOUT" desc:"longest time from a request's headers to the end of its answer"`
+	IdleTimeout   time.Duration `envconfig:"HTTP_IDLE_TIMEOUT" desc:"how long a connection is kept between requests"`
+	MaxHeader     int           `envconfig:"HTTP_MAX_HEADER" desc:"bytes of a request's first line and headers, more get 431"`
 }
 
 // Validate is called by service.LoadConfig.
@@ -65,19 +65,18 @@ func isOrigin(text string) bool {
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && text == u.Scheme+"://"+u.Host
 }
 
-// withDefaults makes the zero Config that of an address for friends: the admin's, or a test's.
-func (c Config) withDefaults() Config {
+// SetDefaults sets what an address for the operators, or a test, has too. LoadConfig, Front and Listen call it.
+func (c *Config) SetDefaults() {
 	c.HeaderTimeout = cmp.Or(c.HeaderTimeout, 5*time.Second)
 	c.ReadTimeout = cmp.Or(c.ReadTimeout, 15*time.Second)
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, 30*time.Second)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 2*time.Minute)
 	c.MaxHeader = cmp.Or(c.MaxHeader, 16<<10)
-	return c
 }
 
 // Front is what a stranger's request goes through before it is routed, for NewRouter.
 func (c Config) Front() []func(http.Handler) http.Handler {
-	c = c.withDefaults()
+	c.SetDefaults()
 	front := []func(http.Handler) http.Handler{limitHeader(c.MaxHeader)}
 	if len(c.CORSOrigins) > 0 {
 		front = append(front, allowOrigins(c.CORSOrigins))

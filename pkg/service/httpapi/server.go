@@ -23,7 +23,8 @@ const politeHeader = 64 << 10
 // Listen takes the address at once, so that one in use is known before anything else starts; likewise a certificate that
 // cannot be read. Run serves it.
 func Listen(ctx context.Context, addr string, h http.Handler, c Config, log *slog.Logger) (*Server, error) {
-	server, err := newServer(h, c.withDefaults(), log)
+	c.SetDefaults()
+	server, err := newServer(h, c, log)
 	if err != nil {
 		return nil, err
 	}

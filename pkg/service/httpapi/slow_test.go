@@ -54,7 +54,9 @@ func (p *pipes) dial() net.Conn {
 // serve lets a server with the defaults answer on pipes until the test ends.
 func serve(t *testing.T, h http.Handler) *pipes {
 	t.Helper()
-	server, err := newServer(h, Config{}.withDefaults(), slog.New(slog.DiscardHandler))
+	var c Config
+	c.SetDefaults()
+	server, err := newServer(h, c, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	l := &pipes{accept: make(chan net.Conn), closed: make(chan struct{})}
 	s := &Server{listener: l, http: server}

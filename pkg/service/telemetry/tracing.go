@@ -30,15 +30,21 @@ import (
 type TracingConfig struct {
 	Disabled           bool   `envconfig:"OTEL_SDK_DISABLED" default:"false" desc:"true: no traces, whatever else is set"`
 	Exporter           string `envconfig:"OTEL_TRACES_EXPORTER" desc:"where traces go: otlp, console (standard output) or none; unset: otlp if an endpoint is set, else none"`
-	Endpoint           string `envconfig:"OTEL_EXPORTER_OTLP_ENDPOINT" desc:"URL of an OpenTelemetry collector that takes OTLP over HTTP, such as http://127.0.0.1:4318; /v1/traces is added"`
-	TracesEndpoint     string `envconfig:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" desc:"the whole URL for traces, instead"`
+	Endpoint           string `envconfig:"OTEL_EXPORTER_OTLP_ENDPOINT" secret:"true" desc:"URL of an OpenTelemetry collector that takes OTLP over HTTP, such as http://127.0.0.1:4318; /v1/traces is added"`
+	TracesEndpoint     string `envconfig:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" secret:"true" desc:"the whole URL for traces, instead"`
 	Protocol           string `envconfig:"OTEL_EXPORTER_OTLP_PROTOCOL" default:"http/protobuf" desc:"http/protobuf is the only one built in"`
 	TracesProtocol     string `envconfig:"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" desc:"as OTEL_EXPORTER_OTLP_PROTOCOL, for traces"`
 	ServiceName        string `envconfig:"OTEL_SERVICE_NAME" desc:"service.name of all traces; unset: the service's own"`
 	ResourceAttributes string `envconfig:"OTEL_RESOURCE_ATTRIBUTES" desc:"attributes of all traces, such as deployment.environment.name=prod,k8s.pod.name=x"`
-	Sampler            string `envconfig:"OTEL_TRACES_SAMPLER" default:"parentbased_always_on" desc:"always_on, always_off, traceidratio, or one of these with parentbased_ before it"`
+	Sampler            string `envconfig:"OTEL_TRACES_SAMPLER" desc:"always_on, always_off, traceidratio, or one of these with parentbased_ before it"`
 	SamplerArg         string `envconfig:"OTEL_TRACES_SAMPLER_ARG" desc:"the ratio of traceidratio, 0 to 1; unset: 1"`
-	Propagators        string `envconfig:"OTEL_PROPAGATORS" default:"tracecontext,baggage" desc:"tracecontext: a request's traceparent is gone on with; baggage is accepted and never carried; none: each request begins a trace of its own"`
+	Propagators        string `envconfig:"OTEL_PROPAGATORS" desc:"tracecontext: a request's traceparent is continued; baggage: accepted, never propagated; none: each request begins a trace of its own"`
+}
+
+// SetDefaults sets OpenTelemetry's own defaults. LoadConfig and NewTracing call it.
+func (c *TracingConfig) SetDefaults() {
+	c.Sampler = cmp.Or(c.Sampler, "parentbased_always_on")
+	c.Propagators = cmp.Or(c.Propagators, "tracecontext,baggage")
 }
 
 // Validate is called by service.LoadConfig.
@@ -123,7 +129,7 @@ func (c *TracingConfig) tracesURL() string {
 
 // sampler also says whether a parent's decision is kept to.
 func (c *TracingConfig) sampler() (_ sdktrace.Sampler, parentBased bool, _ error) {
-	name, parentBased := strings.CutPrefix(cmp.Or(c.Sampler, "parentbased_always_on"), "parentbased_")
+	name, parentBased := strings.CutPrefix(c.Sampler, "parentbased_")
 	var s sdktrace.Sampler
 	switch name {
 	case "always_on":
@@ -166,7 +172,7 @@ func (c *TracingConfig) attributes() (attrs []attribute.KeyValue, err error) {
 
 func (c *TracingConfig) propagator() (propagation.TextMapPropagator, error) {
 	var list []propagation.TextMapPropagator
-	for name := range strings.SplitSeq(cmp.Or(c.Propagators, "tracecontext"), ",") {
+	for name := range strings.SplitSeq(c.Propagators, ",") {
 		switch strings.TrimSpace(name) {
 		case "tracecontext":
 			list = append(list, propagation.TraceContext{})
@@ -202,6 +208,7 @@ type TracingOptions struct {
 
 // NewTracing returns a Tracing as configured; Shutdown ends it. It is off unless there is an exporter.
 func NewTracing(c TracingConfig, o TracingOptions) (*Tracing, error) {
+	c.SetDefaults()
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}

@@ -13,9 +13,9 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
-	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service"
+	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 	"github.com/leftfold/leftfold/pkg/service/health"
 	"github.com/leftfold/leftfold/services/broker/internal/route"
 )
@@ -68,9 +68,9 @@ func newReader(
 func newApp(
 	cfg Config, db *dynamodb.Client, k *kinesis.Client, q *sqs.Client, reader *shards.Reader[[]byte],
 ) service.App {
-	checks := []health.Check{topology.StreamCheck(k, cfg.Stream), topology.TableCheck(db, cfg.Leases)}
+	checks := []health.Check{awsconfig.StreamCheck(k, cfg.Stream), awsconfig.TableCheck(db, cfg.Leases)}
 	for _, s := range cfg.Subscriptions() {
-		checks = append(checks, topology.QueueCheck(q, s.Queue))
+		checks = append(checks, awsconfig.QueueCheck(q, s.Queue))
 	}
 	return service.App{Parts: []service.Part{{Name: "broker", Run: reader.Run}}, Checks: checks, Info: problems.Info()}
 }

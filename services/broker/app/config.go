@@ -10,6 +10,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
+	"github.com/leftfold/leftfold/pkg/service"
 )
 
 // The ways to read the Kinesis stream.
@@ -23,7 +24,7 @@ type Config struct {
 	topology.EventLogName
 	topology.HopNames
 	topology.QueueNames
-	topology.Reading
+	service.Shards
 	Retention time.Duration `envconfig:"STREAM_RETENTION" default:"24h" desc:"how long the Kinesis stream keeps records; what is older is read from the log"`
 	Mode      string        `envconfig:"STREAM_MODE" default:"polling" desc:"how Kinesis is read: polling, or fanout for enhanced fan-out, which AWS charges for"`
 	FanOut    string        `envconfig:"STREAM_FANOUT_CONSUMER" default:"leftfold-broker" desc:"the stream's consumer for enhanced fan-out, registered if it is not there"`

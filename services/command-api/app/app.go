@@ -8,9 +8,9 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
-	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service"
+	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 	"github.com/leftfold/leftfold/pkg/service/health"
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
 	"github.com/leftfold/leftfold/services/command-api/internal/rest"
@@ -46,7 +46,7 @@ func newCommandsConfig(cfg Config, p service.Platform, db *dynamodb.Client, stor
 func newApp(cfg Config, p service.Platform, db *dynamodb.Client, h *commands.Handler) service.App {
 	var checks []health.Check
 	for _, table := range []string{cfg.EventLog, cfg.SetValidations, cfg.Commands} {
-		checks = append(checks, topology.TableCheck(db, table))
+		checks = append(checks, awsconfig.TableCheck(db, table))
 	}
 	return service.App{
 		Parts:  []service.Part{{Name: "snapshots", Run: h.WriteSnapshots}},

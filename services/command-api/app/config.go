@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
 )
@@ -17,11 +18,14 @@ type Config struct {
 	topology.EventLogName
 	topology.CommandNames
 	service.API
-	MaxAttempts   int           `envconfig:"COMMAND_MAX_ATTEMPTS" default:"10" desc:"decisions of one command under conflicts, at least 1"`
+	MaxAttempts   int           `envconfig:"COMMAND_MAX_ATTEMPTS" desc:"decisions of one command under conflicts, at least 1"`
 	Timeout       time.Duration `envconfig:"COMMAND_TIMEOUT" default:"10s" desc:"longest time one command may take"`
 	Cache         int           `envconfig:"COMMAND_CACHE" default:"10000" desc:"of how many users, and of how many roles, the state is kept in memory; 0: none"`
 	SnapshotEvery int           `envconfig:"SNAPSHOT_EVERY" default:"100" desc:"events between two snapshots of a user's or role's state, which spare reading all that went before; 0: none"`
 }
+
+// SetDefaults is called by service.LoadConfig.
+func (c *Config) SetDefaults() { c.MaxAttempts = eventsourcing.DefaultMaxAttempts }
 
 // Validate is called by service.LoadConfig.
 func (c *Config) Validate() error {

@@ -11,5 +11,5 @@ type Config struct {
 	topology.RoleTableName
 	topology.RoleQueueName
 	service.API
-	topology.Consuming
+	service.Queue
 }

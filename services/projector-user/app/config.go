@@ -11,5 +11,5 @@ type Config struct {
 	topology.UserTableName
 	topology.UserQueueName
 	service.API
-	topology.Consuming
+	service.Queue
 }

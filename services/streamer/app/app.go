@@ -10,9 +10,9 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
-	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service"
+	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 	"github.com/leftfold/leftfold/pkg/service/health"
 	"github.com/leftfold/leftfold/services/streamer/internal/publish"
 )
@@ -51,7 +51,7 @@ func newApp(
 		Parts: []service.Part{{Name: "streamer", Run: reader.Run}},
 		Info:  problems.Info(),
 		Checks: []health.Check{
-			topology.TableCheck(db, cfg.EventLog), topology.TableCheck(db, cfg.Leases), topology.StreamCheck(k, cfg.Stream),
+			awsconfig.TableCheck(db, cfg.EventLog), awsconfig.TableCheck(db, cfg.Leases), awsconfig.StreamCheck(k, cfg.Stream),
 		},
 	}
 }

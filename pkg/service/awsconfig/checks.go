@@ -1,4 +1,4 @@
-package topology
+package awsconfig
 
 import (
 	"context"
@@ -15,10 +15,10 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/health"
 )
 
-// errNotActive: the resource exists but cannot be used yet, or any more.
+// errNotActive: the resource exists, but cannot be used yet or any more.
 var errNotActive = errors.New("not active")
 
-// TableCheck looks whether a table can be used.
+// TableCheck passes while a table can be used.
 func TableCheck(db *dynamodb.Client, table string) health.Check {
 	return health.Check{Name: table, Probe: func(ctx context.Context) error {
 		out, err := db.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
@@ -32,7 +32,7 @@ func TableCheck(db *dynamodb.Client, table string) health.Check {
 	}}
 }
 
-// StreamCheck looks whether a Kinesis stream can be used.
+// StreamCheck passes while a Kinesis stream can be used.
 func StreamCheck(k *kinesis.Client, stream string) health.Check {
 	return health.Check{Name: stream, Probe: func(ctx context.Context) error {
 		out, err := k.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: &stream})
@@ -47,7 +47,7 @@ func StreamCheck(k *kinesis.Client, stream string) health.Check {
 	}}
 }
 
-// QueueCheck looks whether a queue is there.
+// QueueCheck passes while a queue exists.
 func QueueCheck(q *sqs.Client, queue string) health.Check {
 	return health.Check{Name: queue, Probe: func(ctx context.Context) error {
 		_, err := q.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(queue)})
