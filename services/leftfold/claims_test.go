@@ -57,7 +57,7 @@ func TestClaimsAudit(t *testing.T) { // not in parallel: it sets the environment
 	require.NoError(t, err)
 	code, out, _ = run("audit")
 	assert.Equal(t, differs, code)
-	assert.Regexp(t, `^missing: org/iam/user#email is held by org/iam/user/[0-9a-f-]{36} and by nobody in the table\n$`, out)
+	assert.Regexp(t, `^missing: org/iam/user#email is held by org/iam/user/[0-9a-f-]{36} and has no owner in the table\n$`, out)
 	code, out, progress = run("audit", "--repair", "--parallel", "2")
 	assert.Equal(t, equal, code)
 	assert.Regexp(t, "^missing: .*: repaired\n$", out)

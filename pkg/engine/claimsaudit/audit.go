@@ -1,10 +1,12 @@
-// Package claimsaudit proves that the claims table is the union of what the log's streams claim, on a live system, and puts
-// right what is not.
+// Package claimsaudit compares the claims table with the event log on a live system, and repairs the table. The table is
+// right if it is the union of the claims that the log's streams hold. Package eventsourcing explains claims.
 //
-// It walks both, page by page: every stream is folded and its claims looked up, and the owner of every claim is folded
-// and must hold it. Commands go on meanwhile, so a difference between two reads is only a suspicion. It is settled by
-// one transaction that reads the claim and proves the streams still at the versions folded, and repaired by one that
-// writes on the same terms.
+// It reads both page by page: it folds every stream and reads its claims, then it folds the owner of every claim, which
+// must hold it. Commands run meanwhile, so a difference between two reads is only a suspicion. To confirm it, one
+// transaction reads the claim and checks that the streams are at the versions folded; a repair writes under the same
+// conditions.
+//
+// It uses the tables and permissions that package dynamostore lists for Claims.
 package claimsaudit
 
 import (
@@ -22,46 +24,46 @@ import (
 	"github.com/leftfold/leftfold/pkg/retry"
 )
 
-// Config is what Run needs.
+// Config configures Run.
 type Config struct {
 	Claims *dynamostore.Claims
-	// Categories are those of the log, all of them: the streams and claims of others cannot be judged.
+	// Categories are all categories of the log. Streams of others are reported as Illegible.
 	Categories []Category
-	// Repair puts right what can be. Defaults to leaving all as it is.
+	// Repair repairs the differences that can be. Defaults to false.
 	Repair bool
 	// Parallel is how many streams are folded at once. Defaults to 8.
 	Parallel int
-	// PageSize bounds the items that DynamoDB looks at for one page. Defaults to what fits in 1 MB.
+	// PageSize limits the items that DynamoDB scans for one page. Defaults to what fits in 1 MB.
 	PageSize int32
-	// MaxAttempts bounds the looks at one suspicion whose streams keep moving. Defaults to 20.
+	// MaxAttempts bounds the attempts to confirm a suspicion while its streams change. Defaults to 20.
 	MaxAttempts int
-	// Backoff spaces them. Defaults to 5 ms, doubled up to 80 ms.
+	// Backoff is the pause between them. Defaults to 5 ms, doubled up to 80 ms.
 	Backoff retry.Backoff
-	// OnDifference is told of each difference, one at a time. Defaults to nobody.
+	// OnDifference is called with each difference, one at a time. Optional.
 	OnDifference func(Difference)
-	// OnPage is told after every page how far the audit has come. Defaults to nobody.
+	// OnPage is called after every page with the counts so far. Optional.
 	OnPage func(Result)
 }
 
-// Result counts what an audit has seen.
+// Result counts what an audit found.
 type Result struct {
 	Streams, Claims int
-	// Suspicions were looked at a second time, because a command may have come between.
+	// Suspicions were checked by a transaction, because a command may have run between two reads.
 	Suspicions int
-	// Differences are those found, Repaired those of them that are gone now.
+	// Differences were found; Repaired of them were repaired.
 	Differences, Repaired int
-	// Undecided are suspicions whose streams never held still: neither a difference nor a proof.
+	// Undecided are suspicions that were neither confirmed nor dropped, because their streams kept changing.
 	Undecided int
 }
 
-// Equal reports whether the audit has proved the table equal to the log, if need be after its repairs.
+// Equal reports whether the table equals the log, after the repairs.
 func (r Result) Equal() bool { return r.Differences == r.Repaired && r.Undecided == 0 }
 
-// Run compares the claims table with the log as they were when it began, or later. Differences are no error; an error
-// means that the audit did not come to its end. Memory is bounded by a page and Parallel streams' states.
+// Run compares the claims table with the log, as they were when it began or later. A difference is not an error; an error
+// means that the audit is incomplete. It holds one page and the states of Parallel streams in memory.
 //
-// First it walks the log, then the table. So a claim that belongs to another stream than the table says is moved there
-// in one step, before it could be taken for one that belongs to nobody.
+// It reads the log before the table. So a claim with a wrong owner is assigned to its holder in one write, before it
+// could be taken for an orphan.
 func Run(ctx context.Context, c Config) (Result, error) {
 	a := auditor{Config: c, categories: map[string]Category{}}
 	a.Parallel = max(cmp.Or(c.Parallel, 8), 1)
@@ -75,7 +77,7 @@ func Run(ctx context.Context, c Config) (Result, error) {
 			err = each(ctx, &a, page, a.stream)
 		}
 		if err != nil {
-			return a.result, fmt.Errorf("walk the log's streams: %w", err)
+			return a.result, fmt.Errorf("audit the streams: %w", err)
 		}
 		a.page(func(r *Result) { r.Streams += len(page) })
 	}
@@ -84,7 +86,7 @@ func Run(ctx context.Context, c Config) (Result, error) {
 			err = each(ctx, &a, page, a.claim)
 		}
 		if err != nil {
-			return a.result, fmt.Errorf("walk the claims: %w", err)
+			return a.result, fmt.Errorf("audit the claims: %w", err)
 		}
 		a.page(func(r *Result) { r.Claims += len(page) })
 	}
@@ -100,17 +102,17 @@ type auditor struct {
 }
 
 func each[T any](ctx context.Context, a *auditor, page []T, check func(context.Context, T) error) error {
-	group, checking := errgroup.WithContext(ctx)
+	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(a.Parallel)
 	for _, one := range page {
-		group.Go(func() error { return check(checking, one) }) // fails at once after another has failed
+		group.Go(func() error { return check(groupCtx, one) })
 	}
 	return group.Wait()
 }
 
-// stream checks that the table has what the stream claims.
+// stream checks that the stream owns in the table what it holds.
 func (a *auditor) stream(ctx context.Context, stream string) error {
-	return a.patiently(ctx, stream, func() error {
+	return a.retry(ctx, stream, func() error {
 		f, err := a.fold(ctx, stream)
 		if err != nil {
 			return err
@@ -133,7 +135,7 @@ func (a *auditor) stream(ctx context.Context, stream string) error {
 
 // claim checks that the claim's owner holds it.
 func (a *auditor) claim(ctx context.Context, row dynamostore.ClaimRow) error {
-	return a.patiently(ctx, row.Owner, func() error {
+	return a.retry(ctx, row.Owner, func() error {
 		f, err := a.fold(ctx, row.Owner)
 		if err != nil || f.holds(row.Key) {
 			return err
@@ -142,35 +144,35 @@ func (a *auditor) claim(ctx context.Context, row dynamostore.ClaimRow) error {
 	})
 }
 
-// suspect settles whether the stream holds the claim and the table says so.
+// suspect confirms or drops the suspicion that table and log differ about the stream and the claim.
 func (a *auditor) suspect(ctx context.Context, key, stream string) error {
 	a.count(func(r *Result) { r.Suspicions++ })
-	return a.patiently(ctx, stream, func() error { return a.judge(ctx, key, stream) })
+	return a.retry(ctx, stream, func() error { return a.judge(ctx, key, stream) })
 }
 
-// patiently looks again while what is looked at moves. A stream that still cannot be read then is a difference.
-func (a *auditor) patiently(ctx context.Context, stream string, look func() error) error {
+// retry calls check again while its streams change, or cannot be read. A stream that stays unreadable is a difference.
+func (a *auditor) retry(ctx context.Context, stream string, check func() error) error {
 	for n := 1; ; n++ {
-		err := look()
-		ill, isIll := errors.AsType[*illegible](err)
-		isMoving := errors.Is(err, eventsourcing.ErrGuardMoved)
+		err := check()
+		unreadable, isIllegible := errors.AsType[*illegible](err)
+		hasMoved := errors.Is(err, eventsourcing.ErrGuardMoved)
 		switch {
-		case !isIll && !isMoving:
+		case !isIllegible && !hasMoved:
 			return err
-		case isIll && (ill.forGood || n >= a.MaxAttempts):
-			a.found(Difference{Kind: Illegible, Stream: shown(ill.stream), Detail: ill.detail})
+		case isIllegible && (unreadable.permanent || n >= a.MaxAttempts):
+			a.found(Difference{Kind: Illegible, Stream: shown(unreadable.stream), Detail: unreadable.detail})
 			return nil
 		case n >= a.MaxAttempts:
 			a.count(func(r *Result) { r.Undecided++ })
 			return nil
 		}
 		if err := a.Backoff.Wait(ctx, n); err != nil {
-			return fmt.Errorf("look at %s again: %w", shown(stream), err)
+			return fmt.Errorf("check %s again: %w", shown(stream), err)
 		}
 	}
 }
 
-// found tells of a difference.
+// found counts and reports a difference.
 func (a *auditor) found(d Difference) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

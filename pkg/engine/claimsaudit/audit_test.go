@@ -13,7 +13,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/claimsaudit"
 )
 
-// crowd makes 20 users, half of them with a past, and 5 roles.
+// crowd makes 20 users, half of them with a history, and 5 roles.
 func (s *stage) crowd() {
 	s.t.Helper()
 	for n := range 20 {
@@ -29,7 +29,7 @@ func (s *stage) crowd() {
 	}
 }
 
-func TestATableThatEqualsTheLogIsProved(t *testing.T) {
+func TestATableThatEqualsTheLogHasNoDifferences(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	defer s.server.Close()
@@ -49,7 +49,7 @@ func TestATableThatEqualsTheLogIsProved(t *testing.T) {
 	}
 }
 
-func TestAnEmptySystemIsProved(t *testing.T) {
+func TestAnEmptySystemHasNoDifferences(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	defer s.server.Close()
@@ -58,8 +58,8 @@ func TestAnEmptySystemIsProved(t *testing.T) {
 	assert.Equal(t, claimsaudit.Result{}, result)
 }
 
-// The same is found however the pages are cut, and no page is larger than asked for.
-func TestBothWalksGoPageByPage(t *testing.T) {
+// The same is found with each page size, and no page is larger than PageSize.
+func TestTheResultDoesNotDependOnThePageSize(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	defer s.server.Close()
@@ -98,24 +98,24 @@ func TestEachDifferenceIsFoundAndRepaired(t *testing.T) {
 	t.Parallel()
 	number := &types.AttributeValueMemberN{Value: "7"}
 	for name, c := range map[string]struct {
-		plant  func(s *stage)
-		found  []string
-		healed []string // by a repair; in a repair the log's side comes first
+		plant    func(s *stage)
+		found    []string
+		repaired []string // by a repair, in which the log's side comes first
 	}{
 		"a claim is missing": {
 			func(s *stage) { s.lose(key("ann")) },
-			[]string{"missing: user#email is held by user/a and by nobody in the table"},
-			[]string{"missing: user#email is held by user/a and by nobody in the table: repaired"},
+			[]string{"missing: user#email is held by user/a and has no owner in the table"},
+			[]string{"missing: user#email is held by user/a and has no owner in the table: repaired"},
 		},
 		"a value that was given up": {
 			func(s *stage) { s.plant(key("bob-then"), text(userStream("b"))) },
 			[]string{"orphan: user#email is given to user/b, which does not hold it"},
 			[]string{"orphan: user#email is given to user/b, which does not hold it: repaired"},
 		},
-		"a value that nobody ever held": {
-			func(s *stage) { s.plant(key("nobody"), text(userStream("nobody"))) },
-			[]string{"orphan: user#email is given to user/nobody, which does not hold it"},
-			[]string{"orphan: user#email is given to user/nobody, which does not hold it: repaired"},
+		"a value that was never held": {
+			func(s *stage) { s.plant(key("never-held"), text(userStream("absent"))) },
+			[]string{"orphan: user#email is given to user/absent, which does not hold it"},
+			[]string{"orphan: user#email is given to user/absent, which does not hold it: repaired"},
 		},
 		"a claim of a role's made a user's": {
 			func(s *stage) { s.plant("org/iam/role#name:admin", text(userStream("a"))) },
@@ -125,23 +125,23 @@ func TestEachDifferenceIsFoundAndRepaired(t *testing.T) {
 			},
 			[]string{"misplaced: role#name is held by role/r; the table gives it to user/a, which does not hold it: repaired"},
 		},
-		"a claim given to a stream that is not there": {
-			func(s *stage) { s.plant(key("ann"), text(userStream("nobody"))) },
+		"a claim assigned to a stream that does not exist": {
+			func(s *stage) { s.plant(key("ann"), text(userStream("absent"))) },
 			[]string{
-				"misplaced: user#email is held by user/a; the table gives it to user/nobody, which does not hold it",
-				"orphan: user#email is given to user/nobody, which does not hold it",
+				"misplaced: user#email is held by user/a; the table gives it to user/absent, which does not hold it",
+				"orphan: user#email is given to user/absent, which does not hold it",
 			},
-			[]string{"misplaced: user#email is held by user/a; the table gives it to user/nobody, which does not hold it: repaired"},
+			[]string{"misplaced: user#email is held by user/a; the table gives it to user/absent, which does not hold it: repaired"},
 		},
-		"an owner that is no stream": {
+		"an owner that is not a stream": {
 			func(s *stage) { s.plant(key("ann"), text("secret")) },
 			[]string{
-				"misplaced: user#email is held by user/a; the table gives it to what is no stream, which does not hold it",
-				"orphan: user#email is given to what is no stream, which does not hold it",
+				"misplaced: user#email is held by user/a; the table gives it to an invalid stream, which does not hold it",
+				"orphan: user#email is given to an invalid stream, which does not hold it",
 			},
-			[]string{"misplaced: user#email is held by user/a; the table gives it to what is no stream, which does not hold it: repaired"},
+			[]string{"misplaced: user#email is held by user/a; the table gives it to an invalid stream, which does not hold it: repaired"},
 		},
-		"rows without an owner to be read, and keys that are none": {
+		"rows without a valid owner, and invalid keys": {
 			func(s *stage) {
 				s.plant(key("x"), nil)
 				s.plant(key("y"), number)
@@ -149,32 +149,32 @@ func TestEachDifferenceIsFoundAndRepaired(t *testing.T) {
 				s.plant("secret", text(userStream("a")))
 			},
 			[]string{
-				"orphan: a value of no constraint is given to user/a, which does not hold it",
-				"orphan: user#email is given to what is no stream, which does not hold it",
-				"orphan: user#email is given to what is no stream, which does not hold it",
-				"orphan: user#email is given to what is no stream, which does not hold it",
+				"orphan: a value without a constraint is given to user/a, which does not hold it",
+				"orphan: user#email is given to an invalid stream, which does not hold it",
+				"orphan: user#email is given to an invalid stream, which does not hold it",
+				"orphan: user#email is given to an invalid stream, which does not hold it",
 			},
 			[]string{
-				"orphan: a value of no constraint is given to user/a, which does not hold it: repaired",
-				"orphan: user#email is given to what is no stream, which does not hold it: repaired",
-				"orphan: user#email is given to what is no stream, which does not hold it: repaired",
-				"orphan: user#email is given to what is no stream, which does not hold it: repaired",
+				"orphan: a value without a constraint is given to user/a, which does not hold it: repaired",
+				"orphan: user#email is given to an invalid stream, which does not hold it: repaired",
+				"orphan: user#email is given to an invalid stream, which does not hold it: repaired",
+				"orphan: user#email is given to an invalid stream, which does not hold it: repaired",
 			},
 		},
-		"held claims without an owner to be read": {
+		"held claims without a valid owner": {
 			func(s *stage) {
 				s.plant(key("ann"), number)
 				s.plant(key("bob"), nil)
 			},
 			[]string{
-				"misplaced: user#email is held by user/a; the table gives it to what is no stream, which does not hold it",
-				"misplaced: user#email is held by user/b; the table gives it to what is no stream, which does not hold it",
-				"orphan: user#email is given to what is no stream, which does not hold it",
-				"orphan: user#email is given to what is no stream, which does not hold it",
+				"misplaced: user#email is held by user/a; the table gives it to an invalid stream, which does not hold it",
+				"misplaced: user#email is held by user/b; the table gives it to an invalid stream, which does not hold it",
+				"orphan: user#email is given to an invalid stream, which does not hold it",
+				"orphan: user#email is given to an invalid stream, which does not hold it",
 			},
 			[]string{
-				"misplaced: user#email is held by user/a; the table gives it to what is no stream, which does not hold it: repaired",
-				"misplaced: user#email is held by user/b; the table gives it to what is no stream, which does not hold it: repaired",
+				"misplaced: user#email is held by user/a; the table gives it to an invalid stream, which does not hold it: repaired",
+				"misplaced: user#email is held by user/b; the table gives it to an invalid stream, which does not hold it: repaired",
 			},
 		},
 	} {
@@ -194,10 +194,10 @@ func TestEachDifferenceIsFoundAndRepaired(t *testing.T) {
 			result, lines := s.audited()
 			assert.Equal(t, c.found, lines)
 			assert.False(t, result.Equal())
-			assert.Equal(t, planted, s.table(), "nothing is changed unasked")
+			assert.Equal(t, planted, s.table(), "nothing is changed without Repair")
 
 			result, lines = s.audited(repairing)
-			assert.Equal(t, c.healed, lines)
+			assert.Equal(t, c.repaired, lines)
 			assert.True(t, result.Equal())
 			assert.Equal(t, want, s.table())
 
@@ -208,7 +208,7 @@ func TestEachDifferenceIsFoundAndRepaired(t *testing.T) {
 	}
 }
 
-// Two holders of one value are a breach that no audit may decide.
+// An audit cannot decide between two holders of one value.
 func TestAContestedClaimIsLeftToItsHolders(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -225,7 +225,7 @@ func TestAContestedClaimIsLeftToItsHolders(t *testing.T) {
 	}
 	require.NoError(t, s.user("b", user.ChangeEmail{Email: email("bob")}))
 	result, lines := s.audited(repairing)
-	assert.Equal(t, []string{"missing: user#email is held by user/a and by nobody in the table: repaired"}, lines)
+	assert.Equal(t, []string{"missing: user#email is held by user/a and has no owner in the table: repaired"}, lines)
 	assert.True(t, result.Equal())
 
 	t.Run("the other one gives it up", func(t *testing.T) {
@@ -242,7 +242,7 @@ func TestAContestedClaimIsLeftToItsHolders(t *testing.T) {
 	})
 }
 
-func TestWhatCannotBeFoldedIsToldAndHidesNothingElse(t *testing.T) {
+func TestAnIllegibleStreamIsReportedAndHidesNothingElse(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		plant  func(s *stage)
@@ -285,12 +285,12 @@ func TestWhatCannotBeFoldedIsToldAndHidesNothingElse(t *testing.T) {
 			planted := s.table()
 			result, lines := s.audited(repairing)
 			assert.False(t, result.Equal())
-			assert.Contains(t, lines, "missing: user#email is held by user/b and by nobody in the table: repaired")
+			assert.Contains(t, lines, "missing: user#email is held by user/b and has no owner in the table: repaired")
 			for _, detail := range c.detail {
 				assert.Contains(t, lines, detail)
 			}
 			planted[key("bob")] = userStream("b")
-			assert.Equal(t, planted, s.table(), "what cannot be judged is left alone")
+			assert.Equal(t, planted, s.table(), "what cannot be judged is not changed")
 		})
 	}
 }

@@ -13,15 +13,15 @@ import (
 // Category folds the streams of one category.
 type Category struct {
 	name string
-	// begin returns the fold of an empty stream.
-	begin func() (evolve func(eventsourcing.Record) error, claims func() []eventsourcing.Claim)
+	// newFold returns the functions to fold one stream.
+	newFold func() (evolve func(eventsourcing.Record) error, claims func() []eventsourcing.Claim)
 }
 
-// NewCategory returns the category of an aggregate.
+// NewCategory returns the category of an aggregate's streams.
 func NewCategory[S any, E eventsourcing.Event](aggregate eventsourcing.Aggregate[S, E]) Category {
 	return Category{
 		name: aggregate.Category,
-		begin: func() (func(eventsourcing.Record) error, func() []eventsourcing.Claim) {
+		newFold: func() (func(eventsourcing.Record) error, func() []eventsourcing.Claim) {
 			var state S
 			evolve := func(r eventsourcing.Record) error {
 				event, err := aggregate.Codec.Decode(r.Name, r.Schema, r.Data)
@@ -41,10 +41,10 @@ func NewCategory[S any, E eventsourcing.Event](aggregate eventsourcing.Aggregate
 	}
 }
 
-// folded is what a stream holds at its head.
+// folded is the claims that a stream holds at its last version.
 type folded struct {
 	stream eventsourcing.StreamID
-	head   []eventsourcing.Guard // none: no stream can have that name, so that it never moves
+	head   []eventsourcing.Guard // its last version; empty if no stream can have that name
 	claims map[string]struct{}   // by key
 }
 
@@ -53,29 +53,29 @@ func (f folded) holds(key string) bool {
 	return ok
 }
 
-// illegible says why nothing can be said of a stream. The text is free of personal data.
+// illegible says why a stream cannot be folded. Its text is free of personal data.
 type illegible struct {
 	stream, detail string
-	forGood        bool // else it may be that a read came between a commit's writes
+	permanent      bool // false: the next attempt may succeed
 }
 
 func (i *illegible) Error() string { return fmt.Sprintf("stream %s: %s", i.stream, i.detail) }
 
-// fold reads the stream of that name. Its errors: *illegible, or what another try may not meet.
+// fold folds the stream of that name. It returns an *illegible, or the error of a call to DynamoDB.
 func (a *auditor) fold(ctx context.Context, stream string) (folded, error) {
 	id, err := eventsourcing.ParseStreamID(stream)
 	if err != nil {
-		return folded{}, nil // the store refuses such names: there is no such stream
+		return folded{}, nil // no stream can have this name
 	}
 	category, known := a.categories[id.Category]
 	if !known {
 		return folded{}, &illegible{stream, "its category is not known to this program", true}
 	}
-	evolve, claims := category.begin()
+	evolve, claims := category.newFold()
 	var head eventsourcing.Version
 	for r, err := range a.Claims.EventLog().Read(ctx, id, 0) {
 		if err != nil {
-			if _, calling := errors.AsType[*smithy.OperationError](err); calling || ctx.Err() != nil {
+			if _, isCall := errors.AsType[*smithy.OperationError](err); isCall || ctx.Err() != nil {
 				return folded{}, err
 			}
 			return folded{}, &illegible{stream, fmt.Sprintf("what follows version %d cannot be read", head), false}

@@ -10,39 +10,39 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// Kind is a way in which table and log differ.
+// Kind is the kind of a Difference.
 type Kind string
 
 // The kinds.
 const (
-	// Missing: Stream holds a value that the table gives to nobody. Repaired by giving it.
+	// Missing: Stream holds a value that has no owner in the table. Repair: make Stream its owner.
 	Missing Kind = "missing"
-	// Misplaced: Stream holds a value that the table gives to Owner, which does not. Repaired by giving it to Stream.
+	// Misplaced: Stream holds a value whose owner in the table is Owner, which does not hold it. Repair: make Stream its owner.
 	Misplaced Kind = "misplaced"
-	// Orphan: the table gives a value to Stream, which does not hold it. Repaired by deleting it.
+	// Orphan: Stream owns a value in the table that it does not hold. Repair: delete the claim.
 	Orphan Kind = "orphan"
-	// Contested: Stream and Owner both hold the value. Which of them gives it up is nobody's to decide but theirs.
+	// Contested: Stream and Owner both hold the value. Not repaired: one of the two must change its value by a command.
 	Contested Kind = "contested"
-	// Illegible: Stream cannot be folded, so that nothing can be said of its claims.
+	// Illegible: Stream cannot be folded, so its claims are not known.
 	Illegible Kind = "illegible"
 )
 
-// Difference is one difference between table and log. It leaves the claim's value out, which is personal data.
+// Difference is a difference between table and log. It omits the value of the claim, which is personal data.
 type Difference struct {
 	Kind       Kind
-	Constraint string // such as "org/iam/user#email"; "" where it is Illegible
+	Constraint string // such as "org/iam/user#email"; empty if Illegible
 	Stream     string
-	Owner      string // that the table names, where it is not Stream
-	Detail     string // of what is Illegible
+	Owner      string // in the table, if not Stream
+	Detail     string // why it is Illegible
 	Repaired   bool
 }
 
-// String is one line for people.
+// String describes the difference in one line.
 func (d Difference) String() string {
 	text := fmt.Sprintf("%s: %s ", d.Kind, d.Constraint)
 	switch d.Kind {
 	case Missing:
-		text += fmt.Sprintf("is held by %s and by nobody in the table", d.Stream)
+		text += fmt.Sprintf("is held by %s and has no owner in the table", d.Stream)
 	case Misplaced:
 		text += fmt.Sprintf("is held by %s; the table gives it to %s, which does not hold it", d.Stream, d.Owner)
 	case Orphan:
@@ -59,8 +59,8 @@ func (d Difference) String() string {
 	return text
 }
 
-// judge compares the claim's row with what the stream holds, both as of one instant. An eventsourcing.ErrGuardMoved says
-// that there was no such instant, or none for the repair.
+// judge compares the claim's row with what the stream holds, both at one instant. It returns an eventsourcing.ErrGuardMoved
+// if they changed meanwhile, or before the repair.
 func (a *auditor) judge(ctx context.Context, key, stream string) error {
 	f, err := a.fold(ctx, stream)
 	if err != nil {
@@ -74,17 +74,17 @@ func (a *auditor) judge(ctx context.Context, key, stream string) error {
 	case owned == f.holds(key):
 		return nil
 	case owned:
-		return a.settle(Difference{Kind: Orphan, Constraint: constraint(key), Stream: shown(stream)},
+		return a.report(Difference{Kind: Orphan, Constraint: constraint(key), Stream: shown(stream)},
 			func() error { return a.Claims.Delete(ctx, *row, f.head...) })
 	case row == nil:
-		return a.settle(Difference{Kind: Missing, Constraint: constraint(key), Stream: stream},
+		return a.report(Difference{Kind: Missing, Constraint: constraint(key), Stream: stream},
 			func() error { return a.Claims.Assign(ctx, key, nil, f.stream, f.head...) })
 	default:
 		return a.judgeBoth(ctx, f, *row)
 	}
 }
 
-// judgeBoth judges a claim that f holds and the table gives to another stream.
+// judgeBoth judges a claim that f holds and another stream owns in the table.
 func (a *auditor) judgeBoth(ctx context.Context, f folded, row dynamostore.ClaimRow) error {
 	other, err := a.fold(ctx, row.Owner)
 	if err != nil {
@@ -96,21 +96,21 @@ func (a *auditor) judgeBoth(ctx context.Context, f folded, row dynamostore.Claim
 		return err
 	}
 	if again == nil || again.Owner != row.Owner {
-		return fmt.Errorf("look at a claim: %w", eventsourcing.ErrGuardMoved)
+		return fmt.Errorf("read a claim again: %w", eventsourcing.ErrGuardMoved)
 	}
 	d := Difference{
 		Kind: Misplaced, Constraint: constraint(row.Key), Stream: f.stream.String(), Owner: shown(row.Owner),
 	}
 	if other.holds(row.Key) {
 		d.Kind = Contested
-		return a.settle(d, nil)
+		return a.report(d, nil)
 	}
-	return a.settle(d, func() error { return a.Claims.Assign(ctx, row.Key, again, f.stream, heads...) })
+	return a.report(d, func() error { return a.Claims.Assign(ctx, row.Key, again, f.stream, heads...) })
 }
 
-// settle repairs the difference, if that is asked for and possible, and tells of it. It tells of nothing that has moved
-// before the repair.
-func (a *auditor) settle(d Difference, repair func() error) error {
+// report repairs the difference, if configured and possible, and reports it. It reports nothing that changed before the
+// repair.
+func (a *auditor) report(d Difference, repair func() error) error {
 	if a.Repair && repair != nil {
 		if err := repair(); err != nil {
 			return err
@@ -121,20 +121,20 @@ func (a *auditor) settle(d Difference, repair func() error) error {
 	return nil
 }
 
-// shown is a stream's name as it may be shown: what is none may hold anything.
+// shown returns a stream's name for output. What is not a valid name could be anything, so it is not shown.
 func shown(stream string) string {
 	if _, err := eventsourcing.ParseStreamID(stream); err != nil {
-		return "what is no stream"
+		return "an invalid stream"
 	}
 	return stream
 }
 
-// constraint is what a claim's key names, without the value.
+// constraint returns the key of a claim without the value.
 func constraint(key string) string {
-	category, rest, _ := strings.Cut(key, "#")
-	name, _, ok := strings.Cut(rest, ":")
+	category, nameAndValue, _ := strings.Cut(key, "#")
+	name, _, ok := strings.Cut(nameAndValue, ":")
 	if !ok {
-		return "a value of no constraint"
+		return "a value without a constraint"
 	}
 	return eventsourcing.Claim{Category: category, Name: name}.Constraint()
 }

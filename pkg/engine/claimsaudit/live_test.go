@@ -64,9 +64,9 @@ func (s *stage) traffic(clients int) (stop func() (accepted int64)) {
 	}
 }
 
-// Commands of others run all the time, and some between each two calls of the audit: it must suspect, look again, and
-// say nothing.
-func TestALiveSystemRaisesNoFalseAlarm(t *testing.T) {
+// Commands of others run all the time, and some between each two calls of the audit: it must suspect, check again, and
+// report nothing.
+func TestALiveSystemCausesNoFalseDifference(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	defer s.server.Close()
@@ -79,7 +79,7 @@ func TestALiveSystemRaisesNoFalseAlarm(t *testing.T) {
 		return nil
 	}}
 	for round := 0; round < 8 || suspicions <= 10; round++ { // few of the first rounds meet much to suspect
-		require.Less(t, round, 200, "the traffic makes it suspect nothing")
+		require.Less(t, round, 200, "the traffic causes no suspicion")
 		rounds++
 		result, lines := s.audited(s.through(between), func(c *claimsaudit.Config) {
 			c.PageSize = int32(1 + round%4*60)
@@ -91,7 +91,7 @@ func TestALiveSystemRaisesNoFalseAlarm(t *testing.T) {
 		suspicions += result.Suspicions
 	}
 	accepted := stop()
-	t.Logf("%d commands accepted, %d suspicions settled in %d rounds", accepted, suspicions, rounds)
+	t.Logf("%d commands accepted, %d suspicions checked in %d rounds", accepted, suspicions, rounds)
 	result, lines := s.audited()
 	assert.Empty(t, lines)
 	assert.True(t, result.Equal())
@@ -102,7 +102,7 @@ func TestRepairsRaceWithCommands(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	defer s.server.Close()
-	for n := range 10 { // these hold still, and their claims are lost again and again; nobody else wants their addresses
+	for n := range 10 { // these do not change, and their claims are lost again and again; no other user takes their addresses
 		s.registered(fmt.Sprint("still", n), fmt.Sprint("still", n))
 	}
 	stop := s.traffic(2)
@@ -133,9 +133,9 @@ func TestRepairsRaceWithCommands(t *testing.T) {
 	assert.True(t, result.Equal())
 }
 
-// A command comes right before each call of the repair: then the repair must do nothing, look again, and do what is right
-// by then.
-func TestARepairGivesWayToACommand(t *testing.T) {
+// A command comes right before each call of the repair: then the repair must do nothing, check again, and do what is
+// right then.
+func TestARepairYieldsToACommand(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		plant, command func(s *stage)
@@ -149,7 +149,7 @@ func TestARepairGivesWayToACommand(t *testing.T) {
 		"the holder of a missing claim does something else": {
 			func(s *stage) { s.lose(key("ann")) },
 			func(s *stage) { require.NoError(s.t, s.user("a", user.Disable{})) },
-			[]string{"missing: user#email is held by user/a and by nobody in the table: repaired"},
+			[]string{"missing: user#email is held by user/a and has no owner in the table: repaired"},
 		},
 		"another one takes the missing claim": {
 			func(s *stage) { s.lose(key("ann")) },
@@ -178,7 +178,7 @@ func TestARepairGivesWayToACommand(t *testing.T) {
 			func(s *stage) { require.NoError(s.t, s.user("a", user.ChangeEmail{Email: email("anna")})) },
 			[]string{"orphan: user#email is given to user/b, which does not hold it: repaired"},
 		},
-		"somebody repairs by hand": {
+		"a repair by hand": {
 			func(s *stage) { s.lose(key("ann")) },
 			func(s *stage) { s.plant(key("ann"), text(userStream("a"))) },
 			[]string{},
@@ -201,25 +201,25 @@ func TestARepairGivesWayToACommand(t *testing.T) {
 			assert.Equal(t, c.found, lines)
 			_, lines = s.audited(repairing)
 			for _, line := range lines {
-				assert.Contains(t, line, "contested", "the rest was put right")
+				assert.Contains(t, line, "contested", "all others are repaired")
 			}
 		})
 	}
 }
 
-// A command comes right before each second look: no instant is shown at which the stream holds still.
-func TestAStreamThatNeverHoldsStillIsNeitherDifferentNorProved(t *testing.T) {
+// A command runs right before each check, so that none finds the stream unchanged.
+func TestAStreamThatKeepsChangingIsUndecided(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	defer s.server.Close()
 	s.registered("a", "ann")
 	s.lose(key("ann"))
-	looks := 0
+	attempts := 0
 	move := hooks{before: func(op string) error {
 		if op != "TransactGetItems" {
 			return nil
 		}
-		if looks++; looks%2 == 1 {
+		if attempts++; attempts%2 == 1 {
 			return s.user("a", user.Disable{})
 		}
 		return s.user("a", user.Enable{})
@@ -227,12 +227,12 @@ func TestAStreamThatNeverHoldsStillIsNeitherDifferentNorProved(t *testing.T) {
 	result, lines := s.audited(repairing, s.through(move), func(c *claimsaudit.Config) { c.MaxAttempts = 7 })
 	assert.Empty(t, lines)
 	assert.Equal(t, 1, result.Undecided)
-	assert.Equal(t, 7, looks)
+	assert.Equal(t, 7, attempts)
 	assert.False(t, result.Equal())
 }
 
 // Each call fails in turn, before it is made or with its answer lost. What is left must be as it was or as it has to be,
-// and another run puts the rest right.
+// and another run repairs the remaining differences.
 func TestACrashLeavesNothingHalfDone(t *testing.T) {
 	t.Parallel()
 	errCrash := &smithy.OperationError{Err: errors.New("crash")} // the SDK wraps every error in one
@@ -276,7 +276,7 @@ func TestACrashLeavesNothingHalfDone(t *testing.T) {
 	}
 }
 
-func TestAnAuditThatIsStoppedProvesNothing(t *testing.T) {
+func TestAnAuditThatIsStoppedIsAnError(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	defer s.server.Close()

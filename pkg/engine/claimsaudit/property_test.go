@@ -13,7 +13,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/claimsaudit"
 )
 
-// A model that knows who holds what says which differences there are in a log and a table made by chance, and what a
+// A model of who holds what says which differences there are in a log and a table made by chance, and what a
 // repair has to leave. The seed names the test to run again.
 func TestTheAuditAgreesWithAModel(t *testing.T) {
 	t.Parallel()
@@ -32,12 +32,12 @@ var (
 	streams = []string{userStream("u1"), userStream("u2"), userStream("u3")}
 )
 
-// holders are those of streams that hold the key.
+// holders returns the streams that hold the key.
 func holders(held map[string]string, key string) []string {
 	return slices.DeleteFunc(slices.Clone(streams), func(stream string) bool { return held[stream] != key })
 }
 
-// happen lets chance work on the log and on the table, and returns what each stream holds.
+// happen changes the log and the table at random, and returns what each stream holds.
 func happen(s *stage, chance *rand.Rand) (held map[string]string) {
 	held = map[string]string{}
 	for range chance.IntN(25) {
@@ -63,7 +63,7 @@ func happen(s *stage, chance *rand.Rand) (held map[string]string) {
 	return held
 }
 
-// differences are what an audit must find, by kind and stream.
+// differences returns what an audit must find, by kind and stream.
 func differences(held, table map[string]string) (wanted []string) {
 	for _, name := range names {
 		owner, owned := table[key(name)]
@@ -96,7 +96,7 @@ func agreeWithAModel(t *testing.T, s *stage, chance *rand.Rand) {
 		got = append(got, fmt.Sprint(d.Kind, d.Stream))
 	}
 	require.ElementsMatch(t, differences(held, table), got)
-	require.Equal(t, table, s.table(), "nothing is changed unasked")
+	require.Equal(t, table, s.table(), "nothing is changed without Repair")
 
 	result, _, err := s.audit(repairing)
 	require.NoError(t, err)
@@ -109,7 +109,7 @@ func agreeWithAModel(t *testing.T, s *stage, chance *rand.Rand) {
 			assert.Contains(t, entitled, owner)
 		}
 		if before := table[key(name)]; slices.Contains(entitled, before) {
-			assert.Equal(t, before, owner, "who has it rightly keeps it")
+			assert.Equal(t, before, owner, "a rightful owner keeps it")
 		}
 		contested = contested || len(entitled) > 1
 	}

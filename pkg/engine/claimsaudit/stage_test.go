@@ -86,14 +86,14 @@ func (s *stage) registered(id, name string) {
 
 func email(name string) user.Email { return user.Email(name + secret) }
 
-// secret stands in every value, so that it can be looked for in what is shown.
+// secret is part of every value, so that tests find a value that is shown.
 const secret = "@secret.example"
 
 func key(name string) string { return "org/iam/user#email:" + name + secret }
 
 func userStream(id string) string { return user.Category + "/" + id }
 
-// write appends an event past the domain.
+// write appends an event without a command.
 func (s *stage) write(stream string, version eventsourcing.Version, name, data string) {
 	s.t.Helper()
 	id, err := eventsourcing.ParseStreamID(stream)
@@ -106,7 +106,7 @@ func (s *stage) write(stream string, version eventsourcing.Version, name, data s
 	}))
 }
 
-// plant puts a row into the claims table by hand; a nil owner is left out.
+// plant puts a row into the claims table directly, without an owner if it is nil.
 func (s *stage) plant(key string, owner types.AttributeValue) {
 	s.t.Helper()
 	item := map[string]types.AttributeValue{"constraint": text(key)}
@@ -119,7 +119,7 @@ func (s *stage) plant(key string, owner types.AttributeValue) {
 
 func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 
-// lose deletes a row of the claims table by hand.
+// lose deletes a row of the claims table directly.
 func (s *stage) lose(key string) {
 	s.t.Helper()
 	_, err := s.client.DeleteItem(s.t.Context(), &dynamodb.DeleteItemInput{
@@ -128,7 +128,7 @@ func (s *stage) lose(key string) {
 	require.NoError(s.t, err)
 }
 
-// forget deletes an event of the log by hand.
+// forget deletes an event of the log directly.
 func (s *stage) forget(stream string, version int) {
 	s.t.Helper()
 	_, err := s.client.DeleteItem(s.t.Context(), &dynamodb.DeleteItemInput{
@@ -157,7 +157,7 @@ func (s *stage) table() map[string]string {
 	return rows
 }
 
-// audit audits; with may change how.
+// audit runs an audit; with changes its configuration.
 func (s *stage) audit(with ...func(*claimsaudit.Config)) (claimsaudit.Result, []claimsaudit.Difference, error) {
 	var found []claimsaudit.Difference
 	c := claimsaudit.Config{
@@ -195,13 +195,13 @@ func (s *stage) audited(with ...func(*claimsaudit.Config)) (claimsaudit.Result, 
 
 func repairing(c *claimsaudit.Config) { c.Repair = true }
 
-// through makes the audit's calls of DynamoDB pass the hooks.
+// through makes the audit call DynamoDB through the hooks.
 func (s *stage) through(h hooks) func(*claimsaudit.Config) {
 	h.Client = s.client
 	return func(c *claimsaudit.Config) { c.Claims = dynamostore.NewClaims(&h, dynamostore.Config{}) }
 }
 
-// hooks stand before and after every call, which the error of either fails.
+// hooks run before and after every call; an error of either fails it.
 type hooks struct {
 	*dynamodb.Client
 	before, after func(operation string) error
