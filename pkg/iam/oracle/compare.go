@@ -9,103 +9,96 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/leftfold/leftfold/pkg/domain/role"
+	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/view"
 )
 
-// Shown is what the API shows, in a form that compares.
+// Shown is everything that the API shows, in a form that compares.
 type Shown struct {
-	Users   map[string]UserView
-	Roles   map[string]RoleView
-	Members map[string][]PersonView // by role, ordered by user
+	Users   map[string]User
+	Roles   map[string]Role
+	Members map[string][]Member // by role, ordered by user
 }
 
-// UserView is a user as the API shows it.
-type UserView struct {
-	ID        string     `json:"id"`
-	Email     string     `json:"email"`
-	FirstName string     `json:"firstName"`
-	LastName  string     `json:"lastName"`
-	Disabled  bool       `json:"disabled"`
-	Version   uint64     `json:"version"`
-	Roles     []RoleView `json:"roles"`
+func newShown() Shown {
+	return Shown{Users: map[string]User{}, Roles: map[string]Role{}, Members: map[string][]Member{}}
 }
 
-// RoleView is a role as the API shows it, in a list or in a user.
-type RoleView struct {
-	ID       string `json:"id"`
-	Name     string `json:"name"`
-	Disabled bool   `json:"disabled"`
-	Version  uint64 `json:"version"` // 0 in a user
+// User is a user as the API shows it.
+type User struct {
+	Member
+	Version eventsourcing.Version `json:"version"`
+	Roles   []Role                `json:"roles"`
 }
 
-// PersonView is a member of a role as the API shows it.
-type PersonView struct {
-	ID        string `json:"id"`
-	Email     string `json:"email"`
-	FirstName string `json:"firstName"`
-	LastName  string `json:"lastName"`
-	Disabled  bool   `json:"disabled"`
+// Role is a role as the API shows it, in a list or in a user.
+type Role struct {
+	ID string `json:"id"`
+	view.Role
+	Version eventsourcing.Version `json:"version"` // 0 in a user
 }
 
-// Expect is what the API must show once the read models have settled.
+// Member is a member of a role as the API shows it.
+type Member struct {
+	ID string `json:"id"`
+	view.User
+}
+
+// Expect returns what the API must show once the read models have settled.
 func (f *Fold) Expect() Shown {
-	s := Shown{Users: map[string]UserView{}, Roles: map[string]RoleView{}, Members: map[string][]PersonView{}}
-	for stream, head := range f.Heads {
-		if state, ok := f.Roles[stream.ID]; ok && strings.HasSuffix(stream.Category, "/role") {
-			s.Roles[stream.ID] = RoleView{
-				ID: stream.ID, Name: string(state.Name()), Disabled: state.Disabled(), Version: uint64(head),
-			}
-			s.Members[stream.ID] = []PersonView{}
+	s := newShown()
+	for id, state := range f.Roles {
+		s.Roles[id] = Role{
+			ID: id, Role: view.Role{Name: string(state.Name()), Disabled: state.Disabled()},
+			Version: f.Heads[eventsourcing.StreamID{Category: role.Category, ID: id}],
 		}
+		s.Members[id] = []Member{}
 	}
-	for stream, head := range f.Heads {
-		state, ok := f.Users[stream.ID]
-		if !ok || !strings.HasSuffix(stream.Category, "/user") {
-			continue
+	for id, state := range f.Users {
+		member := Member{ID: id, User: view.User{
+			Email: string(state.Email()), FirstName: string(state.FirstName()), LastName: string(state.LastName()), Disabled: state.Disabled(),
+		}}
+		shown := User{Member: member, Version: f.Heads[eventsourcing.StreamID{Category: user.Category, ID: id}], Roles: []Role{}}
+		for _, roleID := range state.Roles() {
+			held := s.Roles[string(roleID)]
+			held.Version = 0
+			shown.Roles = append(shown.Roles, held)
+			s.Members[string(roleID)] = append(s.Members[string(roleID)], member)
 		}
-		person := PersonView{
-			ID: stream.ID, Email: string(state.Email()), FirstName: string(state.FirstName()),
-			LastName: string(state.LastName()), Disabled: state.Disabled(),
-		}
-		view := UserView{
-			ID: person.ID, Email: person.Email, FirstName: person.FirstName, LastName: person.LastName,
-			Disabled: person.Disabled, Version: uint64(head), Roles: []RoleView{},
-		}
-		for _, id := range state.Roles() {
-			role := s.Roles[string(id)]
-			role.Version = 0
-			view.Roles = append(view.Roles, role)
-			s.Members[string(id)] = append(s.Members[string(id)], person)
-		}
-		s.Users[stream.ID] = view
+		s.Users[id] = shown
 	}
 	for _, members := range s.Members {
-		slices.SortFunc(members, func(a, b PersonView) int { return strings.Compare(a.ID, b.ID) })
+		slices.SortFunc(members, func(a, b Member) int { return strings.Compare(a.ID, b.ID) })
 	}
 	return s
 }
 
 // Show reads everything through the API at base, such as "http://127.0.0.1:8080", page by page.
 func Show(ctx context.Context, client *http.Client, base string) (Shown, error) {
-	s := Shown{Users: map[string]UserView{}, Roles: map[string]RoleView{}, Members: map[string][]PersonView{}}
-	users, err := pages[UserView](ctx, client, base, "/users?limit=100")
+	s := newShown()
+	users, err := pages[User](ctx, client, base, "/users?limit=100")
 	if err != nil {
 		return s, err
 	}
 	for _, u := range users {
 		s.Users[u.ID] = u
 	}
-	roles, err := pages[RoleView](ctx, client, base, "/roles?limit=100")
+	roles, err := pages[Role](ctx, client, base, "/roles?limit=100")
 	if err != nil {
 		return s, err
 	}
 	for _, r := range roles {
 		s.Roles[r.ID] = r
-		if s.Members[r.ID], err = pages[PersonView](ctx, client, base, "/roles/"+r.ID+"/users?limit=100"); err != nil {
+		if s.Members[r.ID], err = pages[Member](ctx, client, base, "/roles/"+r.ID+"/users?limit=100"); err != nil {
 			return s, err
 		}
 	}
 	if len(users) != len(s.Users) || len(roles) != len(s.Roles) {
-		return s, fmt.Errorf("a list shows something twice: %d users of %d, %d roles of %d", len(users), len(s.Users), len(roles), len(s.Roles))
+		return s, fmt.Errorf("a list shows something twice: %d users of %d, %d roles of %d",
+			len(users), len(s.Users), len(roles), len(s.Roles))
 	}
 	return s, nil
 }
@@ -144,12 +137,13 @@ func get(ctx context.Context, client *http.Client, url string, out any) (next st
 	return next, nil
 }
 
-// Differences lists what is not as it must be, one line each; none is the proof.
+// Differences returns one line for each difference.
 func Differences(want, got Shown) []string {
-	var out []string
-	out = append(out, diff("user", want.Users, got.Users)...)
-	out = append(out, diff("role", want.Roles, got.Roles)...)
-	return append(out, diff("members of role", want.Members, got.Members)...)
+	return slices.Concat(
+		diff("user", want.Users, got.Users),
+		diff("role", want.Roles, got.Roles),
+		diff("members of role", want.Members, got.Members),
+	)
 }
 
 func diff[V any](what string, want, got map[string]V) []string {
@@ -165,7 +159,7 @@ func diff[V any](what string, want, got map[string]V) []string {
 		case !wanted:
 			out = append(out, fmt.Sprintf("%s %s is shown but not in the log", what, id))
 		case !reflect.DeepEqual(w, g):
-			out = append(out, fmt.Sprintf("%s %s: the log says %+v, the API %+v", what, id, w, g))
+			out = append(out, fmt.Sprintf("%s %s: the log has %+v, the API shows %+v", what, id, w, g))
 		}
 	}
 	return out

@@ -35,7 +35,7 @@ func (c *Config) Validate() error {
 // Stage is the running system that the story is played on.
 type Stage struct {
 	Base     string // of the API, such as http://127.0.0.1:8080
-	Log      oracle.Log
+	Log      oracle.EventLog
 	Models   []projection.Reader
 	Registry prometheus.Gatherer
 	Now      func() time.Time

@@ -1,5 +1,5 @@
-// Package oracle holds the running system to its promises: it folds the log anew, waits until the read models have come
-// to its heads, and compares what the API shows with the fold.
+// Package oracle compares what the API of a running system shows with its event log: it folds the log, waits until the read
+// models have applied every event, reads everything through the API and returns the differences.
 package oracle
 
 import (
@@ -17,23 +17,23 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// Log yields every record, in any order.
-type Log interface {
+// EventLog yields every record, in any order.
+type EventLog interface {
 	All(ctx context.Context, segments int) iter.Seq2[eventsourcing.Record, error]
 }
 
-// Fold is the state that the log holds, folded by the domain's own rules.
+// Fold is the state of every aggregate, folded from the log by the domain's own rules.
 type Fold struct {
 	Users  map[string]user.State
 	Roles  map[string]role.State
 	Heads  map[eventsourcing.StreamID]eventsourcing.Version
 	Events int
-	// Faults are breaches found in the log itself: a gap, a repeated event, a unique value held twice.
+	// Faults are breaches in the log itself: a gap, a repeated event, a unique value held twice.
 	Faults []string
 }
 
 // FoldLog reads the whole log.
-func FoldLog(ctx context.Context, log Log) (*Fold, error) {
+func FoldLog(ctx context.Context, log EventLog) (*Fold, error) {
 	streams := map[eventsourcing.StreamID][]eventsourcing.Record{}
 	for rec, err := range log.All(ctx, 4) {
 		if err != nil {
@@ -87,7 +87,7 @@ func (f *Fold) checkStream(stream eventsourcing.StreamID, records []eventsourcin
 	ids := map[string]bool{}
 	for i, rec := range records {
 		if want := eventsourcing.Version(i) + 1; rec.Version != want {
-			f.Faults = append(f.Faults, fmt.Sprintf("stream %s: version %d stands where %d belongs", stream, rec.Version, want))
+			f.Faults = append(f.Faults, fmt.Sprintf("stream %s: version %d is where %d belongs", stream, rec.Version, want))
 			return
 		}
 		if ids[rec.ID] {
@@ -115,7 +115,7 @@ func (f *Fold) checkClaims() {
 	}
 }
 
-// Settle waits until both read models have applied every stream up to its head, at most so long.
+// Settle waits until the read models have applied every stream up to its head, at most that long.
 func (f *Fold) Settle(ctx context.Context, atMost time.Duration, models ...projection.Reader) error {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
