@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"github.com/leftfold/leftfold/pkg/service/auth"
-	"github.com/leftfold/leftfold/pkg/service/health"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
@@ -17,15 +16,9 @@ type API struct {
 	Auth auth.Config
 }
 
-// Handler serves the app's Routes. It lives as long as ctx.
-func (a App) Handler(ctx context.Context, p Platform) (http.Handler, error) {
-	handler, _, err := a.serve(ctx, p)
-	return handler, err
-}
-
-// serve also returns what the API depends on beside the app's own Checks.
-func (a App) serve(ctx context.Context, p Platform) (http.Handler, []health.Check, error) {
-	guard, err := auth.New(ctx, a.API.Auth, auth.Options{Now: p.Now, Log: p.Log, Metrics: p.Metrics, Jitter: p.Jitter})
+// Handler serves the app's Routes behind the guard, which has to run beside it.
+func (a App) Handler(p Platform) (http.Handler, *auth.Guard, error) {
+	guard, err := auth.NewGuard(a.API.Auth, auth.Options{Now: p.Now, Logger: p.Log, Metrics: p.Metrics, Jitter: p.Jitter})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -34,13 +27,13 @@ func (a App) serve(ctx context.Context, p Platform) (http.Handler, []health.Chec
 	limit := a.API.HTTP.NewRateLimit(p.Now, subject)
 	limit.Before(api)
 	guard.Protect(api)
-	limit.After(api) //nolint:contextcheck // each request brings its own
+	limit.After(api)
 	a.Routes(api)
 	traced := telemetry.Requests(router, p.Traces, p.Tracing.Propagator(), p.Metrics, p.Now)
-	return traced, guard.Checks(), httpapi.Publish(router, api, a.Info)
+	return traced, guard, httpapi.Publish(router, api, a.Info)
 }
 
-// subject is who sent the request, or "" if nobody was asked.
+// subject is who sent the request, or "" if no token was required.
 func subject(ctx context.Context) string {
 	if p := auth.Of(ctx); p.Subject != auth.Anonymous {
 		return p.Subject

@@ -31,7 +31,7 @@ func TestAnAPIIsServedAsItsVariablesSay(t *testing.T) {
 		httpapi.Register(api, quiet(), huma.Operation{OperationID: "ping", Method: http.MethodGet, Path: "/ping"},
 			func(context.Context, *nothing) (*nothing, error) { return &nothing{}, nil })
 	}}
-	h, err := app.Handler(t.Context(), service.Platform{Log: quiet(), Metrics: prometheus.NewRegistry(), Now: func() time.Time { return time.Unix(0, 0) }})
+	h, _, err := app.Handler(service.Platform{Log: quiet(), Metrics: prometheus.NewRegistry(), Now: func() time.Time { return time.Unix(0, 0) }})
 	require.NoError(t, err)
 	ping := func(client, origin string) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/ping", nil) // from 192.0.2.1
@@ -64,4 +64,31 @@ func TestMistakesInAnAPIsVariablesAreNamed(t *testing.T) {
 	err = service.LoadConfig(env(map[string]string{"TLS_KEY_FILE": "x", "CORS_ORIGINS": "example.com"}), &api)
 	require.ErrorContains(t, err, "TLS_CERT_FILE, TLS_KEY_FILE: want both or none")
 	require.ErrorContains(t, err, "CORS_ORIGINS: example.com")
+}
+
+func TestTheFetchOfTheIssuersKeysIsAPart(t *testing.T) {
+	t.Parallel()
+	fetched := make(chan struct{}, 1)
+	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.NotFound(w, nil)
+		fetched <- struct{}{}
+	}))
+	defer issuer.Close()
+	var cfg service.Config
+	var api service.API
+	require.NoError(t, service.LoadConfig(env(map[string]string{
+		"ENVIRONMENT": "local", "OIDC_ISSUER": issuer.URL, "OIDC_AUDIENCE": "leftfold", "ADMIN_ADDR": "127.0.0.1:0", "API_ADDR": "127.0.0.1:0",
+	}), &cfg, &api))
+	registry := prometheus.NewRegistry()
+	p := service.Platform{Log: quiet(), Metrics: registry, Now: time.Now}
+	endpoints, err := service.Endpoints(cfg, p, registry, service.App{API: api, Routes: func(huma.API) {}})
+	require.NoError(t, err)
+	parts, _, err := service.Listen(t.Context(), quiet(), endpoints...)
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- service.RunParts(ctx, quiet(), time.Minute, parts...) }()
+	<-fetched
+	stop()
+	require.NoError(t, <-ended)
 }

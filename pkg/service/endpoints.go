@@ -22,19 +22,24 @@ type Endpoint struct {
 	Addr     string
 	Handler  http.Handler
 	HTTP     httpapi.Config
+	// Parts run beside the Handler.
+	Parts []Part
 }
 
 // Endpoints are the admin address and, if the app has routes, the API's.
-func Endpoints(ctx context.Context, cfg Config, p Platform, registry *prometheus.Registry, app App) ([]Endpoint, error) {
+func Endpoints(cfg Config, p Platform, registry *prometheus.Registry, app App) ([]Endpoint, error) {
 	checks := app.Checks
 	var apis []Endpoint
 	if app.Routes != nil {
-		api, needed, err := app.serve(ctx, p)
+		api, guard, err := app.Handler(p)
 		if err != nil {
 			return nil, err
 		}
-		checks = slices.Concat(checks, needed)
-		apis = append(apis, Endpoint{Name: "api", Variable: "API_ADDR", Addr: app.API.Addr, Handler: api, HTTP: app.API.HTTP})
+		checks = slices.Concat(checks, guard.Checks())
+		apis = append(apis, Endpoint{
+			Name: "api", Variable: "API_ADDR", Addr: app.API.Addr, Handler: api, HTTP: app.API.HTTP,
+			Parts: []Part{{Name: "issuer's keys", Run: guard.Run}},
+		})
 	}
 	admin := httpapi.NewRouter(p.Log)
 	admin.Method(http.MethodGet, "/healthz", health.Live())
@@ -52,7 +57,7 @@ func Endpoints(ctx context.Context, cfg Config, p Platform, registry *prometheus
 	return append([]Endpoint{{Name: "admin", Variable: "ADMIN_ADDR", Addr: cfg.AdminAddr, Handler: admin}}, apis...), nil
 }
 
-// Listen takes every address at once, or none: those that cannot be had are all named. It returns the parts that serve
+// Listen takes every address at once, or none: its error names all that cannot be taken. It returns the parts that serve
 // them and the addresses taken, by name, with the ports that ":0" became.
 func Listen(ctx context.Context, log *slog.Logger, endpoints ...Endpoint) (parts []Part, addrs map[string]string, err error) {
 	addrs = map[string]string{}
@@ -66,7 +71,7 @@ func Listen(ctx context.Context, log *slog.Logger, endpoints ...Endpoint) (parts
 		}
 		servers = append(servers, server)
 		addrs[e.Name] = server.Addr()
-		parts = append(parts, Part{Name: e.Name, Run: server.Run})
+		parts = append(append(parts, Part{Name: e.Name, Run: server.Run}), e.Parts...)
 	}
 	if len(errs) == 0 {
 		return parts, addrs, nil

@@ -100,7 +100,7 @@ func TestAdminTellsLifeReadinessAndMetrics(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "test_total"}))
-	endpoints, err := service.Endpoints(t.Context(), service.Config{AdminAddr: "here:1"}, service.Platform{Log: quiet()}, registry, service.App{
+	endpoints, err := service.Endpoints(service.Config{AdminAddr: "here:1"}, service.Platform{Log: quiet()}, registry, service.App{
 		Checks: []health.Check{{Name: "EventLog", Probe: func(context.Context) error { return errors.New("gone") }}},
 	})
 	require.NoError(t, err)
@@ -123,7 +123,7 @@ func TestRoutesAreServedAtTheAPIsAddress(t *testing.T) {
 		httpapi.Register(api, quiet(), huma.Operation{OperationID: "ping", Method: http.MethodGet, Path: "/ping"},
 			func(context.Context, *nothing) (*nothing, error) { return &nothing{}, nil })
 	}
-	endpoints, err := service.Endpoints(t.Context(), service.Config{}, platform(), prometheus.NewRegistry(),
+	endpoints, err := service.Endpoints(service.Config{}, platform(), prometheus.NewRegistry(),
 		service.App{Routes: routes, API: service.API{Addr: "here:2", Auth: auth.Config{Environment: auth.Local, Mode: "none"}}})
 	require.NoError(t, err)
 	require.Len(t, endpoints, 2)
@@ -140,7 +140,7 @@ func platform() service.Platform {
 
 func TestAnAPIThatCannotJudgeTokensIsNotReady(t *testing.T) {
 	t.Parallel()
-	endpoints, err := service.Endpoints(t.Context(), service.Config{}, platform(), prometheus.NewRegistry(), service.App{
+	endpoints, err := service.Endpoints(service.Config{}, platform(), prometheus.NewRegistry(), service.App{
 		Checks: []health.Check{{Name: "EventLog", Probe: func(context.Context) error { return nil }}},
 		Routes: func(huma.API) {},
 		API: service.API{Auth: auth.Config{

@@ -164,7 +164,7 @@ func Main[C any](name, does string, newApp func(context.Context, C, Platform) (A
 		if err != nil {
 			return err
 		}
-		endpoints, err := Endpoints(ctx, base, platform, registry, app)
+		endpoints, err := Endpoints(base, platform, registry, app)
 		if err != nil {
 			return err
 		}

@@ -80,7 +80,7 @@ func TestMetricsCanBeHadWithExemplars(t *testing.T) {
 	t.Parallel()
 	platform, registry, err := service.NewPlatform(service.Config{LogFormat: "json"}, io.Discard)
 	require.NoError(t, err)
-	endpoints, err := service.Endpoints(t.Context(), service.Config{}, platform, registry, service.App{})
+	endpoints, err := service.Endpoints(service.Config{}, platform, registry, service.App{})
 	require.NoError(t, err)
 	for accept, want := range map[string]string{"": "text/plain", "application/openmetrics-text": "application/openmetrics-text"} {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody)

@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
 	"go/ast"
@@ -120,9 +119,7 @@ func guard(t *testing.T, reg prometheus.Registerer) {
 	t.Helper()
 	var cfg auth.Config
 	require.NoError(t, service.LoadConfig(service.Fixed(map[string]string{"OIDC_ISSUER": "https://issuer.example.com", "OIDC_AUDIENCE": "leftfold"}), &cfg))
-	ctx, stop := context.WithCancel(t.Context())
-	stop() // it asks the issuer for nothing
-	_, err := auth.New(ctx, cfg, auth.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: reg})
+	_, err := auth.NewGuard(cfg, auth.Options{Now: time.Now, Logger: slog.New(slog.DiscardHandler), Metrics: reg})
 	require.NoError(t, err)
 }
 

@@ -94,7 +94,7 @@ func (l *life) run(ctx context.Context) {
 	l.replica.mu.Lock()
 	l.registry = registry
 	if app.Routes != nil {
-		l.api, err = app.Handler(ctx, platform)
+		l.api, _, err = app.Handler(platform)
 	}
 	l.replica.mu.Unlock()
 	if err != nil {

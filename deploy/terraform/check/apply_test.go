@@ -93,7 +93,7 @@ func run(t *testing.T, target aws.Config, cfg app.Config) http.RoundTripper {
 			require.NoError(t, check.Probe(ctx), "%s: %s", name, check.Name)
 		}
 		if a.Routes != nil {
-			front[name], err = a.Handler(ctx, p)
+			front[name], _, err = a.Handler(p)
 			require.NoError(t, err)
 		}
 		parts.Go(func() { assert.NoError(t, service.RunParts(ctx, p.Log, time.Minute, a.Parts...), name) })

@@ -91,7 +91,7 @@ func TestAParkedAggregateIsListedAndRedrivenOverHTTP(t *testing.T) {
 		API: api,
 	}, p)
 	require.NoError(t, err)
-	endpoints, err := service.Endpoints(t.Context(), service.Config{}, p, registry, app)
+	endpoints, err := service.Endpoints(service.Config{}, p, registry, app)
 	require.NoError(t, err)
 	require.Len(t, endpoints, 2)
 	admin, public := endpoints[0].Handler, endpoints[1].Handler

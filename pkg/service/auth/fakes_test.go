@@ -199,11 +199,14 @@ func newAPIAt(t testing.TB, c auth.Config, i http.RoundTripper, now func() time.
 	a := &api{registry: prometheus.NewRegistry(), logs: &strings.Builder{}}
 	log := slog.New(slog.NewTextHandler(a.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
-	a.guard, err = auth.New(t.Context(), c, auth.Options{
-		Now: now, Log: log, Metrics: a.registry, HTTP: &http.Client{Transport: i},
+	a.guard, err = auth.NewGuard(c, auth.Options{
+		Now: now, Logger: log, Metrics: a.registry, HTTP: &http.Client{Transport: i},
 		Jitter: func(d time.Duration) time.Duration { return d },
 	})
 	require.NoError(t, err)
+	ended := make(chan error, 1)
+	go func() { ended <- a.guard.Run(t.Context()) }()
+	t.Cleanup(func() { require.NoError(t, <-ended) })
 	router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
 	served := httpapi.NewAPI(router)
 	a.guard.Protect(served)

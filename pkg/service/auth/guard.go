@@ -20,35 +20,35 @@ import (
 // Options are what a Guard needs beside its Config.
 type Options struct {
 	Now     func() time.Time
-	Log     *slog.Logger
+	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 	// Jitter draws a pause from zero up to its argument. Defaults to a uniform draw.
 	Jitter func(time.Duration) time.Duration
-	// HTTP reaches the issuer; it is closed at the end. Defaults to a client that follows no redirect away from https.
+	// HTTP reaches the issuer; Run closes its idle connections at its end. Defaults to a client that follows no redirect away from https.
 	HTTP *http.Client
 }
 
-// Guard lets requests through, or not. Safe for concurrent use.
+// Guard admits requests by their tokens. Safe for concurrent use.
 type Guard struct {
 	config   Config
-	tokens   *verifier // nil: nobody is asked
+	tokens   *verifier // nil: no tokens are required
 	keys     *keySet
 	log      *slog.Logger
 	outcomes *prometheus.CounterVec
 }
 
-// New returns a Guard that lives as long as ctx. The issuer may be away: until its keys have come, every request that
-// needs a token is answered 503.
-func New(ctx context.Context, c Config, o Options) (*Guard, error) {
+// NewGuard returns a Guard. It verifies tokens by keys that Run fetches: until they have arrived, a request that needs a token
+// is answered 503.
+func NewGuard(c Config, o Options) (*Guard, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	g := &Guard{config: c.normal(), log: o.Log}
+	g := &Guard{config: c.normal(), log: o.Logger}
 	if c.Mode == "none" {
 		return g, nil
 	}
 	g.outcomes = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "auth_total", Help: "Requests for operations that need a token, by what came of the token: ok, forbidden or why it is not believed.",
+		Name: "auth_total", Help: "Requests for operations that need a token, by what came of the token: ok, forbidden or why it is not accepted.",
 	}, []string{"outcome"})
 	fetches := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "auth_key_fetches_total", Help: "Readings of the issuer's keys by their result: ok, failed.",
@@ -59,13 +59,22 @@ func New(ctx context.Context, c Config, o Options) (*Guard, error) {
 		client = g.config.client()
 	}
 	g.keys = &keySet{
-		config: g.config, client: client, now: o.Now, log: o.Log, fetches: fetches,
-		backoff: retry.Backoff{First: time.Second, Max: 30 * time.Second, Jitter: o.Jitter},
-		asked:   make(chan struct{}, 1), stopped: make(chan struct{}), tried: make(chan struct{}),
+		config: g.config, client: client, now: o.Now, log: o.Logger, fetches: fetches,
+		backoff:   retry.Backoff{First: time.Second, Max: 30 * time.Second, Jitter: o.Jitter},
+		requested: make(chan struct{}, 1), stopped: make(chan struct{}), tried: make(chan struct{}),
 	}
 	g.tokens = newVerifier(g.config, o.Now, g.keys.find)
-	go g.keys.run(ctx)
 	return g, nil
+}
+
+// Run keeps the issuer's keys fresh until ctx ends.
+func (g *Guard) Run(ctx context.Context) error {
+	if g.keys == nil {
+		<-ctx.Done()
+		return nil
+	}
+	g.keys.run(ctx)
+	return nil
 }
 
 func (c Config) client() *http.Client {
@@ -80,7 +89,7 @@ func (c Config) client() *http.Client {
 	}
 }
 
-// Checks say whether requests can be judged.
+// Checks pass while tokens can be verified.
 func (g *Guard) Checks() []health.Check {
 	if g.tokens == nil {
 		return nil
@@ -88,8 +97,8 @@ func (g *Guard) Checks() []health.Check {
 	return []health.Check{{Name: "issuer of tokens", Probe: g.keys.ready}}
 }
 
-// Protect asks every request for an operation added to the API afterwards for what its Security says, before the
-// request's body is looked at.
+// Protect requires of every request for an operation added to the API afterwards what the operation's Security says, before
+// the request's body is read.
 func (g *Guard) Protect(api huma.API) {
 	components := api.OpenAPI().Components
 	if components.SecuritySchemes == nil {
@@ -97,21 +106,21 @@ func (g *Guard) Protect(api huma.API) {
 	}
 	components.SecuritySchemes[scheme] = g.scheme()
 	if g.tokens != nil {
-		api.UseMiddleware(g.ask)
+		api.UseMiddleware(g.admit)
 	}
 }
 
 func (g *Guard) scheme() *huma.SecurityScheme {
 	if g.tokens == nil {
-		return &huma.SecurityScheme{Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "a token, of which nobody is asked here"}
+		return &huma.SecurityScheme{Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "a token, which is not required here"}
 	}
 	return &huma.SecurityScheme{
 		Type: "openIdConnect", OpenIDConnectURL: g.config.discoveryURL(), Description: "an access token of the issuer, as Authorization: Bearer",
 	}
 }
 
-// ask lets a request through on behalf of its principal.
-func (g *Guard) ask(c huma.Context, next func(huma.Context)) {
+// admit passes a request on with its principal.
+func (g *Guard) admit(c huma.Context, next func(huma.Context)) {
 	security := c.Operation().Security
 	if open(security) {
 		next(c)
@@ -143,11 +152,11 @@ func authorization(c huma.Context) (values []string) {
 func (g *Guard) refuse(c huma.Context, why refusal, lacking []string) {
 	g.outcomes.WithLabelValues(string(why)).Inc()
 	g.log.DebugContext(c.Context(), "request refused", slog.String("operation", c.Operation().OperationID), slog.String("outcome", string(why)))
-	status, code, detail := http.StatusUnauthorized, httpapi.CodeUnauthenticated, "the token is not one to be believed here"
+	status, code, detail := http.StatusUnauthorized, httpapi.CodeUnauthenticated, "the token is not accepted here"
 	challenge := `Bearer realm="leftfold"`
 	switch why {
 	case noKeys:
-		httpapi.NewProblem(http.StatusServiceUnavailable, httpapi.CodeUnavailable, "tokens cannot be judged right now; try again later").
+		httpapi.NewProblem(http.StatusServiceUnavailable, httpapi.CodeUnavailable, "tokens cannot be verified right now; try again later").
 			RetryAfter(5 * time.Second).Answer(c)
 		return
 	case noToken:

@@ -290,7 +290,7 @@ func TestConfigIsCheckedBeforeAnythingStarts(t *testing.T) {
 				return
 			}
 			require.ErrorContains(t, err, try.want)
-			_, err = auth.New(t.Context(), c, auth.Options{Metrics: prometheus.NewRegistry()})
+			_, err = auth.NewGuard(c, auth.Options{Metrics: prometheus.NewRegistry()})
 			require.ErrorContains(t, err, try.want, "nothing starts")
 		})
 	}

@@ -27,15 +27,15 @@ import (
 )
 
 const (
-	// fetchTimeout bounds one reading of the keys, and so how long a request with an unknown key waits.
+	// fetchTimeout bounds one fetch of the keys, and so how long a request with an unknown key waits.
 	fetchTimeout = 5 * time.Second
-	// askAgain is how long after a reading an unknown key is taken as unknown: strangers can name as many as they like.
-	askAgain = 10 * time.Second
-	// maxStale is how long keys count while the issuer is away. Its tokens live shorter.
+	// minInterval is how long after a fetch an unknown key causes no other: untrusted clients can name as many as they like.
+	minInterval = 10 * time.Second
+	// maxStale is how long keys are accepted while the issuer does not answer. Its tokens live shorter.
 	maxStale = 24 * time.Hour
-	// maxAnswer bounds what is read of an issuer, in bytes. Real ones send below 20 KB.
+	// maxAnswer bounds an issuer's answer, in bytes. Real ones are below 20 KB.
 	maxAnswer = 1 << 20
-	// minRSA is the shortest RSA key that is believed, in bits: https://www.rfc-editor.org/rfc/rfc7518#section-3.3
+	// minRSA is the shortest RSA key that is accepted, in bits: https://www.rfc-editor.org/rfc/rfc7518#section-3.3
 	minRSA = 2048
 )
 
@@ -43,7 +43,7 @@ const (
 // is ever used for what it was not made for.
 type keyID struct{ name, alg string }
 
-// keyring is what an issuer published at one moment.
+// keyring is what an issuer had published at one time.
 type keyring struct {
 	keys      map[keyID]any
 	fetchedAt time.Time
@@ -58,9 +58,9 @@ type keySet struct {
 	log     *slog.Logger
 	fetches *prometheus.CounterVec
 
-	current atomic.Pointer[keyring] // nil: none yet
-	asked   chan struct{}           // wakes run
-	stopped chan struct{}           // closed when run has ended
+	current   atomic.Pointer[keyring] // nil: none yet
+	requested chan struct{}           // wakes run
+	stopped   chan struct{}           // closed when run has ended
 
 	mu      sync.Mutex
 	triedAt time.Time
@@ -68,9 +68,9 @@ type keySet struct {
 	err     error         // of the last fetch
 }
 
-// find returns the key, or unknownKey, or noKeys. An unknown one makes it look at the issuer's first.
+// find returns the key, or unknownKey, or noKeys. It refreshes the keys before it calls one unknown.
 func (s *keySet) find(ctx context.Context, id keyID) (any, error) {
-	for looked := false; ; looked = true {
+	for refreshed := false; ; refreshed = true {
 		ring := s.current.Load()
 		if ring == nil || s.now().Sub(ring.fetchedAt) > maxStale {
 			return nil, noKeys
@@ -78,21 +78,21 @@ func (s *keySet) find(ctx context.Context, id keyID) (any, error) {
 		if key, ok := ring.keys[id]; ok {
 			return key, nil
 		}
-		if looked || !s.look(ctx) {
+		if refreshed || !s.refreshAndWait(ctx) {
 			return nil, unknownKey
 		}
 	}
 }
 
-// look has the keys fetched and waits for it. It says false, at once, if that was done a moment ago.
-func (s *keySet) look(ctx context.Context) bool {
+// refreshAndWait requests a fetch and waits for it. It returns false, at once, if one ended less than minInterval ago.
+func (s *keySet) refreshAndWait(ctx context.Context) bool {
 	tried, lately := s.state()
 	if lately {
 		return false
 	}
 	select {
-	case s.asked <- struct{}{}:
-	default: // somebody else asked
+	case s.requested <- struct{}{}:
+	default: // it is requested already
 	}
 	select {
 	case <-tried:
@@ -106,7 +106,7 @@ func (s *keySet) look(ctx context.Context) bool {
 func (s *keySet) state() (tried chan struct{}, lately bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.tried, s.now().Sub(s.triedAt) < askAgain
+	return s.tried, s.now().Sub(s.triedAt) < minInterval
 }
 
 // run keeps the keys fresh until ctx ends.
@@ -118,16 +118,16 @@ func (s *keySet) run(ctx context.Context) {
 		if err := s.refresh(ctx); err != nil && ctx.Err() == nil {
 			failures++
 			pause = min(pause, s.backoff.Delay(failures))
-			s.log.WarnContext(ctx, "issuer's keys not fetched", slog.Any(telemetry.KeyError, err))
+			s.log.WarnContext(ctx, "fetch of the issuer's keys failed, retrying", slog.Any(telemetry.KeyError, err))
 		} else {
 			failures = 0
 		}
-		s.rest(ctx, pause)
+		s.wait(ctx, pause)
 	}
 }
 
-// rest waits until it is time for another fetch.
-func (s *keySet) rest(ctx context.Context, pause time.Duration) {
+// wait returns when the pause is over or a fetch is requested.
+func (s *keySet) wait(ctx context.Context, pause time.Duration) {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	for {
@@ -136,8 +136,8 @@ func (s *keySet) rest(ctx context.Context, pause time.Duration) {
 			return
 		case <-timer.C:
 			return
-		case <-s.asked:
-			if _, lately := s.state(); !lately { // who asked during the last fetch has its answer
+		case <-s.requested:
+			if _, lately := s.state(); !lately { // the last fetch answers what was requested during it
 				return
 			}
 		}
@@ -160,7 +160,7 @@ func (s *keySet) refresh(ctx context.Context) error {
 	return err
 }
 
-// ready says what is amiss with the keys.
+// ready returns why no token can be verified, if so.
 func (s *keySet) ready(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,7 +177,7 @@ func (s *keySet) ready(context.Context) error {
 	}
 }
 
-// discovery is what is read of https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata
+// discovery has the members that we read of https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata
 type discovery struct {
 	Issuer  string `json:"issuer"`
 	JWKSURI string `json:"jwks_uri"`
@@ -187,7 +187,7 @@ func (c *Config) discoveryURL() string {
 	return strings.TrimSuffix(c.Issuer, "/") + "/.well-known/openid-configuration"
 }
 
-// fetch reads the keys anew; what is not there any more is gone.
+// fetch returns the keys that the issuer publishes now, and no earlier ones.
 func (s *keySet) fetch(ctx context.Context) (*keyring, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
@@ -226,7 +226,7 @@ func (s *keySet) get(ctx context.Context, from string, into any) error {
 	if err != nil {
 		return err // it names the URL
 	}
-	defer func() { _ = res.Body.Close() }() // read as far as it matters
+	defer func() { _ = res.Body.Close() }() // read as far as needed
 	if res.StatusCode != http.StatusOK {
 		return fmt.Errorf("get %s: %s", from, res.Status)
 	}
@@ -236,8 +236,8 @@ func (s *keySet) get(ctx context.Context, from string, into any) error {
 	return nil
 }
 
-// usable are the keys that verify signatures by the configured algorithms; others of the set do no harm. A token need
-// not name the only key of its algorithm.
+// usable returns the keys that verify signatures by the configured algorithms and skips all others, malformed ones too. A
+// token need not name the only key of its algorithm.
 func (c *Config) usable(set []jwkset.JWKMarshal) map[keyID]any {
 	keys := map[keyID]any{}
 	only := map[string][]any{}
@@ -263,7 +263,7 @@ func (c *Config) usable(set []jwkset.JWKMarshal) map[keyID]any {
 	return keys
 }
 
-// fits says whether a public key can verify by the algorithm.
+// fits reports whether a public key can verify signatures by the algorithm.
 func fits(alg string, key any) bool {
 	method := jwt.GetSigningMethod(alg)
 	switch key := key.(type) {

@@ -91,7 +91,7 @@ func newStandalone(
 	if err != nil {
 		return nil, err
 	}
-	endpoints, err := service.Endpoints(ctx, cfg.Config, platform.For("leftfold"), registry, whole)
+	endpoints, err := service.Endpoints(cfg.Config, platform.For("leftfold"), registry, whole)
 	if err != nil {
 		return nil, err
 	}

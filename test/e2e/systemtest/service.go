@@ -75,11 +75,11 @@ func (s *Service) Start(ctx context.Context) error {
 		return fmt.Errorf("start %s: %w", s.Name, err)
 	}
 	if app.Routes != nil {
-		if l.api, err = app.Handler(ctx, platform); err != nil {
+		if l.api, _, err = app.Handler(platform); err != nil {
 			return fmt.Errorf("start %s: %w", s.Name, err)
 		}
 	}
-	endpoints, err := service.Endpoints(ctx, s.cfg, platform, registry, service.App{Admin: app.Admin, Checks: app.Checks, Info: app.Info})
+	endpoints, err := service.Endpoints(s.cfg, platform, registry, service.App{Admin: app.Admin, Checks: app.Checks, Info: app.Info})
 	if err != nil {
 		return fmt.Errorf("start %s: %w", s.Name, err)
 	}

@@ -66,13 +66,16 @@ func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 // whoami is an API that believes the issuer.
 func whoami(t *testing.T, i http.Handler) http.Handler {
 	t.Helper()
-	guard, err := auth.New(t.Context(), auth.Config{
+	guard, err := auth.NewGuard(auth.Config{
 		Environment: auth.Local, Mode: "oidc", Issuer: issuerURL, Audience: "leftfold",
 		Algorithms: []string{"RS256", "ES256"}, Refresh: refresh, MaxToken: 8 << 10, SubjectClaim: "sub",
 	}, auth.Options{
-		Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), HTTP: &http.Client{Transport: inProcess{i}},
+		Now: time.Now, Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), HTTP: &http.Client{Transport: inProcess{i}},
 	})
 	require.NoError(t, err)
+	ended := make(chan error, 1)
+	go func() { ended <- guard.Run(t.Context()) }()
+	t.Cleanup(func() { require.NoError(t, <-ended) })
 	synctest.Wait()
 	require.NoError(t, guard.Checks()[0].Probe(t.Context()))
 	router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
