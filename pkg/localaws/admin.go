@@ -10,17 +10,17 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 )
 
-// ownPath is where localaws answers for itself.
-const ownPath = "/_localaws/"
+// adminPath is the prefix of the server's own routes.
+const adminPath = "/_localaws/"
 
-// event is the body of rotate and trim.
-type event struct {
-	Table  string    `json:"table"`  // with a DynamoDB stream
+// streamRequest is the body of rotate and trim; Table or Stream is set.
+type streamRequest struct {
+	Table  string    `json:"table"`  // of DynamoDB
 	Stream string    `json:"stream"` // of Kinesis
 	Before time.Time `json:"before"`
 }
 
-func (s *Server) ownRoutes() *http.ServeMux {
+func (s *Server) adminRoutes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /_localaws/calls", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.Calls()) })
 	mux.HandleFunc("GET /_localaws/faults", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.FaultReport()) })
@@ -28,28 +28,28 @@ func (s *Server) ownRoutes() *http.ServeMux {
 		s.faults.Store(nil)
 		w.WriteHeader(http.StatusNoContent)
 	})
-	mux.HandleFunc("PUT /_localaws/faults", deed(func(f *Faults) error { return s.SetFaults(*f) }))
-	mux.HandleFunc("POST /_localaws/rotate", deed(func(e *event) error {
-		if e.Table == "" || e.Stream != "" || !e.Before.IsZero() {
-			return errors.New(`rotate takes a "table", and nothing else; SplitShard and MergeShards do for Kinesis`)
+	mux.HandleFunc("PUT /_localaws/faults", handleJSON(func(f *Faults) error { return s.SetFaults(*f) }))
+	mux.HandleFunc("POST /_localaws/rotate", handleJSON(func(r *streamRequest) error {
+		if r.Table == "" || r.Stream != "" || !r.Before.IsZero() {
+			return errors.New(`rotate takes a "table" and nothing else; for Kinesis, call SplitShard or MergeShards`)
 		}
-		return s.RotateShards(e.Table)
+		return s.RotateShards(r.Table)
 	}))
-	mux.HandleFunc("POST /_localaws/trim", deed(func(e *event) error {
+	mux.HandleFunc("POST /_localaws/trim", handleJSON(func(r *streamRequest) error {
 		switch {
-		case (e.Table == "") == (e.Stream == ""):
+		case (r.Table == "") == (r.Stream == ""):
 			return errors.New(`trim takes either a "table" or a "stream", and may take a time "before"`)
-		case e.Table != "":
-			return s.TrimTable(e.Table, e.Before)
+		case r.Table != "":
+			return s.TrimTable(r.Table, r.Before)
 		default:
-			return s.TrimStream(e.Stream, e.Before)
+			return s.TrimStream(r.Stream, r.Before)
 		}
 	}))
 	return mux
 }
 
-// deed does what a body in JSON asks for, and has nothing to answer but an error.
-func deed[In any](do func(*In) error) http.HandlerFunc {
+// handleJSON calls do with the decoded JSON body and answers only with a status or an error.
+func handleJSON[In any](do func(*In) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
 		d.DisallowUnknownFields()
@@ -79,5 +79,5 @@ func deed[In any](do func(*In) error) http.HandlerFunc {
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the client may have gone
+	_ = json.NewEncoder(w).Encode(v) // the client may have disconnected
 }

@@ -8,108 +8,107 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
 )
 
-// FaultKind is a way for calls to go wrong.
+// FaultKind is a way in which a call goes wrong.
 type FaultKind string
 
 const (
-	// FaultThrottle refuses a call with one of the throttling errors that AWS has for it, without effect. With a Share
-	// it leaves the call of a batch standing and throttles entries of it instead.
+	// FaultThrottle refuses the call with one of the operation's throttling errors, without effect. With a Share it
+	// throttles entries of a batch instead of the whole call.
 	FaultThrottle FaultKind = "throttle"
-	// FaultFail answers status 500, InternalServerError or InternalFailure, without effect.
+	// FaultFail answers with status 500, InternalServerError or InternalFailure, without effect.
 	FaultFail FaultKind = "fail"
-	// FaultLoseAnswer lets the call take effect and loses the answer: the client gets the error of FaultFail as often
-	// as a broken connection. Of an answer that is a stream, it loses all but the first events, of which there are up to ten.
+	// FaultLoseAnswer lets the call take effect and loses the response: the client gets the error of FaultFail or a broken
+	// connection, equally often. A streaming response is cut off after at most nine events.
 	FaultLoseAnswer FaultKind = "lose_answer"
-	// FaultLatency prolongs a call by Min to Max, a part of it before the effect and the rest after. A client that goes
-	// away before the effect prevents it.
+	// FaultLatency delays the call by Min to Max, partly before and partly after it takes effect. If the client cancels
+	// before that, the call has no effect.
 	FaultLatency FaultKind = "latency"
-	// FaultPartial fails entries of a batch, at least one, as throttled or by an internal error. They take no effect:
-	// Failed entries in SQS, ErrorCodes in PutRecords, UnprocessedItems and UnprocessedKeys in DynamoDB, where a batch of
-	// which nothing is left is refused with a ProvisionedThroughputExceededException, as AWS does.
+	// FaultPartial fails at least one entry of a batch, by throttling or an internal error. Failed entries have no effect.
+	// They are reported as Failed in SQS, by ErrorCode in PutRecords, and as UnprocessedItems or UnprocessedKeys in
+	// DynamoDB; if all entries of a DynamoDB batch fail, the call fails with ProvisionedThroughputExceededException, as on AWS.
 	FaultPartial FaultKind = "partial"
-	// FaultTransactionConflict answers a write of one item as if a transaction held it, without effect; a transaction, of
-	// reads or writes, is cancelled for one of its items.
+	// FaultTransactionConflict refuses the write of one item as if a transaction were in progress on it, without effect; a
+	// transaction of reads or writes is cancelled because of one of its items.
 	FaultTransactionConflict FaultKind = "transaction_conflict"
-	// FaultExpireIterator answers GetRecords, of either kind of stream, with an ExpiredIteratorException.
+	// FaultExpireIterator refuses GetRecords of DynamoDB Streams or Kinesis with ExpiredIteratorException.
 	FaultExpireIterator FaultKind = "expire_iterator"
-	// FaultDuplicate acknowledges the deletion of an SQS message, which comes again when its visibility timeout has
-	// passed; GetRecords, of either kind of stream, begins with up to ten records that lie before its iterator, and so does
-	// SubscribeToShard with its position.
+	// FaultDuplicate delivers again. In SQS, a delete succeeds but the message returns after its visibility timeout; in
+	// DynamoDB Streams and Kinesis, GetRecords and SubscribeToShard begin up to ten records before the requested position.
 	FaultDuplicate FaultKind = "duplicate"
-	// FaultReorder lets records of different items change places in a page of a DynamoDB stream, never those of one item,
-	// and only such as nobody has read yet: from then on they stay so, whoever reads them.
+	// FaultReorder permutes records of different items in a page of a DynamoDB stream; the records of one item keep their
+	// order. Only records that no client has read are moved, and the new order is permanent.
 	FaultReorder FaultKind = "reorder"
-	// FaultRedeliver lets the visibility timeout of received SQS messages end early, also when it was changed.
+	// FaultRedeliver ends the visibility timeout of received SQS messages early, also one that a client has changed.
 	FaultRedeliver FaultKind = "redeliver"
 )
 
-// Fault lets some calls of some operations go wrong.
+// Fault makes some calls of some operations go wrong: it strikes them.
 //
-// The chance of an operation's n-th call since the faults were set depends on the seed, the fault's kind and Operation,
-// the called operation and n, and on nothing else: neither on other operations' calls nor on other faults.
+// Whether it strikes an operation's n-th call since SetFaults depends only on the seed, the fault's Kind and Operation, the
+// called operation and n. Calls of other operations and other faults make no difference.
 type Fault struct {
 	Kind FaultKind `json:"fault"`
-	// Operation is "Service.Operation" as in Calls, "Service.*" or "*", which strike what the kind can strike.
+	// Operation is "Service.Operation" as in Calls, or "Service.*" or "*" for all operations to which the kind applies.
 	Operation string `json:"operation"`
-	// Probability of each call to be struck, above 0 and at most 1.
+	// Probability that a call is struck: above 0 and at most 1.
 	Probability float64 `json:"probability"`
-	// Limit is how often the fault strikes each operation at most. Defaults to no limit.
+	// Limit is the maximum number of strikes on each operation. Defaults to no limit.
 	Limit int64 `json:"limit,omitempty"`
-	// From and Until are when it strikes, by the server's clock: From included, Until not. They default to always.
+	// From (inclusive) and Until (exclusive) restrict the fault to a period of the server's clock. Default to always.
 	From  time.Time `json:"from,omitzero"`
 	Until time.Time `json:"until,omitzero"`
-	// Share is the probability of each entry of a batch that is struck; one at least is. FaultPartial, FaultDuplicate and
-	// FaultRedeliver know it, where it defaults to 0.5, and FaultThrottle, where it defaults to the call as a whole.
+	// Share is the probability that an entry of a struck batch fails; at least one does. It defaults to 0.5 for
+	// FaultPartial, FaultDuplicate and FaultRedeliver, and to the whole call for FaultThrottle; other kinds have no share.
 	Share float64 `json:"share,omitempty"`
-	// Min and Max bound a FaultLatency.
+	// Min and Max are the bounds of a FaultLatency, and only of that.
 	Min Duration `json:"min,omitzero"`
 	Max Duration `json:"max,omitzero"`
 }
 
-// Duration is a time.Duration that JSON shows as "1.5s".
+// Duration is a time.Duration that is written as "1.5s" in JSON.
 type Duration time.Duration
 
-// MarshalText is encoding.TextMarshaler's.
+// MarshalText implements encoding.TextMarshaler.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
-// UnmarshalText is encoding.TextUnmarshaler's.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (d *Duration) UnmarshalText(text []byte) error {
 	parsed, err := time.ParseDuration(string(text))
 	*d = Duration(parsed)
 	return err
 }
 
-// Faults are all that strike a server.
+// Faults are the faults of a server, in order.
 //
-// Of the faults that would refuse one call, the first in the list does, and only latency is added to it. Others add up.
+// If several faults would refuse the same call, the first in the list does; latency is added to it. Other faults combine.
 type Faults struct {
-	// Seed decides every chance. Defaults to Options.Seed.
+	// Seed makes the faults reproducible. Defaults to Options.Seed.
 	Seed   uint64  `json:"seed"`
 	Faults []Fault `json:"faults"`
 }
 
-// FaultStrikes is a fault and how often it struck each operation. A fault that makes no difference, such as another
-// order of one record, is not counted.
+// FaultStrikes is a fault and how often it struck each operation. A strike without consequences, such as reordering a
+// single record, is not counted.
 type FaultStrikes struct {
 	Fault
 
 	Strikes map[string]int64 `json:"strikes"`
 }
 
-// FaultReport tells what is set and what it did.
+// FaultReport lists the faults that are set and their strikes.
 type FaultReport struct {
 	Seed   uint64         `json:"seed"`
 	Faults []FaultStrikes `json:"faults"`
 }
 
-// faultsInForce are the faults as they were set, and what came of them.
-type faultsInForce struct {
+// activeFaults are the faults as they were set, and the plan made from them.
+type activeFaults struct {
 	set  Faults
 	plan *faults.Plan
 }
 
-// SetFaults replaces all faults and begins to count anew; no faults at all clear them. Its error tells all that is wrong
-// and what there is to choose from; then the former faults remain.
+// SetFaults replaces all faults and restarts the counts; an empty list removes them. The error reports every mistake with
+// the allowed values, and leaves the previous faults in force.
 func (s *Server) SetFaults(f Faults) error {
 	if len(f.Faults) == 0 {
 		s.faults.Store(nil)
@@ -127,7 +126,7 @@ func (s *Server) SetFaults(f Faults) error {
 	if err != nil {
 		return fmt.Errorf("set faults: %w", err)
 	}
-	s.faults.Store(&faultsInForce{f, plan})
+	s.faults.Store(&activeFaults{f, plan})
 	return nil
 }
 
@@ -138,7 +137,7 @@ func (f Fault) rule() faults.Rule {
 	}
 }
 
-// operations are the names of all there are.
+// operations returns the names of all supported operations, sorted.
 func (s *Server) operations() []string {
 	var out []string
 	for target, svc := range s.services {
@@ -150,7 +149,7 @@ func (s *Server) operations() []string {
 	return out
 }
 
-// FaultReport tells which faults are set and how often each struck.
+// FaultReport returns the faults that are set and how often each struck.
 func (s *Server) FaultReport() FaultReport {
 	out := FaultReport{Seed: s.seed, Faults: []FaultStrikes{}}
 	f := s.faults.Load()
@@ -164,16 +163,16 @@ func (s *Server) FaultReport() FaultReport {
 	return out
 }
 
-// RotateShards closes every open shard of a table's stream and opens a child of each, as AWS does about every four hours:
+// RotateShards closes every open shard of a table's stream and opens a child for each, as AWS does about every four hours:
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html
 func (s *Server) RotateShards(table string) error { return s.dynamodb.RotateShards(table) }
 
-// TrimTable forgets the change records of a table that are older than t, as if their 24 hours were over, and with them the
-// shards that were closed before. A zero t forgets all there is. Whoever reads there is answered a
+// TrimTable removes the stream records of a table that are older than t, as if their 24 hours had passed, and the shards
+// that were closed before t. A zero t removes all of them. Reads at a removed position fail with
 // TrimmedDataAccessException.
 func (s *Server) TrimTable(table string, t time.Time) error { return s.dynamodb.TrimStream(table, t) }
 
-// TrimStream forgets the records of a Kinesis stream that arrived before t, as if their retention period were over, and
-// with them the shards that were closed before. A zero t forgets all there is. Whoever reads there goes on with what is
-// left, and is not told.
+// TrimStream removes the records of a Kinesis stream that arrived before t, as if their retention period had passed, and
+// the shards that were closed before t. A zero t removes all of them. Reads at a removed position silently continue with
+// the oldest record that is left, as on AWS.
 func (s *Server) TrimStream(stream string, t time.Time) error { return s.kinesis.TrimStream(stream, t) }

@@ -1,11 +1,12 @@
-// Package localaws is what Leftfold needs of AWS, in memory and in one process: DynamoDB with its streams, Kinesis and
-// SQS, spoken over AWS's own wire protocols so that the official SDKs and the aws command line work against it
-// unchanged. It is for development and tests; production is AWS.
+// Package localaws is an embedded AWS for development and tests: DynamoDB with its streams, Kinesis and SQS in one Go
+// process. It speaks AWS's own wire protocols, so the official SDKs and the aws command line work with it unchanged.
 //
-// What it supports it does as AWS documents it, errors and limits included; anything else is answered "not supported"
-// by name, never with a wrong success.
+// Supported operations behave as AWS documents them, errors and limits included. Everything else is refused by name with
+// the error NotSupportedByLocalaws; it never succeeds without effect.
 //
-// It goes wrong on demand as well, by a seed and again in the same way: see Faults.
+// Calls can also be made to fail, reproducibly from a seed: see Faults.
+//
+// README.md lists the supported operations, the known differences from AWS and the limits.
 package localaws
 
 import (
@@ -29,22 +30,22 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/sqs"
 )
 
-// maxBody bounds a request: the largest that AWS takes is a BatchWriteItem of 16 MB; base64 and JSON swell it.
+// maxBody limits a request: AWS's largest is a BatchWriteItem of 16 MB, which base64 and JSON make longer.
 const maxBody = 32 << 20
 
 // Options configure a Server.
 type Options struct {
-	// Region stands in every ARN. Defaults to "us-east-1".
+	// Region is part of every ARN. Defaults to "us-east-1".
 	Region string
-	// AccountID stands in every ARN and queue URL. Defaults to "000000000000".
+	// AccountID is part of every ARN and queue URL. Defaults to "000000000000".
 	AccountID string
-	// Now is the clock that stamps, expires and deduplicates. Defaults to time.Now.
+	// Now is the clock for timestamps, expiry and deduplication. Timers use the real clock. Defaults to time.Now.
 	Now func() time.Time
-	// Seed decides the chances of faults that bring no seed of their own. Defaults to 0.
+	// Seed is used by Faults that have no seed of their own. Defaults to 0.
 	Seed uint64
 }
 
-// Server is the in-memory AWS. It is an http.Handler; Config reaches it without a socket.
+// Server is one embedded AWS: one account in one region. It is an http.Handler; Config connects to it without a socket.
 type Server struct {
 	region   string
 	seed     uint64
@@ -52,18 +53,18 @@ type Server struct {
 	dynamodb *dynamodb.DB
 	kinesis  *kinesis.Kinesis
 	services map[string]*awsjson.Service // by target prefix
-	own      *http.ServeMux
-	calls    sync.Map                      // "DynamoDB.PutItem" → *atomic.Int64
-	faults   atomic.Pointer[faultsInForce] // nil if there are none
+	admin    *http.ServeMux
+	calls    sync.Map                     // "DynamoDB.PutItem" → *atomic.Int64
+	faults   atomic.Pointer[activeFaults] // nil if there are none
 	close    func()
 }
 
-// New returns an empty server. Close it to end its long polls and subscriptions.
+// New returns a server without tables, streams and queues. Call Close to end its long polls and subscriptions.
 func New(o Options) *Server {
 	o.Region = cmp.Or(o.Region, "us-east-1")
 	o.AccountID = cmp.Or(o.AccountID, "000000000000")
 	if o.Now == nil {
-		o.Now = time.Now //nolint:forbidigo // the one place where the clock comes in
+		o.Now = time.Now //nolint:forbidigo // the only use of the real clock
 	}
 	db := dynamodb.New(dynamodb.Options{Region: o.Region, AccountID: o.AccountID, Now: o.Now})
 	ks := kinesis.New(kinesis.Options{Region: o.Region, AccountID: o.AccountID, Now: o.Now})
@@ -72,29 +73,30 @@ func New(o Options) *Server {
 		region: o.Region, seed: o.Seed, now: o.Now, dynamodb: db, kinesis: ks, services: map[string]*awsjson.Service{},
 		close: func() { qs.Close(); ks.Close() },
 	}
-	s.own = s.ownRoutes()
+	s.admin = s.adminRoutes()
 	for _, svc := range []*awsjson.Service{db.Service(), db.Streams(), ks.Service(), qs.Service()} {
 		s.services[svc.Target] = svc
 	}
 	return s
 }
 
-// Close ends every waiting long poll with an empty answer, and every subscription. Later calls are still answered.
+// Close ends every long poll with an empty response, and every subscription. Later calls are still served.
 func (s *Server) Close() { s.close() }
 
-// ServeHTTP answers one AWS request, or one of localaws's own:
+// ServeHTTP serves an AWS request or one of the server's own routes:
 //
-//	GET    /_localaws/calls   how often each operation was called
-//	GET    /_localaws/faults  a FaultReport
-//	PUT    /_localaws/faults  takes Faults, as SetFaults does
-//	DELETE /_localaws/faults  clears them
-//	POST   /_localaws/rotate  takes {"table": …}, as RotateShards does
-//	POST   /_localaws/trim    takes {"table": …} or {"stream": …} and "before", a time or nothing, as TrimTable and TrimStream do
+//	GET    /_localaws/calls   returns Calls
+//	GET    /_localaws/faults  returns FaultReport
+//	PUT    /_localaws/faults  calls SetFaults with the body, which is Faults in JSON
+//	DELETE /_localaws/faults  removes all faults
+//	POST   /_localaws/rotate  calls RotateShards; the body is {"table": "…"}
+//	POST   /_localaws/trim    calls TrimTable or TrimStream; the body is {"table": "…"} or {"stream": "…"}, optionally with
+//	                          "before", a time in RFC 3339
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Amzn-Requestid", rand.Text())
-	if strings.HasPrefix(r.URL.Path, ownPath) {
-		if _, pattern := s.own.Handler(r); pattern != "" {
-			s.own.ServeHTTP(w, r)
+	if strings.HasPrefix(r.URL.Path, adminPath) {
+		if _, pattern := s.admin.Handler(r); pattern != "" {
+			s.admin.ServeHTTP(w, r)
 			return
 		}
 	}
@@ -119,25 +121,25 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var op string
-	if _, known := svc.Operations[operation]; known { // a stranger cannot grow the counters
+	if _, known := svc.Operations[operation]; known { // unknown names must not add counters
 		op = name(target) + "." + operation
 		s.count(op)
 	}
-	if !utf8.Valid(body) { // encoding/json would change it without a word
+	if !utf8.Valid(body) { // encoding/json would silently replace the bytes
 		svc.Refuse(w, awsjson.Errorf("SerializationException", "the request is not valid UTF-8"))
 		return
 	}
 	c := call{svc, operation, body}
 	if set := s.faults.Load(); set != nil {
 		if f := set.plan.Call(op); f != nil {
-			c.struck(r.Context(), f, w)
+			c.doWithFaults(r.Context(), f, w)
 			return
 		}
 	}
 	c.do(r.Context(), w)
 }
 
-// name shortens a target prefix: "DynamoDB_20120810" is counted as "DynamoDB".
+// name returns the service's name in a target prefix: "DynamoDB" of "DynamoDB_20120810".
 func name(target string) string {
 	n, _, _ := strings.Cut(target, "_")
 	return n
@@ -151,7 +153,7 @@ func (s *Server) count(op string) {
 	n.(*atomic.Int64).Add(1) //nolint:errcheck,forcetypeassert // nothing else is stored
 }
 
-// Calls returns how often each operation was called, by names such as "DynamoDB.PutItem".
+// Calls returns how often each operation was called, by names such as "DynamoDB.PutItem". Refused calls count, too.
 func (s *Server) Calls() map[string]int64 {
 	out := map[string]int64{}
 	s.calls.Range(func(k, v any) bool {
@@ -161,7 +163,7 @@ func (s *Server) Calls() map[string]int64 {
 	return out
 }
 
-// Config reaches the server from within the process: no socket, any credentials.
+// Config returns an SDK configuration that calls the server within the process, without a socket.
 func (s *Server) Config() aws.Config {
 	return aws.Config{
 		Region:       s.region,

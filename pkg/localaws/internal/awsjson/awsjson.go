@@ -1,5 +1,5 @@
-// Package awsjson speaks the AWS JSON protocols (1.0 and 1.1) for the services of localaws: one POST per operation,
-// the operation's name in X-Amz-Target, JSON in, JSON or a typed error out.
+// Package awsjson implements the server side of the AWS JSON protocols 1.0 and 1.1: one POST per operation, named by the
+// header X-Amz-Target, with a JSON body; the response is JSON, a stream of events or a typed error.
 //
 // Source: https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html (and 1_1).
 package awsjson
@@ -17,7 +17,7 @@ import (
 	"strings"
 )
 
-// Error is an answer of AWS that is not a success. Code is the exception's name as SDKs know it.
+// Error is an AWS error response. Code is the exception's name in the SDKs.
 type Error struct {
 	Code    string
 	Message string
@@ -25,7 +25,7 @@ type Error struct {
 	Status int
 	// Fields are the exception's further members, such as CancellationReasons, by their wire names.
 	Fields map[string]any
-	// QueryCode is the code of the former query protocol, sent in x-amzn-query-error; only SQS has one.
+	// QueryCode is the code in the older query protocol, sent in x-amzn-query-error; only SQS has one.
 	QueryCode string
 }
 
@@ -36,16 +36,16 @@ func Errorf(code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// NotSupported is the answer to whatever localaws does not do: never a wrong success.
+// NotSupported is the error for everything that localaws does not implement.
 func NotSupported(what string) *Error {
 	return &Error{Code: "NotSupportedByLocalaws", Message: what + " is not supported by localaws", Status: http.StatusNotImplemented}
 }
 
-// Operation answers one decoded request body. A non-nil error that is no *Error becomes an InternalServerError.
+// Operation handles one request body. An error other than *Error becomes an InternalServerError.
 type Operation func(ctx context.Context, body []byte) (any, error)
 
-// Handle lifts a typed function to an Operation. In holds every member that localaws supports, under its wire name;
-// a request with any other member is answered "not supported" by that member's name.
+// Handle makes an Operation of a typed function. In has every supported member under its wire name; a request with any
+// other member is refused as not supported, with that member's name.
 func Handle[In, Out any](f func(context.Context, *In) (*Out, error)) Operation {
 	return func(ctx context.Context, body []byte) (any, error) {
 		in := new(In)
@@ -66,7 +66,7 @@ func Handle[In, Out any](f func(context.Context, *In) (*Out, error)) Operation {
 
 func decodeError(err error) error {
 	if e, ok := errors.AsType[*Error](err); ok {
-		return e // an UnmarshalJSON of ours knows what AWS says
+		return e // from an UnmarshalJSON of ours, as AWS words it
 	}
 	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		return NotSupported("request member " + field)
@@ -74,7 +74,7 @@ func decodeError(err error) error {
 	return Errorf("SerializationException", "%s", err.Error())
 }
 
-// Service is one AWS API. Operations is read only once the service is in use.
+// Service is one AWS API. Operations must not change once the service is in use.
 type Service struct {
 	Target      string // prefix of X-Amz-Target, such as "DynamoDB_20120810"
 	ContentType string // "application/x-amz-json-1.0" or "…-1.1"
@@ -83,19 +83,19 @@ type Service struct {
 	Streaming   string // the one operation that answers with Events; "" for none
 }
 
-// Do runs one operation and writes its answer.
+// Do calls one operation and writes its response.
 func (s *Service) Do(ctx context.Context, operation string, body []byte, w http.ResponseWriter) {
 	s.Answer(ctx, w, s.Call(ctx, operation, body))
 }
 
-// Result is what came of a call: Err, Events or something that has a form in JSON.
+// Result is the result of a call: Err, Events or an Out to be encoded as JSON.
 type Result struct {
 	Out    any
 	Events Events
 	Err    error
 }
 
-// Call runs one operation. Who does not Answer its Result must close its Events, if there are any.
+// Call calls one operation. A caller that does not pass the Result to Answer must close its Events, if there are any.
 func (s *Service) Call(ctx context.Context, operation string, body []byte) Result {
 	op, ok := s.Operations[operation]
 	if !ok {
@@ -106,7 +106,7 @@ func (s *Service) Call(ctx context.Context, operation string, body []byte) Resul
 	return Result{Out: out, Events: events, Err: err}
 }
 
-// Answer writes what came of a call.
+// Answer writes the result of a call.
 func (s *Service) Answer(ctx context.Context, w http.ResponseWriter, r Result) {
 	switch {
 	case r.Err != nil:
@@ -123,7 +123,7 @@ func (s *Service) Answer(ctx context.Context, w http.ResponseWriter, r Result) {
 	}
 }
 
-// Refuse answers with an error; one that is no *Error becomes an InternalServerError.
+// Refuse writes an error response; an error other than *Error becomes an InternalServerError.
 func (s *Service) Refuse(w http.ResponseWriter, err error) {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
@@ -156,5 +156,5 @@ func (s *Service) write(w http.ResponseWriter, status int, body []byte) {
 	// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html
 	w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the client may have gone; there is nobody left to tell
+	_, _ = w.Write(body) // the client may have disconnected
 }

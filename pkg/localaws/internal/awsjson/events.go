@@ -11,19 +11,19 @@ import (
 	"github.com/aws/smithy-go/eventstream"
 )
 
-// Events is an answer that goes on, event by event.
+// Events is a streaming response.
 type Events interface {
-	// Next waits for the next event and names its type. io.EOF ends the answer in good order, ErrBroken breaks the
-	// connection; any other error is the answer's last event.
+	// Next waits for the next event. io.EOF ends the response regularly, ErrBroken breaks the connection, and any other
+	// error is sent as the last event.
 	Next(ctx context.Context) (eventType string, event any, err error)
-	// Close is called once, when nobody listens any more.
+	// Close is called once, after the last Next.
 	Close()
 }
 
-// ErrBroken lets the connection break.
+// ErrBroken breaks the connection.
 var ErrBroken = errors.New("connection broken")
 
-// stream writes events as frames, the first of which is the operation's output, which has no members:
+// stream writes events as frames. The first frame is the operation's output, which has no members:
 // https://smithy.io/2.0/aws/amazon-eventstream.html
 // https://smithy.io/2.0/spec/streaming.html#initial-response-messages
 func (s *Service) stream(ctx context.Context, w http.ResponseWriter, events Events) {
@@ -31,11 +31,11 @@ func (s *Service) stream(ctx context.Context, w http.ResponseWriter, events Even
 	w.Header().Set("Content-Type", "application/vnd.amazon.eventstream")
 	w.WriteHeader(http.StatusOK)
 	conn := http.NewResponseController(w)
-	_ = conn.SetWriteDeadline(time.Time{}) // it lasts for longer than other answers may; what is not a connection needs none
+	_ = conn.SetWriteDeadline(time.Time{}) // streams outlast the server's limit; fails harmlessly where there is no connection
 	eventType, event, err := "initial-response", any(struct{}{}), error(nil)
 	for {
 		if s.send(w, eventType, event) != nil || conn.Flush() != nil {
-			return // the client has gone
+			return // the client has disconnected
 		}
 		if eventType, event, err = events.Next(ctx); err != nil {
 			break
@@ -65,7 +65,7 @@ func (s *Service) sendError(w io.Writer, err error) {
 	}
 	payload, err := json.Marshal(map[string]string{"message": e.Message})
 	if err == nil {
-		_ = s.frame(w, payload, eventstream.ExceptionMessageType, eventstream.ExceptionTypeHeader, e.Code) // the client may have gone
+		_ = s.frame(w, payload, eventstream.ExceptionMessageType, eventstream.ExceptionTypeHeader, e.Code) // the client may have disconnected
 	}
 }
 

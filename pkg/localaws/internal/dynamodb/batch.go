@@ -77,8 +77,8 @@ func (db *DB) batchGetItem(ctx context.Context, in *batchGetItemInput) (*batchGe
 			return nil, err
 		}
 	}
-	fates := faults.Batch(ctx, in.size())
-	if fates.NoneDone() {
+	outcomes := faults.Batch(ctx, in.size())
+	if outcomes.NoneDone() {
 		return nil, throughputExceeded()
 	}
 	out := &batchGetItemOutput{Responses: map[string][]attr.Item{}, UnprocessedKeys: map[string]keysAndAttributes{}}
@@ -90,7 +90,7 @@ func (db *DB) batchGetItem(ctx context.Context, in *batchGetItemInput) (*batchGe
 		left.Keys = nil
 		for _, key := range r.Keys {
 			item := t.read(t.keys.bytes(key))
-			if fates.Next() != faults.Done || bytes+item.Size() > maxBatchGetBytes {
+			if outcomes.Next() != faults.Done || bytes+item.Size() > maxBatchGetBytes {
 				left.Keys = append(left.Keys, key)
 				continue
 			}
@@ -221,15 +221,15 @@ func (db *DB) batchWriteItem(ctx context.Context, in *batchWriteItemInput) (*bat
 			n++
 		}
 	}
-	fates := faults.Batch(ctx, n)
-	if fates.NoneDone() {
+	outcomes := faults.Batch(ctx, n)
+	if outcomes.NoneDone() {
 		return nil, throughputExceeded()
 	}
 	out := &batchWriteItemOutput{UnprocessedItems: map[string][]writeRequest{}}
 	costs, metrics := bill{}, map[string][]*itemCollectionMetrics{}
 	for _, name := range names {
 		for i, w := range writes[name] {
-			c, done := change{}, fates.Next() == faults.Done
+			c, done := change{}, outcomes.Next() == faults.Done
 			if done {
 				c, err = db.write(w)
 				done = err == nil

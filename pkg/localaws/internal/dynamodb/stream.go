@@ -164,7 +164,7 @@ func (s *stream) close(sh *shard, now time.Time) {
 func (s *stream) rotate(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.forget(now)
+	s.dropExpired(now)
 	for i, sh := range s.open {
 		s.close(sh, now)
 		s.open[i] = s.newShard(sh.id, now)
@@ -182,11 +182,11 @@ func (s *stream) disable(now time.Time) {
 }
 
 // forget drops shards that have been closed for so long that nothing can be left in them; it needs the stream exclusively.
-func (s *stream) forget(now time.Time) {
-	s.forgetBefore(now.Add(-streamRetention))
+func (s *stream) dropExpired(now time.Time) {
+	s.dropClosedBefore(now.Add(-streamRetention))
 }
 
-func (s *stream) forgetBefore(t time.Time) {
+func (s *stream) dropClosedBefore(t time.Time) {
 	s.shards = slices.DeleteFunc(s.shards, func(sh *shard) bool { return !sh.closedAt.IsZero() && sh.closedAt.Before(t) })
 }
 
@@ -194,7 +194,7 @@ func (s *stream) forgetBefore(t time.Time) {
 func (s *stream) list(now time.Time) []*shard {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.forget(now)
+	s.dropExpired(now)
 	return slices.Clone(s.shards)
 }
 

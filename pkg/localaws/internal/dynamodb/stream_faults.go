@@ -7,7 +7,7 @@ import (
 )
 
 // goBack lets a fault deliver some former records again, and at least one new one of a full page.
-func goBack(first, limit int, fault *faults.Strike) int {
+func rewind(first, limit int, fault *faults.Strike) int {
 	if most := min(first, limit-1, faults.MaxRepeated); most > 0 && fault.Take() {
 		first -= 1 + fault.Pick(most)
 	}
@@ -68,5 +68,5 @@ func (s *stream) trimBefore(t time.Time) {
 		sh.trimBefore(t)
 		sh.mu.Unlock()
 	}
-	s.forgetBefore(t)
+	s.dropClosedBefore(t)
 }

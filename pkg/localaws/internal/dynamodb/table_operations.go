@@ -233,7 +233,7 @@ func (t *table) updateIndexes(in *updateTableInput) (err error) {
 			return err
 		}
 	}
-	t.forgetDefinitions()
+	t.dropUnusedDefinitions()
 	return nil
 }
 
@@ -274,7 +274,7 @@ func (t *table) backfill(ix *index) {
 }
 
 // forgetDefinitions drops what only a deleted index used.
-func (t *table) forgetDefinitions() {
+func (t *table) dropUnusedDefinitions() {
 	defs := definitions{}
 	for name, kind := range t.defs {
 		used := t.keys.has(name) || slices.ContainsFunc(t.indexes, func(ix *index) bool { return ix.keys.has(name) })

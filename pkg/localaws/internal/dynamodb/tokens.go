@@ -29,7 +29,7 @@ type token struct {
 func (ts *tokens) begin(name string, request [32]byte, now time.Time) (*token, error) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	ts.forget(now)
+	ts.dropExpired(now)
 	known := ts.entries[name]
 	switch {
 	case known == nil:
@@ -59,7 +59,7 @@ func (ts *tokens) end(t *token, done bool, cost bill, now time.Time) {
 	ts.ended = append(ts.ended, t)
 }
 
-func (ts *tokens) forget(now time.Time) {
+func (ts *tokens) dropExpired(now time.Time) {
 	n := 0
 	for n < len(ts.ended) && now.Sub(ts.ended[n].doneAt) > tokenWindow {
 		delete(ts.entries, ts.ended[n].name)

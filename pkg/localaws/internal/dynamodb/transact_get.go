@@ -60,7 +60,7 @@ func (db *DB) transactGetItems(ctx context.Context, in *transactGetItemsInput) (
 	for i, it := range in.TransactItems {
 		t := tables[tableName(it.Get.TableName)]
 		if err := t.keys.checkKey(it.Get.Key, t.defs); err != nil {
-			reasons.blame(i, err)
+			reasons.fail(i, err)
 			continue
 		}
 		items[i] = item{t, t.keys.bytes(it.Get.Key)}
@@ -71,7 +71,7 @@ func (db *DB) transactGetItems(ctx context.Context, in *transactGetItemsInput) (
 	if err := distinctItems(items); err != nil {
 		return nil, err
 	}
-	if err := struckConflict(ctx, len(items)); err != nil {
+	if err := injectedConflict(ctx, len(items)); err != nil {
 		return nil, err
 	}
 	found := readTogether(items, reasons)

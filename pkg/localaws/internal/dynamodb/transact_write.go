@@ -173,7 +173,7 @@ func (db *DB) transact(ctx context.Context, in *transactWriteItemsInput, steps [
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := struckConflict(ctx, len(steps)); err != nil {
+	if err := injectedConflict(ctx, len(steps)); err != nil {
 		return nil, nil, err
 	}
 	changes, err := tx.run(db.options.Now)

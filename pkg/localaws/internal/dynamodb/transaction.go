@@ -1,8 +1,74 @@
 package dynamodb
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"time"
 )
+
+// Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+const (
+	maxTransactItems = 100
+	maxTransactBytes = 4 << 20
+)
+
+// opened are the tables of a request, by name, each with its gate held shared.
+type opened map[string]*table
+
+// openAll opens tables in the order of their names, each once, so that requests never wait in a circle.
+func (db *DB) openAll(namesOrARNs []string) (opened, error) {
+	out := opened{}
+	names := make([]string, len(namesOrARNs))
+	for i, n := range namesOrARNs {
+		names[i] = tableName(n)
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		t, err := db.open(name)
+		if err != nil {
+			out.close()
+			return nil, err
+		}
+		out[name] = t
+	}
+	return out, nil
+}
+
+func (o opened) close() {
+	for _, t := range o {
+		t.gate.RUnlock()
+	}
+}
+
+// item names an item of any table.
+type item struct {
+	table *table
+	id    primaryKey
+}
+
+// stripesOf are the stripes of items, each once, in the one order in which anybody locks several.
+func stripesOf(items []item) []*stripe {
+	type located struct {
+		table  string
+		number int
+		stripe *stripe
+	}
+	found := map[*stripe]located{}
+	for _, it := range items {
+		part := placeOf(it.id.hash)
+		s := it.table.stripe(part)
+		found[s] = located{it.table.name, part.stripe(), s}
+	}
+	ordered := slices.SortedFunc(maps.Values(found), func(a, b located) int {
+		return cmp.Or(cmp.Compare(a.table, b.table), cmp.Compare(a.number, b.number))
+	})
+	out := make([]*stripe, len(ordered))
+	for i, l := range ordered {
+		out[i] = l.stripe
+	}
+	return out
+}
 
 // transaction writes all of its items or none. It marks them, decides on their present state, and then makes all
 // changes under the locks of all their stripes at once. A marked item turns away every other write until the
@@ -20,7 +86,7 @@ func newTransaction(tables opened, steps []step) (*transaction, error) {
 	for i, s := range steps {
 		w, err := s.build(tables[tableName(s.table)])
 		if err != nil {
-			reasons.blame(i, err)
+			reasons.fail(i, err)
 			continue
 		}
 		tx.writes[i], tx.items[i] = w, item{w.table, w.id}
@@ -110,7 +176,7 @@ func (tx *transaction) plan() ([]change, error) {
 		before := w.table.read(w.id)
 		after, err := w.plan(before)
 		if err != nil {
-			reasons.blame(i, err)
+			reasons.fail(i, err)
 			continue
 		}
 		changes[i] = change{before: before, after: after}
@@ -133,4 +199,19 @@ func (tx *transaction) commit(changes []change, now time.Time) {
 		}
 		c.spent = w.table.store(w.id, c.before, c.after, now, nil)
 	}
+}
+
+func distinctItems(items []item) error {
+	seen := map[item]bool{}
+	for _, it := range items {
+		if seen[it] {
+			return invalid("Transaction request cannot include multiple operations on one item")
+		}
+		seen[it] = true
+	}
+	return nil
+}
+
+func checkTransactItems(k *constraints, n int) {
+	k.length(n, "[…]", "transactItems", 1, maxTransactItems)
 }

@@ -134,7 +134,7 @@ func TestChoiceOfEntries(t *testing.T) {
 	const n = 10
 	for _, tt := range []struct{ share, want float64 }{{0, 0.55}, {0.01, 0.109}, {1, 1}} {
 		p := plan(t, 3, Rule{Kind: Partial, Operation: "Kinesis.PutRecords", Probability: 1, Share: tt.share})
-		lost, fates := make([]int, n), map[Fate]int{}
+		lost, outcomes := make([]int, n), map[Outcome]int{}
 		for range 1000 {
 			f := Batch(With(t.Context(), p.Call("Kinesis.PutRecords")), n)
 			require.Len(t, f, n)
@@ -147,10 +147,10 @@ func TestChoiceOfEntries(t *testing.T) {
 		}
 		for range 1000 {
 			f := Batch(With(t.Context(), p.Call("Kinesis.PutRecords")), n)
-			require.True(t, slices.ContainsFunc(f, func(f Fate) bool { return f != Done }), "one at least is struck")
-			for i, fate := range f {
-				fates[fate]++
-				if fate != Done {
+			require.True(t, slices.ContainsFunc(f, func(f Outcome) bool { return f != Done }), "one at least is struck")
+			for i, outcome := range f {
+				outcomes[outcome]++
+				if outcome != Done {
 					lost[i]++
 				}
 			}
@@ -158,7 +158,7 @@ func TestChoiceOfEntries(t *testing.T) {
 		for i := range n {
 			assert.InDelta(t, tt.want, float64(lost[i])/1000, 0.06, "share %v, entry %d", tt.share, i)
 		}
-		assert.InEpsilon(t, fates[Throttled], fates[Failed], 0.3, "share %v", tt.share)
+		assert.InEpsilon(t, outcomes[Throttled], outcomes[Failed], 0.3, "share %v", tt.share)
 	}
 }
 
@@ -191,9 +191,9 @@ func TestMistakesAreToldTogether(t *testing.T) {
 		{Kind: Throttle, Operation: "DynamoDB.PutItems", Probability: 0.5},
 		{Kind: Fail, Operation: put, Probability: 1.5},
 	}, 1, []string{put, get}, time.Now)
-	require.EqualError(t, err, `fault 1: there is no fault "thrttle"; there are duplicate, expire_iterator, fail, latency, lose_answer, `+
+	require.EqualError(t, err, `fault 1: unknown fault "thrttle"; the faults are duplicate, expire_iterator, fail, latency, lose_answer, `+
 		`partial, redeliver, reorder, throttle, transaction_conflict
-fault 2: throttle strikes no operation "DynamoDB.PutItems"; it can strike *, a service such as DynamoDB.*, or any of DynamoDB.GetItem, DynamoDB.PutItem
+fault 2: throttle strikes no operation "DynamoDB.PutItems"; allowed are *, a service such as DynamoDB.*, or any of DynamoDB.GetItem, DynamoDB.PutItem
 fault 3: probability 1.5 is not above 0 and at most 1`)
 }
 
@@ -221,12 +221,12 @@ func TestMistakes(t *testing.T) {
 		{with(func(r *Rule) { r.Probability = -0.1 }), "probability -0.1 is not"},
 		{with(func(r *Rule) { r.Limit = -1 }), "limit -1 is negative"},
 		{with(func(r *Rule) { r.From, r.Until = at, at }), "is not after from"},
-		{with(func(r *Rule) { r.Share = 0.5 }), "fail knows no share"},
+		{with(func(r *Rule) { r.Share = 0.5 }), "fail has no share"},
 		{with(func(r *Rule) { r.Kind, r.Share = Throttle, 1.1 }), "share 1.1 is not"},
-		{with(func(r *Rule) { r.Min = 1 }), "fail knows no min and max"},
-		{with(func(r *Rule) { r.Kind = Latency }), "a latency from 0s to 0s makes no sense"},
-		{with(func(r *Rule) { r.Kind, r.Min, r.Max = Latency, 2, 1 }), "makes no sense"},
-		{with(func(r *Rule) { r.Kind, r.Min, r.Max = Latency, -1, 1 }), "makes no sense"},
+		{with(func(r *Rule) { r.Min = 1 }), "fail has no min and max"},
+		{with(func(r *Rule) { r.Kind = Latency }), "invalid latency from 0s to 0s"},
+		{with(func(r *Rule) { r.Kind, r.Min, r.Max = Latency, 2, 1 }), "invalid latency"},
+		{with(func(r *Rule) { r.Kind, r.Min, r.Max = Latency, -1, 1 }), "invalid latency"},
 	} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// Kind is a way for a call to go wrong.
+// Kind is a way in which a call goes wrong.
 type Kind string
 
-// The kinds; package localaws tells what each does.
+// The kinds; package localaws describes them.
 const (
 	Throttle            Kind = "throttle"
 	Partial             Kind = "partial"
@@ -36,7 +36,7 @@ const (
 	changeVisibilityBatch = "AmazonSQS.ChangeMessageVisibilityBatch"
 )
 
-// kinds are the operations that each kind can strike; nil is all.
+// kinds maps each kind to the operations that it can strike; nil means all.
 var kinds = map[Kind][]string{ // read only
 	Throttle: nil, LoseAnswer: nil, Fail: nil, Latency: nil,
 	Partial: {putRecords, batchGetItem, batchWriteItem, sendMessageBatch, deleteMessageBatch, changeVisibilityBatch},
@@ -44,17 +44,19 @@ var kinds = map[Kind][]string{ // read only
 		"DynamoDB.PutItem", "DynamoDB.UpdateItem", "DynamoDB.DeleteItem", "DynamoDB.TransactWriteItems", "DynamoDB.TransactGetItems",
 	},
 	ExpireIterator: {"DynamoDBStreams.GetRecords", "Kinesis.GetRecords"},
-	Duplicate:      {"AmazonSQS.DeleteMessage", deleteMessageBatch, "DynamoDBStreams.GetRecords", "Kinesis.GetRecords", "Kinesis.SubscribeToShard"},
-	Reorder:        {"DynamoDBStreams.GetRecords"},
-	Redeliver:      {"AmazonSQS.ReceiveMessage", "AmazonSQS.ChangeMessageVisibility", changeVisibilityBatch},
+	Duplicate: {
+		"AmazonSQS.DeleteMessage", deleteMessageBatch, "DynamoDBStreams.GetRecords", "Kinesis.GetRecords", "Kinesis.SubscribeToShard",
+	},
+	Reorder:   {"DynamoDBStreams.GetRecords"},
+	Redeliver: {"AmazonSQS.ReceiveMessage", "AmazonSQS.ChangeMessageVisibility", changeVisibilityBatch},
 }
 
-// Rule lets some calls of some operations go wrong.
+// Rule makes some calls of some operations go wrong.
 type Rule struct {
 	Kind        Kind
 	Operation   string // "DynamoDB.PutItem", "DynamoDB.*" or "*"
 	Probability float64
-	Limit       int64 // of strikes on each operation; 0 is none
+	Limit       int64 // of strikes on each operation; 0 means no limit
 	From, Until time.Time
 	Share       float64 // of a batch's entries
 	Min, Max    time.Duration
@@ -65,15 +67,15 @@ func (r Rule) matches(operation string) bool {
 	return r.Operation == operation || isPrefix && strings.HasPrefix(operation, prefix)
 }
 
-// struck are the operations that the rule strikes.
-func (r Rule) struck(operations []string) []string {
-	able := kinds[r.Kind]
+// targets returns the operations that the rule can strike.
+func (r Rule) targets(operations []string) []string {
+	possible := kinds[r.Kind]
 	return slices.DeleteFunc(slices.Clone(operations), func(op string) bool {
-		return !r.matches(op) || able != nil && !slices.Contains(able, op)
+		return !r.matches(op) || possible != nil && !slices.Contains(possible, op)
 	})
 }
 
-// refuses says whether the rule answers the operation with an error before it begins.
+// refuses reports whether the rule fails the operation before it begins.
 func (r Rule) refuses(operation string) bool {
 	switch r.Kind {
 	case Fail, ExpireIterator:
@@ -85,8 +87,8 @@ func (r Rule) refuses(operation string) bool {
 	}
 }
 
-// holds says whether the time lies in the rule's window.
-func (r Rule) holds(now time.Time) bool {
+// active reports whether now is in the rule's period.
+func (r Rule) active(now time.Time) bool {
 	return !now.Before(r.From) && (r.Until.IsZero() || now.Before(r.Until))
 }
 
@@ -106,31 +108,32 @@ func (r Rule) mistakes(operations []string) (out []string) {
 			out = append(out, fmt.Sprintf(format, args...))
 		}
 	}
-	able, known := kinds[r.Kind]
-	if able == nil {
-		able = operations
+	possible, known := kinds[r.Kind]
+	if possible == nil {
+		possible = operations
 	}
 	if !known {
-		wrong(true, "there is no fault %q; there are %s", r.Kind, list(slices.Collect(maps.Keys(kinds))))
+		wrong(true, "unknown fault %q; the faults are %s", r.Kind, list(slices.Collect(maps.Keys(kinds))))
 	} else {
 		star := strings.Index(r.Operation, "*")
 		badPattern := star > 0 && !strings.HasSuffix(r.Operation[:star], ".") || star >= 0 && star != len(r.Operation)-1
-		wrong(badPattern || len(r.struck(operations)) == 0,
-			"%s strikes no operation %q; it can strike *, a service such as DynamoDB.*, or any of %s", r.Kind, r.Operation, list(able))
+		wrong(badPattern || len(r.targets(operations)) == 0,
+			"%s strikes no operation %q; allowed are *, a service such as DynamoDB.*, or any of %s", r.Kind, r.Operation, list(possible))
 	}
 	wrong(!(r.Probability > 0 && r.Probability <= 1), "probability %v is not above 0 and at most 1", r.Probability)
-	wrong(r.Limit < 0, "limit %d is negative; 0 is no limit", r.Limit)
+	wrong(r.Limit < 0, "limit %d is negative; 0 means no limit", r.Limit)
 	wrong(!r.Until.IsZero() && !r.Until.After(r.From), "until %s is not after from %s", r.Until, r.From)
 	wrong(!(r.Share >= 0 && r.Share <= 1), "share %v is not between 0 and 1", r.Share)
 	switch r.Kind {
 	case Throttle, Partial, Duplicate, Redeliver:
 	default:
-		wrong(r.Share != 0, "%s knows no share; throttle, partial, duplicate and redeliver do", r.Kind)
+		wrong(r.Share != 0, "%s has no share; throttle, partial, duplicate and redeliver have", r.Kind)
 	}
 	if r.Kind == Latency {
-		wrong(r.Min < 0 || r.Max < r.Min || r.Max == 0, "a latency from %s to %s makes no sense: min at least 0, max above 0 and not below min", r.Min, r.Max)
+		wrong(r.Min < 0 || r.Max < r.Min || r.Max == 0,
+			"invalid latency from %s to %s: min must be at least 0, and max above 0 and not below min", r.Min, r.Max)
 	} else {
-		wrong(r.Min != 0 || r.Max != 0, "%s knows no min and max; latency does", r.Kind)
+		wrong(r.Min != 0 || r.Max != 0, "%s has no min and max; latency has", r.Kind)
 	}
 	return out
 }

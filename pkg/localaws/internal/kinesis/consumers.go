@@ -83,12 +83,12 @@ func (k *Kinesis) consumer(r consumerRef) (*consumer, func(), error) {
 	c, ok := s.consumers[name]
 	if !ok || s.deleted || r.ConsumerARN != nil && *r.ConsumerARN != k.consumerARN(c) {
 		s.mu.Unlock()
-		return nil, nil, k.noConsumer(s, name)
+		return nil, nil, k.consumerNotFound(s, name)
 	}
 	return c, s.mu.Unlock, nil
 }
 
-func (k *Kinesis) noConsumer(s *stream, name string) error {
+func (k *Kinesis) consumerNotFound(s *stream, name string) error {
 	return awsjson.Errorf("ResourceNotFoundException", "Consumer %s of stream %s under account %s not found.", name, s.name, k.opts.AccountID)
 }
 
@@ -132,7 +132,7 @@ func (k *Kinesis) registerStreamConsumer(
 	defer s.mu.Unlock()
 	switch {
 	case s.deleted:
-		return nil, k.noStream(s.name, k.opts.AccountID)
+		return nil, k.streamNotFound(s.name, k.opts.AccountID)
 	case s.consumers[*in.ConsumerName] != nil:
 		return nil, awsjson.Errorf("ResourceInUseException", "Consumer %s of stream %s under account %s already exists.",
 			*in.ConsumerName, s.name, k.opts.AccountID)
@@ -179,7 +179,7 @@ func (k *Kinesis) deregisterStreamConsumer(_ context.Context, in *deregisterStre
 	}
 	defer unlock()
 	delete(c.stream.consumers, c.name)
-	c.end(k.noConsumer(c.stream, c.name))
+	c.end(k.consumerNotFound(c.stream, c.name))
 	return &done{}, nil
 }
 
@@ -209,7 +209,7 @@ func (k *Kinesis) listStreamConsumers(_ context.Context, in *listStreamConsumers
 		return nil, err
 	}
 	if t := in.StreamCreationTimestamp; t != nil && t.Unix() != s.createdAt.Unix() { // its namesake of that time is gone
-		return nil, k.noStream(s.name, k.opts.AccountID)
+		return nil, k.streamNotFound(s.name, k.opts.AccountID)
 	}
 	now, after := k.now(), ""
 	if in.NextToken != nil {

@@ -117,7 +117,7 @@ func (k *Kinesis) find(r streamRef) (*stream, error) {
 		}
 		if !ours {
 			account := strings.Split(*r.StreamARN, ":")[4] // the ARN's pattern has five colons at least
-			return nil, k.noStream((*r.StreamARN)[strings.Index(*r.StreamARN, "/")+1:], account)
+			return nil, k.streamNotFound((*r.StreamARN)[strings.Index(*r.StreamARN, "/")+1:], account)
 		}
 		return k.named(name)
 	case r.StreamName != nil:
@@ -133,10 +133,10 @@ func (k *Kinesis) named(name string) (*stream, error) {
 	if s, ok := k.streams[name]; ok {
 		return s, nil
 	}
-	return nil, k.noStream(name, k.opts.AccountID)
+	return nil, k.streamNotFound(name, k.opts.AccountID)
 }
 
-func (k *Kinesis) noStream(name, account string) error {
+func (k *Kinesis) streamNotFound(name, account string) error {
 	return awsjson.Errorf("ResourceNotFoundException", "Stream %s under account %s not found.", name, account)
 }
 

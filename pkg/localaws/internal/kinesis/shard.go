@@ -70,12 +70,12 @@ func (s *shard) append(partitionKey string, data []byte, now, horizon time.Time)
 		now = s.records[n-1].arrivedAt // a clock that is set back does not unsort the log
 	}
 	s.records = append(s.records, record{partitionKey, data, now})
-	s.stir()
+	s.notify()
 	return s.trimmed + uint64(len(s.records))
 }
 
 // stir ends waiting. The caller holds the lock.
-func (s *shard) stir() {
+func (s *shard) notify() {
 	if s.changed != nil {
 		close(s.changed)
 		s.changed = nil
@@ -85,7 +85,7 @@ func (s *shard) stir() {
 func (s *shard) wake() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stir()
+	s.notify()
 }
 
 // change is closed when a record arrives or the shard is closed.
@@ -125,7 +125,7 @@ func (s *shard) tip() uint64 {
 }
 
 // goBack lets a fault deliver some former records again, and at least one new one of a full page.
-func (s *shard) goBack(from uint64, limit int, fault *faults.Strike) uint64 {
+func (s *shard) rewind(from uint64, limit int, fault *faults.Strike) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	oldest, tip := s.trimmed+1, s.trimmed+1+uint64(len(s.records))

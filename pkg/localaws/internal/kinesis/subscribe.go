@@ -86,7 +86,7 @@ func (k *Kinesis) subscribeToShard(ctx context.Context, in *subscribeToShardInpu
 	}
 	defer unlock()
 	if !ok {
-		return nil, k.noSuchShard(*in.ShardID, c.stream.name)
+		return nil, k.shardNotFound(*in.ShardID, c.stream.name)
 	}
 	now := k.now()
 	sh := c.stream.shardAt(index, now)
@@ -98,7 +98,7 @@ func (k *Kinesis) subscribeToShard(ctx context.Context, in *subscribeToShardInpu
 	if err != nil {
 		return nil, err
 	}
-	from = sh.goBack(from, maxGetRecords, faults.On(ctx, faults.Duplicate))
+	from = sh.rewind(from, maxGetRecords, faults.On(ctx, faults.Duplicate))
 	s := &subscription{k: k, consumer: c, shard: sh, beganAt: now, next: from, over: make(chan struct{})}
 	return s, c.subscribe(s)
 }
@@ -138,11 +138,11 @@ func (s *subscription) Next(ctx context.Context) (eventType string, event any, e
 		if s.done || left <= 0 || s.closed() {
 			return "", nil, io.EOF
 		}
-		e, news, err := s.look(now)
+		e, worthSending, err := s.poll(now)
 		if err != nil {
 			return "", nil, err
 		}
-		if idle := now.Sub(s.sentAt); news || idle >= idleEvent {
+		if idle := now.Sub(s.sentAt); worthSending || idle >= idleEvent {
 			s.sentAt = now
 			return "SubscribeToShardEvent", e, nil
 		}
@@ -174,7 +174,7 @@ func (s *subscription) closed() bool {
 }
 
 // look reads what there is, and says whether it is worth an event.
-func (s *subscription) look(now time.Time) (e *subscribeToShardEvent, news bool, err error) {
+func (s *subscription) poll(now time.Time) (e *subscribeToShardEvent, worthSending bool, err error) {
 	select {
 	case <-s.over:
 		return nil, false, s.cause

@@ -75,8 +75,8 @@ func newBatchError(id string, e *awsjson.Error) batchError {
 }
 
 // struck is the error of a batch's entry that a fault befalls, or nil.
-func struck(fate faults.Fate) error {
-	switch fate {
+func injectedError(outcome faults.Outcome) error {
+	switch outcome {
 	case faults.Throttled:
 		return failure("RequestThrottled", "RequestThrottled", "Request is throttled.")
 	case faults.Failed:

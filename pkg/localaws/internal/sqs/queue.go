@@ -88,8 +88,8 @@ type queue struct {
 	counts     [inFlight + 1]int
 	sent       recent[dedupKey, sent]
 	attempts   recent[string, []receipt]
-	stirred    chan struct{} // closed when a waiting receive should look again
-	watched    bool          // whether anybody may wait for stirred
+	wake       chan struct{} // closed when a waiting receive should look again
+	waited     bool          // whether anybody may wait for stirred
 
 	inbox inbox
 }
@@ -191,7 +191,7 @@ func (q *queue) place(m *message, s state, dueAt time.Time) {
 	if s != visible {
 		q.due.add(m)
 		if m.dueIndex == 0 {
-			q.stir() // who waits for a later time would sleep too long
+			q.wakeReceivers() // who waits for a later time would sleep too long
 		}
 	}
 }
@@ -203,7 +203,7 @@ func (q *queue) realign(g *group) {
 	switch {
 	case ready && !g.inLine.in:
 		q.line.push(&g.inLine)
-		q.stir()
+		q.wakeReceivers()
 	case !ready && g.inLine.in:
 		q.line.remove(&g.inLine)
 	}
@@ -213,10 +213,10 @@ func (q *queue) realign(g *group) {
 }
 
 // stir wakes all waiting receives.
-func (q *queue) stir() {
-	if q.watched {
-		close(q.stirred)
-		q.stirred, q.watched = make(chan struct{}), false
+func (q *queue) wakeReceivers() {
+	if q.waited {
+		close(q.wake)
+		q.wake, q.waited = make(chan struct{}), false
 	}
 }
 
@@ -234,7 +234,7 @@ func (q *queue) take(now time.Time, n int, visibility time.Duration, dead *queue
 			m := p.value
 			p = p.next
 			if dead != nil && m.received >= limit {
-				q.bury(m, dead)
+				q.moveToDeadLetters(m, dead)
 				continue
 			}
 			q.receive(m, now, visibility)
@@ -256,7 +256,7 @@ func (q *queue) receive(m *message, now time.Time, visibility time.Duration) {
 }
 
 // bury moves a message to the dead-letter queue, which keeps the group's order: the inbox is filled under our lock.
-func (q *queue) bury(m *message, dead *queue) {
+func (q *queue) moveToDeadLetters(m *message, dead *queue) {
 	q.remove(m)
 	m.received, m.sourceARN = 0, q.arn
 	dead.inbox.mu.Lock()
@@ -283,7 +283,7 @@ func (q *queue) setDelay(delay time.Duration) {
 		}
 	}
 	q.due.order()
-	q.stir()
+	q.wakeReceivers()
 }
 
 // purge drops all messages. What was sent stays known for deduplication.

@@ -110,7 +110,7 @@ func (s *Service) receiveMessage(ctx context.Context, in *receiveInput) (*receiv
 			last = true
 		case <-end.C:
 			last = true
-		case <-next.stirred:
+		case <-next.wake:
 		case <-due.C:
 		}
 		due.Stop()
@@ -131,12 +131,12 @@ func (q *queue) endEarly(got []receivedMessage, visibility time.Duration) {
 }
 
 // chance is when an empty-handed receive should look again.
-type chance struct {
-	stirred <-chan struct{}
-	in      time.Duration
+type nextTry struct {
+	wake <-chan struct{}
+	in   time.Duration
 }
 
-func (s *Service) tryReceive(q *queue, r request) ([]receivedMessage, chance, error) {
+func (s *Service) tryReceive(q *queue, r request) ([]receivedMessage, nextTry, error) {
 	dead := s.byARN(q.settings.Load().redrive.Target)
 	got, next, err := q.tryReceive(r, dead, s.options.AccountID)
 	if dead != nil {
@@ -145,11 +145,11 @@ func (s *Service) tryReceive(q *queue, r request) ([]receivedMessage, chance, er
 	return got, next, err
 }
 
-func (q *queue) tryReceive(r request, dead *queue, sender string) ([]receivedMessage, chance, error) {
+func (q *queue) tryReceive(r request, dead *queue, sender string) ([]receivedMessage, nextTry, error) {
 	now := q.lock()
 	defer q.mu.Unlock()
 	if q.deleted {
-		return nil, chance{}, queueDoesNotExist()
+		return nil, nextTry{}, queueDoesNotExist()
 	}
 	taken := q.replay(r, now)
 	if taken == nil {
@@ -159,14 +159,14 @@ func (q *queue) tryReceive(r request, dead *queue, sender string) ([]receivedMes
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html: neither
 	// FIFO queues nor long polls are told of the limit
 	if len(taken) == 0 && !q.fifo && r.wait == 0 && q.counts[inFlight] >= maxInFlight {
-		return nil, chance{}, failure("OverLimit", "OverLimit", "The maximum number of in flight messages is reached.")
+		return nil, nextTry{}, failure("OverLimit", "OverLimit", "The maximum number of in flight messages is reached.")
 	}
 	out := make([]receivedMessage, len(taken))
 	for i, m := range taken {
 		out[i] = q.render(m, r, sender)
 	}
-	q.watched = q.watched || len(out) == 0
-	next := chance{q.stirred, time.Hour}
+	q.waited = q.waited || len(out) == 0
+	next := nextTry{q.wake, time.Hour}
 	if len(q.due) > 0 {
 		next.in = q.due[0].dueAt.Sub(now)
 	}

@@ -18,7 +18,7 @@ func newRecent[K comparable, V any](span time.Duration) recent[K, V] {
 	return recent[K, V]{span: span, byKey: map[K]remembered[V]{}}
 }
 
-func (r *recent[K, V]) forget(now time.Time) {
+func (r *recent[K, V]) dropExpired(now time.Time) {
 	for len(r.order) > 0 {
 		k := r.order[0]
 		e, ok := r.byKey[k]
@@ -31,14 +31,14 @@ func (r *recent[K, V]) forget(now time.Time) {
 }
 
 func (r *recent[K, V]) find(k K, now time.Time) (V, bool) {
-	r.forget(now)
+	r.dropExpired(now)
 	e, ok := r.byKey[k]
 	return e.value, ok
 }
 
 // remember takes a key that find does not find, or one whose value it replaces without extending its time.
 func (r *recent[K, V]) remember(k K, v V, now time.Time) {
-	r.forget(now)
+	r.dropExpired(now)
 	if e, ok := r.byKey[k]; ok {
 		r.byKey[k] = remembered[V]{v, e.at}
 		return

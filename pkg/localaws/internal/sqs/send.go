@@ -106,11 +106,11 @@ func (s *Service) sendMessageBatch(ctx context.Context, in *sendBatchInput) (*se
 		return nil, simple("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", maxMessage, total)
 	}
 	out := &sendBatchOutput{Successful: []sendBatchResult{}}
-	fates := faults.Batch(ctx, len(in.Entries))
+	outcomes := faults.Batch(ctx, len(in.Entries))
 	for i := range in.Entries {
 		e := &in.Entries[i]
 		var sent *sendOutput
-		err := struck(fates.Of(i))
+		err := injectedError(outcomes.Of(i))
 		if err == nil {
 			sent, err = q.send(&e.sendEntry)
 		}

@@ -165,7 +165,7 @@ func (k *Kinesis) putRecords(ctx context.Context, in *putRecordsInput) (*putReco
 }
 
 // failed words it as the example of API_PutRecords does.
-func (k *Kinesis) failed(fate faults.Fate, s *stream, sh *shard) resultJSON {
+func (k *Kinesis) failed(fate faults.Outcome, s *stream, sh *shard) resultJSON {
 	if fate == faults.Throttled {
 		return resultJSON{
 			ErrorCode:    "ProvisionedThroughputExceededException",

@@ -3,14 +3,42 @@ package faults
 import (
 	"context"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 )
 
-// Delay is how long the call takes more, before its effect and after.
+// Call is the faults that may strike one call.
+type Call struct {
+	operation string
+	strikes   []*Strike
+}
+
+type key struct{}
+
+// With returns a context that carries the call's faults to its operation.
+func With(ctx context.Context, c *Call) context.Context { return context.WithValue(ctx, key{}, c) }
+
+// On returns the call's fault of a kind, or nil.
+func On(ctx context.Context, kind Kind) *Strike {
+	c, _ := ctx.Value(key{}).(*Call)
+	return c.first(kind)
+}
+
+func (c *Call) first(kind Kind) *Strike {
+	if c == nil {
+		return nil
+	}
+	for _, s := range c.strikes {
+		if s.target.rule.Kind == kind && !s.target.refuses {
+			return s
+		}
+	}
+	return nil
+}
+
+// Delay returns how long to delay the call before and after it takes effect.
 func (c *Call) Delay() (before, after time.Duration) {
 	for _, s := range c.strikes {
 		r := s.target.rule
@@ -24,7 +52,7 @@ func (c *Call) Delay() (before, after time.Duration) {
 	return before, after
 }
 
-// Refusal is the error that answers the call, which then has no effect; nil if it may go on.
+// Refusal returns the error of a call that must have no effect, or nil.
 func (c *Call) Refusal() error {
 	for _, s := range c.strikes {
 		if !s.target.refuses || !s.Take() {
@@ -43,29 +71,29 @@ func (c *Call) Refusal() error {
 	return nil
 }
 
-// Loss is what becomes of the answer to a call that took effect.
-type Loss int
+// Delivery is what happens to the response of a call that took effect.
+type Delivery int
 
-// An answer arrives, is replaced by an error, or the connection breaks.
+// A response is delivered, is replaced by an error, or the connection breaks.
 const (
-	Arrives Loss = iota
+	Delivered Delivery = iota
 	Replaced
 	Broken
 )
 
-// Answer is the fate of the call's answer.
-func (c *Call) Answer() Loss {
+// Delivery decides on the call's response.
+func (c *Call) Delivery() Delivery {
 	s := c.first(LoseAnswer)
 	if !s.Take() {
-		return Arrives
+		return Delivered
 	}
-	return Replaced + Loss(s.Pick(2))
+	return Replaced + Delivery(s.Pick(2))
 }
 
-// maxEvents is how many events of a stream arrive at most before a lost answer takes the rest.
+// maxEvents limits the events of a stream before a lost answer cuts it off.
 const maxEvents = 10
 
-// Events is how many events of a stream arrive before Answer decides on the rest.
+// Events returns how many events of a stream are sent before Delivery is asked.
 func (c *Call) Events() int {
 	if s := c.first(LoseAnswer); s != nil {
 		return s.Pick(maxEvents)
@@ -73,7 +101,7 @@ func (c *Call) Events() int {
 	return 0
 }
 
-// Failure is how a service says that it broke. Sources: the pages Common Errors and the operations' own of each API
+// Failure returns the service's internal error. Sources: the pages Common Errors and the operations' own of each API
 // reference, such as https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_PutItem.html
 func (c *Call) Failure() error {
 	e := &awsjson.Error{
@@ -89,7 +117,7 @@ func (c *Call) Failure() error {
 	return e
 }
 
-// throttling is the errors by which an operation may refuse a client that is too fast. Sources: the errors of
+// throttling returns the codes of an operation's throttling errors. Sources: the errors of
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html,
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_GetRecords.html,
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html and its neighbours, and
@@ -133,77 +161,4 @@ func throttled(operation, code string) error {
 		e.QueryCode = code + ";Sender"
 	}
 	return e
-}
-
-// Chosen tells the entries of a batch that a fault befalls.
-type Chosen []bool
-
-// Has is false for every entry of a nil Chosen.
-func (c Chosen) Has(i int) bool { return c != nil && c[i] }
-
-// Entries chooses among a batch's n entries, at least one, if the kind befalls the call.
-func Entries(ctx context.Context, kind Kind, n int) Chosen {
-	s := On(ctx, kind)
-	if n == 0 || !s.Take() {
-		return nil
-	}
-	share := s.target.rule.Share
-	if share == 0 {
-		share = 0.5
-	}
-	out := make(Chosen, n)
-	out[s.Pick(n)] = true
-	for i := range out {
-		out[i] = s.Chance() < share || out[i]
-	}
-	return out
-}
-
-// Fate is what becomes of one entry of a batch.
-type Fate int
-
-// An entry is done, or is not for one of two reasons.
-const (
-	Done Fate = iota
-	Throttled
-	Failed
-)
-
-// Fates are the entries' fates in the order of the request.
-type Fates []Fate
-
-// Of is Done for every entry of nil Fates.
-func (f Fates) Of(i int) Fate {
-	if i >= len(f) {
-		return Done
-	}
-	return f[i]
-}
-
-// Next takes the first fate away; it is Done when none is left.
-func (f *Fates) Next() Fate {
-	first := f.Of(0)
-	*f = (*f)[min(1, len(*f)):]
-	return first
-}
-
-// NoneDone says whether the fault spares no entry at all.
-func (f Fates) NoneDone() bool { return len(f) > 0 && !slices.Contains(f, Done) }
-
-// Batch decides what befalls a batch's n entries.
-func Batch(ctx context.Context, n int) Fates {
-	slow, broken := Entries(ctx, Throttle, n), Entries(ctx, Partial, n)
-	if slow == nil && broken == nil {
-		return nil
-	}
-	s, out := On(ctx, Partial), make(Fates, n)
-	for i := range out {
-		switch {
-		case slow.Has(i):
-			out[i] = Throttled
-		case broken.Has(i):
-			out[i] = Throttled + Fate(s.Pick(2))
-		}
-	}
-	return out
 }

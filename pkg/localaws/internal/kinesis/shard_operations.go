@@ -138,7 +138,7 @@ func (k *Kinesis) newListing(in *listShardsInput) (listing, error) {
 		return listing{}, err
 	}
 	if t := in.StreamCreationTimestamp; t != nil && t.Unix() != s.createdAt.Unix() { // its namesake of that time is gone
-		return listing{}, k.noStream(s.name, k.opts.AccountID)
+		return listing{}, k.streamNotFound(s.name, k.opts.AccountID)
 	}
 	l := listing{stream: s.name, after: -1, filter: fromTrimHorizon, at: s.createdAt}
 	after := in.ExclusiveStartShardID
@@ -161,7 +161,7 @@ func (k *Kinesis) newListing(in *listShardsInput) (listing, error) {
 	if after != nil {
 		index, ok := parseShardID(*after)
 		if !ok {
-			return listing{}, k.noSuchShard(*after, s.name)
+			return listing{}, k.shardNotFound(*after, s.name)
 		}
 		l.after = index
 	}
@@ -282,7 +282,7 @@ func (k *Kinesis) mergeShards(_ context.Context, in *mergeShardsInput) (*done, e
 // reshardable finds an open shard of a provisioned stream. The caller holds the stream for writing.
 func (k *Kinesis) reshardable(s *stream, id string, now time.Time) (*shard, error) {
 	if s.deleted {
-		return nil, k.noStream(s.name, k.opts.AccountID)
+		return nil, k.streamNotFound(s.name, k.opts.AccountID)
 	}
 	if s.onDemand {
 		return nil, awsjson.Errorf("ValidationException", "Request is invalid. Stream %s under account %s is in On-Demand mode.",
@@ -290,11 +290,11 @@ func (k *Kinesis) reshardable(s *stream, id string, now time.Time) (*shard, erro
 	}
 	index, ok := parseShardID(id)
 	if !ok {
-		return nil, k.noSuchShard(id, s.name)
+		return nil, k.shardNotFound(id, s.name)
 	}
 	sh := s.shardAt(index, now)
 	if sh == nil {
-		return nil, k.noSuchShard(shardID(index), s.name)
+		return nil, k.shardNotFound(shardID(index), s.name)
 	}
 	if !sh.open() {
 		return nil, invalidArgument("Shard %s in stream %s under account %s has already been merged or split, "+

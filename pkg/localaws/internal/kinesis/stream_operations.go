@@ -101,7 +101,7 @@ func (k *Kinesis) deleteStream(_ context.Context, in *deleteStreamInput) (*done,
 	k.mu.Lock()
 	if k.streams[s.name] != s {
 		k.mu.Unlock()
-		return nil, k.noStream(s.name, k.opts.AccountID)
+		return nil, k.streamNotFound(s.name, k.opts.AccountID)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,7 +114,7 @@ func (k *Kinesis) deleteStream(_ context.Context, in *deleteStreamInput) (*done,
 	k.mu.Unlock()
 	s.deleted = true
 	for _, c := range s.consumers {
-		c.end(k.noStream(s.name, k.opts.AccountID))
+		c.end(k.streamNotFound(s.name, k.opts.AccountID))
 	}
 	return &done{}, k.reserveShards(-len(s.open))
 }
@@ -201,7 +201,7 @@ func (k *Kinesis) describeStream(_ context.Context, in *describeStreamInput) (*d
 	if in.ExclusiveStartShardID != nil {
 		after, ok := parseShardID(*in.ExclusiveStartShardID)
 		if !ok {
-			return nil, k.noSuchShard(*in.ExclusiveStartShardID, s.name)
+			return nil, k.shardNotFound(*in.ExclusiveStartShardID, s.name)
 		}
 		shards = shardsAfter(shards, after)
 	}

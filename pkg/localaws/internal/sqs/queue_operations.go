@@ -14,7 +14,7 @@ import (
 
 // quiet is how long a name rests after DeleteQueue, and a queue after PurgeQueue.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteQueue.html and API_PurgeQueue.html
-const quiet = 60 * time.Second
+const cooldown = 60 * time.Second
 
 // none is the answer of operations that answer nothing.
 type none struct{}
@@ -50,8 +50,8 @@ func (s *Service) createQueue(_ context.Context, in *createQueueInput) (*queueUR
 		return &queueURLOutput{q.url}, nil
 	}
 	now := s.options.Now()
-	maps.DeleteFunc(s.deletedAt, func(_ string, at time.Time) bool { return now.Sub(at) >= quiet })
-	if _, resting := s.deletedAt[in.QueueName]; resting {
+	maps.DeleteFunc(s.deletedAt, func(_ string, at time.Time) bool { return now.Sub(at) >= cooldown })
+	if _, recently := s.deletedAt[in.QueueName]; recently {
 		return nil, simple("QueueDeletedRecently",
 			"You must wait 60 seconds after deleting a queue before you can create another with the same name.")
 	}
@@ -85,7 +85,7 @@ func (s *Service) newQueue(name string, fifo bool, now time.Time, tags map[strin
 	return &queue{
 		name: name, arn: s.arn(name), url: s.url(name), id: uuid.NewString(), fifo: fifo,
 		now: s.options.Now, sequence: &s.sequence, createdAt: now, modifiedAt: now, tags: tags,
-		messages: map[uint64]*message{}, groups: map[string]*group{}, stirred: make(chan struct{}),
+		messages: map[uint64]*message{}, groups: map[string]*group{}, wake: make(chan struct{}),
 		sent: newRecent[dedupKey, sent](dedupSpan), attempts: newRecent[string, []receipt](attemptSpan),
 	}
 }
@@ -130,7 +130,7 @@ func (s *Service) deleteQueue(_ context.Context, in *queueInput) (*none, error) 
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.deleted = true
-	q.stir()
+	q.wakeReceivers()
 	return &none{}, nil
 }
 
@@ -141,7 +141,7 @@ func (s *Service) purgeQueue(_ context.Context, in *queueInput) (*none, error) {
 	}
 	now := q.lock()
 	defer q.mu.Unlock()
-	if !q.purgedAt.IsZero() && now.Sub(q.purgedAt) < quiet {
+	if !q.purgedAt.IsZero() && now.Sub(q.purgedAt) < cooldown {
 		return nil, purgeInProgress(q.name)
 	}
 	q.purgedAt = now

@@ -101,7 +101,7 @@ func (sh *shard) read(ctx context.Context, from uint64, limit int, now time.Time
 		return nil, 0, false, trimmedAccess()
 	}
 	first := sort.Search(len(sh.records), func(i int) bool { return sh.records[i].sequence >= from })
-	first = goBack(first, limit, faults.On(ctx, faults.Duplicate))
+	first = rewind(first, limit, faults.On(ctx, faults.Duplicate))
 	bytes, n := 0, first
 	for n < len(sh.records) && n-first < limit {
 		if bytes += sh.records[n].size; bytes > maxRecordsBytes && n > first {

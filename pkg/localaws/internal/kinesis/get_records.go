@@ -62,7 +62,7 @@ func (k *Kinesis) getShardIterator(_ context.Context, in *getShardIteratorInput)
 	}
 	index, ok := parseShardID(*in.ShardID)
 	if !ok {
-		return nil, k.noSuchShard(*in.ShardID, s.name)
+		return nil, k.shardNotFound(*in.ShardID, s.name)
 	}
 	now := k.now()
 	s.mu.RLock()
@@ -192,7 +192,7 @@ func (k *Kinesis) getRecords(ctx context.Context, in *getRecordsInput) (*getReco
 	if in.Limit != nil {
 		limit = *in.Limit
 	}
-	from = sh.goBack(from, limit, faults.On(ctx, faults.Duplicate))
+	from = sh.rewind(from, limit, faults.On(ctx, faults.Duplicate))
 	p := sh.read(from, limit, maxGetBytes, s.horizon(now))
 	out := &getRecordsOutput{Records: sh.describe(p), MillisBehindLatest: behind(p, now)}
 	if !p.more && !sh.open() {
@@ -223,7 +223,7 @@ func behind(p page, now time.Time) int64 {
 	return max(1, now.Sub(p.records[len(p.records)-1].arrivedAt).Milliseconds())
 }
 
-func (k *Kinesis) noSuchShard(id, stream string) error {
+func (k *Kinesis) shardNotFound(id, stream string) error {
 	return awsjson.Errorf("ResourceNotFoundException", "Could not find shard %s in stream %s under account %s.", id, stream, k.opts.AccountID)
 }
 

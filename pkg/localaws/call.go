@@ -18,25 +18,25 @@ type call struct {
 
 func (c call) do(ctx context.Context, w http.ResponseWriter) { c.svc.Do(ctx, c.operation, c.body, w) }
 
-// struck does a call that faults befall. It breaks the connection by http.ErrAbortHandler, which both net/http's server
-// and our transport understand.
-func (c call) struck(ctx context.Context, f *faults.Call, w http.ResponseWriter) {
+// doWithFaults serves a call that faults strike. It breaks the connection by http.ErrAbortHandler, which net/http's server
+// and Transport understand.
+func (c call) doWithFaults(ctx context.Context, f *faults.Call, w http.ResponseWriter) {
 	before, after := f.Delay()
-	linger(ctx, before)
+	wait(ctx, before)
 	if refusal := f.Refusal(); refusal != nil {
-		linger(ctx, after)
+		wait(ctx, after)
 		c.svc.Refuse(w, refusal)
 		return
 	}
 	out := c.svc.Call(faults.With(ctx, f), c.operation, c.body)
 	if out.Events != nil {
-		out.Events = &struckEvents{Events: out.Events, call: f, left: f.Events()}
-		linger(ctx, after)
+		out.Events = &faultyEvents{Events: out.Events, call: f, left: f.Events()}
+		wait(ctx, after)
 		c.svc.Answer(ctx, w, out)
 		return
 	}
-	linger(ctx, after)
-	switch f.Answer() {
+	wait(ctx, after)
+	switch f.Delivery() {
 	case faults.Broken:
 		panic(http.ErrAbortHandler)
 	case faults.Replaced:
@@ -46,30 +46,30 @@ func (c call) struck(ctx context.Context, f *faults.Call, w http.ResponseWriter)
 	}
 }
 
-// struckEvents is a stream of which a lost answer takes the rest.
-type struckEvents struct {
+// faultyEvents cuts a stream of events off after some of them.
+type faultyEvents struct {
 	awsjson.Events
 
 	call *faults.Call
-	left int // events until then
+	left int // events before the cut
 }
 
-func (e *struckEvents) Next(ctx context.Context) (eventType string, event any, err error) {
+func (e *faultyEvents) Next(ctx context.Context) (eventType string, event any, err error) {
 	if e.left == 0 {
-		switch e.call.Answer() {
+		switch e.call.Delivery() {
 		case faults.Broken:
 			return "", nil, awsjson.ErrBroken
 		case faults.Replaced:
 			return "", nil, e.call.Failure()
-		case faults.Arrives:
+		case faults.Delivered:
 		}
 	}
 	e.left--
 	return e.Events.Next(ctx)
 }
 
-// linger waits; if the client does not, there is nobody to answer.
-func linger(ctx context.Context, d time.Duration) {
+// wait sleeps for d. It aborts the request if the client cancels.
+func wait(ctx context.Context, d time.Duration) {
 	if d == 0 {
 		return
 	}
