@@ -115,10 +115,11 @@ func (in *batchGetItemInput) size() (n int) {
 	return n
 }
 
-// throughputExceeded is the answer to a batch of which nothing could be processed.
+// throughputExceeded is the error of a batch in which nothing could be processed.
 func throughputExceeded() *awsjson.Error {
-	return awsjson.Errorf("ProvisionedThroughputExceededException", "The level of configured provisioned throughput for the table was exceeded. "+
-		"Consider increasing your provisioning level with the UpdateTable API.")
+	return awsjson.Errorf("ProvisionedThroughputExceededException",
+		"The level of configured provisioned throughput for the table was exceeded. "+
+			"Consider increasing your provisioning level with the UpdateTable API.")
 }
 
 func distinctKeys(t *table, keys []attr.Item) error {
@@ -194,7 +195,7 @@ func (r writeRequest) write(t *table) (*write, error) {
 	return t.newDelete(r.DeleteRequest.Key, conditional{}, parsed{})
 }
 
-// batchWriteItem refuses all or does each: an item that a transaction holds is left unprocessed.
+// batchWriteItem checks the whole batch before it writes item by item. An item in an ongoing transaction stays unprocessed.
 func (db *DB) batchWriteItem(ctx context.Context, in *batchWriteItemInput) (*batchWriteItemOutput, error) {
 	if err := in.check(); err != nil {
 		return nil, err

@@ -10,13 +10,14 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
 )
 
-// cancellationReason tells of one item of a cancelled transaction, in the order of the request.
+// cancellationReason is the result of one item of a cancelled transaction.
 type cancellationReason struct {
 	Code    string
 	Message string    `json:",omitempty"`
 	Item    attr.Item `json:",omitempty"`
 }
 
+// cancellation has a reason for every item, in the order of the request.
 type cancellation []cancellationReason
 
 func newCancellation(n int) cancellation {
@@ -27,7 +28,7 @@ func newCancellation(n int) cancellation {
 	return c
 }
 
-// blame puts an item's error among the reasons.
+// fail records an item's error.
 func (c cancellation) fail(i int, err error) {
 	e, ok := errors.AsType[*awsjson.Error](err)
 	if !ok {
@@ -48,7 +49,7 @@ func (c cancellation) conflict(i int) {
 	c[i] = cancellationReason{Code: "TransactionConflict", Message: "Transaction is ongoing for the item"}
 }
 
-// struckConflict is a fault: somebody else's transaction holds one of n items.
+// injectedConflict returns the error of a fault: another transaction holds one of n items.
 func injectedConflict(ctx context.Context, n int) error {
 	fault := faults.On(ctx, faults.TransactionConflict)
 	if !fault.Take() {
@@ -59,7 +60,7 @@ func injectedConflict(ctx context.Context, n int) error {
 	return reasons.err()
 }
 
-// err is nil unless some item is to blame.
+// err returns nil unless an item has failed.
 func (c cancellation) err() error {
 	codes := make([]string, len(c))
 	cancelled := false

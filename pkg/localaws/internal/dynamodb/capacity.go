@@ -47,7 +47,7 @@ type consumedCapacity struct {
 	GlobalSecondaryIndexes map[string]capacity `json:",omitempty"`
 }
 
-// consumption is what a request spent on one table and its indexes.
+// consumption is the capacity units that a request consumed on one table and its indexes.
 type consumption struct {
 	table         float64
 	local, global map[string]float64
@@ -85,7 +85,7 @@ func with(m map[string]float64, name string, units float64) map[string]float64 {
 	return m
 }
 
-// scale doubles the price within transactions.
+// scale multiplies all units; transactions cost twice as much.
 func (c *consumption) scale(by float64) {
 	c.table *= by
 	for _, m := range []map[string]float64{c.local, c.global} {
@@ -105,7 +105,7 @@ func (c consumption) total() float64 {
 	return sum
 }
 
-// report is the ConsumedCapacity of an answer; nil unless it was asked for.
+// report returns the ConsumedCapacity of a response; nil unless the request wants it.
 func (c consumption) report(table string, choice capacityChoice) *consumedCapacity {
 	if !choice.wanted() {
 		return nil
@@ -151,7 +151,7 @@ func (b bill) report(choice capacityChoice) []consumedCapacity {
 	return out
 }
 
-// transactional adds to each line what it was spent on, as the answers of transactions do.
+// transactional adds read or write units to each line, as the responses of transactions have them.
 func transactional(lines []consumedCapacity, writes bool) []consumedCapacity {
 	for i := range lines {
 		units := lines[i].CapacityUnits

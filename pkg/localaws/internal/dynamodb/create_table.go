@@ -17,14 +17,14 @@ type throughput struct {
 	WriteCapacityUnits int64
 }
 
-// encryption is accepted and shown; what lies in memory is not encrypted.
+// encryption is accepted and described, but memory is not encrypted.
 type encryption struct {
 	Enabled        *bool
 	SSEType        string
 	KMSMasterKeyID string `json:"KMSMasterKeyId"`
 }
 
-// settings are the members of a table that change nothing in memory but are shown again.
+// settings are members of a table that are only described and have no effect, but for deletion protection.
 type settings struct {
 	onDemand   bool
 	onDemandAt time.Time
@@ -172,11 +172,11 @@ func (db *DB) createTable(_ context.Context, in *createTableInput) (*tableOutput
 	}
 	defer t.gate.Unlock()
 	d := t.describe()
-	d.TableStatus = "CREATING" // as AWS says; the next DescribeTable says ACTIVE
+	d.TableStatus = "CREATING" // as on AWS; the next DescribeTable returns ACTIVE
 	return &tableOutput{d}, nil
 }
 
-// register makes a table known, and leaves its gate locked.
+// register adds a table to the DB and leaves its gate locked.
 func (db *DB) register(t *table) error {
 	db.mu.Lock()
 	defer db.mu.Unlock()

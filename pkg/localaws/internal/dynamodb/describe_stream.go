@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Sequence numbers are 21 to 40 digits; these sort as text, too.
+// Sequence numbers have 21 to 40 digits; ours have 21, so that they sort as text, too.
 const sequenceBase = "1%020d"
 
 type listStreamsInput struct {
@@ -53,7 +53,7 @@ func (db *DB) listStreams(_ context.Context, in *listStreamsInput) (*listStreams
 	return out, nil
 }
 
-// streamsOf is a table's streams, or all, by ARN.
+// streamsOf returns a table's streams, or all for "", sorted by ARN.
 func (db *DB) streamsOf(table string) []*stream {
 	now := db.options.Now()
 	db.mu.Lock()
@@ -70,7 +70,7 @@ func (db *DB) streamsOf(table string) []*stream {
 	return out
 }
 
-// shardFilter asks for the children of one shard.
+// shardFilter selects the children of one shard.
 type shardFilter struct {
 	Type    string
 	ShardID string `json:"ShardId"`
@@ -150,7 +150,7 @@ func (db *DB) describeStream(_ context.Context, in *describeStreamInput) (*descr
 	return &describeStreamOutput{d}, nil
 }
 
-// after is the shards that come behind one, which may itself be gone by now: then all that are left do.
+// after returns the shards that follow a shard; all of them if that one has expired.
 func after(shards []*shard, id string) []*shard {
 	i := slices.IndexFunc(shards, func(sh *shard) bool { return sh.id == id })
 	return shards[i+1:]

@@ -61,7 +61,7 @@ type tableDescription struct {
 	DeletionProtectionEnabled bool
 }
 
-// describe needs the gate.
+// describe requires the gate.
 func (t *table) describe() tableDescription {
 	d := tableDescription{
 		AttributeDefinitions: t.defs.wire(), TableName: t.name, KeySchema: t.keys.wire(), TableStatus: "ACTIVE",
@@ -125,7 +125,7 @@ type describeContinuousBackupsOutput struct {
 	ContinuousBackupsDescription continuousBackups
 }
 
-// describeContinuousBackups says that there is no point-in-time recovery, which nothing here can enable.
+// describeContinuousBackups reports point-in-time recovery as disabled; it cannot be enabled.
 //
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DescribeContinuousBackups.html
 func (db *DB) describeContinuousBackups(_ context.Context, in *tableInput) (*describeContinuousBackupsOutput, error) {

@@ -1,5 +1,7 @@
-// Package dynamodb is DynamoDB and DynamoDB Streams in memory: the operations, their limits and their errors as AWS
-// documents them.
+// Package dynamodb implements DynamoDB and DynamoDB Streams in memory, with the limits and errors that AWS documents.
+//
+// Locks are taken in the order table gates (by name), stripes of tables (in the order of stripesOf), stripe of an index,
+// stream, shard. An operation on items holds its tables' gates shared, so only a change of a table itself excludes it.
 package dynamodb
 
 import (
@@ -15,13 +17,13 @@ const (
 	namespace   = "com.amazonaws.dynamodb.v20120810"
 )
 
-// Options place a service in an account and give it a clock.
+// Options configure a DB.
 type Options struct {
-	// Region stands in every ARN and stream record.
+	// Region is part of every ARN and stream record.
 	Region string
-	// AccountID stands in every ARN.
+	// AccountID is part of every ARN.
 	AccountID string
-	// Now is the clock that stamps, expires and deduplicates.
+	// Now is the clock for timestamps, expiry and deduplication.
 	Now func() time.Time
 	// StreamShards is the number of open shards of a stream. Defaults to 2.
 	StreamShards int
@@ -34,7 +36,7 @@ type DB struct {
 
 	mu      sync.RWMutex
 	tables  map[string]*table
-	streams map[string]*stream // by ARN; they outlive their tables by a day
+	streams map[string]*stream // by ARN; kept for a day after the table is deleted
 }
 
 // New returns a DB without tables.
@@ -50,7 +52,7 @@ func New(o Options) *DB {
 	}
 }
 
-// Service is the API of tables and items.
+// Service returns the API of tables and items.
 func (db *DB) Service() *awsjson.Service {
 	ops := map[string]awsjson.Operation{
 		"PutItem":            awsjson.Handle(db.putItem),
@@ -77,7 +79,7 @@ func (db *DB) tableOperations() map[string]awsjson.Operation {
 		"UpdateTable":        awsjson.Handle(db.updateTable),
 		"UpdateTimeToLive":   awsjson.Handle(db.updateTimeToLive),
 		"DescribeTimeToLive": awsjson.Handle(db.describeTimeToLive),
-		// Terraform asks; the answer is AWS's for a table without point-in-time recovery.
+		// Terraform calls it; the response is AWS's for a table without point-in-time recovery.
 		"DescribeContinuousBackups": awsjson.Handle(db.describeContinuousBackups),
 		"TagResource":               awsjson.Handle(db.tagResource),
 		"UntagResource":             awsjson.Handle(db.untagResource),
@@ -85,7 +87,7 @@ func (db *DB) tableOperations() map[string]awsjson.Operation {
 	}
 }
 
-// Streams is the API of change records.
+// Streams returns the API of stream records.
 func (db *DB) Streams() *awsjson.Service {
 	return &awsjson.Service{
 		Target: "DynamoDBStreams_20120810", ContentType: contentType, Namespace: namespace,

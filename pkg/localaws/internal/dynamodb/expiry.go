@@ -11,13 +11,13 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 )
 
-// Items whose time lies further back are never deleted, lest a mistaken unit wipe a table.
+// Items whose time is further in the past are never deleted, so a mistaken unit does not empty a table.
 //
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-before-you-start.html
 const oldestExpiry = 5 * 365 * 24 * time.Hour
 
-// expiry knows when the items of a table expire. Entries are never taken back: a popped one is checked against the
-// item as it is by then.
+// expiry orders the items of a table by when they expire. Its entries are not updated when an item changes: a popped entry
+// is compared with the current item instead.
 type expiry struct {
 	attribute string // "" while TTL is disabled
 	next      atomic.Int64
@@ -42,7 +42,7 @@ func (h *dueHeap) Pop() any {
 	return last
 }
 
-// expiresAt is the second after which an item is due; false for an item without a usable time.
+// expiresAt returns the second after which an item is due; false for an item without a valid time.
 func (x *expiry) expiresAt(item attr.Item) (int64, bool) {
 	v := item[x.attribute]
 	if x.attribute == "" || v.Kind() != attr.Number {
@@ -67,7 +67,7 @@ func (x *expiry) watch(id primaryKey, item attr.Item) {
 	x.next.Store(x.due[0].at)
 }
 
-// take removes what is due before now.
+// take removes and returns the entries that are due before now.
 func (x *expiry) take(now int64) []dueItem {
 	if x.attribute == "" || x.next.Load() >= now {
 		return nil
@@ -97,7 +97,7 @@ func (x *expiry) settle() {
 	x.next.Store(x.due[0].at)
 }
 
-// startExpiry watches every item for an attribute; it needs the gate exclusively.
+// startExpiry schedules the expiry of every item by an attribute. It requires the gate exclusively.
 func (t *table) startExpiry(attribute string) {
 	t.expiry.attribute = attribute
 	t.expiry.due = nil
@@ -109,8 +109,8 @@ func (t *table) stopExpiry() {
 	t.expiry.attribute, t.expiry.due = "", nil
 }
 
-// expire deletes what is due, in the name of the service. AWS does so within days; here it is done before anything else
-// touches the table, so nobody waits for it.
+// expire deletes the items that are due, as the service. AWS does so within days; here it happens before any other access
+// to the table.
 func (t *table) expire(now time.Time) {
 	for _, d := range t.expiry.take(now.Unix()) {
 		t.expireItem(d, now)

@@ -72,7 +72,7 @@ func (db *DB) getRecords(ctx context.Context, in *getRecordsInput) (*getRecordsO
 	}
 	sh, err := s.shard(it.Shard, now)
 	if err != nil {
-		return nil, trimmedAccess() // the shard was there when the iterator was made
+		return nil, trimmedAccess() // the shard existed when the iterator was made
 	}
 	limit := maxRecords
 	if in.Limit != nil {
@@ -92,8 +92,10 @@ func (db *DB) getRecords(ctx context.Context, in *getRecordsInput) (*getRecordsO
 	return out, nil
 }
 
-// read is the records from a sequence number on, where to go on, and whether that can bring any more.
-func (sh *shard) read(ctx context.Context, from uint64, limit int, now time.Time) (records []*record, next uint64, more bool, err error) {
+// read returns the records from a sequence number on, the next sequence number to read from, and whether any can follow.
+func (sh *shard) read(
+	ctx context.Context, from uint64, limit int, now time.Time,
+) (records []*record, next uint64, more bool, err error) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.trim(now)

@@ -11,7 +11,7 @@ type projection struct {
 	NonKeyAttributes []string `json:",omitempty"`
 }
 
-// index is a secondary index: a container of its own, ordered by its own keys and holding what is projected.
+// index is a secondary index: a container of the projected items, ordered by the index's keys.
 type index struct {
 	name       string
 	keys       keySchema
@@ -28,7 +28,7 @@ func (ix *index) projects(name string) bool {
 	return ix.projectsAll() || ix.keys.has(name) || ix.table.has(name) || slices.Contains(ix.projection.NonKeyAttributes, name)
 }
 
-// entry is what the index holds for an item, and its partition; nil for an item that lacks an index key (indexes are
+// entry returns an item's entry in the index and its partition; nil for an item that lacks an index key (indexes are
 // sparse).
 func (ix *index) entry(item attr.Item) (place, *entry) {
 	for _, name := range ix.keys.names() {
@@ -50,7 +50,7 @@ func (ix *index) entry(item attr.Item) (place, *entry) {
 	return placeOf(key.hash), e
 }
 
-// check refuses an item whose attributes cannot be keys of the index. An update is told so in other words.
+// check refuses an item whose attributes cannot be keys of the index. AWS words the error differently for an update.
 func (ix *index) check(item attr.Item, defs definitions, updating bool) error {
 	for _, name := range ix.keys.names() {
 		v, ok := item[name]
@@ -76,8 +76,8 @@ func (ix *index) check(item attr.Item, defs definitions, updating bool) error {
 	return nil
 }
 
-// apply moves the index from an item's old to its new state, either of which may be nil. It answers the write units
-// spent: one write for an entry put, dropped or changed, two for one that moves.
+// apply moves the index from an item's old to its new state, either of which may be nil. It returns the write units
+// consumed: one write for an entry that is put, removed or changed, two for one that moves.
 //
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html#GSI.ThroughputConsiderations.Writes
 func (ix *index) apply(before, after attr.Item) float64 {
@@ -106,8 +106,8 @@ func (ix *index) apply(before, after attr.Item) float64 {
 	}
 }
 
-// replace is one step to readers where both entries lie in one stripe, as those of a local index always do. It never
-// holds two locks.
+// replace is atomic for readers if both entries are in one stripe, as they always are in a local index. It never holds two
+// locks.
 func (ix *index) replace(oldPart place, old *entry, newPart place, now *entry) {
 	stays := old != nil && now != nil && oldPart == newPart && old.at == now.at
 	if old != nil && !stays {

@@ -8,7 +8,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
 )
 
-// writeOptions are the members that the single-item writes share.
+// writeOptions are the request members that all single-item writes share.
 type writeOptions struct {
 	TableName string
 	conditional
@@ -33,7 +33,7 @@ type writeOutput struct {
 	ItemCollectionMetrics *itemCollectionMetrics `json:",omitempty"`
 }
 
-// single runs a write of one item. build makes it once the table is known; attributes picks what is returned.
+// single does a write of one item. build makes the write when the table is open; attributes selects the returned attributes.
 func (db *DB) single(
 	ctx context.Context, o *writeOptions, build func(*table) (*write, error), attributes func(change) attr.Item,
 ) (*writeOutput, error) {
@@ -60,7 +60,7 @@ func (db *DB) single(
 	}, nil
 }
 
-// oldOnly is the ReturnValues of writes that can only return what was there.
+// oldOnly checks the ReturnValues of writes that can only return the old item.
 func (o *writeOptions) oldOnly() error {
 	switch o.ReturnValues {
 	case "", "NONE", "ALL_OLD":
@@ -199,7 +199,7 @@ func (db *DB) getItem(_ context.Context, in *getItemInput) (*getItemOutput, erro
 	}, nil
 }
 
-// parseProjection reads a request's only expression; nil if there is none.
+// parseProjection parses the only expression of a request; nil if there is none.
 func parseProjection(text *string, names map[string]string) (*expr.Projection, error) {
 	p, err := placeholders(names, nil, source{"ProjectionExpression", text})
 	if err != nil || text == nil {

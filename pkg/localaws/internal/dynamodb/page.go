@@ -72,7 +72,7 @@ func (o *pageOptions) checkSelect() error {
 	return invalidParameter("Cannot specify the ProjectionExpression when choosing to get %s", o.Select)
 }
 
-// view is what a page is read from: a table or one of its indexes.
+// view is the source of a page: a table or one of its indexes.
 type view struct {
 	table     *table
 	index     *index // nil for the table itself
@@ -97,7 +97,7 @@ func (o *pageOptions) view(t *table) (view, error) {
 	return view{t, ix, &ix.container, ix.keys}, nil
 }
 
-// keyNames are the attributes of a LastEvaluatedKey.
+// keyNames returns the attributes of a LastEvaluatedKey.
 func (v view) keyNames() []string {
 	names := v.table.keys.names()
 	for _, name := range v.keys.names() {
@@ -116,7 +116,7 @@ func (v view) lastKey(e *entry) attr.Item {
 	return key
 }
 
-// isKey says whether start is a LastEvaluatedKey of the view.
+// isKey reports whether start is a valid LastEvaluatedKey of the view.
 func (v view) isKey(start attr.Item) bool {
 	names := v.keyNames()
 	if len(start) != len(names) {
@@ -139,9 +139,9 @@ func (v view) locate(key attr.Item) (place, position) {
 	return placeOf(id.hash), at
 }
 
-// page gathers entries until it is full, which need not mean that there are more.
+// page collects entries until it is full. A full page may still be the last one.
 type page struct {
-	limit   int // 0 is none
+	limit   int // 0 means no limit
 	entries []*entry
 	bytes   int
 	full    bool
@@ -154,7 +154,7 @@ func (o *pageOptions) page() *page {
 	return &page{limit: *o.Limit}
 }
 
-// take says whether it wants more.
+// take adds an entry, if it fits, and reports whether there is room for more.
 func (p *page) take(e *entry) bool {
 	if p.bytes+e.size > maxPage {
 		p.full = true
@@ -166,7 +166,7 @@ func (p *page) take(e *entry) bool {
 	return !p.full
 }
 
-// output is how a page's entries become an answer.
+// output says how a page's entries become a response.
 type output struct {
 	filter     *expr.Condition  // nil matches all
 	projection *expr.Projection // nil keeps all

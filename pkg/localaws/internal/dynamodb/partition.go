@@ -9,11 +9,11 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 )
 
-// primaryKey names an item within its table, by the order-preserving bytes of its key attributes.
+// primaryKey identifies an item within its table by the order-preserving bytes of its key attributes.
 type primaryKey struct{ hash, sort string }
 
-// position is an entry's place within its partition. In an index many items may share one sort key; the table's key
-// then tells them apart.
+// position is an entry's position within its partition. In an index, items with the same sort key are ordered by the
+// table's key.
 type position struct {
 	sort  string
 	owner primaryKey
@@ -27,8 +27,8 @@ func (p position) compare(o position) int {
 	)
 }
 
-// entry is an item as a table or an index holds it; immutable. In an index, item is the projection and full the item
-// of the table; in a table both are the same.
+// entry is an item in a table or an index; immutable. In an index, item is the projection and full the item of the table; in
+// a table both are the same.
 type entry struct {
 	at         position
 	item, full attr.Item
@@ -49,8 +49,8 @@ func (p *partition) search(at position) (int, bool) {
 	return slices.BinarySearchFunc(p.entries, at, func(e *entry, at position) int { return e.at.compare(at) })
 }
 
-// place orders partitions: by a hash of the partition key, as AWS does, which makes scans stable and lets segments and
-// stripes be ranges of it.
+// place orders partitions by a hash of the partition key, as AWS does: scans are stable, and segments and stripes are ranges
+// of the hash.
 type place struct {
 	hash uint64
 	key  string
@@ -78,7 +78,7 @@ func (p place) stripe() int { return int(p.hash >> (64 - stripeBits)) }
 type stripe struct {
 	mu         sync.RWMutex
 	partitions []*partition            // by place
-	marked     map[primaryKey]struct{} // items of ongoing transactions; tables only
+	marked     map[primaryKey]struct{} // items of ongoing transactions; in tables only
 }
 
 func (s *stripe) search(at place) (int, bool) {
@@ -92,7 +92,7 @@ func (s *stripe) partition(at place) *partition {
 	return nil
 }
 
-// find needs the lock.
+// find requires the lock.
 func (s *stripe) find(part place, at position) *entry {
 	if p := s.partition(part); p != nil {
 		if i, ok := p.search(at); ok {
@@ -102,8 +102,7 @@ func (s *stripe) find(part place, at position) *entry {
 	return nil
 }
 
-// container is what a table or an index keeps its entries in. Each stripe has its own lock, so that nothing waits for
-// a partition of another.
+// container holds the entries of a table or an index, in stripes with a lock each.
 type container struct {
 	stripes [1 << stripeBits]stripe
 	count   atomic.Int64
@@ -112,7 +111,7 @@ type container struct {
 
 func (c *container) stripe(part place) *stripe { return &c.stripes[part.stripe()] }
 
-// put needs the stripe's write lock.
+// put requires the stripe's write lock.
 func (c *container) put(part place, e *entry) {
 	s := c.stripe(part)
 	i, ok := s.search(part)
@@ -133,7 +132,7 @@ func (c *container) put(part place, e *entry) {
 	c.bytes.Add(int64(grown))
 }
 
-// remove needs the stripe's write lock.
+// remove requires the stripe's write lock.
 func (c *container) remove(part place, at position) {
 	s := c.stripe(part)
 	i, ok := s.search(part)

@@ -62,7 +62,7 @@ func (db *DB) query(_ context.Context, in *queryInput) (*pageOutput, error) {
 	return in.answer(v, p, out)
 }
 
-// checkQuery holds a query's expressions against the schema.
+// checkQuery checks a query's expressions against the schema.
 func (v view) checkQuery(cond *expr.KeyCondition, filter *expr.Condition) error {
 	if cond.Hash.TypeName() != v.table.defs[v.keys.hash] {
 		return conditionTypeMismatch()
@@ -116,7 +116,7 @@ func (r *keyRange) startAfter(key attr.Item) error {
 	return nil
 }
 
-// read fills the page.
+// read fills the page from the range.
 func (r *keyRange) read(p *page) {
 	part := placeOf(string(r.cond.Hash.KeyBytes()))
 	s := r.view.container.stripe(part)
@@ -138,7 +138,7 @@ func (r *keyRange) read(p *page) {
 	}
 }
 
-// window narrows the entries to [from, to) by binary search: behind a range's lower bound, the matches come first.
+// window narrows the entries to [from, to) by binary search: the matches come first after a range's lower bound.
 func (r *keyRange) window(entries []*entry) (from, to int) {
 	from, to = 0, len(entries)
 	if cond := r.cond.Range; cond != nil {

@@ -90,7 +90,7 @@ func (s segment) first() place {
 	return place{hash: hash}
 }
 
-// cursor is where a walk begins: at a partition, after an entry of it if there is one.
+// cursor is where a walk begins: at a partition or, if after is not nil, after an entry of it.
 type cursor struct {
 	part  place
 	after *position
@@ -114,7 +114,7 @@ func (in *scanInput) start(v view, seg segment) (cursor, error) {
 	return cursor{part, &at}, nil
 }
 
-// walk visits entries by place and position until visit is false, with one stripe locked at a time.
+// walk visits entries by place and position until visit returns false. It locks one stripe at a time.
 func (c *container) walk(from cursor, visit func(place, *entry) bool) {
 	for i := from.part.stripe(); i < len(c.stripes); i++ {
 		if !c.stripes[i].walk(from, visit) {

@@ -38,7 +38,7 @@ func (k keySchema) wire() []keySchemaElement {
 	return out
 }
 
-// of is the key attributes of an item that holds them.
+// of returns the key attributes of an item, which must have them.
 func (k keySchema) of(item attr.Item) attr.Item {
 	key := attr.Item{k.hash: item[k.hash]}
 	if k.sort != "" {
@@ -47,7 +47,7 @@ func (k keySchema) of(item attr.Item) attr.Item {
 	return key
 }
 
-// bytes is the identity of an item that holds its key attributes.
+// bytes returns the primary key of an item, which must have its key attributes.
 func (k keySchema) bytes(item attr.Item) primaryKey {
 	key := primaryKey{hash: string(item[k.hash].KeyBytes())}
 	if k.sort != "" {
@@ -116,7 +116,7 @@ func checkKeySize(v attr.Value, isHash bool) error {
 		return nil
 	}
 	switch size := v.Size(); {
-	case isHash && size > maxHashKey: // AWS's text lacks the space
+	case isHash && size > maxHashKey: // the space is missing in AWS's text, too
 		return invalidParameter("Size of hashkey has exceeded the maximum size limit of%d bytes", maxHashKey)
 	case !isHash && size > maxSortKey:
 		return invalidParameter("Aggregated size of all range keys has exceeded the size limit of %d bytes", maxSortKey)
@@ -124,7 +124,7 @@ func checkKeySize(v attr.Value, isHash bool) error {
 	return nil
 }
 
-// emptyKey says whether v is what no key may be, and how AWS calls it.
+// emptyKey reports whether v is an empty string or binary, which no key may be, and AWS's name for its type.
 func emptyKey(v attr.Value) (string, bool) {
 	switch v.Kind() {
 	case attr.String:

@@ -27,7 +27,7 @@ func parseSequence(text string) (uint64, bool) {
 	return n, err == nil
 }
 
-// iterator is a place in a shard: before the first record whose sequence number is next or more. Clients see it as text.
+// iterator is a position in a shard: before the first record whose sequence number is at least Next. Clients see it as text.
 type iterator struct {
 	Stream   string
 	Shard    string
@@ -108,7 +108,7 @@ func (s *stream) shard(id string, now time.Time) (*shard, error) {
 	return shards[i], nil
 }
 
-// resolve is the sequence number that a new iterator starts from.
+// resolve returns the sequence number at which a new iterator starts.
 func (sh *shard) resolve(kind, number string, last interface{ Load() uint64 }, now time.Time) (uint64, error) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()

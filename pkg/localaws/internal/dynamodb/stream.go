@@ -21,7 +21,7 @@ type streamSpecification struct {
 	StreamViewType string `json:",omitempty"`
 }
 
-// identity says who made a change that no user made.
+// identity is the userIdentity of a change that the service made.
 type identity struct {
 	PrincipalID string `json:"PrincipalId"`
 	Type        string
@@ -54,15 +54,15 @@ type stream struct {
 	arn, label, table, view string
 	keys                    keySchema
 	createdAt               time.Time
-	last                    atomic.Uint64 // sequence number given out
+	last                    atomic.Uint64 // newest sequence number
 
-	mu         sync.RWMutex // shared by writers, exclusive for a change of shards
+	mu         sync.RWMutex // held shared by writers, exclusively to change shards
 	disabledAt time.Time    // zero while enabled
-	shards     []*shard     // in order of their making
+	shards     []*shard     // in order of creation
 	open       []*shard     // by slot of the partition key's hash
 }
 
-// shard is a part of a stream that is read in order. A closed one has an end, and children go on after it.
+// shard is a part of a stream that is read in order. A closed shard has an end, and children that continue it.
 type shard struct {
 	id, parent string
 	start      uint64
@@ -70,8 +70,8 @@ type shard struct {
 
 	mu       sync.Mutex
 	records  []*record
-	trimmed  uint64    // newest sequence number that is gone
-	seen     uint64    // newest sequence number that a client has met
+	trimmed  uint64    // newest sequence number that was removed
+	seen     uint64    // newest sequence number that a client has read or skipped
 	end      uint64    // 0 while open
 	closedAt time.Time // zero while open
 }
@@ -88,7 +88,7 @@ func newStream(t *table, view string, number int, now time.Time) *stream {
 	return s
 }
 
-// newShard needs the stream exclusively.
+// newShard requires the stream exclusively.
 func (s *stream) newShard(parent string, now time.Time) *shard {
 	start := s.last.Add(1)
 	hash := sha256.Sum256(fmt.Append(nil, s.arn, start))
@@ -128,7 +128,7 @@ func (s *stream) append(part place, keys keySchema, before, after attr.Item, now
 	sh.records = append(sh.records, r)
 }
 
-// presence remembers that there was an item, and lets go of it.
+// presence replaces an item by an empty one: only its existence is kept.
 func presence(item attr.Item) attr.Item {
 	if item == nil {
 		return nil
@@ -136,7 +136,7 @@ func presence(item attr.Item) attr.Item {
 	return attr.Item{}
 }
 
-// trim needs the shard's lock.
+// trim removes expired records. It requires the shard's lock.
 func (sh *shard) trim(now time.Time) {
 	sh.trimBefore(now.Add(-streamRetention))
 }
@@ -153,14 +153,14 @@ func (sh *shard) trimBefore(t time.Time) {
 	}
 }
 
-// close needs the stream exclusively.
+// close requires the stream exclusively.
 func (s *stream) close(sh *shard, now time.Time) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.end, sh.closedAt = s.last.Add(1), now
 }
 
-// rotate closes every open shard and opens a child of each.
+// rotate closes every open shard and opens a child for each.
 func (s *stream) rotate(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,7 +171,7 @@ func (s *stream) rotate(now time.Time) {
 	}
 }
 
-// disable ends the stream; what it holds can be read for a day.
+// disable ends the stream; its records can be read for another day.
 func (s *stream) disable(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -181,7 +181,8 @@ func (s *stream) disable(now time.Time) {
 	s.disabledAt = now
 }
 
-// forget drops shards that have been closed for so long that nothing can be left in them; it needs the stream exclusively.
+// dropExpired removes shards that were closed so long ago that all their records have expired. It requires the stream
+// exclusively.
 func (s *stream) dropExpired(now time.Time) {
 	s.dropClosedBefore(now.Add(-streamRetention))
 }
@@ -190,7 +191,7 @@ func (s *stream) dropClosedBefore(t time.Time) {
 	s.shards = slices.DeleteFunc(s.shards, func(sh *shard) bool { return !sh.closedAt.IsZero() && sh.closedAt.Before(t) })
 }
 
-// list is the shards that still exist.
+// list returns the shards that have not expired.
 func (s *stream) list(now time.Time) []*shard {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -207,7 +208,7 @@ func (s *stream) status() string {
 	return "DISABLED"
 }
 
-// RotateShards closes every open shard of a table's stream and opens a child of each, as AWS does every few hours.
+// RotateShards closes every open shard of a table's stream and opens a child for each, as AWS does every few hours.
 func (db *DB) RotateShards(table string) error {
 	t := db.table(table)
 	if t == nil {
@@ -222,13 +223,13 @@ func (db *DB) RotateShards(table string) error {
 	return nil
 }
 
-// enableStream gives the table a new stream; it needs the table's gate exclusively, or a table nobody knows yet.
+// enableStream gives the table a new stream. It requires the table's gate exclusively.
 func (db *DB) enableStream(t *table, view string) {
 	now := db.options.Now()
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	s := newStream(t, view, db.options.StreamShards, now)
-	for db.streams[s.arn] != nil { // labels are milliseconds
+	for db.streams[s.arn] != nil { // labels have a resolution of milliseconds
 		now = now.Add(time.Millisecond)
 		s = newStream(t, view, db.options.StreamShards, now)
 	}
@@ -241,7 +242,7 @@ func (db *DB) disableStream(t *table) {
 	t.stream = nil
 }
 
-// stream finds a stream that is enabled or was so within a day.
+// stream returns a stream that is enabled or was disabled within the last day.
 func (db *DB) stream(arn string) (*stream, error) {
 	db.mu.RLock()
 	defer db.mu.RUnlock()

@@ -6,7 +6,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
 )
 
-// goBack lets a fault deliver some former records again, and at least one new one of a full page.
+// rewind moves first back if the fault strikes, so that records are read again; a full page still has a new record.
 func rewind(first, limit int, fault *faults.Strike) int {
 	if most := min(first, limit-1, faults.MaxRepeated); most > 0 && fault.Take() {
 		first -= 1 + fault.Pick(most)
@@ -14,9 +14,9 @@ func rewind(first, limit int, fault *faults.Strike) int {
 	return first
 }
 
-// reorder is a fault: records of different items change places in a page, those of one item keep their order. It holds
-// for good, and records that anybody has met stay where they are: so a shard reads the same whenever and from wherever
-// it is read. It needs the shard's lock.
+// reorder permutes the records of a page if the fault strikes; the records of one item keep their order. The new order is
+// permanent and records that a client has seen are not moved, so that every read of the shard returns the same order. It
+// requires the shard's lock.
 func (sh *shard) reorder(first, n int, fault *faults.Strike) {
 	if fault == nil {
 		return
@@ -45,14 +45,14 @@ func (sh *shard) reorder(first, n int, fault *faults.Strike) {
 	}
 }
 
-// TrimStream forgets a table's change records that are older than t, and the shards that were closed before, as if they
-// had come of age; a zero t takes all there is.
+// TrimStream removes a table's stream records that are older than t and the shards that were closed before t, as if they
+// had expired; a zero t removes all of them.
 func (db *DB) TrimStream(table string, t time.Time) error {
 	if db.table(tableName(table)) == nil {
 		return tableNotFound(table)
 	}
 	if t.IsZero() {
-		t = time.Unix(1<<40, 0) // after all
+		t = time.Unix(1<<40, 0) // after every record
 	}
 	for _, s := range db.streamsOf(tableName(table)) {
 		s.trimBefore(t)

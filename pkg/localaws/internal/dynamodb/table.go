@@ -9,8 +9,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 )
 
-// table is one table. Every operation on its items holds gate shared, so that only a change of the table itself ever
-// keeps them out; among themselves they meet at the container's stripes.
+// table is one table. Every operation on its items holds gate shared; a change of the table itself holds it exclusively.
 type table struct {
 	name      string
 	arn, id   string
@@ -22,7 +21,7 @@ type table struct {
 	defs     definitions
 	indexes  []*index
 	stream   *stream // nil while disabled
-	lastARN  string  // of the newest stream, enabled or not
+	lastARN  string  // ARN of the newest stream, enabled or not
 	expiry   expiry
 	settings settings
 	tags     map[string]string
@@ -38,15 +37,14 @@ func tableNotFound(name string) *awsjson.Error {
 	return awsjson.Errorf("ResourceNotFoundException", "Requested resource not found: Table: %s not found", name)
 }
 
-// table finds a table for a change of its own; nil if there is none.
+// table returns a table without locking it; nil if there is none.
 func (db *DB) table(nameOrARN string) *table {
 	db.mu.RLock()
 	defer db.mu.RUnlock()
 	return db.tables[tableName(nameOrARN)]
 }
 
-// open admits an operation on a table's items; the caller ends it with t.gate.RUnlock. Items due to expire are gone by
-// then.
+// open returns a table for an operation on its items, after deleting expired ones. The caller must call t.gate.RUnlock.
 func (db *DB) open(nameOrARN string) (*table, error) {
 	t := db.table(nameOrARN)
 	if t == nil {
@@ -70,12 +68,12 @@ func (t *table) index(name string) *index {
 	return nil
 }
 
-// locate is where an item is kept.
+// locate returns where an item is stored.
 func (t *table) locate(id primaryKey) (place, position) {
 	return placeOf(id.hash), position{sort: id.sort}
 }
 
-// item needs the lock of the item's stripe; nil if there is none.
+// item returns the current item, or nil if there is none. It requires the lock of the item's stripe.
 func (t *table) item(id primaryKey) attr.Item {
 	part, at := t.locate(id)
 	if e := t.container.stripe(part).find(part, at); e != nil {
@@ -84,7 +82,7 @@ func (t *table) item(id primaryKey) attr.Item {
 	return nil
 }
 
-// read is one item, as it is now.
+// read is item under the lock.
 func (t *table) read(id primaryKey) attr.Item {
 	s := t.stripe(placeOf(id.hash))
 	s.mu.RLock()
@@ -92,8 +90,8 @@ func (t *table) read(id primaryKey) attr.Item {
 	return t.item(id)
 }
 
-// store moves an item, its index entries and the stream from the item's old state to the new one; nil is no item. It
-// needs the write lock of the item's stripe, which keeps the stream's records of one item in the order of their writes.
+// store changes an item from before to after (nil means no item), with its index entries, and appends to the stream. It
+// requires the write lock of the item's stripe, so the stream has an item's records in the order of its writes.
 func (t *table) store(id primaryKey, before, after attr.Item, now time.Time, by *identity) consumption {
 	spent := consumption{table: writeUnits(max(before.Size(), after.Size()))}
 	if before == nil && after == nil || before != nil && after != nil && before.Equal(after) {
@@ -115,7 +113,7 @@ func (t *table) store(id primaryKey, before, after attr.Item, now time.Time, by 
 	return spent
 }
 
-// each visits every item; it needs the gate exclusively.
+// each visits every item. It requires the gate exclusively.
 func (t *table) each(visit func(attr.Item)) {
 	for i := range t.stripes {
 		for _, p := range t.stripes[i].partitions {
@@ -126,7 +124,7 @@ func (t *table) each(visit func(attr.Item)) {
 	}
 }
 
-// collectionSize is the bytes of all items with one partition key, in the table and its local indexes.
+// collectionSize returns the size of all items with one partition key, in the table and its local indexes.
 func (t *table) collectionSize(hash string) int {
 	part := placeOf(hash)
 	total := 0
@@ -152,7 +150,7 @@ type itemCollectionMetrics struct {
 	SizeEstimateRangeGB [2]float64
 }
 
-// metrics is the ItemCollectionMetrics of an answer: only tables with local indexes have item collections.
+// metrics returns the ItemCollectionMetrics of a response. Only tables with local indexes have item collections.
 func (t *table) metrics(choice string, key attr.Item) *itemCollectionMetrics {
 	if choice != "SIZE" || t.localIndexes() == 0 {
 		return nil

@@ -11,12 +11,12 @@ import (
 
 type tableInput struct{ TableName string }
 
-// lock admits a change of the table itself: nobody reads or writes its items until the caller unlocks t.gate.
+// lock returns a table for a change of the table itself. The caller must call t.gate.Unlock.
 func (db *DB) lock(nameOrARN string) (*table, error) {
 	return db.admit(nameOrARN, (*sync.RWMutex).Lock, (*sync.RWMutex).Unlock)
 }
 
-// share admits a look at the table itself; the caller ends it with t.gate.RUnlock.
+// share returns a table for reading the table itself. The caller must call t.gate.RUnlock.
 func (db *DB) share(nameOrARN string) (*table, error) {
 	return db.admit(nameOrARN, (*sync.RWMutex).RLock, (*sync.RWMutex).RUnlock)
 }
@@ -210,7 +210,7 @@ func (s *settings) update(in *updateTableInput) {
 	}
 }
 
-// updateIndexes changes all or nothing.
+// updateIndexes makes all changes or none.
 func (t *table) updateIndexes(in *updateTableInput) (err error) {
 	indexes, defs := slices.Clone(t.indexes), t.defs
 	defer func() {
@@ -264,7 +264,7 @@ func (t *table) changeIndex(name string, change func(i int)) error {
 	return nil
 }
 
-// backfill fills a new index. Items whose attributes cannot be its keys stay out of it, as on AWS.
+// backfill fills a new index. Items whose attributes cannot be its keys are left out, as on AWS.
 func (t *table) backfill(ix *index) {
 	t.each(func(item attr.Item) {
 		if ix.check(item, t.defs, false) == nil {
@@ -273,7 +273,7 @@ func (t *table) backfill(ix *index) {
 	})
 }
 
-// forgetDefinitions drops what only a deleted index used.
+// dropUnusedDefinitions removes the definitions that only a deleted index used.
 func (t *table) dropUnusedDefinitions() {
 	defs := definitions{}
 	for name, kind := range t.defs {

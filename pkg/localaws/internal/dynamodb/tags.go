@@ -16,7 +16,7 @@ type tag struct {
 
 type nothing struct{}
 
-// addTags needs the gate.
+// addTags requires the gate exclusively.
 func (t *table) addTags(tags []tag) error {
 	for _, g := range tags {
 		if len(g.Key) == 0 || len(g.Key) > 128 || len(g.Value) > 256 {
@@ -30,7 +30,7 @@ func (t *table) addTags(tags []tag) error {
 	return nil
 }
 
-// checkARN refuses whatever is not a table's ARN.
+// checkARN refuses everything but a table's ARN.
 func (db *DB) checkARN(arn string) error {
 	if t := db.table(arn); t == nil || t.arn != arn {
 		return awsjson.Errorf("ResourceNotFoundException", "Requested resource not found: ResourcArn: %s not found", arn)

@@ -10,7 +10,7 @@ import (
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html#DDB-TransactWriteItems-request-ClientRequestToken
 const tokenWindow = 10 * time.Minute
 
-// tokens remember which transactions were done, so that a repetition changes nothing.
+// tokens record which transactions were done, so that repeating a request has no effect.
 type tokens struct {
 	mu      sync.Mutex
 	entries map[string]*token
@@ -22,10 +22,10 @@ type token struct {
 	request [32]byte
 	done    bool
 	doneAt  time.Time
-	cost    bill // of a repetition
+	cost    bill // of a repeated request
 }
 
-// begin claims a token. The claim of a request that was done says so; any other is to be ended.
+// begin reserves a token for a request. The caller must call end unless the returned token is done.
 func (ts *tokens) begin(name string, request [32]byte, now time.Time) (*token, error) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -47,7 +47,7 @@ func (ts *tokens) begin(name string, request [32]byte, now time.Time) (*token, e
 	}
 }
 
-// end keeps the token of a transaction that was done, from now on for the window; one that failed may be tried again.
+// end keeps the token of a transaction that was done for tokenWindow. The token of a failed one can be used again.
 func (ts *tokens) end(t *token, done bool, cost bill, now time.Time) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()

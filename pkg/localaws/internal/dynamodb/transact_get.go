@@ -41,7 +41,7 @@ func (in *transactGetItemsInput) check() error {
 	return k.err()
 }
 
-// transactGetItems reads all items as of one moment, or is cancelled by an ongoing transaction.
+// transactGetItems reads all items at one point in time, or is cancelled because of an ongoing transaction.
 func (db *DB) transactGetItems(ctx context.Context, in *transactGetItemsInput) (*transactGetItemsOutput, error) {
 	if err := in.check(); err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func (db *DB) transactGetItems(ctx context.Context, in *transactGetItemsInput) (
 	return in.answer(items, found)
 }
 
-// readTogether reads while it holds all stripes, and blames items that an ongoing transaction holds.
+// readTogether reads while it holds all stripes, and adds a conflict for every item in an ongoing transaction.
 func readTogether(items []item, reasons cancellation) []attr.Item {
 	stripes := stripesOf(items)
 	for _, s := range stripes {

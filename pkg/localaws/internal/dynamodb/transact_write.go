@@ -8,7 +8,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 )
 
-// transactWriteItem holds one of its members.
+// transactWriteItem has exactly one of its members set.
 type transactWriteItem struct {
 	ConditionCheck *transactAction `json:",omitempty"`
 	Put            *transactAction `json:",omitempty"`
@@ -16,7 +16,7 @@ type transactWriteItem struct {
 	Update         *transactAction `json:",omitempty"`
 }
 
-// transactAction is any of the four: a Put has an Item, the others a Key, an Update its expression besides.
+// transactAction is any of the four: a Put has an Item, the others a Key, and an Update also its expression.
 type transactAction struct {
 	TableName string
 	conditional
@@ -37,7 +37,7 @@ type transactWriteItemsOutput struct {
 	ItemCollectionMetrics map[string][]*itemCollectionMetrics `json:",omitempty"`
 }
 
-// step is a transactWriteItem read as far as it can be without its table.
+// step is a transactWriteItem, parsed as far as possible without its table.
 type step struct {
 	table string
 	build func(*table) (*write, error)
@@ -85,7 +85,7 @@ func (it transactWriteItem) check(k *constraints) error {
 	return nil
 }
 
-// step needs a checked item.
+// step requires a checked item.
 func (it transactWriteItem) step() (step, error) {
 	a, err := it.action()
 	if err != nil {
@@ -106,7 +106,7 @@ func (it transactWriteItem) step() (step, error) {
 	return s, err
 }
 
-// steps checks the request as far as it can be without its tables.
+// steps checks and parses the request as far as possible without its tables.
 func (in *transactWriteItemsInput) steps() ([]step, error) {
 	k := &constraints{}
 	checkTransactItems(k, len(in.TransactItems))
@@ -142,7 +142,7 @@ func (db *DB) transactWriteItems(ctx context.Context, in *transactWriteItemsInpu
 		out, _, err := db.transact(ctx, in, steps)
 		return out, err
 	}
-	request, err := json.Marshal(in.TransactItems) // maps come out sorted, so equal requests have equal texts
+	request, err := json.Marshal(in.TransactItems) // maps are sorted, so equal requests have equal texts
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func (db *DB) transactWriteItems(ctx context.Context, in *transactWriteItemsInpu
 	if err != nil {
 		return nil, err
 	}
-	if claim.done { // it changes nothing and costs what reading the items does
+	if claim.done { // no effect, and the cost of reading the items
 		return &transactWriteItemsOutput{ConsumedCapacity: transactional(claim.cost.report(in.ReturnConsumedCapacity), false)}, nil
 	}
 	out, cost, err := db.transact(ctx, in, steps)
@@ -158,7 +158,7 @@ func (db *DB) transactWriteItems(ctx context.Context, in *transactWriteItemsInpu
 	return out, err
 }
 
-// transact answers, too, what a repetition of the request will cost.
+// transact also returns what repeating the request will cost.
 func (db *DB) transact(ctx context.Context, in *transactWriteItemsInput, steps []step) (*transactWriteItemsOutput, bill, error) {
 	names := make([]string, len(steps))
 	for i, s := range steps {

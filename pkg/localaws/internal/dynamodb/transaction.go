@@ -16,7 +16,7 @@ const (
 // opened are the tables of a request, by name, each with its gate held shared.
 type opened map[string]*table
 
-// openAll opens tables in the order of their names, each once, so that requests never wait in a circle.
+// openAll opens each table once, in the order of their names, which prevents deadlocks.
 func (db *DB) openAll(namesOrARNs []string) (opened, error) {
 	out := opened{}
 	names := make([]string, len(namesOrARNs))
@@ -41,13 +41,13 @@ func (o opened) close() {
 	}
 }
 
-// item names an item of any table.
+// item identifies an item of any table.
 type item struct {
 	table *table
 	id    primaryKey
 }
 
-// stripesOf are the stripes of items, each once, in the one order in which anybody locks several.
+// stripesOf returns each stripe of the items once, in the order in which several must be locked.
 func stripesOf(items []item) []*stripe {
 	type located struct {
 		table  string
@@ -70,9 +70,9 @@ func stripesOf(items []item) []*stripe {
 	return out
 }
 
-// transaction writes all of its items or none. It marks them, decides on their present state, and then makes all
-// changes under the locks of all their stripes at once. A marked item turns away every other write until the
-// transaction has ended, and no read.
+// transaction writes all of its items or none. It marks them, decides on their current state, and then makes all changes
+// while it holds the locks of all their stripes. A marked item refuses every other write until the transaction has ended,
+// but no read.
 type transaction struct {
 	writes  []*write
 	items   []item
@@ -135,7 +135,7 @@ func (tx *transaction) locked(f func()) {
 	}
 }
 
-// mark claims all items, or none if another transaction holds one.
+// mark marks all items, or none if another transaction has marked one.
 func (tx *transaction) mark() error {
 	reasons := newCancellation(len(tx.items))
 	var err error
@@ -167,7 +167,7 @@ func (tx *transaction) unmark() {
 	}
 }
 
-// plan decides every write; its marks keep the items as they are.
+// plan decides every write. The marks prevent other writes to the items.
 func (tx *transaction) plan() ([]change, error) {
 	changes := make([]change, len(tx.writes))
 	reasons := newCancellation(len(tx.writes))

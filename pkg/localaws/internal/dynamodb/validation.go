@@ -13,12 +13,12 @@ func invalid(format string, args ...any) *awsjson.Error {
 	return awsjson.Errorf("ValidationException", format, args...)
 }
 
-// invalidParameter is the opening of most of AWS's complaints about what a request says.
+// invalidParameter returns a ValidationException that begins as most of AWS's do.
 func invalidParameter(format string, args ...any) *awsjson.Error {
 	return invalid("One or more parameter values were invalid: "+format, args...)
 }
 
-// constraints gathers the violations of the API model, which AWS reports all at once, before it looks at anything else:
+// constraints collects the violations of the API model. AWS reports all of them at once, before any other check:
 // "2 validation errors detected: Value 'x' at 'limit' failed to satisfy constraint: …; Value …".
 type constraints struct{ violations []string }
 
@@ -32,14 +32,14 @@ func (k *constraints) required(present bool, at string) {
 	}
 }
 
-// oneOf accepts "", which stands for an absent member.
+// oneOf accepts "", which means an absent member.
 func (k *constraints) oneOf(value, at string, allowed ...string) {
 	if value != "" && !slices.Contains(allowed, value) {
 		k.violate("'"+value+"'", at, "Member must satisfy enum value set: ["+strings.Join(allowed, ", ")+"]")
 	}
 }
 
-// between checks a number unless it is absent. A most of 0 is no bound.
+// between checks a number unless it is absent. A most of 0 means no upper bound.
 func (k *constraints) between(value *int, at string, least, most int) {
 	if value == nil {
 		return
@@ -52,7 +52,7 @@ func (k *constraints) between(value *int, at string, least, most int) {
 	}
 }
 
-// length checks a count of characters or members; value is how the message shows the offender.
+// length checks a number of characters or members; value is shown in the message. A most of 0 means no upper bound.
 func (k *constraints) length(n int, value, at string, least, most int) {
 	switch {
 	case n < least:
@@ -92,7 +92,7 @@ func (k *constraints) err() error {
 	}
 }
 
-// tableName takes a table's ARN for its name, as every operation does.
+// tableName returns the name in a table's ARN, or the name itself; every operation accepts both.
 func tableName(nameOrARN string) string {
 	if strings.HasPrefix(nameOrARN, "arn:") {
 		if _, name, ok := strings.Cut(nameOrARN, ":table/"); ok {

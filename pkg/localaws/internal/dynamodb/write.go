@@ -11,7 +11,7 @@ import (
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-items
 const maxItem = 400 << 10
 
-// conditional is what every write may say besides the item.
+// conditional is the members that every write may have besides the item.
 type conditional struct {
 	ConditionExpression                 *string           `json:",omitempty"`
 	ExpressionAttributeNames            map[string]string `json:",omitempty"`
@@ -23,13 +23,13 @@ func (c *conditional) check(k *constraints) {
 	k.oneOf(c.ReturnValuesOnConditionCheckFailure, "returnValuesOnConditionCheckFailure", "ALL_OLD", "NONE")
 }
 
-// source is an expression of a request, by the member it came in; a nil text is an absent one.
+// source is an expression of a request and its member's name; a nil text means that it is absent.
 type source struct {
 	member string
 	text   *string
 }
 
-// placeholders are for the given expressions only: without any, names and values are refused.
+// placeholders returns the placeholders for the given expressions. Without any expression, names and values are refused.
 func placeholders(names map[string]string, values expr.Values, sources ...source) (*expr.Placeholders, error) {
 	absent := make([]string, 0, len(sources))
 	for _, s := range sources {
@@ -59,7 +59,7 @@ type parsed struct {
 	update    *expr.Update
 }
 
-// parse reads a write's expressions. updating says whether the operation takes an update expression at all.
+// parse parses a write's expressions. updating is true if the operation can have an update expression.
 func (c *conditional) parse(update *string, updating bool) (parsed, error) {
 	sources := []source{{"ConditionExpression", c.ConditionExpression}}
 	if updating {
@@ -83,7 +83,7 @@ func (c *conditional) parse(update *string, updating bool) (parsed, error) {
 	return out, p.CheckUsed()
 }
 
-// write is one item's change, checked as far as it can be without the item.
+// write is the change of one item, checked as far as possible without the item.
 type write struct {
 	table     *table
 	id        primaryKey
@@ -91,7 +91,7 @@ type write struct {
 	condition *expr.Condition
 	returnOld bool // in the error of a failed condition
 	checkOnly bool
-	size      int // of what the request brings, for the limit of a transaction
+	size      int // of the request's key or item, for the limit of a transaction
 	next      func(old attr.Item) (attr.Item, error)
 }
 
@@ -176,7 +176,7 @@ func (t *table) updated(key, old attr.Item, update *expr.Update) (attr.Item, err
 	return next, nil
 }
 
-// plan decides the write on the item's present state: its next state, or why not.
+// plan returns the item's next state, or an error if the condition or the update fails.
 func (w *write) plan(old attr.Item) (attr.Item, error) {
 	if w.condition != nil {
 		ok, err := w.condition.Matches(old)
@@ -198,13 +198,13 @@ func transactionConflict() *awsjson.Error {
 	return awsjson.Errorf("TransactionConflictException", "Transaction is ongoing for the item")
 }
 
-// change is what a write did to its item; nil is no item.
+// change is an item before and after a write; nil means no item.
 type change struct {
 	before, after attr.Item
 	spent         consumption
 }
 
-// write does one write on its own.
+// write does one write outside of a transaction.
 func (db *DB) write(w *write) (change, error) {
 	s := w.table.stripe(placeOf(w.id.hash))
 	s.mu.Lock()

@@ -1,7 +1,7 @@
 // Package faults decides from a seed which calls of which operations go wrong, and how.
 //
 // A decision depends only on the seed, the rule, the operation and the number of the operation's call, so the interleaving
-// of different operations changes nothing. The server asks the Plan before each call. A fault strikes a call when it takes
+// of different operations changes nothing. The server consults the Plan before each call. A fault strikes a call when it takes
 // effect; faults that only a service can carry out reach it in the call's context.
 package faults
 

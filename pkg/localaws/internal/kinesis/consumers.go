@@ -12,21 +12,21 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 )
 
-// maxConsumers of a provisioned or on-demand standard stream.
+// maxConsumers is the limit of a provisioned or on-demand standard stream.
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_RegisterStreamConsumer.html
 const maxConsumers = 20
 
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListStreamConsumers.html
 const listConsumersPage = 100
 
-// consumer may subscribe to its stream's shards.
+// consumer is a registered consumer (enhanced fan-out), which subscribes to its stream's shards.
 type consumer struct {
 	stream    *stream
 	name      string
 	createdAt time.Time
 
 	mu     sync.Mutex
-	active map[int]*subscription // the newest of each shard
+	active map[int]*subscription // the newest of each shard, by the shard's index
 	ended  error                 // nil while it is registered
 }
 
@@ -46,7 +46,7 @@ func (k *Kinesis) consumerARN(c *consumer) string {
 
 const consumerInfix = "/consumer/"
 
-// consumerRef names a consumer in a request, by its ARN, by its stream and name, or by all three.
+// consumerRef identifies a consumer in a request by its ARN, by its stream and name, or by all three.
 type consumerRef struct {
 	ConsumerARN  *string
 	StreamARN    *string
@@ -59,7 +59,8 @@ func (r consumerRef) check(v *violations) {
 	v.name("consumerName", r.ConsumerName)
 }
 
-// consumer finds what a request names. The caller unlocks the stream, which is held for writing.
+// consumer returns the consumer of a request with its stream locked for writing. The caller must call the returned function
+// to unlock it.
 func (k *Kinesis) consumer(r consumerRef) (*consumer, func(), error) {
 	stream, name := "", ""
 	switch {
@@ -89,7 +90,8 @@ func (k *Kinesis) consumer(r consumerRef) (*consumer, func(), error) {
 }
 
 func (k *Kinesis) consumerNotFound(s *stream, name string) error {
-	return awsjson.Errorf("ResourceNotFoundException", "Consumer %s of stream %s under account %s not found.", name, s.name, k.opts.AccountID)
+	return awsjson.Errorf("ResourceNotFoundException",
+		"Consumer %s of stream %s under account %s not found.", name, s.name, k.opts.AccountID)
 }
 
 type consumerJSON struct {
@@ -185,7 +187,7 @@ func (k *Kinesis) deregisterStreamConsumer(_ context.Context, in *deregisterStre
 
 type listStreamConsumersInput struct {
 	StreamARN               *string
-	NextToken               *string // holds the name of the last consumer of the page before
+	NextToken               *string // contains the name of the last consumer of the previous page
 	MaxResults              *int
 	StreamCreationTimestamp *timestamp
 }
@@ -208,7 +210,7 @@ func (k *Kinesis) listStreamConsumers(_ context.Context, in *listStreamConsumers
 	if err != nil {
 		return nil, err
 	}
-	if t := in.StreamCreationTimestamp; t != nil && t.Unix() != s.createdAt.Unix() { // its namesake of that time is gone
+	if t := in.StreamCreationTimestamp; t != nil && t.Unix() != s.createdAt.Unix() { // a deleted stream of the same name
 		return nil, k.streamNotFound(s.name, k.opts.AccountID)
 	}
 	now, after := k.now(), ""

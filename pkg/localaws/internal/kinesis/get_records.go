@@ -31,7 +31,7 @@ type getShardIteratorInput struct {
 	Timestamp              *timestamp
 }
 
-// start is where in a shard an operation begins.
+// start is the requested position in a shard.
 type start struct {
 	operation string
 	kind      string
@@ -78,7 +78,7 @@ func (k *Kinesis) getShardIterator(_ context.Context, in *getShardIteratorInput)
 	return &getShardIteratorOutput{ShardIterator: iterator{now, s.name, sh.sequence(from)}.String()}, nil
 }
 
-// startingAt is the counter of the first record to read.
+// startingAt returns the counter of the first record to read.
 func (k *Kinesis) startingAt(from start, s *stream, sh *shard, now time.Time) (uint64, error) {
 	bySequence := from.kind == atSequenceNumber || from.kind == afterSequenceNumber
 	if bySequence != (from.sequence != nil) {
@@ -114,7 +114,7 @@ func (k *Kinesis) startingAt(from start, s *stream, sh *shard, now time.Time) (u
 	}
 }
 
-// sequenceIn parses a StartingSequenceNumber and proves that it is the shard's.
+// sequenceIn parses a StartingSequenceNumber and checks that it belongs to the shard.
 func (k *Kinesis) sequenceIn(from start, s *stream, sh *shard) (sequence, error) {
 	number := *from.sequence
 	used := "StartingSequenceNumber " + number + " used in " + from.operation + " on shard " + sh.id() +
@@ -161,7 +161,7 @@ type getRecordsOutput struct {
 	ChildShards        []childShardJSON `json:",omitempty"`
 }
 
-// getRecords answers the last records of a closed shard without a NextShardIterator: there is no further page.
+// getRecords returns the last records of a closed shard without a NextShardIterator, since no further page can follow.
 func (k *Kinesis) getRecords(ctx context.Context, in *getRecordsInput) (*getRecordsOutput, error) {
 	if err := in.check(); err != nil {
 		return nil, err
@@ -185,7 +185,7 @@ func (k *Kinesis) getRecords(ctx context.Context, in *getRecordsInput) (*getReco
 		return nil, k.shardGone(it.next.shard, it.stream)
 	}
 	from := it.next.counter
-	if it.next.birth != sh.birth { // of a stream that was deleted; this one has its name
+	if it.next.birth != sh.birth { // the iterator is of a deleted stream of the same name
 		from = 0
 	}
 	limit := maxGetRecords
@@ -215,7 +215,7 @@ func (s *shard) describe(p page) []recordJSON {
 	return out
 }
 
-// behind is how long before now the page ends, in milliseconds: 0 at the tip, and only there.
+// behind returns how many milliseconds before now the page ends: 0 at the tip of the shard, and only there.
 func behind(p page, now time.Time) int64 {
 	if !p.more {
 		return 0
@@ -224,10 +224,11 @@ func behind(p page, now time.Time) int64 {
 }
 
 func (k *Kinesis) shardNotFound(id, stream string) error {
-	return awsjson.Errorf("ResourceNotFoundException", "Could not find shard %s in stream %s under account %s.", id, stream, k.opts.AccountID)
+	return awsjson.Errorf("ResourceNotFoundException",
+		"Could not find shard %s in stream %s under account %s.", id, stream, k.opts.AccountID)
 }
 
-// shardGone is how reads word it.
+// shardGone is the error of reads for a shard that does not exist or has expired.
 func (k *Kinesis) shardGone(index int, stream string) error {
 	return awsjson.Errorf("ResourceNotFoundException", "Shard %s in stream %s under account %s does not exist",
 		shardID(index), stream, k.opts.AccountID)

@@ -9,11 +9,11 @@ import (
 // hashKey is a point of the 128-bit key space, big-endian.
 type hashKey [16]byte
 
-// hashOf maps a partition key.
+// hashOf returns the hash key of a partition key: its MD5.
 // https://docs.aws.amazon.com/streams/latest/dev/key-concepts.html#partition-key
 func hashOf(partitionKey string) hashKey { return md5.Sum([]byte(partitionKey)) } //nolint:gosec // see the import
 
-// parseHashKey is false if decimal is no number in [0, 2^128-1].
+// parseHashKey returns false if decimal is not a number in [0, 2^128-1].
 func parseHashKey(decimal string) (hashKey, bool) {
 	n, ok := new(big.Int).SetString(decimal, 10)
 	if !ok || n.Sign() < 0 || n.BitLen() > 128 {
@@ -33,13 +33,13 @@ func (h hashKey) String() string { return h.int().String() }
 
 func (h hashKey) compare(o hashKey) int { return bytes.Compare(h[:], o[:]) }
 
-// plus is h+d, for results inside the key space.
+// plus returns h+d, which must be in the key space.
 func (h hashKey) plus(d int64) hashKey { return hashKeyOf(new(big.Int).Add(h.int(), big.NewInt(d))) }
 
-// hashRange is a run of hash keys, both ends included.
+// hashRange is a range of hash keys, both ends included.
 type hashRange struct{ first, last hashKey }
 
-// evenRanges cuts the key space into n runs of one length; the last has the rest as well.
+// evenRanges divides the key space into n ranges of equal length; the last also has the remainder.
 func evenRanges(n int) []hashRange {
 	end := new(big.Int).Lsh(big.NewInt(1), 128)
 	step := new(big.Int).Div(end, big.NewInt(int64(n)))

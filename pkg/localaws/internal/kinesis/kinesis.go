@@ -1,9 +1,7 @@
-// Package kinesis is Kinesis Data Streams in memory: streams of shards that are put to, read, subscribed to, split and
-// merged, with AWS's limits and errors.
+// Package kinesis implements Kinesis Data Streams in memory, with resharding, enhanced fan-out and AWS's limits and errors.
 //
-// What takes AWS seconds (creating, deleting, resharding, registering) is done when the call returns, so a stream and a
-// consumer are always ACTIVE.
-// Throughput is not limited.
+// Operations that take seconds on AWS (create, delete, reshard, register) are complete when the call returns, so streams
+// and consumers are always ACTIVE. Throughput is not limited.
 package kinesis
 
 import (
@@ -17,11 +15,11 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 )
 
-// maxOpenShards is an account's default quota in us-east-1.
+// maxOpenShards is the default quota of an account in us-east-1.
 // https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
 const maxOpenShards = 20_000
 
-// Options place a service in an account and give it a clock.
+// Options configure a Kinesis; Now is the clock for timestamps, retention and expiry.
 type Options struct {
 	Region    string
 	AccountID string
@@ -35,7 +33,7 @@ type Kinesis struct {
 	opts       Options
 	openShards atomic.Int64
 	once       sync.Once
-	closed     chan struct{} // by once
+	closed     chan struct{} // closed by once
 
 	mu      sync.RWMutex
 	streams map[string]*stream
@@ -46,7 +44,7 @@ func New(o Options) *Kinesis {
 	return &Kinesis{opts: o, streams: map[string]*stream{}, closed: make(chan struct{})}
 }
 
-// Service is the API Kinesis_20131202.
+// Service returns the API Kinesis_20131202.
 func (k *Kinesis) Service() *awsjson.Service {
 	return &awsjson.Service{
 		Target:      "Kinesis_20131202",
@@ -83,10 +81,10 @@ func (k *Kinesis) Service() *awsjson.Service {
 	}
 }
 
-// Close ends every subscription; those that begin later end with their first event.
+// Close ends every subscription. Later subscriptions end after their first event.
 func (k *Kinesis) Close() { k.once.Do(func() { close(k.closed) }) }
 
-// now is cut to the millisecond, the precision of every timestamp that a client sees: what is compared is what was shown.
+// now is truncated to milliseconds, the precision of every timestamp that a client sees, so that comparisons agree with them.
 func (k *Kinesis) now() time.Time { return k.opts.Now().Truncate(time.Millisecond) }
 
 func (k *Kinesis) arn(stream string) string { return k.arnPrefix() + stream }
@@ -95,7 +93,7 @@ func (k *Kinesis) arnPrefix() string {
 	return "arn:aws:kinesis:" + k.opts.Region + ":" + k.opts.AccountID + ":stream/"
 }
 
-// streamRef names a stream in a request, by either member or both.
+// streamRef identifies a stream in a request by either member or both.
 type streamRef struct {
 	StreamName *string
 	StreamARN  *string
@@ -140,14 +138,14 @@ func (k *Kinesis) streamNotFound(name, account string) error {
 	return awsjson.Errorf("ResourceNotFoundException", "Stream %s under account %s not found.", name, account)
 }
 
-// all are the streams by name.
+// all returns the streams sorted by name.
 func (k *Kinesis) all() []*stream {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	return slices.SortedFunc(maps.Values(k.streams), func(a, b *stream) int { return strings.Compare(a.name, b.name) })
 }
 
-// reserveShards counts n more open shards, or refuses to pass the account's quota. A negative n gives shards back.
+// reserveShards counts n more open shards, or fails if that would exceed the account's quota. A negative n releases shards.
 func (k *Kinesis) reserveShards(n int) error {
 	if sum := k.openShards.Add(int64(n)); n > 0 && sum > maxOpenShards {
 		k.openShards.Add(-int64(n))
@@ -165,5 +163,5 @@ func invalidArgument(format string, args ...any) error {
 	return awsjson.Errorf("InvalidArgumentException", format, args...)
 }
 
-// done answers an operation that has nothing to say.
+// done is the empty output of an operation.
 type done struct{}

@@ -9,12 +9,12 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 )
 
-// tokenAge is how long iterators and the tokens of ListShards can be used.
+// tokenAge is how long iterators and the tokens of ListShards are valid.
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetShardIterator.html
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListShards.html
 const tokenAge = 5 * time.Minute
 
-// iterator is a place in a shard, opaque to clients.
+// iterator is a position in a shard, opaque to clients.
 type iterator struct {
 	issuedAt time.Time
 	stream   string
@@ -45,13 +45,13 @@ func expiredError(code, what string, issuedAt, now time.Time) error {
 		what, strings.ToLower(what), issuedAt.UTC().Format(layout), now.UTC().Format(layout), tokenAge.Milliseconds())
 }
 
-// token is a time and some fields without a slash, in a form that nobody should look into.
+// token encodes a time and some fields without a slash as opaque text.
 func token(issuedAt time.Time, fields ...string) string {
 	all := append([]string{strconv.FormatInt(issuedAt.UnixMilli(), 10)}, fields...)
 	return base64.StdEncoding.EncodeToString([]byte(strings.Join(all, "/")))
 }
 
-// parseToken is false if s is no token of n fields.
+// parseToken returns false if s is not a token of n fields.
 func parseToken(s string, n int) (issuedAt time.Time, fields []string, ok bool) {
 	b, err := base64.StdEncoding.DecodeString(s)
 	if err != nil {

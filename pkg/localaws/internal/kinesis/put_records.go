@@ -20,7 +20,7 @@ type recordInput struct {
 	ExplicitHashKey *string
 }
 
-// check adds what is wrong with the record; its paths begin with at.
+// check adds the record's violations; their paths begin with at.
 func (r *recordInput) check(v *violations, at string) {
 	v.required(at+"partitionKey", r.PartitionKey != nil)
 	v.length(at+"partitionKey", r.PartitionKey, 1, 256)
@@ -30,8 +30,7 @@ func (r *recordInput) check(v *violations, at string) {
 
 func (r *recordInput) size() int { return len(*r.PartitionKey) + len(r.Data) }
 
-// checkSize cannot be done before the stream is known, which has the limit. The limit counts data and key together,
-// but AWS words it as one of the data.
+// checkSize checks the stream's limit, which counts data and partition key, although AWS's message only mentions data.
 func (r *recordInput) checkSize(v *violations, at string, limit int) {
 	if r.size() > limit {
 		v.add("", at+"data", fmt.Sprintf("Member must have length less than or equal to %d", limit))
@@ -86,7 +85,7 @@ func (k *Kinesis) putRecord(_ context.Context, in *putRecordInput) (*placeJSON, 
 	if err != nil {
 		return nil, err
 	}
-	// A shard's numbers only grow, so every number that was ever given is below the next.
+	// A shard's sequence numbers only grow, so all existing ones are below the next.
 	if n := in.SequenceNumberForOrdering; n != nil {
 		if _, ok := parseSequence(*n); !ok {
 			return nil, invalidArgument("ExclusiveMinimumSequenceNumber %s used in PutRecord on stream %s under account %s is invalid.",
@@ -109,7 +108,7 @@ type putRecordsInput struct {
 	Records []recordInput
 }
 
-// resultJSON is the fate of one record of a batch: a place or an error, and only a fault makes an error.
+// resultJSON is the result of one record of a batch: a position or an error. Only a fault causes an error.
 type resultJSON struct {
 	placeJSON
 
@@ -123,7 +122,7 @@ type putRecordsOutput struct {
 }
 
 // putRecords refuses the whole batch for one malformed or oversized record, as AWS does: only throttling and internal
-// failures are answered by record.
+// failures are reported per record.
 func (k *Kinesis) putRecords(ctx context.Context, in *putRecordsInput) (*putRecordsOutput, error) {
 	if err := in.checkBatch(); err != nil {
 		return nil, err
@@ -164,7 +163,7 @@ func (k *Kinesis) putRecords(ctx context.Context, in *putRecordsInput) (*putReco
 	return out, nil
 }
 
-// failed words it as the example of API_PutRecords does.
+// failed returns a record's error as in the example of API_PutRecords.
 func (k *Kinesis) failed(fate faults.Outcome, s *stream, sh *shard) resultJSON {
 	if fate == faults.Throttled {
 		return resultJSON{
@@ -187,5 +186,5 @@ func (in *putRecordsInput) checkBatch() error {
 	return v.err()
 }
 
-// at is the path of a record in a batch; AWS counts from 1.
+// at returns the path of a record in a batch; AWS counts from 1.
 func at(i int) string { return fmt.Sprintf("records.%d.member.", i+1) }

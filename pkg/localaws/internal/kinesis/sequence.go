@@ -6,18 +6,18 @@ import (
 	"math/big"
 )
 
-// sequence is a place in a shard. As a decimal string it looks like AWS's: 56 digits, which as numbers are in order
-// within a shard, and in a child all greater than in its parents, because a child's birth is later.
+// sequence is a position in a shard. As a decimal string it looks like AWS's: 56 digits, which as numbers increase within a
+// shard, and in a child are all greater than in its parents, because a child's birth is later.
 //
-// The number is 24 bytes: 2, the shard's birth (36 bits and 4 of zero), the counter, 5 bytes of zero, the shard's
-// index, 2. The places of birth, counter and index are AWS's, as far as can be seen from its numbers.
+// The number is 24 bytes: 2, the shard's birth (36 bits and 4 of zero), the counter, 5 bytes of zero, the shard's index, 2.
+// Birth, counter and index are where AWS has them, as far as its numbers show.
 type sequence struct {
 	birth   int64 // unix seconds at which the shard began
 	counter uint64
 	shard   int
 }
 
-// endOfShard is the counter of a closed shard's EndingSequenceNumber, past every record.
+// endOfShard is the counter of a closed shard's EndingSequenceNumber, after every record.
 const endOfShard = math.MaxInt64
 
 const sequenceVersion = 2
@@ -32,7 +32,7 @@ func (s sequence) String() string {
 	return new(big.Int).SetBytes(b[:]).String()
 }
 
-// parseSequence is false if decimal is nothing that String returns.
+// parseSequence returns false if decimal is not in the form of String.
 func parseSequence(decimal string) (sequence, bool) {
 	n, ok := new(big.Int).SetString(decimal, 10)
 	if !ok || n.Sign() < 0 || n.BitLen() > 24*8 {

@@ -56,7 +56,7 @@ func (k *Kinesis) setRetention(in *retentionInput, allow func(s *stream, hours i
 	if err := allow(s, hours); err != nil {
 		return nil, err
 	}
-	s.trimAll(k.now()) // what the old retention let go stays gone
+	s.trimAll(k.now()) // records that expired under the old retention must not return
 	s.retention = time.Duration(hours) * time.Hour
 	return &done{}, nil
 }

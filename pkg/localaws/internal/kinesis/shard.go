@@ -14,23 +14,23 @@ import (
 
 const maxShardIndex = 1<<31 - 1
 
-// shard is an ordered log of records for a run of hash keys.
+// shard is an ordered log of the records of a range of hash keys.
 type shard struct {
 	index     int
-	parents   []string // none, the split one, or the two merged ones
+	parents   []string // none, the shard that was split, or the two that were merged
 	keys      hashRange
-	birth     int64 // in every sequence number; see sequence
+	birth     int64 // Unix seconds; see sequence
 	createdAt time.Time
 
 	// closedAt and children are guarded by the stream's lock.
 	closedAt time.Time // zero while the shard is open
 	children []*shard
-	gone     bool // dropped before its time
+	gone     bool // removed by TrimStream
 
 	mu      sync.Mutex
-	trimmed uint64        // records that were dropped; record i has the counter trimmed+1+i
+	trimmed uint64        // number of records that were removed; records[i] has the counter trimmed+1+i
 	records []record      // by arrival
-	changed chan struct{} // closed at the next change; nil: nobody waits
+	changed chan struct{} // closed at the next change; nil if nothing waits for it
 }
 
 type record struct {
@@ -45,7 +45,7 @@ func (s *shard) id() string { return shardID(s.index) }
 
 func shardID(index int) string { return fmt.Sprintf("shardId-%012d", index) }
 
-// parseShardID takes what AWS takes: the digits after the first dash, or digits alone.
+// parseShardID accepts what AWS accepts: digits after the first dash, or only digits.
 func parseShardID(id string) (index int, ok bool) {
 	digits := id
 	if _, after, found := strings.Cut(id, "-"); found {
@@ -67,14 +67,14 @@ func (s *shard) append(partitionKey string, data []byte, now, horizon time.Time)
 	defer s.mu.Unlock()
 	s.trim(horizon)
 	if n := len(s.records); n > 0 && now.Before(s.records[n-1].arrivedAt) {
-		now = s.records[n-1].arrivedAt // a clock that is set back does not unsort the log
+		now = s.records[n-1].arrivedAt // the log stays sorted if the clock is set back
 	}
 	s.records = append(s.records, record{partitionKey, data, now})
 	s.notify()
 	return s.trimmed + uint64(len(s.records))
 }
 
-// stir ends waiting. The caller holds the lock.
+// notify closes changed. The caller holds the lock.
 func (s *shard) notify() {
 	if s.changed != nil {
 		close(s.changed)
@@ -88,7 +88,7 @@ func (s *shard) wake() {
 	s.notify()
 }
 
-// change is closed when a record arrives or the shard is closed.
+// change returns a channel that is closed when a record arrives or the shard is closed.
 func (s *shard) change() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,10 +98,10 @@ func (s *shard) change() <-chan struct{} {
 	return s.changed
 }
 
-// trim drops the records that arrived before the horizon. The caller holds the lock.
+// trim removes the records that arrived before the horizon. The caller holds the lock.
 func (s *shard) trim(horizon time.Time) {
 	n := s.firstSince(horizon)
-	clear(s.records[:n]) // let go of the data before append moves the slice
+	clear(s.records[:n]) // frees the data before append moves the slice
 	s.records = s.records[n:]
 	s.trimmed += uint64(n) //nolint:gosec // an index
 }
@@ -110,21 +110,21 @@ func (s *shard) firstSince(t time.Time) int {
 	return sort.Search(len(s.records), func(i int) bool { return !s.records[i].arrivedAt.Before(t) })
 }
 
-// since is the counter of the first record that arrived at t or later; the next record's if there is none.
+// since returns the counter of the first record that arrived at t or later, or of the next record if there is none.
 func (s *shard) since(t time.Time) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.trimmed + 1 + uint64(s.firstSince(t)) //nolint:gosec // an index
 }
 
-// tip is the counter of the record to come.
+// tip returns the counter of the next record.
 func (s *shard) tip() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.trimmed + 1 + uint64(len(s.records))
 }
 
-// goBack lets a fault deliver some former records again, and at least one new one of a full page.
+// rewind moves from back if the fault strikes, so that records are read again; a full page still has a new record.
 func (s *shard) rewind(from uint64, limit int, fault *faults.Strike) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,18 +137,18 @@ func (s *shard) rewind(from uint64, limit int, fault *faults.Strike) uint64 {
 	return from
 }
 
-// page is what one read of a shard found.
+// page is the result of one read of a shard.
 type page struct {
 	first   uint64 // the counter of records[0]
 	records []record
-	more    bool // further records are there already
+	more    bool // further records exist
 }
 
-// next is the counter with which to read on.
+// next returns the counter at which to continue.
 func (p page) next() uint64 { return p.first + uint64(len(p.records)) }
 
-// read returns the records from a counter on, or from the oldest that is left: at most limit of them and, but for the
-// first, at most maxBytes.
+// read returns the records from a counter on, or from the oldest that is left: at most limit records, and at most maxBytes
+// unless the first one is larger.
 func (s *shard) read(from uint64, limit, maxBytes int, horizon time.Time) page {
 	s.mu.Lock()
 	defer s.mu.Unlock()

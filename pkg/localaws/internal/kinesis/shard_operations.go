@@ -9,7 +9,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 )
 
-const listShardsPage = 1000 // the default and the most of ListShards
+const listShardsPage = 1000 // the default and maximum of ListShards
 
 const (
 	afterShardID    = "AFTER_SHARD_ID"
@@ -49,7 +49,7 @@ func (in *listShardsInput) check() error {
 	return v.err()
 }
 
-// listing is what is left of a ListShards over all its pages; a NextToken holds it.
+// listing is the remainder of a ListShards over all its pages; it is encoded in a NextToken.
 type listing struct {
 	stream string
 	after  int    // shards with a greater index
@@ -107,7 +107,7 @@ func (k *Kinesis) listShards(_ context.Context, in *listShardsInput) (*listShard
 	return out, nil
 }
 
-// listing is the request's, or its token's. A token excludes what it already says.
+// listing returns the listing of the request or of its token. A token excludes the members that it contains.
 func (k *Kinesis) listing(in *listShardsInput, now time.Time) (listing, error) {
 	if in.NextToken == nil {
 		return k.newListing(in)
@@ -137,7 +137,7 @@ func (k *Kinesis) newListing(in *listShardsInput) (listing, error) {
 	if err != nil {
 		return listing{}, err
 	}
-	if t := in.StreamCreationTimestamp; t != nil && t.Unix() != s.createdAt.Unix() { // its namesake of that time is gone
+	if t := in.StreamCreationTimestamp; t != nil && t.Unix() != s.createdAt.Unix() { // a deleted stream of the same name
 		return listing{}, k.streamNotFound(s.name, k.opts.AccountID)
 	}
 	l := listing{stream: s.name, after: -1, filter: fromTrimHorizon, at: s.createdAt}
@@ -168,7 +168,7 @@ func (k *Kinesis) newListing(in *listShardsInput) (listing, error) {
 	return l, nil
 }
 
-// wants says if a shard that is not expired passes the filter.
+// wants reports whether a shard that has not expired passes the filter.
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ShardFilter.html
 func (l listing) wants(s *stream, sh *shard, now time.Time) bool {
 	horizon := s.horizon(now)
@@ -271,7 +271,7 @@ func (k *Kinesis) mergeShards(_ context.Context, in *mergeShardsInput) (*done, e
 	if err != nil {
 		return nil, err
 	}
-	if !s.adjacent(a, b) { // the second is the one above
+	if !s.adjacent(a, b) { // b must follow a
 		return nil, invalidArgument("Shards %s and %s in stream %s under account %s are not an adjacent pair of shards eligible for merging",
 			a.id(), b.id(), s.name, k.opts.AccountID)
 	}
@@ -279,7 +279,7 @@ func (k *Kinesis) mergeShards(_ context.Context, in *mergeShardsInput) (*done, e
 	return &done{}, k.reserveShards(-1)
 }
 
-// reshardable finds an open shard of a provisioned stream. The caller holds the stream for writing.
+// reshardable returns an open shard of a provisioned stream. The caller holds the stream for writing.
 func (k *Kinesis) reshardable(s *stream, id string, now time.Time) (*shard, error) {
 	if s.deleted {
 		return nil, k.streamNotFound(s.name, k.opts.AccountID)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// stream is a named set of shards. Whoever puts or reads holds mu for reading, whoever reshards for writing: so a put
-// goes wholly before or wholly after a reshard.
+// stream is a named set of shards. Puts and reads hold mu for reading, resharding holds it for writing: a put happens
+// entirely before or entirely after a reshard.
 type stream struct {
 	name      string
 	onDemand  bool
@@ -20,7 +20,7 @@ type stream struct {
 	shards        []*shard // by index, the expired ones included
 	open          []*shard // by hash key, without gaps
 	consumers     map[string]*consumer
-	deleted       bool // no longer to be resharded
+	deleted       bool // must not be resharded any more
 }
 
 func newStream(name string, onDemand bool, shards int, now time.Time) *stream {
@@ -47,29 +47,29 @@ func (s *stream) addShard(keys hashRange, now time.Time, parents ...*shard) *sha
 	return child
 }
 
-// route is the open shard of a hash key.
+// route returns the open shard of a hash key.
 func (s *stream) route(h hashKey) *shard {
 	i, _ := slices.BinarySearchFunc(s.open, h, func(sh *shard, h hashKey) int { return sh.keys.last.compare(h) })
 	return s.open[i]
 }
 
-// split closes a shard and gives its keys to two children, of which the second begins at the given key.
+// split closes a shard and divides its keys between two children; the second begins at the given key.
 func (s *stream) split(parent *shard, at hashKey, now time.Time) {
-	s.trimAll(now) // whoever reads no more would never trim
+	s.trimAll(now) // closed shards that are not read would never be trimmed
 	i := slices.Index(s.open, parent)
 	s.open = slices.Replace(s.open, i, i+1,
 		s.addShard(hashRange{parent.keys.first, at.plus(-1)}, now, parent),
 		s.addShard(hashRange{at, parent.keys.last}, now, parent))
 }
 
-// merge closes two adjacent shards and gives their keys to one child.
+// merge closes two adjacent shards and moves their keys to one child.
 func (s *stream) merge(a, b *shard, now time.Time) {
 	s.trimAll(now)
 	i := slices.Index(s.open, a)
 	s.open = slices.Replace(s.open, i, i+2, s.addShard(hashRange{a.keys.first, b.keys.last}, now, a, b))
 }
 
-// adjacent says if b is the open shard right above a.
+// adjacent reports whether b is the open shard directly above a.
 func (s *stream) adjacent(a, b *shard) bool {
 	return slices.Index(s.open, b) == slices.Index(s.open, a)+1
 }
@@ -84,7 +84,7 @@ func (s *stream) trimAll(now time.Time) {
 	}
 }
 
-// shardAt is nil if there is no such shard, or no longer.
+// shardAt returns nil if the shard does not exist or has expired.
 func (s *stream) shardAt(index int, now time.Time) *shard {
 	if index >= len(s.shards) || s.expired(s.shards[index], now) {
 		return nil
@@ -92,13 +92,13 @@ func (s *stream) shardAt(index int, now time.Time) *shard {
 	return s.shards[index]
 }
 
-// expired: a closed shard is gone when its last record can be no more.
+// expired reports whether a closed shard is so old that all its records have expired, or was removed by TrimStream.
 // https://docs.aws.amazon.com/streams/latest/dev/kinesis-using-sdk-java-after-resharding.html
 func (s *stream) expired(sh *shard, now time.Time) bool {
 	return sh.gone || !sh.open() && sh.closedAt.Before(s.horizon(now))
 }
 
-// listed are the shards that are not expired, by index.
+// listed returns the shards that have not expired, by index.
 func (s *stream) listed(now time.Time) []*shard {
 	return slices.DeleteFunc(slices.Clone(s.shards), func(sh *shard) bool { return s.expired(sh, now) })
 }

@@ -21,11 +21,11 @@ const (
 	maxMaxRecordSize = 10 << 20
 )
 
-// onDemandShards is what an on-demand stream begins with.
+// onDemandShards is the initial number of shards of an on-demand stream.
 // https://docs.aws.amazon.com/streams/latest/dev/how-do-i-size-a-stream.html
 const onDemandShards = 4
 
-const describePage = 100 // the default and the most of DescribeStream and ListStreams
+const describePage = 100 // the default and maximum of DescribeStream and ListStreams
 
 const (
 	provisioned = "PROVISIONED"
@@ -107,8 +107,8 @@ func (k *Kinesis) deleteStream(_ context.Context, in *deleteStreamInput) (*done,
 	defer s.mu.Unlock()
 	if enforce := in.EnforceConsumerDeletion; len(s.consumers) > 0 && (enforce == nil || !*enforce) {
 		k.mu.Unlock()
-		return nil, awsjson.Errorf("ResourceInUseException", "Stream %s under account %s has consumers and EnforceConsumerDeletion is not true.",
-			s.name, k.opts.AccountID)
+		return nil, awsjson.Errorf("ResourceInUseException",
+			"Stream %s under account %s has consumers and EnforceConsumerDeletion is not true.", s.name, k.opts.AccountID)
 	}
 	delete(k.streams, s.name)
 	k.mu.Unlock()
@@ -119,7 +119,7 @@ func (k *Kinesis) deleteStream(_ context.Context, in *deleteStreamInput) (*done,
 	return &done{}, k.reserveShards(-len(s.open))
 }
 
-// checkedFind is find for requests that have little else to check.
+// checkedFind checks ref and returns its stream.
 func (k *Kinesis) checkedFind(ref streamRef) (*stream, error) {
 	v := violations{}
 	ref.check(&v)
@@ -129,7 +129,7 @@ func (k *Kinesis) checkedFind(ref streamRef) (*stream, error) {
 	return k.find(ref)
 }
 
-// streamJSON is what every description of a stream says.
+// streamJSON is common to all descriptions of a stream.
 type streamJSON struct {
 	StreamName              string
 	StreamARN               string
@@ -149,7 +149,7 @@ func (k *Kinesis) describe(s *stream) streamJSON {
 	}
 }
 
-// settingsJSON is what the descriptions of one stream say of its settings.
+// settingsJSON is the settings in DescribeStream and DescribeStreamSummary.
 type settingsJSON struct {
 	RetentionPeriodHours int
 	EncryptionType       string
@@ -214,7 +214,7 @@ func (k *Kinesis) describeStream(_ context.Context, in *describeStreamInput) (*d
 	return out, nil
 }
 
-// firstPage cuts a list to the limit asked for, or to the most that is allowed.
+// firstPage truncates a list to the requested limit, or to the maximum.
 func firstPage[T any](list []T, limit *int, most int) (page []T, more bool) {
 	n := most
 	if limit != nil {
@@ -256,7 +256,7 @@ func (k *Kinesis) describeStreamSummary(_ context.Context, in *describeStreamSum
 type listStreamsInput struct {
 	Limit                    *int
 	ExclusiveStartStreamName *string
-	NextToken                *string // the name of the last stream of the page before
+	NextToken                *string // the name of the last stream of the previous page
 }
 
 type listStreamsOutput struct {

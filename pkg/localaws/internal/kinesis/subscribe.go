@@ -10,8 +10,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
 )
 
-// A subscription lasts for 5 minutes; within 5 seconds of a success, the same consumer cannot subscribe to the same shard
-// again, and later it takes the former subscription's place.
+// A subscription lasts for 5 minutes. Its consumer can subscribe to the same shard again after 5 seconds, which replaces the
+// previous subscription.
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_SubscribeToShard.html
 const (
 	subscriptionTime = 5 * time.Minute
@@ -21,7 +21,7 @@ const (
 const (
 	// maxEventBytes stays below what an event's frame may hold, 16 MB: https://smithy.io/2.0/aws/amazon-eventstream.html
 	maxEventBytes = 1 << 20
-	// idleEvent is how often an event without records tells where the subscription is; AWS sends such, and does not say when.
+	// idleEvent is the interval of events without records, which report the position. AWS does not document its interval.
 	idleEvent = 5 * time.Second
 )
 
@@ -59,7 +59,7 @@ type subscribeToShardEvent struct {
 	ChildShards                []childShardJSON `json:",omitempty"` // at the end of the shard
 }
 
-// subscription sends a shard's records from a place on.
+// subscription sends a shard's records from a position on.
 type subscription struct {
 	k        *Kinesis
 	consumer *consumer
@@ -68,11 +68,11 @@ type subscription struct {
 
 	next   uint64 // the counter of the record to send next
 	sentAt time.Time
-	done   bool // the shard's end is sent
+	done   bool // the end of the shard was sent
 
 	once  sync.Once
 	over  chan struct{} // closed by once
-	cause error         // once over
+	cause error         // set before over is closed
 }
 
 func (k *Kinesis) subscribeToShard(ctx context.Context, in *subscribeToShardInput) (*subscription, error) {
@@ -113,7 +113,8 @@ func (c *consumer) subscribe(s *subscription) error {
 				"Another active subscription exists for this consumer %s and shard %s: it began less than %d seconds ago.",
 				c.name, s.shard.id(), int(subscribePause/time.Second))
 		}
-		former.end(awsjson.Errorf("ResourceInUseException", "Another subscription of consumer %s to shard %s took over.", c.name, s.shard.id()))
+		former.end(awsjson.Errorf("ResourceInUseException",
+			"Another subscription of consumer %s to shard %s took over.", c.name, s.shard.id()))
 	}
 	c.active[s.shard.index] = s
 	return nil
@@ -132,7 +133,7 @@ func (s *subscription) Close() { s.end(io.EOF) }
 // Next implements awsjson.Events.
 func (s *subscription) Next(ctx context.Context) (eventType string, event any, err error) {
 	for {
-		changed := s.shard.change() // before the look: no change is missed
+		changed := s.shard.change() // before poll, so that no change is missed
 		now := s.k.opts.Now()
 		left := s.beganAt.Add(subscriptionTime).Sub(now)
 		if s.done || left <= 0 || s.closed() {
@@ -163,7 +164,7 @@ func (s *subscription) Next(ctx context.Context) (eventType string, event any, e
 	}
 }
 
-// closed says that the server ends what goes on.
+// closed reports whether the server was closed and a first event was sent.
 func (s *subscription) closed() bool {
 	select {
 	case <-s.k.closed:
@@ -173,7 +174,7 @@ func (s *subscription) closed() bool {
 	}
 }
 
-// look reads what there is, and says whether it is worth an event.
+// poll reads the next event and reports whether it is worth sending: it has records or is the last one.
 func (s *subscription) poll(now time.Time) (e *subscribeToShardEvent, worthSending bool, err error) {
 	select {
 	case <-s.over:

@@ -10,7 +10,7 @@ import (
 // maxTags: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_AddTagsToStream.html
 const maxTags = 50
 
-// tags checks tags to set; none at all is fine here.
+// tags checks tags to set, which may be empty.
 func (v *violations) tags(at string, tags map[string]string) {
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
 		value := tags[key]
@@ -106,7 +106,7 @@ func (k *Kinesis) removeTags(ref streamRef, keys []string) (*done, error) {
 
 type tagJSON struct{ Key, Value string }
 
-// sortedTags are a stream's tags by key.
+// sortedTags returns a stream's tags sorted by key.
 func (s *stream) sortedTags() []tagJSON {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

@@ -10,7 +10,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 )
 
-// The patterns of the API's shapes, as AWS quotes them in its answers.
+// The patterns of the API's shapes, as AWS quotes them in its errors.
 const (
 	namePattern     = `[a-zA-Z0-9_.-]+`
 	arnPattern      = `arn:aws.*:kinesis:.*:\d{12}:stream/\S+`
@@ -27,11 +27,11 @@ var patterns = map[string]*regexp.Regexp{ // read only
 	sequencePattern: regexp.MustCompile(`^(` + sequencePattern + `)$`),
 }
 
-// violations collects the constraints that a request breaks; AWS answers all of them at once. The at's are paths as AWS
-// writes them: "records.1.member.data". Members that are absent break nothing but required.
+// violations collects the constraints that a request violates; AWS reports all of them at once. The parameters named at are
+// paths as AWS writes them: "records.1.member.data". An absent member violates only required.
 type violations []string
 
-// err is nil when the request is well formed.
+// err returns nil if the request is well formed.
 func (v violations) err() error {
 	if len(v) == 0 {
 		return nil
@@ -43,7 +43,7 @@ func (v violations) err() error {
 	return awsjson.Errorf("ValidationException", "%d validation error%s detected: %s", len(v), plural, strings.Join(v, "; "))
 }
 
-// add notes that the member at a path breaks a constraint. A value of "" is not shown.
+// add records that the member at a path violates a constraint. A value of "" is not shown.
 func (v *violations) add(value, at, constraint string) {
 	if value != "" {
 		value += " "
@@ -76,7 +76,7 @@ func (v *violations) length(at string, s *string, atLeast, atMost int) {
 	}
 }
 
-// size checks a list or map that is there; AWS does not show its value.
+// size checks a list or map that is present; AWS does not show its value.
 func (v *violations) size(at string, n, atLeast, atMost int) {
 	switch {
 	case n < atLeast:

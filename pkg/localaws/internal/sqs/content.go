@@ -15,14 +15,14 @@ import (
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
 const maxAttributes = 10
 
-// messageAttribute is a MessageAttributeValue; AWS itself does not support its list members.
+// messageAttribute is a MessageAttributeValue. AWS does not support its list members either.
 type messageAttribute struct {
 	DataType    string
 	StringValue *string `json:",omitempty"`
 	BinaryValue []byte  `json:",omitempty"`
 }
 
-// content is what a producer put into a message.
+// content is the part of a message that the producer sets.
 type content struct {
 	body        string
 	bodyMD5     string
@@ -54,14 +54,15 @@ func newContent(e *sendEntry, limit int) (content, error) {
 	c := content{body: e.MessageBody, bodyMD5: digest(e.MessageBody), attributes: e.MessageAttributes}
 	for name, a := range e.MessageSystemAttributes {
 		if name != "AWSTraceHeader" || a.DataType != "String" || a.StringValue == nil || *a.StringValue == "" {
-			return content{}, invalidParameter("Message system attribute '%s' is invalid: only AWSTraceHeader of type String is supported.", name)
+			return content{}, invalidParameter(
+				"Message system attribute '%s' is invalid: only AWSTraceHeader of type String is supported.", name)
 		}
 		c.traceHeader = *a.StringValue
 	}
 	return c, nil
 }
 
-// isForbidden tells what XML cannot carry.
+// isForbidden reports whether XML cannot contain r.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 func isForbidden(r rune) bool {
 	return r < 0x20 && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF
@@ -117,13 +118,13 @@ func isAttributeName(name string) bool {
 	return true
 }
 
-// digest is the MD5 of a body, in hex.
+// digest returns the MD5 of a body in hex.
 func digest(s string) string {
 	sum := md5.Sum([]byte(s)) //nolint:gosec // see the import
 	return hex.EncodeToString(sum[:])
 }
 
-// attributesDigest is "" without attributes.
+// attributesDigest returns the MD5 of the attributes in hex, or "" if there are none.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html#sqs-attributes-md5-message-digest-calculation
 func attributesDigest(attributes map[string]messageAttribute) string {
 	if len(attributes) == 0 {

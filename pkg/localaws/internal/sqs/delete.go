@@ -9,7 +9,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
 )
 
-// errStale is an expired receipt, which a batch words differently from a single call.
+// errStale is for an expired receipt; AWS words it differently in a batch and in a single call.
 var errStale = errors.New("the receipt handle has expired")
 
 type deleteInput struct {
@@ -80,8 +80,8 @@ func (o *batchOutput) add(id string, err error) {
 	o.Successful = append(o.Successful, batchResult{id})
 }
 
-// open finds the message of a receipt and takes the queue's lock; the caller unlocks it if there is no error. The
-// message is nil if it is gone. current says whether the receipt is of its latest receive.
+// open locks the queue and returns the message of a receipt, or nil if it was removed. The caller must unlock the queue
+// unless there is an error. current reports whether the receipt is of the latest receive.
 func (q *queue) open(handle string) (m *message, current bool, now time.Time, err error) {
 	if handle == "" {
 		return nil, false, now, missingParameter("ReceiptHandle")
@@ -100,12 +100,12 @@ func (q *queue) open(handle string) (m *message, current bool, now time.Time, er
 	return m, current, now, nil
 }
 
-// delete removes a message by its latest receipt and succeeds if it is gone already. A stale receipt fails on a FIFO
-// queue (https://github.com/aws/aws-sdk-js/issues/1750); on a standard queue it succeeds and deletes nothing
+// delete removes a message by its latest receipt; it also succeeds if the message was removed before. A stale receipt fails
+// on a FIFO queue (https://github.com/aws/aws-sdk-js/issues/1750); on a standard queue it succeeds and deletes nothing
 // (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html).
 func (q *queue) delete(handle string) error { return q.settle(handle, false) }
 
-// settle is delete, or a fault: one that keeps the message and does not tell.
+// settle is delete, except that a fault can keep the message and report success.
 func (q *queue) settle(handle string, keep bool) error {
 	m, current, _, err := q.open(handle)
 	if err != nil {

@@ -2,7 +2,7 @@ package sqs
 
 import "container/heap"
 
-// dueHeap orders the messages that are not visible by when they will be.
+// dueHeap orders the invisible messages by the time when they become visible.
 type dueHeap []*message
 
 func (h dueHeap) Len() int { return len(h) }
@@ -19,14 +19,14 @@ func (h dueHeap) Swap(i, j int) {
 	h[i].dueIndex, h[j].dueIndex = i, j
 }
 
-// Push is heap.Interface's.
+// Push implements heap.Interface.
 func (h *dueHeap) Push(x any) {
 	m := x.(*message) //nolint:errcheck,forcetypeassert // add pushes nothing else
 	m.dueIndex = len(*h)
 	*h = append(*h, m)
 }
 
-// Pop is heap.Interface's.
+// Pop implements heap.Interface.
 func (h *dueHeap) Pop() any {
 	last := len(*h) - 1
 	m := (*h)[last]

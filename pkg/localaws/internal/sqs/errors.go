@@ -9,14 +9,14 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
 )
 
-// failure is an error of the client's making. query is its code in the former query protocol, which SDKs prefer.
+// failure returns an error that the client caused. query is its code in the older query protocol, which SDKs prefer.
 func failure(code, query, format string, args ...any) *awsjson.Error {
 	e := awsjson.Errorf(code, format, args...)
 	e.QueryCode = query + ";Sender"
 	return e
 }
 
-// simple is a failure whose query code has the service's prefix.
+// simple returns a failure whose query code is the code with the service's prefix.
 func simple(code, format string, args ...any) *awsjson.Error {
 	return failure(code, "AWS.SimpleQueueService."+code, format, args...)
 }
@@ -25,7 +25,7 @@ func invalidParameter(format string, args ...any) *awsjson.Error {
 	return failure("InvalidParameterValueException", "InvalidParameterValue", format, args...)
 }
 
-// invalidValue is the common form of invalidParameter.
+// invalidValue returns an invalidParameter in its most common form.
 func invalidValue(value any, parameter, reason string) *awsjson.Error {
 	return invalidParameter("Value %v for parameter %s is invalid. Reason: %s", value, parameter, reason)
 }
@@ -74,7 +74,7 @@ func newBatchError(id string, e *awsjson.Error) batchError {
 	return batchError{ID: id, SenderFault: at == "Sender", Code: code, Message: e.Message}
 }
 
-// struck is the error of a batch's entry that a fault befalls, or nil.
+// injectedError returns the error of a batch entry that a fault strikes, or nil.
 func injectedError(outcome faults.Outcome) error {
 	switch outcome {
 	case faults.Throttled:
@@ -92,7 +92,7 @@ func injectedError(outcome faults.Outcome) error {
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 const maxBatch = 10
 
-// checkBatch answers what fails a batch as a whole.
+// checkBatch returns the error that fails a batch as a whole.
 func checkBatch[E any](entries []E, what string, id func(*E) string) error {
 	if len(entries) == 0 {
 		return simple("EmptyBatchRequest", "There should be at least one %s in the request.", what)
@@ -116,7 +116,7 @@ func checkBatch[E any](entries []E, what string, id func(*E) string) error {
 	return nil
 }
 
-// isName is the rule of queue names and batch entry ids.
+// isName reports whether s is a valid queue name or batch entry id.
 func isName(s string) bool {
 	if s == "" || len(s) > 80 {
 		return false
@@ -126,7 +126,7 @@ func isName(s string) bool {
 	}) < 0
 }
 
-// checkRange answers an optional number that is out of bounds; absent is fine.
+// checkRange returns an error for a number that is out of bounds; it may be absent.
 func checkRange(parameter string, value *int, low, high int) error {
 	if value == nil || *value >= low && *value <= high {
 		return nil

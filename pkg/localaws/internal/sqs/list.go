@@ -1,9 +1,9 @@
 package sqs
 
-// list is doubly linked; its places live in the values themselves, so that any can leave from the middle at once.
+// list is a doubly linked list. Its places are embedded in the values, so any value can be removed in constant time.
 type list[T any] struct{ front, back *place[T] }
 
-// place is a value's place in one list. The zero value, with its value set, is in none.
+// place is a value's place in one list. A place with only its value set is in no list.
 type place[T any] struct {
 	value      T
 	prev, next *place[T]

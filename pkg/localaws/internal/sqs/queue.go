@@ -7,40 +7,40 @@ import (
 )
 
 const (
-	// dedupSpan is the deduplication interval, counted from the first send; a repeated one does not prolong it.
+	// dedupSpan is the deduplication interval. It begins with the first send; a duplicate does not prolong it.
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagededuplicationid-property.html
 	dedupSpan = 5 * time.Minute
-	// attemptSpan is how long a ReceiveRequestAttemptId can be used.
+	// attemptSpan is how long a ReceiveRequestAttemptId is valid.
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-receiverequestattemptid-request-parameter.html
 	attemptSpan = 5 * time.Minute
-	// maxInFlight holds for standard and FIFO queues alike.
+	// maxInFlight is the limit of standard and FIFO queues.
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 	maxInFlight = 120_000
 )
 
-// state is where a message stands. A deleted message is in no list any more.
+// state is a message's state. A deleted message has none; it is in no list.
 type state int
 
 const (
-	visible  state = iota // its turn depends on its group
-	delayed               // visible at dueAt, never received yet
-	inFlight              // received, visible again at dueAt
+	visible  state = iota // can be received, in the order of its group
+	delayed               // becomes visible at dueAt; not received yet
+	inFlight              // received; becomes visible again at dueAt
 )
 
-// message is guarded by its queue's lock, but for what never changes once it was sent.
+// message is guarded by its queue's lock, except for fields that never change after the send.
 type message struct {
 	content
 	id          string
 	groupID     string
 	dedupID     string
-	sourceARN   string // of the queue that gave it up as a dead letter
+	sourceARN   string // of the queue from which it came as a dead letter
 	firstGotAt  time.Time
 	sentAt      time.Time
 	receivedAll int    // in all queues
-	number      uint64 // its key, sequence number and age in this queue
-	received    int    // in this queue; names its latest receipt
+	number      uint64 // its key and sequence number in this queue
+	received    int    // in this queue; part of its latest receipt
 	receivedAt  time.Time
-	changed     bool // its visibility, since it was received
+	changed     bool // whether its visibility was changed since the last receive
 	state       state
 	dueAt       time.Time
 	dueIndex    int
@@ -49,8 +49,8 @@ type message struct {
 	inQueue     place[*message]
 }
 
-// group holds the undeleted messages of one message group, oldest first. It is in the queue's line if and only if its
-// first message is visible: that alone is the FIFO rule, for what lies behind a hidden message is out of reach.
+// group holds the messages of one message group, oldest first. It is in the queue's line if and only if its first message is
+// visible. That is the FIFO rule: messages after an invisible one cannot be received.
 type group struct {
 	id       string
 	messages list[*message]
@@ -59,21 +59,21 @@ type group struct {
 
 type dedupKey struct{ group, id string }
 
-// sent is the answer to a send, and to each of its duplicates.
+// sent is the result of a send and of each of its duplicates.
 type sent struct {
 	messageID string
 	number    uint64
 }
 
-// queue is one queue. Whoever calls its unexported methods holds its lock, taken by lock.
+// queue is one queue. Callers of its methods hold its lock, which is taken by lock.
 type queue struct {
 	name, arn, url string
-	id             string // tells its receipts from those of a namesake
+	id             string // distinguishes its receipts from those of a deleted queue of the same name
 	fifo           bool
 	now            func() time.Time
 	sequence       *atomic.Uint64
 	createdAt      time.Time
-	settings       atomic.Pointer[settings] // replaced as a whole, under the lock
+	settings       atomic.Pointer[settings] // replaced under the lock, never modified
 
 	mu         sync.Mutex
 	modifiedAt time.Time
@@ -83,25 +83,25 @@ type queue struct {
 	messages   map[uint64]*message
 	arrival    list[*message] // oldest first, for retention
 	groups     map[string]*group
-	line       list[*group] // groups to receive from; a group goes to its end after its turn, so none starves
-	due        dueHeap      // all that is not visible
+	line       list[*group] // groups to receive from, round robin
+	due        dueHeap      // all invisible messages
 	counts     [inFlight + 1]int
 	sent       recent[dedupKey, sent]
 	attempts   recent[string, []receipt]
-	wake       chan struct{} // closed when a waiting receive should look again
-	waited     bool          // whether anybody may wait for stirred
+	wake       chan struct{} // closed when waiting receives must retry
+	waited     bool          // whether a receive may be waiting for wake
 
 	inbox inbox
 }
 
-// inbox takes dead letters from other queues. Its lock is held for moments only and under any queue's lock, so that two
-// queues may be each other's dead-letter queue.
+// inbox takes dead letters from other queues. Its lock is taken under any queue's lock and never around another, so that two
+// queues can be each other's dead-letter queue.
 type inbox struct {
 	mu      sync.Mutex
 	letters []*message
 }
 
-// lock takes the queue's lock and brings the queue up to the present.
+// lock takes the queue's lock and updates the queue: it moves in dead letters, expires messages and shows those that are due.
 func (q *queue) lock() time.Time {
 	q.mu.Lock()
 	now := q.now()
@@ -128,8 +128,8 @@ func (q *queue) openInbox(now time.Time) {
 	}
 }
 
-// expire drops what is older than the retention period, in flight or not. Letters in a standard dead-letter queue keep
-// their age; they go with the messages that arrived before them.
+// expire removes messages older than the retention period, in flight or not. Messages keep their age in a standard
+// dead-letter queue; an older one behind a younger one is removed together with that.
 func (q *queue) expire(now time.Time) {
 	oldest := now.Add(-q.settings.Load().retention)
 	for p := q.arrival.front; p != nil && !p.value.sentAt.After(oldest); p = q.arrival.front {
@@ -137,7 +137,7 @@ func (q *queue) expire(now time.Time) {
 	}
 }
 
-// add gives a new message its number and place.
+// add numbers a new message and puts it in its group.
 func (q *queue) add(m *message, delay time.Duration, now time.Time) {
 	m.number = q.sequence.Add(1)
 	m.inGroup, m.inQueue = place[*message]{value: m}, place[*message]{value: m}
@@ -180,7 +180,7 @@ func (q *queue) remove(m *message) {
 	q.realign(m.group)
 }
 
-// place moves a message to a state. Its group must be realigned afterwards.
+// place moves a message to a state. The caller must realign its group afterwards.
 func (q *queue) place(m *message, s state, dueAt time.Time) {
 	if m.state != visible {
 		q.due.remove(m)
@@ -191,12 +191,12 @@ func (q *queue) place(m *message, s state, dueAt time.Time) {
 	if s != visible {
 		q.due.add(m)
 		if m.dueIndex == 0 {
-			q.wakeReceivers() // who waits for a later time would sleep too long
+			q.wakeReceivers() // they may wait for a later time
 		}
 	}
 }
 
-// realign keeps the rule of group after any change of its messages.
+// realign restores the rule of group after a change of its messages.
 func (q *queue) realign(g *group) {
 	first := g.messages.front
 	ready := first != nil && first.value.state == visible
@@ -212,7 +212,7 @@ func (q *queue) realign(g *group) {
 	}
 }
 
-// stir wakes all waiting receives.
+// wakeReceivers makes all waiting receives retry.
 func (q *queue) wakeReceivers() {
 	if q.waited {
 		close(q.wake)
@@ -222,7 +222,7 @@ func (q *queue) wakeReceivers() {
 
 // take receives up to n messages: as many as possible of the group at the head of the line, then of the next.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-understanding-logic.html
-// A message received often enough goes to the dead-letter queue instead, if there is one.
+// If dead is not nil, messages that were received too often are moved there instead.
 func (q *queue) take(now time.Time, n int, visibility time.Duration, dead *queue) []*message {
 	limit := q.settings.Load().redrive.MaxReceiveCount
 	n = min(n, maxInFlight-q.counts[inFlight])
@@ -255,7 +255,7 @@ func (q *queue) receive(m *message, now time.Time, visibility time.Duration) {
 	}
 }
 
-// bury moves a message to the dead-letter queue, which keeps the group's order: the inbox is filled under our lock.
+// moveToDeadLetters moves a message to the dead-letter queue. It keeps the group's order, since q's lock is held.
 func (q *queue) moveToDeadLetters(m *message, dead *queue) {
 	q.remove(m)
 	m.received, m.sourceARN = 0, q.arn
@@ -264,7 +264,7 @@ func (q *queue) moveToDeadLetters(m *message, dead *queue) {
 	dead.inbox.letters = append(dead.inbox.letters, m)
 }
 
-// hide sets a received message's visibility timeout anew, from now on.
+// hide restarts a received message's visibility timeout; zero makes it visible.
 func (q *queue) hide(m *message, now time.Time, visibility time.Duration) {
 	if visibility == 0 {
 		q.place(m, visible, time.Time{})
@@ -274,7 +274,7 @@ func (q *queue) hide(m *message, now time.Time, visibility time.Duration) {
 	q.realign(m.group)
 }
 
-// setDelay makes a changed delay hold for the delayed messages too, as FIFO queues do.
+// setDelay applies a changed delay to the messages that are already delayed, as FIFO queues do.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-delay-queues.html
 func (q *queue) setDelay(delay time.Duration) {
 	for _, m := range q.due {
@@ -286,7 +286,7 @@ func (q *queue) setDelay(delay time.Duration) {
 	q.wakeReceivers()
 }
 
-// purge drops all messages. What was sent stays known for deduplication.
+// purge removes all messages. Deduplication ids are kept.
 func (q *queue) purge() {
 	for q.arrival.front != nil {
 		q.remove(q.arrival.front.value)

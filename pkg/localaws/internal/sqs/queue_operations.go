@@ -12,11 +12,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// quiet is how long a name rests after DeleteQueue, and a queue after PurgeQueue.
+// cooldown is the minimum time between DeleteQueue and CreateQueue of the same name, and between two PurgeQueue of a queue.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteQueue.html and API_PurgeQueue.html
 const cooldown = 60 * time.Second
 
-// none is the answer of operations that answer nothing.
+// none is the empty output of an operation.
 type none struct{}
 
 type createQueueInput struct {
@@ -90,7 +90,7 @@ func (s *Service) newQueue(name string, fifo bool, now time.Time, tags map[strin
 	}
 }
 
-// checkRedrive looks at the dead-letter queue that settings name. The caller holds s.mu.
+// checkRedrive checks the dead-letter queue in the settings. The caller holds s.mu.
 func (s *Service) checkRedrive(sourceARN string, fifo bool, wanted *settings) error {
 	target, text := wanted.redrive.Target, wanted.attributes["RedrivePolicy"]
 	if target == "" {
@@ -188,7 +188,7 @@ type listSourcesInput struct {
 	page
 }
 
-// listSourcesOutput is spelled as AWS spells it.
+// listSourcesOutput has AWS's inconsistent spelling.
 type listSourcesOutput struct {
 	QueueUrls []string `json:"queueUrls"`
 	NextToken string   `json:",omitempty"`
@@ -208,8 +208,8 @@ type page struct {
 	NextToken  string
 }
 
-// list answers a page of the queues that match, by name. Without MaxResults there is no next page, but the list ends
-// at 1,000: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ListQueues.html
+// list returns a page of the queues that match, sorted by name. Without MaxResults there is no next page, and the list ends
+// after 1,000: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ListQueues.html
 func (s *Service) list(p page, match func(*queue) bool) (urls []string, next string, err error) {
 	limit := 1000
 	if err := checkRange("MaxResults", p.MaxResults, 1, limit); err != nil {
@@ -269,7 +269,7 @@ func (s *Service) queueAttributes(_ context.Context, in *getAttributesInput) (*a
 	return &attributesOutput{out}, nil
 }
 
-// isAttribute knows those that a queue may lack.
+// isAttribute reports whether name is an optional attribute.
 func isAttribute(name string) bool {
 	return slices.Contains([]string{
 		"Policy", "RedrivePolicy", "RedriveAllowPolicy", "KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds",

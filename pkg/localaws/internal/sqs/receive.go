@@ -17,7 +17,7 @@ type receiveInput struct {
 	MaxNumberOfMessages         *int
 	VisibilityTimeout           *int
 	WaitTimeSeconds             *int
-	AttributeNames              []string // the former name of MessageSystemAttributeNames
+	AttributeNames              []string // the deprecated name of MessageSystemAttributeNames
 	MessageSystemAttributeNames []string
 	MessageAttributeNames       []string
 	ReceiveRequestAttemptID     string `json:"ReceiveRequestAttemptId"`
@@ -83,7 +83,7 @@ func (in *receiveInput) check(q *queue) (request, error) {
 	return r, nil
 }
 
-// receiveMessage waits, if it may and must, until there is something to receive.
+// receiveMessage waits up to the request's wait time until there is a message.
 func (s *Service) receiveMessage(ctx context.Context, in *receiveInput) (*receiveOutput, error) {
 	q, err := s.byURL(in.QueueURL)
 	if err != nil {
@@ -115,10 +115,10 @@ func (s *Service) receiveMessage(ctx context.Context, in *receiveInput) (*receiv
 		}
 		due.Stop()
 	}
-	return &receiveOutput{}, nil // nobody is left to receive
+	return &receiveOutput{}, nil // the client has disconnected
 }
 
-// endEarly is a fault: messages just received are visible again before their time.
+// endEarly is a fault: it shortens the visibility timeout of messages that were just received.
 func (q *queue) endEarly(got []receivedMessage, visibility time.Duration) {
 	now := q.lock()
 	defer q.mu.Unlock()
@@ -130,7 +130,7 @@ func (q *queue) endEarly(got []receivedMessage, visibility time.Duration) {
 	}
 }
 
-// chance is when an empty-handed receive should look again.
+// nextTry is when an empty receive must retry: when wake is closed, or after a time.
 type nextTry struct {
 	wake <-chan struct{}
 	in   time.Duration
@@ -157,7 +157,7 @@ func (q *queue) tryReceive(r request, dead *queue, sender string) ([]receivedMes
 		q.rememberAttempt(r.attempt, taken, now)
 	}
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html: neither
-	// FIFO queues nor long polls are told of the limit
+	// FIFO queues nor long polls report the limit
 	if len(taken) == 0 && !q.fifo && r.wait == 0 && q.counts[inFlight] >= maxInFlight {
 		return nil, nextTry{}, failure("OverLimit", "OverLimit", "The maximum number of in flight messages is reached.")
 	}
@@ -173,7 +173,7 @@ func (q *queue) tryReceive(r request, dead *queue, sender string) ([]receivedMes
 	return out, next, nil
 }
 
-// collect takes what has arrived as dead letters to where waiting receives see it.
+// collect moves dead letters from the inbox into the queue, which wakes its waiting receives.
 func (q *queue) collect() {
 	q.inbox.mu.Lock()
 	empty := len(q.inbox.letters) == 0
@@ -184,8 +184,8 @@ func (q *queue) collect() {
 	}
 }
 
-// replay answers an attempt again while none of its messages was changed, deleted or has become visible; the visibility
-// timeout starts anew. It returns nil if there is nothing to replay.
+// replay returns the messages of a repeated attempt and restarts their visibility timeout, unless one of them was changed or
+// deleted or has become visible. It returns nil if there is nothing to replay.
 func (q *queue) replay(r request, now time.Time) []*message {
 	if r.attempt == "" {
 		return nil
@@ -216,7 +216,7 @@ func (q *queue) rememberAttempt(id string, taken []*message, now time.Time) {
 	q.attempts.remember(id, receipts, now)
 }
 
-// receipt names one receive of one message.
+// receipt identifies one receive of one message.
 type receipt struct {
 	queue   string
 	number  uint64
@@ -225,12 +225,12 @@ type receipt struct {
 
 func (q *queue) receiptOf(m *message) receipt { return receipt{q.id, m.number, m.received} }
 
-// handle is the receipt as clients know it.
+// handle returns the receipt as clients see it.
 func (r receipt) handle() string {
 	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%s/%d/%d", r.queue, r.number, r.receive))
 }
 
-// parseReceipt reverses handle.
+// parseReceipt is the inverse of handle.
 func parseReceipt(handle string) (receipt, bool) {
 	b, err := base64.StdEncoding.DecodeString(handle)
 	parts := strings.Split(string(b), "/")
@@ -242,7 +242,7 @@ func parseReceipt(handle string) (receipt, bool) {
 	return receipt{parts[0], number, receive}, err1 == nil && err2 == nil
 }
 
-// find returns nil for a message that is gone. current says whether the receipt is of its latest receive.
+// find returns nil for a message that was removed. current reports whether the receipt is of the latest receive.
 func (q *queue) find(r receipt) (m *message, current bool) {
 	m = q.messages[r.number]
 	return m, m != nil && m.received == r.receive
@@ -277,7 +277,7 @@ func (q *queue) render(m *message, r request, sender string) receivedMessage {
 	return out
 }
 
-// selects understands All, .* and prefix.*
+// selects supports All, .* and prefix.*
 func selects(wanted, name string) bool {
 	prefix, isPrefix := strings.CutSuffix(wanted, ".*")
 	return wanted == name || wanted == "All" || isPrefix && strings.HasPrefix(name, prefix)

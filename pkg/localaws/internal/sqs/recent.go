@@ -2,7 +2,7 @@ package sqs
 
 import "time"
 
-// recent remembers values for one fixed span, so that they are forgotten in the order they came.
+// recent is a map whose entries expire after a fixed span.
 type recent[K comparable, V any] struct {
 	span  time.Duration
 	byKey map[K]remembered[V]
@@ -36,7 +36,7 @@ func (r *recent[K, V]) find(k K, now time.Time) (V, bool) {
 	return e.value, ok
 }
 
-// remember takes a key that find does not find, or one whose value it replaces without extending its time.
+// remember adds an entry, or replaces the value of an existing one without extending its life.
 func (r *recent[K, V]) remember(k K, v V, now time.Time) {
 	r.dropExpired(now)
 	if e, ok := r.byKey[k]; ok {

@@ -16,7 +16,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
 )
 
-// sendEntry is a message as SendMessage and the entries of SendMessageBatch bring it.
+// sendEntry is the members that SendMessage and the entries of SendMessageBatch have in common.
 type sendEntry struct {
 	MessageBody             string
 	DelaySeconds            *int
@@ -26,7 +26,7 @@ type sendEntry struct {
 	MessageDeduplicationID  string `json:"MessageDeduplicationId"`
 }
 
-// size counts the body and the attributes, but no system attribute.
+// size returns the bytes of the body and the attributes; system attributes do not count.
 func (e *sendEntry) size() int {
 	n := len(e.MessageBody)
 	for name, a := range e.MessageAttributes {
@@ -82,7 +82,7 @@ type sendBatchResult struct {
 	*sendOutput
 }
 
-// sendMessageBatch sends entry by entry. What AWS was seen to refuse as a whole, it refuses as a whole.
+// sendMessageBatch sends entry by entry, after the checks for which AWS was observed to refuse the whole batch.
 func (s *Service) sendMessageBatch(ctx context.Context, in *sendBatchInput) (*sendBatchOutput, error) {
 	q, err := s.byURL(in.QueueURL)
 	if err != nil {
@@ -123,10 +123,11 @@ func (s *Service) sendMessageBatch(ctx context.Context, in *sendBatchInput) (*se
 	return out, nil
 }
 
-// checkDedup asks a FIFO queue's message for a way to tell its duplicates.
+// checkDedup requires a deduplication id for a FIFO queue without content-based deduplication.
 func (q *queue) checkDedup(e *sendEntry) error {
 	if q.fifo && e.MessageDeduplicationID == "" && !q.settings.Load().contentDedup {
-		return invalidParameter("The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly")
+		return invalidParameter(
+			"The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly")
 	}
 	return nil
 }
@@ -157,12 +158,12 @@ func (q *queue) checkSend(e *sendEntry) error {
 	return nil
 }
 
-// isID is the rule of group, deduplication and attempt ids: 1 to 128 printable ASCII characters, no space.
+// isID reports whether s is a valid group, deduplication or attempt id: 1 to 128 printable ASCII characters without space.
 func isID(s string) bool {
 	return s != "" && len(s) <= 128 && strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
 }
 
-// isNumber takes decimal numbers with or without fraction and exponent.
+// isNumber accepts decimal numbers with or without fraction and exponent.
 func isNumber(s string) bool {
 	if strings.ContainsAny(s, "xXpPbBoO_/iIfF") {
 		return false
@@ -175,7 +176,7 @@ func isNumber(s string) bool {
 	return ok
 }
 
-// send adds the message, unless it is a duplicate: then it answers what the first one was answered.
+// send adds the message. For a duplicate it returns the result of the first send.
 func (q *queue) send(e *sendEntry) (*sendOutput, error) {
 	if err := q.checkSend(e); err != nil {
 		return nil, err

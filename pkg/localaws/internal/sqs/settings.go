@@ -14,7 +14,7 @@ import (
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 const maxMessage = 1 << 20
 
-// settings are a queue's attributes, as text and as what they mean. They never change; a queue gets new ones.
+// settings are a queue's attributes, as text and parsed; immutable.
 type settings struct {
 	attributes     map[string]string
 	visibility     time.Duration
@@ -28,7 +28,7 @@ type settings struct {
 	redriveAllowed redriveAllowPolicy
 }
 
-// defaultAttributes are those of CreateQueue:
+// defaultAttributes returns the defaults of CreateQueue:
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html
 func defaultAttributes(fifo bool) map[string]string {
 	a := map[string]string{
@@ -65,7 +65,7 @@ func change(old, changes map[string]string, fifo bool) (*settings, error) {
 	return parseSettings(merged)
 }
 
-// canonical checks one attribute. An empty result removes it.
+// canonical checks an attribute's value and returns its canonical form; an empty one removes the attribute.
 func canonical(name, value string, fifo bool) (string, error) {
 	if low, high, ok := bounds(name); ok {
 		n, err := strconv.Atoi(value)
@@ -134,7 +134,7 @@ func oneOf(name, value string, applies bool, allowed ...string) (string, error) 
 	return value, nil
 }
 
-// oneEncryption lets the kind of encryption named last replace the other.
+// oneEncryption removes the other kind of encryption when one is set.
 func oneEncryption(merged, changes map[string]string) error {
 	switch {
 	case changes["KmsMasterKeyId"] != "" && changes["SqsManagedSseEnabled"] == "true":
@@ -149,7 +149,7 @@ func oneEncryption(merged, changes map[string]string) error {
 	return nil
 }
 
-// parseSettings takes canonical attributes.
+// parseSettings parses canonical attributes.
 func parseSettings(a map[string]string) (*settings, error) {
 	s := &settings{
 		attributes: a, contentDedup: a["ContentBasedDeduplication"] == "true", dedupByGroup: a["DeduplicationScope"] == "messageGroup",
@@ -182,7 +182,7 @@ func parseSettings(a map[string]string) (*settings, error) {
 	return s, nil
 }
 
-// redrivePolicy says where a message goes that was received too often. No policy has no target.
+// redrivePolicy is where messages go that were received too often; without a policy the target is empty.
 type redrivePolicy struct {
 	Target          string `json:"deadLetterTargetArn"`
 	MaxReceiveCount int    `json:"maxReceiveCount"`
@@ -221,7 +221,7 @@ func canonicalRedrive(value string) (string, error) {
 	return string(b), err
 }
 
-// redriveAllowPolicy says whose dead letters a queue takes. No policy allows all.
+// redriveAllowPolicy is from which queues a queue takes dead letters; without a policy from all.
 type redriveAllowPolicy struct {
 	Permission string   `json:"redrivePermission"`
 	Sources    []string `json:"sourceQueueArns,omitempty"`
@@ -233,7 +233,8 @@ func canonicalRedriveAllow(value string) (string, error) {
 	}
 	var p redriveAllowPolicy
 	if err := json.Unmarshal([]byte(value), &p); err != nil {
-		return "", invalidValue(value, "RedriveAllowPolicy", "Amazon SQS can't create the redrive allow policy, as it's in an unsupported format.")
+		return "", invalidValue(value, "RedriveAllowPolicy",
+			"Amazon SQS can't create the redrive allow policy, as it's in an unsupported format.")
 	}
 	byQueue := p.Permission == "byQueue"
 	if !byQueue && p.Permission != "allowAll" && p.Permission != "denyAll" || byQueue != (len(p.Sources) > 0) || len(p.Sources) > 10 {

@@ -1,12 +1,11 @@
-// Package sqs is Amazon SQS in memory, FIFO queues above all.
+// Package sqs implements Amazon SQS in memory: FIFO and standard queues.
 //
-// A queue has one lock. What may be received next is known without looking at all messages: groups whose first message
-// is visible wait in line, and what becomes visible by time lies in a heap. A standard queue is a FIFO queue in which
-// every message is a group of its own.
+// A queue has one lock. Receiving does not scan messages: groups whose first message is visible are in a list, and messages
+// that become visible later are in a heap. A standard queue is a FIFO queue in which every message has a group of its own.
 //
 // Source of all behaviour: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/ and
-// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/; where they are silent, the answers of
-// AWS as people report them.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/; where they say nothing, responses of
+// AWS that users have reported.
 package sqs
 
 import (
@@ -19,10 +18,10 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 )
 
-// firstSequence makes sequence numbers 20 digits long, as those of AWS are.
+// firstSequence makes sequence numbers 20 digits long, as on AWS.
 const firstSequence uint64 = 1e19
 
-// Options place a service in an account and give it a clock.
+// Options configure a Service; Now is the clock for timestamps, visibility, deduplication and retention.
 type Options struct {
 	Region    string
 	AccountID string
@@ -32,13 +31,13 @@ type Options struct {
 // Service holds the queues of one account in one region.
 type Service struct {
 	options  Options
-	sequence atomic.Uint64 // one for all queues: a message keeps growing numbers on its way to a dead-letter queue
+	sequence atomic.Uint64 // shared by all queues, so that numbers also grow when messages move to a dead-letter queue
 	closed   chan struct{}
 	close    func()
 
-	mu        sync.RWMutex // taken before a queue's lock, never after
+	mu        sync.RWMutex // taken before a queue's lock
 	queues    map[string]*queue
-	deletedAt map[string]time.Time // names that cannot be used again yet
+	deletedAt map[string]time.Time // by names that cannot be used again yet
 }
 
 // New returns a service without queues.
@@ -52,7 +51,7 @@ func New(o Options) *Service {
 	return s
 }
 
-// Close ends every waiting long poll with an empty answer; later ones do not wait.
+// Close ends every long poll with an empty response; later ones do not wait.
 func (s *Service) Close() { s.close() }
 
 // Service returns the operations under their wire names.
@@ -90,7 +89,7 @@ func (s *Service) arn(name string) string {
 	return "arn:aws:sqs:" + s.options.Region + ":" + s.options.AccountID + ":" + name
 }
 
-// byURL finds a queue by the path of its URL; the host is whatever the client reached us by.
+// byURL returns a queue by the path of its URL; the host does not matter.
 func (s *Service) byURL(queueURL string) (*queue, error) {
 	if queueURL == "" {
 		return nil, missingParameter("QueueUrl")
@@ -118,14 +117,14 @@ func (s *Service) byName(name string) (*queue, error) {
 	return nil, queueDoesNotExist()
 }
 
-// byARN returns nil if there is no such queue.
+// byARN returns a queue, or nil if there is none.
 func (s *Service) byARN(arn string) *queue {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.findARN(arn)
 }
 
-// findARN is byARN for those who hold the lock.
+// findARN is byARN for callers that hold s.mu.
 func (s *Service) findARN(arn string) *queue {
 	name, ok := strings.CutPrefix(arn, s.arn(""))
 	if !ok {

@@ -7,7 +7,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
 )
 
-// maxVisibility counts from the receive, however often the timeout is changed.
+// maxVisibility is counted from the receive, even if the timeout is changed repeatedly.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
 const maxVisibility = 12 * time.Hour
 
@@ -32,7 +32,7 @@ func (s *Service) changeMessageVisibility(ctx context.Context, in *changeVisibil
 	return &none{}, q.changeVisibility(in.changeVisibility)
 }
 
-// shorten is a fault: the visibility timeout ends early.
+// shorten is a fault: it shortens the visibility timeout.
 func (in *changeVisibility) shorten(early *faults.Strike) {
 	if v := in.VisibilityTimeout; v != nil && *v > 0 && *v <= int(maxVisibility.Seconds()) {
 		shorter := early.Pick(*v)
@@ -74,8 +74,8 @@ func (s *Service) changeMessageVisibilityBatch(ctx context.Context, in *changeVi
 	return out, nil
 }
 
-// changeVisibility hides a received message for another span from now, or shows it at once with zero. On a standard
-// queue a message that has become visible again by itself stays so, without an error.
+// changeVisibility restarts a received message's visibility timeout; zero makes the message visible. On a standard queue, it
+// succeeds without effect if the message has already become visible.
 func (q *queue) changeVisibility(in changeVisibility) error {
 	if in.VisibilityTimeout == nil {
 		return missingParameter("VisibilityTimeout")

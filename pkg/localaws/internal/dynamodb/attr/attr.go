@@ -1,4 +1,4 @@
-// Package attr holds DynamoDB's attribute values: their wire form, equality, order, size and 38-digit numbers.
+// Package attr implements DynamoDB's attribute values: their wire form, equality, order, size and 38-digit numbers.
 package attr
 
 import "bytes"
@@ -6,7 +6,7 @@ import "bytes"
 // Kind is an attribute's data type.
 type Kind uint8
 
-// The data types, in no order that matters to DynamoDB.
+// The data types.
 const (
 	String Kind = iota + 1
 	Number
@@ -20,7 +20,7 @@ const (
 	BinarySet
 )
 
-// String names the kind as the wire does: "S", "N", …; "" for no kind.
+// String returns the kind's name on the wire: "S", "N", …; "" for no kind.
 func (k Kind) String() string {
 	switch k {
 	case String:
@@ -57,7 +57,7 @@ func ParseKind(name string) (Kind, bool) {
 	return 0, false
 }
 
-// Element is the kind of a set's members, and 0 for what is no set.
+// Element returns the kind of a set's members; 0 for other kinds.
 func (k Kind) Element() Kind {
 	switch k {
 	case StringSet:
@@ -71,7 +71,7 @@ func (k Kind) Element() Kind {
 	return 0
 }
 
-// Value is one attribute value; immutable once made (nobody writes into its slices or maps). The zero Value is no value.
+// Value is one attribute value. It is immutable: its slices and maps must not be modified. The zero Value is no value.
 type Value struct {
 	kind Kind
 	text string           // String, and Number in canonical form
@@ -81,7 +81,7 @@ type Value struct {
 	m    map[string]Value // Map
 }
 
-// StringValue returns an S. The text is to be valid UTF-8.
+// StringValue returns an S. The text must be valid UTF-8.
 func StringValue(s string) Value { return Value{kind: String, text: s} }
 
 // BinaryValue returns a B that keeps b.
@@ -90,7 +90,7 @@ func BinaryValue(b []byte) Value { return Value{kind: Binary, data: b} }
 // BoolValue returns a BOOL.
 func BoolValue(b bool) Value { return Value{kind: Bool, flag: b} }
 
-// NullValue returns the one NULL.
+// NullValue returns a NULL.
 func NullValue() Value { return Value{kind: Null} }
 
 // ListValue returns an L that keeps l.
@@ -99,28 +99,28 @@ func ListValue(l []Value) Value { return Value{kind: List, list: l} }
 // MapValue returns an M that keeps m.
 func MapValue(m map[string]Value) Value { return Value{kind: Map, m: m} }
 
-// Kind is the data type, and 0 of the zero Value.
+// Kind returns the data type; 0 for the zero Value.
 func (v Value) Kind() Kind { return v.kind }
 
-// TypeName is the data type's name on the wire.
+// TypeName returns the data type's name on the wire.
 func (v Value) TypeName() string { return v.kind.String() }
 
-// IsZero says that v is no value at all, such as the one of a missing attribute.
+// IsZero reports whether v is no value, such as that of a missing attribute.
 func (v Value) IsZero() bool { return v.kind == 0 }
 
-// Text is the text of an S, or the canonical text of an N.
+// Text returns the text of an S or the canonical text of an N.
 func (v Value) Text() string { return v.text }
 
-// Bytes are the bytes of a B; not to be written to.
+// Bytes returns the bytes of a B; they must not be modified.
 func (v Value) Bytes() []byte { return v.data }
 
-// Bool is the truth of a BOOL.
+// Bool returns the value of a BOOL.
 func (v Value) Bool() bool { return v.flag }
 
-// List holds the elements of an L, or the members of a set in canonical order; not to be written to.
+// List returns the elements of an L, or the members of a set in canonical order; they must not be modified.
 func (v Value) List() []Value { return v.list }
 
-// Map holds the members of an M; not to be written to.
+// Map returns the members of an M; they must not be modified.
 func (v Value) Map() map[string]Value { return v.m }
 
 // Equal compares numbers by value and sets regardless of order. Values of different kinds differ.

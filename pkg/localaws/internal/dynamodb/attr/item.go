@@ -5,13 +5,13 @@ import "maps"
 // Item is a set of named attributes.
 type Item map[string]Value
 
-// Clone is shallow: values are immutable, so a change of either item's attributes does not show in the other.
+// Clone returns a copy whose attributes can be set without changing i. It is shallow, since values are immutable.
 func (i Item) Clone() Item { return maps.Clone(i) }
 
 // Equal compares every attribute.
 func (i Item) Equal(o Item) bool { return equalMaps(i, o) }
 
-// Size is the number of bytes that count against the limit of 400 KB and for capacity units: names and values.
+// Size returns the bytes of names and values, which count for the limit of 400 KB and for capacity units.
 func (i Item) Size() int {
 	size := 0
 	for name, v := range i {

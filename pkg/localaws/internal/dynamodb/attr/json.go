@@ -12,11 +12,11 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 )
 
-// MaxDepth is how many levels a value may nest, its own included.
+// MaxDepth is the maximum number of nesting levels of a value, its own included.
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html#limits-attributes
 const MaxDepth = 32
 
-// ErrTooDeep is DynamoDB's answer to more than MaxDepth levels.
+// ErrTooDeep returns DynamoDB's error for more than MaxDepth levels.
 func ErrTooDeep() error {
 	return invalid("Nesting Levels have exceeded supported limits: " +
 		"Attributes in the item have nested levels beyond supported limit")
@@ -36,7 +36,7 @@ func (v *Value) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// UnmarshalJSON decodes an object of attribute values. Its errors are Value.UnmarshalJSON's.
+// UnmarshalJSON decodes an object of attribute values. It returns the errors of Value.UnmarshalJSON.
 func (i *Item) UnmarshalJSON(data []byte) error {
 	if isNull(data) {
 		*i = nil
@@ -119,7 +119,7 @@ func decodeAs[T any](data []byte, value func(T) (Value, error)) (Value, error) {
 	return value(t)
 }
 
-// decodeSet also refuses null members, which would decode to empty text.
+// decodeSet refuses null members, which would otherwise decode to empty text.
 func decodeSet(data []byte, value func([]string) (Value, error)) (Value, error) {
 	return decodeAs(data, func(members []*string) (Value, error) {
 		texts := make([]string, len(members))
@@ -176,7 +176,7 @@ func decodeList(data []byte, depth int) (Value, error) {
 	return ListValue(list), nil
 }
 
-// decodeMap decodes members at the given depth.
+// decodeMap decodes a map whose members are at the given depth.
 func decodeMap(data []byte, depth int) (map[string]Value, error) {
 	var raws map[string]json.RawMessage
 	if err := parse(data, &raws); err != nil {

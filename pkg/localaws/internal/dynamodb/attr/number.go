@@ -13,6 +13,7 @@ import (
 )
 
 // A number has up to 38 significant digits and a magnitude between 1E-130 and 9.99…E+125, or is zero.
+//
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html#HowItWorks.DataTypes.Number
 const (
 	maxDigits    = 38
@@ -90,8 +91,8 @@ func parseDecimal(text string) (decimal, bool) {
 	return d, true
 }
 
-// cutExponent splits "1.5e-3" into "1.5" and -3. An exponent too large for an int is cut down to one
-// that is out of DynamoDB's range all the same.
+// cutExponent splits "1.5e-3" into "1.5" and -3. An exponent too large for an int is replaced by a smaller one that is
+// still out of DynamoDB's range.
 func cutExponent(text string) (mantissa string, exponent int, ok bool) {
 	i := strings.IndexAny(text, "eE")
 	if i < 0 {
@@ -115,7 +116,7 @@ func cutExponent(text string) (mantissa string, exponent int, ok bool) {
 	return text[:i], exponent, true
 }
 
-// String is plain decimal, as DynamoDB returns numbers: no exponent, no needless zeros.
+// String returns plain decimal, as DynamoDB returns numbers: without exponent and unnecessary zeros.
 func (d decimal) String() string {
 	if d.digits == "" {
 		return "0"
@@ -140,7 +141,7 @@ func (v Value) Add(o Value) (Value, error) { return v.calculate((*apd.Context).A
 // Sub returns v - o of two numbers, or a ValidationException.
 func (v Value) Sub(o Value) (Value, error) { return v.calculate((*apd.Context).Sub, o) }
 
-// calculate is exact. DynamoDB rounds nothing: a result of more than 38 digits is an overflow, too, as was observed
+// calculate is exact. DynamoDB never rounds: a result of more than 38 digits is an overflow, too, as observed
 // (https://github.com/scylladb/scylladb/blob/master/test/alternator/test_number.py).
 func (v Value) calculate(op func(c *apd.Context, d, x, y *apd.Decimal) (apd.Condition, error), o Value) (Value, error) {
 	if v.kind != Number || o.kind != Number {
@@ -169,7 +170,7 @@ func (v Value) calculate(op func(c *apd.Context, d, x, y *apd.Decimal) (apd.Cond
 	return Value{kind: Number, text: d.String()}, nil
 }
 
-// Compare orders two strings (by their UTF-8), two numbers or two binaries (by unsigned bytes); false for all else.
+// Compare orders two strings (by their UTF-8), two numbers or two binaries (by unsigned bytes); false for other kinds.
 func (v Value) Compare(o Value) (int, bool) {
 	if v.kind != o.kind {
 		return 0, false
@@ -193,8 +194,8 @@ const (
 	aboveZero
 )
 
-// KeyBytes encodes an S, N or B so that within one kind bytes.Compare is Compare; nil for all else. The kind is the
-// first byte, so the encoding tells kinds apart, and the bytes of an S or B are a prefix of those of all it begins.
+// KeyBytes encodes an S, N or B so that bytes.Compare orders values of one kind as Compare does; nil for other kinds. The
+// first byte is the kind. The encoding of a prefix of an S or B is a prefix of its encoding.
 func (v Value) KeyBytes() []byte {
 	tag := byte(v.kind)
 	switch v.kind {
@@ -210,8 +211,8 @@ func (v Value) KeyBytes() []byte {
 	return nil
 }
 
-// keyBytes is sign, magnitude, digits. A negative number has all of it inverted and an end mark above every digit,
-// since of two negative numbers the one with more digits after a common prefix is the smaller.
+// keyBytes is sign, magnitude, digits. For a negative number, everything is inverted and followed by an end mark above
+// every digit, because of two negative numbers with a common prefix the one with more digits is smaller.
 func (d decimal) keyBytes() []byte {
 	if d.digits == "" {
 		return []byte{zero}

@@ -47,7 +47,7 @@ func newSet(kind Kind, members []Value) (Value, error) {
 	return Value{kind: kind, list: sorted}, nil
 }
 
-// emptySet and duplicates have DynamoDB's own wording, double blank and missing blank included.
+// emptySet and duplicates have DynamoDB's exact wording, with its doubled and missing spaces.
 func emptySet(kind Kind) string {
 	switch kind {
 	case NumberSet:
@@ -78,7 +78,7 @@ func duplicates(kind Kind, members []Value) error {
 		strings.Join(texts, ", "), of)
 }
 
-// Contains says whether member is an element of the list or set v.
+// Contains reports whether member is an element of the list or set v.
 func (v Value) Contains(member Value) bool {
 	for _, m := range v.list {
 		if m.Equal(member) {
@@ -88,7 +88,7 @@ func (v Value) Contains(member Value) bool {
 	return false
 }
 
-// Union returns the members of two sets of one kind; false for all else.
+// Union returns the union of two sets of one kind; false for other values.
 func (v Value) Union(o Value) (Value, bool) {
 	if v.kind != o.kind || v.kind.Element() == 0 {
 		return Value{}, false
@@ -104,8 +104,8 @@ func (v Value) Union(o Value) (Value, bool) {
 	return Value{kind: v.kind, list: sorted}, true
 }
 
-// Without returns the members of set v that are none of set o's, or the zero Value if none is left, as there is no
-// empty set; false unless both are sets of one kind.
+// Without returns the members of set v that are not in set o, or the zero Value if none is left, since sets cannot be empty;
+// false unless both are sets of one kind.
 func (v Value) Without(o Value) (Value, bool) {
 	if v.kind != o.kind || v.kind.Element() == 0 {
 		return Value{}, false

@@ -8,7 +8,7 @@ const (
 	elementOverhead  = 1
 )
 
-// Size is the number of bytes of the value without its name.
+// Size returns the bytes of the value without its name.
 func (v Value) Size() int {
 	size := 0
 	switch v.kind {
@@ -36,7 +36,8 @@ func (v Value) Size() int {
 	return size
 }
 
-// Depth is the number of nesting levels: 1 for a scalar or set or an empty document, and one more around it.
+// Depth returns the number of nesting levels: 1 for a scalar, a set or an empty document, and one more for each document
+// around it.
 func (v Value) Depth() int {
 	deepest := 0
 	for _, e := range v.list {

@@ -18,9 +18,9 @@ func errNoAttribute() error {
 	return invalid("The provided expression refers to an attribute that does not exist in the item")
 }
 
-// Apply returns the updated item and leaves old as it is. All operands are read from old, and all list indexes are
-// old's, so the order of the clauses does not matter. An item that does not exist yet is one with only its key. All
-// errors are ValidationExceptions.
+// Apply returns the updated item and does not modify old. All operands are read from old and all list indexes refer to old,
+// so the order of the clauses does not matter. Pass an item that does not exist yet as its key. All errors are
+// ValidationExceptions.
 func (u *Update) Apply(old attr.Item) (attr.Item, error) {
 	updated, err := edit{old}.members(old, u.actions)
 	if err != nil {
@@ -34,7 +34,7 @@ func (u *Update) Apply(old attr.Item) (attr.Item, error) {
 	return updated, nil
 }
 
-// edit applies actions to copies of the values on their paths.
+// edit applies the actions to copies of the values on their paths.
 type edit struct{ old attr.Item }
 
 func (e edit) members(m map[string]attr.Value, t *pathTree[action]) (map[string]attr.Value, error) {
@@ -59,7 +59,7 @@ func (e edit) members(m map[string]attr.Value, t *pathTree[action]) (map[string]
 	return edited, nil
 }
 
-// elements appends what is set beyond the end in the order of the indexes.
+// elements appends values set beyond the end in the order of their indexes.
 func (e edit) elements(list []attr.Value, t *pathTree[action]) ([]attr.Value, error) {
 	edited := append([]attr.Value(nil), list...)
 	for _, s := range t.sorted() {
@@ -89,7 +89,7 @@ func (e edit) elements(list []attr.Value, t *pathTree[action]) ([]attr.Value, er
 	return kept, nil
 }
 
-// value returns the zero Value for what is not to be any more.
+// value returns the zero Value for a value that is removed.
 func (e edit) value(v attr.Value, t *pathTree[action]) (attr.Value, error) {
 	switch {
 	case t.leaf:

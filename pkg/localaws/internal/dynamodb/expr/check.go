@@ -7,7 +7,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 )
 
-// conditionFunctions are the functions of conditions and how many operands each takes.
+// conditionFunctions returns the number of operands of a function of conditions.
 func conditionFunctions(name string) (operands int, ok bool) {
 	switch name {
 	case "attribute_exists", "attribute_not_exists", "size":
@@ -18,7 +18,7 @@ func conditionFunctions(name string) (operands int, ok bool) {
 	return 0, false
 }
 
-// updateFunctions likewise, of update expressions.
+// updateFunctions returns the number of operands of a function of update expressions.
 func updateFunctions(name string) (operands int, ok bool) {
 	switch name {
 	case "if_not_exists", "list_append":
@@ -27,8 +27,7 @@ func updateFunctions(name string) (operands int, ok bool) {
 	return 0, false
 }
 
-// checkFunctions reports the first function that is unknown or out of place. Only size gives a value to compare; all
-// others are conditions themselves.
+// checkFunctions reports the first function that is unknown or misplaced. Only size is an operand; all others are conditions.
 func checkFunctions(l label, n node, asCondition bool) error {
 	switch n := n.(type) {
 	case *callNode:
@@ -63,7 +62,7 @@ func checkAllFunctions(l label, nodes []node, asCondition bool) error {
 	return nil
 }
 
-// checker resolves placeholders and checks operands, from left to right and from the inside out.
+// checker resolves placeholders and checks operands from left to right, inner nodes first.
 type checker struct {
 	label        label
 	placeholders *Placeholders
@@ -145,7 +144,7 @@ func (c checker) checkTypeName(n node) error {
 	return nil
 }
 
-// checkKinds lets operands pass whose kind only the item tells.
+// checkKinds accepts operands whose kind depends on the item.
 func (c checker) checkKinds(op string, args []node, kinds ...attr.Kind) error {
 	for _, a := range args {
 		if k := operandKind(a); k != 0 && !slices.Contains(kinds, k) {

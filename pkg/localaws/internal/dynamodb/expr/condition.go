@@ -1,7 +1,7 @@
 // Package expr parses and evaluates DynamoDB's condition, filter, key-condition, projection and update expressions.
 //
-// What is refused, and in which words, follows the developer guide
-// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html) and observed answers of the service.
+// The errors and their wording follow the developer guide
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html) and observed responses of the service.
 package expr
 
 import (
@@ -26,8 +26,7 @@ func ParseCondition(kind, src string, p *Placeholders) (*Condition, error) {
 	return &Condition{root: root, names: attributes(root)}, nil
 }
 
-// Matches evaluates the condition; the item may be nil. The error is for what may come: a parsed condition has an
-// answer for every item.
+// Matches evaluates the condition; the item may be nil. The error is always nil today.
 func (c *Condition) Matches(item attr.Item) (bool, error) {
 	if c == nil {
 		return true, nil
@@ -35,7 +34,7 @@ func (c *Condition) Matches(item attr.Item) (bool, error) {
 	return holds(c.root, item), nil
 }
 
-// TopLevel names the attributes that the condition looks at or into, sorted and without duplicates.
+// TopLevel returns the names of the top-level attributes in the condition, sorted and without duplicates.
 func (c *Condition) TopLevel() []string {
 	if c == nil {
 		return nil
@@ -54,7 +53,7 @@ func attributes(root node) []string {
 	return slices.Compact(names)
 }
 
-// walk visits n, then all below it, left to right.
+// walk visits n and then its descendants from left to right.
 func walk(n node, visit func(node)) {
 	visit(n)
 	switch n := n.(type) {
@@ -98,8 +97,8 @@ func parseCondition(l label, src string, placeholders *Placeholders) (node, erro
 	return root, c.check(root)
 }
 
-// disjunction is the lowest precedence: OR, AND, NOT, comparison. A lone operand comes through as it is, since only
-// what follows a parenthesis tells whether "(a" starts a condition or an operand.
+// disjunction parses the lowest precedence; the order is OR, AND, NOT, comparison. It also returns a lone operand, since "(a"
+// may begin a condition or an operand, depending on what follows.
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.OperatorsAndFunctions.html
 func (p *parser) disjunction() (node, error) { return p.joined("OR", p.conjunction) }
 func (p *parser) conjunction() (node, error) { return p.joined("AND", p.negation) }
@@ -219,7 +218,7 @@ func (p *parser) in(args []node) (node, error) {
 	return &compareNode{op: "IN", args: args}, p.expect(")")
 }
 
-// isCondition says whether n has, or as a function might have, a truth value.
+// isCondition reports whether n is a condition; any function may be one.
 func isCondition(n node) bool {
 	switch n := ungroup(n).(type) {
 	case *compareNode, *logicNode, *callNode:
@@ -231,7 +230,7 @@ func isCondition(n node) bool {
 	return false
 }
 
-// isOperand says whether n can be compared, or as a function might.
+// isOperand reports whether n can be compared; any function may be an operand.
 func isOperand(n node) bool {
 	switch ungroup(n).(type) {
 	case *pathNode, *valueNode, *callNode:

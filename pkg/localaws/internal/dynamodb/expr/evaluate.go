@@ -33,7 +33,7 @@ func holds(n node, item attr.Item) bool {
 	return false
 }
 
-// operands has the zero Value for what the item lacks.
+// operands returns the zero Value for operands that the item lacks.
 func operands(nodes []node, item attr.Item) []attr.Value {
 	values := make([]attr.Value, len(nodes))
 	for i, n := range nodes {
@@ -55,7 +55,7 @@ func operandValue(n node, item attr.Item) attr.Value {
 	return attr.Value{}
 }
 
-// compare: a missing operand differs from all, even from another missing one, and has no order.
+// compare compares two operands. A missing operand is unequal to everything, also to another missing one, and has no order.
 func compare(op string, args []attr.Value) bool {
 	switch op {
 	case "=":
@@ -130,8 +130,8 @@ func contains(v, part attr.Value) bool {
 	return false
 }
 
-// size of a string is in UTF-16 code units, as the service was seen to count
-// (https://github.com/ExtendDB/extenddb/pull/67). What has no size gives no value.
+// size returns the zero Value for a value without a size. The size of a string is in UTF-16 code units, as observed
+// (https://github.com/ExtendDB/extenddb/pull/67).
 func size(v attr.Value) attr.Value {
 	switch v.Kind() {
 	case attr.String:

@@ -4,8 +4,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 )
 
-// KeyCondition is a parsed key-condition expression: one partition and, if Range is not nil, some of its sort keys.
-// Whether the values have the types of the key's schema is for the caller to check.
+// KeyCondition is a parsed key-condition expression: one partition and, if Range is not nil, some of its sort keys. The
+// caller must check that the values have the types of the key schema.
 type KeyCondition struct {
 	Hash  attr.Value
 	Range *RangeCondition
@@ -13,11 +13,11 @@ type KeyCondition struct {
 
 // RangeCondition restricts the sort key; a nil one matches all.
 type RangeCondition struct {
-	Op       string       // =, <, <=, >, >=, BETWEEN or begins_with; the key is on the left
+	Op       string       // =, <, <=, >, >=, BETWEEN or begins_with; the key is the left operand
 	Operands []attr.Value // two for BETWEEN, else one
 }
 
-// Matches says whether a sort key fulfils the condition.
+// Matches reports whether a sort key satisfies the condition.
 func (r *RangeCondition) Matches(key attr.Value) bool {
 	switch {
 	case r == nil:
@@ -29,8 +29,8 @@ func (r *RangeCondition) Matches(key attr.Value) bool {
 	}
 }
 
-// Bounds are where the sort keys that match lie; nil is no bound. They hold just the keys that match, but for
-// begins_with, which has only a lower bound: from there on, the matches come first.
+// Bounds returns the bounds of the sort keys that match; nil means no bound. All keys within them match, except for
+// begins_with, which has only a lower bound: the matches are the first keys after it.
 func (r *RangeCondition) Bounds() (low, high *attr.Value, lowInclusive, highInclusive bool) {
 	if r == nil {
 		return nil, nil, false, false

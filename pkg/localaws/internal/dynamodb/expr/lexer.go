@@ -17,7 +17,7 @@ const (
 	valueRef            // :value
 	digits              // list index
 	operator            // comparator or punctuation
-	character           // what no expression has
+	character           // any other character; not valid in expressions
 )
 
 type token struct {
@@ -33,9 +33,9 @@ func (t token) isWord(keyword string) bool {
 	return t.kind == word && strings.EqualFold(t.text, keyword)
 }
 
-// lex never fails: what is no token becomes a character, which no grammar takes. The last token is the end.
+// lex never fails: invalid input becomes a character token, which no grammar accepts. The last token is end.
 //
-// An attribute name starts with a letter, hence the syntax error at the underscore of "_id".
+// An attribute name starts with a letter, so "_id" is a syntax error at the underscore.
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.ExpressionAttributeNames.html
 func lex(src string) []token {
 	var tokens []token
@@ -76,7 +76,7 @@ func next(s string) (tokenKind, int) {
 	return character, n
 }
 
-// span is the length of s up to the first byte from i that is no letter, digit or underscore.
+// span returns the index of the first byte of s from i on that is not a letter, digit or underscore.
 func span(s string, i int) int {
 	for i < len(s) && (isLetter(s[i]) || isDigit(s[i]) || s[i] == '_') {
 		i++
@@ -91,7 +91,7 @@ func invalid(format string, args ...any) error {
 	return awsjson.Errorf("ValidationException", format, args...)
 }
 
-// label names the kind of expression in its errors.
+// label is the name of a kind of expression in errors.
 type label string
 
 const (

@@ -10,14 +10,14 @@ import (
 type node interface{ isNode() }
 
 type (
-	// pathNode is a document path. Until it is resolved its #names stand for names.
+	// pathNode is a document path. It has #names until it is resolved.
 	pathNode struct{ path path }
 	// valueNode is a :value.
 	valueNode struct {
 		ref   string
 		value attr.Value
 	}
-	// callNode is a function and what it is applied to.
+	// callNode is a function call.
 	callNode struct {
 		name string
 		args []node
@@ -56,7 +56,7 @@ func ungroup(n node) node {
 	return n
 }
 
-// operandKind is the type an operand will have for every item, and 0 if that depends on the item.
+// operandKind returns the kind of an operand, or 0 if it depends on the item.
 func operandKind(n node) attr.Kind {
 	switch n := n.(type) {
 	case *valueNode:

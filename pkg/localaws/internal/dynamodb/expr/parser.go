@@ -16,16 +16,16 @@ const (
 	maxListIndex  = 1<<31 - 1
 )
 
-// parser walks the tokens of one expression by recursive descent.
+// parser is a recursive-descent parser for one expression.
 //
-// Syntax errors end the parse at once. DynamoDB looks for other mistakes only in what has good syntax, a kind of
-// mistake after the other, so the parser keeps the first of each kind; what needs the placeholders comes after it.
+// Syntax errors end the parse at once. DynamoDB reports other mistakes only if the syntax is correct, one kind of mistake
+// after the other, so the parser keeps the first of each kind. Checks that need the placeholders follow.
 type parser struct {
 	label    label
 	src      string
 	tokens   []token
 	at       int
-	keywords []string // words that are no attribute names in this grammar
+	keywords []string // words that cannot be attribute names in this grammar
 
 	operators int
 	depth     int // of parentheses
@@ -43,7 +43,7 @@ func newParser(l label, src string, keywords ...string) (*parser, error) {
 	return &parser{label: l, src: src, tokens: lex(src), keywords: keywords}, nil
 }
 
-// finish reports the first mistake that is none of syntax, in DynamoDB's order.
+// finish returns the first mistake other than syntax errors, in DynamoDB's order.
 func (p *parser) finish() error {
 	if p.peek().kind != end {
 		return p.syntaxError()
@@ -92,7 +92,7 @@ func (p *parser) expect(text string) error {
 	return nil
 }
 
-// syntaxError is about the next token and shows it between its neighbours.
+// syntaxError returns an error about the next token that shows it with its neighbours.
 func (p *parser) syntaxError() error {
 	t := p.peek()
 	from, to := t.start, t.end
@@ -118,13 +118,13 @@ func keep(first *error, err error) {
 	}
 }
 
-// parenthesized parses what inner does, between parentheses. Whether the result is in parentheses already, inner says.
+// parenthesized parses inner between parentheses. Redundant parentheses around a result of inner are a mistake.
 func (p *parser) parenthesized(inner func() (node, error)) (node, error) {
 	if err := p.expect("("); err != nil {
 		return nil, err
 	}
 	p.depth++
-	if p.depth > maxOperators { // no need for more, since redundant ones are refused
+	if p.depth > maxOperators { // enough, since redundant parentheses are refused
 		p.operators = p.depth
 		return nil, p.tooManyOperators()
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 )
 
-// step leads to a map's member by name or to a list's element by index.
+// step selects a map's member by name or a list's element by index.
 type step struct {
 	name   string
 	index  int
@@ -22,10 +22,10 @@ func (s step) String() string {
 	return s.name
 }
 
-// path is never empty and its first step is an attribute's name.
+// path is not empty; its first step is an attribute's name.
 type path []step
 
-// String is the form of DynamoDB's errors: [a, [3], b].
+// String returns the path as in DynamoDB's errors: [a, [3], b].
 func (p path) String() string {
 	texts := make([]string, len(p))
 	for i, s := range p {
@@ -34,7 +34,7 @@ func (p path) String() string {
 	return "[" + strings.Join(texts, ", ") + "]"
 }
 
-// find returns the zero Value if the item has nothing at the path.
+// find returns the value at the path, or the zero Value if there is none.
 func (p path) find(item attr.Item) attr.Value {
 	v := item[p[0].name]
 	for _, s := range p[1:] {
@@ -43,7 +43,7 @@ func (p path) find(item attr.Item) attr.Value {
 	return v
 }
 
-// child returns the zero Value if v has no such member or element.
+// child returns a member or element of v, or the zero Value if there is none.
 func child(v attr.Value, s step) attr.Value {
 	if !s.inList {
 		return v.Map()[s.name]
@@ -54,17 +54,17 @@ func child(v attr.Value, s step) attr.Value {
 	return v.List()[s.index]
 }
 
-// pathTree holds paths of which none is a part of another, by their steps.
+// pathTree is a tree of paths, none of which is a prefix of another.
 type pathTree[T any] struct {
 	children map[step]*pathTree[T]
 	order    []step // as added
-	first    path   // the first path that came by here
+	first    path   // the first path through this node
 	leaf     bool
 	value    T // of a leaf
 }
 
-// add fails if a path in the tree is a part of p or p of it: overlap, and the tree is the same as before; or if p goes
-// into a list where another path goes into a map: conflict, and p is in the tree. The path in the way is returned.
+// add fails with the other path if p overlaps it, which means that one is a prefix of the other (then the tree is unchanged),
+// or if p conflicts with it, which means that one goes into a list and the other into a map (then p is in the tree).
 func (t *pathTree[T]) add(p path, value T) (overlap, conflict path) {
 	n := t
 	for i, s := range p {
@@ -92,7 +92,7 @@ func (t *pathTree[T]) add(p path, value T) (overlap, conflict path) {
 	return nil, conflict
 }
 
-// newPathTree refuses overlaps before conflicts, as DynamoDB does.
+// newPathTree reports overlaps before conflicts, as DynamoDB does.
 func newPathTree[T any](l label, paths []path, value func(i int) T) (*pathTree[T], error) {
 	t := &pathTree[T]{}
 	var conflicting error
@@ -109,7 +109,7 @@ func newPathTree[T any](l label, paths []path, value func(i int) T) (*pathTree[T
 	return t, conflicting
 }
 
-// topLevel names the attributes that the paths start with, sorted.
+// topLevel returns the names of the attributes with which the paths start, sorted.
 func (t *pathTree[T]) topLevel() []string {
 	names := make([]string, len(t.order))
 	for i, s := range t.order {
@@ -119,7 +119,7 @@ func (t *pathTree[T]) topLevel() []string {
 	return names
 }
 
-// project keeps what is at the paths. Elements of a list close up, and a document of which nothing is kept is left out.
+// project keeps the values at the paths. Lists are compacted, and documents without kept values are removed.
 func (t *pathTree[T]) project(item attr.Item) attr.Item {
 	kept := attr.Item{}
 	for s, n := range t.children {

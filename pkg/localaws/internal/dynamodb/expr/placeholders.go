@@ -10,11 +10,11 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 )
 
-// maxPlaceholder is the length of a placeholder with its "#" or ":".
+// maxPlaceholder is the maximum length of a placeholder with its "#" or ":".
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html#limits-expression-parameters
 const maxPlaceholder = 255
 
-// Values is the wire form of ExpressionAttributeValues: as a map[string]attr.Value, but its errors name the placeholder.
+// Values is ExpressionAttributeValues. It decodes like a map[string]attr.Value, but its errors name the placeholder.
 type Values map[string]attr.Value
 
 // UnmarshalJSON returns an *awsjson.Error.
@@ -47,8 +47,8 @@ func forKey(err error, ref string) error {
 	return invalid("ExpressionAttributeValues contains invalid value: %s for key %s", e.Message, ref)
 }
 
-// Placeholders are the #names and :values of a request, shared by its expressions. They remember what was used, so
-// one is for one request and one goroutine. A nil *Placeholders has none.
+// Placeholders are the #names and :values of a request, shared by its expressions. They record which were used, so they must
+// not be shared by requests or goroutines. A nil *Placeholders is empty.
 type Placeholders struct {
 	names      map[string]string
 	values     map[string]attr.Value
@@ -56,7 +56,7 @@ type Placeholders struct {
 	usedValues map[string]bool
 }
 
-// NewPlaceholders checks the maps' forms. A nil map is one that the request does not have.
+// NewPlaceholders checks the maps. A nil map means that the request does not have it.
 func NewPlaceholders(names map[string]string, values map[string]attr.Value) (*Placeholders, error) {
 	if err := checkRefs("ExpressionAttributeNames", '#', names); err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// CheckUsed is for after all expressions of the request were parsed: every placeholder must be in one of them.
+// CheckUsed returns an error if a placeholder is in no expression. Call it when all expressions of the request are parsed.
 func (p *Placeholders) CheckUsed() error {
 	if p == nil {
 		return nil
@@ -123,7 +123,7 @@ func checkUsed[V any](what string, refs map[string]V, used map[string]bool) erro
 	return invalid("Value provided in %s unused in expressions: keys: {%s}", what, strings.Join(unused, ", "))
 }
 
-// resolvePath puts names in place of the path's placeholders.
+// resolvePath replaces the path's placeholders by names.
 func (p *Placeholders) resolvePath(l label, n *pathNode) error {
 	for i, s := range n.path {
 		if !strings.HasPrefix(s.name, "#") {

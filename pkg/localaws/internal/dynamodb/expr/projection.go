@@ -41,7 +41,7 @@ func ParseProjection(src string, placeholders *Placeholders) (*Projection, error
 	return &Projection{paths: tree}, nil
 }
 
-// Apply returns what the item has at the projection's paths.
+// Apply returns the values of the item at the projection's paths.
 func (p *Projection) Apply(item attr.Item) attr.Item {
 	if p == nil || item == nil {
 		return item
@@ -49,7 +49,7 @@ func (p *Projection) Apply(item attr.Item) attr.Item {
 	return p.paths.project(item)
 }
 
-// TopLevel names the attributes that the projection keeps all or some of, sorted.
+// TopLevel returns the names of the top-level attributes in the projection, sorted.
 func (p *Projection) TopLevel() []string {
 	if p == nil {
 		return nil

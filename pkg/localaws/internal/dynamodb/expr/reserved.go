@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// reservedWords is sorted, a word a line. "FLATTERN", "INNTER" and "LOGED" are AWS's own.
+// reservedWords is sorted, one word per line. "FLATTERN", "INNTER" and "LOGED" are AWS's spelling.
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ReservedWords.html
 //
 //go:embed reserved.txt
@@ -20,5 +20,5 @@ var reservedSet = sync.OnceValue(func() map[string]bool {
 	return set
 })
 
-// reserved says whether a name needs a placeholder, in whatever case it is written.
+// reserved reports whether a name needs a placeholder. It ignores case.
 func reserved(name string) bool { return reservedSet()[strings.ToUpper(name)] }

@@ -12,7 +12,7 @@ type Update struct {
 	actions *pathTree[action]
 }
 
-// action is what one clause does to the value at one path.
+// action is the effect of a clause on one path.
 type action struct {
 	clause string // SET, REMOVE, ADD or DELETE
 	target *pathNode
@@ -48,7 +48,7 @@ func ParseUpdate(src string, placeholders *Placeholders) (*Update, error) {
 	return newUpdate(actions, placeholders)
 }
 
-// newUpdate makes the checks in DynamoDB's order.
+// newUpdate makes all further checks in DynamoDB's order.
 func newUpdate(actions []action, placeholders *Placeholders) (*Update, error) {
 	for _, a := range actions {
 		if err := resolve(a, placeholders); err != nil {
@@ -180,7 +180,7 @@ func resolve(a action, placeholders *Placeholders) error {
 	return first
 }
 
-// checkClauseOperand: ADD is for numbers and sets, DELETE for sets.
+// checkClauseOperand checks the operand of ADD, a number or set, or of DELETE, a set.
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.UpdateExpressions.html
 func checkClauseOperand(a action) error {
 	if a.clause != "ADD" && a.clause != "DELETE" {
@@ -190,11 +190,12 @@ func checkClauseOperand(a action) error {
 	if k.Element() != 0 || a.clause == "ADD" && k == attr.Number {
 		return nil
 	}
-	return updateExpression.errorf("Incorrect operand type for operator or function; operator: %s, operand type: %s, typeSet: ALLOWED_FOR_%s_OPERAND",
+	return updateExpression.errorf(
+		"Incorrect operand type for operator or function; operator: %s, operand type: %s, typeSet: ALLOWED_FOR_%s_OPERAND",
 		a.clause, longName(k), a.clause)
 }
 
-// longName is what DynamoDB calls a type in the errors of ADD and DELETE.
+// longName returns a type's name in the errors of ADD and DELETE.
 func longName(k attr.Kind) string {
 	switch k {
 	case attr.String:
@@ -216,7 +217,7 @@ func longName(k attr.Kind) string {
 	return k.String()
 }
 
-// checkSetValue checks the operands of functions and sums, from the inside out.
+// checkSetValue checks the operands of functions and sums, inner nodes first.
 func checkSetValue(n node) error {
 	switch n := n.(type) {
 	case *group:
@@ -253,8 +254,8 @@ func checkSetValues(nodes []node) error {
 	return nil
 }
 
-// TopLevel names the attributes that the update writes to or into, sorted.
+// TopLevel returns the names of the top-level attributes that the update writes, sorted.
 func (u *Update) TopLevel() []string { return slices.Clone(u.actions.topLevel()) }
 
-// Project returns what the item has at the updated paths, for the ReturnValues UPDATED_OLD and UPDATED_NEW.
+// Project returns the values of the item at the updated paths, for the ReturnValues UPDATED_OLD and UPDATED_NEW.
 func (u *Update) Project(item attr.Item) attr.Item { return u.actions.project(item) }
