@@ -188,7 +188,7 @@ command-api: POST /users
       projector-role: DynamoDB.GetItem
       projector-role: DynamoDB.PutItem`), tree(spans, id))
 
-	request, command := find(t, spans, id, "POST /users"), find(t, spans, id, "register")
+	request, command := find(t, spans, id, "POST /users"), find(t, spans, id, "registerUser")
 	assert.Equal(t, "00000000000000c1", request.Parent.SpanID().String(), "the client's span")
 	assert.Equal(t, map[string]string{"http.request.method": "POST", "http.route": "/users", "http.response.status_code": "202"}, attributesOf(request))
 	assert.Equal(t, "accepted", attributesOf(command)["leftfold.outcome"])
@@ -198,7 +198,7 @@ command-api: POST /users
 		}
 	}
 	for name, kind := range map[string]trace.SpanKind{
-		"POST /users": trace.SpanKindServer, "register": trace.SpanKindInternal, "publish": trace.SpanKindProducer,
+		"POST /users": trace.SpanKindServer, "registerUser": trace.SpanKindInternal, "publish": trace.SpanKindProducer,
 		"route": trace.SpanKindProducer, "project users": trace.SpanKindConsumer, "project roles": trace.SpanKindConsumer,
 		"DynamoDB.PutItem": trace.SpanKindClient,
 	} {
@@ -290,7 +290,7 @@ func TestBatchesAreLinkedToTheTracesInThem(t *testing.T) {
 		for _, l := range s.Links {
 			id := traceID(l.SpanContext.TraceID().String())
 			published[id] = true
-			assert.Equal(t, find(t, spans, id, "register").SpanContext.SpanID(), l.SpanContext.SpanID(), "the span under which the event was appended")
+			assert.Equal(t, find(t, spans, id, "registerUser").SpanContext.SpanID(), l.SpanContext.SpanID(), "the span under which the event was appended")
 		}
 	}
 	assert.NotEmpty(t, published, "no batch had events of two traces")
@@ -298,7 +298,7 @@ func TestBatchesAreLinkedToTheTracesInThem(t *testing.T) {
 	for _, id := range ids { // each group of a queue is one user's, so that its trace goes on by itself
 		for _, name := range []string{"project users", "project roles"} {
 			projected := find(t, spans, id, name)
-			assert.Equal(t, find(t, spans, id, "register").SpanContext.SpanID(), projected.Parent.SpanID())
+			assert.Equal(t, find(t, spans, id, "registerUser").SpanContext.SpanID(), projected.Parent.SpanID())
 			assert.Contains(t, tree(spans, id), name+"\n")
 		}
 		if !published[id] {
@@ -332,7 +332,7 @@ func TestAHealedEventIsLinkedToItsTrace(t *testing.T) {
 	spans := a.spans()
 
 	projected := find(t, spans, traceNumber(4), "project users")
-	assert.Equal(t, find(t, spans, traceNumber(4), "enable").SpanContext.SpanID(), projected.Parent.SpanID())
+	assert.Equal(t, find(t, spans, traceNumber(4), "enableUser").SpanContext.SpanID(), projected.Parent.SpanID())
 	assert.Equal(t, []traceID{traceNumber(2), traceNumber(3)}, linked(projected), "the events it healed")
 	assert.Contains(t, tree(spans, traceNumber(4)), strings.Trim(`
     projector-user: project users

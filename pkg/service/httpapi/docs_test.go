@@ -75,7 +75,7 @@ func TestTheDocsPageNeedsNobodyElse(t *testing.T) {
 }
 
 type named struct {
-	httpapi.AggregateID
+	ID   string `path:"id" example:"1"`
 	Body struct {
 		Name string `json:"name" example:"Ann"`
 	}
@@ -240,12 +240,12 @@ type shaped struct {
 
 // Resolve implements huma.Resolver.
 func (in *shaped) Resolve(huma.Context) []error {
-	return httpapi.Faults(httpapi.Parse("body.name", &in.Body.Name, in.Body.Name, func(text string) (string, error) {
+	return httpapi.Parse("body.name", &in.Body.Name, in.Body.Name, func(text string) (string, error) {
 		if text == "7" {
 			return "", errors.New("a name has letters, such as dan")
 		}
 		return text, nil
-	}))
+	})
 }
 
 func TestTheDomainsWordsGoBeforeTheSchemas(t *testing.T) {

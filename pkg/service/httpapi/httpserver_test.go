@@ -39,12 +39,12 @@ type greet struct {
 
 // Resolve finds fault with what huma may have found fault with already.
 func (in *greet) Resolve(huma.Context) []error {
-	return httpapi.Faults(httpapi.Parse("body.name", &in.Body.Name, in.Body.Name, func(name string) (string, error) {
+	return httpapi.Parse("body.name", &in.Body.Name, in.Body.Name, func(name string) (string, error) {
 		if name == "" {
 			return "", errors.New("want a name")
 		}
 		return name, nil
-	}))
+	})
 }
 
 type greeting struct {

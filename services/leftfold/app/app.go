@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/iam/provision"
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/service"
@@ -128,7 +129,7 @@ func together(ctx context.Context, cfg Config, p service.Platform) (whole servic
 	add("broker", func(p service.Platform) (service.App, error) { return broker.New(ctx, cfg.Broker, p) })
 	add("projector-user", func(p service.Platform) (service.App, error) { return projectoruser.New(ctx, cfg.ProjectorUser, p) })
 	add("projector-role", func(p service.Platform) (service.App, error) { return projectorrole.New(ctx, cfg.ProjectorRole, p) })
-	whole.Routes, whole.Admin = all(routes), all(admin)
+	whole.Routes, whole.Admin, whole.Info = all(routes), all(admin), problems.Info()
 	return whole, err
 }
 

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -18,60 +19,74 @@ import (
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
 )
 
-// Names of the headers that every command takes.
+// Headers are what every command takes beside its values. The type is exported because huma skips the fields of others.
+type Headers struct {
+	Key     key     `header:"Idempotency-Key" example:"6f9c2a1e-register-dan"`
+	IfMatch ifMatch `header:"If-Match" example:"\"3\""`
+}
+
+func (in *Headers) options(ctx context.Context) (o commands.Demand) {
+	if in.Key != "" {
+		o.Key, o.Fingerprint = string(in.Key), fingerprintOf(ctx)
+	}
+	if in.IfMatch != "" {
+		o.Holds, _ = parseIfMatch(string(in.IfMatch)) // Resolve has checked it
+	}
+	return o
+}
+
 const (
 	keyHeader     = "Idempotency-Key"
 	ifMatchHeader = "If-Match"
 )
 
-// maxKey bounds an Idempotency-Key, in bytes.
+// key is an Idempotency-Key.
+type key string
+
+// maxKey bounds a key, in bytes.
 const maxKey = 255
 
-// Headers are what every command takes beside its deed. Its name is exported for huma to find it.
-type Headers struct {
-	Key     string `header:"Idempotency-Key" minLength:"1" maxLength:"255" pattern:"^[!-~]+$" patternDescription:"visible ASCII characters" doc:"a name of your choice for this request: for 24 hours it is carried out once, and a repetition gets the first answer" example:"6f9c2a1e-register-dan"`
-	IfMatch string `header:"If-Match" doc:"carry it out only at this ETag, or at one of these; * is any the aggregate can have" example:"\"3\""`
-
-	demand commands.Demand
+// Schema implements huma.SchemaProvider.
+func (key) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Type: huma.TypeString, MinLength: new(1), MaxLength: new(maxKey), Pattern: "^[!-~]+$", PatternDescription: "visible ASCII characters",
+		Description: "a name of your choice for this request: for 24 hours it is carried out once, and a repetition gets the first answer",
+	}
 }
 
-func (in *Headers) asked() *commands.Demand { return &in.demand }
-
-// Resolve implements huma.Resolver.
-func (in *Headers) Resolve(c huma.Context) []error {
-	var keys, tags []string
-	c.EachHeader(func(name, value string) {
-		switch http.CanonicalHeaderKey(name) {
-		case keyHeader:
-			keys = append(keys, value)
-		case ifMatchHeader:
-			tags = append(tags, value)
-		}
-	})
-	var errs []error
-	if len(tags) > 0 {
-		holds, err := parseIfMatch(strings.Join(tags, ","))
-		errs = append(errs, malformed(ifMatchHeader, err))
-		in.demand.Holds = holds
+// Resolve implements huma.ResolverWithPath.
+func (k *key) Resolve(c huma.Context, at *huma.PathBuffer) []error {
+	keys := valuesOf(c, keyHeader)
+	if len(keys) == 0 || len(keys) == 1 && httpapi.VisibleASCII(keys[0], maxKey) {
+		return nil
 	}
-	if len(keys) > 0 {
-		key, err := parseKey(keys)
-		errs = append(errs, malformed(keyHeader, err))
-		in.demand.Key, in.demand.Fingerprint = key, fingerprint(c, tags)
-	}
-	return httpapi.Faults(errs...)
+	return malformed(at, fmt.Errorf("want one key of 1 to %d visible ASCII characters", maxKey))
 }
 
-func parseKey(keys []string) (string, error) {
-	key := keys[0]
-	if len(keys) > 1 || !httpapi.VisibleASCII(key, maxKey) {
-		return "", fmt.Errorf("want one key of 1 to %d visible ASCII characters", maxKey)
+// ifMatch is the list of all If-Match headers: https://www.rfc-editor.org/rfc/rfc9110#section-13.1.1
+type ifMatch string
+
+// Schema implements huma.SchemaProvider.
+func (ifMatch) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Type: huma.TypeString, Description: "carry it out only at this ETag, or at one of these; * is any the aggregate can have",
 	}
-	return key, nil
 }
 
-// parseIfMatch takes "*" or a list of strong entity tags: https://www.rfc-editor.org/rfc/rfc9110#section-13.1.1
-// A weak one never matches, so it is refused as the mistake it must be.
+// Resolve implements huma.ResolverWithPath.
+func (m *ifMatch) Resolve(c huma.Context, at *huma.PathBuffer) []error {
+	tags := valuesOf(c, ifMatchHeader)
+	if len(tags) == 0 {
+		return nil
+	}
+	*m = ifMatch(strings.Join(tags, ","))
+	if _, err := parseIfMatch(string(*m)); err != nil {
+		return malformed(at, err)
+	}
+	return nil
+}
+
+// parseIfMatch takes "*" or a list of strong entity tags. A weak one never matches, so it is refused as a mistake.
 func parseIfMatch(list string) (holds func(eventsourcing.Version) bool, err error) {
 	list = strings.Trim(list, " \t,")
 	if list == "*" {
@@ -85,15 +100,29 @@ func parseIfMatch(list string) (holds func(eventsourcing.Version) bool, err erro
 			return nil, errors.New(`want * or strong tags with commas between them, such as "3"`)
 		}
 		tags = append(tags, list[:end+2])
-		rest := strings.TrimLeft(opaque[end+1:], " \t")
-		list = strings.TrimLeft(rest, " \t,")
-		separated = len(list) < len(rest)
+		remaining := strings.TrimLeft(opaque[end+1:], " \t")
+		list = strings.TrimLeft(remaining, " \t,")
+		separated = len(list) < len(remaining)
 	}
 	return func(v eventsourcing.Version) bool { return v > 0 && slices.Contains(tags, httpapi.ETag(v)) }, nil
 }
 
+// valuesOf returns the values of all headers of that name, which is canonical.
+func valuesOf(c huma.Context, name string) (values []string) {
+	c.EachHeader(func(n, value string) {
+		if http.CanonicalHeaderKey(n) == name {
+			values = append(values, value)
+		}
+	})
+	return values
+}
+
 // malformedHeader makes the whole request a 400.
 type malformedHeader struct{ detail huma.ErrorDetail }
+
+func malformed(at *huma.PathBuffer, err error) []error {
+	return []error{&malformedHeader{huma.ErrorDetail{Location: at.String(), Message: err.Error()}}}
+}
 
 func (e *malformedHeader) Error() string { return e.detail.Error() }
 
@@ -103,53 +132,40 @@ func (e *malformedHeader) ErrorDetail() *huma.ErrorDetail { return &e.detail }
 // GetStatus implements huma.StatusError.
 func (*malformedHeader) GetStatus() int { return http.StatusBadRequest }
 
-func malformed(header string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &malformedHeader{huma.ErrorDetail{Location: "header." + header, Message: err.Error()}}
-}
-
-// Target is what every command on an aggregate that is there already takes. Its name is exported for huma to find it.
-type Target struct {
-	httpapi.AggregateID
-	Headers
-}
-
-// Resolve implements huma.Resolver.
-func (in *Target) Resolve(c huma.Context) []error {
-	return append(in.AggregateID.Resolve(c), in.Headers.Resolve(c)...)
-}
-
-// fingerprint tells requests under one key apart: by method, path, conditions and the body's bytes as they came.
-func fingerprint(c huma.Context, ifMatch []string) string {
-	url, sum := c.URL(), sha256.New()
-	_, _ = fmt.Fprintf(sum, "%s %q %q ", c.Method(), url.EscapedPath(), ifMatch) // a hash takes everything
-	if w, ok := c.(*witness); ok {
-		_, _ = sum.Write(w.body.Sum(nil))
-	}
-	return hex.EncodeToString(sum.Sum(nil))
-}
-
 // request is a huma.Context by another name, for that has a method Context.
 type request huma.Context
 
-// witness hashes the body on its way to whoever reads it; an operation without a body reads none.
-type witness struct {
+// bodyHasher hashes the body while it is read; an operation without a body reads none.
+type bodyHasher struct {
 	request
 	body hash.Hash
 }
 
-// BodyReader implements huma.Context.
-func (w *witness) BodyReader() io.Reader { return io.TeeReader(w.request.BodyReader(), w.body) }
+type hasherKey struct{}
 
-// Unwrap lets the adapter find its own context.
-func (w *witness) Unwrap() huma.Context { return w.request }
-
-// watchBody lets fingerprint see the body of a request that has a key.
-func watchBody(c huma.Context, next func(huma.Context)) {
+// hashBody lets fingerprintOf see the body of a request that has a key.
+func hashBody(c huma.Context, next func(huma.Context)) {
 	if c.Header(keyHeader) != "" {
-		c = &witness{request: c, body: sha256.New()}
+		h := &bodyHasher{request: c, body: sha256.New()}
+		c = huma.WithValue(h, hasherKey{}, h)
 	}
 	next(c)
+}
+
+// BodyReader implements huma.Context.
+func (h *bodyHasher) BodyReader() io.Reader { return io.TeeReader(h.request.BodyReader(), h.body) }
+
+// Unwrap lets the adapter find its own context.
+func (h *bodyHasher) Unwrap() huma.Context { return h.request }
+
+// fingerprintOf distinguishes requests under one key: by method, path, If-Match and the body's bytes as they came.
+func fingerprintOf(ctx context.Context) string {
+	h, ok := ctx.Value(hasherKey{}).(*bodyHasher)
+	if !ok {
+		return ""
+	}
+	url, sum := h.URL(), sha256.New()
+	_, _ = fmt.Fprintf(sum, "%s %q %q ", h.Method(), url.EscapedPath(), valuesOf(h.request, ifMatchHeader)) // a hash never fails
+	_, _ = sum.Write(h.body.Sum(nil))
+	return hex.EncodeToString(sum.Sum(nil))
 }

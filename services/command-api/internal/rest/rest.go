@@ -1,4 +1,4 @@
-// Package rest is the REST API's writing half: each operation reads one command and answers 202 with the aggregate's
+// Package rest is the writing half of the REST API: each operation reads one command and answers 202 with the aggregate's
 // id and version.
 package rest
 
@@ -12,9 +12,7 @@ import (
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/google/uuid"
 
-	"github.com/leftfold/leftfold/pkg/domain/value"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/service/auth"
@@ -24,14 +22,68 @@ import (
 
 // Register adds every command to the API.
 func Register(api huma.API, h *commands.Handler, log *slog.Logger) {
-	a := &adder{api: api, log: log}
-	registerUsers(a, h)
-	registerRoles(a, h)
+	registerUsers(collection{"users", api, log}, h)
+	registerRoles(collection{"roles", api, log}, h)
 }
 
-type adder struct {
-	api huma.API
-	log *slog.Logger
+// collection is a part of the API.
+type collection struct {
+	name string
+	api  huma.API
+	log  *slog.Logger
+}
+
+// operation describes a command to clients.
+type operation struct {
+	id, method, path, summary string
+
+	refusals []error  // that a rule may answer
+	scopes   []string // that are needed beside the collection's own
+}
+
+// input is what the inputs of all operations have.
+type input interface {
+	aggregateID() string
+	options(ctx context.Context) commands.Demand
+}
+
+// on adds an operation that carryOut carries out.
+func on[In any, P interface {
+	*In
+	input
+}](c collection, op operation, carryOut func(context.Context, *In, commands.Demand) (eventsourcing.Version, error)) {
+	mayAnswer := append(op.refusals, eventsourcing.ErrConflict, eventsourcing.ErrTooLarge, eventsourcing.ErrPrecondition, problems.ErrKeyReused)
+	httpapi.Register(c.api, c.log, huma.Operation{
+		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Tags: []string{c.name},
+		Description:   "Answered once it is in the log. With an Idempotency-Key it can be sent again safely.",
+		Security:      auth.Scopes(append([]string{c.name + ":write"}, op.scopes...)...),
+		DefaultStatus: http.StatusAccepted, Middlewares: huma.Middlewares{hashBody}, Metadata: httpapi.MayAnswer(mayAnswer...),
+	}, func(ctx context.Context, in *In) (*accepted, error) {
+		options := P(in).options(ctx)
+		options.Outcome = func(id string, after eventsourcing.Version) []byte { return mustEncode(c.answer(id, after)) }
+		version, err := carryOut(ctx, in, options)
+		if repeated, ok := errors.AsType[*commands.RepeatedError](err); ok {
+			return replay(repeated.Outcome)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return c.answer(P(in).aggregateID(), version), nil
+	})
+}
+
+// decide adds an operation whose command is made of the input alone. run carries out commands on one aggregate.
+func decide[S any, E eventsourcing.Event, In any, P interface {
+	*In
+	input
+}](
+	c collection,
+	run func(ctx context.Context, name, id string, d eventsourcing.Decision[S, E], o commands.Demand) (eventsourcing.Version, error),
+	op operation, command func(*In) eventsourcing.Decision[S, E],
+) {
+	on[In, P](c, op, func(ctx context.Context, in *In, o commands.Demand) (eventsourcing.Version, error) {
+		return run(ctx, op.id, P(in).aggregateID(), command(in), o)
+	})
 }
 
 // accepted is the answer to a command that is in the log. Its JSON is what is remembered under an Idempotency-Key.
@@ -48,7 +100,7 @@ type receipt struct {
 	Version eventsourcing.Version `json:"version" doc:"its version after the command" example:"1"`
 }
 
-// encoded is a receipt's JSON, so that a remembered one goes out as the bytes it was.
+// encoded is a receipt's JSON, so that a remembered one is sent as the same bytes.
 type encoded struct{ json.RawMessage }
 
 // Schema implements huma.SchemaProvider.
@@ -56,9 +108,9 @@ func (encoded) Schema(r huma.Registry) *huma.Schema {
 	return r.Schema(reflect.TypeFor[receipt](), true, "")
 }
 
-func answer(collection, id string, version eventsourcing.Version) *accepted {
+func (c collection) answer(id string, version eventsourcing.Version) *accepted {
 	return &accepted{
-		Status: http.StatusAccepted, ETag: httpapi.ETag(version), Location: "/" + collection + "/" + id,
+		Status: http.StatusAccepted, ETag: httpapi.ETag(version), Location: "/" + c.name + "/" + id,
 		Body: encoded{mustEncode(receipt{ID: id, Version: version})},
 	}
 }
@@ -66,45 +118,9 @@ func answer(collection, id string, version eventsourcing.Version) *accepted {
 func mustEncode(v any) []byte {
 	text, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // of types that have no JSON, which ours have
+		panic(err) // every value of these types has JSON
 	}
 	return text
-}
-
-// refusals are what a rule may answer to a command.
-type refusals []error
-
-// command is what every operation's input has of Headers.
-type command interface{ asked() *commands.Demand }
-
-// add adds one command. carryOut returns the aggregate's id and version. Beside the collection's own scope the command
-// may need further ones.
-func add[In any, P interface {
-	*In
-	command
-}](
-	a *adder, collection, method, path, id, summary string, refused refusals,
-	carryOut func(context.Context, *In) (string, eventsourcing.Version, error), further ...string,
-) {
-	httpapi.Register(a.api, a.log, huma.Operation{
-		OperationID: id, Method: method, Path: path, Summary: summary,
-		Security: auth.Scopes(append([]string{collection + ":write"}, further...)...),
-		Tags:     []string{collection}, DefaultStatus: http.StatusAccepted, Middlewares: huma.Middlewares{watchBody},
-		Description: "Answered once it is in the log. With an Idempotency-Key it can be sent again safely.",
-		Metadata:    httpapi.MayAnswer(append(refused, eventsourcing.ErrConflict, eventsourcing.ErrTooLarge, eventsourcing.ErrPrecondition, problems.ErrKeyReused)...),
-	}, func(ctx context.Context, in *In) (*accepted, error) {
-		P(in).asked().Outcome = func(id string, after eventsourcing.Version) []byte {
-			return mustEncode(answer(collection, id, after))
-		}
-		id, version, err := carryOut(ctx, in)
-		if repeated, ok := errors.AsType[*commands.RepeatedError](err); ok {
-			return replay(repeated.Outcome)
-		}
-		if err != nil {
-			return nil, err
-		}
-		return answer(collection, id, version), nil
-	})
 }
 
 // replay answers as the first time.
@@ -114,12 +130,4 @@ func replay(outcome []byte) (*accepted, error) {
 		return nil, fmt.Errorf("decode a remembered answer: %w", err)
 	}
 	return first, nil
-}
-
-// newID is the id a client chose for a new aggregate, or else one that sorts by time.
-func newID(chosen string) (string, error) {
-	if chosen == "" {
-		return uuid.Must(uuid.NewV7()).String(), nil
-	}
-	return value.ParseID(chosen)
 }

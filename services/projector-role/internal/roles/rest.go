@@ -10,6 +10,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/restvalue"
 	"github.com/leftfold/leftfold/pkg/iam/view"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
@@ -51,11 +52,16 @@ func (in *listRoles) Resolve(huma.Context) []error {
 	if in.Contains == "" {
 		return nil
 	}
-	return httpapi.Faults(httpapi.Parse("query.contains", &in.filter, in.Contains, httpapi.ParseContains("", "name")))
+	return httpapi.Parse("query.contains", &in.filter, in.Contains, httpapi.ParseContains("", "name"))
+}
+
+type getRole struct {
+	restvalue.Target
+	httpapi.Reading
 }
 
 type listMembers struct {
-	httpapi.AggregateID
+	restvalue.Target
 	httpapi.Paging
 }
 
@@ -100,16 +106,16 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 		OperationID: "getRole", Method: http.MethodGet, Path: "/roles/{id}", Summary: "One role and its first members", Tags: tags,
 		Description: "To read what you wrote, ask for its version and how long to wait for it.", Metadata: httpapi.MayAnswer(role.ErrNotFound, projection.ErrNotYet),
 		Security: auth.Scopes("roles:read", "users:read"), // it shows users
-	}, func(ctx context.Context, in *httpapi.Reading) (*oneRole, error) {
+	}, func(ctx context.Context, in *getRole) (*oneRole, error) {
 		var row storedRole
-		found, err := reader.Await(ctx, in.ID, roleRowName, in.Least, in.Wait, &row)
+		found, err := reader.Await(ctx, string(in.ID), roleRowName, in.Least(), in.Wait.Duration(), &row)
 		if err != nil {
 			return nil, err
 		}
 		if !found {
 			return nil, role.ErrNotFound
 		}
-		members, _, err := membersOf(ctx, reader, in.ID, firstMembers, projection.Cursor{})
+		members, _, err := membersOf(ctx, reader, string(in.ID), firstMembers, projection.Cursor{})
 		if err != nil {
 			return nil, err
 		}
@@ -126,16 +132,16 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 		if err != nil {
 			return nil, err
 		}
-		members, next, err := membersOf(ctx, reader, in.ID, in.Limit, after)
+		members, next, err := membersOf(ctx, reader, string(in.ID), in.Limit, after)
 		if err != nil {
 			return nil, err
 		}
 		if len(members) == 0 {
-			if found, err := reader.Get(ctx, in.ID, roleRowName, &storedRole{}); err != nil || !found {
+			if found, err := reader.Get(ctx, string(in.ID), roleRowName, &storedRole{}); err != nil || !found {
 				return nil, notFoundUnless(err)
 			}
 		}
-		return httpapi.NewPage(members, "/roles/"+in.ID+"/users", &in.Paging, next), nil
+		return httpapi.NewPage(members, "/roles/"+string(in.ID)+"/users", &in.Paging, next), nil
 	})
 }
 

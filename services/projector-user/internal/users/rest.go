@@ -10,6 +10,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/restvalue"
 	"github.com/leftfold/leftfold/pkg/iam/view"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
@@ -41,8 +42,12 @@ func (in *listUsers) Resolve(huma.Context) []error {
 	if in.Contains == "" {
 		return nil
 	}
-	parse := httpapi.ParseContains("email", "email", "firstName", "lastName")
-	return httpapi.Faults(httpapi.Parse("query.contains", &in.filter, in.Contains, parse))
+	return httpapi.Parse("query.contains", &in.filter, in.Contains, httpapi.ParseContains("email", "email", "firstName", "lastName"))
+}
+
+type getUser struct {
+	restvalue.Target
+	httpapi.Reading
 }
 
 type oneUser struct {
@@ -76,9 +81,9 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 		OperationID: "getUser", Method: http.MethodGet, Path: "/users/{id}", Summary: "One user and its roles", Tags: []string{"users"},
 		Description: "To read what you wrote, ask for its version and how long to wait for it.", Metadata: httpapi.MayAnswer(user.ErrNotFound, projection.ErrNotYet),
 		Security: auth.Scopes("users:read"),
-	}, func(ctx context.Context, in *httpapi.Reading) (*oneUser, error) {
+	}, func(ctx context.Context, in *getUser) (*oneUser, error) {
 		var row storedUser
-		found, err := reader.Await(ctx, in.ID, userRowName, in.Least, in.Wait, &row)
+		found, err := reader.Await(ctx, string(in.ID), userRowName, in.Least(), in.Wait.Duration(), &row)
 		if err != nil {
 			return nil, err
 		}

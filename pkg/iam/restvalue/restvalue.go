@@ -1,0 +1,113 @@
+// Package restvalue holds the texts that requests consist of: each has its schema and its parser, which replaces the
+// text by its canonical form or reports what is wrong with it.
+package restvalue
+
+import (
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"github.com/leftfold/leftfold/pkg/domain/role"
+	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/domain/value"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
+)
+
+// canonical replaces text by what parse makes of it.
+func canonical[T, V ~string](at *huma.PathBuffer, text *T, parse func(string) (V, error)) []error {
+	return httpapi.Parse(at.String(), text, string(*text), func(s string) (T, error) {
+		v, err := parse(s)
+		return T(v), err
+	})
+}
+
+const (
+	uuidPattern = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+	uuidMeaning = "a UUID of 36 characters"
+)
+
+// ID is the id of an aggregate that exists already.
+type ID string
+
+// Schema implements huma.SchemaProvider.
+func (ID) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Pattern: "^" + uuidPattern, PatternDescription: uuidMeaning}
+}
+
+// Resolve implements huma.ResolverWithPath.
+func (id *ID) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
+	return canonical(at, id, value.ParseID)
+}
+
+// NewID is the id of an aggregate to be: the client's choice, or else one that sorts by time.
+type NewID string
+
+// Schema implements huma.SchemaProvider.
+func (NewID) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Type: huma.TypeString, Pattern: "^$|^" + uuidPattern, PatternDescription: uuidMeaning,
+		Description: "an id of your choice; made for you if left out",
+	}
+}
+
+// Resolve implements huma.ResolverWithPath.
+func (id *NewID) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
+	if *id == "" {
+		*id = NewID(uuid.Must(uuid.NewV7()).String())
+	}
+	return canonical(at, id, value.ParseID)
+}
+
+// Email is a user's e-mail address.
+type Email string
+
+// Schema implements huma.SchemaProvider.
+func (Email) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Type: huma.TypeString, MaxLength: new(255), Pattern: `^\s*[^@\s]+@[^@\s]+\.[^@\s]+\s*$`,
+		PatternDescription: "an e-mail address: local@domain", Description: "unique ignoring case",
+	}
+}
+
+// Resolve implements huma.ResolverWithPath.
+func (e *Email) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
+	return canonical(at, e, user.ParseEmail)
+}
+
+// UserName is a user's first or last name.
+type UserName string
+
+// Schema implements huma.SchemaProvider.
+func (UserName) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Type: huma.TypeString, MinLength: new(1), MaxLength: new(50), Pattern: `^[\p{L}\p{M}' .-]*\p{L}[\p{L}\p{M}' .-]*$`,
+		PatternDescription: "letters, spaces, ' - and ., at least one of them a letter",
+		Description:        "letters of any script, space, ' - and .",
+	}
+}
+
+// Resolve implements huma.ResolverWithPath.
+func (n *UserName) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
+	return canonical(at, n, user.ParseName)
+}
+
+// RoleName is a role's name.
+type RoleName string
+
+// Schema implements huma.SchemaProvider.
+func (RoleName) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Type: huma.TypeString, MinLength: new(1), MaxLength: new(30), Pattern: `^\s*[\p{L}_-]*\p{L}[\p{L}_-]*\s*$`,
+		PatternDescription: "letters, - and _, at least one of them a letter",
+		Description:        "letters of any script, - and _; unique ignoring case",
+	}
+}
+
+// Resolve implements huma.ResolverWithPath.
+func (n *RoleName) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
+	return canonical(at, n, role.ParseName)
+}
+
+// Target is the {id} of a path. Inputs embed it.
+type Target struct {
+	ID ID `path:"id" doc:"its id" example:"01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"`
+}
