@@ -162,7 +162,7 @@ func (b *bench) consume(h fifoqueue.Handler, tune ...func(*fifoqueue.Config)) *c
 	for _, f := range tune {
 		f(&cfg)
 	}
-	c, err := fifoqueue.New(cfg)
+	c, err := fifoqueue.NewConsumer(cfg)
 	require.NoError(b.t, err)
 	ctx, cancel := context.WithCancel(b.t.Context())
 	out := &consumer{t: b.t, stop: cancel, done: make(chan error, 1)}

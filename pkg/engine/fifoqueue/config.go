@@ -17,57 +17,59 @@ import (
 	"github.com/leftfold/leftfold/pkg/retry"
 )
 
-// ConsumerAPI is what a Consumer needs of the AWS client.
+// ConsumerAPI is the part of *sqs.Client that a Consumer calls.
 type ConsumerAPI interface {
 	PublisherAPI
 	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
 	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
-	ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
+	ChangeMessageVisibilityBatch(
+		context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options),
+	) (*sqs.ChangeMessageVisibilityBatchOutput, error)
 }
 
 // Config configures a Consumer.
 type Config struct {
-	// Client speaks to SQS. Required.
+	// Client calls SQS. Required.
 	Client ConsumerAPI
 	// QueueURL names the queue; see QueueURL. Required.
 	QueueURL string
-	// DeadLetterURL names the FIFO queue that takes what Handler rejects. Required.
+	// DeadLetterURL names the FIFO queue for messages that Handler rejects. Required.
 	DeadLetterURL string
-	// Handler does the work. Required.
+	// Handler is called with the messages. Required.
 	Handler Handler
 
-	// Concurrency bounds the groups worked on at once. Defaults to 32.
+	// Concurrency is the most groups handled at once. Defaults to 32.
 	Concurrency int
-	// Receivers is the number of receives under way at once. Defaults to 1.
+	// Receivers is the number of concurrent receives. Defaults to 1.
 	Receivers int
 	// Wait is how long a receive waits for messages, in whole seconds up to 20. Defaults to 20 s.
 	Wait time.Duration
-	// Visibility is how long SQS keeps a message from others, in whole seconds; it is extended for as long as the message is in hand.
-	// It is also how long a group lies idle after a crash. Defaults to 30 s.
+	// Visibility is for how long SQS hides a received message from other consumers, in whole seconds. It is extended while the
+	// message is in flight. After a crash a group waits that long. Defaults to 30 s.
 	Visibility time.Duration
-	// Linger is the longest wait of a finished message for others to be deleted with. Defaults to 20 ms.
+	// Linger is how long a finished message may wait to be deleted in one batch with others. Defaults to 20 ms.
 	Linger time.Duration
-	// RetryDelay is how long a group rests after its first failure, in whole seconds; it doubles with each further receive.
+	// RetryDelay is how long a group waits after its first failure, in whole seconds. It doubles with each further receive.
 	// Defaults to 1 s.
 	RetryDelay time.Duration
-	// MaxRetryDelay bounds the doubling. Together with the queue's maxReceiveCount it says how long an outage may last before messages
-	// move to the dead-letter queue by themselves: see Attributes. Defaults to 2 min.
+	// MaxRetryDelay limits the doubling. Together with the queue's maxReceiveCount it decides how long an outage may last
+	// before SQS moves messages to the dead-letter queue; see MaxReceiveCount. Defaults to 2 min.
 	MaxRetryDelay time.Duration
 	// StopTimeout is how long handlers may take to finish after a stop. Defaults to 10 s.
 	StopTimeout time.Duration
-	// Backoff spaces retries of failed calls of SQS. Defaults to 50 ms, doubled up to 5 s.
+	// Backoff spaces retries of calls to SQS. Defaults to 50 ms, doubled up to 5 s.
 	Backoff retry.Backoff
 
 	// Now is the clock. Required.
 	Now func() time.Time
-	// Log is told of failures and rejects; never of bodies. Defaults to nobody.
-	Log *slog.Logger
-	// Metrics takes the consumer's metrics. Defaults to none.
+	// Logger gets failures and rejected messages, but never their bodies. Defaults to one that discards.
+	Logger *slog.Logger
+	// Metrics registers the metrics, which Run unregisters at its end. Optional.
 	Metrics prometheus.Registerer
 }
 
-// New validates cfg, reports all mistakes at once and returns a Consumer that Run starts.
-func New(cfg Config) (*Consumer, error) {
+// NewConsumer returns a Consumer, which Run starts, or an error that joins all mistakes of cfg.
+func NewConsumer(cfg Config) (*Consumer, error) {
 	cfg.Concurrency = cmp.Or(cfg.Concurrency, 32)
 	cfg.Receivers = cmp.Or(cfg.Receivers, 1)
 	cfg.Wait = cmp.Or(cfg.Wait, 20*time.Second)
@@ -76,18 +78,18 @@ func New(cfg Config) (*Consumer, error) {
 	cfg.RetryDelay = cmp.Or(cfg.RetryDelay, time.Second)
 	cfg.MaxRetryDelay = cmp.Or(cfg.MaxRetryDelay, 2*time.Minute)
 	cfg.StopTimeout = cmp.Or(cfg.StopTimeout, 10*time.Second)
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
 	queue := path.Base(cfg.QueueURL)
-	cfg.Log = cfg.Log.With(slog.String("queue", queue))
+	cfg.Logger = cfg.Logger.With(slog.String("queue", queue))
 	c := &Consumer{
 		cfg: cfg, counts: newCounters(queue), slots: semaphore.NewWeighted(int64(cfg.Concurrency)),
-		dead: NewPublisher(cfg.Client, cfg.DeadLetterURL, ordered.WithJitter[Outgoing](cfg.Backoff.Jitter)), finished: make(chan []*delivery),
-		hand: newHand(),
+		dead:     NewPublisher(cfg.Client, cfg.DeadLetterURL, ordered.WithJitter[Outgoing](cfg.Backoff.Jitter)),
+		inFlight: newInFlight(), finished: make(chan []*delivery),
 	}
 	if cfg.Metrics != nil {
 		cfg.Metrics.MustRegister(c)

@@ -16,65 +16,67 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
-// Consumer receives from one queue and hands messages to its Handler. Any number of Consumers share a queue.
+// Consumer receives messages from one queue and calls a Handler with them. Any number of Consumers share a queue.
 type Consumer struct {
 	cfg      Config
 	counts   *counters
-	slots    *semaphore.Weighted // handlers at work
+	slots    *semaphore.Weighted // running handlers
 	dead     *Publisher
-	hand     *hand
+	inFlight *inFlight
 	finished chan []*delivery // to be deleted
 	runs     sync.WaitGroup
 }
 
 var errStopTimeout = errors.New("stop timeout")
 
-// Run consumes until ctx ends. Then it lets handlers at work finish, deletes what is done and gives back what was not
-// begun. It returns nil after such a stop, and an error if StopTimeout cut handlers off. Nothing else ends it: what
-// fails is logged and tried again. A Consumer runs once.
+// Run consumes until ctx ends. Then it waits for running handlers, deletes messages that are done and releases those not
+// begun. It returns nil after such a stop, and an error if handlers were cancelled after StopTimeout. Nothing else ends
+// it: failures are logged and retried. Call it once.
 func (c *Consumer) Run(ctx context.Context) error {
-	hard, cut := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer cut(nil)
-	clean, rest := context.WithCancel(context.WithoutCancel(ctx))
-	defer rest()
+	workCtx, cancelWork := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancelWork(nil)
+	upkeepCtx, cancelUpkeep := context.WithCancel(context.WithoutCancel(ctx)) // deletes and extensions outlive the handlers
+	defer cancelUpkeep()
 
-	var receivers, settlers, beats sync.WaitGroup
-	settlers.Go(func() { c.settle(clean) })
-	beats.Go(func() { c.heartbeat(clean) })
+	var receivers, deleter, heartbeat sync.WaitGroup
+	deleter.Go(func() { c.deleteFinished(upkeepCtx) })
+	heartbeat.Go(func() { c.heartbeat(upkeepCtx) })
 	for range c.cfg.Receivers {
-		receivers.Go(func() { c.receive(ctx, hard) })
+		receivers.Go(func() { c.receive(ctx, workCtx) })
 	}
 	receivers.Wait()
-	timer := time.AfterFunc(c.cfg.StopTimeout, func() { cut(errStopTimeout) })
+	timer := time.AfterFunc(c.cfg.StopTimeout, func() { cancelWork(errStopTimeout) })
 	defer timer.Stop()
 	c.runs.Wait()
 	close(c.finished)
-	settlers.Wait()
-	rest()
-	beats.Wait()
+	deleter.Wait()
+	cancelUpkeep()
+	heartbeat.Wait()
 	if c.cfg.Metrics != nil {
 		c.cfg.Metrics.Unregister(c)
 	}
-	if errors.Is(context.Cause(hard), errStopTimeout) {
-		return fmt.Errorf("stop consuming: handlers cut off after %v: %w", c.cfg.StopTimeout, errStopTimeout)
+	if errors.Is(context.Cause(workCtx), errStopTimeout) {
+		return fmt.Errorf("stop consuming: handlers cancelled after %v: %w", c.cfg.StopTimeout, errStopTimeout)
 	}
 	return nil
 }
 
-// maxRunsPerReceive: a receive brings at most that many messages, so groups.
+// maxRunsPerReceive: a receive returns at most maxBatch messages, each perhaps of another group.
 const maxRunsPerReceive = maxBatch
 
-func (c *Consumer) receive(ctx, hard context.Context) {
+func (c *Consumer) receive(ctx, workCtx context.Context) {
 	attempt, failures := rand.Text(), 0
-	for c.hand.room(ctx, c.cfg.Concurrency, maxRunsPerReceive*c.cfg.Concurrency) {
+	for c.inFlight.waitForRoom(ctx, c.cfg.Concurrency, maxRunsPerReceive*c.cfg.Concurrency) {
 		out, err := c.cfg.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 			QueueUrl: aws.String(c.cfg.QueueURL), MaxNumberOfMessages: maxBatch,
 			WaitTimeSeconds: wholeSeconds(c.cfg.Wait), VisibilityTimeout: wholeSeconds(c.cfg.Visibility),
 			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 			MessageAttributeNames:       []string{"All"},
-			// the same attempt brings the messages of a lost answer again
+			// a retry with the same attempt ID returns the messages of a lost answer
 			ReceiveRequestAttemptId: aws.String(attempt),
 		})
 		if err != nil {
@@ -82,64 +84,64 @@ func (c *Consumer) receive(ctx, hard context.Context) {
 				return
 			}
 			failures++
-			c.cfg.Log.WarnContext(ctx, "receive messages", slog.Any("error", err), slog.Int("failures", failures))
+			c.cfg.Logger.WarnContext(ctx, "receiving messages failed, retrying", slog.Any("error", err), slog.Int("failures", failures))
 			_ = c.cfg.Backoff.Wait(ctx, failures) // the loop sees why it ended
 			continue
 		}
 		attempt, failures = rand.Text(), 0
-		c.dispatch(ctx, hard, out.Messages)
+		c.dispatch(ctx, workCtx, out.Messages)
 	}
 }
 
-func (c *Consumer) dispatch(ctx, hard context.Context, messages []types.Message) {
+func (c *Consumer) dispatch(ctx, workCtx context.Context, messages []types.Message) {
 	now := c.cfg.Now()
 	received := make([]*delivery, len(messages))
 	for i, m := range messages {
 		received[i] = &delivery{Message: parse(m), receipt: aws.ToString(m.ReceiptHandle), extendedAt: now}
 	}
 	c.counts.received.Add(float64(len(received)))
-	for _, r := range c.hand.take(received) {
+	for _, r := range c.inFlight.add(received) {
 		c.runs.Go(func() {
-			defer c.hand.end(r)
-			c.work(ctx, hard, r)
+			defer c.inFlight.end(r)
+			c.process(ctx, workCtx, r)
 		})
 	}
 }
 
-// work sees a run to its end: every delivery is deleted or given back.
-func (c *Consumer) work(ctx, hard context.Context, r *run) {
+// process handles a run until each of its deliveries is deleted or released.
+func (c *Consumer) process(ctx, workCtx context.Context, r *run) {
 	if r.before != nil {
 		<-r.before
 	}
 	if c.slots.Acquire(ctx, 1) != nil {
-		c.giveBack(hard, r.deliveries, 0)
+		c.release(workCtx, r.deliveries, 0)
 		return
 	}
 	defer c.slots.Release(1)
-	for rest := r.deliveries; len(rest) > 0; {
+	for remaining := r.deliveries; len(remaining) > 0; {
 		if ctx.Err() != nil {
-			c.giveBack(hard, rest, 0)
+			c.release(workCtx, remaining, 0)
 			return
 		}
-		done, err := c.handle(hard, r.group, rest)
+		done, err := c.handle(workCtx, r.group, remaining)
 		if done > 0 {
-			c.finished <- rest[:done]
-			rest = rest[done:]
+			c.finished <- remaining[:done]
+			remaining = remaining[done:]
 		}
-		if errors.Is(err, ErrRejected) && len(rest) > 0 {
-			if err = c.reject(hard, rest[0], err); err == nil {
-				c.finished <- rest[:1]
-				rest = rest[1:]
+		if errors.Is(err, ErrRejected) && len(remaining) > 0 {
+			if err = c.reject(workCtx, remaining[0], err); err == nil {
+				c.finished <- remaining[:1]
+				remaining = remaining[1:]
 			}
 		}
 		if err != nil {
-			c.fail(ctx, hard, rest, err)
+			c.retryLater(workCtx, remaining, err)
 			return
 		}
 	}
 }
 
-// handle calls the Handler and holds it to its contract.
+// handle calls the Handler and checks that it keeps its contract.
 func (c *Consumer) handle(ctx context.Context, group string, ds []*delivery) (done int, err error) {
 	messages := make([]Message, len(ds))
 	for i, d := range ds {
@@ -153,16 +155,16 @@ func (c *Consumer) handle(ctx context.Context, group string, ds []*delivery) (do
 	done, err = c.cfg.Handler(ctx, group, messages)
 	switch {
 	case done < 0 || done > len(ds):
-		return 0, fmt.Errorf("handler says %d of %d messages are done", done, len(ds))
+		return 0, fmt.Errorf("handler returned %d of %d messages as done", done, len(ds))
 	case done < len(ds) && err == nil:
-		return done, errors.New("handler stopped early and gave no reason")
+		return done, errors.New("handler stopped early without an error")
 	}
 	return done, err
 }
 
 // reject moves a message to the dead-letter queue; the caller deletes it.
 func (c *Consumer) reject(ctx context.Context, d *delivery, reason error) error {
-	c.cfg.Log.ErrorContext(ctx, "message rejected", slog.String("group", d.Group), slog.String("message_id", d.ID),
+	c.cfg.Logger.ErrorContext(ctx, "message rejected, moving it to the dead-letter queue", slog.String("group", d.Group), slog.String("message_id", d.ID),
 		slog.String("deduplication_id", d.DeduplicationID), slog.Any("error", reason))
 	attributes := map[string]string{"reason": printable(reason.Error()), "message_id": d.ID}
 	for name, value := range d.Attributes {
@@ -180,23 +182,23 @@ func (c *Consumer) reject(ctx context.Context, d *delivery, reason error) error 
 	return nil
 }
 
-// fail lets the rest of a group wait.
-func (c *Consumer) fail(ctx, hard context.Context, rest []*delivery, err error) {
+// retryLater releases messages that were not handled, to be received again after a delay.
+func (c *Consumer) retryLater(ctx context.Context, ds []*delivery, err error) {
 	c.counts.failures.Inc()
-	delay := c.cfg.RetryDelay
-	if len(rest) > 0 {
-		for n := 1; n < rest[0].ReceiveCount && delay < c.cfg.MaxRetryDelay; n++ {
-			delay *= 2
-		}
-		delay = min(delay, c.cfg.MaxRetryDelay)
-		c.cfg.Log.WarnContext(ctx, "handle messages", slog.String("group", rest[0].Group), slog.Any("error", err),
-			slog.Int("receive_count", rest[0].ReceiveCount), slog.Duration("retry_in", delay))
+	var delay time.Duration
+	if len(ds) > 0 {
+		noJitter := retry.Backoff{First: c.cfg.RetryDelay, Max: c.cfg.MaxRetryDelay, Jitter: whole}
+		delay = noJitter.Delay(ds[0].ReceiveCount)
+		c.cfg.Logger.WarnContext(ctx, "handling messages failed, retrying", slog.String("group", ds[0].Group), slog.Any("error", err),
+			slog.Int("receive_count", ds[0].ReceiveCount), slog.Duration("retry_in", delay))
 	}
-	if hard.Err() != nil {
-		delay = 0 // it was cut off, that is not its fault
+	if ctx.Err() != nil {
+		delay = 0 // the handler was cancelled: the message is not at fault
 	}
-	c.giveBack(hard, rest, delay)
+	c.release(ctx, ds, delay)
 }
+
+func whole(d time.Duration) time.Duration { return d }
 
 func parse(m types.Message) Message {
 	out := Message{
@@ -204,7 +206,7 @@ func parse(m types.Message) Message {
 		Group:           m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)],
 		DeduplicationID: m.Attributes[string(types.MessageSystemAttributeNameMessageDeduplicationId)],
 	}
-	// both are numbers in every answer of SQS; zero does no harm
+	// both are numbers in every answer of SQS; zero is harmless
 	out.ReceiveCount, _ = strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
 	sent, _ := strconv.ParseInt(m.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64)
 	out.SentAt = time.UnixMilli(sent).UTC()
@@ -219,10 +221,10 @@ func parse(m types.Message) Message {
 	return out
 }
 
-// maxAttributes is SQS's: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
+// maxAttributes is the limit of SQS: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
 const maxAttributes = 10
 
-// printable cuts a text to what every SQS attribute may hold.
+// printable replaces and cuts what an SQS attribute may not contain.
 func printable(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {

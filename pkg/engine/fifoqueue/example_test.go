@@ -13,7 +13,7 @@ import (
 )
 
 // A publisher and a consumer of one queue.
-func ExampleNew() {
+func ExampleNewConsumer() {
 	server := localaws.New(localaws.Options{}) // in production: config.LoadDefaultConfig
 	defer server.Close()
 	client := sqs.NewFromConfig(server.Config())
@@ -43,7 +43,7 @@ func ExampleNew() {
 		fmt.Println(err)
 	}
 
-	consumer, err := fifoqueue.New(fifoqueue.Config{
+	consumer, err := fifoqueue.NewConsumer(fifoqueue.Config{
 		Client: client, QueueURL: live, DeadLetterURL: dead, Now: time.Now,
 		Handler: func(_ context.Context, group string, messages []fifoqueue.Message) (int, error) {
 			for _, m := range messages {

@@ -5,7 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type counters struct {
 	received, deleted, rejected, failures, stale, deleteFailures prometheus.Counter
 
-	oldest, inHand *prometheus.Desc
+	oldest, inFlight *prometheus.Desc
 }
 
 func newCounters(queue string) *counters {
@@ -17,11 +17,11 @@ func newCounters(queue string) *counters {
 		received:       counter("received_total", "Messages received, repetitions included."),
 		deleted:        counter("deleted_total", "Messages deleted."),
 		rejected:       counter("rejected_total", "Messages moved to the dead-letter queue."),
-		failures:       counter("failures_total", "Runs of a group that will come again."),
-		stale:          counter("stale_receipts_total", "Deletes and extensions refused because the message had come again."),
-		deleteFailures: counter("delete_failures_total", "Messages that were done but could not be deleted."),
-		oldest:         prometheus.NewDesc("fifoqueue_oldest_age_seconds", "Age of the oldest message in hand.", nil, labels),
-		inHand:         prometheus.NewDesc("fifoqueue_in_hand", "Messages received and not yet deleted or given back.", nil, labels),
+		failures:       counter("failures_total", "Handler calls that failed; their messages will be received again."),
+		stale:          counter("stale_receipts_total", "Deletions and extensions refused because the message had been received again."),
+		deleteFailures: counter("delete_failures_total", "Messages that were finished but could not be deleted."),
+		oldest:         prometheus.NewDesc("fifoqueue_oldest_age_seconds", "Age of the oldest message in flight.", nil, labels),
+		inFlight:       prometheus.NewDesc("fifoqueue_in_flight", "Messages received and neither deleted nor released.", nil, labels),
 	}
 }
 
@@ -35,7 +35,7 @@ func (c *Consumer) Describe(ch chan<- *prometheus.Desc) {
 		counter.Describe(ch)
 	}
 	ch <- c.counts.oldest
-	ch <- c.counts.inHand
+	ch <- c.counts.inFlight
 }
 
 // Collect implements prometheus.Collector.
@@ -44,9 +44,9 @@ func (c *Consumer) Collect(ch chan<- prometheus.Metric) {
 		counter.Collect(ch)
 	}
 	age := 0.0
-	if oldest := c.hand.oldest(); !oldest.IsZero() {
+	if oldest := c.inFlight.oldest(); !oldest.IsZero() {
 		age = c.cfg.Now().Sub(oldest).Seconds()
 	}
 	ch <- prometheus.MustNewConstMetric(c.counts.oldest, prometheus.GaugeValue, age)
-	ch <- prometheus.MustNewConstMetric(c.counts.inHand, prometheus.GaugeValue, float64(c.hand.count()))
+	ch <- prometheus.MustNewConstMetric(c.counts.inFlight, prometheus.GaugeValue, float64(c.inFlight.count()))
 }

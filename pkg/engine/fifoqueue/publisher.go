@@ -22,7 +22,7 @@ const (
 	maxBatchBytes = 1 << 20
 )
 
-// PublisherAPI is what a Publisher needs of the AWS client.
+// PublisherAPI is the part of *sqs.Client that a Publisher calls.
 type PublisherAPI interface {
 	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
 }
@@ -30,11 +30,11 @@ type PublisherAPI interface {
 // Outgoing is one message to publish. Messages of one group keep their order.
 type Outgoing struct {
 	Group string
-	// DeduplicationID makes SQS drop a repetition within five minutes. Required.
+	// DeduplicationID makes SQS drop a repetition within five minutes. Required, as are Group and Body.
 	DeduplicationID string
-	// Body is text: SQS takes no bytes that are not.
+	// Body must be text: SQS accepts the characters of XML 1.0 only.
 	Body []byte
-	// Attributes come with the message. Their values must not be empty.
+	// Attributes are message attributes. Their values must not be empty.
 	Attributes map[string]string
 }
 
@@ -46,14 +46,14 @@ func (o Outgoing) size() int {
 	return size
 }
 
-// Publisher sends to one queue. Safe for concurrent use, but order is kept within one Publish only.
+// Publisher publishes to one queue. Safe for concurrent use, but order is kept within one Publish only.
 type Publisher struct {
 	client   PublisherAPI
 	queueURL string
 	options  ordered.Options[Outgoing]
 }
 
-// NewPublisher sends to the queue of that URL; see QueueURL. The functions may change the relay's options.
+// NewPublisher returns a publisher to the queue of that URL; see QueueURL. The functions may change the options of its Send.
 func NewPublisher(client PublisherAPI, queueURL string, tune ...func(*ordered.Options[Outgoing])) *Publisher {
 	p := &Publisher{client: client, queueURL: queueURL}
 	p.options = ordered.Options[Outgoing]{
@@ -68,8 +68,8 @@ func NewPublisher(client PublisherAPI, queueURL string, tune ...func(*ordered.Op
 	return p
 }
 
-// Publish returns nil when the queue holds every message; see ordered.Send. A message over 1 MiB is ordered.ErrTooLarge; one that SQS
-// refuses for what it is, ordered.ErrPermanent.
+// Publish returns nil when the queue holds every message; see ordered.Send. Its error is ordered.ErrTooLarge for a message
+// over 1 MiB, and ordered.ErrPermanent for one whose content SQS refuses.
 func (p *Publisher) Publish(ctx context.Context, messages []Outgoing) error {
 	for i, m := range messages {
 		if m.Group == "" || m.DeduplicationID == "" || len(m.Body) == 0 {
@@ -100,7 +100,7 @@ func (p *Publisher) put(ctx context.Context, batch []Outgoing) (map[int]error, e
 		return nil, err
 	}
 	failed := map[int]error{}
-	for i := range batch { // what is not answered as sent is not sent
+	for i := range batch { // an entry counts as sent only if the answer says so
 		failed[i] = errors.New("not in the answer")
 	}
 	for _, e := range out.Successful {

@@ -10,12 +10,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// MaxReceiveCount is the queues' own limit before a message moves to the dead-letter queue. It is a last net only: what cannot be
-// decoded is moved by the Consumer, at once, and nothing else is meant to go there. At Config.MaxRetryDelay's default
-// it lasts for an outage of more than a day.
+// MaxReceiveCount is how often a message is received before SQS moves it to the dead-letter queue. It is a last resort:
+// the Consumer itself moves rejected messages, at once, and no others belong there. With the default of
+// Config.MaxRetryDelay it allows for an outage of more than a day.
 const MaxReceiveCount = 1000
 
-// Attributes declares a queue: FIFO at high throughput, with the given dead-letter queue.
+// Attributes returns the settings of a queue for CreateQueue: FIFO at high throughput, with the given dead-letter queue.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/high-throughput-fifo.html
 func Attributes(deadLetterARN string) map[string]string {
 	a := DeadLetterAttributes()
@@ -24,7 +24,7 @@ func Attributes(deadLetterARN string) map[string]string {
 	return a
 }
 
-// DeadLetterAttributes declares a dead-letter queue. Messages are kept for the longest that SQS allows, 14 days.
+// DeadLetterAttributes returns the settings of a dead-letter queue. It keeps messages for 14 days, the most of SQS.
 func DeadLetterAttributes() map[string]string {
 	return map[string]string{
 		"FifoQueue":              "true",
@@ -34,13 +34,13 @@ func DeadLetterAttributes() map[string]string {
 	}
 }
 
-// QueueAPI is what QueueURL needs of the AWS client.
+// QueueAPI is the part of *sqs.Client that QueueURL calls.
 type QueueAPI interface {
 	GetQueueUrl(context.Context, *sqs.GetQueueUrlInput, ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
 }
 
-// QueueURL looks a queue's URL up. It is a name, not an address: its host need not be one that can be reached, and the
-// client sends to its own endpoint.
+// QueueURL returns the URL of the queue of that name. The URL identifies the queue; requests go to the client's endpoint,
+// whatever its host.
 func QueueURL(ctx context.Context, client QueueAPI, name string) (string, error) {
 	out, err := client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(name)})
 	if err != nil {

@@ -65,9 +65,9 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 	if err != nil {
 		return service.App{}, err
 	}
-	consumer, err := fifoqueue.New(fifoqueue.Config{
+	consumer, err := fifoqueue.NewConsumer(fifoqueue.Config{
 		Client: queues, QueueURL: url, DeadLetterURL: deadLetters, Handler: Handler(model, eventtrace.Tracer(p.Traces, "pkg/iam/readservice"), "project "+c.Name),
-		Visibility: c.Visibility, StopTimeout: p.Drain, Backoff: backoff, Now: p.Now, Log: p.Log, Metrics: p.Metrics,
+		Visibility: c.Visibility, StopTimeout: p.Drain, Backoff: backoff, Now: p.Now, Logger: p.Log, Metrics: p.Metrics,
 	})
 	if err != nil {
 		return service.App{}, err

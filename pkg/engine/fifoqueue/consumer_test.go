@@ -379,7 +379,7 @@ func TestPublisherTellsWhatCannotBeSent(t *testing.T) {
 
 func TestNewReportsAllMistakes(t *testing.T) {
 	t.Parallel()
-	_, err := fifoqueue.New(fifoqueue.Config{Concurrency: -1, Wait: time.Minute, Visibility: time.Millisecond})
+	_, err := fifoqueue.NewConsumer(fifoqueue.Config{Concurrency: -1, Wait: time.Minute, Visibility: time.Millisecond})
 	for _, want := range []string{
 		"Client is", "QueueURL is", "DeadLetterURL is", "Handler is", "Now is", "Concurrency must", "Wait must", "Visibility must",
 	} {
