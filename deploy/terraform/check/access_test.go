@@ -59,13 +59,13 @@ func rights(mode string) map[string][]string {
 
 // seldom are rights, by how they begin, that the story has no use for, and what needs them.
 var seldom = map[string]string{ //nolint:gochecknoglobals // read only
-	"dynamodb:Scan table/EventLog":                 "a stream has trimmed what was not read: publish.Publisher.Again, route.Router.Again",
+	"dynamodb:Scan table/EventLog":                 "a stream has trimmed what was not read: hop.Hop.Republish",
 	"dynamodb:DeleteItem table/snapshots":          "a snapshot proves wrong: dynamostore.Snapshots.Delete",
 	"dynamodb:DeleteItem table/leases of ":         "a shard is gone: shards.DynamoDBLeases",
 	"dynamodb:DeleteItem table/projection-user":    "an aggregate is taken up again after a redrive: projection.Projector.Redrive",
 	"sqs:SendMessage queue/IamUserQueue-dlq":       "a message is undecodable: fifoqueue.Consumer",
 	"sqs:SendMessage queue/IamRoleQueue-dlq":       "a message is undecodable: fifoqueue.Consumer",
-	"sqs:ChangeMessageVisibility queue/":           "work takes long, fails or is given back: fifoqueue.Consumer",
+	"sqs:ChangeMessageVisibility queue/":           "work takes long, fails or is released: fifoqueue.Consumer",
 	"kinesis:SubscribeToShard stream/event-source": "IAM checks the consumer, and its stream with it",
 	"kinesis:DescribeStreamConsumer stream/event-": "IAM checks the consumer, and its stream with it",
 }

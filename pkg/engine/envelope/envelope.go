@@ -1,4 +1,4 @@
-// Package envelope carries a Record as JSON over Kinesis and SQS.
+// Package envelope encodes an event as JSON for Kinesis and SQS, and decodes it.
 package envelope
 
 import (
@@ -14,17 +14,17 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// MaxBytes bounds an envelope together with its stream's text, which is its partition key: 1 MiB is what SQS takes in a
-// message, and Kinesis in a record unless its stream is set up for more.
+// MaxBytes is the most bytes of an envelope and its partition key, the stream, together. 1 MiB is the limit of a message in
+// SQS, and of a record in Kinesis unless the stream is set up for more.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 // https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
 const MaxBytes = 1 << 20
 
-// ErrTooLarge says that the envelope has more than MaxBytes.
+// ErrTooLarge means that an envelope has more than MaxBytes.
 var ErrTooLarge = errors.New("envelope too large")
 
-// Encode returns r as a JSON object that Decode reads back. Data and enrichment data stand in it byte for byte, but for
-// U+FFFE and U+FFFF: SQS refuses those, so they become the escapes that mean the same.
+// Encode returns r as a JSON object. Its data and enrichment data are copied byte for byte, except for U+FFFE and U+FFFF:
+// SQS refuses those, so they become escapes, which mean the same.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 func Encode(r eventsourcing.Record) ([]byte, error) {
 	if err := r.Validate(); err != nil {
@@ -45,7 +45,7 @@ func Encode(r eventsourcing.Record) ([]byte, error) {
 	}
 	w.field("recordedAt", r.RecordedAt.UTC().Format(eventsourcing.RecordedAtLayout))
 	w = append(w, '}')
-	b := bytes.ReplaceAll(w, []byte("\ufffe"), []byte(`\ufffe`)) // which in valid JSON stands in strings only
+	b := bytes.ReplaceAll(w, []byte("\ufffe"), []byte(`\ufffe`)) // in valid JSON it occurs in strings only
 	b = bytes.ReplaceAll(b, []byte("\uffff"), []byte(`\uffff`))
 	if n := len(b) + len(r.Stream.String()); n > MaxBytes {
 		return nil, fmt.Errorf("encode envelope of %s version %d: %w: %d bytes with its key", r.Stream, r.Version, ErrTooLarge, n)
@@ -53,7 +53,7 @@ func Encode(r eventsourcing.Record) ([]byte, error) {
 	return b, nil
 }
 
-// writer is a JSON object on its way, field by field: json.Marshal would compact raw messages.
+// writer builds a JSON object field by field: json.Marshal would compact raw messages.
 type writer []byte
 
 func (w *writer) field(name string, value any) { w.verbatim(name, encoded(value)) }
@@ -135,8 +135,8 @@ func decodeMetadata(members map[string]json.RawMessage) (md eventsourcing.Metada
 	return md, nil
 }
 
-// Decode reads what Encode wrote. It names the field that is missing or wrong and ignores those it does not know. Its
-// errors are about the bytes alone: another try cannot help.
+// Decode is the inverse of Encode. It ignores unknown fields. Its error names the field that is missing or wrong, and is
+// about the bytes alone: another attempt cannot help.
 func Decode(b []byte) (eventsourcing.Record, error) {
 	if len(b) > MaxBytes {
 		return eventsourcing.Record{}, fmt.Errorf("decode envelope: %w: %d bytes", ErrTooLarge, len(b))
@@ -155,7 +155,7 @@ func Decode(b []byte) (eventsourcing.Record, error) {
 }
 
 func decode(b []byte) (eventsourcing.Record, error) {
-	var fields map[string]json.RawMessage // not a struct, whose names would match in any case
+	var fields map[string]json.RawMessage // not a struct: encoding/json would ignore the case of names
 	if err := json.Unmarshal(b, &fields); err != nil {
 		return eventsourcing.Record{}, err
 	}

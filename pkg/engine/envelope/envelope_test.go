@@ -43,7 +43,7 @@ func full() eventsourcing.Record {
 	}
 }
 
-// What was ever sent must decode for ever.
+// Envelopes that were once sent must stay decodable.
 func TestGoldenFiles(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]eventsourcing.Record{"minimal": minimal(), "full": full()} {
@@ -65,7 +65,7 @@ func TestGoldenFiles(t *testing.T) {
 	}
 }
 
-func TestDecodeIgnoresWhatItDoesNotKnow(t *testing.T) {
+func TestDecodeIgnoresUnknownFields(t *testing.T) {
 	t.Parallel()
 	golden, err := os.ReadFile(filepath.Join("testdata", "unknown_fields.json"))
 	require.NoError(t, err)
@@ -119,7 +119,7 @@ func TestDecodeNamesTheField(t *testing.T) {
 			require.NoError(t, err)
 			fields := map[string]json.RawMessage{}
 			require.NoError(t, json.Unmarshal(b, &fields))
-			fields[strings.ToUpper(c.field)] = fields[c.field] // no stand-in for the field
+			fields[strings.ToUpper(c.field)] = fields[c.field] // must not replace the field
 			fields[c.field] = json.RawMessage(c.value)
 			if c.value == "" {
 				delete(fields, c.field)
@@ -178,7 +178,7 @@ func TestEncodeNamesTheField(t *testing.T) {
 	}
 }
 
-func TestMaxBytes(t *testing.T) {
+func TestAnEnvelopeHasAtMostMaxBytes(t *testing.T) {
 	t.Parallel()
 	r := minimal()
 	b, err := envelope.Encode(r)
@@ -197,8 +197,8 @@ func TestMaxBytes(t *testing.T) {
 	require.ErrorIs(t, err, envelope.ErrTooLarge)
 }
 
-// SQS takes XML's characters only.
-func TestCharactersThatSQSRefuses(t *testing.T) {
+// SQS accepts the characters of XML only.
+func TestCharactersThatSQSRefusesAreEscaped(t *testing.T) {
 	t.Parallel()
 	r := full()
 	r.Metadata.Actor = "a\uffff\ufffe\x00\x1f\x7f"
@@ -216,7 +216,7 @@ func TestCharactersThatSQSRefuses(t *testing.T) {
 	assert.JSONEq(t, string(r.Data), string(got.Data))
 }
 
-func TestRoundTrip(t *testing.T) {
+func TestDecodeIsTheInverseOfEncode(t *testing.T) {
 	t.Parallel()
 	text := rapid.StringN(1, 30, -1)
 	part := text.Filter(func(s string) bool { return !strings.Contains(s, "/") })
@@ -267,7 +267,7 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-// Whatever decodes encodes again to the same record.
+// A decoded record is encoded and decoded to the same record.
 func FuzzDecode(f *testing.F) {
 	for _, r := range []eventsourcing.Record{minimal(), full()} {
 		b, err := envelope.Encode(r)

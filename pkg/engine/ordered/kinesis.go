@@ -13,14 +13,14 @@ import (
 // Limits of PutRecords: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
 const (
 	kinesisMaxCount = 500
-	// kinesisMaxBytes is what every version of Kinesis and of its emulators takes; AWS has since raised it to 10 MiB,
-	// but a shard takes 1 MB a second anyway.
+	// kinesisMaxBytes is what all versions of Kinesis and its emulators accept. AWS has raised it to 10 MiB since, but a
+	// shard accepts only 1 MB a second.
 	kinesisMaxBytes = 5 << 20
 	// kinesisMaxRecord is a stream's default; see MaxRecordSizeInKiB.
 	kinesisMaxRecord = 1 << 20
 )
 
-// KinesisAPI is what a Kinesis needs of the AWS client.
+// KinesisAPI is the part of *kinesis.Client that a KinesisPublisher calls.
 type KinesisAPI interface {
 	PutRecords(context.Context, *kinesis.PutRecordsInput, ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error)
 }
@@ -31,16 +31,20 @@ type KinesisRecord struct {
 	Data []byte
 }
 
-// Kinesis publishes to one stream. Safe for concurrent use, but order is kept within one Publish only.
-type Kinesis struct {
+// KinesisPublisher publishes to one stream. Safe for concurrent use, but order is kept within one Publish only.
+//
+// It needs the IAM permission kinesis:PutRecords for the stream and, if the stream is encrypted by a key of the
+// customer's, kms:GenerateDataKey for the key. The stream needs no particular settings: one with a MaxRecordSizeInKiB
+// above the default of 1024 still gets no record over 1 MiB.
+type KinesisPublisher struct {
 	client  KinesisAPI
 	stream  string
 	options Options[KinesisRecord]
 }
 
-// NewKinesis publishes to the stream of that name. The functions may change the relay's options.
-func NewKinesis(client KinesisAPI, stream string, tune ...func(*Options[KinesisRecord])) *Kinesis {
-	k := &Kinesis{client: client, stream: stream}
+// NewKinesisPublisher returns a publisher to the stream of that name. The functions may change the options of its Send.
+func NewKinesisPublisher(client KinesisAPI, stream string, tune ...func(*Options[KinesisRecord])) *KinesisPublisher {
+	k := &KinesisPublisher{client: client, stream: stream}
 	k.options = Options[KinesisRecord]{
 		Key:      func(r KinesisRecord) string { return r.Key },
 		Size:     func(r KinesisRecord) int { return len(r.Key) + len(r.Data) },
@@ -54,7 +58,7 @@ func NewKinesis(client KinesisAPI, stream string, tune ...func(*Options[KinesisR
 }
 
 // Publish returns nil when the stream holds every record; see Send. A record over 1 MiB is ErrTooLarge.
-func (k *Kinesis) Publish(ctx context.Context, records []KinesisRecord) error {
+func (k *KinesisPublisher) Publish(ctx context.Context, records []KinesisRecord) error {
 	for i, r := range records {
 		if size := k.options.Size(r); size > kinesisMaxRecord {
 			return fmt.Errorf("publish to %s: record %d: %w: %d bytes, the limit is %d",
@@ -67,7 +71,7 @@ func (k *Kinesis) Publish(ctx context.Context, records []KinesisRecord) error {
 	return nil
 }
 
-func (k *Kinesis) put(ctx context.Context, batch []KinesisRecord) (map[int]error, error) {
+func (k *KinesisPublisher) put(ctx context.Context, batch []KinesisRecord) (map[int]error, error) {
 	in := &kinesis.PutRecordsInput{StreamName: aws.String(k.stream), Records: make([]types.PutRecordsRequestEntry, len(batch))}
 	for i, r := range batch {
 		in.Records[i] = types.PutRecordsRequestEntry{PartitionKey: aws.String(r.Key), Data: r.Data}
@@ -80,9 +84,9 @@ func (k *Kinesis) put(ctx context.Context, batch []KinesisRecord) (map[int]error
 		return nil, err
 	}
 	if len(out.Records) != len(batch) {
-		return nil, fmt.Errorf("PutRecords answered %d records for %d", len(out.Records), len(batch))
+		return nil, fmt.Errorf("PutRecords returned %d results for %d records", len(out.Records), len(batch))
 	}
-	failed := map[int]error{} // from the entries alone: they cannot disagree with themselves, as FailedRecordCount could
+	failed := map[int]error{} // by the entries alone: FailedRecordCount could disagree with them
 	for i, r := range out.Records {
 		if r.ErrorCode != nil || r.SequenceNumber == nil {
 			failed[i] = fmt.Errorf("%s: %s", aws.ToString(r.ErrorCode), aws.ToString(r.ErrorMessage))

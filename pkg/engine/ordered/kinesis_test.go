@@ -15,7 +15,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/retry"
 )
 
-// shard takes records and refuses every third.
+// shard stores records and refuses every third one.
 type shard struct {
 	turn    int
 	records []string
@@ -46,7 +46,7 @@ func one(o *ordered.Options[ordered.KinesisRecord]) {
 	o.Backoff = retry.Backoff{First: 1, Max: 1}
 }
 
-func TestKinesisSendsWhatPutRecordsRefusedAgain(t *testing.T) {
+func TestRecordsThatPutRecordsRefusedAreSentAgain(t *testing.T) {
 	t.Parallel()
 	s := &shard{}
 	var records []ordered.KinesisRecord
@@ -55,7 +55,7 @@ func TestKinesisSendsWhatPutRecordsRefusedAgain(t *testing.T) {
 			records = append(records, ordered.KinesisRecord{Key: key, Data: fmt.Append(nil, n)})
 		}
 	}
-	require.NoError(t, ordered.NewKinesis(s, "s", one).Publish(t.Context(), records))
+	require.NoError(t, ordered.NewKinesisPublisher(s, "s", one).Publish(t.Context(), records))
 	next := map[byte]byte{'a': '0', 'b': '0', 'c': '0'}
 	for _, r := range s.records {
 		assert.Equal(t, next[r[0]], r[1], r)
@@ -64,31 +64,31 @@ func TestKinesisSendsWhatPutRecordsRefusedAgain(t *testing.T) {
 	assert.Len(t, s.records, 30)
 }
 
-func TestKinesisKeepsTheLimits(t *testing.T) {
+func TestBatchesKeepTheLimitsOfKinesis(t *testing.T) {
 	t.Parallel()
 	s := &shard{turn: -1 << 30}
 	records := make([]ordered.KinesisRecord, 1001)
 	for i := range records {
 		records[i].Key = fmt.Sprint(i)
 	}
-	require.NoError(t, ordered.NewKinesis(s, "s", one).Publish(t.Context(), records))
+	require.NoError(t, ordered.NewKinesisPublisher(s, "s", one).Publish(t.Context(), records))
 	assert.Equal(t, 500, s.batches[0])
 	s.batches = nil
 	for i := range 12 {
 		records[i].Data = make([]byte, 1<<20-10)
 	}
-	require.NoError(t, ordered.NewKinesis(s, "s", one).Publish(t.Context(), records[:12]))
+	require.NoError(t, ordered.NewKinesisPublisher(s, "s", one).Publish(t.Context(), records[:12]))
 	assert.Equal(t, 5, s.batches[0], "5 MiB")
 	records[3].Data = make([]byte, 1<<20)
-	err := ordered.NewKinesis(s, "s", one).Publish(t.Context(), records)
+	err := ordered.NewKinesisPublisher(s, "s", one).Publish(t.Context(), records)
 	require.ErrorIs(t, err, ordered.ErrTooLarge)
 	require.ErrorContains(t, err, "publish to s: record 3")
 }
 
-func TestKinesisTellsWhatNoRetryCures(t *testing.T) {
+func TestAnInvalidArgumentIsPermanent(t *testing.T) {
 	t.Parallel()
 	s := &shard{err: &types.InvalidArgumentException{Message: aws.String("no such key")}}
-	err := ordered.NewKinesis(s, "s", one).Publish(t.Context(), []ordered.KinesisRecord{{Key: "k"}})
+	err := ordered.NewKinesisPublisher(s, "s", one).Publish(t.Context(), []ordered.KinesisRecord{{Key: "k"}})
 	require.ErrorIs(t, err, ordered.ErrPermanent)
 	assert.Len(t, s.batches, 1)
 }

@@ -126,7 +126,7 @@ func (k *kinesisFleet) send(n int) {
 			batch = append(batch, ordered.KinesisRecord{Key: fmt.Sprint("k", key), Data: []byte(strconv.Itoa(i))})
 		}
 	}
-	require.NoError(k.t, ordered.NewKinesis(k.Client, "s").Publish(k.t.Context(), batch))
+	require.NoError(k.t, ordered.NewKinesisPublisher(k.Client, "s").Publish(k.t.Context(), batch))
 	k.sent += n
 }
 

@@ -123,7 +123,7 @@ func Handler(m Model, tracer trace.Tracer, span string) fifoqueue.Handler {
 		ctx = telemetry.WithCorrelation(ctx, telemetry.Correlation{
 			CorrelationID: last.CorrelationID, CausationID: last.CausationID,
 		})
-		ctx, span := eventtrace.Start(ctx, tracer, span, trace.SpanKindConsumer, records,
+		ctx, span := eventtrace.StartBatch(ctx, tracer, span, trace.SpanKindConsumer, records,
 			func(r eventsourcing.Record) string { return r.Metadata.Traceparent })
 		done, err := m.Apply(ctx, records)
 		eventtrace.End(span, err)

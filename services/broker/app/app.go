@@ -10,6 +10,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
+	"github.com/leftfold/leftfold/pkg/engine/hop"
 	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
@@ -44,22 +45,22 @@ func newQueues(ctx context.Context, cfg Config, p service.Platform, client *sqs.
 	return out, nil
 }
 
-func newRouter(cfg Config, p service.Platform, db *dynamodb.Client, q queues) *route.Router {
-	return route.New(route.Config{
-		Queues: q, Now: p.Now, Logger: p.Log, Metrics: p.Metrics, Traces: p.Traces,
-		Log: dynamostore.NewStore(db, dynamostore.Config{
+func newRouter(cfg Config, p service.Platform, db *dynamodb.Client, q queues) *hop.Hop[[]byte] {
+	return route.NewRouter(q, hop.Config[[]byte]{
+		EventLog: dynamostore.NewStore(db, dynamostore.Config{
 			Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter},
 		}),
+		Now: p.Now, Logger: p.Log, Metrics: p.Metrics, Traces: p.Traces,
 	})
 }
 
 func newReader(
-	cfg Config, p service.Platform, db *dynamodb.Client, k *kinesis.Client, router *route.Router,
+	cfg Config, p service.Platform, db *dynamodb.Client, k *kinesis.Client, router *hop.Hop[[]byte],
 ) (*shards.Reader[[]byte], error) {
 	return shards.NewReader(shards.Config[[]byte]{
 		Consumer: "broker", Owner: p.Instance,
 		Stream: cfg.stream(k), Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
-		Handle: router.Handle, Republish: router.Again, Retention: cfg.Retention,
+		Handle: router.Handle, Republish: router.Republish, Retention: cfg.Retention,
 		Poll: cfg.Poll, Checkpoint: cfg.Checkpoint, LeaseDuration: cfg.LeaseDuration, StopTimeout: p.Drain,
 		Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Logger: p.Log, Metrics: p.Metrics,
 	})

@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/hop"
 	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
@@ -21,31 +22,32 @@ func newDynamoDB(p service.Platform) *dynamodb.Client { return dynamodb.NewFromC
 
 func newKinesis(p service.Platform) *kinesis.Client { return kinesis.NewFromConfig(p.AWS) }
 
-func newPublisher(cfg Config, p service.Platform, db *dynamodb.Client, k *kinesis.Client) *publish.Publisher {
-	log := dynamostore.NewStore(db, dynamostore.Config{
+func newPublisher(cfg Config, p service.Platform, db *dynamodb.Client, k *kinesis.Client) *hop.Hop[publish.Image] {
+	eventLog := dynamostore.NewStore(db, dynamostore.Config{
 		Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter},
 	})
-	return publish.New(publish.Config{
-		Target: ordered.NewKinesis(k, cfg.Stream, ordered.WithJitter[ordered.KinesisRecord](p.Jitter)), Log: log,
-		Now: p.Now, Logger: p.Log, Metrics: p.Metrics, Traces: p.Traces,
+	target := ordered.NewKinesisPublisher(k, cfg.Stream, ordered.WithJitter[ordered.KinesisRecord](p.Jitter))
+	return publish.NewPublisher(target, hop.Config[publish.Image]{
+		EventLog: eventLog, Now: p.Now, Logger: p.Log, Metrics: p.Metrics, Traces: p.Traces,
 	})
 }
 
 func newReader(
-	cfg Config, p service.Platform, db *dynamodb.Client, publisher *publish.Publisher,
-) (*shards.Reader[publish.Item], error) {
-	return shards.NewReader(shards.Config[publish.Item]{
+	cfg Config, p service.Platform, db *dynamodb.Client, publisher *hop.Hop[publish.Image],
+) (*shards.Reader[publish.Image], error) {
+	return shards.NewReader(shards.Config[publish.Image]{
 		Consumer: "streamer", Owner: p.Instance,
-		Stream: shards.NewDynamoDBStream(dynamodbstreams.NewFromConfig(p.AWS), db, cfg.EventLog, publish.Decoded(dynamostore.FromStreamImage)),
+		Stream: shards.NewDynamoDBStream(dynamodbstreams.NewFromConfig(p.AWS), db, cfg.EventLog,
+			func(image publish.Image) (publish.Image, error) { return image, nil }),
 		Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
-		Handle: publisher.Handle, Republish: publisher.Again,
+		Handle: publisher.Handle, Republish: publisher.Republish,
 		Poll: cfg.Poll, Checkpoint: cfg.Checkpoint, LeaseDuration: cfg.LeaseDuration, StopTimeout: p.Drain,
 		Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Logger: p.Log, Metrics: p.Metrics,
 	})
 }
 
 func newApp(
-	cfg Config, db *dynamodb.Client, k *kinesis.Client, reader *shards.Reader[publish.Item],
+	cfg Config, db *dynamodb.Client, k *kinesis.Client, reader *shards.Reader[publish.Image],
 ) service.App {
 	return service.App{
 		Parts: []service.Part{{Name: "streamer", Run: reader.Run}},

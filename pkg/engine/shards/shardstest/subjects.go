@@ -46,7 +46,7 @@ func Kinesis(
 			for _, e := range entries {
 				records = append(records, ordered.KinesisRecord{Key: e.Key, Data: []byte(strconv.Itoa(e.N))})
 			}
-			return ordered.NewKinesis(client, name).Publish(ctx, records)
+			return ordered.NewKinesisPublisher(client, name).Publish(ctx, records)
 		},
 		Entry: func(r shards.Record[[]byte]) (Entry, error) {
 			n, err := strconv.Atoi(string(r.Value))

@@ -163,7 +163,7 @@ func run[S any, E eventsourcing.Event](
 	started := h.now()
 	ctx, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
-	ctx, span := eventtrace.Begin(ctx, h.tracer, name)
+	ctx, span := eventtrace.Start(ctx, h.tracer, name)
 	actor := auth.Of(ctx).Subject
 	result := demand.result(actor, started)
 	version, err := r.Execute(ctx, id, demanding(prepare, id, demand, result), eventsourcing.Metadata{

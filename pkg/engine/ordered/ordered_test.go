@@ -27,7 +27,7 @@ type entry struct {
 	size int
 }
 
-// sink is a service that may fail in part and checks the rule: nobody sends a key twice at once.
+// sink is a service that may fail in part. It checks the rule that no key is in flight twice at once.
 type sink struct {
 	mu       sync.Mutex
 	busy     map[string]bool
@@ -52,7 +52,7 @@ func (s *sink) put(_ context.Context, batch []entry) (map[int]error, error) {
 	}
 	failed, err := s.fate(batch)
 	s.mu.Unlock()
-	letOthersIn()
+	letOtherPutsStart()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, e := range batch {
@@ -64,8 +64,8 @@ func (s *sink) put(_ context.Context, batch []entry) (map[int]error, error) {
 	return failed, err
 }
 
-// letOthersIn lets other Puts start meanwhile.
-func letOthersIn() {
+// letOtherPutsStart returns after other goroutines had a chance to run.
+func letOtherPutsStart() {
 	done := make(chan struct{})
 	time.AfterFunc(0, func() { close(done) })
 	<-done
@@ -98,7 +98,7 @@ func TestOrderHoldsWhateverFails(t *testing.T) {
 		fates := rapid.SliceOfN(rapid.IntRange(0, 9), 1, 40).Draw(t, "fates")
 		turn := 0
 		s := newSink(func(batch []entry) (map[int]error, error) {
-			next := func() int { turn++; return fates[turn%len(fates)] + turn/500 } // in the end all goes well
+			next := func() int { turn++; return fates[turn%len(fates)] + turn/500 } // in the end all calls succeed
 			if next() == 0 {
 				return nil, errFlaky
 			}
@@ -177,7 +177,7 @@ func TestBytesFillUpWithSmallerEntries(t *testing.T) {
 	assert.Equal(t, [][]entry{{{"a", 0, 60}, {"c", 2, 40}}, {{"b", 1, 60}}}, s.batches)
 }
 
-func TestAFailedEntryHoldsBackItsOwnKeyOnly(t *testing.T) {
+func TestAFailedEntryDelaysItsOwnKeyOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		failures := 0
@@ -192,13 +192,13 @@ func TestAFailedEntryHoldsBackItsOwnKeyOnly(t *testing.T) {
 		})
 		o := options(s)
 		o.Backoff = retry.Backoff{First: time.Second, Max: 2 * time.Second, Jitter: func(d time.Duration) time.Duration { return d }}
-		told := 0
-		o.OnRetry = func(n int, err error) { told += n; assert.ErrorIs(t, err, errFlaky) }
+		retried := 0
+		o.OnRetry = func(n int, err error) { retried += n; assert.ErrorIs(t, err, errFlaky) }
 		startedAt := time.Now()
 		entries := []entry{{"a", 0, 1}, {"a", 1, 1}, {"b", 2, 1}, {"b", 3, 1}}
 		require.NoError(t, ordered.Send(t.Context(), entries, o))
 		assert.Equal(t, 7*time.Second, time.Since(startedAt), "pauses of 1, 2, 2 and 2 seconds")
-		assert.Equal(t, 4, told)
+		assert.Equal(t, 4, retried)
 		assert.Equal(t, []entry{{"b", 3, 1}}, s.batches[1], "b does not wait for a")
 		assert.Equal(t, map[string][]int{"a": {0, 1}, "b": {2, 3}}, s.acked)
 	})
@@ -222,7 +222,7 @@ func TestAPermanentFailureEndsItsKeyOnly(t *testing.T) {
 	assert.Equal(t, map[string][]int{"a": {0}, "b": {3, 4}}, s.acked)
 }
 
-func TestContextEndsTheRetries(t *testing.T) {
+func TestRetriesEndWithTheContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSink(func([]entry) (map[int]error, error) { return nil, errFlaky })
@@ -236,7 +236,7 @@ func TestContextEndsTheRetries(t *testing.T) {
 	})
 }
 
-func TestSendWaitsForItsPutsWhenTheContextEnds(t *testing.T) {
+func TestSendReturnsOnlyAfterAllCallsOfPut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -254,7 +254,7 @@ func TestSendWaitsForItsPutsWhenTheContextEnds(t *testing.T) {
 	})
 }
 
-func TestBadInputIsRefusedBeforeAnythingIsSent(t *testing.T) {
+func TestInvalidInputIsReportedBeforeAnythingIsSent(t *testing.T) {
 	t.Parallel()
 	s := newSink(fine)
 	err := ordered.Send(t.Context(), []entry{{"a", 0, 1}, {"b", 1, 101}}, options(s))

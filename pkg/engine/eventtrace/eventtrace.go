@@ -1,5 +1,5 @@
-// Package eventtrace lets a trace follow an event: as a W3C traceparent in the event's metadata, from the request that
-// caused it to whatever other processes do about it later.
+// Package eventtrace connects the spans of an event in all processes. The event's metadata carry a W3C traceparent, from
+// the request that caused the event to everything that other processes do with it later.
 package eventtrace
 
 import (
@@ -14,7 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 )
 
-// Tracer makes the spans of a package, or none at all where provider is nil.
+// Tracer returns the tracer of a package of this project. If provider is nil, it makes no spans.
 func Tracer(provider trace.TracerProvider, pkg string) trace.Tracer {
 	if provider == nil {
 		return noop.Tracer{}
@@ -22,15 +22,16 @@ func Tracer(provider trace.TracerProvider, pkg string) trace.Tracer {
 	return provider.Tracer("github.com/leftfold/leftfold/" + pkg)
 }
 
-// Begin begins a span below that of ctx. The caller ends it; see End.
-func Begin(ctx context.Context, tracer trace.Tracer, name string) (context.Context, trace.Span) {
+// Start starts a span below the one of ctx. The caller ends it; see End.
+func Start(ctx context.Context, tracer trace.Tracer, name string) (context.Context, trace.Span) {
 	if _, off := tracer.(noop.Tracer); off {
 		return ctx, trace.SpanFromContext(ctx)
 	}
 	return tracer.Start(ctx, name)
 }
 
-// Traceparent is the span of ctx as text, or "" if there is none: https://www.w3.org/TR/trace-context/#traceparent-header
+// Traceparent returns the span of ctx as text, or "" if there is none.
+// https://www.w3.org/TR/trace-context/#traceparent-header
 func Traceparent(ctx context.Context) string {
 	sc := trace.SpanContextFromContext(ctx)
 	if !sc.IsValid() {
@@ -39,8 +40,8 @@ func Traceparent(ctx context.Context) string {
 	return "00-" + sc.TraceID().String() + "-" + sc.SpanID().String() + "-" + (sc.TraceFlags() & trace.FlagsSampled).String()
 }
 
-// Parse is the inverse of Traceparent. What is no traceparent of version 00, such as "", gives a SpanContext that is not
-// valid.
+// Parse is the inverse of Traceparent. A text that is not a traceparent of version 00, such as "", gives an invalid
+// SpanContext.
 func Parse(traceparent string) trace.SpanContext {
 	const length = len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	if len(traceparent) != length || traceparent[:3] != "00-" || traceparent[35] != '-' || traceparent[52] != '-' {
@@ -57,13 +58,13 @@ func Parse(traceparent string) trace.SpanContext {
 	})
 }
 
-// maxLinks is what the OpenTelemetry SDK keeps of a span's links unless told otherwise.
+// maxLinks is how many links of a span the OpenTelemetry SDK keeps by default.
 const maxLinks = 128
 
-// Start begins a span of work on a batch, given each event's traceparent. If all that have one are of one trace, the
-// span goes on with it, below the first of them; else it begins a trace of its own. It is linked to all of them but its
-// parent, sampled ones first, at most 128. The caller ends it; see End.
-func Start[E any](
+// StartBatch starts a span for a batch of events, given each event's traceparent. If all valid ones are of one trace, the
+// span continues that trace, below the first of them; otherwise it starts a new trace. It is linked to the spans of all
+// events except its parent, sampled ones first, at most 128. The caller ends it; see End.
+func StartBatch[E any](
 	ctx context.Context, tracer trace.Tracer, name string, kind trace.SpanKind, batch []E, traceparent func(E) string,
 ) (context.Context, trace.Span) {
 	if _, off := tracer.(noop.Tracer); off {
@@ -88,7 +89,7 @@ func Start[E any](
 	return tracer.Start(ctx, name, options...)
 }
 
-// distinct parses the traceparents that differ, in order.
+// distinct returns the valid traceparents of a batch without repetitions, in order.
 func distinct[E any](batch []E, traceparent func(E) string) (causes []trace.SpanContext) {
 	seen := map[string]bool{}
 	for _, event := range batch {
@@ -104,7 +105,7 @@ func distinct[E any](batch []E, traceparent func(E) string) (causes []trace.Span
 	return causes
 }
 
-// Link links the span of ctx to an event that it came to work on.
+// Link links the span of ctx to the span of an event.
 func Link(ctx context.Context, traceparent string) {
 	span := trace.SpanFromContext(ctx)
 	if !span.IsRecording() {
@@ -115,7 +116,8 @@ func Link(ctx context.Context, traceparent string) {
 	}
 }
 
-// End ends a span. Of an error it tells only that there was one: an error's text is for the log, under the same trace ID.
+// End ends a span and sets its status by err. The text of err is left out: it belongs into the log, where the trace ID
+// finds it.
 func End(span trace.Span, err error) {
 	if err != nil {
 		span.SetStatus(codes.Error, "")
@@ -123,7 +125,7 @@ func End(span trace.Span, err error) {
 	span.End()
 }
 
-// Observe puts a value into a histogram and, if it belongs to a sampled trace, names that as its exemplar.
+// Observe adds a value to a histogram and, if its trace is sampled, sets the trace as exemplar.
 func Observe(o prometheus.Observer, value float64, of trace.SpanContext) {
 	if e, ok := o.(prometheus.ExemplarObserver); ok && of.IsSampled() {
 		e.ObserveWithExemplar(value, prometheus.Labels{"trace_id": of.TraceID().String()})

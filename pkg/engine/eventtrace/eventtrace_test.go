@@ -20,19 +20,19 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 )
 
-// traceparent is of the nth span of a trace.
+// traceparent returns that of the nth span of a trace.
 func traceparent(traceID rune, n int, flags string) string {
 	return fmt.Sprintf("00-%s-%016x-%s", strings.Repeat(string(traceID), 32), n, flags)
 }
 
 func same(s string) string { return s }
 
-// start returns the span made for a batch.
+// start returns the ended span of a batch.
 func start(t *testing.T, batch ...string) sdktrace.ReadOnlySpan {
 	t.Helper()
 	recorder := tracetest.NewSpanRecorder()
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder))
-	ctx, span := eventtrace.Start(t.Context(), eventtrace.Tracer(provider, "pkg/x"), "work", trace.SpanKindConsumer, batch, same)
+	ctx, span := eventtrace.StartBatch(t.Context(), eventtrace.Tracer(provider, "pkg/x"), "work", trace.SpanKindConsumer, batch, same)
 	assert.Equal(t, span.SpanContext(), trace.SpanContextFromContext(ctx))
 	eventtrace.End(span, nil)
 	require.Len(t, recorder.Ended(), 1)
@@ -46,7 +46,7 @@ func links(s sdktrace.ReadOnlySpan) (out []string) {
 	return out
 }
 
-func TestABatchOfOneTraceGoesOnWithIt(t *testing.T) {
+func TestABatchOfOneTraceContinuesIt(t *testing.T) {
 	t.Parallel()
 	one, two := traceparent('a', 1, "01"), traceparent('a', 2, "01")
 	span := start(t, one, one, "", two)
@@ -73,7 +73,7 @@ func TestABatchOfSeveralTracesIsLinkedToThem(t *testing.T) {
 	assert.Len(t, start(t, many...).Links(), 128)
 }
 
-func TestABatchOfNoTraceBeginsOne(t *testing.T) {
+func TestABatchWithoutTraceStartsOne(t *testing.T) {
 	t.Parallel()
 	for _, batch := range [][]string{nil, {""}, {"no traceparent"}, {traceparent('0', 1, "01")}} {
 		span := start(t, batch...)
@@ -82,7 +82,7 @@ func TestABatchOfNoTraceBeginsOne(t *testing.T) {
 	}
 }
 
-func TestTraceparentIsWhatParseReads(t *testing.T) {
+func TestParseIsTheInverseOfTraceparent(t *testing.T) {
 	t.Parallel()
 	assert.Empty(t, eventtrace.Traceparent(t.Context()))
 	for _, text := range []string{traceparent('a', 1, "00"), traceparent('f', 9, "01")} {
@@ -96,14 +96,14 @@ func TestTraceparentIsWhatParseReads(t *testing.T) {
 	}
 }
 
-func TestNoTracerCostsNothing(t *testing.T) { // counts allocations: not in parallel
+func TestWithoutProviderNothingIsAllocated(t *testing.T) { // counts allocations: not in parallel
 	tracer := eventtrace.Tracer(nil, "pkg/x")
 	assert.Equal(t, noop.Tracer{}, tracer)
 	batch := []string{traceparent('a', 1, "01"), traceparent('b', 1, "01")}
 	ctx, failure := t.Context(), errors.New("x")
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
-		ctx, span := eventtrace.Start(ctx, tracer, "work", trace.SpanKindConsumer, batch, same)
-		ctx, span2 := eventtrace.Begin(ctx, tracer, "work")
+		ctx, span := eventtrace.StartBatch(ctx, tracer, "work", trace.SpanKindConsumer, batch, same)
+		ctx, span2 := eventtrace.Start(ctx, tracer, "work")
 		eventtrace.End(span2, nil)
 		eventtrace.Link(ctx, batch[0])
 		_ = eventtrace.Traceparent(ctx)
@@ -112,11 +112,11 @@ func TestNoTracerCostsNothing(t *testing.T) { // counts allocations: not in para
 	}))
 }
 
-func TestASpanTellsThatItFailedAndNotWhy(t *testing.T) {
+func TestAFailedSpanHasNoErrorText(t *testing.T) {
 	t.Parallel()
 	recorder := tracetest.NewSpanRecorder()
 	tracer := eventtrace.Tracer(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)), "pkg/x")
-	ctx, span := eventtrace.Start(t.Context(), tracer, "work", trace.SpanKindProducer, []string{""}, same)
+	ctx, span := eventtrace.StartBatch(t.Context(), tracer, "work", trace.SpanKindProducer, []string{""}, same)
 	eventtrace.Link(ctx, traceparent('a', 1, "01"))
 	eventtrace.Link(ctx, "nothing")
 	eventtrace.End(span, errors.New("dan@example.com"))
@@ -126,7 +126,7 @@ func TestASpanTellsThatItFailedAndNotWhy(t *testing.T) {
 	assert.Equal(t, []string{traceparent('a', 1, "01")}, links(ended))
 }
 
-func TestAHistogramNamesASampledTrace(t *testing.T) {
+func TestAnExemplarNamesASampledTrace(t *testing.T) {
 	t.Parallel()
 	h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x", Buckets: []float64{1, 2}})
 	eventtrace.Observe(h, 0.5, eventtrace.Parse(traceparent('a', 1, "01")))
