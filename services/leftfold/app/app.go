@@ -109,7 +109,7 @@ func newStandalone(
 
 // together makes one app of all services.
 func together(ctx context.Context, cfg Config, p service.Platform) (whole service.App, err error) {
-	whole.API = cfg.CommandAPI.API // as in all of them
+	whole.API, whole.Info = cfg.CommandAPI.API, problems.Info() // as in all of them
 	var routes, admin []func(huma.API)
 	add := func(name string, newApp func(service.Platform) (service.App, error)) {
 		if err != nil {
