@@ -89,12 +89,12 @@ func TestASnapshotTooLargeIsNotSent(t *testing.T) {
 	t.Parallel()
 	server, client := newServer(t)
 	snapshots := dynamostore.NewSnapshots(client, dynamostore.Tables{})
-	rest := len("stream"+"test/1"+"version"+"event_id"+"e"+"shape"+"s"+"state") + 2
+	others := len("stream"+"test/1"+"version"+"event_id"+"e"+"shape"+"s"+"state") + 2
 	s := snapshot(7)
-	s.State = data(400<<10 - rest)
+	s.State = data(400<<10 - others)
 	require.NoError(t, snapshots.Save(t.Context(), s))
 	before := server.Calls()
-	s.Version, s.State = 8, data(400<<10-rest+1)
+	s.Version, s.State = 8, data(400<<10-others+1)
 	err := snapshots.Save(t.Context(), s)
 	require.ErrorIs(t, err, eventsourcing.ErrTooLarge)
 	require.ErrorContains(t, err, "snapshot of test/1 has 409601 bytes")

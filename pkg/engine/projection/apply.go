@@ -11,13 +11,16 @@ import (
 )
 
 const (
-	maxRun   = 100 // records folded into one write, and read from the log at a time
-	maxRaces = 50  // lost in a row; each means that another one moved the row, or is about to
+	maxRun   = 100 // records that are folded into one write, and read from the log at a time
+	maxRaces = 50  // in a row; each means that another writer has moved the row, or is about to
 )
 
-// Apply brings records of one stream, in the order they came, into the projection. The first done of them may be
-// acknowledged: they are applied, were before, or belong to a parked aggregate. What is missing before one is read from
-// the log. An error is a fault that may pass, such as throttling: the rest should come again later.
+// errAgain: nothing was written; read the own row again and continue.
+var errAgain = errors.New("read again")
+
+// Apply applies records of one stream, in the given order. The first done of them may be acknowledged: each is applied,
+// was applied before, or belongs to a parked aggregate. Missing events before a record are read from the log. An error is
+// a passing fault, such as throttling: deliver the other records again later.
 func (p *Projector) Apply(ctx context.Context, records []eventsourcing.Record) (done int, err error) {
 	if len(records) == 0 {
 		return 0, nil
@@ -28,10 +31,10 @@ func (p *Projector) Apply(ctx context.Context, records []eventsourcing.Record) (
 			return 0, fmt.Errorf("project %s into %s: %w", stream, p.config.Name, ErrMixedStreams)
 		}
 	}
-	w, err := p.begin(stream)
+	a, err := p.newApplier(stream)
 	for err == nil && done < len(records) {
 		var n int
-		n, err = w.step(ctx, records[done:])
+		n, err = a.step(ctx, records[done:])
 		done += n
 	}
 	if err != nil {
@@ -40,73 +43,81 @@ func (p *Projector) Apply(ctx context.Context, records []eventsourcing.Record) (
 	return done, nil
 }
 
-// work is what one Apply or Redrive remembers of its way along a stream.
-type work struct {
+// applier applies events of one stream, for one call of Apply or Redrive.
+type applier struct {
 	*Projector
 	src    *Source
 	stream eventsourcing.StreamID
 	key    Key // of the own row
 
-	// Since the fence was last seen to move:
+	// The fence as last read, and since it last moved:
 	fence    eventsourcing.Version
-	limit    int // of records that the next write takes
+	limit    int // records for the next write
 	failures int // to apply the record after the fence
 	races    int // lost
 }
 
-func (p *Projector) begin(stream eventsourcing.StreamID) (*work, error) {
+func (p *Projector) newApplier(stream eventsourcing.StreamID) (*applier, error) {
 	src := p.sources[stream.Category]
 	if src == nil {
 		return nil, ErrNoSource
 	}
-	return &work{Projector: p, src: src, stream: stream, key: Key{stream.ID, src.row}, limit: maxRun}, nil
+	return &applier{Projector: p, src: src, stream: stream, key: Key{stream.ID, src.row}, limit: maxRun}, nil
 }
 
-// step settles some of the records' first, or none if it has to look again.
-func (w *work) step(ctx context.Context, records []eventsourcing.Record) (int, error) {
-	own, err := w.read(ctx)
+// step returns how many of the first records may be acknowledged; none if it must be called again.
+func (a *applier) step(ctx context.Context, records []eventsourcing.Record) (int, error) {
+	own, err := a.read(ctx)
 	if err != nil {
 		return 0, err
 	}
-	past := settled(records, own.Version)
-	w.metrics.duplicates.WithLabelValues(w.src.category).Add(float64(past))
-	rest := records[past:]
-	if len(rest) == 0 {
-		return past, nil
+	duplicates := countUpTo(records, own.Version)
+	a.metrics.duplicates.WithLabelValues(a.src.category).Add(float64(duplicates))
+	records = records[duplicates:]
+	if len(records) == 0 {
+		return duplicates, nil
 	}
-	n, err := w.advance(ctx, own, rest)
-	if errors.Is(err, errRaced) {
-		return past, w.race(ctx)
-	}
-	return past + n, err
+	n, err := a.advance(ctx, own, records)
+	return duplicates + n, a.mayContinue(ctx, err)
 }
 
-// advance applies what can be applied in one write of rest, whose first is beyond the fence.
-func (w *work) advance(ctx context.Context, own ownRow, rest []eventsourcing.Record) (int, error) {
-	first := rest[0].Version
+// mayContinue returns nil if the operation that returned err may be repeated at once. After a lost race it waits.
+func (a *applier) mayContinue(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, errAgain):
+		return nil
+	case !errors.Is(err, errRaced):
+		return err
+	}
+	if a.races++; a.races > maxRaces {
+		return fmt.Errorf("%w: %d races lost", ErrContended, a.races)
+	}
+	return a.config.Backoff.Wait(ctx, a.races)
+}
+
+// advance applies in one write as many of the records as it can. The first is beyond the fence.
+func (a *applier) advance(ctx context.Context, own ownRow, records []eventsourcing.Record) (int, error) {
+	first, latest := records[0].Version, latestOf(records)
 	var run []eventsourcing.Record
-	if first > own.Version+1 || w.failures > 0 {
-		parked, err := w.acknowledge(ctx, latest(rest))
+	if first > own.Version+1 || a.failures > 0 {
+		parked, err := a.acknowledge(ctx, latest)
 		if err != nil {
 			return 0, err
 		}
 		if parked {
-			return len(rest), nil
+			return len(records), nil
 		}
-		if run, err = w.missing(ctx, own.Version, max(first-1, own.Version+1)); err != nil {
+		if run, err = a.missing(ctx, own.Version, max(first-1, own.Version+1)); err != nil {
 			return 0, err
 		}
 	}
-	run = w.extend(own.Version, run, rest)
-	if done, err := w.write(ctx, own, run, latest(rest)); err != nil {
-		if errors.Is(err, ErrParked) {
-			return len(rest), nil
-		}
+	run = a.extend(own.Version, run, records)
+	if err := a.write(ctx, own, run, latest); errors.Is(err, ErrParked) {
+		return len(records), nil
+	} else if err != nil {
 		return 0, err
-	} else if !done {
-		return 0, nil
 	}
-	n, healed := settled(rest, run[len(run)-1].Version), 0
+	n, healed := countUpTo(records, run[len(run)-1].Version), 0
 	for _, r := range run {
 		if r.Version < first {
 			healed++
@@ -114,18 +125,18 @@ func (w *work) advance(ctx context.Context, own ownRow, rest []eventsourcing.Rec
 		}
 	}
 	if healed > 0 {
-		w.metrics.healed.WithLabelValues(w.src.category).Add(float64(healed))
-		w.config.Logger.InfoContext(ctx, "gap healed", slog.String("stream", w.stream.String()), slog.Int("events", healed),
+		a.metrics.healed.WithLabelValues(a.src.category).Add(float64(healed))
+		a.config.Logger.InfoContext(ctx, "gap healed", slog.String("stream", a.stream.String()), slog.Int("events", healed),
 			slog.Uint64("fence", uint64(own.Version)))
 	}
-	w.metrics.duplicates.WithLabelValues(w.src.category).Add(float64(n - (len(run) - healed)))
+	a.metrics.duplicates.WithLabelValues(a.src.category).Add(float64(n - (len(run) - healed)))
 	return n, nil
 }
 
 // missing reads the records in (after, upTo] from the log, at most limit of them.
-func (w *work) missing(ctx context.Context, after, upTo eventsourcing.Version) ([]eventsourcing.Record, error) {
-	upTo = min(upTo, after+eventsourcing.Version(w.limit)) //nolint:gosec // limit is positive
-	run, err := w.logged(ctx, after, upTo)
+func (a *applier) missing(ctx context.Context, after, upTo eventsourcing.Version) ([]eventsourcing.Record, error) {
+	upTo = min(upTo, after+eventsourcing.Version(a.limit)) //nolint:gosec // limit is positive
+	run, err := a.logged(ctx, after, upTo)
 	if err != nil {
 		return nil, err
 	}
@@ -135,14 +146,14 @@ func (w *work) missing(ctx context.Context, after, upTo eventsourcing.Version) (
 	return run, nil
 }
 
-// logged reads what the log has in (after, upTo].
-func (w *work) logged(ctx context.Context, after, upTo eventsourcing.Version) (run []eventsourcing.Record, err error) {
-	for r, err := range w.config.EventLog.Read(ctx, w.stream, after) {
+// logged reads those records in (after, upTo] that the log has.
+func (a *applier) logged(ctx context.Context, after, upTo eventsourcing.Version) (run []eventsourcing.Record, err error) {
+	for r, err := range a.config.EventLog.Read(ctx, a.stream, after) {
 		if err != nil {
 			return nil, fmt.Errorf("read the log: %w", err)
 		}
 		if want := after + eventsourcing.Version(len(run)) + 1; r.Version != want {
-			return nil, fmt.Errorf("%w: version %d stands where %d should", ErrLogBehind, r.Version, want)
+			return nil, fmt.Errorf("%w: version %d instead of %d", ErrLogBehind, r.Version, want)
 		}
 		run = append(run, r)
 		if r.Version >= upTo {
@@ -152,11 +163,11 @@ func (w *work) logged(ctx context.Context, after, upTo eventsourcing.Version) (r
 	return run, nil
 }
 
-// extend continues run, which begins after the fence, with the records that follow it without a gap.
-func (w *work) extend(fence eventsourcing.Version, run, rest []eventsourcing.Record) []eventsourcing.Record {
-	for _, r := range rest {
+// extend appends to run, which begins after the fence, the records that follow it without a gap.
+func (a *applier) extend(fence eventsourcing.Version, run, records []eventsourcing.Record) []eventsourcing.Record {
+	for _, r := range records {
 		next := fence + eventsourcing.Version(len(run)) + 1
-		if len(run) == w.limit || r.Version > next {
+		if len(run) == a.limit || r.Version > next {
 			break
 		}
 		if r.Version == next {
@@ -166,54 +177,45 @@ func (w *work) extend(fence eventsourcing.Version, run, rest []eventsourcing.Rec
 	return run
 }
 
-// write applies run, which begins right after the fence, or tells what to try next: not done and no error means to look
-// again, with a shorter run or a fresh copy of the record. After MaxAttempts it parks the aggregate, with all up to
-// the version seen, and returns ErrParked.
-func (w *work) write(ctx context.Context, own ownRow, run []eventsourcing.Record, seen eventsourcing.Version) (done bool, err error) {
-	err = w.put(ctx, own, run)
-	var bad *unappliable
+// write applies run, which begins right after the fence. It returns errAgain to try a shorter run, or the log's copy of
+// the first record. After MaxAttempts it parks the aggregate, whose latest known version is latest, and returns ErrParked.
+func (a *applier) write(ctx context.Context, own ownRow, run []eventsourcing.Record, latest eventsourcing.Version) error {
+	err := a.put(ctx, own, run)
+	var bad *unappliableError
 	switch {
 	case err == nil:
-		w.tell(run)
-		return true, nil
+		a.observe(run)
+		return nil
 	case !errors.As(err, &bad):
-		return false, err
+		return err
 	case bad.at > 0:
-		w.limit = bad.at
-		return false, nil
+		a.limit = bad.at
+		return errAgain
 	}
-	if w.failures++; w.failures < w.config.MaxAttempts {
-		return false, nil
+	if a.failures++; a.failures < a.config.MaxAttempts {
+		return errAgain
 	}
-	if err := w.park(ctx, own.Version, run[0], seen, bad); err != nil {
-		return false, err
+	if err := a.park(ctx, own.Version, run[0], latest, bad); err != nil {
+		return err
 	}
-	return false, fmt.Errorf("%w at version %d: %w", ErrParked, run[0].Version, bad)
+	return fmt.Errorf("%w at version %d: %w", ErrParked, run[0].Version, bad)
 }
 
-// tell lets the world know what was applied.
-func (w *work) tell(run []eventsourcing.Record) {
-	now := w.config.Now()
-	w.metrics.applied.WithLabelValues(w.src.category).Add(float64(len(run)))
+// observe counts the applied records and reports them to OnApplied.
+func (a *applier) observe(run []eventsourcing.Record) {
+	now := a.config.Now()
+	a.metrics.applied.WithLabelValues(a.src.category).Add(float64(len(run)))
 	for _, r := range run {
-		late := max(0, now.Sub(r.RecordedAt).Seconds()) // clocks differ between machines
-		eventtrace.Observe(w.metrics.latency, late, eventtrace.Parse(r.Metadata.Traceparent))
-		if w.config.OnApplied != nil {
-			w.config.OnApplied(r)
+		latency := max(0, now.Sub(r.RecordedAt).Seconds()) // clocks differ between machines
+		eventtrace.Observe(a.metrics.latency, latency, eventtrace.Parse(r.Metadata.Traceparent))
+		if a.config.OnApplied != nil {
+			a.config.OnApplied(r)
 		}
 	}
 }
 
-// race counts a lost race and lets others go ahead.
-func (w *work) race(ctx context.Context) error {
-	if w.races++; w.races > maxRaces {
-		return fmt.Errorf("%w: %d races lost", ErrContended, w.races)
-	}
-	return w.config.Backoff.Wait(ctx, w.races)
-}
-
-// settled counts the records' first that are at or below the fence.
-func settled(records []eventsourcing.Record, fence eventsourcing.Version) int {
+// countUpTo counts the records before the first one beyond the fence.
+func countUpTo(records []eventsourcing.Record, fence eventsourcing.Version) int {
 	for i, r := range records {
 		if r.Version > fence {
 			return i
@@ -222,7 +224,7 @@ func settled(records []eventsourcing.Record, fence eventsourcing.Version) int {
 	return len(records)
 }
 
-func latest(records []eventsourcing.Record) (v eventsourcing.Version) {
+func latestOf(records []eventsourcing.Record) (v eventsourcing.Version) {
 	for _, r := range records {
 		v = max(v, r.Version)
 	}

@@ -25,7 +25,7 @@ func apply(t testing.TB, p *projection.Projector, records []eventsourcing.Record
 	require.Equal(t, len(records), done)
 }
 
-func TestPlainEventCostsOneReadAndOneWrite(t *testing.T) {
+func TestAnEventWithoutRelatedRowsCostsOneReadAndOneWrite(t *testing.T) {
 	t.Parallel()
 	lib := newLibrary(t)
 	p := lib.projector()
@@ -120,7 +120,7 @@ func TestGapIsHealedFromTheLog(t *testing.T) {
 	}
 }
 
-func TestProjectionDaysBehindCatchesUp(t *testing.T) {
+func TestAProjectionFarBehindIsHealedInLargeRuns(t *testing.T) {
 	t.Parallel()
 	lib := newLibrary(t)
 	var last []eventsourcing.Record
@@ -133,7 +133,7 @@ func TestProjectionDaysBehindCatchesUp(t *testing.T) {
 	assert.LessOrEqual(t, lib.server.Calls()["DynamoDB.PutItem"], int64(5))
 }
 
-func TestWhatTheLogDoesNotShowIsNotSkipped(t *testing.T) {
+func TestEventsThatTheLogLacksAreNotSkipped(t *testing.T) {
 	t.Parallel()
 	lib := newLibrary(t)
 	p := lib.projector()
@@ -156,15 +156,15 @@ func TestWhatTheLogDoesNotShowIsNotSkipped(t *testing.T) {
 	lib.requireEqualsFold()
 }
 
-func TestApplyRefusesWhatIsNotItsOwn(t *testing.T) {
+func TestApplyRefusesUnknownAndMixedStreams(t *testing.T) {
 	t.Parallel()
 	lib := newLibrary(t)
 	p := lib.projector()
 	done, err := p.Apply(t.Context(), nil)
 	require.NoError(t, err)
 	assert.Zero(t, done)
-	stranger := eventsourcing.Record{Stream: eventsourcing.StreamID{Category: "test/cat", ID: "tom"}, Version: 1}
-	_, err = p.Apply(t.Context(), []eventsourcing.Record{stranger})
+	unknown := eventsourcing.Record{Stream: eventsourcing.StreamID{Category: "test/cat", ID: "tom"}, Version: 1}
+	_, err = p.Apply(t.Context(), []eventsourcing.Record{unknown})
 	require.ErrorIs(t, err, projection.ErrNoSource)
 	mixed := append(lib.append(bookStream("b1"), titled{"a"}), lib.append(bookStream("b2"), titled{"b"})...)
 	_, err = p.Apply(t.Context(), mixed)
@@ -172,7 +172,7 @@ func TestApplyRefusesWhatIsNotItsOwn(t *testing.T) {
 	assert.Empty(t, lib.contents())
 }
 
-// Contract 3: every event has the effect of one application, whoever delivers it, however often and in whatever order.
+// Contract 3: every event takes effect once, however often, in whatever order and by however many processes it is applied.
 func TestConcurrentAppliersHaveTheEffectOfOne(t *testing.T) {
 	t.Parallel()
 	lib := newLibrary(t)
@@ -203,7 +203,7 @@ func TestConcurrentAppliersHaveTheEffectOfOne(t *testing.T) {
 	assertOnce(t, lib, all)
 }
 
-// assertOnce checks that OnApplied was told of each record once.
+// assertOnce checks that OnApplied was called once with each record.
 func assertOnce(t *testing.T, lib *library, records []eventsourcing.Record) {
 	t.Helper()
 	assert.Len(t, lib.applied, len(records))
@@ -214,7 +214,7 @@ func assertOnce(t *testing.T, lib *library, records []eventsourcing.Record) {
 
 var errCrash = errors.New("the process died")
 
-// Each write of a history is made to fail in turn, before it is made and after, and the record comes again.
+// Each write of a history fails in turn, before and after it is made, and the record is delivered again.
 func TestCrashAtAnyWriteLosesAndRepeatsNothing(t *testing.T) {
 	t.Parallel()
 	for crashAt := 1; ; crashAt++ {
@@ -252,13 +252,13 @@ func TestCrashAtAnyWriteLosesAndRepeatsNothing(t *testing.T) {
 			writes = count
 		}
 		if crashAt > writes {
-			require.Greater(t, crashAt, 3, "no write was seen")
+			require.Greater(t, crashAt, 3, "no write was counted")
 			return
 		}
 	}
 }
 
-// restarted is what a new process would start with.
+// restarted returns the projector of a new process.
 func (lib *library) restarted(*projection.Projector) *projection.Projector {
 	lib.config.Metrics = nil
 	return lib.projector()
@@ -275,7 +275,7 @@ func TestThrottlingWaitsAndParksNothing(t *testing.T) {
 		done, err := p.Apply(t.Context(), records[n%2:])
 		require.Error(t, err)
 		assert.Zero(t, done)
-		assert.Equal(t, n+1, refused, "one try, then it waits")
+		assert.Equal(t, n+1, refused, "one attempt per delivery")
 	}
 	throttled = false
 	apply(t, p, records)

@@ -10,14 +10,14 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// ErrNotYet says that the projection has not come to the version asked for.
-var ErrNotYet = errors.New("projection has not come to that version yet")
+// ErrNotYet: the projection has not reached the version.
+var ErrNotYet = errors.New("projection has not reached that version yet")
 
-// awaitEvery spaces the reads of Await: each costs a read unit.
+// awaitEvery is the pause between the reads of Await: each costs a read unit.
 const awaitEvery = 25 * time.Millisecond
 
-// Await is Get of an own row that is at version least or later. It waits for it at most so long and then returns
-// ErrNotYet, so that a client can read what it wrote.
+// Await is Get of an own row whose fence is at least that version, so that a client can read what it wrote. If the row does
+// not reach it within wait, the error is ErrNotYet.
 func (r Reader) Await(
 	ctx context.Context, id, row string, least eventsourcing.Version, wait time.Duration, out any,
 ) (found bool, err error) {

@@ -16,8 +16,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws"
 )
 
-// §8.5: a read with min_version=n shows version n or later, or says that it does not yet.
-func TestAwaitShowsTheVersionAskedForOrSaysNotYet(t *testing.T) {
+// Contract 5: a read with min_version=n returns version n or later, or that it is not there yet.
+func TestAwaitReturnsTheVersionOrNotYet(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
@@ -37,11 +37,11 @@ func TestAwaitShowsTheVersionAskedForOrSaysNotYet(t *testing.T) {
 
 		found, err := await(0, 0)
 		require.NoError(t, err)
-		assert.False(t, found, "no version asked for, no row: not found rather than not yet")
+		assert.False(t, found, "without a version and a row: not found, rather than not yet")
 		started := time.Now()
 		_, err = await(1, time.Second)
 		require.ErrorIs(t, err, projection.ErrNotYet)
-		assert.Equal(t, time.Second, time.Since(started), "it waits as long as it was told")
+		assert.Equal(t, time.Second, time.Since(started), "it waits as long as requested")
 
 		hung := eventsourcing.Record{
 			ID: "e1", Stream: eventsourcing.StreamID{Category: "house/door", ID: "d1"}, Version: 1,

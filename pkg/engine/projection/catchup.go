@@ -16,24 +16,23 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// catchingUp is how many streams CatchUp works on at once.
-const catchingUp = 16
+// maxCatchUps is the number of streams that CatchUp works on at once.
+const maxCatchUps = 16
 
-// CaughtUp is what a CatchUp did.
+// CaughtUp counts what a CatchUp did.
 type CaughtUp struct {
 	Records int64 // compared, of this projection's categories
-	Behind  int64 // streams that were, and are at their head now
-	Applied int64 // events that they had missed
-	Parked  int64 // streams that were left behind because they are parked: a Redrive is for them
+	Behind  int64 // streams that were behind and are caught up
+	Applied int64 // events that were missing
+	Parked  int64 // streams that stay behind because they are parked: use Redrive
 }
 
-// CatchUp brings every stream of which log yields records up to its head, whether a message says so or not: it is the
-// way back for a projection that was down for longer than its queue keeps messages. log is the whole log, such as
-// dynamostore's All, in any order; streams whose records come in a row are compared once. It may run while messages are
-// applied, and again after an error: what it did is done.
+// CatchUp applies the missing events of every stream in log. Use it when a projection was down for longer than the queue's
+// retention. log yields the whole log in any order, such as dynamostore.Store.All; streams whose records are adjacent are
+// compared once. It can run while messages are applied. After an error it can be called again.
 func (p *Projector) CatchUp(ctx context.Context, log iter.Seq2[eventsourcing.Record, error]) (CaughtUp, error) {
 	var done CaughtUp
-	heads := map[eventsourcing.StreamID]eventsourcing.Version{} // as far as seen, not yet compared
+	heads := map[eventsourcing.StreamID]eventsourcing.Version{} // not yet compared
 	for rec, err := range log {
 		if err != nil {
 			return done, fmt.Errorf("catch up %s: read the log: %w", p.config.Name, err)
@@ -58,7 +57,7 @@ func (p *Projector) CatchUp(ctx context.Context, log iter.Seq2[eventsourcing.Rec
 	return done, nil
 }
 
-// catchUp compares heads with the fences, at most maxBatchGet of them, and closes the gaps.
+// catchUp compares heads, at most maxBatchGet of them, with the fences and closes the gaps.
 func (p *Projector) catchUp(ctx context.Context, heads map[eventsourcing.StreamID]eventsourcing.Version, done *CaughtUp) error {
 	streams := slices.SortedFunc(maps.Keys(heads), func(a, b eventsourcing.StreamID) int {
 		return cmp.Or(cmp.Compare(a.Category, b.Category), cmp.Compare(a.ID, b.ID))
@@ -75,15 +74,15 @@ func (p *Projector) catchUp(ctx context.Context, heads map[eventsourcing.StreamI
 	for _, f := range fences {
 		applied[f.Stream] = f.Version
 	}
-	group, working := errgroup.WithContext(ctx)
-	group.SetLimit(catchingUp)
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(maxCatchUps)
 	for _, s := range streams {
 		fence := applied[s.String()]
 		if fence >= heads[s] {
 			continue
 		}
 		group.Go(func() error {
-			if err := p.closeGap(working, s, fence, done); err != nil {
+			if err := p.closeGap(groupCtx, s, fence, done); err != nil {
 				return fmt.Errorf("catch up %s with %s: %w", p.config.Name, s, err)
 			}
 			return nil
@@ -92,13 +91,13 @@ func (p *Projector) catchUp(ctx context.Context, heads map[eventsourcing.StreamI
 	return group.Wait()
 }
 
-// closeGap brings a stream from its fence to its head, unless it is parked.
+// closeGap applies the events of a stream after its fence, unless it is parked.
 func (p *Projector) closeGap(ctx context.Context, stream eventsourcing.StreamID, fence eventsourcing.Version, done *CaughtUp) error {
-	w, err := p.begin(stream)
+	a, err := p.newApplier(stream)
 	if err != nil {
 		return err
 	}
-	parked, err := w.parked(ctx)
+	parked, err := a.parked(ctx)
 	if err != nil {
 		return err
 	}
@@ -106,8 +105,8 @@ func (p *Projector) closeGap(ctx context.Context, stream eventsourcing.StreamID,
 		atomic.AddInt64(&done.Parked, 1)
 		return nil
 	}
-	head, err := w.catchUp(ctx)
-	if head > fence { // also by another, meanwhile
+	head, err := a.catchUp(ctx)
+	if head > fence { // applied here, or by another process meanwhile
 		atomic.AddInt64(&done.Applied, int64(head-fence)) //nolint:gosec // far below 2^63
 	}
 	switch {

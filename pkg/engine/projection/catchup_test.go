@@ -19,7 +19,9 @@ import (
 // all yields the whole log, stream by stream.
 func (l *memLog) all() iter.Seq2[eventsourcing.Record, error] {
 	l.mu.Lock()
-	streams := slices.SortedFunc(maps.Keys(l.records), func(a, b eventsourcing.StreamID) int { return strings.Compare(a.String(), b.String()) })
+	streams := slices.SortedFunc(maps.Keys(l.records), func(a, b eventsourcing.StreamID) int {
+		return strings.Compare(a.String(), b.String())
+	})
 	l.mu.Unlock()
 	return func(yield func(eventsourcing.Record, error) bool) {
 		for _, s := range streams {
@@ -62,7 +64,7 @@ func TestCatchUpBringsEveryStreamToItsHeadWithoutAMessage(t *testing.T) {
 	assert.Equal(t, calls["DynamoDB.GetItem"], after["DynamoDB.GetItem"])
 }
 
-func TestCatchUpLeavesParkedStreamsParkedAndGoesOn(t *testing.T) {
+func TestCatchUpLeavesParkedStreamsParkedAndContinues(t *testing.T) {
 	t.Parallel()
 	lib := newLibrary(t)
 	lib.broken.Store(true)
@@ -74,7 +76,7 @@ func TestCatchUpLeavesParkedStreamsParkedAndGoesOn(t *testing.T) {
 	done, err := p.CatchUp(t.Context(), lib.log.all())
 	require.NoError(t, err)
 	assert.Equal(t, projection.CaughtUp{Records: 5, Behind: 1, Applied: 2, Parked: 2}, done)
-	assert.Equal(t, 2, lib.metric("projection_parked_total"), "the one that was parked before was not tried again")
+	assert.Equal(t, 2, lib.metric("projection_parked_total"), "the one that was parked before was not attempted")
 
 	lib.broken.Store(false)
 	for _, id := range []string{"parked", "bad"} {
@@ -84,7 +86,7 @@ func TestCatchUpLeavesParkedStreamsParkedAndGoesOn(t *testing.T) {
 	lib.requireEqualsFold()
 }
 
-func TestCatchUpTellsWhyItStopped(t *testing.T) {
+func TestCatchUpReturnsWhyItStopped(t *testing.T) {
 	t.Parallel()
 	lib := newLibrary(t)
 	torn := errors.New("scan torn")
@@ -95,17 +97,17 @@ func TestCatchUpTellsWhyItStopped(t *testing.T) {
 
 	lib.append(bookStream("b"), titled{"Odes"})
 	for _, operation := range []string{"BatchGetItem", "GetItem", "PutItem"} {
-		away := errors.New(operation + " away")
+		unavailable := errors.New(operation + " unavailable")
 		cfg := lib.config
 		cfg.Metrics, cfg.DB = nil, lib.through(&transport{before: func(op string) error {
 			if op == operation {
-				return away
+				return unavailable
 			}
 			return nil
 		}})
 		p, err := projection.NewProjector(cfg)
 		require.NoError(t, err)
 		_, err = p.CatchUp(t.Context(), lib.log.all())
-		require.ErrorContains(t, err, away.Error())
+		require.ErrorContains(t, err, unavailable.Error())
 	}
 }

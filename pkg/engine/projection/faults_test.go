@@ -17,7 +17,9 @@ type throttling struct {
 	refused *int
 }
 
-func (d throttling) PutItem(ctx context.Context, in *dynamodb.PutItemInput, o ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+func (d throttling) PutItem(
+	ctx context.Context, in *dynamodb.PutItemInput, o ...func(*dynamodb.Options),
+) (*dynamodb.PutItemOutput, error) {
 	if *d.on {
 		*d.refused++
 		return nil, &types.ProvisionedThroughputExceededException{Message: aws.String("slow down")}
@@ -25,7 +27,9 @@ func (d throttling) PutItem(ctx context.Context, in *dynamodb.PutItemInput, o ..
 	return d.DynamoDBAPI.PutItem(ctx, in, o...)
 }
 
-func (d throttling) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+func (d throttling) TransactWriteItems(
+	ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options),
+) (*dynamodb.TransactWriteItemsOutput, error) {
 	if *d.on && in.TransactItems[0].ConditionCheck == nil {
 		*d.refused++
 		reasons := make([]types.CancellationReason, len(in.TransactItems))
@@ -43,21 +47,23 @@ type partial struct {
 	answers int
 }
 
-func (d partial) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput, o ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error) {
-	ask := in.RequestItems[table]
-	n := min(d.answers, len(ask.Keys))
-	rest := ask.Keys[n:]
+func (d partial) BatchGetItem(
+	ctx context.Context, in *dynamodb.BatchGetItemInput, o ...func(*dynamodb.Options),
+) (*dynamodb.BatchGetItemOutput, error) {
+	requested := in.RequestItems[table]
+	n := min(d.answers, len(requested.Keys))
+	others := requested.Keys[n:]
 	out := &dynamodb.BatchGetItemOutput{}
 	if n > 0 {
-		ask.Keys = ask.Keys[:n]
+		requested.Keys = requested.Keys[:n]
 		var err error
-		in.RequestItems = map[string]types.KeysAndAttributes{table: ask}
+		in.RequestItems = map[string]types.KeysAndAttributes{table: requested}
 		if out, err = d.DynamoDBAPI.BatchGetItem(ctx, in, o...); err != nil {
 			return nil, err
 		}
 	}
-	if len(rest) > 0 {
-		out.UnprocessedKeys = map[string]types.KeysAndAttributes{table: {Keys: rest, ConsistentRead: ask.ConsistentRead}}
+	if len(others) > 0 {
+		out.UnprocessedKeys = map[string]types.KeysAndAttributes{table: {Keys: others, ConsistentRead: requested.ConsistentRead}}
 	}
 	return out, nil
 }

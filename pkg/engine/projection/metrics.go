@@ -15,18 +15,18 @@ func newMetrics(reg prometheus.Registerer, projection string, categories []strin
 			[]string{"category"})
 	}
 	m := metrics{
-		applied:    counter("applied", "Events written to the projection, healed ones among them."),
-		duplicates: counter("duplicates", "Events acknowledged because the fence had passed them."),
+		applied:    counter("applied", "Events written to the projection, including healed ones."),
+		duplicates: counter("duplicates", "Events acknowledged because they were applied before."),
 		healed:     counter("healed", "Missing events read from the log."),
-		parked:     counter("parked", "Times that an aggregate was set aside because an event could not be applied."),
-		redriven:   counter("redriven", "Times that an aggregate set aside was brought up to date."),
+		parked:     counter("parked", "Times that an aggregate was parked because an event could not be applied."),
+		redriven:   counter("redriven", "Times that a parked aggregate was caught up."),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "project_seconds",
-			Help:    "Time from an event's recording to its being visible in the projection.",
+			Help:    "Time from the recording of an event until it is visible in the projection.",
 			Buckets: prometheus.ExponentialBucketsRange(0.001, 60, 40), // each a third wider: p99 to ±16 %
 		}),
 	}
-	// Each begins at zero: Prometheus sees no increase in a counter that is first seen at one, and one is enough to be woken by.
+	// Each counter starts at zero: Prometheus sees no increase if the first value is one, and alerts must see that one.
 	for _, category := range categories {
 		for _, c := range []*prometheus.CounterVec{m.applied, m.duplicates, m.healed, m.parked, m.redriven} {
 			c.WithLabelValues(category)

@@ -40,8 +40,8 @@ func TestParkedAggregateDelaysNoOtherAndIsRedriven(t *testing.T) {
 
 	before := lib.server.Calls()
 	apply(t, p, lib.append(bad, withdrawn{"s1"}))
-	assert.EqualValues(t, 2, lib.server.Calls()["DynamoDB.GetItem"]-before["DynamoDB.GetItem"], "later events do not try again")
-	apply(t, p, lib.log.records[bad][2:3]) // the bad event again: it is tried once
+	assert.EqualValues(t, 2, lib.server.Calls()["DynamoDB.GetItem"]-before["DynamoDB.GetItem"], "later events are not attempted")
+	apply(t, p, lib.log.records[bad][2:3]) // the bad event again: it is attempted once
 	assert.Equal(t, 1, lib.metric("projection_parked_total"))
 
 	fence, err := p.Redrive(t.Context(), bad)
@@ -51,7 +51,7 @@ func TestParkedAggregateDelaysNoOtherAndIsRedriven(t *testing.T) {
 	parked, _, err = p.Parked(t.Context(), 10, projection.Cursor{})
 	require.NoError(t, err)
 	require.Len(t, parked, 1)
-	assert.EqualValues(t, 5, parked[0].Latest, "what was acknowledged is not forgotten")
+	assert.EqualValues(t, 5, parked[0].Latest, "no acknowledged event is lost")
 
 	lib.broken.Store(false)
 	fence, err = p.Redrive(t.Context(), bad)
@@ -63,7 +63,7 @@ func TestParkedAggregateDelaysNoOtherAndIsRedriven(t *testing.T) {
 	assertOnce(t, lib, append(lib.log.records[bad], lib.log.records[good]...))
 }
 
-func TestWhatCannotEverBeAppliedIsParked(t *testing.T) {
+func TestAnEventThatCannotBeAppliedIsParked(t *testing.T) {
 	t.Parallel()
 	var hundred []event
 	for n := range 100 {
@@ -74,8 +74,12 @@ func TestWhatCannotEverBeAppliedIsParked(t *testing.T) {
 		spoil  func(*eventsourcing.Record)
 		reason string
 	}{
-		"undecodable":      {[]event{titled{"a"}}, func(r *eventsourcing.Record) { r.Data = json.RawMessage(`{"Title":`) }, "decode test/book/titled"},
-		"unknown name":     {[]event{titled{"a"}}, func(r *eventsourcing.Record) { r.Name = "test/book/eaten" }, "unknown event: test/book/eaten"},
+		"undecodable": {[]event{titled{"a"}}, func(r *eventsourcing.Record) {
+			r.Data = json.RawMessage(`{"Title":`)
+		}, "decode test/book/titled"},
+		"unknown name": {[]event{titled{"a"}}, func(r *eventsourcing.Record) {
+			r.Name = "test/book/eaten"
+		}, "unknown event: test/book/eaten"},
 		"unknown schema":   {[]event{titled{"a"}}, func(r *eventsourcing.Record) { r.Schema = 2 }, "schema version 2"},
 		"fold panics":      {[]event{torn{1}}, nil, "panic: page 1 is torn"},
 		"too many rows":    {append(hundred, titled{"a"}), nil, "more than 100 rows in one transaction: 101"},
@@ -182,10 +186,10 @@ func TestDamagedMessageIsReplacedByTheLogsCopy(t *testing.T) {
 	damaged[0].Data, damaged[1].Data = json.RawMessage(`nonsense`), json.RawMessage(`nonsense`)
 	apply(t, p, damaged)
 	lib.requireEqualsFold()
-	assert.EqualValues(t, 2, lib.server.Calls()["DynamoDB.PutItem"]-before, "the first alone, and the rest in one")
+	assert.EqualValues(t, 2, lib.server.Calls()["DynamoDB.PutItem"]-before, "the first alone, and all others in one")
 }
 
-// An event is acknowledged as parked between a redrive's last look at the log and its end: it must not be forgotten.
+// An event is acknowledged as parked between a redrive's last read of the log and its end: it must not be lost.
 func TestEventAcknowledgedDuringRedriveIsApplied(t *testing.T) {
 	t.Parallel()
 	lib := newLibrary(t)
@@ -207,8 +211,8 @@ func TestEventAcknowledgedDuringRedriveIsApplied(t *testing.T) {
 	lib.requireEqualsFold()
 }
 
-// A new build applies the event between the old build's last failure and its parking: there is nothing to park.
-func TestParkingIsLostToOneWhoCanApply(t *testing.T) {
+// A new build applies the event after the old build's last attempt and before it is parked.
+func TestAnEventThatAnotherBuildAppliesIsNotParked(t *testing.T) {
 	t.Parallel()
 	lib := newLibrary(t)
 	lib.broken.Store(true)
@@ -228,8 +232,8 @@ func TestParkingIsLostToOneWhoCanApply(t *testing.T) {
 	assertOnce(t, lib, records)
 }
 
-// Each write of parking and redriving is made to fail in turn, before and after it is made.
-func TestCrashWhileParkingOrRedriving(t *testing.T) {
+// Each write of parking and redriving fails in turn, before and after it is made.
+func TestACrashWhileParkingOrRedrivingLosesNothing(t *testing.T) {
 	t.Parallel()
 	for crashAt := 1; ; crashAt++ {
 		writes := 0
@@ -275,13 +279,13 @@ func TestCrashWhileParkingOrRedriving(t *testing.T) {
 			writes = count
 		}
 		if crashAt > writes {
-			require.Greater(t, crashAt, 4, "no write was seen")
+			require.Greater(t, crashAt, 4, "no write was counted")
 			return
 		}
 	}
 }
 
-func TestParkingAndRedrivingWhileEventsArrive(t *testing.T) {
+func TestParkingAndRedrivingLoseNoEventThatArrivesMeanwhile(t *testing.T) {
 	t.Parallel()
 	lib := newLibrary(t)
 	var all []eventsourcing.Record
@@ -332,13 +336,13 @@ func TestParkedIsPaged(t *testing.T) {
 		apply(t, p, lib.append(bookStream(fmt.Sprint("b", n)), torn{n}))
 		apply(t, p, lib.append(shelfStream(fmt.Sprint("s", n)), shelfNamed{"A"}))
 	}
-	seen := map[string]bool{}
+	streams := map[string]bool{}
 	cursor, pages := projection.Cursor{}, 0
 	for {
 		parked, next, err := p.Parked(t.Context(), 3, cursor)
 		require.NoError(t, err)
 		for _, row := range parked {
-			seen[row.Stream] = true
+			streams[row.Stream] = true
 		}
 		if pages++; next.IsZero() {
 			break
@@ -346,11 +350,11 @@ func TestParkedIsPaged(t *testing.T) {
 		assert.Len(t, parked, 3)
 		cursor = next
 	}
-	assert.Len(t, seen, 7)
+	assert.Len(t, streams, 7)
 	assert.Equal(t, 3, pages)
 }
 
-// TestCountersBeginAtZero: an alert that asks for an increase sees the first aggregate that is parked.
+// TestCountersBeginAtZero: an alert on an increase sees the first parked aggregate.
 func TestCountersBeginAtZero(t *testing.T) {
 	t.Parallel()
 	lib := newLibrary(t)

@@ -1,11 +1,27 @@
-// Package projection keeps read models: each is a left fold of the log, written to one DynamoDB table in version order
-// per stream and with the effect of exactly one application of every event, whatever is repeated, reordered or lost on
-// the way.
+// Package projection writes read models to DynamoDB: each is a left fold of the event log in one table. Every event takes
+// effect exactly once and in version order per stream, although deliveries may be repeated, reordered or lost.
 //
-// A table is fed by Sources, each a category of streams. Every source stream has its own row, (stream ID, Source.Row),
-// which holds the state folded so far and the fence: the version applied. Related rows, such as a member in a group's
-// collection, are derived from that state and move with it in one transaction. So each row has exactly one stream that
-// writes it, and the events of different streams may be applied in any order.
+// A table has Sources, each a category of streams. Every stream of a source has its own row, (stream ID, Source.Row), with
+// the state folded so far. Related rows, such as a member in a group's collection, are derived from that state and are
+// written with it in one transaction. So each row is written by exactly one stream, and events of different streams can be
+// applied in any order.
+//
+//   - The fence is the version up to which a stream is applied. It stands in the own row, and every write is conditional on
+//     it: only the next version is applied, and an older one is acknowledged as a duplicate.
+//   - To heal is to read missing events from the log, when an event beyond the next version arrives.
+//   - To park is to set an aggregate aside whose event cannot be applied. Its later events are acknowledged but not applied,
+//     and delay no other aggregate. Redrive applies them from the log when the cause is fixed.
+//
+// # Table
+//
+// CreateTableInput declares the table: partition key "id" (S), sort key "row" (S), no stream, no time to live, and two
+// sparse global secondary indexes: "listing" with the key "listed" (S), and "parking" with the key "parked" (S).
+//
+// # Permissions
+//
+//   - Projector: dynamodb:GetItem, dynamodb:BatchGetItem, dynamodb:PutItem, dynamodb:DeleteItem and
+//     dynamodb:ConditionCheckItem on the table, dynamodb:Scan on its index parking, and those of the event log.
+//   - Reader: dynamodb:GetItem, dynamodb:BatchGetItem and dynamodb:Query on the table, dynamodb:Scan on its index listing.
 package projection
 
 import (
@@ -29,25 +45,25 @@ import (
 
 // Errors of a Projector.
 var (
-	// ErrNoSource: no Source of this projection has the stream's category.
+	// ErrNoSource: this projection has no Source of the stream's category.
 	ErrNoSource = errors.New("no source of that category")
-	// ErrMixedStreams: one Apply was given records of several streams.
+	// ErrMixedStreams: Apply was called with records of several streams.
 	ErrMixedStreams = errors.New("records of several streams")
-	// ErrLogBehind: the log does not show an event that must be there. Nothing is skipped.
+	// ErrLogBehind: the log lacks an event that must exist. Nothing is skipped.
 	ErrLogBehind = errors.New("log does not show the missing events")
-	// ErrContended: too many lost races for one row, one after another. It is an eventsourcing.ErrUnavailable.
+	// ErrContended: too many races for one row were lost. It is an eventsourcing.ErrUnavailable.
 	ErrContended = fmt.Errorf("%w: row contended", eventsourcing.ErrUnavailable)
-	// ErrParked: an event cannot be applied; its aggregate is set aside.
+	// ErrParked: an event cannot be applied; its aggregate is parked.
 	ErrParked = errors.New("aggregate parked")
-	// ErrTooManyRows: one event changes more rows than a transaction takes.
+	// ErrTooManyRows: one event changes more rows than fit into a transaction.
 	ErrTooManyRows = fmt.Errorf("more than %d rows in one transaction", maxTransaction)
 	// ErrNotOwner: a related row belongs to another stream.
 	ErrNotOwner = errors.New("row of another stream")
-	// ErrInvalidRow: a Source made a row that cannot be stored.
+	// ErrInvalidRow: a Source derived a row that cannot be stored.
 	ErrInvalidRow = errors.New("invalid row")
 )
 
-// DynamoDBAPI is what a projection needs of DynamoDB; *dynamodb.Client is one.
+// DynamoDBAPI is the part of *dynamodb.Client that a projection uses.
 type DynamoDBAPI interface {
 	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
 	BatchGetItem(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
@@ -60,39 +76,39 @@ type DynamoDBAPI interface {
 	) (*dynamodb.TransactWriteItemsOutput, error)
 }
 
-// EventLog is where gaps are healed from: it yields a stream's records after a version, oldest first, without gaps, as of a
-// moment no earlier than the call. The first error ends the sequence.
+// EventLog yields a stream's records after a version, oldest first and without gaps, at least those that were in the log
+// when it was called. The first error ends the sequence.
 type EventLog interface {
 	Read(ctx context.Context, s eventsourcing.StreamID, after eventsourcing.Version) iter.Seq2[eventsourcing.Record, error]
 }
 
-// Config is what a Projector is made of.
+// Config configures a Projector.
 type Config struct {
-	// Name labels the projection's metrics and logs, such as "users".
+	// Name identifies the projection in metrics and logs, such as "users".
 	Name string
-	// Table is declared by CreateTableInput.
+	// Table is the name of the table, which CreateTableInput declares.
 	Table    string
 	DB       DynamoDBAPI
 	EventLog EventLog
-	// Sources feed the table: categories and own rows must differ.
+	// Sources feed the table. Their categories and own rows must differ.
 	Sources []Source
-	// MaxAttempts bounds the tries to apply one event before its aggregate is parked; from the second on, the log's
-	// copy of the event is used. Throttling and the like do not count. Defaults to 5.
+	// MaxAttempts is the number of attempts to apply an event before its aggregate is parked. All but the first use the
+	// log's copy of the event. Passing faults, such as throttling, do not count. Defaults to 5.
 	MaxAttempts int
-	// Backoff spaces attempts after a lost race, and reads as in Reader. Defaults to 1 ms, doubled up to 64 ms.
+	// Backoff is the pause after a lost race, and that of Reader. Defaults to 1 ms, doubled up to 64 ms.
 	Backoff retry.Backoff
-	// Now measures latency and stamps parked rows. Defaults to time.Now.
+	// Now is the clock for latencies and parked rows. Defaults to time.Now.
 	Now func() time.Time
-	// Logger is told of what healed and what was parked. Defaults to silence.
+	// Logger logs what was healed, parked and redriven. Defaults to none.
 	Logger *slog.Logger
-	// Metrics takes the projection's metrics. Defaults to none kept.
+	// Metrics registers the projection's metrics. Defaults to none.
 	Metrics prometheus.Registerer
-	// OnApplied is told of each record right after it was written, in version order per stream; it must be quick. A
-	// write whose answer was lost is seen as a duplicate and not told. Defaults to nobody.
+	// OnApplied is called with each record right after it was written, in version order per stream; it must be quick. After
+	// a write whose answer was lost it is not called. Optional.
 	OnApplied func(eventsourcing.Record)
 }
 
-// Projector applies records to one projection. Safe for concurrent use, also by many processes and on one stream.
+// Projector applies records to one projection. It is safe for concurrent use, also by several processes for one stream.
 type Projector struct {
 	config  Config
 	sources map[string]*Source  // by category
@@ -101,7 +117,7 @@ type Projector struct {
 	metrics metrics
 }
 
-// NewProjector checks the configuration and reports everything that is wrong with it at once.
+// NewProjector validates c, reports all mistakes at once and returns a Projector.
 func NewProjector(c Config) (*Projector, error) {
 	c.MaxAttempts = cmp.Or(c.MaxAttempts, 5)
 	c.Backoff = c.Backoff.Or(firstPause, longestPause)
@@ -147,11 +163,11 @@ func (p *Projector) mistakes() (found []error) {
 	return found
 }
 
-// Categories are those of the sources, in order.
+// Categories returns the categories of the sources, sorted.
 func (p *Projector) Categories() []string { return slices.Sorted(maps.Keys(p.sources)) }
 
-// ownable says whether a source may derive a row of this name: it is neither an own row nor a parked one.
-func (p *Projector) ownable(row string) bool {
+// derivable reports whether a related row may have this name: it is neither an own row nor a parked row.
+func (p *Projector) derivable(row string) bool {
 	_, own := p.ownRows[row]
 	return !own && !strings.HasPrefix(row, parkedPrefix)
 }

@@ -13,11 +13,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/leftfold/leftfold/pkg/engine/internal/dynamo"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/retry"
 )
 
-// ErrThrottled says that DynamoDB kept answering only a part of a batch. It is an eventsourcing.ErrUnavailable.
+// ErrThrottled: DynamoDB kept returning only a part of a batch. It is an eventsourcing.ErrUnavailable.
 var ErrThrottled = fmt.Errorf("%w: reads throttled", eventsourcing.ErrUnavailable)
 
 // The defaults of Backoff: a lost race is over at once.
@@ -32,19 +33,19 @@ const (
 	maxBatchAttempts = 8
 )
 
-// Reader reads a projection's rows into structs with dynamodbav tags; embed Key and Fence to see them too. Only List
-// may trail behind what was written.
+// Reader reads a projection's rows into structs with dynamodbav tags; embed Key and Fence to read them too. All reads but
+// List are consistent.
 type Reader struct {
 	DB    DynamoDBAPI
 	Table string
-	// Backoff spaces the reads of a batch that DynamoDB answers in part. Defaults to 1 ms, doubled up to 64 ms.
+	// Backoff is the pause before the rest of a batch is read that DynamoDB returned in part. Defaults to 1 ms, doubled up to 64 ms.
 	Backoff retry.Backoff
 }
 
-// Filter keeps the rows whose attribute Attr, a string, contains the text, in the same case. The zero Filter keeps all.
+// Filter selects the rows whose attribute Attr, a string, contains the text, case-sensitively. The zero Filter selects all.
 type Filter struct{ Attr, Contains string }
 
-// Get reads one row into out, a pointer to a struct, which it leaves alone if there is no such row.
+// Get reads one row into out, a pointer to a struct. If there is no such row, it leaves out unchanged.
 func (r Reader) Get(ctx context.Context, id, row string, out any) (found bool, err error) {
 	item, err := r.item(ctx, Key{id, row})
 	if err != nil || item == nil {
@@ -66,8 +67,8 @@ func (r Reader) item(ctx context.Context, key Key) (Item, error) {
 	return res.Item, nil
 }
 
-// BatchGet reads the rows into out, a pointer to a slice of structs, in the order of keys. Rows that do not exist are
-// left out, and a key given twice is read once.
+// BatchGet reads the rows into out, a pointer to a slice of structs, in the order of keys. It skips rows that do not exist,
+// and duplicate keys.
 func (r Reader) BatchGet(ctx context.Context, keys []Key, out any) error {
 	found := map[Key]Item{}
 	pending := map[Key]struct{}{}
@@ -94,11 +95,11 @@ func (r Reader) BatchGet(ctx context.Context, keys []Key, out any) error {
 }
 
 func (r Reader) batch(ctx context.Context, keys []Key, found map[Key]Item) error {
-	ask := make([]Item, len(keys))
+	pending := make([]Item, len(keys))
 	for i, key := range keys {
-		ask[i] = key.item()
+		pending[i] = key.item()
 	}
-	for attempt := 1; len(ask) > 0; attempt++ {
+	for attempt := 1; len(pending) > 0; attempt++ {
 		if attempt > maxBatchAttempts {
 			return ErrThrottled
 		}
@@ -108,7 +109,7 @@ func (r Reader) batch(ctx context.Context, keys []Key, found map[Key]Item) error
 			}
 		}
 		res, err := r.DB.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{
-			r.Table: {Keys: ask, ConsistentRead: aws.Bool(true)},
+			r.Table: {Keys: pending, ConsistentRead: aws.Bool(true)},
 		}})
 		if err != nil {
 			return err
@@ -120,16 +121,16 @@ func (r Reader) batch(ctx context.Context, keys []Key, found map[Key]Item) error
 			}
 			found[key] = item
 		}
-		ask = res.UnprocessedKeys[r.Table].Keys
+		pending = res.UnprocessedKeys[r.Table].Keys
 		if len(res.Responses[r.Table]) > 0 {
-			attempt = 1 // it answers, if in parts
+			attempt = 1 // it makes progress
 		}
 	}
 	return nil
 }
 
-// Rows reads a page of the rows of one ID whose names begin with prefix, in the order of their names, into out, a
-// pointer to a slice of structs. A page has limit rows unless it is the last.
+// Rows reads a page of the rows of one ID whose names begin with prefix, sorted by name, into out, a pointer to a slice of
+// structs. Every page but the last has limit rows.
 func (r Reader) Rows(ctx context.Context, id, prefix string, limit int, cursor Cursor, out any) (next Cursor, err error) {
 	list := listOf("rows", r.Table, id, prefix)
 	after, err := cursor.start(list)
@@ -137,18 +138,18 @@ func (r Reader) Rows(ctx context.Context, id, prefix string, limit int, cursor C
 		return Cursor{}, err
 	}
 	if after != nil && (after.ID != id || !strings.HasPrefix(after.Row, prefix)) {
-		return Cursor{}, fmt.Errorf("%w: its place is not in the list", ErrBadCursor)
+		return Cursor{}, fmt.Errorf("%w: its position is not in the list", ErrBadCursor)
 	}
 	in := &dynamodb.QueryInput{
 		TableName: &r.Table, ConsistentRead: aws.Bool(true),
 		KeyConditionExpression:    aws.String("#id = :id"),
 		ExpressionAttributeNames:  map[string]string{"#id": "id"},
-		ExpressionAttributeValues: Item{":id": text(id)},
+		ExpressionAttributeValues: Item{":id": dynamo.Text(id)},
 	}
 	if prefix != "" {
 		*in.KeyConditionExpression += " AND begins_with(#row, :prefix)"
 		in.ExpressionAttributeNames["#row"] = "row"
-		in.ExpressionAttributeValues[":prefix"] = text(prefix)
+		in.ExpressionAttributeValues[":prefix"] = dynamo.Text(prefix)
 	}
 	if after != nil {
 		in.ExclusiveStartKey = after.item()
@@ -168,9 +169,9 @@ func (r Reader) Rows(ctx context.Context, id, prefix string, limit int, cursor C
 	return page(list, items, limit, out)
 }
 
-// List reads a page of the own rows of listed sources, in an order that is stable but means nothing, into out, a
-// pointer to a slice of structs. A page has limit rows unless it is the last. It reads a secondary index, which trails
-// writes by some milliseconds; a filter makes it read on until the page is full.
+// List reads a page of the own rows of listed sources into out, a pointer to a slice of structs. The order is stable but
+// arbitrary. Every page but the last has limit rows, also with a filter. It reads a secondary index, which lags behind
+// writes by milliseconds.
 func (r Reader) List(ctx context.Context, f Filter, limit int, cursor Cursor, out any) (next Cursor, err error) {
 	list := listOf("list", r.Table, f.Attr, f.Contains)
 	items, err := r.scan(ctx, listingIndex, "listed", f, limit, list, cursor)
@@ -180,7 +181,7 @@ func (r Reader) List(ctx context.Context, f Filter, limit int, cursor Cursor, ou
 	return page(list, items, limit, out)
 }
 
-// scan reads limit+1 rows, if there are so many, of a sparse index.
+// scan reads limit+1 rows of a sparse index, or all if there are fewer.
 func (r Reader) scan(ctx context.Context, index, attr string, f Filter, limit int, list string, cursor Cursor) ([]Item, error) {
 	after, err := cursor.start(list)
 	if err != nil {
@@ -190,15 +191,15 @@ func (r Reader) scan(ctx context.Context, index, attr string, f Filter, limit in
 	if f.Contains != "" {
 		in.FilterExpression = aws.String("contains(#attr, :text)")
 		in.ExpressionAttributeNames = map[string]string{"#attr": f.Attr}
-		in.ExpressionAttributeValues = Item{":text": text(f.Contains)}
+		in.ExpressionAttributeValues = Item{":text": dynamo.Text(f.Contains)}
 	}
 	if after != nil {
 		in.ExclusiveStartKey = after.item()
-		in.ExclusiveStartKey[attr] = text(after.ID)
+		in.ExclusiveStartKey[attr] = dynamo.Text(after.ID)
 	}
 	window := 0
 	items, err := gather(limit, func(want int) ([]Item, Item, error) {
-		if in.FilterExpression != nil { // a Limit counts rows before the filter: widen it while they are rare
+		if in.FilterExpression != nil { // Limit counts rows before the filter: widen it while matches are rare
 			window = min(max(4*want, 2*window), maxPage)
 			want = window
 		}
@@ -216,7 +217,7 @@ func (r Reader) scan(ctx context.Context, index, attr string, f Filter, limit in
 	return items, nil
 }
 
-// gather fetches until it has more than limit items, which tells that there is a next page, or there are no more.
+// gather fetches until it has more than limit items, so that there is a next page, or no items are left.
 func gather(limit int, fetch func(want int) (items []Item, last Item, err error)) ([]Item, error) {
 	if limit < 1 || limit > maxPage {
 		return nil, fmt.Errorf("limit %d is not in 1…%d", limit, maxPage)
@@ -234,10 +235,10 @@ func gather(limit int, fetch func(want int) (items []Item, last Item, err error)
 	}
 }
 
-// maxPage bounds the rows held at a time for one reader.
+// maxPage bounds the rows that one read holds in memory.
 const maxPage = 10_000
 
-// page cuts items to limit and decodes them; what was cut means that there is a next page.
+// page decodes the first limit items. If there are more, next is the cursor of the next page.
 func page(list string, items []Item, limit int, out any) (next Cursor, err error) {
 	if len(items) > limit {
 		items = items[:limit]
@@ -262,11 +263,9 @@ func keyOf(item Item) (k Key, err error) {
 	return k, err
 }
 
-func (k Key) item() Item { return Item{"id": text(k.ID), "row": text(k.Row)} }
+func (k Key) item() Item { return Item{"id": dynamo.Text(k.ID), "row": dynamo.Text(k.Row)} }
 
-func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
-
-// with returns item with more attributes, as a new one.
+// with returns a copy of item with more attributes.
 func with(item Item, more ...Item) Item {
 	out := maps.Clone(item)
 	for _, m := range more {

@@ -42,7 +42,7 @@ func TestGetShowsStateKeyAndFence(t *testing.T) {
 	assert.Equal(t, "s1", view.ID)
 }
 
-func TestBatchGetKeepsOrderAndAsksForTheRest(t *testing.T) {
+func TestBatchGetKeepsOrderAndReadsUnprocessedKeys(t *testing.T) {
 	t.Parallel()
 	lib := newLibrary(t)
 	p := lib.projector()
@@ -157,7 +157,7 @@ func TestListIsFullAndCompleteUnderAFilter(t *testing.T) {
 	}
 }
 
-func TestForeignCursorIsRefused(t *testing.T) {
+func TestACursorOfAnotherListIsRefused(t *testing.T) {
 	t.Parallel()
 	lib := newLibrary(t)
 	p := lib.projector()
@@ -196,7 +196,7 @@ func TestForeignCursorIsRefused(t *testing.T) {
 		cursor, err := first(projection.Cursor{})
 		require.NoError(t, err)
 		if made == "parked" || made == "elsewhere" {
-			continue // they have no second page
+			continue // without a second page
 		}
 		require.False(t, cursor.IsZero())
 		for used, list := range lists {
@@ -210,7 +210,7 @@ func TestForeignCursorIsRefused(t *testing.T) {
 	}
 }
 
-func TestGarbageIsNoCursor(t *testing.T) {
+func TestInvalidCursorsAreRefused(t *testing.T) {
 	t.Parallel()
 	encode := base64.RawURLEncoding.EncodeToString
 	for _, text := range []string{
@@ -228,7 +228,7 @@ func TestGarbageIsNoCursor(t *testing.T) {
 	assert.True(t, c.IsZero())
 }
 
-func TestNewReportsEveryMistake(t *testing.T) {
+func TestNewProjectorReportsAllMistakes(t *testing.T) {
 	t.Parallel()
 	type state struct {
 		Version int `dynamodbav:"version,omitempty"`

@@ -11,7 +11,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-func TestAStreamTellsHowItIsParked(t *testing.T) {
+func TestParkedStreamReturnsHowAStreamIsParked(t *testing.T) {
 	t.Parallel()
 	lib := newLibrary(t)
 	lib.broken.Store(true)
@@ -37,12 +37,12 @@ func TestAStreamTellsHowItIsParked(t *testing.T) {
 		fence, err := p.Redrive(t.Context(), bad)
 		require.NoError(t, err)
 		assert.EqualValues(t, 3, fence)
-		assert.Equal(t, 1, lib.metric("projection_redriven_total"), "a second redrive has nothing to take up")
+		assert.Equal(t, 1, lib.metric("projection_redriven_total"), "a second redrive has nothing to do")
 	}
 }
 
-// A redrive that is cut off says how far it came, stays parked, and is gone on with.
-func TestARedriveGoesOnWhereItWasCutOff(t *testing.T) {
+// A redrive that is cancelled returns the fence; the stream stays parked, and the next redrive continues.
+func TestARedriveContinuesWhereItWasCancelled(t *testing.T) {
 	t.Parallel()
 	lib := newLibrary(t)
 	lib.broken.Store(true)
@@ -55,12 +55,12 @@ func TestARedriveGoesOnWhereItWasCutOff(t *testing.T) {
 	apply(t, p, records)
 	lib.broken.Store(false)
 
-	ctx, cut := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
 	writes := 0
 	lib.config.DB = lib.through(&transport{after: func(op string) error {
 		if op == "PutItem" || op == "TransactWriteItems" {
 			if writes++; writes == 2 {
-				cut()
+				cancel()
 			}
 		}
 		return nil

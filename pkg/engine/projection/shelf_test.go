@@ -25,8 +25,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws"
 )
 
-// The tests' aggregates: a shelf has a name; a book has a title and stands, in copies, on any number of shelves. The
-// projection shows a shelf with its books: a book's row on a shelf is the book's own affair.
+// The tests' aggregates: a shelf has a name; a book has a title, and copies on any number of shelves. The projection shows a
+// shelf with its books: the book's stream owns the book's row on a shelf.
 
 type (
 	event = eventsourcing.Event
@@ -36,7 +36,7 @@ type (
 	titled    struct{ Title string }
 	placed    struct{ Shelf string }
 	withdrawn struct{ Shelf string }
-	// torn cannot be folded while the world is broken.
+	// torn cannot be folded while library.broken is set.
 	torn struct{ Page int }
 )
 
@@ -112,7 +112,7 @@ func bookRows(id string, b book) (rows []projection.Row) {
 	return rows
 }
 
-// library is a log and a projection of it on a localaws.
+// library is an event log and a projection of it on an embedded AWS.
 type library struct {
 	t        testing.TB
 	server   *localaws.Server
@@ -124,7 +124,7 @@ type library struct {
 	now      time.Time
 
 	mu      sync.Mutex
-	applied map[string]int // times that OnApplied told of an event ID
+	applied map[string]int // calls of OnApplied by event ID
 }
 
 const table = "projection-shelves"
@@ -188,7 +188,7 @@ func (lib *library) append(s eventsourcing.StreamID, events ...event) []eventsou
 	return out
 }
 
-// contents is all that is in the table, as key → attribute → value.
+// contents returns the table as key → attribute → value.
 func (lib *library) contents() map[string]map[string]any {
 	out := map[string]map[string]any{}
 	in := &dynamodb.ScanInput{TableName: aws.String(table), ConsistentRead: aws.Bool(true)}
@@ -273,7 +273,7 @@ func (lib *library) metric(name string) int {
 	return int(sum)
 }
 
-// memLog is a log that others may append to while it is read; onEnd is called when a read found nothing more.
+// memLog is an event log in memory. onEnd is called when a read finds no more records.
 type memLog struct {
 	mu      sync.Mutex
 	records map[eventsourcing.StreamID][]eventsourcing.Record
@@ -285,20 +285,20 @@ func (l *memLog) Read(_ context.Context, s eventsourcing.StreamID, after eventso
 		l.mu.Lock()
 		records, onEnd := slices.Clone(l.records[s]), l.onEnd
 		l.mu.Unlock()
-		rest := records[min(int(after), len(records)):]
-		for _, r := range rest {
+		records = records[min(int(after), len(records)):]
+		for _, r := range records {
 			if !yield(r, nil) {
 				return
 			}
 		}
-		if onEnd != nil && len(rest) == 0 {
+		if onEnd != nil && len(records) == 0 {
 			onEnd(s)
 		}
 	}
 }
 
-// transport stands between a client and the server; before and after see each request's operation, and an error of
-// theirs is all that the client gets: after is a lost answer.
+// transport calls before and after around each request. If one returns an error, the client gets only that: an error of
+// after is a lost answer.
 type transport struct {
 	next          http.RoundTripper
 	before, after func(operation string) error
@@ -321,7 +321,7 @@ func (f *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// through returns a client that meets f's faults and does not retry by itself.
+// through returns a client that has f's faults and does not retry.
 func (lib *library) through(f *transport) *dynamodb.Client {
 	cfg := lib.server.Config()
 	f.next = lib.server.Transport()

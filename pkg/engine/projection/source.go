@@ -11,27 +11,28 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/leftfold/leftfold/pkg/engine/internal/dynamo"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// Spec says how one category's events are folded into rows. R is the state kept in a stream's own row: a struct with
-// dynamodbav tags that must come back from DynamoDB as it went in, and uses none of the names of Fence or Key.
+// Spec defines how one category's events are folded into rows. R is the state in a stream's own row: a struct with
+// dynamodbav tags that is read from DynamoDB as it was written, and uses no attribute name of Fence or Key.
 type Spec[R any, E eventsourcing.Event] struct {
 	Category string
-	// Row names each stream's own row, such as "user".
+	// Row is the name of each stream's own row, such as "user".
 	Row   string
 	Codec *eventsourcing.Codec[E]
-	// Fold must be pure. It may change the R that it is given.
+	// Fold must be pure, but may change the R that it is called with.
 	Fold func(R, E, eventsourcing.Record) R
-	// Rows derives the related rows from a state; it must be pure, and no other stream may derive the same row. One
-	// event may change 99 of them. Defaults to none.
+	// Rows derives the related rows from a state. It must be pure, and no other stream may derive the same row. One event
+	// may change 99 of them. Defaults to none.
 	Rows func(id string, r R) []Row
-	// Listed shows the own rows in Reader.List. Defaults to false.
+	// Listed makes Reader.List return the own rows. Defaults to false.
 	Listed bool
 }
 
-// Row is a row beside a stream's own, owned by that stream. Data is a struct with dynamodbav tags that uses none of the
-// names of Fence or Key; nil is a row of its key alone.
+// Row is a related row, owned by the stream that derives it. Data is a struct with dynamodbav tags that uses no attribute
+// name of Fence or Key; nil makes a row of its key only.
 type Row struct {
 	ID, Row string
 	Data    any
@@ -43,35 +44,35 @@ type Key struct {
 	Row string `dynamodbav:"row"`
 }
 
-// Item is a row as DynamoDB has it.
+// Item is a row as DynamoDB stores it.
 type Item = map[string]types.AttributeValue
 
-// Source is a Spec whose types are erased, so that one projection can have several.
+// Source is a Spec without its types, so that one projection can have several.
 type Source struct {
 	category, row string
 	listed        bool
-	// fold applies records to what is in the own row; the error is an *unappliable.
+	// fold applies records to the state in the own row. Its error is an *unappliableError.
 	fold     func(id string, own Item, records []eventsourcing.Record) (change, error)
 	mistakes []error
 }
 
-// change is what a run of records makes of a stream's rows.
+// change is the result of a fold: the own row's state, and the related rows before and after.
 type change struct {
 	state         Item
 	before, after map[Key]Item
 }
 
-// unappliable says that no record from index at on was applied, and that no retry will help. At > 0: those before it
-// may still be.
-type unappliable struct {
+// unappliableError: the record at that index, or one after it, cannot be applied, whatever the number of attempts. Nothing
+// was applied; if at > 0, the records before it may be.
+type unappliableError struct {
 	at    int
 	cause error
 }
 
-func (u *unappliable) Error() string { return u.cause.Error() }
-func (u *unappliable) Unwrap() error { return u.cause }
+func (e *unappliableError) Error() string { return e.cause.Error() }
+func (e *unappliableError) Unwrap() error { return e.cause }
 
-// NewSource makes a Source; NewProjector reports what is wrong with it.
+// NewSource returns a Source of s. NewProjector reports mistakes in it.
 func NewSource[R any, E eventsourcing.Event](s Spec[R, E]) Source {
 	src := Source{category: s.Category, row: s.Row, listed: s.Listed, fold: s.fold}
 	wrong := func(is bool, what string) {
@@ -84,7 +85,7 @@ func NewSource[R any, E eventsourcing.Event](s Spec[R, E]) Source {
 	wrong(strings.HasPrefix(s.Row, parkedPrefix), "row begins with "+parkedPrefix)
 	wrong(s.Codec == nil, "codec is missing")
 	wrong(s.Fold == nil, "fold is missing")
-	if err := plain[R](); err != nil {
+	if err := validateState[R](); err != nil {
 		src.mistakes = append(src.mistakes, fmt.Errorf("source %q: state: %w", s.Category, err))
 	}
 	return src
@@ -94,30 +95,30 @@ func (s Spec[R, E]) fold(id string, own Item, records []eventsourcing.Record) (c
 	at := 0
 	defer func() {
 		if cause := recover(); cause != nil {
-			err = &unappliable{at, fmt.Errorf("panic: %v", cause)}
+			err = &unappliableError{at, fmt.Errorf("panic: %v", cause)}
 		}
 	}()
 	var state R
 	if err := attributevalue.UnmarshalMap(own, &state); err != nil {
-		return c, &unappliable{at, fmt.Errorf("decode own row: %w", err)}
+		return c, &unappliableError{at, fmt.Errorf("decode own row: %w", err)}
 	}
-	if c.before, err = s.rows(id, state); err != nil { // before Fold, which may change what state refers to
-		return c, &unappliable{at, err}
+	if c.before, err = s.rows(id, state); err != nil { // before Fold, which may change state in place
+		return c, &unappliableError{at, err}
 	}
 	for at = range records {
 		rec := records[at]
 		event, err := s.Codec.Decode(rec.Name, rec.Schema, rec.Data)
 		if err != nil {
-			return c, &unappliable{at, err}
+			return c, &unappliableError{at, err}
 		}
 		state = s.Fold(state, event, rec)
 	}
-	at = len(records) / 2 // from here on any of the records may be to blame
+	at = len(records) / 2 // any of the records may be the cause of what follows
 	if c.after, err = s.rows(id, state); err != nil {
-		return c, &unappliable{at, err}
+		return c, &unappliableError{at, err}
 	}
 	if c.state, err = marshal(state); err != nil {
-		return c, &unappliable{at, err}
+		return c, &unappliableError{at, err}
 	}
 	return c, nil
 }
@@ -141,8 +142,8 @@ func (s Spec[R, E]) rows(id string, state R) (map[Key]Item, error) {
 	return out, nil
 }
 
-// plain refuses an R that is not a struct, or has a field that another attribute of its row would fill.
-func plain[R any]() error {
+// validateState refuses an R that is not a struct, or uses a reserved attribute name.
+func validateState[R any]() error {
 	var zero, read R
 	if _, err := marshal(zero); err != nil {
 		return err
@@ -151,14 +152,14 @@ func plain[R any]() error {
 	if err != nil {
 		return err
 	}
-	row := with(fence, Key{"i", "r"}.item(), Item{"listed": text("l"), "parked": text("p")})
+	row := with(fence, Key{"i", "r"}.item(), Item{"listed": dynamo.Text("l"), "parked": dynamo.Text("p")})
 	if err := attributevalue.UnmarshalMap(row, &read); err != nil || !reflect.DeepEqual(read, zero) {
 		return fmt.Errorf("%w: %T uses a reserved name of %v", ErrInvalidRow, zero, reserved)
 	}
 	return nil
 }
 
-// reserved are the attributes that rows have beside their data.
+// reserved are the attributes of rows beside their data.
 var reserved = []string{
 	"id", "row", "version", "stream", "event_id", "correlation_id", "causation_id", "updated_at", "listed", "parked",
 }
@@ -171,7 +172,7 @@ func marshal(data any) (Item, error) {
 	if err != nil {
 		return nil, errors.Join(ErrInvalidRow, err)
 	}
-	m, ok := value.(*types.AttributeValueMemberM) // MarshalMap would make an empty row of anything else
+	m, ok := value.(*types.AttributeValueMemberM) // MarshalMap would return an empty row for anything else
 	if !ok {
 		return nil, fmt.Errorf("%w: %T is not a struct", ErrInvalidRow, data)
 	}
