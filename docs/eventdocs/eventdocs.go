@@ -66,11 +66,7 @@ type Fact struct {
 	Doc           string
 	Shape         Shape
 	Example       json.RawMessage
-}
-
-// RoleName is what the role is called at the time.
-type RoleName struct {
-	Name role.Name `json:"name"`
+	Reader        string // the service that uses it
 }
 
 // New describes the events of all aggregates. Module is the repository: the types are declared in several of its modules: doc comments
@@ -82,9 +78,11 @@ func New(module fs.FS, names topology.Names) (Catalogue, error) {
 	}}
 	const aUser, aRole = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57", "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e58"
 	users, err := describe(d, declaration[user.State, user.Event]{
-		of: user.Aggregate(), opening: user.Registered{}, id: aUser, facts: []any{user.Profile{}, user.Memberships{}},
-		// The command looks the role up; see commands.AddRole in services/command-api.
-		lookedUp: map[string]lookedUp{user.RoleAdded{}.EventName(): {role.Category, aRole, RoleName{Name: "Auditor"}}},
+		of: user.Aggregate(), opening: user.Registered{}, id: aUser,
+		// The command looks the role up: see commands.AddRole in services/command-api.
+		lookedUp: map[string]lookedUp{user.RoleAdded{}.EventName(): {
+			fact: role.Reference{}, example: role.NewReference(aRole, "Auditor"), reader: "projector-user",
+		}},
 	})
 	if err != nil {
 		return Catalogue{}, err
@@ -109,14 +107,14 @@ type declaration[S any, E eventsourcing.Event] struct {
 	of       eventsourcing.Aggregate[S, E]
 	opening  E
 	id       string
-	facts    []any // what the aggregate enriches its events with
 	lookedUp map[string]lookedUp
 }
 
 // lookedUp is what a command finds out of another aggregate and adds to an event.
 type lookedUp struct {
-	aggregate, id string
-	fact          any
+	fact    any // of the type that the example encodes
+	example eventsourcing.Enrichment
+	reader  string
 }
 
 // describe plays each event on a stream of only its opening, and sees what changes.
@@ -199,43 +197,14 @@ func (of declaration[S, E]) play(d *describer, e *Event, opening, event E) error
 	if e.Retired {
 		return nil // what it was enriched with is its own history
 	}
-	var errs []error
-	if l, ok := of.lookedUp[e.Name]; ok {
-		data, err := json.Marshal(l.fact)
-		errs = append(errs, err, e.enrich(d, l.fact, eventsourcing.Enrichment{Aggregate: l.aggregate, ID: l.id, Data: data}))
+	l, ok := of.lookedUp[e.Name]
+	if !ok {
+		return nil
 	}
-	if of.of.Enrich != nil {
-		for _, fact := range of.of.Enrich(after, event) {
-			errs = append(errs, e.enrich(d, of.typeOf(fact.Data), fact))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// typeOf finds the declared fact with exactly these members.
-func (of declaration[S, E]) typeOf(data json.RawMessage) any {
-	for _, fact := range of.facts {
-		into := reflect.New(reflect.TypeOf(fact))
-		strict := json.NewDecoder(bytes.NewReader(data))
-		strict.DisallowUnknownFields()
-		if strict.Decode(into.Interface()) != nil {
-			continue
-		}
-		if again, err := json.Marshal(into.Interface()); err == nil && bytes.Equal(again, data) {
-			return fact
-		}
-	}
-	return nil
-}
-
-func (e *Event) enrich(d *describer, fact any, enrichment eventsourcing.Enrichment) error {
-	if fact == nil {
-		return fmt.Errorf("%s is enriched with %s, which no declared fact is like", e.Name, enrichment.Data)
-	}
-	t := reflect.TypeOf(fact)
+	t := reflect.TypeOf(l.fact)
 	shape, err := d.shape(t)
 	e.Facts = append(e.Facts, Fact{
-		Aggregate: enrichment.Aggregate, ID: enrichment.ID, Name: t.Name(), Doc: d.doc(t), Shape: shape, Example: enrichment.Data,
+		Aggregate: l.example.Aggregate, ID: l.example.ID, Name: t.Name(), Doc: d.doc(t), Shape: shape, Example: l.example.Data, Reader: l.reader,
 	})
 	return err
 }

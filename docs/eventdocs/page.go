@@ -28,10 +28,10 @@ func (c Catalogue) Markdown() string {
 			}
 		}
 	}
-	out.WriteString("\n### Enrichment\n\nFacts about the aggregates around an event, as they stood when it was decided.\n")
+	out.WriteString("\n### Enrichment\n\nFacts about other aggregates, as they stood when the event was decided. Events of former builds may carry others; ignore them.\n")
 	for _, name := range slices.Sorted(maps.Keys(facts)) {
 		f := facts[name]
-		fmt.Fprintf(&out, "\n#### %s\n\nA fact of `%s`: %s.\n", f.Name, f.Aggregate, f.Doc)
+		fmt.Fprintf(&out, "\n#### %s\n\nA fact of `%s`: %s. Read by %s.\n", f.Name, f.Aggregate, f.Doc, f.Reader)
 		shape(&out, f.Shape, f.Example)
 	}
 	return out.String()
@@ -46,7 +46,7 @@ func event(out *strings.Builder, e Event) {
 		fmt.Fprintf(out, " It %s.", text)
 	}
 	for _, f := range e.Facts {
-		fmt.Fprintf(out, " Enriched with %s of `%s`.", link(f.Name), f.Aggregate)
+		fmt.Fprintf(out, " Enriched with a %s of `%s`.", link(f.Name), f.Aggregate)
 	}
 	out.WriteString("\n")
 	for _, v := range slices.Backward(e.Versions) {

@@ -73,7 +73,7 @@ func envelopeSchema() *yaml.Node {
 			"data", object("description", "the payload, byte for byte as it was recorded"),
 			"enrichment", object(
 				"type", "array",
-				"description", "what readers need to know of the aggregates around the event, as it stood when it was decided",
+				"description", "facts about other aggregates, as they stood when the event was decided",
 				"items", object(
 					"type", "object",
 					"required", list("aggregate", "id", "data"),
@@ -82,6 +82,7 @@ func envelopeSchema() *yaml.Node {
 			),
 			"metadata", object(
 				"type", "object",
+				"additionalProperties", object("type", "string", "description", "an importer's own member"),
 				"properties", object(
 					"correlationId", object("type", "string", "description", "the same for all that one request set off"),
 					"causationId", object("type", "string", "description", "of the command"),

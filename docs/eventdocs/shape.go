@@ -68,6 +68,9 @@ func (d *describer) shape(t reflect.Type) (Shape, error) {
 func (d *describer) object(t reflect.Type) (Shape, error) {
 	out := Shape{Type: "object"}
 	for _, f := range reflect.VisibleFields(t) {
+		if f.Anonymous && f.Type.NumField() == 0 {
+			continue // it makes the type an event and is not part of its JSON
+		}
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if name == "" || name == "-" || f.Anonymous || !f.IsExported() {
 			return out, fmt.Errorf("%s.%s: fields of a payload are exported and have a name in JSON", t, f.Name)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/domain/role"
 )
 
 func TestShapesOfTypes(t *testing.T) {
@@ -94,11 +96,11 @@ func Hang() {}
 func TestEveryTypeHasAComment(t *testing.T) {
 	t.Parallel()
 	d := &describer{module: os.DirFS("../..")}
-	assert.Equal(t, "what the role is called at the time", d.doc(reflect.TypeFor[RoleName]()))
-	assert.Equal(t, "what a role is called, in the case it was given", d.doc(reflect.TypeFor[RoleName]().Field(0).Type))
+	assert.Equal(t, "what the role is called at the time of an event of another aggregate", d.doc(reflect.TypeFor[role.Reference]()))
+	assert.Equal(t, "what a role is called, in the case it was given", d.doc(reflect.TypeFor[role.Reference]().Field(0).Type))
 	assert.Empty(t, d.doc(reflect.TypeFor[string]()))
 	require.NoError(t, d.err)
-	broken := &describer{module: fstest.MapFS{"docs/eventdocs/a.go": {Data: []byte(`?`)}}}
-	_, err := broken.shape(reflect.TypeFor[RoleName]())
-	require.ErrorContains(t, err, "read the comments of docs/eventdocs")
+	broken := &describer{module: fstest.MapFS{"pkg/domain/role/a.go": {Data: []byte(`?`)}}}
+	_, err := broken.shape(reflect.TypeFor[role.Reference]())
+	require.ErrorContains(t, err, "read the comments of pkg/domain/role")
 }

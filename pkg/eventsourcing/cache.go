@@ -5,23 +5,33 @@ import (
 	"sync"
 )
 
-// Cache keeps the newest states that a Repository has seen, as many as it has room for; the least recently used one
-// goes first. What it holds was true once and may be old: streams only grow. Safe for concurrent use; a nil Cache holds
-// nothing. States are shared, so Evolve must never change the one it is given.
+// Cache keeps the newest states that a Repository has seen and evicts the least recently used. A state in it was true
+// once and may be old. Safe for concurrent use; a nil Cache holds nothing. States are shared, so Evolve must never change
+// the one it is given.
 type Cache[S any] struct {
 	size int
 
 	mu     sync.Mutex
-	order  *list.List // of moment[S], the one used last in front
+	order  *list.List // of versioned[S], the one used last in front
 	places map[string]*list.Element
 }
 
-// moment is the state of an aggregate at a version.
-type moment[S any] struct {
+// versioned is the state of an aggregate at a version.
+type versioned[S any] struct {
 	id      string
 	state   S
 	version Version
 }
+
+// CacheUse says what the cache did for a command.
+type CacheUse string
+
+// The uses of a Cache.
+const (
+	CacheHit   CacheUse = "hit"   // the command needed no read
+	CacheStale CacheUse = "stale" // a state was known, but the answer took a read of what followed it
+	CacheMiss  CacheUse = "miss"  // nothing was known
+)
 
 // NewCache returns a Cache with room for that many aggregates.
 func NewCache[S any](size int) *Cache[S] {
@@ -39,7 +49,7 @@ func (c *Cache[S]) Len() int {
 }
 
 // newest returns what is known of the aggregate, or its absence: the zero state at version 0.
-func (c *Cache[S]) newest(id string) (m moment[S], known bool) {
+func (c *Cache[S]) newest(id string) (m versioned[S], known bool) {
 	m.id = id
 	if c == nil {
 		return m, false
@@ -48,20 +58,20 @@ func (c *Cache[S]) newest(id string) (m moment[S], known bool) {
 	defer c.mu.Unlock()
 	place, known := c.places[id]
 	if known {
-		m, _ = place.Value.(moment[S])
+		m, _ = place.Value.(versioned[S])
 	}
 	return m, known
 }
 
-// keep makes m the newest state, unless a newer one is known. Whatever uses a state keeps it in the end.
-func (c *Cache[S]) keep(m moment[S]) {
+// keep makes m the newest state, unless a newer one is known.
+func (c *Cache[S]) keep(m versioned[S]) {
 	if c == nil || c.size <= 0 || m.version == 0 {
-		return // whoever asks for what does not exist must not push out what does
+		return // an absent stream must not evict one that exists
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if place, known := c.places[m.id]; known {
-		if old, _ := place.Value.(moment[S]); m.version > old.version {
+		if old, _ := place.Value.(versioned[S]); m.version > old.version {
 			place.Value = m
 		}
 		c.order.MoveToFront(place)
@@ -69,7 +79,7 @@ func (c *Cache[S]) keep(m moment[S]) {
 	}
 	c.places[m.id] = c.order.PushFront(m)
 	if c.order.Len() > c.size {
-		oldest, _ := c.order.Remove(c.order.Back()).(moment[S])
+		oldest, _ := c.order.Remove(c.order.Back()).(versioned[S])
 		delete(c.places, oldest.id)
 	}
 }

@@ -37,17 +37,17 @@ func (w *watched) Read(ctx context.Context, s eventsourcing.StreamID, after even
 
 // cachedCounters is a repository with a cache, what that was told to be good for, and a rival that writes behind it.
 type cachedCounters struct {
-	*eventsourcing.Repository[counter, event]
+	*counterRepository
 	t     testing.TB
 	store *watched
 	uses  []eventsourcing.CacheUse
-	rival *eventsourcing.Repository[counter, event]
+	rival *counterRepository
 }
 
 func newCached(t testing.TB, size int) *cachedCounters {
 	store := new(memstore.Store)
 	c := &cachedCounters{t: t, store: &watched{Store: store}, rival: newCounters(store)}
-	c.Repository = newCounters(c.store)
+	c.counterRepository = newCounters(c.store)
 	c.Cache = eventsourcing.NewCache[counter](size)
 	c.OnCache = func(u eventsourcing.CacheUse) { c.uses = append(c.uses, u) }
 	c.OnConflict = func() { t.Error("told of a conflict where nobody else is writing") }
@@ -58,9 +58,9 @@ func newCached(t testing.TB, size int) *cachedCounters {
 }
 
 // given executes what must succeed, and forgets what it took.
-func (c *cachedCounters) given(r *eventsourcing.Repository[counter, event], id string, events ...event) {
+func (c *cachedCounters) given(r *counterRepository, id string, events ...event) {
 	c.t.Helper()
-	_, err := r.Execute(c.t.Context(), id, just(events...), eventsourcing.Metadata{})
+	_, err := r.Do(c.t.Context(), id, emit(events...))
 	require.NoError(c.t, err)
 	c.store.reads, c.uses = nil, nil
 }
@@ -69,7 +69,7 @@ func TestACachedStateSavesTheRead(t *testing.T) {
 	t.Parallel()
 	c := newCached(t, 1)
 	for n := range 3 {
-		version, err := c.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+		version, err := c.Do(t.Context(), "c1", emit(counted{}))
 		require.NoError(t, err)
 		assert.Equal(t, eventsourcing.Version(n+1), version)
 	}
@@ -77,15 +77,15 @@ func TestACachedStateSavesTheRead(t *testing.T) {
 	assert.Equal(t, []eventsourcing.Version{0}, c.store.reads)
 	state, _, err := c.rival.Load(t.Context(), "c1")
 	require.NoError(t, err)
-	assert.Equal(t, 3, state.n)
+	assert.Equal(t, 3, state.N)
 }
 
 func TestAStaleStateIsReadOnFromWhereItIs(t *testing.T) {
 	t.Parallel()
 	c := newCached(t, 1)
-	c.given(c.Repository, "c1", counted{}, counted{})
+	c.given(c.counterRepository, "c1", counted{}, counted{})
 	c.given(c.rival, "c1", counted{})
-	version, err := c.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+	version, err := c.Do(t.Context(), "c1", emit(counted{}))
 	require.NoError(t, err, "a cache of old must not cost an attempt")
 	assert.Equal(t, eventsourcing.Version(4), version)
 	assert.Equal(t, []eventsourcing.CacheUse{eventsourcing.CacheStale}, c.uses)
@@ -94,10 +94,10 @@ func TestAStaleStateIsReadOnFromWhereItIs(t *testing.T) {
 
 func TestOnlyFreshStatesAreAnswered(t *testing.T) {
 	t.Parallel()
-	refusal := &eventsourcing.Refusal{Kind: eventsourcing.Denied, Code: "no", Reason: "no"}
+	refusal := &eventsourcing.Refusal{Kind: eventsourcing.FailedPrecondition, Code: "no", Reason: "no"}
 	upTo := func(most int) decide { // refuses a counter that is there
 		return func(c counter) ([]event, error) {
-			if c.n >= most {
+			if c.N >= most {
 				return nil, refusal
 			}
 			return []event{counted{}}, nil
@@ -105,7 +105,7 @@ func TestOnlyFreshStatesAreAnswered(t *testing.T) {
 	}
 	from := func(least int) decide { // leaves a counter alone that is not there yet
 		return func(c counter) ([]event, error) {
-			if c.n < least {
+			if c.N < least {
 				return nil, nil
 			}
 			return []event{counted{}}, nil
@@ -113,7 +113,7 @@ func TestOnlyFreshStatesAreAnswered(t *testing.T) {
 	}
 	refuseBelow := func(least int) decide {
 		return func(c counter) ([]event, error) {
-			if c.n < least {
+			if c.N < least {
 				return nil, refusal
 			}
 			return []event{counted{}}, nil
@@ -134,19 +134,17 @@ func TestOnlyFreshStatesAreAnswered(t *testing.T) {
 		"refused then and now":     {upTo(2), nil, 3, refusal},
 		"no-op of old":             {from(3), nil, 4, nil},
 		"no-op then and now":       {from(4), nil, 3, nil},
-		"at the version of old":    {emit(counted{}), at(2), 3, eventsourcing.ErrPrecondition},
+		"at the version of old":    {emit(counted{}), at(2), 3, eventsourcing.ErrVersionMismatch},
 		"at the version by now":    {emit(counted{}), at(3), 4, nil},
-		"at a version yet to come": {emit(counted{}), at(4), 3, eventsourcing.ErrPrecondition},
-		"the version goes first":   {upTo(0), at(2), 3, eventsourcing.ErrPrecondition},
+		"at a version yet to come": {emit(counted{}), at(4), 3, eventsourcing.ErrVersionMismatch},
+		"the version goes first":   {upTo(0), at(2), 3, eventsourcing.ErrVersionMismatch},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newCached(t, 1)
-			c.given(c.Repository, "c1", counted{}, counted{})
+			c.given(c.counterRepository, "c1", counted{}, counted{})
 			c.given(c.rival, "c1", counted{})
-			version, err := c.Execute(t.Context(), "c1", func(context.Context) (eventsourcing.Attempt[counter, event], error) {
-				return eventsourcing.Attempt[counter, event]{Decision: tt.decision, Holds: tt.holds}, nil
-			}, eventsourcing.Metadata{})
+			version, err := c.Do(t.Context(), "c1", tt.decision, eventsourcing.WithVersions(tt.holds))
 			if err != tt.err { //nolint:errorlint // bare is the point
 				t.Errorf("err = %v, want %v and nothing around it", err, tt.err)
 			}
@@ -175,7 +173,7 @@ func TestALoadIsFreshAndFeedsTheCache(t *testing.T) {
 		assert.Equal(t, at, version)
 	}
 	assert.Equal(t, []eventsourcing.Version{2, 3}, c.store.reads, "always a read, but of what is new only")
-	_, err := c.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+	_, err := c.Do(t.Context(), "c1", emit(counted{}))
 	require.NoError(t, err)
 	assert.Equal(t, []eventsourcing.CacheUse{eventsourcing.CacheHit}, c.uses)
 }
@@ -184,7 +182,7 @@ func TestTheCacheForgetsTheLeastRecentlyUsed(t *testing.T) {
 	t.Parallel()
 	c := newCached(t, 2)
 	for _, id := range []string{"a", "b", "a", "c"} { // c pushes b out
-		c.given(c.Repository, id, counted{})
+		c.given(c.counterRepository, id, counted{})
 		assert.LessOrEqual(t, c.Cache.Len(), 2)
 	}
 	for range 5 { // what is not there takes no room
@@ -192,7 +190,7 @@ func TestTheCacheForgetsTheLeastRecentlyUsed(t *testing.T) {
 		require.NoError(t, err)
 	}
 	for _, id := range []string{"a", "c", "b"} {
-		_, err := c.Execute(t.Context(), id, just(counted{}), eventsourcing.Metadata{})
+		_, err := c.Do(t.Context(), id, emit(counted{}))
 		require.NoError(t, err)
 	}
 	assert.Equal(t, []eventsourcing.CacheUse{eventsourcing.CacheHit, eventsourcing.CacheHit, eventsourcing.CacheMiss}, c.uses)
@@ -205,14 +203,14 @@ func TestTheCacheNeverGoesBack(t *testing.T) {
 	c := newCached(t, 1)
 	c.given(c.rival, "c1", counted{})
 	c.store.after = func() { // between a load's last record and its end
-		_, err := c.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+		_, err := c.Do(t.Context(), "c1", emit(counted{}))
 		require.NoError(t, err)
 	}
 	_, version, err := c.Load(t.Context(), "c1")
 	require.NoError(t, err)
 	require.Equal(t, eventsourcing.Version(1), version, "as of the read")
 	c.uses = nil
-	_, err = c.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+	_, err = c.Do(t.Context(), "c1", emit(counted{}))
 	require.NoError(t, err)
 	assert.Equal(t, []eventsourcing.CacheUse{eventsourcing.CacheHit}, c.uses)
 }
@@ -223,10 +221,10 @@ func TestOnACachedStateNothingButConflictsIsTriedAgain(t *testing.T) {
 		eventsourcing.ErrUnavailable, eventsourcing.ErrCommandRepeated, &eventsourcing.ClaimTakenError{}, context.DeadlineExceeded,
 	} {
 		c := newCached(t, 1)
-		c.given(c.Repository, "c1", counted{})
+		c.given(c.counterRepository, "c1", counted{})
 		store := &scripted{Store: c.store, before: func(int) error { return want }}
 		c.Store = store
-		_, err := c.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+		_, err := c.Do(t.Context(), "c1", emit(counted{}))
 		require.ErrorIs(t, err, want)
 		assert.Len(t, store.commits, 1, "the first may have been written")
 		assert.Empty(t, c.store.reads)
@@ -236,7 +234,7 @@ func TestOnACachedStateNothingButConflictsIsTriedAgain(t *testing.T) {
 func TestWhatIsTooLargeOfOldIsDecidedAgain(t *testing.T) {
 	t.Parallel()
 	c := newCached(t, 1)
-	c.given(c.Repository, "c1", counted{})
+	c.given(c.counterRepository, "c1", counted{})
 	c.given(c.rival, "c1", counted{})
 	c.Store = &scripted{Store: c.store, before: func(n int) error {
 		if n == 1 {
@@ -244,7 +242,7 @@ func TestWhatIsTooLargeOfOldIsDecidedAgain(t *testing.T) {
 		}
 		return nil
 	}}
-	version, err := c.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+	version, err := c.Do(t.Context(), "c1", emit(counted{}))
 	require.NoError(t, err)
 	assert.Equal(t, eventsourcing.Version(3), version)
 }
@@ -252,7 +250,7 @@ func TestWhatIsTooLargeOfOldIsDecidedAgain(t *testing.T) {
 func TestAFailedReadLeavesTheCacheAsItWas(t *testing.T) {
 	t.Parallel()
 	c := newCached(t, 1)
-	c.given(c.Repository, "c1", counted{})
+	c.given(c.counterRepository, "c1", counted{})
 	good := c.Store
 	c.Store = canned{records: []eventsourcing.Record{
 		{Version: 2, Name: "test/counter/counted", Schema: 1, Data: []byte(`{}`)}, {Version: 4},
@@ -260,7 +258,7 @@ func TestAFailedReadLeavesTheCacheAsItWas(t *testing.T) {
 	_, _, err := c.Load(t.Context(), "c1")
 	require.ErrorContains(t, err, "version 4 follows 2")
 	c.Store = good
-	_, err = c.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+	_, err = c.Do(t.Context(), "c1", emit(counted{}))
 	require.NoError(t, err)
 	assert.Equal(t, []eventsourcing.CacheUse{eventsourcing.CacheHit}, c.uses)
 }
@@ -268,10 +266,10 @@ func TestAFailedReadLeavesTheCacheAsItWas(t *testing.T) {
 // TestTheCacheShowsInNothing runs one story twice: by several writers with small caches, and by one without.
 func TestTheCacheShowsInNothing(t *testing.T) {
 	t.Parallel()
-	refusal := &eventsourcing.Refusal{Kind: eventsourcing.Denied, Code: "no", Reason: "no"}
+	refusal := &eventsourcing.Refusal{Kind: eventsourcing.FailedPrecondition, Code: "no", Reason: "no"}
 	rapid.Check(t, func(t *rapid.T) {
 		store, mirror := new(memstore.Store), newCounters(new(memstore.Store))
-		writers := make([]*eventsourcing.Repository[counter, event], 3)
+		writers := make([]*counterRepository, 3)
 		ids := 0
 		for i := range writers {
 			writers[i] = newCounters(store)
@@ -283,19 +281,19 @@ func TestTheCacheShowsInNothing(t *testing.T) {
 			mod, name := rapid.IntRange(1, 3).Draw(t, "mod"), rapid.StringMatching("[a-c]?").Draw(t, "name")
 			decision := decide(func(c counter) ([]event, error) {
 				switch {
-				case c.n%mod == 1:
+				case c.N%mod == 1:
 					return nil, refusal
-				case c.name == name:
+				case c.Name == name:
 					return []event{counted{}}, nil
-				case c.n%mod == 2:
+				case c.N%mod == 2:
 					return nil, nil
 				default:
 					return []event{named{name}, counted{}}, nil
 				}
 			})
 			id := rapid.SampledFrom([]string{"1", "2", "3", "4"}).Draw(t, "id")
-			want, wantErr := mirror.Execute(context.Background(), id, eventsourcing.Just(decision), eventsourcing.Metadata{})
-			got, err := rapid.SampledFrom(writers).Draw(t, "writer").Execute(context.Background(), id, eventsourcing.Just(decision), eventsourcing.Metadata{})
+			want, wantErr := mirror.Do(context.Background(), id, decision)
+			got, err := rapid.SampledFrom(writers).Draw(t, "writer").Do(context.Background(), id, decision)
 			if got != want || fmt.Sprint(err) != fmt.Sprint(wantErr) {
 				t.Fatalf("with a cache: %d, %v; without: %d, %v", got, err, want, wantErr)
 			}
@@ -314,7 +312,7 @@ func TestNoAnswerIsOlderThanItsQuestion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const aggregates, processes, clients, rounds = 3, 3, 4, 25
 		store := new(memstore.Store)
-		stale := &eventsourcing.Refusal{Kind: eventsourcing.Denied, Code: "stale", Reason: "stale"}
+		stale := &eventsourcing.Refusal{Kind: eventsourcing.FailedPrecondition, Code: "stale", Reason: "stale"}
 		var acknowledged [aggregates]atomic.Int64
 		var written [aggregates]atomic.Int64
 		var hits, ids atomic.Int64
@@ -335,16 +333,16 @@ func TestNoAnswerIsOlderThanItsQuestion(t *testing.T) {
 					for round := range rounds {
 						i := (client + round/5) % aggregates
 						least := acknowledged[i].Load()
-						version, err := counters.Execute(t.Context(), fmt.Sprint(i), eventsourcing.Just(decide(func(c counter) ([]event, error) {
+						version, err := counters.Do(t.Context(), fmt.Sprint(i), decide(func(c counter) ([]event, error) {
 							switch {
-							case int64(c.n) < least:
+							case int64(c.N) < least:
 								return nil, stale
 							case round%3 == 0:
 								return nil, nil
 							default:
 								return []event{counted{}}, nil
 							}
-						})), eventsourcing.Metadata{})
+						}))
 						if err != nil {
 							t.Errorf("answered %v to what asks for version %d", err, least)
 						}
@@ -363,7 +361,7 @@ func TestNoAnswerIsOlderThanItsQuestion(t *testing.T) {
 		for i := range aggregates {
 			state, _, err := newCounters(store).Load(t.Context(), fmt.Sprint(i))
 			require.NoError(t, err)
-			assert.Equal(t, written[i].Load(), int64(state.n), "an update was lost or written twice")
+			assert.Equal(t, written[i].Load(), int64(state.N), "an update was lost or written twice")
 		}
 		assert.Positive(t, hits.Load(), "the cache was never of use")
 	})

@@ -18,90 +18,91 @@ var (
 	ErrRetiredEvent = errors.New("retired event")
 )
 
-// Codec turns one aggregate's events into stored payloads and back. It is immutable once built and safe for concurrent
-// use.
+// Codec encodes the events of one aggregate as stored payloads and decodes them. It is safe for concurrent use once it
+// is built.
 //
-// Decoding ignores members that a shape does not have, upcasting keeps them, and a member that is missing has its zero
-// value.
-type Codec[E Event] struct{ names map[string]named[E] }
+// Decoding ignores members that a shape does not have, upcasting keeps them, and a missing member has its zero value.
+type Codec[E Event] struct{ names map[string]named }
 
 // named is what a codec knows under one name.
-type named[E Event] struct {
+type named struct {
 	Known
-	upcasters []Upcaster // past its own schema versions they are the successor's
-	holds     func(E) bool
-	decode    func([]byte) (E, error)
+	upcasters []Upcaster   // past its own schema versions they are the successor's
+	current   reflect.Type // of the event that it decodes as
 }
 
-// Known tells of one event name.
+// Known describes one event name.
 type Known struct {
 	Name string
 	// Shapes are the types of its payload by schema version, the first being of version 1.
 	Shapes []reflect.Type
-	// DecodesAs is the name of the event that it is read as: its own, or its successor's.
+	// DecodesAs is the name of the event that it is decoded as: its own, or its successor's.
 	DecodesAs string
 	// Retired names are never written again.
 	Retired bool
 }
 
-// NewCodec returns an empty codec; fill it with Register, Retire and RetireAs. These panic on mistakes in the program
-// text: a type that is not an E, a name used twice, upcasters that do not lead from shape to shape.
-func NewCodec[E Event]() *Codec[E] { return &Codec[E]{names: map[string]named[E]{}} }
-
-// Register adds T to the codec. Its schema version is 1 plus one for each upcaster, so a shape cannot change without
-// the step that explains the change.
-func Register[T any, E Event](c *Codec[E], upcasters ...Upcaster) {
-	n := newNamed[T, E](upcasters)
-	n.holds = func(e E) bool { _, ok := any(e).(T); return ok }
-	c.add(n)
+// NewCodec returns a codec of the events given, each by a value of its type, in schema version 1. NewCodec, History,
+// Retire and RetireAs panic on mistakes in the program text: a name used twice, or upcasters that do not lead from shape
+// to shape.
+func NewCodec[E Event](events ...E) *Codec[E] {
+	c := &Codec[E]{names: map[string]named{}}
+	for _, e := range events {
+		c.add(newNamed(e, nil))
+	}
+	return c
 }
 
-// Retire adds T to the codec to be read only: streams that hold it fold as they always did, or Evolve passes it over.
-func Retire[T any, E Event](c *Codec[E], upcasters ...Upcaster) {
-	n := newNamed[T, E](upcasters)
+// History declares the former shapes of an event that NewCodec was given, by one upcaster for each, oldest first. The
+// event's schema version is 1 plus their number, so a shape cannot change without the step that explains the change.
+func (c *Codec[E]) History(e E, upcasters ...Upcaster) *Codec[E] {
+	known, ok := c.names[e.EventName()]
+	if !ok || known.current != reflect.TypeOf(e) || known.Retired {
+		panic(fmt.Sprintf("eventsourcing: history of %T, which is not registered", e))
+	}
+	c.names[known.Name] = newNamed(e, upcasters)
+	return c
+}
+
+// Retire adds an event that is read but not written any more.
+func (c *Codec[E]) Retire(e E, upcasters ...Upcaster) *Codec[E] {
+	n := newNamed(e, upcasters)
 	n.Retired = true
 	c.add(n)
+	return c
 }
 
-// RetireAs adds a name to be read only, as T, which is registered under another. There is one upcaster for each schema
-// version that name ever had; the last one leads to a shape of T, present or former, and T's own upcasters go on from
-// there.
-func RetireAs[T any, E Event](c *Codec[E], name string, upcasters ...Upcaster) {
-	target := reflect.TypeFor[T]()
-	successor, ok := c.names[newNamed[T, E](nil).Name]
-	if !ok || successor.Shapes[len(successor.Shapes)-1] != target {
+// RetireAs adds a name that is read as its successor, which is registered, and not written any more. There is one
+// upcaster for each schema version that the name ever had; the last one leads to a shape of the successor, present or
+// former, whose own History continues from there.
+func (c *Codec[E]) RetireAs(name string, successor E, upcasters ...Upcaster) *Codec[E] {
+	target := reflect.TypeOf(successor)
+	next, ok := c.names[successor.EventName()]
+	if !ok || next.current != target {
 		panic(fmt.Sprintf("eventsourcing: %s is retired as %s, which is not registered", name, target))
 	}
 	if len(upcasters) == 0 {
 		panic(fmt.Sprintf("eventsourcing: %s is retired as %s without an upcaster", name, target))
 	}
-	enters := slices.Index(successor.Shapes, upcasters[len(upcasters)-1].to)
+	last := upcasters[len(upcasters)-1].to
+	enters := slices.Index(next.Shapes, last)
 	if enters < 0 {
-		panic(fmt.Sprintf("eventsourcing: %s is upcast to %s, no shape of %s", name, upcasters[len(upcasters)-1].to, target))
+		panic(fmt.Sprintf("eventsourcing: %s is upcast to %s, not a shape of %s", name, last, target))
 	}
-	shapes := shapesOf(name, upcasters, successor.Shapes[enters])
-	c.add(named[E]{
-		Known:     Known{Name: name, Shapes: shapes[:len(upcasters)], DecodesAs: successor.Name, Retired: true},
-		upcasters: slices.Concat(upcasters, successor.upcasters[enters:]),
-		decode:    successor.decode,
+	c.add(named{
+		Known: Known{
+			Name: name, Shapes: shapesOf(name, upcasters, last)[:len(upcasters)], DecodesAs: next.Name, Retired: true,
+		},
+		upcasters: slices.Concat(upcasters, next.upcasters[enters:]), current: target,
 	})
+	return c
 }
 
-func newNamed[T any, E Event](upcasters []Upcaster) named[E] {
-	var zero T
-	e, ok := any(zero).(E)
-	if !ok {
-		panic(fmt.Sprintf("eventsourcing: %s is no %s", reflect.TypeFor[T](), reflect.TypeFor[E]()))
-	}
-	name := e.EventName()
-	return named[E]{
-		Known:     Known{Name: name, Shapes: shapesOf(name, upcasters, reflect.TypeFor[T]()), DecodesAs: name},
-		upcasters: upcasters,
-		decode: func(b []byte) (E, error) {
-			var t T
-			err := json.Unmarshal(b, &t)
-			return any(t).(E), err //nolint:errcheck,forcetypeassert // T is an E, as seen above
-		},
+func newNamed(e Event, upcasters []Upcaster) named {
+	name, current := e.EventName(), reflect.TypeOf(e)
+	return named{
+		Known:     Known{Name: name, Shapes: shapesOf(name, upcasters, current), DecodesAs: name},
+		upcasters: upcasters, current: current,
 	}
 }
 
@@ -120,7 +121,7 @@ func shapesOf(name string, upcasters []Upcaster, current reflect.Type) []reflect
 	return shapes
 }
 
-func (c *Codec[E]) add(n named[E]) {
+func (c *Codec[E]) add(n named) {
 	if _, dup := c.names[n.Name]; dup {
 		panic("eventsourcing: duplicate event name " + n.Name)
 	}
@@ -134,7 +135,7 @@ func (c *Codec[E]) Encode(e E) (payload []byte, schemaVersion int, err error) {
 	switch {
 	case ok && n.Retired:
 		return nil, 0, fmt.Errorf("%w: %s", ErrRetiredEvent, n.Name)
-	case !ok || !n.holds(e):
+	case !ok || n.current != reflect.TypeOf(e):
 		return nil, 0, fmt.Errorf("%w: %s as %T", ErrUnknownEvent, e.EventName(), e)
 	}
 	payload, err = json.Marshal(e)
@@ -157,14 +158,14 @@ func (c *Codec[E]) Decode(name string, schemaVersion int, payload []byte) (E, er
 			return zero, fmt.Errorf("upcast %s of schema version %d, step %d: %w", name, schemaVersion, i+1, err)
 		}
 	}
-	e, err := n.decode(payload)
-	if err != nil {
+	event := reflect.New(n.current)
+	if err := json.Unmarshal(payload, event.Interface()); err != nil {
 		return zero, fmt.Errorf("decode %s: %w", name, err)
 	}
-	return e, nil
+	return event.Elem().Interface().(E), nil //nolint:errcheck,forcetypeassert // add was given an E of this type
 }
 
-// Known tells of every event name this codec knows, in the names' order.
+// Known describes every event name this codec knows, in the names' order.
 func (c *Codec[E]) Known() []Known {
 	out := make([]Known, 0, len(c.names))
 	for _, name := range slices.Sorted(maps.Keys(c.names)) {

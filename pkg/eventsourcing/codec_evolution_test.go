@@ -57,19 +57,15 @@ func titled(title, by string) (v filedV2) {
 }
 
 func newEvolved() *eventsourcing.Codec[stored] {
-	c := eventsourcing.NewCodec[stored]()
-	eventsourcing.Register[filed](c,
+	return eventsourcing.NewCodec[stored](filed{}).History(filed{},
 		eventsourcing.Upcast(func(v1 filedV1) filedV2 { return titled(v1.Heading, v1.Author.Name) }),
 		eventsourcing.Upcast(func(v2 filedV2) filed {
 			return filed{Title: strings.ToUpper(v2.Title), By: person{Name: v2.By.Name}}
 		}),
-	)
-	eventsourcing.RetireAs[filed](c, "test/written",
+	).RetireAs("test/written", filed{},
 		eventsourcing.Upcast(func(v1 written) filedV2 { return titled(v1.Text, "nobody") }),
 		eventsourcing.Upcast(func(same filedV2) filedV2 { return same }),
-	)
-	eventsourcing.Retire[burnt](c, eventsourcing.Upcast(func(burntOld) burnt { return burnt{} }))
-	return c
+	).Retire(burnt{}, eventsourcing.Upcast(func(burntOld) burnt { return burnt{} }))
 }
 
 // A member that a former shape lacks is what another build added without a new schema version. Had an upcaster dropped
@@ -115,8 +111,7 @@ func (lent) isStored()         {}
 
 func TestUpcastingLeavesTheRestInItsPlace(t *testing.T) {
 	t.Parallel()
-	c := eventsourcing.NewCodec[stored]()
-	eventsourcing.Register[lent](c,
+	c := eventsourcing.NewCodec[stored](lent{}).History(lent{},
 		eventsourcing.Upcast(func(v1 lentV1) lentV2 { return lentV2{LentTo: v1.By.Name + v1.hidden + v1.Kept} }),
 		eventsourcing.Upcast(func(v2 lentV2) lent { return lent{LentTo: v2.LentTo} }))
 	for payload, want := range map[string]lent{
@@ -219,34 +214,31 @@ func TestRegisteringPanicsOnMistakes(t *testing.T) {
 	t.Parallel()
 	same := eventsourcing.Upcast(func(v filedV2) filedV2 { return v })
 	known := newEvolved().Names()
-	for want, mistake := range map[string]func(*eventsourcing.Codec[stored]){
-		"duplicate event name test/filed":                func(c *eventsourcing.Codec[stored]) { eventsourcing.Register[filed](c) },
-		"duplicate event name test/burnt":                func(c *eventsourcing.Codec[stored]) { eventsourcing.Register[burnt](c) },
-		"duplicate event name test/written":              func(c *eventsourcing.Codec[stored]) { eventsourcing.Register[revived](c) },
-		"eventsourcing: duplicate event name test/burnt": func(c *eventsourcing.Codec[stored]) { eventsourcing.Retire[burnt](c) },
-		"eventsourcing: duplicate event name test/written": func(c *eventsourcing.Codec[stored]) {
-			eventsourcing.RetireAs[filed](c, "test/written", same)
+	type codec = *eventsourcing.Codec[stored]
+	for want, mistake := range map[string]func(codec){
+		"duplicate event name test/moved":                  func(codec) { eventsourcing.NewCodec[stored](moved{}, impostor{}) },
+		"eventsourcing: duplicate event name test/burnt":   func(c codec) { c.Retire(burnt{}) },
+		"duplicate event name test/filed":                  func(c codec) { c.Retire(filed{}) },
+		"eventsourcing: duplicate event name test/written": func(c codec) { c.RetireAs("test/written", filed{}, same) },
+		"eventsourcing: duplicate event name test/filed":   func(c codec) { c.RetireAs("test/filed", filed{}, same) },
+		"history of eventsourcing_test.slept":              func(c codec) { c.History(slept{}) },
+		"history of eventsourcing_test.burnt":              func(c codec) { c.History(burnt{}) },
+		"history of eventsourcing_test.revived":            func(c codec) { c.History(revived{}) },
+		"retired as eventsourcing_test.slept, which is not registered": func(c codec) {
+			c.RetireAs("test/napped", slept{}, same)
 		},
-		"eventsourcing: duplicate event name test/filed": func(c *eventsourcing.Codec[stored]) {
-			eventsourcing.RetireAs[filed](c, "test/filed", same)
+		"retired as eventsourcing_test.revived, which is not registered": func(c codec) {
+			c.RetireAs("test/napped", revived{}, same)
 		},
-		"string is no eventsourcing_test.stored": func(c *eventsourcing.Codec[stored]) { eventsourcing.Register[string](c) },
-		"stored is no eventsourcing_test.stored": func(c *eventsourcing.Codec[stored]) { eventsourcing.Register[stored](c) },
-		"retired as eventsourcing_test.slept, which is not registered": func(c *eventsourcing.Codec[stored]) {
-			eventsourcing.RetireAs[slept](c, "test/napped", same)
+		"without an upcaster": func(c codec) { c.RetireAs("test/typed", filed{}) },
+		"not a shape of eventsourcing_test.filed": func(c codec) {
+			c.RetireAs("test/typed", filed{}, eventsourcing.Upcast(func(written) movedV2 { return movedV2{} }))
 		},
-		"retired as eventsourcing_test.revived, which is not registered": func(c *eventsourcing.Codec[stored]) {
-			eventsourcing.RetireAs[revived](c, "test/napped", same)
+		"test/typed is upcast from schema version 1 to eventsourcing_test.movedV2, not to eventsourcing_test.filedV2": func(c codec) {
+			c.RetireAs("test/typed", filed{}, eventsourcing.Upcast(func(written) movedV2 { return movedV2{} }), same)
 		},
-		"without an upcaster": func(c *eventsourcing.Codec[stored]) { eventsourcing.RetireAs[filed](c, "test/typed") },
-		"no shape of eventsourcing_test.filed": func(c *eventsourcing.Codec[stored]) {
-			eventsourcing.RetireAs[filed](c, "test/typed", eventsourcing.Upcast(func(written) movedV2 { return movedV2{} }))
-		},
-		"test/typed is upcast from schema version 1 to eventsourcing_test.movedV2, not to eventsourcing_test.filedV2": func(c *eventsourcing.Codec[stored]) {
-			eventsourcing.RetireAs[filed](c, "test/typed", eventsourcing.Upcast(func(written) movedV2 { return movedV2{} }), same)
-		},
-		"test/moved is upcast from schema version 1 to eventsourcing_test.movedV2, not to eventsourcing_test.moved": func(c *eventsourcing.Codec[stored]) {
-			eventsourcing.Register[moved](c, eventsourcing.Upcast(func(movedV1) movedV2 { return movedV2{} }))
+		"test/filed is upcast from schema version 1 to eventsourcing_test.movedV2, not to eventsourcing_test.filed": func(c codec) {
+			c.History(filed{}, eventsourcing.Upcast(func(movedV1) movedV2 { return movedV2{} }))
 		},
 	} {
 		c := newEvolved()

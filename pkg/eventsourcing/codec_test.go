@@ -45,13 +45,10 @@ func (impostor) EventName() string { return "test/moved" }
 func (impostor) isStored()         {}
 
 func newCodec() *eventsourcing.Codec[stored] {
-	c := eventsourcing.NewCodec[stored]()
-	eventsourcing.Register[moved](c,
+	return eventsourcing.NewCodec[stored](moved{}, rested{}).History(moved{},
 		eventsourcing.Upcast(func(v1 movedV1) movedV2 { return movedV2{Place: v1.To} }),
 		eventsourcing.Upcast(func(v2 movedV2) moved { return moved{Place: strings.ToUpper(v2.Place)} }),
 	)
-	eventsourcing.Register[rested](c)
-	return c
 }
 
 func TestCodecUpcastsEveryFormerShape(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"iter"
 	"strings"
-	"time"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
@@ -51,8 +50,8 @@ func (c canned) Read(
 
 // counter is a small aggregate with a name that is unique ignoring case.
 type counter struct {
-	name string
-	n    int
+	Name string `json:"name"`
+	N    int    `json:"n"`
 }
 
 type event interface {
@@ -81,56 +80,59 @@ func (d decide) Decide(c counter) ([]event, error) { return d(c) }
 
 func emit(events ...event) decide { return func(counter) ([]event, error) { return events, nil } }
 
-func just(events ...event) eventsourcing.Prepare[counter, event] {
-	return eventsourcing.Just(emit(events...))
+// counterRepository is a repository of counters whose parts a test may change between two calls.
+type counterRepository struct {
+	eventsourcing.Config[counter, event]
+}
+
+func (r *counterRepository) repository() *eventsourcing.Repository[counter, event] {
+	repository, err := eventsourcing.NewRepository(r.Config)
+	if err != nil {
+		panic(err)
+	}
+	return repository
+}
+
+func (r *counterRepository) Load(ctx context.Context, id string) (counter, eventsourcing.Version, error) {
+	return r.repository().Load(ctx, id)
+}
+
+func (r *counterRepository) Do(ctx context.Context, id string, d decide, with ...eventsourcing.Option) (eventsourcing.Version, error) {
+	return r.repository().Do(ctx, id, d, with...)
+}
+
+func (r *counterRepository) DoWith(
+	ctx context.Context, id string, prepare eventsourcing.Prepare[counter, event], with ...eventsourcing.Option,
+) (eventsourcing.Version, error) {
+	return r.repository().DoWith(ctx, id, prepare, with...)
 }
 
 // newCounters returns a repository that gives events the IDs e1, e2, …; not safe for concurrent use.
-func newCounters(store eventsourcing.Store) *eventsourcing.Repository[counter, event] {
-	codec := eventsourcing.NewCodec[event]()
-	eventsourcing.Register[named](codec)
-	eventsourcing.Register[counted](codec)
+func newCounters(store eventsourcing.Store) *counterRepository {
+	codec := eventsourcing.NewCodec[event](named{}, counted{})
 	ids := 0
-	return &eventsourcing.Repository[counter, event]{
+	return &counterRepository{eventsourcing.Config[counter, event]{
 		Aggregate: eventsourcing.Aggregate[counter, event]{
 			Category: "test/counter",
 			Evolve: func(c counter, e event) counter {
 				switch e := e.(type) {
 				case named:
-					c.name = e.Name
+					c.Name = e.Name
 				case counted:
-					c.n++
+					c.N++
 				}
 				return c
 			},
 			Claims: func(c counter) []eventsourcing.Claim {
-				if c.name == "" {
+				if c.Name == "" {
 					return nil
 				}
-				return []eventsourcing.Claim{{Category: "test/counter", Name: "name", Value: strings.ToLower(c.name)}}
-			},
-			Enrich: func(after counter, _ event) []eventsourcing.Enrichment {
-				return []eventsourcing.Enrichment{{
-					Aggregate: "test/counter", ID: "of-" + after.name, Data: fmt.Appendf(nil, `{"n":%d}`, after.n),
-				}}
+				return []eventsourcing.Claim{{Category: "test/counter", Name: "name", Value: strings.ToLower(c.Name)}}
 			},
 			Codec:  codec,
-			States: counterStates(1, codec),
+			States: eventsourcing.NewStateCodec[counter](1, codec),
 		},
 		Store: store,
 		NewID: func() string { ids++; return fmt.Sprintf("e%d", ids) },
-		Now:   time.Now,
-	}
-}
-
-// keptCounter is a counter in a snapshot.
-type keptCounter struct {
-	Name string `json:"name"`
-	N    int    `json:"n"`
-}
-
-func counterStates(revision int, codec *eventsourcing.Codec[event]) *eventsourcing.StateCodec[counter] {
-	return eventsourcing.NewStateCodec(revision, codec,
-		func(c counter) keptCounter { return keptCounter{Name: c.name, N: c.n} },
-		func(k keptCounter) counter { return counter{name: k.Name, n: k.N} })
+	}}
 }

@@ -7,10 +7,10 @@ type Kind uint8
 const (
 	// Invalid: the command's own values break a rule; no state could accept them.
 	Invalid Kind = iota + 1
-	// NotFound: the aggregate, or one the command names, does not exist.
+	// NotFound: the aggregate, or one that the command names, does not exist.
 	NotFound
-	// Denied: the state the aggregate is in, or a value another one holds, forbids it.
-	Denied
+	// FailedPrecondition: the state of the aggregate, or a value that another one holds, forbids it.
+	FailedPrecondition
 )
 
 // Refusal is the answer to a command that a rule forbids. It is no fault, and it is safe to show to the client. Each is
@@ -32,5 +32,5 @@ func (r *Refusal) Is(target error) bool {
 
 // ClaimTaken returns the refusal of commands that need a value which another stream holds. name is the claim's.
 func ClaimTaken(name, remedy string) *Refusal {
-	return &Refusal{Kind: Denied, Code: name + "_taken", Reason: "another one has this " + name, Remedy: remedy}
+	return &Refusal{Kind: FailedPrecondition, Code: name + "_taken", Reason: "another one has this " + name, Remedy: remedy}
 }

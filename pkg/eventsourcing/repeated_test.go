@@ -14,21 +14,17 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing/memstore"
 )
 
-// asCommand prepares a decision whose outcome is remembered as that of "cmd".
-func asCommand(d decide) eventsourcing.Prepare[counter, event] {
-	return func(context.Context) (eventsourcing.Attempt[counter, event], error) {
-		return eventsourcing.Attempt[counter, event]{
-			Decision: d,
-			Result:   &eventsourcing.CommandResult{ID: "cmd", Fingerprint: "f", ExpiresAt: time.Now().Add(time.Hour)},
-			Outcome:  func(after eventsourcing.Version) []byte { return fmt.Appendf(nil, "came to %d", after) },
-		}, nil
-	}
+// asCommand remembers the outcome as that of "cmd".
+func asCommand() eventsourcing.Option {
+	return eventsourcing.WithResult(
+		eventsourcing.CommandResult{ID: "cmd", Fingerprint: "f", ExpiresAt: time.Now().Add(time.Hour)},
+		func(after eventsourcing.Version) []byte { return fmt.Appendf(nil, "came to %d", after) })
 }
 
 func TestTheOutcomeIsRememberedWithTheEvents(t *testing.T) {
 	t.Parallel()
 	store := &scripted{Store: new(memstore.Store)}
-	_, err := newCounters(store).Execute(t.Context(), "c1", asCommand(emit(counted{}, counted{})), eventsourcing.Metadata{})
+	_, err := newCounters(store).Do(t.Context(), "c1", emit(counted{}, counted{}), asCommand())
 	require.NoError(t, err)
 	result, err := store.Result(t.Context(), "cmd")
 	require.NoError(t, err)
@@ -50,7 +46,7 @@ func (s absentResults) Result(context.Context, string) (eventsourcing.CommandRes
 
 func TestARepeatedCommandIsSaidToBeOneWhateverItsDecisionBecame(t *testing.T) {
 	t.Parallel()
-	refusal := &eventsourcing.Refusal{Kind: eventsourcing.Denied, Code: "no", Reason: "no"}
+	refusal := &eventsourcing.Refusal{Kind: eventsourcing.FailedPrecondition, Code: "no", Reason: "no"}
 	for name, then := range map[string]decide{
 		"events": emit(counted{}), "no-op": emit(), "refusal": func(counter) ([]event, error) { return nil, refusal },
 	} {
@@ -60,11 +56,11 @@ func TestARepeatedCommandIsSaidToBeOneWhateverItsDecisionBecame(t *testing.T) {
 				store := new(memstore.Store)
 				counters := newCounters(store)
 				counters.Cache = eventsourcing.NewCache[counter](cached)
-				_, err := counters.Execute(t.Context(), "c1", asCommand(emit(counted{})), eventsourcing.Metadata{})
+				_, err := counters.Do(t.Context(), "c1", emit(counted{}), asCommand())
 				require.NoError(t, err)
 
 				for _, stream := range []string{"c1", "c2"} { // a second stream: its ID was made anew
-					_, err = counters.Execute(t.Context(), stream, asCommand(then), eventsourcing.Metadata{})
+					_, err = counters.Do(t.Context(), stream, then, asCommand())
 					require.ErrorIs(t, err, eventsourcing.ErrCommandRepeated)
 				}
 				_, version, err := counters.Load(t.Context(), "c1")
@@ -80,12 +76,12 @@ func TestARepeatedCommandIsSaidToBeOneWhateverItsDecisionBecame(t *testing.T) {
 
 func TestARefusalIsNotRemembered(t *testing.T) {
 	t.Parallel()
-	refusal := &eventsourcing.Refusal{Kind: eventsourcing.Denied, Code: "no", Reason: "no"}
+	refusal := &eventsourcing.Refusal{Kind: eventsourcing.FailedPrecondition, Code: "no", Reason: "no"}
 	store := new(memstore.Store)
 	counters := newCounters(store)
-	_, err := counters.Execute(t.Context(), "c1", asCommand(func(counter) ([]event, error) { return nil, refusal }), eventsourcing.Metadata{})
+	_, err := counters.Do(t.Context(), "c1", func(counter) ([]event, error) { return nil, refusal }, asCommand())
 	assert.Equal(t, error(refusal), err, "bare")
-	version, err := counters.Execute(t.Context(), "c1", asCommand(emit(counted{})), eventsourcing.Metadata{})
+	version, err := counters.Do(t.Context(), "c1", emit(counted{}), asCommand())
 	require.NoError(t, err)
 	assert.Equal(t, eventsourcing.Version(1), version)
 }
@@ -94,13 +90,13 @@ func TestACommandThatFoundAllAsItAskedIsRemembered(t *testing.T) {
 	t.Parallel()
 	store := new(memstore.Store)
 	counters := newCounters(store)
-	version, err := counters.Execute(t.Context(), "c1", asCommand(emit()), eventsourcing.Metadata{})
+	version, err := counters.Do(t.Context(), "c1", emit(), asCommand())
 	require.NoError(t, err)
 	assert.Zero(t, version)
-	_, err = counters.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+	_, err = counters.Do(t.Context(), "c1", emit(counted{}))
 	require.NoError(t, err)
 	for name, by := range map[string]decide{"with an event by now": emit(counted{}), "again without": emit()} {
-		_, err = counters.Execute(t.Context(), "c1", asCommand(by), eventsourcing.Metadata{})
+		_, err = counters.Do(t.Context(), "c1", by, asCommand())
 		require.ErrorIs(t, err, eventsourcing.ErrCommandRepeated, name)
 	}
 	result, err := store.Result(t.Context(), "cmd")
@@ -115,7 +111,7 @@ func TestNoRefusalIsAnsweredWhileItMayBeARepetition(t *testing.T) {
 	t.Parallel()
 	errAway := errors.New("away")
 	counters := newCounters(absentResults{new(memstore.Store), errAway})
-	refusal := &eventsourcing.Refusal{Kind: eventsourcing.Denied, Code: "no", Reason: "no"}
-	_, err := counters.Execute(t.Context(), "c1", asCommand(func(counter) ([]event, error) { return nil, refusal }), eventsourcing.Metadata{})
+	refusal := &eventsourcing.Refusal{Kind: eventsourcing.FailedPrecondition, Code: "no", Reason: "no"}
+	_, err := counters.Do(t.Context(), "c1", func(counter) ([]event, error) { return nil, refusal }, asCommand())
 	require.ErrorIs(t, err, errAway)
 }

@@ -2,18 +2,14 @@ package eventsourcing
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
-)
 
-// Decision is a command seen by the kernel: given a state, it yields the events to record, or an error and nothing
-// happens. It must be pure. No events and no error: the state already is as asked.
-type Decision[S, E any] interface {
-	Decide(state S) ([]E, error)
-}
+	"github.com/leftfold/leftfold/pkg/retry"
+)
 
 // Aggregate binds an aggregate's pure parts together. Its zero S is the state of an absent stream.
 type Aggregate[S any, E Event] struct {
@@ -21,133 +17,128 @@ type Aggregate[S any, E Event] struct {
 	Evolve   func(S, E) S
 	// Claims lists the unique values a state holds. Defaults to none.
 	Claims func(S) []Claim
-	// Enrich gives what readers of e need to know of the aggregate after e. Defaults to nothing.
-	Enrich func(after S, e E) []Enrichment
 	Codec  *Codec[E]
 	// States encodes states for snapshots. Defaults to none: no snapshots are kept.
 	States *StateCodec[S]
 }
 
-// Attempt is what one run of a command needs.
-type Attempt[S, E any] struct {
-	Decision Decision[S, E]
-	// Enrichment holds facts looked up of other aggregates; it is kept with every event decided.
-	Enrichment []Enrichment
-	// Guards make sure that what was looked up still holds when the events are written.
-	Guards []Guard
-	// Holds tells at which versions of the stream the command's sender wants it decided at all; at any other one it is
-	// an ErrPrecondition. Defaults to all.
-	Holds func(Version) bool
-	// Result is remembered with the events, or alone where there are none to record, filled with the Outcome. Of a refusal
-	// nothing is remembered.
-	// Defaults to nothing.
-	Result *CommandResult
-	// Outcome is the answer to the command, given the stream's version afterwards. Defaults to an empty one.
-	Outcome func(after Version) []byte
-}
-
-// result is what to remember of the command, once the stream has come to that version; nil: nothing.
-func (a Attempt[S, E]) result(after Version) *CommandResult {
-	if a.Result == nil {
-		return nil
-	}
-	result := *a.Result
-	if a.Outcome != nil {
-		result.Outcome = a.Outcome(after)
-	}
-	return &result
-}
-
-// ErrPrecondition means that the stream is at a version at which the command's sender does not want it decided.
-var ErrPrecondition = errors.New("stream is at another version than asked for")
-
-// CacheUse says what a Cache was good for.
-type CacheUse string
-
-// The uses of a Cache.
-const (
-	CacheHit   CacheUse = "hit"   // the command needed no read
-	CacheStale CacheUse = "stale" // a state was known, but the answer took a read of what followed it
-	CacheMiss  CacheUse = "miss"  // nothing was known
-)
-
-// Prepare looks up what a decision needs of other streams. It is called anew before every attempt.
-type Prepare[S, E any] func(ctx context.Context) (Attempt[S, E], error)
-
-// Just prepares a decision that needs no look-up.
-func Just[S, E any](d Decision[S, E]) Prepare[S, E] {
-	return func(context.Context) (Attempt[S, E], error) { return Attempt[S, E]{Decision: d}, nil }
-}
-
-// DefaultMaxAttempts is how often a Repository decides one command that meets conflicts.
+// DefaultMaxAttempts is how often a Repository tries one command that meets conflicts.
 const DefaultMaxAttempts = 10
 
-// Repository runs decisions of one kind of aggregate against a Store. Safe for concurrent use.
-type Repository[S any, E Event] struct {
+// Config sets a Repository up.
+type Config[S any, E Event] struct {
 	Aggregate Aggregate[S, E]
 	Store     Store
-	// NewID makes event IDs.
+	// NewID makes event IDs. Defaults to random text.
 	NewID func() string
-	// Now stamps records.
+	// Now stamps records. Defaults to time.Now.
 	Now func() time.Time
-	// MaxAttempts bounds the decisions of one Execute. Defaults to DefaultMaxAttempts.
+	// MaxAttempts bounds the attempts of one command. Defaults to DefaultMaxAttempts.
 	MaxAttempts int
-	// Backoff is the longest first pause between attempts; it doubles with each, up to sixteenfold, and every pause is
-	// drawn from zero to it. Defaults to 5 ms.
-	Backoff time.Duration
-	// Jitter draws a pause from zero up to its argument. Defaults to a uniform draw.
-	Jitter func(time.Duration) time.Duration
-	// OnConflict is told of each attempt lost to a conflict or a moved guard. Defaults to nobody.
+	// Backoff paces the attempts. Defaults to 5 ms for First and 80 ms for Max.
+	Backoff retry.Backoff
+	// OnConflict is called for each attempt lost to a conflict or a moved guard. Defaults to no call.
 	OnConflict func()
 	// Cache saves reads. Defaults to none.
 	Cache *Cache[S]
-	// OnCache is told, once for each Execute that has a Cache, what that was good for. Defaults to nobody.
+	// OnCache is called once for each command, if there is a Cache. Defaults to no call.
 	OnCache func(CacheUse)
-	// Snapshots saves reading long streams from their start. Its Save and Forget are called in the command's path, so
-	// they should do their work elsewhere, as SnapshotWriter does. Defaults to none.
+	// Snapshots save reading long streams from their start. Save and Forget are called in the command's path, so they
+	// should do their work elsewhere, as SnapshotWriter does. Defaults to none.
 	Snapshots Snapshots
-	// SnapshotEvery is how many events lie between a stream's snapshots, more or less. Defaults to 100.
+	// SnapshotEvery is about how many events lie between a stream's snapshots. Defaults to 100.
 	SnapshotEvery int
-	// OnSnapshot is told what became of each snapshot that was looked for, and why. Defaults to nobody.
+	// OnSnapshot is called with each use of a snapshot, and with the reason where there is one. Defaults to no call.
 	OnSnapshot func(SnapshotUse, error)
 }
 
-// Execute prepares, decides and appends. On ErrConflict and ErrGuardMoved it starts over, at most MaxAttempts times in
-// all, and then returns that error. It returns the stream's version afterwards; a decision without events writes
-// nothing.
+// Repository loads aggregates of one kind from a Store and runs commands on them. Safe for concurrent use.
+type Repository[S any, E Event] struct{ cfg Config[S, E] }
+
+// NewRepository returns a Repository, or an error that names every part missing from cfg.
+func NewRepository[S any, E Event](cfg Config[S, E]) (*Repository[S, E], error) {
+	var errs []error
+	for _, part := range []struct {
+		name string
+		ok   bool
+	}{
+		{"Aggregate.Category", cfg.Aggregate.Category != ""},
+		{"Aggregate.Evolve", cfg.Aggregate.Evolve != nil},
+		{"Aggregate.Codec", cfg.Aggregate.Codec != nil},
+		{"Store", cfg.Store != nil},
+	} {
+		if !part.ok {
+			errs = append(errs, fmt.Errorf("repository of %q: %s is missing", cfg.Aggregate.Category, part.name))
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	if cfg.NewID == nil {
+		cfg.NewID = rand.Text
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now //nolint:forbidigo // the documented default
+	}
+	if cfg.MaxAttempts <= 0 {
+		cfg.MaxAttempts = DefaultMaxAttempts
+	}
+	cfg.Backoff = cfg.Backoff.Or(5*time.Millisecond, 80*time.Millisecond)
+	if cfg.SnapshotEvery <= 0 {
+		cfg.SnapshotEvery = 100
+	}
+	if cfg.OnConflict == nil {
+		cfg.OnConflict = func() {}
+	}
+	if cfg.OnCache == nil {
+		cfg.OnCache = func(CacheUse) {}
+	}
+	if cfg.OnSnapshot == nil {
+		cfg.OnSnapshot = func(SnapshotUse, error) {}
+	}
+	return &Repository[S, E]{cfg: cfg}, nil
+}
+
+// Do loads the aggregate, lets the command decide and appends the events. It returns the stream's version afterwards; a
+// command without events writes nothing. On ErrConflict and ErrGuardMoved it starts over, at most MaxAttempts times in
+// all, and then returns that error.
 //
-// The first attempt decides on the cached state, if there is one: an append proves it current. Any other answer, and
-// whatever an older state would have led to, is decided again on a consistent read, so that the cache shows in nothing
-// but time. A command that has a result already is an ErrCommandRepeated, whatever the decision would be by now.
-func (r *Repository[S, E]) Execute(ctx context.Context, id string, prepare Prepare[S, E], md Metadata) (Version, error) {
-	attempts := r.MaxAttempts
-	if attempts <= 0 {
-		attempts = DefaultMaxAttempts
+// The first attempt decides on the cached state, if there is one: an append proves it current. Any other answer is
+// decided again on a consistent read, so that the cache changes nothing but the time taken. A command that has a result
+// already is an ErrCommandRepeated, whatever it would decide by now.
+func (r *Repository[S, E]) Do(ctx context.Context, id string, command Command[S, E], with ...Option) (Version, error) {
+	prepared := Prepared[S, E]{Command: command}
+	return r.DoWith(ctx, id, func(context.Context) (Prepared[S, E], error) { return prepared, nil }, with...)
+}
+
+// DoWith is Do for a command that needs to look other streams up.
+func (r *Repository[S, E]) DoWith(ctx context.Context, id string, prepare Prepare[S, E], with ...Option) (Version, error) {
+	var o options
+	for _, option := range with {
+		option(&o)
 	}
 	for n := 1; ; n++ {
-		version, err := r.execute(ctx, id, prepare, md, n == 1)
+		version, err := r.attempt(ctx, id, prepare, o, n == 1)
 		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrGuardMoved) {
 			return version, err
 		}
-		if r.OnConflict != nil {
-			r.OnConflict()
-		}
-		if n >= attempts {
+		r.cfg.OnConflict()
+		if n >= r.cfg.MaxAttempts {
 			return version, err
 		}
-		if err := r.pause(ctx, n); err != nil {
+		if err := r.cfg.Backoff.Wait(ctx, n); err != nil {
 			return version, err
 		}
 	}
 }
 
-func (r *Repository[S, E]) execute(ctx context.Context, id string, prepare Prepare[S, E], md Metadata, first bool) (Version, error) {
-	attempt, err := prepare(ctx)
+func (r *Repository[S, E]) attempt(ctx context.Context, id string, prepare Prepare[S, E], o options, first bool) (Version, error) {
+	prepared, err := prepare(ctx)
 	if err != nil {
 		return 0, err
 	}
-	if first && r.Cache != nil {
-		if version, settled, err := r.trustCache(ctx, id, attempt, md); settled {
+	if first && r.cfg.Cache != nil {
+		if version, answered, err := r.tryCached(ctx, id, prepared, o); answered {
 			return version, err
 		}
 	}
@@ -155,156 +146,121 @@ func (r *Repository[S, E]) execute(ctx context.Context, id string, prepare Prepa
 	if err != nil {
 		return 0, err
 	}
-	commit, after, err := r.decide(before, attempt, md)
+	commit, after, err := r.decide(before, prepared, o)
 	switch {
 	case err != nil:
-		return before.version, r.unlessRepeated(ctx, attempt, err) // a refusal goes out bare: it is an answer, not a fault
+		return before.version, r.unlessRepeated(ctx, o, err) // a refusal has no context around it: it is an answer
 	case len(commit.Records) == 0:
-		return before.version, r.remember(ctx, attempt, before.version)
+		return before.version, r.remember(ctx, o, before.version)
 	default:
 		return r.append(ctx, commit, after)
 	}
 }
 
-// trustCache decides on the cached state and appends at once. It settles what the store judged at the stream's present
-// version: all but conflicts, what was not sent at all, and what is too large to be sent.
-func (r *Repository[S, E]) trustCache(ctx context.Context, id string, attempt Attempt[S, E], md Metadata) (_ Version, settled bool, _ error) {
-	before, known := r.Cache.newest(id)
+// tryCached decides on the cached state and appends at once. answered is false where a fresh read must decide: after a
+// conflict, a refusal, a decision without events and ErrTooLarge.
+func (r *Repository[S, E]) tryCached(ctx context.Context, id string, prepared Prepared[S, E], o options) (_ Version, answered bool, _ error) {
+	before, known := r.cfg.Cache.newest(id)
 	if !known {
-		r.used(CacheMiss)
+		r.cfg.OnCache(CacheMiss)
 		return 0, false, nil
 	}
-	commit, after, err := r.decide(before, attempt, md)
+	commit, after, err := r.decide(before, prepared, o)
 	if err != nil || len(commit.Records) == 0 {
-		r.used(CacheStale)
-		return 0, false, nil //nolint:nilerr // a refusal of old; there will be a better one
+		r.cfg.OnCache(CacheStale)
+		return 0, false, nil //nolint:nilerr // the state may be old; the fresh one gives the answer
 	}
 	version, err := r.append(ctx, commit, after)
 	if errors.Is(err, ErrConflict) || errors.Is(err, ErrTooLarge) {
-		r.used(CacheStale)
+		r.cfg.OnCache(CacheStale)
 		return 0, false, nil
 	}
-	r.used(CacheHit)
+	r.cfg.OnCache(CacheHit)
 	return version, true, err
 }
 
 // decide is pure but for the IDs and the time: it returns what to write and the state it leads to.
-func (r *Repository[S, E]) decide(before moment[S], attempt Attempt[S, E], md Metadata) (Commit, moment[S], error) {
-	if attempt.Holds != nil && !attempt.Holds(before.version) {
-		return Commit{}, before, ErrPrecondition
+func (r *Repository[S, E]) decide(before versioned[S], prepared Prepared[S, E], o options) (Commit, versioned[S], error) {
+	if o.allow != nil && !o.allow(before.version) {
+		return Commit{}, before, ErrVersionMismatch
 	}
-	events, err := attempt.Decision.Decide(before.state)
+	events, err := prepared.Command.Decide(before.state)
 	if err != nil || len(events) == 0 {
 		return Commit{}, before, err
 	}
-	commit, after := Commit{Stream: r.stream(before.id), Expected: before.version, Guards: attempt.Guards}, before
+	commit, after := Commit{Stream: r.stream(before.id), Expected: before.version, Guards: prepared.Guards}, before
 	for _, e := range events {
-		after.state, after.version = r.Aggregate.Evolve(after.state, e), after.version+1
-		record, err := r.record(commit, after.state, e, attempt.Enrichment, md)
+		after.state, after.version = r.cfg.Aggregate.Evolve(after.state, e), after.version+1
+		record, err := r.record(commit, e, prepared.Enrichment, o.metadata)
 		if err != nil {
 			return Commit{}, before, err
 		}
 		commit.Records = append(commit.Records, record)
 	}
-	if r.Aggregate.Claims != nil {
-		held, wanted := r.Aggregate.Claims(before.state), r.Aggregate.Claims(after.state)
+	if r.cfg.Aggregate.Claims != nil {
+		held, wanted := r.cfg.Aggregate.Claims(before.state), r.cfg.Aggregate.Claims(after.state)
 		commit.Take, commit.Release = without(wanted, held), without(held, wanted)
 	}
-	commit.Result = attempt.result(after.version)
+	commit.Result = o.resultAt(after.version)
 	return commit, after, nil
 }
 
-func (r *Repository[S, E]) append(ctx context.Context, commit Commit, after moment[S]) (Version, error) {
-	if err := r.Store.Append(ctx, commit); err != nil {
+func (r *Repository[S, E]) append(ctx context.Context, commit Commit, after versioned[S]) (Version, error) {
+	if err := r.cfg.Store.Append(ctx, commit); err != nil {
 		return commit.Expected, fmt.Errorf("append to %s at version %d: %w", commit.Stream, commit.Expected, err)
 	}
-	r.Cache.keep(after)
+	r.cfg.Cache.keep(after)
 	if every := r.snapshotEvery(); every > 0 && commit.Expected/every != after.version/every {
 		r.saveSnapshot(ctx, after, commit.Records[len(commit.Records)-1].ID)
 	}
 	return after.version, nil
 }
 
-// remember keeps the answer to a command that found all as it asked: a repetition gets the same, whatever is so by then.
-func (r *Repository[S, E]) remember(ctx context.Context, attempt Attempt[S, E], at Version) error {
-	result := attempt.result(at)
+// remember keeps the answer to a command without events, so that a repetition gets the same.
+func (r *Repository[S, E]) remember(ctx context.Context, o options, at Version) error {
+	result := o.resultAt(at)
 	if result == nil {
 		return nil
 	}
-	if err := r.Store.Remember(ctx, *result); err != nil {
-		return fmt.Errorf("remember the command: %w", err)
+	if err := r.cfg.Store.Remember(ctx, *result); err != nil {
+		return fmt.Errorf("remember the result of a command: %w", err)
 	}
 	return nil
 }
 
-// unlessRepeated returns what came of a command that was refused. It may have written before; a refusal, such as that
-// it is done already, then is no answer to it.
-func (r *Repository[S, E]) unlessRepeated(ctx context.Context, attempt Attempt[S, E], outcome error) error {
-	if attempt.Result == nil {
-		return outcome
+// unlessRepeated returns the refusal, or ErrCommandRepeated if the command was written before: then a refusal, such as
+// "disabled already", is not its answer.
+func (r *Repository[S, E]) unlessRepeated(ctx context.Context, o options, refusal error) error {
+	if o.result == nil {
+		return refusal
 	}
-	switch _, err := r.Store.Result(ctx, attempt.Result.ID); {
+	switch _, err := r.cfg.Store.Result(ctx, o.result.ID); {
 	case err == nil:
 		return ErrCommandRepeated
 	case errors.Is(err, ErrNoResult):
-		return outcome
+		return refusal
 	default:
-		return fmt.Errorf("look for the command's result: %w", err)
+		return fmt.Errorf("read the result of a command: %w", err)
 	}
 }
 
-func (r *Repository[S, E]) used(u CacheUse) {
-	if r.OnCache != nil {
-		r.OnCache(u)
-	}
-}
-
-func (r *Repository[S, E]) record(c Commit, after S, e E, lookedUp []Enrichment, md Metadata) (Record, error) {
-	data, schema, err := r.Aggregate.Codec.Encode(e)
+func (r *Repository[S, E]) record(c Commit, e E, enrichment []Enrichment, md Metadata) (Record, error) {
+	data, schema, err := r.cfg.Aggregate.Codec.Encode(e)
 	if err != nil {
 		return Record{}, fmt.Errorf("encode %s: %w", e.EventName(), err)
 	}
-	enrichment := slices.Clone(lookedUp)
-	if r.Aggregate.Enrich != nil {
-		enrichment = append(enrichment, r.Aggregate.Enrich(after, e)...)
-	}
 	return Record{
-		ID: r.NewID(), Stream: c.Stream, Version: c.Expected + Version(len(c.Records)) + 1,
-		Name: e.EventName(), Schema: schema, Data: data, Enrichment: enrichment, Metadata: md,
-		RecordedAt: r.Now().UTC().Truncate(time.Millisecond),
+		ID: r.cfg.NewID(), Stream: c.Stream, Version: c.Expected + Version(len(c.Records)) + 1,
+		Name: e.EventName(), Schema: schema, Data: data, Enrichment: slices.Clone(enrichment), Metadata: md,
+		RecordedAt: r.cfg.Now().UTC().Truncate(time.Millisecond),
 	}, nil
 }
 
 func (r *Repository[S, E]) stream(id string) StreamID {
-	return StreamID{Category: r.Aggregate.Category, ID: id}
-}
-
-func (r *Repository[S, E]) pause(ctx context.Context, attempt int) error {
-	longest := r.Backoff
-	if longest <= 0 {
-		longest = 5 * time.Millisecond
-	}
-	longest <<= min(attempt-1, 4)
-	draw := r.Jitter
-	if draw == nil {
-		draw = UniformJitter
-	}
-	timer := time.NewTimer(draw(longest))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return StreamID{Category: r.cfg.Aggregate.Category, ID: id}
 }
 
 // without returns the members of a that b lacks.
 func without(a, b []Claim) []Claim {
 	return slices.DeleteFunc(slices.Clone(a), func(c Claim) bool { return slices.Contains(b, c) })
-}
-
-// UniformJitter draws a pause from zero up to longest.
-func UniformJitter(longest time.Duration) time.Duration {
-	return rand.N(longest + 1) //nolint:gosec // jitter needs no secrecy
 }

@@ -15,9 +15,10 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/eventsourcing/memstore"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
-func TestExecuteRecordsWhatWasDecided(t *testing.T) {
+func TestDoRecordsWhatWasDecided(t *testing.T) {
 	t.Parallel()
 	store := &scripted{Store: new(memstore.Store)}
 	counters := newCounters(store)
@@ -27,33 +28,30 @@ func TestExecuteRecordsWhatWasDecided(t *testing.T) {
 	about := eventsourcing.Enrichment{Aggregate: "test/other", ID: "o", Data: json.RawMessage(`{"x":1}`)}
 	lookedUp := append(make([]eventsourcing.Enrichment, 0, 8), about) // room to write into, if somebody would
 
-	version, err := counters.Execute(t.Context(), "c1",
-		func(context.Context) (eventsourcing.Attempt[counter, event], error) {
-			return eventsourcing.Attempt[counter, event]{Decision: emit(named{"Ann"}, counted{}), Enrichment: lookedUp}, nil
-		}, md)
+	version, err := counters.DoWith(t.Context(), "c1",
+		func(context.Context) (eventsourcing.Prepared[counter, event], error) {
+			return eventsourcing.Prepared[counter, event]{Command: emit(named{"Ann"}, counted{}), Enrichment: lookedUp}, nil
+		}, eventsourcing.WithMetadata(md))
 	require.NoError(t, err)
 	assert.Equal(t, eventsourcing.Version(2), version)
 
 	stream := eventsourcing.StreamID{Category: "test/counter", ID: "c1"}
 	recordedAt := time.Date(2026, 3, 1, 12, 0, 0, 123_000_000, time.UTC)
-	own := func(n int) eventsourcing.Enrichment {
-		return eventsourcing.Enrichment{Aggregate: "test/counter", ID: "of-Ann", Data: fmt.Appendf(nil, `{"n":%d}`, n)}
-	}
 	assert.Equal(t, []eventsourcing.Record{
 		{
 			ID: "e1", Stream: stream, Version: 1, Name: "test/counter/named", Schema: 1, Data: []byte(`{"name":"Ann"}`),
-			Enrichment: []eventsourcing.Enrichment{about, own(0)}, Metadata: md, RecordedAt: recordedAt,
+			Enrichment: []eventsourcing.Enrichment{about}, Metadata: md, RecordedAt: recordedAt,
 		},
 		{
 			ID: "e2", Stream: stream, Version: 2, Name: "test/counter/counted", Schema: 1, Data: []byte(`{}`),
-			Enrichment: []eventsourcing.Enrichment{about, own(1)}, Metadata: md, RecordedAt: recordedAt,
+			Enrichment: []eventsourcing.Enrichment{about}, Metadata: md, RecordedAt: recordedAt,
 		},
 	}, store.commits[0].Records)
 	assert.Equal(t, eventsourcing.Enrichment{}, lookedUp[:2][1], "the caller's slice was written into")
 
 	state, version, err := counters.Load(t.Context(), "c1")
 	require.NoError(t, err)
-	assert.Equal(t, counter{name: "Ann", n: 1}, state)
+	assert.Equal(t, counter{Name: "Ann", N: 1}, state)
 	assert.Equal(t, eventsourcing.Version(2), version)
 }
 
@@ -65,7 +63,7 @@ func TestLoadOfAnAbsentStream(t *testing.T) {
 	assert.Zero(t, version)
 }
 
-func TestExecuteDecidesAgainAfterAConflict(t *testing.T) {
+func TestDoDecidesAgainAfterAConflict(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &scripted{Store: new(memstore.Store)}
@@ -73,7 +71,7 @@ func TestExecuteDecidesAgainAfterAConflict(t *testing.T) {
 		rival.NewID = func() string { return "rival's" }
 		store.before = func(n int) error {
 			if n == 1 {
-				_, err := rival.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+				_, err := rival.Do(t.Context(), "c1", emit(counted{}))
 				return err
 			}
 			return nil
@@ -81,10 +79,10 @@ func TestExecuteDecidesAgainAfterAConflict(t *testing.T) {
 		conflicts := 0
 		counters.OnConflict = func() { conflicts++ }
 		var seen []int
-		version, err := counters.Execute(t.Context(), "c1", eventsourcing.Just(decide(func(c counter) ([]event, error) {
-			seen = append(seen, c.n)
+		version, err := counters.Do(t.Context(), "c1", decide(func(c counter) ([]event, error) {
+			seen = append(seen, c.N)
 			return []event{counted{}}, nil
-		})), eventsourcing.Metadata{})
+		}))
 		require.NoError(t, err)
 		assert.Equal(t, eventsourcing.Version(2), version)
 		assert.Equal(t, []int{0, 1}, seen)
@@ -92,7 +90,7 @@ func TestExecuteDecidesAgainAfterAConflict(t *testing.T) {
 	})
 }
 
-func TestExecuteOfManyLosesNoUpdate(t *testing.T) {
+func TestDoOfManyLosesNoUpdate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := new(memstore.Store)
@@ -104,7 +102,7 @@ func TestExecuteOfManyLosesNoUpdate(t *testing.T) {
 				counters.NewID = func() string { return fmt.Sprintf("%d's %s", writer, next()) }
 				counters.MaxAttempts = 1000
 				for range 5 {
-					_, err := counters.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+					_, err := counters.Do(t.Context(), "c1", emit(counted{}))
 					assert.NoError(t, err)
 				}
 			})
@@ -112,12 +110,12 @@ func TestExecuteOfManyLosesNoUpdate(t *testing.T) {
 		wg.Wait()
 		state, version, err := newCounters(store).Load(t.Context(), "c1")
 		require.NoError(t, err)
-		assert.Equal(t, 16*5, state.n)
+		assert.Equal(t, 16*5, state.N)
 		assert.Equal(t, eventsourcing.Version(16*5), version)
 	})
 }
 
-func TestExecuteGivesUpAfterMaxAttempts(t *testing.T) {
+func TestDoGivesUpAfterMaxAttempts(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		maxAttempts, want int
@@ -137,11 +135,11 @@ func TestExecuteGivesUpAfterMaxAttempts(t *testing.T) {
 				counters.MaxAttempts = tt.maxAttempts
 				conflicts, prepared := 0, 0
 				counters.OnConflict = func() { conflicts++ }
-				_, err := counters.Execute(t.Context(), "c1",
-					func(context.Context) (eventsourcing.Attempt[counter, event], error) {
+				_, err := counters.DoWith(t.Context(), "c1",
+					func(context.Context) (eventsourcing.Prepared[counter, event], error) {
 						prepared++
-						return eventsourcing.Attempt[counter, event]{Decision: emit(counted{})}, nil
-					}, eventsourcing.Metadata{})
+						return eventsourcing.Prepared[counter, event]{Command: emit(counted{})}, nil
+					})
 				require.ErrorIs(t, err, tt.err)
 				require.ErrorContains(t, err, "append to test/counter/c1 at version 0")
 				assert.Len(t, store.commits, tt.want)
@@ -152,43 +150,43 @@ func TestExecuteGivesUpAfterMaxAttempts(t *testing.T) {
 	}
 }
 
-func TestExecuteLooksUpAgainWhenAGuardMoved(t *testing.T) {
+func TestDoLooksUpAgainWhenAGuardMoved(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &scripted{Store: new(memstore.Store)}
 		counters := newCounters(store)
-		_, err := counters.Execute(t.Context(), "other", just(counted{}), eventsourcing.Metadata{})
+		_, err := counters.Do(t.Context(), "other", emit(counted{}))
 		require.NoError(t, err)
 		rival := newCounters(store.Store)
 		rival.NewID = func() string { return "rival's" }
 		store.before = func(n int) error {
 			if n == 2 { // the first attempt to come
-				_, err := rival.Execute(t.Context(), "other", just(named{"moved"}), eventsourcing.Metadata{})
+				_, err := rival.Do(t.Context(), "other", emit(named{"moved"}))
 				return err
 			}
 			return nil
 		}
 		var lookedUp []eventsourcing.Version
-		prepare := func(ctx context.Context) (eventsourcing.Attempt[counter, event], error) {
+		prepare := func(ctx context.Context) (eventsourcing.Prepared[counter, event], error) {
 			other, at, err := counters.Load(ctx, "other")
 			lookedUp = append(lookedUp, at)
-			return eventsourcing.Attempt[counter, event]{
-				Decision: emit(named{"after " + other.name}),
+			return eventsourcing.Prepared[counter, event]{
+				Command: emit(named{"after " + other.Name}),
 				Guards: []eventsourcing.Guard{{
 					Stream: eventsourcing.StreamID{Category: "test/counter", ID: "other"}, Version: at,
 				}},
 			}, err
 		}
-		_, err = counters.Execute(t.Context(), "c1", prepare, eventsourcing.Metadata{})
+		_, err = counters.DoWith(t.Context(), "c1", prepare)
 		require.NoError(t, err)
 		assert.Equal(t, []eventsourcing.Version{1, 2}, lookedUp)
 		state, _, err := counters.Load(t.Context(), "c1")
 		require.NoError(t, err)
-		assert.Equal(t, "after moved", state.name)
+		assert.Equal(t, "after moved", state.Name)
 	})
 }
 
-func TestExecuteDerivesClaimsAsDifferences(t *testing.T) {
+func TestDoDerivesClaimsAsDifferences(t *testing.T) {
 	t.Parallel()
 	store := &scripted{Store: new(memstore.Store)}
 	counters := newCounters(store)
@@ -209,58 +207,64 @@ func TestExecuteDerivesClaimsAsDifferences(t *testing.T) {
 		{"there and back", []event{named{"eve"}, named{"dan"}}, nil, nil},
 		{"given up", []event{named{""}}, nil, claim("dan")},
 	} {
-		_, err := counters.Execute(t.Context(), "c1", just(step.decided...), eventsourcing.Metadata{})
+		_, err := counters.Do(t.Context(), "c1", emit(step.decided...))
 		require.NoError(t, err, step.what)
 		require.Len(t, store.commits, i+1, step.what)
 		assert.ElementsMatch(t, step.take, store.commits[i].Take, step.what)
 		assert.ElementsMatch(t, step.release, store.commits[i].Release, step.what)
 	}
 	// All names given up are free for others; one that is held is not.
-	_, err := counters.Execute(t.Context(), "c2", just(named{"dan"}), eventsourcing.Metadata{})
+	_, err := counters.Do(t.Context(), "c2", emit(named{"dan"}))
 	require.NoError(t, err)
-	_, err = counters.Execute(t.Context(), "c1", just(named{"DAN"}), eventsourcing.Metadata{})
+	_, err = counters.Do(t.Context(), "c1", emit(named{"DAN"}))
 	var taken *eventsourcing.ClaimTakenError
 	require.ErrorAs(t, err, &taken)
 	assert.Equal(t, claim("dan")[0], taken.Claim)
 	assert.NotContains(t, err.Error(), "dan", "personal data in an error's text")
 }
 
-func TestExecuteWithoutClaimsAndEnrichment(t *testing.T) {
+func TestDoWithoutClaims(t *testing.T) {
 	t.Parallel()
 	store := &scripted{Store: new(memstore.Store)}
 	counters := newCounters(store)
-	counters.Aggregate.Claims, counters.Aggregate.Enrich = nil, nil
-	_, err := counters.Execute(t.Context(), "c1", just(named{"ann"}), eventsourcing.Metadata{})
+	counters.Aggregate.Claims = nil
+	_, err := counters.Do(t.Context(), "c1", emit(named{"ann"}))
 	require.NoError(t, err)
 	assert.Empty(t, store.commits[0].Take)
 	assert.Empty(t, store.commits[0].Records[0].Enrichment)
 }
 
-func TestExecuteWritesNothingWithoutEvents(t *testing.T) {
+func prepared(d decide) eventsourcing.Prepare[counter, event] {
+	return func(context.Context) (eventsourcing.Prepared[counter, event], error) {
+		return eventsourcing.Prepared[counter, event]{Command: d}, nil
+	}
+}
+
+func TestDoWritesNothingWithoutEvents(t *testing.T) {
 	t.Parallel()
 	errPrepare := errors.New("look-up went wrong")
-	refusal := &eventsourcing.Refusal{Kind: eventsourcing.Denied, Code: "no", Reason: "no"}
+	refusal := &eventsourcing.Refusal{Kind: eventsourcing.FailedPrecondition, Code: "no", Reason: "no"}
 	refuse := decide(func(counter) ([]event, error) { return nil, refusal })
 	for name, tt := range map[string]struct {
 		prepare eventsourcing.Prepare[counter, event]
 		err     error
 		version eventsourcing.Version
 	}{
-		"no-op":   {just(), nil, 2},
-		"refusal": {eventsourcing.Just(refuse), refusal, 2},
-		"look-up": {func(context.Context) (eventsourcing.Attempt[counter, event], error) {
-			return eventsourcing.Attempt[counter, event]{Decision: emit(counted{})}, errPrepare
+		"no-op":   {prepared(emit()), nil, 2},
+		"refusal": {prepared(refuse), refusal, 2},
+		"look-up": {func(context.Context) (eventsourcing.Prepared[counter, event], error) {
+			return eventsourcing.Prepared[counter, event]{Command: emit(counted{})}, errPrepare
 		}, errPrepare, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			store := &scripted{Store: new(memstore.Store)}
 			counters := newCounters(store)
-			_, err := counters.Execute(t.Context(), "c1", just(counted{}, counted{}), eventsourcing.Metadata{})
+			_, err := counters.Do(t.Context(), "c1", emit(counted{}, counted{}))
 			require.NoError(t, err)
 			counters.OnConflict = func() { t.Error("told of a conflict") }
 
-			version, err := counters.Execute(t.Context(), "c1", tt.prepare, eventsourcing.Metadata{})
+			version, err := counters.DoWith(t.Context(), "c1", tt.prepare)
 			if err != tt.err { //nolint:errorlint // bare is the point
 				t.Errorf("err = %v, want %v and nothing around it", err, tt.err)
 			}
@@ -270,7 +274,7 @@ func TestExecuteWritesNothingWithoutEvents(t *testing.T) {
 	}
 }
 
-func TestExecuteTriesNothingButConflictsAgain(t *testing.T) {
+func TestDoTriesNothingButConflictsAgain(t *testing.T) {
 	t.Parallel()
 	for _, want := range []error{
 		eventsourcing.ErrUnavailable, eventsourcing.ErrTooLarge, eventsourcing.ErrCommandRepeated,
@@ -279,17 +283,17 @@ func TestExecuteTriesNothingButConflictsAgain(t *testing.T) {
 		store := &scripted{Store: new(memstore.Store), before: func(int) error { return want }}
 		counters := newCounters(store)
 		counters.OnConflict = func() { t.Errorf("%v called a conflict", want) }
-		_, err := counters.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+		_, err := counters.Do(t.Context(), "c1", emit(counted{}))
 		require.ErrorIs(t, err, want)
 		require.ErrorContains(t, err, "append to test/counter/c1 at version 0")
 		assert.Len(t, store.commits, 1)
 	}
 }
 
-func TestExecuteReportsWhatCannotBeEncoded(t *testing.T) {
+func TestDoReportsWhatCannotBeEncoded(t *testing.T) {
 	t.Parallel()
 	store := &scripted{Store: new(memstore.Store)}
-	_, err := newCounters(store).Execute(t.Context(), "c1", just(counted{}, unregistered{}), eventsourcing.Metadata{})
+	_, err := newCounters(store).Do(t.Context(), "c1", emit(counted{}, unregistered{}))
 	require.ErrorIs(t, err, eventsourcing.ErrUnknownEvent)
 	require.ErrorContains(t, err, "encode test/counter/unregistered")
 	assert.Empty(t, store.commits)
@@ -320,7 +324,7 @@ func TestLoadTrustsNoBrokenStream(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			store := &scripted{Store: tt.stream}
-			_, err := newCounters(store).Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+			_, err := newCounters(store).Do(t.Context(), "c1", emit(counted{}))
 			require.ErrorContains(t, err, "load test/counter/c1: "+tt.want)
 			if tt.is != nil {
 				require.ErrorIs(t, err, tt.is)
@@ -344,8 +348,8 @@ func TestPausesGrowAndStayInBounds(t *testing.T) {
 					return eventsourcing.ErrConflict
 				}}
 				counters := newCounters(store)
-				counters.Backoff, counters.MaxAttempts = backoff, 200
-				_, err := counters.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+				counters.Backoff, counters.MaxAttempts = retry.Backoff{First: backoff, Max: 16 * backoff}, 200
+				_, err := counters.Do(t.Context(), "c1", emit(counted{}))
 				require.ErrorIs(t, err, eventsourcing.ErrConflict)
 
 				require.Len(t, pauses, 200)
@@ -375,9 +379,9 @@ func TestPauseEndsWithTheContext(t *testing.T) {
 			return eventsourcing.ErrConflict
 		}}
 		counters := newCounters(store)
-		counters.Backoff = 100_000 * time.Hour // the odds of a pause under a millisecond are 1 to 10^11
+		counters.Backoff.First = 100_000 * time.Hour // the odds of a pause under a millisecond are 1 to 10^11
 		startedAt := time.Now()
-		_, err := counters.Execute(ctx, "c1", just(counted{}), eventsourcing.Metadata{})
+		_, err := counters.Do(ctx, "c1", emit(counted{}))
 		require.ErrorIs(t, err, errStopped)
 		assert.Equal(t, time.Millisecond, time.Since(startedAt))
 		assert.Len(t, store.commits, 1)

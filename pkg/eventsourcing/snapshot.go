@@ -57,68 +57,58 @@ const snapshotPatience = 500 * time.Millisecond
 
 // snapshotEvery is 0 where no snapshots are kept.
 func (r *Repository[S, E]) snapshotEvery() Version {
-	switch {
-	case r.Snapshots == nil || r.Aggregate.States == nil:
+	if r.cfg.Snapshots == nil || r.cfg.Aggregate.States == nil {
 		return 0
-	case r.SnapshotEvery <= 0:
-		return 100
-	default:
-		return Version(r.SnapshotEvery)
 	}
+	return Version(r.cfg.SnapshotEvery)
 }
 
 var errUndecodable = errors.New("not what its shape promises")
 
 // loadSnapshot returns the stream's snapshot if it is of this build's shape and of more events than m.
-func (r *Repository[S, E]) loadSnapshot(ctx context.Context, m moment[S]) (s Snapshot, at moment[S], found bool) {
+func (r *Repository[S, E]) loadSnapshot(ctx context.Context, m versioned[S]) (s Snapshot, at versioned[S], found bool) {
 	waiting, cancel := context.WithTimeout(ctx, snapshotPatience)
 	defer cancel()
-	s, err := r.Snapshots.Load(waiting, r.stream(m.id))
+	s, err := r.cfg.Snapshots.Load(waiting, r.stream(m.id))
 	switch {
 	case errors.Is(err, ErrNoSnapshot):
-		r.usedSnapshot(SnapshotNone, nil)
+		r.cfg.OnSnapshot(SnapshotNone, nil)
 		return s, m, false
 	case err != nil:
-		r.usedSnapshot(SnapshotUnread, err)
+		r.cfg.OnSnapshot(SnapshotUnread, err)
 		return s, m, false
-	case s.Shape != r.Aggregate.States.Shape():
-		r.usedSnapshot(SnapshotOtherShape, nil)
+	case s.Shape != r.cfg.Aggregate.States.Shape():
+		r.cfg.OnSnapshot(SnapshotOtherShape, nil)
 		return s, m, false
 	case s.Version <= m.version:
-		r.usedSnapshot(SnapshotNone, nil)
+		r.cfg.OnSnapshot(SnapshotNone, nil)
 		return s, m, false
 	}
-	state, err := r.Aggregate.States.Decode(s.State)
+	state, err := r.cfg.Aggregate.States.Decode(s.State)
 	if err != nil || s.EventID == "" {
 		r.refuteSnapshot(ctx, s, SnapshotUndecodable, errUndecodable) // whose text might be personal
 		return s, m, false
 	}
-	return s, moment[S]{id: m.id, state: state, version: s.Version}, true
+	return s, versioned[S]{id: m.id, state: state, version: s.Version}, true
 }
 
-// saveSnapshot hands the moment on to be saved. What goes wrong is the snapshot's end and nobody else's.
-func (r *Repository[S, E]) saveSnapshot(ctx context.Context, m moment[S], eventID string) {
-	state, err := r.Aggregate.States.Encode(m.state)
+// saveSnapshot saves the state. Errors are reported to OnSnapshot and otherwise ignored.
+func (r *Repository[S, E]) saveSnapshot(ctx context.Context, m versioned[S], eventID string) {
+	state, err := r.cfg.Aggregate.States.Encode(m.state)
 	if err == nil {
-		err = r.Snapshots.Save(ctx, Snapshot{
-			Stream: r.stream(m.id), Version: m.version, EventID: eventID, Shape: r.Aggregate.States.Shape(), State: state,
+		err = r.cfg.Snapshots.Save(ctx, Snapshot{
+			Stream: r.stream(m.id), Version: m.version, EventID: eventID, Shape: r.cfg.Aggregate.States.Shape(), State: state,
 		})
 	}
 	if err != nil {
-		r.usedSnapshot(SnapshotUnsaved, err)
+		r.cfg.OnSnapshot(SnapshotUnsaved, err)
 	}
 }
 
 // refuteSnapshot does away with a snapshot that would be in the way of right ones.
 func (r *Repository[S, E]) refuteSnapshot(ctx context.Context, s Snapshot, why SnapshotUse, err error) {
-	r.usedSnapshot(why, fmt.Errorf("snapshot of %s at version %d: %w", s.Stream, s.Version, err))
-	if err := r.Snapshots.Forget(ctx, s); err != nil {
-		r.usedSnapshot(SnapshotUnsaved, err)
-	}
-}
-
-func (r *Repository[S, E]) usedSnapshot(u SnapshotUse, err error) {
-	if r.OnSnapshot != nil {
-		r.OnSnapshot(u, err)
+	r.cfg.OnSnapshot(why, fmt.Errorf("snapshot of %s at version %d: %w", s.Stream, s.Version, err))
+	if err := r.cfg.Snapshots.Forget(ctx, s); err != nil {
+		r.cfg.OnSnapshot(SnapshotUnsaved, err)
 	}
 }

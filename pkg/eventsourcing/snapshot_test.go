@@ -58,7 +58,7 @@ func (s *shelf) Forget(ctx context.Context, snapshot eventsourcing.Snapshot) err
 
 // longCounters is a repository with a snapshot every three events, what that told, and a log of ten events.
 type longCounters struct {
-	*eventsourcing.Repository[counter, event]
+	*counterRepository
 	store *watched
 	shelf *shelf
 	uses  []eventsourcing.SnapshotUse
@@ -70,11 +70,11 @@ func newLong(t testing.TB, events int) *longCounters {
 	store := new(memstore.Store)
 	rival := newCounters(store)
 	for range events {
-		_, err := rival.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+		_, err := rival.Do(t.Context(), "c1", emit(counted{}))
 		require.NoError(t, err)
 	}
 	c := &longCounters{store: &watched{Store: store}, shelf: newShelf()}
-	c.Repository = newCounters(c.store)
+	c.counterRepository = newCounters(c.store)
 	c.NewID = func() string { return fmt.Sprintf("long %d", len(c.store.reads)+c.shelf.loads+len(c.shelf.saved)) }
 	c.Snapshots, c.SnapshotEvery = c.shelf, 3
 	c.OnSnapshot = func(u eventsourcing.SnapshotUse, err error) { c.uses, c.errs = append(c.uses, u), append(c.errs, err) }
@@ -86,7 +86,7 @@ func (c *longCounters) holds(t testing.TB, n int) {
 	t.Helper()
 	state, version, err := c.Load(t.Context(), "c1")
 	require.NoError(t, err)
-	assert.Equal(t, n, state.n)
+	assert.Equal(t, n, state.N)
 	assert.Equal(t, eventsourcing.Version(n), version)
 }
 
@@ -122,7 +122,7 @@ func TestWhatFollowsTheSnapshotIsRead(t *testing.T) {
 	rival := newCounters(c.store.Store)
 	rival.NewID = func() string { return "another" }
 	for n := 11; n <= 13; n++ {
-		_, err := rival.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+		_, err := rival.Do(t.Context(), "c1", emit(counted{}))
 		require.NoError(t, err)
 		c.holds(t, n)
 	}
@@ -148,7 +148,7 @@ func TestACachedStateIsReadOnWithoutASnapshot(t *testing.T) {
 	rival.NewID = func() string { return "another" }
 	add := func(n int) {
 		for range n {
-			_, err := rival.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+			_, err := rival.Do(t.Context(), "c1", emit(counted{}))
 			require.NoError(t, err)
 		}
 	}
@@ -172,7 +172,7 @@ func TestEveryNEventsLeaveASnapshot(t *testing.T) {
 		ids := 0
 		before := len(c.shelf.saved)
 		c.NewID = func() string { ids++; return fmt.Sprintf("%d of %d after %d", ids, n, before) }
-		_, err := c.Execute(t.Context(), "c1", just(events...), eventsourcing.Metadata{})
+		_, err := c.Do(t.Context(), "c1", emit(events...))
 		require.NoError(t, err)
 	}
 	assert.Equal(t, []eventsourcing.Version{4, 6, 13}, c.shelf.saved)
@@ -186,7 +186,7 @@ func TestWhatIsNotWrittenLeavesNoSnapshot(t *testing.T) {
 	t.Parallel()
 	c := newLong(t, 2)
 	c.Store = &scripted{Store: c.store, before: func(int) error { return eventsourcing.ErrUnavailable }}
-	_, err := c.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+	_, err := c.Do(t.Context(), "c1", emit(counted{}))
 	require.ErrorIs(t, err, eventsourcing.ErrUnavailable)
 	assert.Empty(t, c.shelf.saved)
 }
@@ -248,18 +248,18 @@ func TestASnapshotThatTheLogConfirmsIsUsed(t *testing.T) { // or the test above 
 	}))
 	state, _, err := c.Load(t.Context(), "c1")
 	require.NoError(t, err)
-	assert.Equal(t, 999, state.n)
+	assert.Equal(t, 999, state.N)
 }
 
 func TestAFoldThatChangedIgnoresWhatItFoldedBefore(t *testing.T) {
 	t.Parallel()
 	c := newLong(t, 10)
 	c.holds(t, 10)
-	c.Aggregate.States = counterStates(2, c.Aggregate.Codec)
-	c.Aggregate.Evolve = func(s counter, _ event) counter { s.n += 2; return s }
+	c.Aggregate.States = eventsourcing.NewStateCodec[counter](2, c.Aggregate.Codec)
+	c.Aggregate.Evolve = func(s counter, _ event) counter { s.N += 2; return s }
 	state, _, err := c.Load(t.Context(), "c1")
 	require.NoError(t, err)
-	assert.Equal(t, 20, state.n)
+	assert.Equal(t, 20, state.N)
 	assert.JSONEq(t, `{"name":"","n":20}`, string(c.snapshot(t).State), "and leaves its own at once")
 }
 
@@ -280,7 +280,7 @@ func TestSnapshotsThatFailFailNoCommand(t *testing.T) {
 			t.Parallel()
 			c := newLong(t, 10)
 			spoil(c)
-			version, err := c.Execute(t.Context(), "c1", just(counted{}, counted{}, counted{}), eventsourcing.Metadata{})
+			version, err := c.Do(t.Context(), "c1", emit(counted{}, counted{}, counted{}))
 			require.NoError(t, err)
 			assert.Equal(t, eventsourcing.Version(13), version)
 			failed := 0
@@ -317,7 +317,7 @@ func TestWithoutSnapshotsNothingIsKept(t *testing.T) {
 			t.Parallel()
 			c := newLong(t, 10)
 			without(c)
-			_, err := c.Execute(t.Context(), "c1", just(counted{}, counted{}, counted{}), eventsourcing.Metadata{})
+			_, err := c.Do(t.Context(), "c1", emit(counted{}, counted{}, counted{}))
 			require.NoError(t, err)
 			assert.Empty(t, c.uses)
 			assert.Empty(t, c.shelf.saved)
@@ -330,7 +330,7 @@ func TestSnapshotsComeEveryHundredEventsByDefault(t *testing.T) {
 	t.Parallel()
 	c := newLong(t, 99)
 	c.SnapshotEvery = 0
-	_, err := c.Execute(t.Context(), "c1", just(counted{}), eventsourcing.Metadata{})
+	_, err := c.Do(t.Context(), "c1", emit(counted{}))
 	require.NoError(t, err)
 	assert.Equal(t, []eventsourcing.Version{100}, c.shelf.saved)
 }
@@ -369,14 +369,14 @@ func TestSnapshotsShowInNothing(t *testing.T) {
 	uses := map[eventsourcing.SnapshotUse]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		store, snapshots, mirror := new(memstore.Store), new(memstore.Snapshots), newCounters(new(memstore.Store))
-		writers := make([]*eventsourcing.Repository[counter, event], 3)
+		writers := make([]*counterRepository, 3)
 		ids := 0
 		for i := range writers {
 			w := newCounters(store)
 			w.NewID = func() string { ids++; return fmt.Sprintf("e%d", ids) }
 			w.Snapshots, w.SnapshotEvery = snapshots, rapid.IntRange(1, 4).Draw(t, "every")
 			w.OnSnapshot = func(u eventsourcing.SnapshotUse, _ error) { uses[u]++ }
-			w.Aggregate.States = counterStates(i%2, w.Aggregate.Codec)
+			w.Aggregate.States = eventsourcing.NewStateCodec[counter](i%2, w.Aggregate.Codec)
 			if rapid.Bool().Draw(t, "cached") {
 				w.Cache = eventsourcing.NewCache[counter](1)
 			}
@@ -386,8 +386,8 @@ func TestSnapshotsShowInNothing(t *testing.T) {
 			id := rapid.SampledFrom([]string{"1", "2"}).Draw(t, "id")
 			events := rapid.SampledFrom([][]event{{counted{}}, {counted{}, counted{}}, {named{"a" + id}}, {}}).Draw(t, "events")
 			writer := rapid.SampledFrom(writers).Draw(t, "writer")
-			want, _ := mirror.Execute(context.Background(), id, just(events...), eventsourcing.Metadata{})
-			got, err := writer.Execute(context.Background(), id, just(events...), eventsourcing.Metadata{})
+			want, _ := mirror.Do(context.Background(), id, emit(events...))
+			got, err := writer.Do(context.Background(), id, emit(events...))
 			if got != want || err != nil {
 				t.Fatalf("with snapshots: %d, %v; without: %d", got, err, want)
 			}

@@ -187,7 +187,7 @@ func TestMessagesMatchTheAsyncAPIDocument(t *testing.T) {
 		assert.Equal(t, r.Stream.String(), m.Attributes["MessageGroupId"])
 		assert.Equal(t, fmt.Sprintf("%s#%d", r.Stream, r.Version), m.Attributes["MessageDeduplicationId"])
 		if r.Name == (user.RoleAdded{}).EventName() {
-			require.Len(t, r.Enrichment, 2)
+			require.Len(t, r.Enrichment, 1)
 			assert.JSONEq(t, `{"name":"auditor"}`, string(r.Enrichment[0].Data))
 		}
 	}

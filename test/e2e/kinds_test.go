@@ -5,9 +5,9 @@ import (
 	"context"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
@@ -99,35 +99,33 @@ func kinds() []kind {
 // otherWriter is another process that writes to the same log.
 type otherWriter struct {
 	t     *testing.T
-	users eventsourcing.Repository[user.State, user.Event]
-	roles eventsourcing.Repository[role.State, role.Event]
+	users *eventsourcing.Repository[user.State, user.Event]
+	roles *eventsourcing.Repository[role.State, role.Event]
 }
 
 func newOtherWriter(a api) *otherWriter {
-	return &otherWriter{
-		t: a.t,
-		users: eventsourcing.Repository[user.State, user.Event]{
-			Aggregate: user.Aggregate(), Store: a.EventLog, NewID: newID, Now: time.Now, Cache: eventsourcing.NewCache[user.State](1),
-		},
-		roles: eventsourcing.Repository[role.State, role.Event]{
-			Aggregate: role.Aggregate(), Store: a.EventLog, NewID: newID, Now: time.Now, Cache: eventsourcing.NewCache[role.State](1),
-		},
-	}
+	users, err := eventsourcing.NewRepository(eventsourcing.Config[user.State, user.Event]{
+		Aggregate: user.Aggregate(), Store: a.EventLog, Cache: eventsourcing.NewCache[user.State](1),
+	})
+	require.NoError(a.t, err)
+	roles, err := eventsourcing.NewRepository(eventsourcing.Config[role.State, role.Event]{
+		Aggregate: role.Aggregate(), Store: a.EventLog, Cache: eventsourcing.NewCache[role.State](1),
+	})
+	require.NoError(a.t, err)
+	return &otherWriter{t: a.t, users: users, roles: roles}
 }
 
 // advance takes an aggregate two versions further, to the same state.
 func (s *otherWriter) advance(category, id string) {
 	if category == user.Category {
-		there, back := eventsourcing.Decision[user.State, user.Event](user.Disable{}), eventsourcing.Decision[user.State, user.Event](user.Enable{})
-		assert.NoError(s.t, advance(s.t.Context(), &s.users, id, user.State.Disabled, there, back))
+		assert.NoError(s.t, advance(s.t.Context(), s.users, id, func(s user.State) bool { return s.Disabled }, user.Disable{}, user.Enable{}))
 		return
 	}
-	there, back := eventsourcing.Decision[role.State, role.Event](role.Disable{}), eventsourcing.Decision[role.State, role.Event](role.Enable{})
-	assert.NoError(s.t, advance(s.t.Context(), &s.roles, id, role.State.Disabled, there, back))
+	assert.NoError(s.t, advance(s.t.Context(), s.roles, id, func(s role.State) bool { return s.Disabled }, role.Disable{}, role.Enable{}))
 }
 
 func advance[S any, E eventsourcing.Event](
-	ctx context.Context, r *eventsourcing.Repository[S, E], id string, disabled func(S) bool, disable, enable eventsourcing.Decision[S, E],
+	ctx context.Context, r *eventsourcing.Repository[S, E], id string, disabled func(S) bool, disable, enable eventsourcing.Command[S, E],
 ) error {
 	state, _, err := r.Load(ctx, id)
 	if err != nil {
@@ -136,9 +134,9 @@ func advance[S any, E eventsourcing.Event](
 	if disabled(state) {
 		disable, enable = enable, disable
 	}
-	for _, d := range []eventsourcing.Decision[S, E]{disable, enable} {
+	for _, d := range []eventsourcing.Command[S, E]{disable, enable} {
 		md := eventsourcing.Metadata{CorrelationID: newID(), CausationID: newID(), Actor: "other-writer"}
-		if _, err := r.Execute(ctx, id, eventsourcing.Just(d), md); err != nil {
+		if _, err := r.Do(ctx, id, d, eventsourcing.WithMetadata(md)); err != nil {
 			return err
 		}
 	}

@@ -87,9 +87,10 @@ func BenchmarkLoad10000(b *testing.B) {
 		if snapshots != nil {
 			cfg.FirstPage = every + 1
 		}
-		users := eventsourcing.Repository[user.State, user.Event]{
+		users, err := eventsourcing.NewRepository(eventsourcing.Config[user.State, user.Event]{
 			Aggregate: user.Aggregate(), Store: dynamostore.NewStore(db, cfg), Snapshots: snapshots, SnapshotEvery: every,
-		}
+		})
+		require.NoError(b, err)
 		state, version, err := users.Load(b.Context(), "ann")
 		require.NoError(b, err)
 		require.EqualValues(b, events, version)
@@ -138,8 +139,8 @@ func write(b *testing.B, store eventsourcing.Store, snapshots eventsourcing.Snap
 		state = users.Evolve(state, e)
 		commit.Records = append(commit.Records, eventsourcing.Record{
 			ID: newID(), Stream: stream, Version: eventsourcing.Version(v), Name: e.EventName(), Schema: schema, Data: data,
-			Enrichment: users.Enrich(state, e), RecordedAt: time.Now(),
-			Metadata: eventsourcing.Metadata{CorrelationID: newID(), CausationID: newID(), Actor: "bench"},
+			RecordedAt: time.Now(),
+			Metadata:   eventsourcing.Metadata{CorrelationID: newID(), CausationID: newID(), Actor: "bench"},
 		})
 		if v == at {
 			text, err := users.States.Encode(state)

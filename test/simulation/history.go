@@ -53,7 +53,7 @@ func (j *judgement) history() {
 					continue
 				}
 				if granted, ok := event.(user.RoleAdded); ok {
-					if r := roles[string(granted.RoleID)]; !r.Exists() || r.Disabled() {
+					if r := roles[string(granted.RoleID)]; !r.Exists || r.Disabled {
 						j.breach("§3 guard", e.stream, "version %d of %s grants the role %s, which was not enabled then",
 							e.version, e.stream, granted.RoleID)
 					}

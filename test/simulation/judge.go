@@ -234,12 +234,12 @@ func (j *judgement) viewAt(s eventsourcing.StreamID, version eventsourcing.Versi
 	records = records[:version]
 	if s.Category == role.Category {
 		state, err := foldStream(role.Aggregate(), records)
-		return view{Name: string(state.Name()), Disabled: state.Disabled(), Version: version}, err == nil
+		return view{Name: string(state.Name), Disabled: state.Disabled, Version: version}, err == nil
 	}
 	state, err := foldStream(user.Aggregate(), records)
 	return view{
-		Email: string(state.Email()), FirstName: string(state.FirstName()), LastName: string(state.LastName()),
-		Disabled: state.Disabled(), Version: version,
+		Email: string(state.Email), FirstName: string(state.FirstName), LastName: string(state.LastName),
+		Disabled: state.Disabled, Version: version,
 	}, err == nil
 }
 

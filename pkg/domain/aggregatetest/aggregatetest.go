@@ -1,5 +1,6 @@
-// Package aggregatetest holds the tests that every aggregate has in common: decisions case by case, the two laws of a
-// command, and the shapes of events that were ever stored.
+// Package aggregatetest holds the tests that every aggregate has in common. The two laws of a command are "the right
+// events when they are due", case by case in Decide, and "nothing, or a refusal, when it is repeated" in Repeat. The other
+// tests are of the shapes of events that were ever stored, and of snapshots.
 package aggregatetest
 
 import (
@@ -13,7 +14,7 @@ import (
 // Case is one decision: given a history, when a command comes, then these events follow or it is refused.
 type Case[S any, E eventsourcing.Event] struct {
 	Given   []E
-	When    eventsourcing.Decision[S, E]
+	When    eventsourcing.Command[S, E]
 	Then    []E
 	Refused *eventsourcing.Refusal
 }
@@ -39,39 +40,24 @@ func Fold[S any, E eventsourcing.Event](a eventsourcing.Aggregate[S, E], s S, ev
 	return s
 }
 
-// Law says what holds of a command in every state: the right event when it is due, and nothing or a refusal when it is
-// repeated.
-type Law[S any, E eventsourcing.Event, C eventsourcing.Decision[S, E]] struct {
-	// Due reports whether the state calls for the event and allows it.
-	Due func(S, C) bool
-	// Then is the event that follows.
-	Then func(C) E
-	// Done reports whether the state after shows the command's effect on the state before, and no other.
-	Done func(before, after S, c C) bool
-	// Again is the answer to a repetition; nil: nothing happens.
-	Again *eventsourcing.Refusal
-}
-
-// Check holds c, decided on s, to the law.
-func (l Law[S, E, C]) Check(t T, a eventsourcing.Aggregate[S, E], s S, c C) {
+// Repeat decides c on s. Whatever the answer is, it is the same for the same state; a refusal has no events; and decided
+// again on the state that the events lead to, c has no more.
+func Repeat[S any, E eventsourcing.Event](t T, a eventsourcing.Aggregate[S, E], s S, c eventsourcing.Command[S, E]) {
 	t.Helper()
 	events, err := c.Decide(s)
-	if !l.Due(s, c) {
-		requireEvents(t, events, nil)
-		if _, isRefusal := errors.AsType[*eventsourcing.Refusal](err); err != nil && !isRefusal {
-			t.Fatalf("%T%+v on %+v: %v is no refusal", c, c, s, err)
-		}
-		return
+	again, errAgain := c.Decide(s)
+	if !errors.Is(errAgain, err) {
+		t.Fatalf("%T%+v on %+v: answer %v, then %v", c, c, s, err, errAgain)
 	}
-	requireAnswer(t, err, nil)
-	requireEvents(t, events, []E{l.Then(c)})
-	after := Fold(a, s, events...)
-	if !l.Done(s, after, c) {
-		t.Fatalf("%T%+v turned %+v into %+v", c, c, s, after)
+	requireEvents(t, again, events)
+	if _, isRefusal := errors.AsType[*eventsourcing.Refusal](err); err != nil && (!isRefusal || len(events) > 0) {
+		t.Fatalf("%T%+v on %+v: %v is not a refusal, or came with events %+v", c, c, s, err, events)
 	}
-	events, err = c.Decide(after)
-	requireAnswer(t, err, l.Again)
-	requireEvents(t, events, nil)
+	repeated, err := c.Decide(Fold(a, s, events...))
+	if _, isRefusal := errors.AsType[*eventsourcing.Refusal](err); err != nil && !isRefusal {
+		t.Fatalf("%T%+v repeated: %v is not a refusal", c, c, err)
+	}
+	requireEvents(t, repeated, nil)
 }
 
 // T is what *testing.T and *rapid.T have in common, as far as it is needed here.

@@ -12,7 +12,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// Snapshots holds an aggregate's States to their law: wherever a history is cut, the rest folded onto the snapshot of
+// Snapshots holds an aggregate's States to their law: wherever a history is cut, the remaining events folded onto the snapshot of
 // what went before leads to where the whole history leads.
 func Snapshots[S any, E eventsourcing.Event](t T, a eventsourcing.Aggregate[S, E], history []E) {
 	t.Helper()
@@ -37,33 +37,33 @@ func Snapshots[S any, E eventsourcing.Event](t T, a eventsourcing.Aggregate[S, E
 	}
 }
 
-// lore is a history, and the state after each of its events as the shape keeps it.
-type lore struct {
+// goldenHistory is a history, and the state after each of its events as the shape keeps it.
+type goldenHistory struct {
 	Shape   string            `json:"shape"`
-	History []told            `json:"history"`
+	History []goldenEvent     `json:"history"`
 	States  []json.RawMessage `json:"states"`
 }
 
-type told struct {
+type goldenEvent struct {
 	Name   string          `json:"name"`
 	Schema int             `json:"schema"`
 	Data   json.RawMessage `json:"data"`
 }
 
-// SnapshotShape folds the history in file, which has every shape of every event that the codec knows, and fails if that leads to other
-// states than it did while the shape is the same: snapshots would then be taken for what they are not. update writes
-// down what a new shape keeps; it never does for an old one.
+// SnapshotShape folds the history in file, which has every shape of every event that the codec knows. It fails if that
+// leads to other states than before while the shape is the same: a build would then take old snapshots for its own. update
+// writes the states of a new shape to the file; it never does for an old one.
 func SnapshotShape[S any, E eventsourcing.Event](t T, a eventsourcing.Aggregate[S, E], file string, update bool) {
 	t.Helper()
 	text, err := os.ReadFile(file) //nolint:gosec // a test's own file
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	var was lore
+	var was goldenHistory
 	if err := json.Unmarshal(text, &was); err != nil {
 		t.Fatalf("%s: %v", file, err)
 	}
-	now := lore{Shape: a.States.Shape(), History: was.History, States: statesOf(t, a, was.History)}
+	now := goldenHistory{Shape: a.States.Shape(), History: was.History, States: statesOf(t, a, was.History)}
 	if was.Shape == now.Shape {
 		for i, state := range was.States {
 			if i >= len(now.States) || !bytes.Equal(compact(t, state), now.States[i]) {
@@ -87,7 +87,7 @@ func SnapshotShape[S any, E eventsourcing.Event](t T, a eventsourcing.Aggregate[
 }
 
 // statesOf returns the state after each event, having seen that no event is missing.
-func statesOf[S any, E eventsourcing.Event](t T, a eventsourcing.Aggregate[S, E], history []told) []json.RawMessage {
+func statesOf[S any, E eventsourcing.Event](t T, a eventsourcing.Aggregate[S, E], history []goldenEvent) []json.RawMessage {
 	t.Helper()
 	missing := map[string]bool{}
 	for _, known := range a.Codec.Known() {

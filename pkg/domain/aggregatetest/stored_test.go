@@ -14,11 +14,10 @@ import (
 type openedV1 struct{}
 
 func newCodec() *eventsourcing.Codec[event] {
-	c := eventsourcing.NewCodec[event]()
-	eventsourcing.Register[opened](c, eventsourcing.Upcast(func(openedV1) opened { return opened{} }))
-	eventsourcing.Retire[painted](c)
-	eventsourcing.RetireAs[opened](c, "test/door/unlocked", eventsourcing.Upcast(func(openedV1) openedV1 { return openedV1{} }))
-	return c
+	return eventsourcing.NewCodec[event](opened{}).
+		History(opened{}, eventsourcing.Upcast(func(openedV1) opened { return opened{} })).
+		Retire(painted{}).
+		RetireAs("test/door/unlocked", opened{}, eventsourcing.Upcast(func(openedV1) openedV1 { return openedV1{} }))
 }
 
 func files() fstest.MapFS {

@@ -12,7 +12,7 @@ var ErrInvalidName = &eventsourcing.Refusal{
 // Refusals of commands.
 var (
 	ErrExists = &eventsourcing.Refusal{
-		Kind: eventsourcing.Denied, Code: "role_exists", Reason: "the role exists already", Remedy: "choose another id, or none",
+		Kind: eventsourcing.FailedPrecondition, Code: "role_exists", Reason: "the role exists already", Remedy: "choose another id, or none",
 	}
 	ErrNameTaken = eventsourcing.ClaimTaken("name", "choose another; upper and lower case count as the same")
 	ErrNotFound  = &eventsourcing.Refusal{
@@ -20,9 +20,9 @@ var (
 		Remedy: "correct the id; if the role is new, read with `min_version` and `wait`",
 	}
 	ErrDisabled = &eventsourcing.Refusal{
-		Kind: eventsourcing.Denied, Code: "role_disabled", Reason: "the role is disabled", Remedy: "enable it first",
+		Kind: eventsourcing.FailedPrecondition, Code: "role_disabled", Reason: "the role is disabled", Remedy: "enable it first",
 	}
 	ErrEnabled = &eventsourcing.Refusal{
-		Kind: eventsourcing.Denied, Code: "role_enabled", Reason: "the role is enabled already", Remedy: "nothing",
+		Kind: eventsourcing.FailedPrecondition, Code: "role_enabled", Reason: "the role is enabled already", Remedy: "nothing",
 	}
 )

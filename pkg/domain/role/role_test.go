@@ -51,23 +51,17 @@ func TestClaims(t *testing.T) {
 func TestEvolveIsTotalAndPure(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		kinds := rapid.SampledFrom([]func(*rapid.T) role.Event{
-			func(t *rapid.T) role.Event { return role.Created{RoleID: "r1", Name: drawName(t)} },
-			func(t *rapid.T) role.Event { return role.Renamed{Name: drawName(t)} },
-			func(*rapid.T) role.Event { return role.Disabled{} },
-			func(*rapid.T) role.Event { return role.Enabled{} },
-		})
 		var history events
 		for range rapid.IntRange(0, 20).Draw(t, "events") {
-			history = append(history, kinds.Draw(t, "event")(t))
+			history = append(history, drawEvent(t))
 		}
 		s := fold(history...)
 		if s != fold(history...) {
 			t.Fatalf("%+v folds to more than one state", history)
 		}
 		want := []eventsourcing.Claim(nil)
-		if s.Exists() {
-			want = []eventsourcing.Claim{{Category: role.Category, Name: "name", Value: value.Fold(string(s.Name()))}}
+		if s.Exists {
+			want = []eventsourcing.Claim{{Category: role.Category, Name: "name", Value: value.Fold(string(s.Name))}}
 		}
 		if got := role.Claims(s); !reflect.DeepEqual(got, want) {
 			t.Fatalf("%+v claims %v", s, got)
@@ -82,13 +76,28 @@ func TestRefusals(t *testing.T) {
 		kind    eventsourcing.Kind
 	}{
 		"invalid_role_name": {role.ErrInvalidName, eventsourcing.Invalid},
-		"role_exists":       {role.ErrExists, eventsourcing.Denied},
+		"role_exists":       {role.ErrExists, eventsourcing.FailedPrecondition},
 		"role_not_found":    {role.ErrNotFound, eventsourcing.NotFound},
-		"role_disabled":     {role.ErrDisabled, eventsourcing.Denied},
-		"role_enabled":      {role.ErrEnabled, eventsourcing.Denied},
+		"role_disabled":     {role.ErrDisabled, eventsourcing.FailedPrecondition},
+		"role_enabled":      {role.ErrEnabled, eventsourcing.FailedPrecondition},
 	} {
 		assert.Equal(t, code, c.refusal.Code)
 		assert.Equal(t, c.kind, c.refusal.Kind, code)
 		assert.NotEmpty(t, c.refusal.Reason, code)
 	}
+}
+
+func TestAReferenceIsFoundByTheRolesID(t *testing.T) {
+	t.Parallel()
+	enrichment := []eventsourcing.Enrichment{
+		{Aggregate: "org/iam/user", ID: "r1", Data: []byte(`{"email":"dan@example.com"}`)}, // written by former builds
+		{Aggregate: role.Category, ID: "r1", Data: []byte(`[]`)},
+		role.NewReference("r2", "Auditor"), role.NewReference("r1", "Admin"),
+	}
+	assert.JSONEq(t, `{"name":"Auditor"}`, string(enrichment[2].Data))
+	got, ok := role.ReferenceIn(enrichment, "r1")
+	assert.True(t, ok)
+	assert.Equal(t, role.Reference{Name: "Admin"}, got)
+	_, ok = role.ReferenceIn(enrichment, "r3")
+	assert.False(t, ok)
 }

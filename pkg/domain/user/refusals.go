@@ -19,7 +19,7 @@ var (
 // Refusals of commands.
 var (
 	ErrExists = &eventsourcing.Refusal{
-		Kind: eventsourcing.Denied, Code: "user_exists", Reason: "the user exists already", Remedy: "choose another id, or none",
+		Kind: eventsourcing.FailedPrecondition, Code: "user_exists", Reason: "the user exists already", Remedy: "choose another id, or none",
 	}
 	ErrEmailTaken = eventsourcing.ClaimTaken("email", "choose another; upper and lower case count as the same")
 	ErrNotFound   = &eventsourcing.Refusal{
@@ -27,25 +27,25 @@ var (
 		Remedy: "correct the id; if the user is new, read with `min_version` and `wait`",
 	}
 	ErrDisabled = &eventsourcing.Refusal{
-		Kind: eventsourcing.Denied, Code: "user_disabled", Reason: "the user is disabled", Remedy: "enable it first",
+		Kind: eventsourcing.FailedPrecondition, Code: "user_disabled", Reason: "the user is disabled", Remedy: "enable it first",
 	}
 	ErrEnabled = &eventsourcing.Refusal{
-		Kind: eventsourcing.Denied, Code: "user_enabled", Reason: "the user is enabled already", Remedy: "nothing",
+		Kind: eventsourcing.FailedPrecondition, Code: "user_enabled", Reason: "the user is enabled already", Remedy: "nothing",
 	}
 	ErrRoleHeld = &eventsourcing.Refusal{
-		Kind: eventsourcing.Denied, Code: "role_already_held", Reason: "the user holds the role already", Remedy: "nothing",
+		Kind: eventsourcing.FailedPrecondition, Code: "role_already_held", Reason: "the user holds the role already", Remedy: "nothing",
 	}
 	ErrRoleNotHeld = &eventsourcing.Refusal{
-		Kind: eventsourcing.Denied, Code: "role_not_held", Reason: "the user does not hold the role", Remedy: "nothing",
+		Kind: eventsourcing.FailedPrecondition, Code: "role_not_held", Reason: "the user does not hold the role", Remedy: "nothing",
 	}
 	ErrTooManyRoles = &eventsourcing.Refusal{
-		Kind: eventsourcing.Denied, Code: "too_many_roles", Reason: "the user holds as many roles as a user may", Remedy: "remove one first",
+		Kind: eventsourcing.FailedPrecondition, Code: "too_many_roles", Reason: "the user holds as many roles as a user may", Remedy: "remove one first",
 	}
 	// ErrRoleNotFound and ErrRoleDisabled are the role's own refusals, as AddRole meets them.
 	ErrRoleNotFound = &eventsourcing.Refusal{
 		Kind: eventsourcing.NotFound, Code: "role_not_found", Reason: "there is no such role",
 	}
 	ErrRoleDisabled = &eventsourcing.Refusal{
-		Kind: eventsourcing.Denied, Code: "role_disabled", Reason: "the role is disabled",
+		Kind: eventsourcing.FailedPrecondition, Code: "role_disabled", Reason: "the role is disabled",
 	}
 )

@@ -1,4 +1,5 @@
-// Package user holds the rules of the user aggregate and nothing else.
+// Package user holds the rules of the user aggregate. Read this file from the top: events, state, evolve, claims,
+// decisions. Stored names and shapes are in codec.go, values in email.go and name.go, refusals in refusals.go.
 package user
 
 import (
@@ -11,8 +12,8 @@ import (
 // Category is the category of every user's stream.
 const Category = "org/iam/user"
 
-// MaxRoles bounds the roles of one user, so that a change of the user and its row in each role's collection fit into
-// one DynamoDB transaction with room to spare for the user's own row and the fence. A transaction takes 100 items:
+// MaxRoles bounds the roles of one user. The roles read model writes a user's row and one row for each role it holds in
+// one DynamoDB transaction, which takes 100 items; the rest is room to spare:
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 const MaxRoles = 90
 
@@ -34,75 +35,122 @@ func ParseRoleID(text string) (RoleID, error) {
 	return RoleID(id), err
 }
 
-// State is what decisions need to know of a user; the zero State is a user nobody has registered.
-type State struct {
-	registered, disabled bool
-	id                   ID
-	email                Email
-	firstName, lastName  Name
-	roles                []RoleID
+// Events. Their names and JSON are stored: a change of shape is a new schema version, see codec.go.
+
+// Event is a fact about one user. The set is closed; linters require every switch over it to name each kind.
+//
+//sumtype:decl
+type Event interface {
+	eventsourcing.Event
+	isUserEvent()
 }
 
-// Registered reports whether there is such a user, disabled or not.
-func (s State) Registered() bool { return s.registered }
+// fact makes the type that embeds it a user event.
+type fact struct{}
 
-// Disabled reports whether the user is disabled at present.
-func (s State) Disabled() bool { return s.disabled }
+func (fact) isUserEvent() {}
 
-// ID is "" before registration.
-func (s State) ID() ID { return s.id }
+// Registered opens a user's stream.
+type Registered struct {
+	fact
 
-// Email is "" before registration.
-func (s State) Email() Email { return s.email }
+	UserID ID `json:"userId"`
+	// Email is the address that the user holds from now on; no other user can have it.
+	Email Email `json:"email"`
+}
 
-// FirstName is "" until the first update.
-func (s State) FirstName() Name { return s.firstName }
+// Updated gives the user its names.
+type Updated struct {
+	fact
 
-// LastName is "" until the first update.
-func (s State) LastName() Name { return s.lastName }
+	FirstName Name `json:"firstName"`
+	LastName  Name `json:"lastName"`
+}
 
-// Roles returns a copy of the roles held, in the order they were granted.
-func (s State) Roles() []RoleID { return slices.Clone(s.roles) }
+// EmailChanged moves the user to another address and gives the old one up.
+type EmailChanged struct {
+	fact
+
+	// Email is the address that the user holds from now on.
+	Email Email `json:"email"`
+}
+
+// Disabled bars the user from changes until it is enabled.
+type Disabled struct{ fact }
+
+// Enabled ends the user's being disabled.
+type Enabled struct{ fact }
+
+// RoleAdded records that the user holds a role from now on.
+type RoleAdded struct {
+	fact
+
+	RoleID RoleID `json:"roleId"`
+}
+
+// RoleRemoved records that the user holds a role no more.
+type RoleRemoved struct {
+	fact
+
+	RoleID RoleID `json:"roleId"`
+}
+
+// EventName implements eventsourcing.Event, as do those below.
+func (Registered) EventName() string   { return "org/iam/user/registered" }
+func (Updated) EventName() string      { return "org/iam/user/updated" }
+func (EmailChanged) EventName() string { return "org/iam/user/emailChanged" }
+func (Disabled) EventName() string     { return "org/iam/user/disabled" }
+func (Enabled) EventName() string      { return "org/iam/user/enabled" }
+func (RoleAdded) EventName() string    { return "org/iam/user/roleAdded" }
+func (RoleRemoved) EventName() string  { return "org/iam/user/roleRemoved" }
+
+// State.
+
+// State is what decisions need to know of a user; the zero State is a user that was never registered. Snapshots keep it
+// as JSON. Treat it as read-only: caches share it.
+type State struct {
+	Registered bool     `json:"registered"` // disabled or not
+	Disabled   bool     `json:"disabled"`
+	ID         ID       `json:"id"`
+	Email      Email    `json:"email"`
+	FirstName  Name     `json:"firstName"` // "" until the first update
+	LastName   Name     `json:"lastName"`
+	Roles      []RoleID `json:"roles"` // in the order they were granted
+}
 
 // Evolve returns s after e. It never fails and never judges: the event happened.
 func Evolve(s State, e Event) State {
 	switch e := e.(type) {
 	case Registered:
-		s.registered, s.id, s.email = true, e.UserID, e.Email
+		s.Registered, s.ID, s.Email = true, e.UserID, e.Email
 	case Updated:
-		s.firstName, s.lastName = e.FirstName, e.LastName
+		s.FirstName, s.LastName = e.FirstName, e.LastName
 	case EmailChanged:
-		s.email = e.Email
+		s.Email = e.Email
 	case Disabled:
-		s.disabled = true
+		s.Disabled = true
 	case Enabled:
-		s.disabled = false
+		s.Disabled = false
 	case RoleAdded:
-		s.roles = append(slices.Clip(s.roles), e.RoleID)
+		s.Roles = append(slices.Clip(s.Roles), e.RoleID)
 	case RoleRemoved:
-		s.roles = slices.DeleteFunc(s.Roles(), func(id RoleID) bool { return id == e.RoleID })
+		s.Roles = slices.DeleteFunc(slices.Clone(s.Roles), func(id RoleID) bool { return id == e.RoleID })
 	}
 	return s
 }
 
-// Claims holds the user's e-mail, disabled or not: nobody may take over an identity that the log still names.
+// Claims holds the user's e-mail, disabled or not: no other user may take over an identity that the log still names.
 func Claims(s State) []eventsourcing.Claim {
-	if !s.registered {
+	if !s.Registered {
 		return nil
 	}
-	return []eventsourcing.Claim{{Category: Category, Name: "email", Value: value.Fold(string(s.email))}}
+	return []eventsourcing.Claim{{Category: Category, Name: "email", Value: value.Fold(string(s.Email))}}
 }
 
-// Aggregate binds the user's parts for a Repository.
-func Aggregate() eventsourcing.Aggregate[State, Event] {
-	codec := NewCodec()
-	return eventsourcing.Aggregate[State, Event]{
-		Category: Category, Evolve: Evolve, Claims: Claims, Enrich: Enrich, Codec: codec, States: newStates(codec),
-	}
-}
+// Decisions.
 
 func (s State) requireRegistered() error {
-	if !s.registered {
+	if !s.Registered {
 		return ErrNotFound
 	}
 	return nil
@@ -112,8 +160,118 @@ func (s State) requireEnabled() error {
 	if err := s.requireRegistered(); err != nil {
 		return err
 	}
-	if s.disabled {
+	if s.Disabled {
 		return ErrDisabled
 	}
 	return nil
+}
+
+// Register makes a new user. That no other user holds the e-mail is checked by the store: see Claims.
+type Register struct {
+	ID    ID
+	Email Email
+}
+
+// Decide refuses a user that exists.
+func (c Register) Decide(s State) ([]Event, error) {
+	if s.Registered {
+		return nil, ErrExists
+	}
+	return []Event{Registered{UserID: c.ID, Email: c.Email}}, nil
+}
+
+// Update gives the user names. A user that has them already is left as it is.
+type Update struct{ FirstName, LastName Name }
+
+// Decide refuses a user that is unknown or disabled.
+func (c Update) Decide(s State) ([]Event, error) {
+	if err := s.requireEnabled(); err != nil {
+		return nil, err
+	}
+	if s.FirstName == c.FirstName && s.LastName == c.LastName {
+		return nil, nil
+	}
+	return []Event{Updated{FirstName: c.FirstName, LastName: c.LastName}}, nil
+}
+
+// ChangeEmail moves the user to another address. A user that has it already is left as it is.
+type ChangeEmail struct{ Email Email }
+
+// Decide refuses a user that is unknown or disabled.
+func (c ChangeEmail) Decide(s State) ([]Event, error) {
+	if err := s.requireEnabled(); err != nil {
+		return nil, err
+	}
+	if s.Email == c.Email {
+		return nil, nil
+	}
+	return []Event{EmailChanged{Email: c.Email}}, nil
+}
+
+// Disable bars the user from changes.
+type Disable struct{}
+
+// Decide refuses a user that is unknown or disabled already.
+func (Disable) Decide(s State) ([]Event, error) {
+	if err := s.requireEnabled(); err != nil {
+		return nil, err
+	}
+	return []Event{Disabled{}}, nil
+}
+
+// Enable ends the user's being disabled.
+type Enable struct{}
+
+// Decide refuses a user that is unknown or not disabled.
+func (Enable) Decide(s State) ([]Event, error) {
+	if err := s.requireRegistered(); err != nil {
+		return nil, err
+	}
+	if !s.Disabled {
+		return nil, ErrEnabled
+	}
+	return []Event{Enabled{}}, nil
+}
+
+// AddRole gives the user a role.
+type AddRole struct{ Role Grantable }
+
+// Grantable is what the caller found out about a role. Guard the append by the version it was found at.
+type Grantable struct {
+	ID      RoleID
+	Exists  bool
+	Enabled bool
+}
+
+// Decide refuses a user that is unknown or disabled, holds the role or holds MaxRoles already; then a role that is
+// unknown or disabled.
+func (c AddRole) Decide(s State) ([]Event, error) {
+	if err := s.requireEnabled(); err != nil {
+		return nil, err
+	}
+	switch {
+	case slices.Contains(s.Roles, c.Role.ID):
+		return nil, ErrRoleHeld
+	case len(s.Roles) >= MaxRoles:
+		return nil, ErrTooManyRoles
+	case !c.Role.Exists:
+		return nil, ErrRoleNotFound
+	case !c.Role.Enabled:
+		return nil, ErrRoleDisabled
+	}
+	return []Event{RoleAdded{RoleID: c.Role.ID}}, nil
+}
+
+// RemoveRole takes a role from the user. A disabled user may lose roles, and any role may be lost.
+type RemoveRole struct{ RoleID RoleID }
+
+// Decide refuses a user that is unknown or does not hold the role.
+func (c RemoveRole) Decide(s State) ([]Event, error) {
+	if err := s.requireRegistered(); err != nil {
+		return nil, err
+	}
+	if !slices.Contains(s.Roles, c.RoleID) {
+		return nil, ErrRoleNotHeld
+	}
+	return []Event{RoleRemoved{RoleID: c.RoleID}}, nil
 }

@@ -23,10 +23,8 @@ type opened struct {
 func (opened) EventName() string { return "bank/account/opened" }
 
 func accounts() eventsourcing.Aggregate[opened, opened] {
-	codec := eventsourcing.NewCodec[opened]()
-	eventsourcing.Register[opened](codec)
 	return eventsourcing.Aggregate[opened, opened]{
-		Category: "bank/account", Codec: codec,
+		Category: "bank/account", Codec: eventsourcing.NewCodec(opened{}),
 		Evolve: func(_, event opened) opened { return event },
 		Claims: func(state opened) []eventsourcing.Claim {
 			return []eventsourcing.Claim{{Category: "bank/account", Name: "nickname", Value: state.Nickname}}

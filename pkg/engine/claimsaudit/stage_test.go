@@ -55,26 +55,29 @@ func newStage(t tb) *stage {
 	}
 	s.store = dynamostore.NewStore(s.client, dynamostore.Config{})
 	newID := func() string { return fmt.Sprintf("event-%d", s.ids.Add(1)) }
-	s.users = &eventsourcing.Repository[user.State, user.Event]{
-		Aggregate: user.Aggregate(), Store: s.store, NewID: newID, Now: time.Now,
+	var err error
+	s.users, err = eventsourcing.NewRepository(eventsourcing.Config[user.State, user.Event]{
+		Aggregate: user.Aggregate(), Store: s.store, NewID: newID,
 		Cache: eventsourcing.NewCache[user.State](100),
-	}
-	s.roles = &eventsourcing.Repository[role.State, role.Event]{
-		Aggregate: role.Aggregate(), Store: s.store, NewID: newID, Now: time.Now,
+	})
+	require.NoError(t, err)
+	s.roles, err = eventsourcing.NewRepository(eventsourcing.Config[role.State, role.Event]{
+		Aggregate: role.Aggregate(), Store: s.store, NewID: newID,
 		Cache: eventsourcing.NewCache[role.State](100),
-	}
+	})
+	require.NoError(t, err)
 	return s
 }
 
 // user sends a command to a user.
-func (s *stage) user(id string, d eventsourcing.Decision[user.State, user.Event]) error {
-	_, err := s.users.Execute(s.t.Context(), id, eventsourcing.Just(d), eventsourcing.Metadata{})
+func (s *stage) user(id string, d eventsourcing.Command[user.State, user.Event]) error {
+	_, err := s.users.Do(s.t.Context(), id, d)
 	return err
 }
 
 // role sends a command to a role.
-func (s *stage) role(id string, d eventsourcing.Decision[role.State, role.Event]) error {
-	_, err := s.roles.Execute(s.t.Context(), id, eventsourcing.Just(d), eventsourcing.Metadata{})
+func (s *stage) role(id string, d eventsourcing.Command[role.State, role.Event]) error {
+	_, err := s.roles.Do(s.t.Context(), id, d)
 	return err
 }
 

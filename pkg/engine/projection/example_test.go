@@ -2,9 +2,7 @@ package projection_test
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
@@ -22,25 +20,25 @@ type DoorEvent interface {
 	isDoorEvent()
 }
 
+type fact struct{}
+
+func (fact) isDoorEvent() {}
+
 // DoorHung opens a door's stream.
 type DoorHung struct {
+	fact
+
 	Room string `json:"room"`
 }
 
-// DoorOpened records that the door stands open.
-type DoorOpened struct{}
+// DoorOpened records that the door is open.
+type DoorOpened struct{ fact }
 
 func (DoorHung) EventName() string   { return "house/door/hung" }
 func (DoorOpened) EventName() string { return "house/door/opened" }
 
-func (DoorHung) isDoorEvent()   {}
-func (DoorOpened) isDoorEvent() {}
-
 func doorCodec() *eventsourcing.Codec[DoorEvent] {
-	c := eventsourcing.NewCodec[DoorEvent]()
-	eventsourcing.Register[DoorHung](c)
-	eventsourcing.Register[DoorOpened](c)
-	return c
+	return eventsourcing.NewCodec[DoorEvent](DoorHung{}, DoorOpened{})
 }
 
 // README: fold
@@ -60,12 +58,12 @@ func evolve(d Door, e DoorEvent) Door {
 
 // README: command
 
-// OpenDoor asks that a door stand open.
+// OpenDoor opens a door. One that is open already is left as it is.
 type OpenDoor struct{}
 
 var errNoDoor = &eventsourcing.Refusal{Kind: eventsourcing.NotFound, Code: "no_door", Reason: "there is no such door"}
 
-// Decide is called with the state that the stream folds to.
+// Decide implements eventsourcing.Command. It is called with the state that the stream folds to.
 func (OpenDoor) Decide(d Door) ([]DoorEvent, error) {
 	switch {
 	case !d.hung:
@@ -77,15 +75,18 @@ func (OpenDoor) Decide(d Door) ([]DoorEvent, error) {
 	}
 }
 
-// README: end
-
-// HangDoor asks for a new door.
+// HangDoor hangs a new door. A door that hangs already is left as it is.
 type HangDoor struct{ Room string }
 
-// Decide is called with the state that the stream folds to.
-func (c HangDoor) Decide(Door) ([]DoorEvent, error) {
-	return []DoorEvent{DoorHung(c)}, nil
+// Decide implements eventsourcing.Command.
+func (c HangDoor) Decide(d Door) ([]DoorEvent, error) {
+	if d.hung {
+		return nil, nil
+	}
+	return []DoorEvent{DoorHung{Room: c.Room}}, nil
 }
+
+// README: end
 
 // README: project
 
@@ -117,15 +118,17 @@ func Example() {
 
 	// README: execute
 	log := new(memstore.Store)
-	doors := &eventsourcing.Repository[Door, DoorEvent]{
+	doors, err := eventsourcing.NewRepository(eventsourcing.Config[Door, DoorEvent]{
 		Aggregate: eventsourcing.Aggregate[Door, DoorEvent]{Category: "house/door", Evolve: evolve, Codec: doorCodec()},
-		Store:     log, NewID: rand.Text, Now: time.Now,
-	}
-	_, err := doors.Execute(ctx, "d1", eventsourcing.Just(HangDoor{Room: "kitchen"}), eventsourcing.Metadata{})
+		Store:     log,
+	})
 	if err != nil {
 		panic(err)
 	}
-	version, err := doors.Execute(ctx, "d1", eventsourcing.Just(OpenDoor{}), eventsourcing.Metadata{})
+	if _, err := doors.Do(ctx, "d1", HangDoor{Room: "kitchen"}); err != nil {
+		panic(err)
+	}
+	version, err := doors.Do(ctx, "d1", OpenDoor{})
 	// README: end
 	fmt.Println("version", version, err)
 

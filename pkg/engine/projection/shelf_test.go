@@ -62,8 +62,7 @@ type onShelf struct {
 }
 
 func shelfSource() projection.Source {
-	codec := eventsourcing.NewCodec[event]()
-	eventsourcing.Register[shelfNamed](codec)
+	codec := eventsourcing.NewCodec[event](shelfNamed{})
 	return projection.NewSource(projection.Spec[shelf, event]{
 		Category: "test/shelf", Row: "shelf", Codec: codec, Listed: true,
 		Fold: func(_ shelf, e event, _ eventsourcing.Record) shelf {
@@ -73,11 +72,7 @@ func shelfSource() projection.Source {
 }
 
 func bookSource(broken *atomic.Bool, rows func(string, book) []projection.Row) projection.Source {
-	codec := eventsourcing.NewCodec[event]()
-	eventsourcing.Register[titled](codec)
-	eventsourcing.Register[placed](codec)
-	eventsourcing.Register[withdrawn](codec)
-	eventsourcing.Register[torn](codec)
+	codec := eventsourcing.NewCodec[event](titled{}, placed{}, withdrawn{}, torn{})
 	return projection.NewSource(projection.Spec[book, event]{
 		Category: "test/book", Row: "book", Codec: codec, Rows: rows,
 		Fold: func(b book, e event, _ eventsourcing.Record) book {

@@ -52,17 +52,17 @@ func (f *Fold) Expect() Shown {
 	s := newShown()
 	for id, state := range f.Roles {
 		s.Roles[id] = Role{
-			ID: id, Role: view.Role{Name: string(state.Name()), Disabled: state.Disabled()},
+			ID: id, Role: view.Role{Name: string(state.Name), Disabled: state.Disabled},
 			Version: f.Heads[eventsourcing.StreamID{Category: role.Category, ID: id}],
 		}
 		s.Members[id] = []Member{}
 	}
 	for id, state := range f.Users {
 		member := Member{ID: id, User: view.User{
-			Email: string(state.Email()), FirstName: string(state.FirstName()), LastName: string(state.LastName()), Disabled: state.Disabled(),
+			Email: string(state.Email), FirstName: string(state.FirstName), LastName: string(state.LastName), Disabled: state.Disabled,
 		}}
 		shown := User{Member: member, Version: f.Heads[eventsourcing.StreamID{Category: user.Category, ID: id}], Roles: []Role{}}
-		for _, roleID := range state.Roles() {
+		for _, roleID := range state.Roles {
 			held := s.Roles[string(roleID)]
 			held.Version = 0
 			shown.Roles = append(shown.Roles, held)

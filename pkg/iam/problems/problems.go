@@ -21,7 +21,7 @@ var (
 	}
 	// ErrStillParked answers a redrive that met the same obstacle again.
 	ErrStillParked = &eventsourcing.Refusal{
-		Kind: eventsourcing.Denied, Code: "still_parked",
+		Kind: eventsourcing.FailedPrecondition, Code: "still_parked",
 		Reason: "an event still cannot be applied; the list of parked aggregates says which and why",
 		Remedy: "remove the cause, then redrive again",
 	}

@@ -34,8 +34,7 @@ import (
 
 // sickSource cannot fold an event of any stream while sick is set.
 func sickSource(sick *atomic.Bool) projection.Source {
-	codec := eventsourcing.NewCodec[eventsourcing.Event]()
-	eventsourcing.Register[happened](codec)
+	codec := eventsourcing.NewCodec[eventsourcing.Event](happened{})
 	return projection.NewSource(projection.Spec[row, eventsourcing.Event]{
 		Category: "test/thing", Row: "thing", Codec: codec,
 		Fold: func(r row, _ eventsourcing.Event, rec eventsourcing.Record) row {

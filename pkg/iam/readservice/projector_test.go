@@ -130,8 +130,7 @@ type row struct {
 }
 
 func source() projection.Source {
-	codec := eventsourcing.NewCodec[eventsourcing.Event]()
-	eventsourcing.Register[happened](codec)
+	codec := eventsourcing.NewCodec[eventsourcing.Event](happened{})
 	return projection.NewSource(projection.Spec[row, eventsourcing.Event]{
 		Category: "test/thing", Row: "thing", Codec: codec,
 		Fold: func(r row, _ eventsourcing.Event, _ eventsourcing.Record) row { return row{r.Times + 1} },

@@ -170,7 +170,7 @@ func TestARefusalThatTheProductDoesNotListCannotBePublished(t *testing.T) {
 	api := httpapi.NewAPI(r)
 	httpapi.Register(api, quiet(), huma.Operation{
 		OperationID: "x", Method: http.MethodGet, Path: "/x",
-		Metadata: httpapi.MayAnswer(&eventsourcing.Refusal{Kind: eventsourcing.Denied, Code: "odd"}),
+		Metadata: httpapi.MayAnswer(&eventsourcing.Refusal{Kind: eventsourcing.FailedPrecondition, Code: "odd"}),
 	}, func(context.Context, *struct{}) (*struct{}, error) { return nil, nil })
 	require.EqualError(t, httpapi.Publish(r, api, product()), "operation x may answer odd, which Info.Refusals does not list")
 }

@@ -28,7 +28,7 @@ func ProblemOf(err error) *Problem {
 		return NewProblem(http.StatusBadRequest, CodeBadCursor, "the cursor is of another list, or of none")
 	case errors.Is(err, projection.ErrNotYet):
 		return NewProblem(http.StatusPreconditionFailed, CodeNotYet, "the read model has not come to that version yet; ask again").RetryAfter(time.Second)
-	case errors.Is(err, eventsourcing.ErrPrecondition):
+	case errors.Is(err, eventsourcing.ErrVersionMismatch):
 		return NewProblem(http.StatusPreconditionFailed, CodePreconditionFailed, "it is not, or no longer, at the version of If-Match")
 	case errors.Is(err, eventsourcing.ErrConflict), errors.Is(err, eventsourcing.ErrGuardMoved):
 		return NewProblem(http.StatusConflict, CodeBusy, "too many changes at once; try again").RetryAfter(time.Second)
@@ -63,7 +63,7 @@ func statusOf(k eventsourcing.Kind) int {
 		return http.StatusUnprocessableEntity
 	case eventsourcing.NotFound:
 		return http.StatusNotFound
-	case eventsourcing.Denied:
+	case eventsourcing.FailedPrecondition:
 		return http.StatusConflict
 	default:
 		return http.StatusInternalServerError

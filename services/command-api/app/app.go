@@ -34,8 +34,8 @@ func newTables(cfg Config) dynamostore.Tables {
 
 func newCommandsConfig(cfg Config, p service.Platform, db *dynamodb.Client, store eventsourcing.Store) commands.Config {
 	c := commands.Config{
-		Store: store, Now: p.Now, Jitter: p.Jitter, MaxAttempts: cfg.MaxAttempts, Timeout: cfg.Timeout,
-		Cache: cfg.Cache, Log: p.Log, Metrics: p.Metrics, Traces: p.Traces,
+		Store: store, Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter}, MaxAttempts: cfg.MaxAttempts, Timeout: cfg.Timeout,
+		Cache: cfg.Cache, Logger: p.Log, Metrics: p.Metrics, Traces: p.Traces,
 	}
 	if cfg.SnapshotEvery > 0 {
 		c.Snapshots, c.SnapshotEvery = dynamostore.NewSnapshots(db, newTables(cfg)), cfg.SnapshotEvery

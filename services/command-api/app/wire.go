@@ -19,7 +19,7 @@ func New(ctx context.Context, cfg Config, p service.Platform) (service.App, erro
 	wire.Build(
 		newDynamoDB, wire.Bind(new(dynamostore.DynamoDBAPI), new(*dynamodb.Client)),
 		newStoreConfig, dynamostore.NewStore, wire.Bind(new(eventsourcing.Store), new(*dynamostore.Store)),
-		newCommandsConfig, commands.New,
+		newCommandsConfig, commands.NewHandler,
 		newApp,
 	)
 	return service.App{}, nil

@@ -21,7 +21,10 @@ func New(ctx context.Context, cfg Config, p service.Platform) (service.App, erro
 	config := newStoreConfig(cfg, p)
 	store := dynamostore.NewStore(client, config)
 	commandsConfig := newCommandsConfig(cfg, p, client, store)
-	handler := commands.New(commandsConfig)
+	handler, err := commands.NewHandler(commandsConfig)
+	if err != nil {
+		return service.App{}, err
+	}
 	app := newApp(cfg, p, client, handler)
 	return app, nil
 }

@@ -23,10 +23,10 @@ func as(t *testing.T, subject string) context.Context {
 func TestEventsNameWhoSentTheCommand(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
-	w.annAndAuditor() // by nobody in particular
-	_, err := w.AddRole(as(t, "dan"), ann, auditor, commands.Demand{})
+	w.annAndAuditor() // anonymously
+	_, err := w.AddRole(as(t, "dan"), ann, auditor, commands.Options{})
 	require.NoError(t, err)
-	_, err = w.User(as(t, "eve"), "disable", ann, user.Disable{}, commands.Demand{})
+	_, err = w.User(as(t, "eve"), "disable", ann, user.Disable{}, commands.Options{})
 	require.NoError(t, err)
 	var actors []string
 	for _, r := range w.events(ann) {
@@ -39,7 +39,7 @@ func TestKeysOfTwoClientsNeverMeet(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	send := func(subject, key, id string) error {
-		_, err := w.User(as(t, subject), "register", id, user.Register{ID: user.ID(id), Email: user.Email(id + "@example.com")}, commands.Demand{
+		_, err := w.User(as(t, subject), "register", id, user.Register{ID: user.ID(id), Email: user.Email(id + "@example.com")}, commands.Options{
 			Key: key, Fingerprint: id, Outcome: func(id string, _ eventsourcing.Version) []byte { return []byte(id) },
 		})
 		return err

@@ -1,12 +1,10 @@
-// Package commands carries out the bounded context's commands: it looks up what a decision needs of other aggregates,
-// lets the domain decide, and counts what came of it.
+// Package commands runs the commands on users and roles: it looks up what a command needs of other aggregates, lets the
+// domain decide, and counts the outcomes.
 package commands
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -21,12 +19,13 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
-// Handler carries out commands.
+// Handler runs commands.
 type Handler struct {
 	users *eventsourcing.Repository[user.State, user.Event]
 	roles *eventsourcing.Repository[role.State, role.Event]
@@ -44,11 +43,11 @@ type Handler struct {
 type Config struct {
 	Store eventsourcing.Store
 	Now   func() time.Time
-	// Jitter draws a pause from zero up to its argument. Defaults to a uniform draw.
-	Jitter func(time.Duration) time.Duration
-	// MaxAttempts bounds the decisions of one command under conflicts.
+	// Backoff paces the attempts of one command under conflicts. Defaults to the repository's.
+	Backoff retry.Backoff
+	// MaxAttempts bounds the attempts of one command under conflicts.
 	MaxAttempts int
-	// Timeout bounds one command, conflicts included.
+	// Timeout bounds one command, all attempts included.
 	Timeout time.Duration
 	// Cache is of how many users, and of how many roles, the state is kept in memory. Defaults to none.
 	Cache int
@@ -56,25 +55,14 @@ type Config struct {
 	Snapshots eventsourcing.Snapshots
 	// SnapshotEvery is how many events lie between a stream's snapshots. Defaults to 100.
 	SnapshotEvery int
-	Log           *slog.Logger
+	Logger        *slog.Logger
 	Metrics       prometheus.Registerer
 	// Traces makes a span of each command. Defaults to none.
 	Traces trace.TracerProvider
 }
 
-// New returns a Handler.
-func New(c Config) *Handler {
-	conflicts := prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "command_conflicts_total", Help: "Attempts lost to another writer and decided again.",
-	})
-	cache := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "state_cache_total", Help: "Commands by what the cache of states was good for: hit (no read), stale (a short one), miss.",
-	}, []string{"result"})
-	album := newAlbum(c.Log)
-	meters := meters{
-		onConflict: conflicts.Inc, onCache: func(u eventsourcing.CacheUse) { cache.WithLabelValues(string(u)).Inc() },
-		onSnapshot: album.used,
-	}
+// NewHandler returns a Handler.
+func NewHandler(c Config) (*Handler, error) {
 	h := &Handler{
 		store: c.Store, now: c.Now, timeout: c.Timeout, tracer: eventtrace.Tracer(c.Traces, "services/command-api"),
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -84,98 +72,123 @@ func New(c Config) *Handler {
 			Name: "command_seconds", Help: "Time from a command's arrival to its answer.", Buckets: telemetry.LatencyBuckets(),
 		}, []string{"command"}),
 	}
+	m := newMetrics(c.Logger)
 	if c.Snapshots != nil {
-		h.snapshots = eventsourcing.NewSnapshotWriter(c.Snapshots, album.used)
+		h.snapshots = eventsourcing.NewSnapshotWriter(c.Snapshots, m.snapshots.observe)
 	}
-	h.users = repository(c, user.Aggregate(), meters, h.snapshots)
-	h.roles = repository(c, role.Aggregate(), meters, h.snapshots)
-	c.Metrics.MustRegister(conflicts, cache, album.uses, h.outcomes, h.seconds)
-	return h
+	var errUsers, errRoles error
+	h.users, errUsers = repository(c, user.Aggregate(), m, h.snapshots)
+	h.roles, errRoles = repository(c, role.Aggregate(), m, h.snapshots)
+	if err := errors.Join(errUsers, errRoles); err != nil {
+		return nil, err
+	}
+	c.Metrics.MustRegister(m.conflicts, m.cache, m.snapshots.uses, h.outcomes, h.seconds)
+	return h, nil
 }
 
-// meters are told what repositories do.
-type meters struct {
-	onConflict func()
-	onCache    func(eventsourcing.CacheUse)
-	onSnapshot func(eventsourcing.SnapshotUse, error)
+// metrics count what the repositories report.
+type metrics struct {
+	conflicts prometheus.Counter
+	cache     *prometheus.CounterVec
+	snapshots *snapshotMetrics
+}
+
+func newMetrics(logger *slog.Logger) metrics {
+	return metrics{
+		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "command_conflicts_total", Help: "Attempts lost to another writer and decided again.",
+		}),
+		cache: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "state_cache_total", Help: "Commands by what the cache of states did for them: hit (no read), stale (a short one), miss.",
+		}, []string{"result"}),
+		snapshots: newSnapshotMetrics(logger),
+	}
 }
 
 func repository[S any, E eventsourcing.Event](
-	c Config, a eventsourcing.Aggregate[S, E], m meters, snapshots *eventsourcing.SnapshotWriter,
-) *eventsourcing.Repository[S, E] {
-	r := &eventsourcing.Repository[S, E]{
-		Aggregate: a, Store: c.Store, NewID: newID, Now: c.Now, Jitter: c.Jitter, MaxAttempts: c.MaxAttempts,
-		OnConflict: m.onConflict, OnCache: m.onCache, SnapshotEvery: c.SnapshotEvery, OnSnapshot: m.onSnapshot,
+	c Config, a eventsourcing.Aggregate[S, E], m metrics, snapshots *eventsourcing.SnapshotWriter,
+) (*eventsourcing.Repository[S, E], error) {
+	cfg := eventsourcing.Config[S, E]{
+		Aggregate: a, Store: c.Store, NewID: newID, Now: c.Now, Backoff: c.Backoff, MaxAttempts: c.MaxAttempts,
+		OnConflict: m.conflicts.Inc, OnCache: func(u eventsourcing.CacheUse) { m.cache.WithLabelValues(string(u)).Inc() },
+		SnapshotEvery: c.SnapshotEvery, OnSnapshot: m.snapshots.observe,
 	}
 	if snapshots != nil {
-		r.Snapshots = snapshots
+		cfg.Snapshots = snapshots
 	}
 	if c.Cache > 0 {
-		r.Cache = eventsourcing.NewCache[S](c.Cache)
+		cfg.Cache = eventsourcing.NewCache[S](c.Cache)
 	}
-	return r
+	return eventsourcing.NewRepository(cfg)
 }
 
 // newID returns a UUID that sorts by time.
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// User carries out a command on one user. It returns the user's version afterwards.
+// User runs a command on one user and returns the user's version afterwards. Name is the command's in metrics and traces.
 func (h *Handler) User(
-	ctx context.Context, name, id string, d eventsourcing.Decision[user.State, user.Event], demand Demand,
+	ctx context.Context, name, id string, c eventsourcing.Command[user.State, user.Event], o Options,
 ) (eventsourcing.Version, error) {
-	return run(ctx, h, h.users, name, id, eventsourcing.Just(d), demand)
+	return h.run(ctx, name, id, o, func(ctx context.Context, with ...eventsourcing.Option) (eventsourcing.Version, error) {
+		return h.users.Do(ctx, id, c, with...)
+	})
 }
 
-// Role carries out a command on one role. It returns the role's version afterwards.
+// Role runs a command on one role and returns the role's version afterwards. Name is the command's in metrics and traces.
 func (h *Handler) Role(
-	ctx context.Context, name, id string, d eventsourcing.Decision[role.State, role.Event], demand Demand,
+	ctx context.Context, name, id string, c eventsourcing.Command[role.State, role.Event], o Options,
 ) (eventsourcing.Version, error) {
-	return run(ctx, h, h.roles, name, id, eventsourcing.Just(d), demand)
+	return h.run(ctx, name, id, o, func(ctx context.Context, with ...eventsourcing.Option) (eventsourcing.Version, error) {
+		return h.roles.Do(ctx, id, c, with...)
+	})
 }
 
-// AddRole grants a role. A guard makes sure that the role is still what the decision saw when the event is written.
-func (h *Handler) AddRole(ctx context.Context, userID, roleID string, demand Demand) (eventsourcing.Version, error) {
-	prepare := func(ctx context.Context) (eventsourcing.Attempt[user.State, user.Event], error) {
+// AddRole gives a user a role. A guard makes sure that the role has not changed since it was looked up.
+func (h *Handler) AddRole(ctx context.Context, userID, roleID string, o Options) (eventsourcing.Version, error) {
+	prepare := func(ctx context.Context) (eventsourcing.Prepared[user.State, user.Event], error) {
 		state, version, err := h.roles.Load(ctx, roleID)
-		if err != nil {
-			return eventsourcing.Attempt[user.State, user.Event]{}, err
-		}
-		named, err := json.Marshal(map[string]role.Name{"name": state.Name()})
-		if err != nil {
-			return eventsourcing.Attempt[user.State, user.Event]{}, fmt.Errorf("encode the role's name: %w", err)
-		}
-		return eventsourcing.Attempt[user.State, user.Event]{
-			Decision: user.AddRole{Role: user.Grantable{
-				ID: user.RoleID(roleID), Exists: state.Exists(), Enabled: !state.Disabled(),
+		return eventsourcing.Prepared[user.State, user.Event]{
+			Command: user.AddRole{Role: user.Grantable{
+				ID: user.RoleID(roleID), Exists: state.Exists, Enabled: !state.Disabled,
 			}},
-			Enrichment: []eventsourcing.Enrichment{{Aggregate: role.Category, ID: roleID, Data: named}},
+			Enrichment: []eventsourcing.Enrichment{role.NewReference(role.ID(roleID), state.Name)},
 			Guards: []eventsourcing.Guard{{
 				Stream: eventsourcing.StreamID{Category: role.Category, ID: roleID}, Version: version,
 			}},
-		}, nil
+		}, err
 	}
-	return run(ctx, h, h.users, "addRole", userID, prepare, demand)
+	return h.run(ctx, "addRole", userID, o, func(ctx context.Context, with ...eventsourcing.Option) (eventsourcing.Version, error) {
+		return h.users.DoWith(ctx, userID, prepare, with...)
+	})
 }
 
-func run[S any, E eventsourcing.Event](
-	ctx context.Context, h *Handler, r *eventsourcing.Repository[S, E], name, id string, prepare eventsourcing.Prepare[S, E], demand Demand,
+func (h *Handler) run(
+	ctx context.Context, name, id string, o Options,
+	do func(context.Context, ...eventsourcing.Option) (eventsourcing.Version, error),
 ) (eventsourcing.Version, error) {
-	started := h.now()
+	startedAt := h.now()
 	ctx, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
 	ctx, span := eventtrace.Start(ctx, h.tracer, name)
 	actor := auth.Of(ctx).Subject
-	result := demand.result(actor, started)
-	version, err := r.Execute(ctx, id, demanding(prepare, id, demand, result), eventsourcing.Metadata{
-		CorrelationID: telemetry.CorrelationOf(ctx).CorrelationID,
-		CausationID:   newID(), // the command's own ID
-		Actor:         actor,
-		Traceparent:   eventtrace.Traceparent(ctx),
-	})
+	with := []eventsourcing.Option{
+		eventsourcing.WithVersions(o.AllowVersion),
+		eventsourcing.WithMetadata(eventsourcing.Metadata{
+			CorrelationID: telemetry.CorrelationOf(ctx).CorrelationID,
+			CausationID:   newID(), // the command's own ID
+			Actor:         actor,
+			Traceparent:   eventtrace.Traceparent(ctx),
+		}),
+	}
+	result := o.result(actor, startedAt)
+	if o.Key != "" {
+		with = append(with, eventsourcing.WithResult(result, func(after eventsourcing.Version) []byte { return o.Outcome(id, after) }))
+	}
+	version, err := do(ctx, with...)
 	if errors.Is(err, eventsourcing.ErrCommandRepeated) {
 		err = h.firstAnswer(ctx, result)
 	}
-	eventtrace.Observe(h.seconds.WithLabelValues(name), h.now().Sub(started).Seconds(), span.SpanContext())
+	eventtrace.Observe(h.seconds.WithLabelValues(name), h.now().Sub(startedAt).Seconds(), span.SpanContext())
 	outcome, failed := outcomeOf(err)
 	h.outcomes.WithLabelValues(name, outcome).Inc()
 	end(span, outcome, failed)

@@ -47,19 +47,21 @@ func newWorld(t *testing.T, wrap func(eventsourcing.Store) eventsourcing.Store) 
 	if wrap != nil {
 		store = wrap(store)
 	}
-	w.Handler = commands.New(commands.Config{
+	var err error
+	w.Handler, err = commands.NewHandler(commands.Config{
 		Store: store, Now: time.Now, MaxAttempts: 3, Timeout: time.Minute, Cache: 4, Metrics: w.registry,
-		Log: slog.New(slog.DiscardHandler),
+		Logger: slog.New(slog.DiscardHandler),
 	})
+	require.NoError(t, err)
 	return w
 }
 
 // annAndAuditor are a user and a role, which most tests are given.
 func (w *world) annAndAuditor() {
 	w.t.Helper()
-	_, err := w.User(w.t.Context(), "register", ann, user.Register{ID: ann, Email: "ann@example.com"}, commands.Demand{})
+	_, err := w.User(w.t.Context(), "register", ann, user.Register{ID: ann, Email: "ann@example.com"}, commands.Options{})
 	require.NoError(w.t, err)
-	_, err = w.Role(w.t.Context(), "create", auditor, role.Create{ID: auditor, Name: "auditor"}, commands.Demand{})
+	_, err = w.Role(w.t.Context(), "create", auditor, role.Create{ID: auditor, Name: "auditor"}, commands.Options{})
 	require.NoError(w.t, err)
 }
 
@@ -73,7 +75,7 @@ func (w *world) events(id string) (records []eventsourcing.Record) {
 	return records
 }
 
-// counted is a counter's value, or how many times a histogram was told, at the given label values.
+// counted is a counter's value, or how many values a histogram observed, at the given label values.
 func (w *world) counted(name string, labels ...string) (n float64) {
 	w.t.Helper()
 	families, err := w.registry.Gather()
@@ -96,20 +98,18 @@ func TestAddRoleGrantsARoleThatIsThereAndKeepsItsName(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	w.annAndAuditor()
-	_, err := w.Role(t.Context(), "rename", auditor, role.Rename{Name: "Chief"}, commands.Demand{})
+	_, err := w.Role(t.Context(), "rename", auditor, role.Rename{Name: "Chief"}, commands.Options{})
 	require.NoError(t, err)
 
-	version, err := w.AddRole(t.Context(), ann, auditor, commands.Demand{})
+	version, err := w.AddRole(t.Context(), ann, auditor, commands.Options{})
 	require.NoError(t, err)
 	assert.Equal(t, eventsourcing.Version(2), version)
 	granted := w.events(ann)[1]
 	assert.Equal(t, "org/iam/user/roleAdded", granted.Name)
 	assert.JSONEq(t, `{"roleId":"`+auditor+`"}`, string(granted.Data))
-	require.Len(t, granted.Enrichment, 2, "the role's name and the user's profile")
-	assert.Equal(t, eventsourcing.Enrichment{
+	assert.Equal(t, []eventsourcing.Enrichment{{
 		Aggregate: role.Category, ID: auditor, Data: json.RawMessage(`{"name":"Chief"}`),
-	}, granted.Enrichment[0])
-	assert.Equal(t, user.Category, granted.Enrichment[1].Aggregate)
+	}}, granted.Enrichment)
 }
 
 func TestAddRoleIsRefused(t *testing.T) {
@@ -119,18 +119,18 @@ func TestAddRoleIsRefused(t *testing.T) {
 		given      func(w *world)
 		want       *eventsourcing.Refusal
 	}{
-		"a role nobody created":    {user: ann, role: ben, want: user.ErrRoleNotFound},
-		"a user nobody registered": {user: ben, role: auditor, want: user.ErrNotFound},
+		"an unknown role": {user: ann, role: ben, want: user.ErrRoleNotFound},
+		"an unknown user": {user: ben, role: auditor, want: user.ErrNotFound},
 		"a disabled role": {user: ann, role: auditor, want: user.ErrRoleDisabled, given: func(w *world) {
-			_, err := w.Role(t.Context(), "disable", auditor, role.Disable{}, commands.Demand{})
+			_, err := w.Role(t.Context(), "disable", auditor, role.Disable{}, commands.Options{})
 			require.NoError(t, err)
 		}},
 		"a disabled user": {user: ann, role: auditor, want: user.ErrDisabled, given: func(w *world) {
-			_, err := w.User(t.Context(), "disable", ann, user.Disable{}, commands.Demand{})
+			_, err := w.User(t.Context(), "disable", ann, user.Disable{}, commands.Options{})
 			require.NoError(t, err)
 		}},
 		"a role already held": {user: ann, role: auditor, want: user.ErrRoleHeld, given: func(w *world) {
-			_, err := w.AddRole(t.Context(), ann, auditor, commands.Demand{})
+			_, err := w.AddRole(t.Context(), ann, auditor, commands.Options{})
 			require.NoError(t, err)
 		}},
 	} {
@@ -142,7 +142,7 @@ func TestAddRoleIsRefused(t *testing.T) {
 				tt.given(w)
 			}
 			before := w.events(tt.user)
-			_, err := w.AddRole(t.Context(), tt.user, tt.role, commands.Demand{})
+			_, err := w.AddRole(t.Context(), tt.user, tt.role, commands.Options{})
 			require.ErrorIs(t, err, tt.want)
 			assert.Equal(t, before, w.events(tt.user))
 			assert.InDelta(t, 1, w.counted("commands_total", "addRole", tt.want.Code), 0)
@@ -150,16 +150,16 @@ func TestAddRoleIsRefused(t *testing.T) {
 	}
 }
 
-// meddling runs a deed right before an append to a user's stream, as a competitor might.
+// meddling runs an operation right before an append to a user's stream, as a competitor might.
 type meddling struct {
 	eventsourcing.Store
-	deed func(ctx context.Context)
+	before func(ctx context.Context)
 }
 
 func (s *meddling) Append(ctx context.Context, c eventsourcing.Commit) error {
-	if deed := s.deed; deed != nil && c.Stream.Category == user.Category {
-		s.deed = nil
-		deed(ctx)
+	if before := s.before; before != nil && c.Stream.Category == user.Category {
+		s.before = nil
+		before(ctx)
 	}
 	return s.Store.Append(ctx, c)
 }
@@ -169,11 +169,11 @@ func TestARoleDisabledBetweenLookUpAndAppendIsNotGranted(t *testing.T) {
 	m := &meddling{}
 	w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { m.Store = s; return m })
 	w.annAndAuditor()
-	m.deed = func(ctx context.Context) {
-		_, err := w.Role(ctx, "disable", auditor, role.Disable{}, commands.Demand{})
+	m.before = func(ctx context.Context) {
+		_, err := w.Role(ctx, "disable", auditor, role.Disable{}, commands.Options{})
 		require.NoError(t, err)
 	}
-	_, err := w.AddRole(t.Context(), ann, auditor, commands.Demand{})
+	_, err := w.AddRole(t.Context(), ann, auditor, commands.Options{})
 	require.ErrorIs(t, err, user.ErrRoleDisabled)
 	assert.Len(t, w.events(ann), 1)
 	assert.InDelta(t, 1, w.counted("command_conflicts_total"), 0)
@@ -184,22 +184,22 @@ func TestARoleRenamedBetweenLookUpAndAppendIsGrantedByItsNewName(t *testing.T) {
 	m := &meddling{}
 	w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { m.Store = s; return m })
 	w.annAndAuditor()
-	m.deed = func(ctx context.Context) {
-		_, err := w.Role(ctx, "rename", auditor, role.Rename{Name: "chief"}, commands.Demand{})
+	m.before = func(ctx context.Context) {
+		_, err := w.Role(ctx, "rename", auditor, role.Rename{Name: "chief"}, commands.Options{})
 		require.NoError(t, err)
 	}
-	version, err := w.AddRole(t.Context(), ann, auditor, commands.Demand{})
+	version, err := w.AddRole(t.Context(), ann, auditor, commands.Options{})
 	require.NoError(t, err)
 	assert.Equal(t, eventsourcing.Version(2), version)
 	assert.JSONEq(t, `{"name":"chief"}`, string(w.events(ann)[1].Enrichment[0].Data))
 }
 
-func TestMetadataTellsWhoAndWhy(t *testing.T) {
+func TestMetadataNamesTheActorAndTheRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	ctx := telemetry.WithCorrelation(t.Context(), telemetry.Correlation{CorrelationID: "request-7"})
 	for id, email := range map[string]user.Email{ann: "ann@example.com", ben: "ben@example.com"} {
-		_, err := w.User(ctx, "register", id, user.Register{ID: user.ID(id), Email: email}, commands.Demand{})
+		_, err := w.User(ctx, "register", id, user.Register{ID: user.ID(id), Email: email}, commands.Options{})
 		require.NoError(t, err)
 	}
 	first, second := w.events(ann)[0], w.events(ben)[0]
@@ -241,7 +241,7 @@ func TestOutcomesAreCounted(t *testing.T) {
 				}
 				return failing{s, tt.err}
 			})
-			_, err := w.User(t.Context(), "register", ann, user.Register{ID: ann, Email: "ann@example.com"}, commands.Demand{})
+			_, err := w.User(t.Context(), "register", ann, user.Register{ID: ann, Email: "ann@example.com"}, commands.Options{})
 			require.ErrorIs(t, err, tt.err)
 			assert.InDelta(t, 1, w.counted("commands_total", "register", outcome), 0)
 			assert.InDelta(t, tt.conflicts, w.counted("command_conflicts_total"), 0)
@@ -265,7 +265,7 @@ func TestACommandTakesNoLongerThanItsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { return stuck{s} })
 		started := time.Now()
-		_, err := w.AddRole(t.Context(), ann, auditor, commands.Demand{})
+		_, err := w.AddRole(t.Context(), ann, auditor, commands.Options{})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, time.Minute, time.Since(started))
 		assert.InDelta(t, 1, w.counted("commands_total", "addRole", "unavailable"), 0)

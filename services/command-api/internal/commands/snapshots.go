@@ -11,8 +11,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
-// WriteSnapshots saves what commands and loads give cause to, until ctx ends. What is not saved then is lost, which costs
-// nothing but time.
+// WriteSnapshots saves the snapshots that commands and loads ask for, until ctx ends. One that is not saved by then is
+// lost, which costs time only.
 func (h *Handler) WriteSnapshots(ctx context.Context) error {
 	if h.snapshots == nil {
 		<-ctx.Done()
@@ -21,36 +21,36 @@ func (h *Handler) WriteSnapshots(ctx context.Context) error {
 	return h.snapshots.Run(ctx)
 }
 
-// album counts what becomes of snapshots, and logs the first of failures in a row.
-type album struct {
+// snapshotMetrics counts the uses of snapshots and logs the first of failures in a row.
+type snapshotMetrics struct {
 	uses    *prometheus.CounterVec
-	log     *slog.Logger
+	logger  *slog.Logger
 	failing atomic.Bool
 }
 
-func newAlbum(log *slog.Logger) *album {
-	return &album{log: log, uses: prometheus.NewCounterVec(prometheus.CounterOpts{
+func newSnapshotMetrics(logger *slog.Logger) *snapshotMetrics {
+	return &snapshotMetrics{logger: logger, uses: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "snapshots_total",
-		Help: "Snapshots by what became of them: loaded, none, ignored_shape, ignored_log, ignored_undecodable, load_failed, saved, forgotten, save_failed, dropped.",
+		Help: "Snapshots by use: loaded, none, ignored_shape, ignored_log, ignored_undecodable, load_failed, saved, forgotten, save_failed, dropped.",
 	}, []string{"result"})}
 }
 
-func (a *album) used(u eventsourcing.SnapshotUse, err error) {
-	a.uses.WithLabelValues(string(u)).Inc()
+func (m *snapshotMetrics) observe(u eventsourcing.SnapshotUse, err error) {
+	m.uses.WithLabelValues(string(u)).Inc()
 	switch u {
 	case eventsourcing.SnapshotUnread, eventsourcing.SnapshotUnsaved:
-		if !a.failing.Swap(true) {
-			a.log.Warn("snapshots fail: commands go on without", because(u, err)...)
+		if !m.failing.Swap(true) {
+			m.warn("snapshots cannot be used, commands continue without them", u, err)
 		}
 	case eventsourcing.SnapshotOtherLog, eventsourcing.SnapshotUndecodable:
-		a.log.Warn("snapshot ignored", because(u, err)...)
-	case eventsourcing.SnapshotDropped: // says nothing of where they are kept
+		m.warn("snapshot ignored", u, err)
+	case eventsourcing.SnapshotDropped: // says nothing about the store of snapshots
 	case eventsourcing.SnapshotLoaded, eventsourcing.SnapshotNone, eventsourcing.SnapshotOtherShape,
 		eventsourcing.SnapshotSaved, eventsourcing.SnapshotForgotten:
-		a.failing.Store(false)
+		m.failing.Store(false)
 	}
 }
 
-func because(u eventsourcing.SnapshotUse, err error) []any {
-	return []any{slog.String("result", string(u)), slog.Any(telemetry.KeyError, err)}
+func (m *snapshotMetrics) warn(message string, u eventsourcing.SnapshotUse, err error) {
+	m.logger.Warn(message, slog.String("result", string(u)), slog.Any(telemetry.KeyError, err))
 }

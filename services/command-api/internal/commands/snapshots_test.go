@@ -36,10 +36,12 @@ func (a away) Forget(context.Context, eventsourcing.Snapshot) error { return a.e
 func newSnapshotting(t *testing.T, store *memstore.Store, snapshots eventsourcing.Snapshots, logs *bytes.Buffer) *world {
 	t.Helper()
 	w := &world{t: t, store: store, registry: prometheus.NewRegistry()}
-	w.Handler = commands.New(commands.Config{
+	var err error
+	w.Handler, err = commands.NewHandler(commands.Config{
 		Store: store, Now: time.Now, MaxAttempts: 3, Timeout: time.Minute, Metrics: w.registry,
-		Log: slog.New(slog.NewTextHandler(logs, nil)), Snapshots: snapshots, SnapshotEvery: 3,
+		Logger: slog.New(slog.NewTextHandler(logs, nil)), Snapshots: snapshots, SnapshotEvery: 3,
 	})
+	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- w.WriteSnapshots(ctx) }()
@@ -55,7 +57,7 @@ func (w *world) rename(n int) {
 	w.t.Helper()
 	for i := range n {
 		name := role.Name("name-" + strings.Repeat("x", i+1))
-		_, err := w.Role(w.t.Context(), "rename", auditor, role.Rename{Name: name}, commands.Demand{})
+		_, err := w.Role(w.t.Context(), "rename", auditor, role.Rename{Name: name}, commands.Options{})
 		require.NoError(w.t, err)
 		synctest.Wait()
 	}
@@ -70,7 +72,7 @@ func TestSnapshotsAreKeptOfUsersAndRoles(t *testing.T) {
 		w.annAndAuditor()
 		w.rename(5)
 		for n := range 5 {
-			_, err := w.User(t.Context(), "update", ann, user.Update{FirstName: user.Name(fmt.Sprint("Ann", n)), LastName: "Lee"}, commands.Demand{})
+			_, err := w.User(t.Context(), "update", ann, user.Update{FirstName: user.Name(fmt.Sprint("Ann", n)), LastName: "Lee"}, commands.Options{})
 			require.NoError(t, err)
 			synctest.Wait()
 		}
@@ -80,7 +82,7 @@ func TestSnapshotsAreKeptOfUsersAndRoles(t *testing.T) {
 			assert.Equal(t, eventsourcing.Version(6), s.Version)
 		}
 		later := newSnapshotting(t, store, snapshots, &logs)
-		_, err := later.AddRole(t.Context(), ann, auditor, commands.Demand{})
+		_, err := later.AddRole(t.Context(), ann, auditor, commands.Options{})
 		require.NoError(t, err)
 		assert.InDelta(t, 2, later.counted("snapshots_total", "loaded"), 0)
 		assert.InDelta(t, 0, later.counted("snapshots_total", "saved"), 0)
@@ -99,7 +101,7 @@ func TestAMissingTableOfSnapshotsCostsOneLine(t *testing.T) {
 		assert.Positive(t, w.counted("snapshots_total", "load_failed"))
 		assert.Positive(t, w.counted("snapshots_total", "save_failed"))
 		assert.Equal(t, 1, strings.Count(logs.String(), "\n"), logs.String())
-		assert.Contains(t, logs.String(), `level=WARN msg="snapshots fail: commands go on without" result=save_failed error="no such table"`)
+		assert.Contains(t, logs.String(), `level=WARN msg="snapshots cannot be used, commands continue without them" result=save_failed error="no such table"`)
 	})
 }
 
@@ -144,7 +146,7 @@ func TestASnapshotOfAnotherLogIsLoggedWithoutItsState(t *testing.T) {
 		require.NoError(t, err)
 		s.Version, s.State = 100, bytes.Replace(s.State, []byte("name-xx"), []byte("name-of-another-log"), 1)
 		require.NoError(t, snapshots.Save(t.Context(), s))
-		_, err = w.Role(t.Context(), "disable", auditor, role.Disable{}, commands.Demand{})
+		_, err = w.Role(t.Context(), "disable", auditor, role.Disable{}, commands.Options{})
 		require.NoError(t, err)
 		assert.InDelta(t, 1, w.counted("snapshots_total", "ignored_log"), 0)
 		assert.Contains(t, logs.String(), "snapshot of org/iam/role/"+auditor+" at version 100: ")

@@ -25,12 +25,12 @@ type Headers struct {
 	IfMatch ifMatch `header:"If-Match" example:"\"3\""`
 }
 
-func (in *Headers) options(ctx context.Context) (o commands.Demand) {
+func (in *Headers) options(ctx context.Context) (o commands.Options) {
 	if in.Key != "" {
 		o.Key, o.Fingerprint = string(in.Key), fingerprintOf(ctx)
 	}
 	if in.IfMatch != "" {
-		o.Holds, _ = parseIfMatch(string(in.IfMatch)) // Resolve has checked it
+		o.AllowVersion, _ = parseIfMatch(string(in.IfMatch)) // Resolve has checked it
 	}
 	return o
 }

@@ -44,15 +44,15 @@ type operation struct {
 // input is what the inputs of all operations have.
 type input interface {
 	aggregateID() string
-	options(ctx context.Context) commands.Demand
+	options(ctx context.Context) commands.Options
 }
 
 // on adds an operation that carryOut carries out.
 func on[In any, P interface {
 	*In
 	input
-}](c collection, op operation, carryOut func(context.Context, *In, commands.Demand) (eventsourcing.Version, error)) {
-	mayAnswer := append(op.refusals, eventsourcing.ErrConflict, eventsourcing.ErrTooLarge, eventsourcing.ErrPrecondition, problems.ErrKeyReused)
+}](c collection, op operation, carryOut func(context.Context, *In, commands.Options) (eventsourcing.Version, error)) {
+	mayAnswer := append(op.refusals, eventsourcing.ErrConflict, eventsourcing.ErrTooLarge, eventsourcing.ErrVersionMismatch, problems.ErrKeyReused)
 	httpapi.Register(c.api, c.log, huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Tags: []string{c.name},
 		Description:   "Answered once it is in the log. With an Idempotency-Key it can be sent again safely.",
@@ -78,10 +78,10 @@ func decide[S any, E eventsourcing.Event, In any, P interface {
 	input
 }](
 	c collection,
-	run func(ctx context.Context, name, id string, d eventsourcing.Decision[S, E], o commands.Demand) (eventsourcing.Version, error),
-	op operation, command func(*In) eventsourcing.Decision[S, E],
+	run func(ctx context.Context, name, id string, d eventsourcing.Command[S, E], o commands.Options) (eventsourcing.Version, error),
+	op operation, command func(*In) eventsourcing.Command[S, E],
 ) {
-	on[In, P](c, op, func(ctx context.Context, in *In, o commands.Demand) (eventsourcing.Version, error) {
+	on[In, P](c, op, func(ctx context.Context, in *In, o commands.Options) (eventsourcing.Version, error) {
 		return run(ctx, op.id, P(in).aggregateID(), command(in), o)
 	})
 }

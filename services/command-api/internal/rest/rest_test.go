@@ -66,9 +66,12 @@ func newAPI() *api { return startAPI(&counting{}, time.Now) }
 // startAPI is what a process does that finds a store.
 func startAPI(store *counting, now func() time.Time) *api {
 	log := slog.New(slog.DiscardHandler)
-	h := commands.New(commands.Config{
+	h, err := commands.NewHandler(commands.Config{
 		Store: store, Now: now, MaxAttempts: 2, Timeout: time.Minute, Cache: 4, Metrics: prometheus.NewRegistry(),
 	})
+	if err != nil {
+		panic(err)
+	}
 	router := httpapi.NewRouter(log)
 	rest.Register(httpapi.NewAPI(router), h, log)
 	return &api{router, store}

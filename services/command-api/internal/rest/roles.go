@@ -26,7 +26,7 @@ type renameRole struct {
 	}
 }
 
-type roleCommand = eventsourcing.Decision[role.State, role.Event]
+type roleCommand = eventsourcing.Command[role.State, role.Event]
 
 func registerRoles(c collection, h *commands.Handler) {
 	decide(c, h.Role, operation{

@@ -55,7 +55,7 @@ type removeRole struct {
 	RoleID restvalue.ID `path:"roleId" doc:"a role the user holds" example:"01920b7d-0a11-7d52-8c3f-6b1d2e4f5a90"`
 }
 
-type userCommand = eventsourcing.Decision[user.State, user.Event]
+type userCommand = eventsourcing.Command[user.State, user.Event]
 
 func registerUsers(c collection, h *commands.Handler) {
 	decide(c, h.User, operation{
@@ -88,7 +88,7 @@ func registerUsers(c collection, h *commands.Handler) {
 			user.ErrNotFound, user.ErrDisabled, user.ErrRoleHeld, user.ErrTooManyRoles, user.ErrRoleNotFound, user.ErrRoleDisabled,
 		},
 		scopes: []string{"roles:read"}, // its refusals reveal the role's state
-	}, func(ctx context.Context, in *addRole, o commands.Demand) (eventsourcing.Version, error) {
+	}, func(ctx context.Context, in *addRole, o commands.Options) (eventsourcing.Version, error) {
 		return h.AddRole(ctx, in.aggregateID(), string(in.Body.RoleID), o)
 	})
 	decide(c, h.User, operation{

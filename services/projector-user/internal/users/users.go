@@ -3,7 +3,6 @@
 package users
 
 import (
-	"encoding/json"
 	"slices"
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
@@ -46,27 +45,13 @@ func Sources() []projection.Source {
 func foldUser(row userRow, event user.Event, rec eventsourcing.Record) userRow {
 	row.User = row.Fold(event)
 	if e, ok := event.(user.RoleAdded); ok {
-		row.Roles = append(row.Roles, granted{ID: string(e.RoleID), Name: nameOf(string(e.RoleID), rec.Enrichment)})
+		reference, _ := role.ReferenceIn(rec.Enrichment, role.ID(e.RoleID))
+		row.Roles = append(row.Roles, granted{ID: string(e.RoleID), Name: string(reference.Name)})
 	}
 	if e, ok := event.(user.RoleRemoved); ok {
 		row.Roles = slices.DeleteFunc(row.Roles, func(g granted) bool { return g.ID == string(e.RoleID) })
 	}
 	return row
-}
-
-// nameOf is the role's name that the event was enriched with, or "".
-func nameOf(roleID string, enrichment []eventsourcing.Enrichment) string {
-	for _, e := range enrichment {
-		if e.Aggregate == role.Category && e.ID == roleID {
-			var data struct {
-				Name string `json:"name"`
-			}
-			if json.Unmarshal(e.Data, &data) == nil {
-				return data.Name
-			}
-		}
-	}
-	return ""
 }
 
 func foldRole(row view.Role, event role.Event, _ eventsourcing.Record) view.Role {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/engine/envelope"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/eventsourcing/memstore"
@@ -95,7 +96,7 @@ func (m *model) apply(r eventsourcing.Record) {
 
 // called is the enrichment that names a role.
 func called(id, name string) eventsourcing.Enrichment {
-	return eventsourcing.Enrichment{Aggregate: role.Category, ID: id, Data: json.RawMessage(`{"name":"` + name + `"}`)}
+	return role.NewReference(role.ID(id), role.Name(name))
 }
 
 func (m *model) get(path string) *httptest.ResponseRecorder {
@@ -153,6 +154,23 @@ func TestAUserIsShownAsItsEventsSay(t *testing.T) {
 		assert.JSONEq(t, fmt.Sprintf(`{"id":%q,"version":%d,%s}`, ann, i+1, step.want), res.Body.String(), step.event.EventName())
 		assert.Equal(t, fmt.Sprintf("%q", fmt.Sprint(i+1)), res.Header().Get("ETag"))
 	}
+}
+
+// A former build enriched every event of a user with the user's own data.
+func TestEnrichmentOfFormerBuildsIsReadAndIgnored(t *testing.T) {
+	t.Parallel()
+	stored, err := envelope.Decode([]byte(`{"id":"e2","stream":"org/iam/user/` + ann + `","version":2,"name":"org/iam/user/roleAdded",` +
+		`"schema":1,"data":{"roleId":"` + auditor + `"},"enrichment":[` +
+		`{"aggregate":"org/iam/role","id":"` + auditor + `","data":{"name":"auditor"}},` +
+		`{"aggregate":"org/iam/user","id":"` + ann + `","data":{"email":"old@example.com","firstName":"Old","lastName":"Name"}}],` +
+		`"metadata":{"actor":"anonymous"},"recordedAt":"2026-03-01T12:00:00.007Z"}`))
+	require.NoError(t, err)
+	require.Len(t, stored.Enrichment, 2)
+	m := newModel(t)
+	m.user(ann, user.Registered{UserID: ann, Email: "ann@example.com"})
+	m.apply(stored)
+	assert.JSONEq(t, `{"id":"`+ann+`","version":2,"email":"ann@example.com","firstName":"","lastName":"","disabled":false,`+
+		`"roles":[{"id":"`+auditor+`","name":"auditor"}]}`, m.get("/users/"+ann).Body.String())
 }
 
 func TestARoleIsNamedAsGrantedUntilItsOwnEventsArrive(t *testing.T) {

@@ -24,11 +24,11 @@ func twoWorlds(t *testing.T) (w, other *world) {
 	return w, other
 }
 
-func TestWhatTheCacheIsGoodForIsCounted(t *testing.T) {
+func TestUsesOfTheCacheAreCounted(t *testing.T) {
 	t.Parallel()
 	w, other := twoWorlds(t)
 	update := func(w *world, name user.Name) {
-		_, err := w.User(t.Context(), "update", ann, user.Update{FirstName: name, LastName: "Lee"}, commands.Demand{})
+		_, err := w.User(t.Context(), "update", ann, user.Update{FirstName: name, LastName: "Lee"}, commands.Options{})
 		require.NoError(t, err)
 	}
 	w.annAndAuditor()  // two misses
@@ -41,7 +41,7 @@ func TestWhatTheCacheIsGoodForIsCounted(t *testing.T) {
 		assert.InDelta(t, want, w.counted("state_cache_total", result), 0, result)
 	}
 	assert.InDelta(t, 1, other.counted("state_cache_total", "miss"), 0)
-	assert.InDelta(t, 0, w.counted("command_conflicts_total"), 0, "a stale cache is nobody's conflict")
+	assert.InDelta(t, 0, w.counted("command_conflicts_total"), 0, "a stale cache is not a conflict")
 	assert.Len(t, w.events(ann), 5)
 }
 
@@ -49,37 +49,37 @@ func TestARoleIsLookedUpAfresh(t *testing.T) {
 	t.Parallel()
 	w, other := twoWorlds(t)
 	w.annAndAuditor()
-	_, err := other.Role(t.Context(), "disable", auditor, role.Disable{}, commands.Demand{})
+	_, err := other.Role(t.Context(), "disable", auditor, role.Disable{}, commands.Options{})
 	require.NoError(t, err)
-	_, err = w.AddRole(t.Context(), ann, auditor, commands.Demand{})
+	_, err = w.AddRole(t.Context(), ann, auditor, commands.Options{})
 	require.ErrorIs(t, err, user.ErrRoleDisabled)
-	_, err = other.Role(t.Context(), "enable", auditor, role.Enable{}, commands.Demand{})
+	_, err = other.Role(t.Context(), "enable", auditor, role.Enable{}, commands.Options{})
 	require.NoError(t, err)
-	_, err = w.AddRole(t.Context(), ann, auditor, commands.Demand{})
+	_, err = w.AddRole(t.Context(), ann, auditor, commands.Options{})
 	require.NoError(t, err)
 	assert.InDelta(t, 0, w.counted("command_conflicts_total"), 0, "the guard had nothing to do")
 }
 
-func TestOutcomesOfDemandsAreCounted(t *testing.T) {
+func TestOutcomesOfOptionsAreCounted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
-	demand := func(key, fingerprint string) commands.Demand {
-		return commands.Demand{Key: key, Fingerprint: fingerprint, Outcome: func(id string, after eventsourcing.Version) []byte {
+	options := func(key, fingerprint string) commands.Options {
+		return commands.Options{Key: key, Fingerprint: fingerprint, Outcome: func(id string, after eventsourcing.Version) []byte {
 			return fmt.Appendf(nil, "%s came to %d", id, after)
 		}}
 	}
-	register := func(id string, d commands.Demand) error {
+	register := func(id string, d commands.Options) error {
 		_, err := w.User(t.Context(), "register", id, user.Register{ID: user.ID(id), Email: "ann@example.com"}, d)
 		return err
 	}
-	require.NoError(t, register(ann, demand("k", "f")))
+	require.NoError(t, register(ann, options("k", "f")))
 	var repeated *commands.RepeatedError
-	require.ErrorAs(t, register(ben, demand("k", "f")), &repeated)
+	require.ErrorAs(t, register(ben, options("k", "f")), &repeated)
 	assert.Equal(t, ann+" came to 1", string(repeated.Outcome))
-	require.ErrorIs(t, register(ann, demand("k", "g")), problems.ErrKeyReused)
-	require.ErrorIs(t, register(ann, commands.Demand{
-		Holds: func(v eventsourcing.Version) bool { return v == 7 },
-	}), eventsourcing.ErrPrecondition)
+	require.ErrorIs(t, register(ann, options("k", "g")), problems.ErrKeyReused)
+	require.ErrorIs(t, register(ann, commands.Options{
+		AllowVersion: func(v eventsourcing.Version) bool { return v == 7 },
+	}), eventsourcing.ErrVersionMismatch)
 	for _, outcome := range []string{"accepted", "repeated", "idempotency_key_reused", "precondition_failed"} {
 		assert.InDelta(t, 1, w.counted("commands_total", "register", outcome), 0, outcome)
 	}
@@ -97,9 +97,9 @@ func (s forgetful) Result(context.Context, string) (eventsourcing.CommandResult,
 func TestACommandWhoseResultIsGoneIsBusy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { return forgetful{s} })
-	demand := commands.Demand{Key: "k", Outcome: func(string, eventsourcing.Version) []byte { return nil }}
+	options := commands.Options{Key: "k", Outcome: func(string, eventsourcing.Version) []byte { return nil }}
 	for i, id := range []string{ann, ben} {
-		_, err := w.User(t.Context(), "register", id, user.Register{ID: user.ID(id), Email: "ann@example.com"}, demand)
+		_, err := w.User(t.Context(), "register", id, user.Register{ID: user.ID(id), Email: "ann@example.com"}, options)
 		if i == 1 {
 			require.ErrorIs(t, err, eventsourcing.ErrConflict)
 		}

@@ -1,0 +1,21 @@
+package role
+
+import "github.com/leftfold/leftfold/pkg/eventsourcing"
+
+// snapshotRevision names the shape and the meaning of stored States: raise it whenever State changes, or Evolve or an
+// upcaster makes another state of the same events. A test fails until it is raised.
+const snapshotRevision = 2
+
+// Aggregate binds the role's parts for a Repository.
+func Aggregate() eventsourcing.Aggregate[State, Event] {
+	codec := NewCodec()
+	return eventsourcing.Aggregate[State, Event]{
+		Category: Category, Evolve: Evolve, Claims: Claims, Codec: codec,
+		States: eventsourcing.NewStateCodec[State](snapshotRevision, codec),
+	}
+}
+
+// NewCodec returns the codec of every role event that was ever stored.
+func NewCodec() *eventsourcing.Codec[Event] {
+	return eventsourcing.NewCodec[Event](Created{}, Renamed{}, Disabled{}, Enabled{})
+}

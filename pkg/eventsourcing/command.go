@@ -1,0 +1,62 @@
+package eventsourcing
+
+import (
+	"context"
+	"errors"
+)
+
+// Command decides on a state: it returns the events to record, or an error and nothing is recorded. No events and no
+// error mean that the state already is as the command wants it. Decide must be pure.
+type Command[S, E any] interface {
+	Decide(state S) ([]E, error)
+}
+
+// Prepared is a command with what was looked up for it in other streams.
+type Prepared[S, E any] struct {
+	Command Command[S, E]
+	// Enrichment is kept with every event decided.
+	Enrichment []Enrichment
+	// Guards make sure that what was looked up still holds when the events are written.
+	Guards []Guard
+}
+
+// Prepare looks up what a command needs of other streams. It is called anew before every attempt.
+type Prepare[S, E any] func(ctx context.Context) (Prepared[S, E], error)
+
+// ErrVersionMismatch means that the stream is at a version at which the caller does not want the command decided.
+var ErrVersionMismatch = errors.New("stream is at another version than asked for")
+
+// Option adds to one call of Repository.Do or DoWith.
+type Option func(*options)
+
+type options struct {
+	metadata Metadata
+	allow    func(Version) bool
+	result   *CommandResult
+	outcome  func(after Version) []byte
+}
+
+// WithMetadata records md with every event.
+func WithMetadata(md Metadata) Option { return func(o *options) { o.metadata = md } }
+
+// WithVersions lets the command be decided only at versions of the stream that allow accepts; at any other one the
+// answer is ErrVersionMismatch.
+func WithVersions(allow func(Version) bool) Option { return func(o *options) { o.allow = allow } }
+
+// WithResult remembers result together with the events, or alone where there are none to record. Its Outcome becomes
+// what outcome returns for the stream's version afterwards; nil stands for an empty one. Refusals are not remembered.
+func WithResult(result CommandResult, outcome func(after Version) []byte) Option {
+	return func(o *options) { o.result, o.outcome = &result, outcome }
+}
+
+// resultAt returns what to remember of the command once the stream is at that version, or nil.
+func (o options) resultAt(after Version) *CommandResult {
+	if o.result == nil {
+		return nil
+	}
+	result := *o.result
+	if o.outcome != nil {
+		result.Outcome = o.outcome(after)
+	}
+	return &result
+}
