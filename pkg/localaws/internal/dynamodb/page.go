@@ -206,7 +206,7 @@ func (o *pageOptions) output(v view, p *expr.Placeholders) (output, error) {
 }
 
 // answer filters and projects a page outside of all locks: entries never change.
-func (o *pageOptions) answer(v view, p *page, out output) (*pageOutput, error) {
+func (o *pageOptions) answer(v view, p *page, out output) *pageOutput {
 	answer := &pageOutput{ScannedCount: len(p.entries)}
 	if !out.countOnly {
 		answer.Items = make([]attr.Item, 0, len(p.entries))
@@ -223,12 +223,8 @@ func (o *pageOptions) answer(v view, p *page, out output) (*pageOutput, error) {
 			item = e.full
 			spent.table += readUnits(item.Size(), o.ConsistentRead)
 		}
-		if out.filter != nil {
-			if ok, err := out.filter.Matches(item); err != nil {
-				return nil, err
-			} else if !ok {
-				continue
-			}
+		if !out.filter.Matches(item) {
+			continue
 		}
 		answer.Count++
 		if !out.countOnly {
@@ -239,7 +235,7 @@ func (o *pageOptions) answer(v view, p *page, out output) (*pageOutput, error) {
 		answer.LastEvaluatedKey = v.lastKey(p.entries[n-1])
 	}
 	answer.ConsumedCapacity = spent.report(v.table.name, o.ReturnConsumedCapacity)
-	return answer, nil
+	return answer
 }
 
 func bracketed(names []string) string { return "[" + strings.Join(names, ", ") + "]" }

@@ -59,7 +59,7 @@ func (db *DB) query(_ context.Context, in *queryInput) (*pageOutput, error) {
 	}
 	p := in.page()
 	r.read(p)
-	return in.answer(v, p, out)
+	return in.answer(v, p, out), nil
 }
 
 // checkQuery checks a query's expressions against the schema.

@@ -52,7 +52,7 @@ func (db *DB) scan(_ context.Context, in *scanInput) (*pageOutput, error) {
 	}
 	page := in.page()
 	v.container.walk(from, func(part place, e *entry) bool { return seg.holds(part) && page.take(e) })
-	return in.answer(v, page, out)
+	return in.answer(v, page, out), nil
 }
 
 // segment is one of total equal ranges of the partition keys' hashes.

@@ -178,18 +178,12 @@ func (t *table) updated(key, old attr.Item, update *expr.Update) (attr.Item, err
 
 // plan returns the item's next state, or an error if the condition or the update fails.
 func (w *write) plan(old attr.Item) (attr.Item, error) {
-	if w.condition != nil {
-		ok, err := w.condition.Matches(old)
-		if err != nil {
-			return nil, err
+	if !w.condition.Matches(old) {
+		e := awsjson.Errorf("ConditionalCheckFailedException", "The conditional request failed")
+		if w.returnOld && old != nil {
+			e.Fields = map[string]any{"Item": old}
 		}
-		if !ok {
-			e := awsjson.Errorf("ConditionalCheckFailedException", "The conditional request failed")
-			if w.returnOld && old != nil {
-				e.Fields = map[string]any{"Item": old}
-			}
-			return nil, e
-		}
+		return nil, e
 	}
 	return w.next(old)
 }

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // cooldown is the minimum time between DeleteQueue and CreateQueue of the same name, and between two PurgeQueue of a queue.
@@ -83,7 +81,7 @@ func (s *Service) newQueue(name string, fifo bool, now time.Time, tags map[strin
 		tags = map[string]string{}
 	}
 	return &queue{
-		name: name, arn: s.arn(name), url: s.url(name), id: uuid.NewString(), fifo: fifo,
+		name: name, arn: s.arn(name), url: s.url(name), id: newID(), fifo: fifo,
 		now: s.options.Now, sequence: &s.sequence, createdAt: now, modifiedAt: now, tags: tags,
 		messages: map[uint64]*message{}, groups: map[string]*group{}, wake: make(chan struct{}),
 		sent: newRecent[dedupKey, sent](dedupSpan), attempts: newRecent[string, []receipt](attemptSpan),

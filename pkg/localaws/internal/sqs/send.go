@@ -2,15 +2,15 @@ package sqs
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"math/big"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
@@ -190,7 +190,7 @@ func (q *queue) send(e *sendEntry) (*sendOutput, error) {
 		sum := sha256.Sum256([]byte(e.MessageBody))
 		dedupID = hex.EncodeToString(sum[:])
 	}
-	m := &message{content: c, id: uuid.NewString(), groupID: e.MessageGroupID, dedupID: dedupID}
+	m := &message{content: c, id: newID(), groupID: e.MessageGroupID, dedupID: dedupID}
 	done, err := q.enqueue(m, e.DelaySeconds)
 	if err != nil {
 		return nil, err
@@ -203,6 +203,14 @@ func (q *queue) send(e *sendEntry) (*sendOutput, error) {
 		out.SequenceNumber = strconv.FormatUint(done.number, 10)
 	}
 	return out, nil
+}
+
+// newID returns a random UUID, as AWS's message ids are.
+func newID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 func (q *queue) enqueue(m *message, delaySeconds *int) (sent, error) {

@@ -26,13 +26,8 @@ func ParseCondition(kind, src string, p *Placeholders) (*Condition, error) {
 	return &Condition{root: root, names: attributes(root)}, nil
 }
 
-// Matches evaluates the condition; the item may be nil. The error is always nil today.
-func (c *Condition) Matches(item attr.Item) (bool, error) {
-	if c == nil {
-		return true, nil
-	}
-	return holds(c.root, item), nil
-}
+// Matches evaluates the condition; the item may be nil.
+func (c *Condition) Matches(item attr.Item) bool { return c == nil || holds(c.root, item) }
 
 // TopLevel returns the names of the top-level attributes in the condition, sorted and without duplicates.
 func (c *Condition) TopLevel() []string {

@@ -34,8 +34,7 @@ func FuzzExpressions(f *testing.F) {
 		if c, err := ParseCondition("ConditionExpression", src, p); err != nil {
 			requireRefusal(t, err)
 		} else {
-			_, err := c.Matches(i)
-			require.NoError(t, err)
+			c.Matches(i)
 		}
 		if k, err := ParseKeyCondition(src, p, "a", "b"); err != nil {
 			requireRefusal(t, err)
