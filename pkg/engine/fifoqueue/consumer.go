@@ -85,7 +85,7 @@ func (c *Consumer) receive(ctx, workCtx context.Context) {
 			}
 			failures++
 			c.cfg.Logger.WarnContext(ctx, "receiving messages failed, retrying", slog.Any("error", err), slog.Int("failures", failures))
-			_ = c.cfg.Backoff.Wait(ctx, failures) // the loop sees why it ended
+			_ = c.cfg.Backoff.Wait(ctx, failures) // the loop checks ctx
 			continue
 		}
 		attempt, failures = rand.Text(), 0

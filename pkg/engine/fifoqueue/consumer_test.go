@@ -17,12 +17,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
-	"github.com/leftfold/leftfold/pkg/engine/ordered"
 )
 
 func TestGroupsAreConsumedInOrder(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(t *testing.T, b *fixture) {
 		registry := prometheus.NewRegistry()
 		c := b.consume(b.handle, func(c *fifoqueue.Config) { c.Metrics = registry; c.Receivers = 3 })
 		b.send(0, 50, "a", "b", "c", "d")
@@ -38,9 +37,9 @@ func TestGroupsAreConsumedInOrder(t *testing.T) {
 	})
 }
 
-func TestMessagesComeWhole(t *testing.T) {
+func TestAMessageIsReceivedAsItWasPublished(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(t *testing.T, b *fixture) {
 		sentAt := time.Now()
 		require.NoError(t, fifoqueue.NewPublisher(b.client, b.url).Publish(t.Context(), []fifoqueue.Outgoing{
 			{Group: "g", DeduplicationID: "d", Body: []byte("äöü"), Attributes: map[string]string{"k": "v"}},
@@ -58,15 +57,15 @@ func TestMessagesComeWhole(t *testing.T) {
 	})
 }
 
-func TestAFailingGroupWaitsAndDelaysNoOther(t *testing.T) {
+func TestAFailingGroupDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func() error{
-		"error": func() error { return errors.New("the table is away") },
+		"error": func() error { return errors.New("table unavailable") },
 		"panic": func() error { panic("nil map") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			bubble(t, func(t *testing.T, b *bench) {
+			bubble(t, func(t *testing.T, b *fixture) {
 				b.send(0, 3, "bad", "good")
 				var triesAt []time.Duration
 				startedAt := time.Now()
@@ -89,16 +88,16 @@ func TestAFailingGroupWaitsAndDelaysNoOther(t *testing.T) {
 	}
 }
 
-func TestWhatIsDoneBeforeAFailureDoesNotComeAgain(t *testing.T) {
+func TestMessagesDoneBeforeAFailureAreDeleted(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(t *testing.T, b *fixture) {
 		b.send(0, 5, "a")
 		failed := false
 		c := b.consume(func(ctx context.Context, group string, m []fifoqueue.Message) (int, error) {
 			if !failed {
 				failed = true
 				_, _ = b.handle(ctx, group, m[:2])
-				return 2, errors.New("two were enough")
+				return 2, errors.New("stopped after two")
 			}
 			return b.handle(ctx, group, m)
 		})
@@ -113,7 +112,7 @@ func TestABrokenHandlerContractIsAFailure(t *testing.T) {
 	for _, done := range []int{-1, 0, 1, 3} {
 		t.Run(fmt.Sprint(done), func(t *testing.T) {
 			t.Parallel()
-			bubble(t, func(t *testing.T, b *bench) {
+			bubble(t, func(t *testing.T, b *fixture) {
 				b.send(0, 2, "a")
 				c := b.consume(func(context.Context, string, []fifoqueue.Message) (int, error) { return done, nil })
 				after(100 * time.Millisecond)
@@ -130,13 +129,13 @@ func TestABrokenHandlerContractIsAFailure(t *testing.T) {
 
 func TestRejectedMessagesGoToTheDeadLetterQueue(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(t *testing.T, b *fixture) {
 		b.send(0, 4, "a")
-		away := true
+		fails := true
 		b.client.send = func(in *sqs.SendMessageBatchInput) (*sqs.SendMessageBatchOutput, error) {
-			if *in.QueueUrl == b.deadURL && away {
-				away = false
-				return nil, errors.New("away")
+			if *in.QueueUrl == b.deadURL && fails {
+				fails = false
+				return nil, errors.New("unavailable")
 			}
 			return nil, nil
 		}
@@ -169,14 +168,14 @@ func TestRejectedMessagesGoToTheDeadLetterQueue(t *testing.T) {
 
 func TestVisibilityIsExtendedWhileAHandlerWorks(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(t *testing.T, b *fixture) {
 		b.send(0, 2, "slow")
 		slow := func(ctx context.Context, group string, m []fifoqueue.Message) (int, error) {
 			<-time.After(10 * time.Minute)
 			return b.handle(ctx, group, m)
 		}
 		one := b.consume(slow)
-		other := b.consume(slow) // would get the message if its visibility ran out
+		other := b.consume(slow) // receives the message if its visibility timeout runs out
 		after(11 * time.Minute)
 		assert.Equal(t, names("slow", 2), b.got("slow"))
 		assert.Equal(t, "0 visible, 0 in flight", b.left(b.url))
@@ -185,9 +184,9 @@ func TestVisibilityIsExtendedWhileAHandlerWorks(t *testing.T) {
 	})
 }
 
-func TestAStopFinishesWhatIsBegunAndGivesBackTheRest(t *testing.T) {
+func TestAStopFinishesRunningHandlersAndReleasesOtherMessages(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(t *testing.T, b *fixture) {
 		b.send(0, 3, "a", "b")
 		begun := make(chan string, 2)
 		c := b.consume(func(ctx context.Context, group string, m []fifoqueue.Message) (int, error) {
@@ -204,7 +203,7 @@ func TestAStopFinishesWhatIsBegunAndGivesBackTheRest(t *testing.T) {
 		assert.Equal(t, names(first, 3), b.got(first))
 		assert.Empty(t, b.got(second))
 		assert.Equal(t, "3 visible, 0 in flight", b.left(b.url))
-		assert.Equal(t, []string{second + "2", second + "1", second + "0"}, b.client.given, "the last first")
+		assert.Equal(t, []string{second + "2", second + "1", second + "0"}, b.client.released, "the last one first")
 		c = b.consume(b.handle)
 		after(100 * time.Millisecond)
 		assert.Equal(t, names(second, 3), b.got(second))
@@ -212,9 +211,9 @@ func TestAStopFinishesWhatIsBegunAndGivesBackTheRest(t *testing.T) {
 	})
 }
 
-func TestAStopBeginsNothingNew(t *testing.T) {
+func TestNoHandlerStartsAfterAStop(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(t *testing.T, b *fixture) {
 		b.send(0, 3, "a")
 		begun, goOn := make(chan struct{}, 3), make(chan struct{})
 		c := b.consume(func(context.Context, string, []fifoqueue.Message) (int, error) {
@@ -233,9 +232,9 @@ func TestAStopBeginsNothingNew(t *testing.T) {
 	})
 }
 
-func TestAStopTimeoutCutsHandlersOff(t *testing.T) {
+func TestHandlersAreCancelledAfterStopTimeout(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(t *testing.T, b *fixture) {
 		b.send(0, 3, "a")
 		begun := make(chan struct{})
 		c := b.consume(func(ctx context.Context, _ string, _ []fifoqueue.Message) (int, error) {
@@ -246,13 +245,13 @@ func TestAStopTimeoutCutsHandlersOff(t *testing.T) {
 		<-begun
 		c.stop()
 		require.ErrorContains(t, <-c.done, "stop timeout")
-		assert.Equal(t, "2 visible, 0 in flight", b.left(b.url), "what was done is deleted, the rest can be had at once")
+		assert.Equal(t, "2 visible, 0 in flight", b.left(b.url), "done messages are deleted, the others visible at once")
 	})
 }
 
-func TestDeletesComeInBatches(t *testing.T) {
+func TestMessagesAreDeletedInBatches(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(t *testing.T, b *fixture) {
 		for n := range 100 { // a message each of many groups
 			b.send(n, n+1, fmt.Sprint("g", n, "-"))
 		}
@@ -267,9 +266,9 @@ func TestDeletesComeInBatches(t *testing.T) {
 	})
 }
 
-func TestWhatAFullDeleteLeavesWaitsItsOwnTime(t *testing.T) {
+func TestAMessageWaitsForLingerFromItsOwnEnd(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(t *testing.T, b *fixture) {
 		takes := map[string]time.Duration{
 			"a": time.Millisecond, "c": 16 * time.Millisecond, "b": 31 * time.Millisecond, "d": 31 * time.Millisecond, "e": time.Second,
 		}
@@ -291,16 +290,16 @@ func TestWhatAFullDeleteLeavesWaitsItsOwnTime(t *testing.T) {
 	})
 }
 
-func TestFailedDeletesAreTriedAgain(t *testing.T) {
+func TestFailedDeletionsAreRetried(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(t *testing.T, b *fixture) {
 		b.send(0, 5, "a")
 		turn := 0
 		b.client.delete = func(in *sqs.DeleteMessageBatchInput) (*sqs.DeleteMessageBatchOutput, error) {
 			if turn++; turn == 1 {
-				return nil, errors.New("away")
+				return nil, errors.New("unavailable")
 			}
-			if turn == 2 { // nothing deleted, and it says so
+			if turn == 2 { // an answer that nothing was deleted
 				out := &sqs.DeleteMessageBatchOutput{}
 				for _, e := range in.Entries {
 					out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: e.Id, Code: aws.String("InternalError")})
@@ -317,67 +316,7 @@ func TestFailedDeletesAreTriedAgain(t *testing.T) {
 	})
 }
 
-func TestPublisherKeepsOrderThroughPartialFailures(t *testing.T) {
-	t.Parallel()
-	bubble(t, func(t *testing.T, b *bench) {
-		turn := 0
-		b.client.send = func(in *sqs.SendMessageBatchInput) (*sqs.SendMessageBatchOutput, error) {
-			if turn++; turn%2 == 0 { // the first of the batch fails, the others are sent
-				first := in.Entries[0]
-				in.Entries = in.Entries[1:]
-				out := &sqs.SendMessageBatchOutput{}
-				if len(in.Entries) > 0 {
-					var err error
-					if out, err = b.client.Client.SendMessageBatch(t.Context(), in); err != nil {
-						return nil, err
-					}
-				}
-				out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: first.Id, Code: aws.String("InternalError")})
-				return out, nil
-			}
-			return nil, nil
-		}
-		b.send(0, 20, "a", "b", "c")
-		c := b.consume(b.handle)
-		after(5 * time.Second)
-		for _, g := range []string{"a", "b", "c"} {
-			assert.Equal(t, names(g, 20), b.got(g))
-		}
-		c.end()
-	})
-}
-
-func TestPublisherSendsWhatTheAnswerLeavesOutAgain(t *testing.T) {
-	t.Parallel()
-	bubble(t, func(t *testing.T, b *bench) {
-		turn := 0
-		b.client.send = func(*sqs.SendMessageBatchInput) (*sqs.SendMessageBatchOutput, error) {
-			if turn++; turn == 1 {
-				return &sqs.SendMessageBatchOutput{}, nil
-			}
-			return nil, nil
-		}
-		b.send(0, 1, "a")
-		assert.Equal(t, "1 visible, 0 in flight", b.left(b.url))
-	})
-}
-
-func TestPublisherTellsWhatCannotBeSent(t *testing.T) {
-	t.Parallel()
-	bubble(t, func(t *testing.T, b *bench) {
-		p := fifoqueue.NewPublisher(b.client, b.url)
-		bad := fifoqueue.Outgoing{Group: "a", DeduplicationID: "1", Body: []byte("\x01")}
-		good := fifoqueue.Outgoing{Group: "b", DeduplicationID: "2", Body: []byte("x")}
-		err := p.Publish(t.Context(), []fifoqueue.Outgoing{bad})
-		require.ErrorIs(t, err, ordered.ErrPermanent)
-		require.ErrorContains(t, err, "live.fifo")
-		big := fifoqueue.Outgoing{Group: "c", DeduplicationID: "3", Body: make([]byte, 1<<20+1)}
-		require.ErrorIs(t, p.Publish(t.Context(), []fifoqueue.Outgoing{good, big}), ordered.ErrTooLarge)
-		require.ErrorContains(t, p.Publish(t.Context(), []fifoqueue.Outgoing{{Group: "a", Body: []byte("x")}}), "message 0")
-	})
-}
-
-func TestNewReportsAllMistakes(t *testing.T) {
+func TestNewConsumerReportsAllMistakes(t *testing.T) {
 	t.Parallel()
 	_, err := fifoqueue.NewConsumer(fifoqueue.Config{Concurrency: -1, Wait: time.Minute, Visibility: time.Millisecond})
 	for _, want := range []string{

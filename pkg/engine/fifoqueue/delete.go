@@ -42,7 +42,7 @@ func (c *Consumer) deleteFinished(ctx context.Context) {
 				return
 			}
 			pending = append(pending, done...)
-			if len(pending) == len(done) || len(pending) >= maxBatch { // those that remain have just come
+			if len(pending) == len(done) || len(pending) >= maxBatch { // the remaining messages have just come: their wait begins now
 				linger.Reset(c.cfg.Linger)
 			}
 			flush(maxBatch)

@@ -2,7 +2,9 @@ package fifoqueue_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -12,57 +14,84 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws"
 )
 
-// A publisher and a consumer of one queue.
-func ExampleNewConsumer() {
-	server := localaws.New(localaws.Options{}) // in production: config.LoadDefaultConfig
-	defer server.Close()
-	client := sqs.NewFromConfig(server.Config())
-	ctx, stop := context.WithCancel(context.Background())
-	for _, name := range []string{"orders.fifo", "orders-dead.fifo"} {
-		// fifoqueue.Attributes declares a live queue in full; it wants its dead-letter queue's ARN
-		_, err := client.CreateQueue(ctx, &sqs.CreateQueueInput{
-			QueueName: aws.String(name), Attributes: fifoqueue.DeadLetterAttributes(),
-		})
+// createQueues creates a queue and its dead-letter queue and returns their URLs.
+func createQueues(ctx context.Context, client *sqs.Client) (live, dead string) {
+	create := func(name string, attributes map[string]string) string {
+		out, err := client.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(name), Attributes: attributes})
 		if err != nil {
-			fmt.Println(err)
+			log.Fatal(err)
 		}
+		return *out.QueueUrl
 	}
-	live, err := fifoqueue.QueueURL(ctx, client, "orders.fifo")
-	if err != nil {
-		fmt.Println(err)
-	}
-	dead, err := fifoqueue.QueueURL(ctx, client, "orders-dead.fifo")
-	if err != nil {
-		fmt.Println(err)
-	}
-	err = fifoqueue.NewPublisher(client, live).Publish(ctx, []fifoqueue.Outgoing{
+	dead = create("orders-dead.fifo", fifoqueue.DeadLetterAttributes())
+	live = create("orders.fifo", fifoqueue.Attributes("arn:aws:sqs:us-east-1:000000000000:orders-dead.fifo"))
+	return live, dead
+}
+
+// Messages of one group keep their order, whatever fails on the way.
+func ExamplePublisher_Publish() {
+	server := localaws.New(localaws.Options{}) // embedded AWS; in production: config.LoadDefaultConfig
+	defer server.Close()
+	ctx, client := context.Background(), sqs.NewFromConfig(server.Config())
+	live, _ := createQueues(ctx, client)
+
+	err := fifoqueue.NewPublisher(client, live).Publish(ctx, []fifoqueue.Outgoing{
 		{Group: "order-1", DeduplicationID: "order-1#1", Body: []byte("placed")},
+		{Group: "order-2", DeduplicationID: "order-2#1", Body: []byte("placed")},
 		{Group: "order-1", DeduplicationID: "order-1#2", Body: []byte("paid")},
 	})
 	if err != nil {
-		fmt.Println(err)
+		log.Fatal(err)
 	}
+	out, err := client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &live, MaxNumberOfMessages: 10})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(out.Messages), "messages")
+	// Output: 3 messages
+}
+
+// A consumer calls its handler with the messages of one group, in order. A message that can never be handled is moved to
+// the dead-letter queue; after any other error it is received again.
+func ExampleNewConsumer() {
+	server := localaws.New(localaws.Options{}) // embedded AWS; in production: config.LoadDefaultConfig
+	defer server.Close()
+	ctx, stop := context.WithCancel(context.Background())
+	client := sqs.NewFromConfig(server.Config())
+	live, dead := createQueues(ctx, client)
 
 	consumer, err := fifoqueue.NewConsumer(fifoqueue.Config{
 		Client: client, QueueURL: live, DeadLetterURL: dead, Now: time.Now,
-		Handler: func(_ context.Context, group string, messages []fifoqueue.Message) (int, error) {
-			for _, m := range messages {
-				fmt.Printf("%s: %s\n", group, m.Body)
-				if string(m.Body) == "paid" {
-					stop() // a service would go on until it is told to stop
+		Handler: func(_ context.Context, group string, messages []fifoqueue.Message) (done int, err error) {
+			for i, m := range messages {
+				switch string(m.Body) {
+				case "placed":
+					fmt.Println(group, "placed")
+				case "paid":
+					fmt.Println(group, "paid")
+					stop() // a service runs until a signal
+				default:
+					return i, fifoqueue.Reject(errors.New("unknown message"))
 				}
 			}
 			return len(messages), nil
 		},
 	})
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
+	}
+	err = fifoqueue.NewPublisher(client, live).Publish(ctx, []fifoqueue.Outgoing{
+		{Group: "order-1", DeduplicationID: "order-1#1", Body: []byte("placed")},
+		{Group: "order-1", DeduplicationID: "order-1#2", Body: []byte("broken")},
+		{Group: "order-1", DeduplicationID: "order-1#3", Body: []byte("paid")},
+	})
+	if err != nil {
+		log.Fatal(err)
 	}
 	if err := consumer.Run(ctx); err != nil {
-		fmt.Println(err)
+		log.Fatal(err)
 	}
 	// Output:
-	// order-1: placed
-	// order-1: paid
+	// order-1 placed
+	// order-1 paid
 }

@@ -21,16 +21,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// flaky is the SQS client with faults.
+// flaky is an SQS client that counts calls and can fail.
 type flaky struct {
 	*sqs.Client
 
-	mu     sync.Mutex
-	calls  map[string]int
-	bodies map[string]string // by receipt
-	given  []string          // bodies given back, in order
-	send   func(*sqs.SendMessageBatchInput) (*sqs.SendMessageBatchOutput, error)
-	delete func(*sqs.DeleteMessageBatchInput) (*sqs.DeleteMessageBatchOutput, error)
+	mu       sync.Mutex
+	calls    map[string]int
+	bodies   map[string]string // by receipt
+	released []string          // bodies of released messages, in order
+	send     func(*sqs.SendMessageBatchInput) (*sqs.SendMessageBatchOutput, error)
+	delete   func(*sqs.DeleteMessageBatchInput) (*sqs.DeleteMessageBatchOutput, error)
 }
 
 func (f *flaky) count(call string) {
@@ -45,7 +45,9 @@ func (f *flaky) called(call string) int {
 	return f.calls[call]
 }
 
-func (f *flaky) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput, o ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
+func (f *flaky) SendMessageBatch(
+	ctx context.Context, in *sqs.SendMessageBatchInput, o ...func(*sqs.Options),
+) (*sqs.SendMessageBatchOutput, error) {
 	f.count("send")
 	if f.send != nil {
 		if out, err := f.send(in); out != nil || err != nil {
@@ -55,7 +57,9 @@ func (f *flaky) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchIn
 	return f.Client.SendMessageBatch(ctx, in, o...)
 }
 
-func (f *flaky) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, o ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
+func (f *flaky) DeleteMessageBatch(
+	ctx context.Context, in *sqs.DeleteMessageBatchInput, o ...func(*sqs.Options),
+) (*sqs.DeleteMessageBatchOutput, error) {
 	f.count("delete")
 	if f.delete != nil {
 		if out, err := f.delete(in); out != nil || err != nil {
@@ -65,7 +69,9 @@ func (f *flaky) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBat
 	return f.Client.DeleteMessageBatch(ctx, in, o...)
 }
 
-func (f *flaky) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, o ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
+func (f *flaky) ReceiveMessage(
+	ctx context.Context, in *sqs.ReceiveMessageInput, o ...func(*sqs.Options),
+) (*sqs.ReceiveMessageOutput, error) {
 	out, err := f.Client.ReceiveMessage(ctx, in, o...)
 	if err == nil {
 		f.mu.Lock()
@@ -77,20 +83,22 @@ func (f *flaky) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput,
 	return out, err
 }
 
-func (f *flaky) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, o ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+func (f *flaky) ChangeMessageVisibilityBatch(
+	ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, o ...func(*sqs.Options),
+) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
 	f.count("visibility")
 	f.mu.Lock()
 	for _, e := range in.Entries {
 		if e.VisibilityTimeout == 0 {
-			f.given = append(f.given, f.bodies[*e.ReceiptHandle])
+			f.released = append(f.released, f.bodies[*e.ReceiptHandle])
 		}
 	}
 	f.mu.Unlock()
 	return f.Client.ChangeMessageVisibilityBatch(ctx, in, o...)
 }
 
-// bench is a queue, its dead-letter queue and what a handler saw.
-type bench struct {
+// fixture is a queue, its dead-letter queue and the messages that a handler was called with.
+type fixture struct {
 	t       *testing.T
 	client  *flaky
 	url     string
@@ -100,7 +108,7 @@ type bench struct {
 	seen map[string][]string // bodies by group
 }
 
-func newBench(t *testing.T) *bench {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	server := localaws.New(localaws.Options{})
 	t.Cleanup(server.Close)
@@ -110,7 +118,7 @@ func newBench(t *testing.T) *bench {
 		require.NoError(t, err)
 		return *out.QueueUrl
 	}
-	b := &bench{t: t, client: &flaky{Client: client, calls: map[string]int{}, bodies: map[string]string{}}, seen: map[string][]string{}}
+	b := &fixture{t: t, client: &flaky{Client: client, calls: map[string]int{}, bodies: map[string]string{}}, seen: map[string][]string{}}
 	b.deadURL = create("dead.fifo", fifoqueue.DeadLetterAttributes())
 	arn, err := client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
 		QueueUrl: &b.deadURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn},
@@ -122,8 +130,8 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
-// send publishes bodies "group0", "group1"… in turn over the groups.
-func (b *bench) send(from, to int, groups ...string) {
+// send publishes bodies "group0", "group1"… to each of the groups in turn.
+func (b *fixture) send(from, to int, groups ...string) {
 	b.t.Helper()
 	var out []fifoqueue.Outgoing
 	for n := from; n < to; n++ {
@@ -135,7 +143,7 @@ func (b *bench) send(from, to int, groups ...string) {
 	require.NoError(b.t, fifoqueue.NewPublisher(b.client, b.url).Publish(b.t.Context(), out))
 }
 
-func (b *bench) handle(_ context.Context, group string, messages []fifoqueue.Message) (int, error) {
+func (b *fixture) handle(_ context.Context, group string, messages []fifoqueue.Message) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, m := range messages {
@@ -144,7 +152,7 @@ func (b *bench) handle(_ context.Context, group string, messages []fifoqueue.Mes
 	return len(messages), nil
 }
 
-func (b *bench) got(group string) []string {
+func (b *fixture) got(group string) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.seen[group])
@@ -156,7 +164,7 @@ type consumer struct {
 	done chan error
 }
 
-func (b *bench) consume(h fifoqueue.Handler, tune ...func(*fifoqueue.Config)) *consumer {
+func (b *fixture) consume(h fifoqueue.Handler, tune ...func(*fifoqueue.Config)) *consumer {
 	b.t.Helper()
 	cfg := fifoqueue.Config{Client: b.client, QueueURL: b.url, DeadLetterURL: b.deadURL, Handler: h, Now: time.Now}
 	for _, f := range tune {
@@ -176,8 +184,8 @@ func (c *consumer) end() {
 	require.NoError(c.t, <-c.done)
 }
 
-// left counts the messages of a queue: visible and in flight.
-func (b *bench) left(url string) string {
+// left returns the numbers of visible messages and of those in flight in a queue.
+func (b *fixture) left(url string) string {
 	b.t.Helper()
 	out, err := b.client.GetQueueAttributes(b.t.Context(), &sqs.GetQueueAttributesInput{
 		QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
@@ -195,12 +203,12 @@ func names(group string, count int) []string {
 	return out
 }
 
-func bubble(t *testing.T, f func(t *testing.T, b *bench)) {
+func bubble(t *testing.T, f func(t *testing.T, b *fixture)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { f(t, newBench(t)) })
+	synctest.Test(t, func(t *testing.T) { f(t, newFixture(t)) })
 }
 
-// after lets virtual time pass.
+// after sleeps in virtual time, until all goroutines wait.
 func after(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
