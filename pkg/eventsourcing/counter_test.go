@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/eventsourcing/snapshot"
 )
 
 // scripted is a Store that keeps the commits it is asked for and lets a test step in between read and append.
@@ -130,7 +131,7 @@ func newCounters(store eventsourcing.Store) *counterRepository {
 				return []eventsourcing.Claim{{Category: "test/counter", Name: "name", Value: strings.ToLower(c.Name)}}
 			},
 			Codec:  codec,
-			States: eventsourcing.NewStateCodec[counter](1, codec),
+			States: snapshot.NewCodec[counter](1, codec),
 		},
 		Store: store,
 		NewID: func() string { ids++; return fmt.Sprintf("e%d", ids) },

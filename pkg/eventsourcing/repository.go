@@ -19,7 +19,7 @@ type Aggregate[S any, E Event] struct {
 	Claims func(S) []Claim
 	Codec  *Codec[E]
 	// States encodes states for snapshots. Defaults to none: no snapshots are kept.
-	States *StateCodec[S]
+	States StateCodec[S]
 }
 
 // DefaultMaxAttempts is how often a Repository tries one command that meets conflicts.
@@ -44,7 +44,7 @@ type Config[S any, E Event] struct {
 	// OnCache is called once for each command, if there is a Cache. Defaults to no call.
 	OnCache func(CacheUse)
 	// Snapshots save reading long streams from their start. Save and Forget are called in the command's path, so they
-	// should do their work elsewhere, as SnapshotWriter does. Defaults to none.
+	// should do their work elsewhere, as snapshot.Writer does. Defaults to none.
 	Snapshots Snapshots
 	// SnapshotEvery is about how many events lie between a stream's snapshots. Defaults to 100.
 	SnapshotEvery int

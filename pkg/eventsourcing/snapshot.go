@@ -18,6 +18,15 @@ type Snapshot struct {
 	State   json.RawMessage
 }
 
+// StateCodec encodes one aggregate's states for snapshots and decodes them. Package snapshot has one.
+type StateCodec[S any] interface {
+	// Shape names how a state is kept and how it was folded; states of one shape can stand for each other.
+	Shape() string
+	Encode(s S) ([]byte, error)
+	// Decode is the inverse of Encode and refuses what Encode does not write.
+	Decode(text []byte) (S, error)
+}
+
 // Snapshots is the port to where snapshots are kept, one of each stream. Every implementation must pass
 // eventstoretest.RunSnapshots.
 type Snapshots interface {

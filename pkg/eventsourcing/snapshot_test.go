@@ -15,6 +15,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/eventsourcing/memstore"
+	"github.com/leftfold/leftfold/pkg/eventsourcing/snapshot"
 )
 
 // shelf keeps snapshots and notes what is asked of it; its errors take the calls' place.
@@ -40,20 +41,20 @@ func (s *shelf) Load(ctx context.Context, stream eventsourcing.StreamID) (events
 	return s.Snapshots.Load(ctx, stream)
 }
 
-func (s *shelf) Save(ctx context.Context, snapshot eventsourcing.Snapshot) error {
+func (s *shelf) Save(ctx context.Context, saved eventsourcing.Snapshot) error {
 	if s.failSave != nil {
 		return s.failSave
 	}
-	s.saved = append(s.saved, snapshot.Version)
-	return s.Snapshots.Save(ctx, snapshot)
+	s.saved = append(s.saved, saved.Version)
+	return s.Snapshots.Save(ctx, saved)
 }
 
-func (s *shelf) Forget(ctx context.Context, snapshot eventsourcing.Snapshot) error {
+func (s *shelf) Forget(ctx context.Context, saved eventsourcing.Snapshot) error {
 	if s.failForget != nil {
 		return s.failForget
 	}
-	s.forgotten = append(s.forgotten, snapshot.Version)
-	return s.Snapshots.Forget(ctx, snapshot)
+	s.forgotten = append(s.forgotten, saved.Version)
+	return s.Snapshots.Forget(ctx, saved)
 }
 
 // longCounters is a repository with a snapshot every three events, what that told, and a log of ten events.
@@ -255,7 +256,7 @@ func TestAFoldThatChangedIgnoresWhatItFoldedBefore(t *testing.T) {
 	t.Parallel()
 	c := newLong(t, 10)
 	c.holds(t, 10)
-	c.Aggregate.States = eventsourcing.NewStateCodec[counter](2, c.Aggregate.Codec)
+	c.Aggregate.States = snapshot.NewCodec[counter](2, c.Aggregate.Codec)
 	c.Aggregate.Evolve = func(s counter, _ event) counter { s.N += 2; return s }
 	state, _, err := c.Load(t.Context(), "c1")
 	require.NoError(t, err)
@@ -376,7 +377,7 @@ func TestSnapshotsShowInNothing(t *testing.T) {
 			w.NewID = func() string { ids++; return fmt.Sprintf("e%d", ids) }
 			w.Snapshots, w.SnapshotEvery = snapshots, rapid.IntRange(1, 4).Draw(t, "every")
 			w.OnSnapshot = func(u eventsourcing.SnapshotUse, _ error) { uses[u]++ }
-			w.Aggregate.States = eventsourcing.NewStateCodec[counter](i%2, w.Aggregate.Codec)
+			w.Aggregate.States = snapshot.NewCodec[counter](i%2, w.Aggregate.Codec)
 			if rapid.Bool().Draw(t, "cached") {
 				w.Cache = eventsourcing.NewCache[counter](1)
 			}

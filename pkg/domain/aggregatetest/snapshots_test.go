@@ -10,12 +10,13 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/domain/aggregatetest"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/eventsourcing/snapshot"
 )
 
 func doors(revision int, evolve func(door, event) door) eventsourcing.Aggregate[door, event] {
 	codec := eventsourcing.NewCodec[event](opened{}, painted{})
 	return eventsourcing.Aggregate[door, event]{
-		Evolve: evolve, Codec: codec, States: eventsourcing.NewStateCodec[door](revision, codec),
+		Evolve: evolve, Codec: codec, States: snapshot.NewCodec[door](revision, codec),
 	}
 }
 
@@ -30,7 +31,7 @@ func TestASnapshotThatLosesIsSeen(t *testing.T) {
 	codec := eventsourcing.NewCodec[event](opened{}, painted{})
 	a := eventsourcing.Aggregate[forgetful, event]{
 		Evolve: func(f forgetful, e event) forgetful { return forgetful{Open: evolve(door{Open: f.Open}, e).Open} },
-		States: eventsourcing.NewStateCodec[forgetful](1, codec),
+		States: snapshot.NewCodec[forgetful](1, codec),
 	}
 	assert.Contains(t, breachOf(func(t aggregatetest.T) { aggregatetest.Snapshots(t, a, history) }),
 		`{Open:true} encoded as {}, decoded as {Open:false}`)

@@ -1,6 +1,9 @@
 package user
 
-import "github.com/leftfold/leftfold/pkg/eventsourcing"
+import (
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/eventsourcing/snapshot"
+)
 
 // snapshotRevision names the shape and the meaning of stored States: raise it whenever State changes, or Evolve or an
 // upcaster makes another state of the same events. A test fails until it is raised.
@@ -11,7 +14,7 @@ func Aggregate() eventsourcing.Aggregate[State, Event] {
 	codec := NewCodec()
 	return eventsourcing.Aggregate[State, Event]{
 		Category: Category, Evolve: Evolve, Claims: Claims, Codec: codec,
-		States: eventsourcing.NewStateCodec[State](snapshotRevision, codec),
+		States: snapshot.NewCodec[State](snapshotRevision, codec),
 	}
 }
 

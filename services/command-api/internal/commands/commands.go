@@ -19,6 +19,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/eventsourcing/snapshot"
 	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
@@ -31,7 +32,7 @@ type Handler struct {
 	roles *eventsourcing.Repository[role.State, role.Event]
 
 	store     eventsourcing.Store
-	snapshots *eventsourcing.SnapshotWriter // nil: none are kept
+	snapshots *snapshot.Writer // nil: none are kept
 	now       func() time.Time
 	timeout   time.Duration
 	outcomes  *prometheus.CounterVec
@@ -74,7 +75,7 @@ func NewHandler(c Config) (*Handler, error) {
 	}
 	m := newMetrics(c.Logger)
 	if c.Snapshots != nil {
-		h.snapshots = eventsourcing.NewSnapshotWriter(c.Snapshots, m.snapshots.observe)
+		h.snapshots = snapshot.NewWriter(c.Snapshots, m.snapshots.observe)
 	}
 	var errUsers, errRoles error
 	h.users, errUsers = repository(c, user.Aggregate(), m, h.snapshots)
@@ -106,7 +107,7 @@ func newMetrics(logger *slog.Logger) metrics {
 }
 
 func repository[S any, E eventsourcing.Event](
-	c Config, a eventsourcing.Aggregate[S, E], m metrics, snapshots *eventsourcing.SnapshotWriter,
+	c Config, a eventsourcing.Aggregate[S, E], m metrics, snapshots *snapshot.Writer,
 ) (*eventsourcing.Repository[S, E], error) {
 	cfg := eventsourcing.Config[S, E]{
 		Aggregate: a, Store: c.Store, NewID: newID, Now: c.Now, Backoff: c.Backoff, MaxAttempts: c.MaxAttempts,

@@ -1,4 +1,4 @@
-package eventsourcing_test
+package snapshot_test
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/eventsourcing/memstore"
+	"github.com/leftfold/leftfold/pkg/eventsourcing/snapshot"
 )
 
 // slow takes its time for each write.
@@ -23,25 +24,25 @@ type slow struct {
 	err   error
 }
 
-func (s *slow) Save(ctx context.Context, snapshot eventsourcing.Snapshot) error {
+func (s *slow) Save(ctx context.Context, next eventsourcing.Snapshot) error {
 	if s.err != nil {
 		return s.err
 	}
 	select {
 	case <-time.After(s.takes):
-		return s.Snapshots.Save(ctx, snapshot)
+		return s.Snapshots.Save(ctx, next)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// tally counts what it is told.
+// tally counts the uses it is called with.
 type tally struct {
 	mu   sync.Mutex
 	uses []eventsourcing.SnapshotUse
 }
 
-func (c *tally) told(u eventsourcing.SnapshotUse, _ error) {
+func (c *tally) observe(u eventsourcing.SnapshotUse, _ error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.uses = append(c.uses, u)
@@ -64,11 +65,11 @@ func version(v eventsourcing.Version) eventsourcing.Snapshot {
 	}
 }
 
-// running is a writer at work; stop ends it and tells how long that took.
-func running(t *testing.T, s *slow) (w *eventsourcing.SnapshotWriter, c *tally, stop func() time.Duration) {
+// running is a writer at work; stop ends it and returns how long that took.
+func running(t *testing.T, s *slow) (w *snapshot.Writer, c *tally, stop func() time.Duration) {
 	t.Helper()
 	c = &tally{}
-	w = eventsourcing.NewSnapshotWriter(s, c.told)
+	w = snapshot.NewWriter(s, c.observe)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(ctx) }()
@@ -105,7 +106,7 @@ func TestSnapshotsAreWrittenBehind(t *testing.T) {
 	})
 }
 
-func TestWhatIsTooMuchIsDropped(t *testing.T) {
+func TestWritesBeyondTheQueueAreDropped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, c, stop := running(t, &slow{takes: time.Millisecond})
@@ -113,10 +114,10 @@ func TestWhatIsTooMuchIsDropped(t *testing.T) {
 			require.NoError(t, w.Save(t.Context(), version(v+1)))
 			synctest.Wait()
 		}
-		assert.Equal(t, 100-1-64, c.count(eventsourcing.SnapshotDropped), "one is in hand and 64 wait")
+		assert.Equal(t, 100-1-64, c.count(eventsourcing.SnapshotDropped), "one is in flight and 64 wait")
 		stop()
 		assert.Equal(t, 65, c.count(eventsourcing.SnapshotSaved))
-		require.NoError(t, w.Save(t.Context(), version(101)), "nobody writes any more, and nobody waits")
+		require.NoError(t, w.Save(t.Context(), version(101)), "nothing is written any more, and nothing waits")
 	})
 }
 
@@ -143,7 +144,7 @@ func TestAStopIsNotHeldUp(t *testing.T) {
 		for v := range eventsourcing.Version(64) {
 			require.NoError(t, w.Save(t.Context(), version(v+1)))
 		}
-		assert.Equal(t, 4*time.Second, stop(), "for what is in hand, and for all that waits")
+		assert.Equal(t, 4*time.Second, stop(), "for what is in flight, and for all that waits")
 		assert.Equal(t, 64, c.count(eventsourcing.SnapshotUnsaved))
 	})
 }
@@ -164,7 +165,7 @@ func TestOneStuckWriteDoesNotHoldUpTheNextForLong(t *testing.T) {
 	})
 }
 
-func TestFailedWritesAreTold(t *testing.T) {
+func TestFailedWritesAreReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, c, stop := running(t, &slow{err: errors.New("away")})

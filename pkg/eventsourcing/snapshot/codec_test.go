@@ -1,4 +1,4 @@
-package eventsourcing_test
+package snapshot_test
 
 import (
 	"testing"
@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/eventsourcing/snapshot"
 )
 
 type kept struct {
@@ -17,6 +18,23 @@ type kept struct {
 	At    time.Time      `json:"at"`
 }
 
+type (
+	event = eventsourcing.Event
+
+	named struct {
+		Name string `json:"name"`
+	}
+	counted struct{}
+
+	counter struct {
+		Name string `json:"name"`
+		N    int    `json:"n"`
+	}
+)
+
+func (named) EventName() string   { return "test/counter/named" }
+func (counted) EventName() string { return "test/counter/counted" }
+
 func eventsOf(events ...event) *eventsourcing.Codec[event] { return eventsourcing.NewCodec(events...) }
 
 type former struct{}
@@ -24,7 +42,7 @@ type former struct{}
 func TestAShapeChangesWithWhatItStandsFor(t *testing.T) {
 	t.Parallel()
 	shapeOf := func(revision int, events *eventsourcing.Codec[event]) string {
-		return eventsourcing.NewStateCodec[kept](revision, events).Shape()
+		return snapshot.NewCodec[kept](revision, events).Shape()
 	}
 	shapes := map[string]string{}
 	for what, shape := range map[string]string{
@@ -46,7 +64,7 @@ func TestAShapeChangesWithWhatItStandsFor(t *testing.T) {
 
 func TestStatesComeBackAsTheyWere(t *testing.T) {
 	t.Parallel()
-	codec := eventsourcing.NewStateCodec[kept](1, eventsOf())
+	codec := snapshot.NewCodec[kept](1, eventsOf())
 	for _, want := range []kept{
 		{},
 		{Name: "Zoë <z>", Roles: []string{}, More: map[string]int{"b": 2, "a": 1}, At: time.Date(2026, 3, 1, 12, 0, 0, 1, time.UTC)},
@@ -61,7 +79,7 @@ func TestStatesComeBackAsTheyWere(t *testing.T) {
 
 func TestOnlyWhatEncodeWritesIsDecoded(t *testing.T) {
 	t.Parallel()
-	codec := eventsourcing.NewStateCodec[counter](1, eventsOf())
+	codec := snapshot.NewCodec[counter](1, eventsOf())
 	for _, text := range []string{
 		``, `null`, `[]`, `{}`, `{"name":"a"}`, `{"name":"a","n":"1"}`, `{"name":"a","n":1,"m":2}`, `{"name":"a","n":1}{}`,
 		`{"name":"a","n":1} x`, `{"NAME":"a","n":1}`, `{"name":"a","n":1,"n":2}`, `{"name":null,"n":1}`, `{"name":"a","n":1.0}`, "{\"name\":\"\xff\",\"n\":1}",
