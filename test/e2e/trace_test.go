@@ -173,7 +173,7 @@ func TestOneTraceFromTheRequestToBothReadModels(t *testing.T) {
 
 	assert.Equal(t, strings.TrimSpace(`
 command-api: POST /users
-  command-api: register
+  command-api: registerUser
     command-api: DynamoDB.Query
     command-api: DynamoDB.TransactWriteItems
     streamer: publish

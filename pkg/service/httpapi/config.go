@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Config is how an address that strangers reach is served.
+// Config says how an address that untrusted clients reach is served.
 type Config struct {
 	TLSCertFile string `envconfig:"TLS_CERT_FILE" desc:"certificate chain in PEM, with TLS_KEY_FILE; read again when the files change; empty: no TLS"`
 	TLSKeyFile  string `envconfig:"TLS_KEY_FILE" desc:"private key of TLS_CERT_FILE in PEM"`
@@ -74,10 +74,10 @@ func (c *Config) SetDefaults() {
 	c.MaxHeader = cmp.Or(c.MaxHeader, 16<<10)
 }
 
-// Front is what a stranger's request goes through before it is routed, for NewRouter.
+// Front returns the middlewares of an address that untrusted clients reach, for NewRouter.
 func (c Config) Front() []func(http.Handler) http.Handler {
 	c.SetDefaults()
-	front := []func(http.Handler) http.Handler{limitHeader(c.MaxHeader)}
+	front := []func(http.Handler) http.Handler{limitHeader(c.MaxHeader), clientIP(c.TrustedProxies)}
 	if len(c.CORSOrigins) > 0 {
 		front = append(front, allowOrigins(c.CORSOrigins))
 	}

@@ -262,3 +262,32 @@ func TestTheDomainsWordsGoBeforeTheSchemas(t *testing.T) {
 		assert.Equal(t, want, p.Errors, body)
 	}
 }
+
+func TestAMemberInAnotherCaseIsUnexpected(t *testing.T) {
+	t.Parallel()
+	type body struct {
+		Body struct {
+			Kind  string `json:"kind"`
+			Names []struct {
+				First string `json:"first"`
+			} `json:"names,omitempty"`
+		}
+	}
+	r := httpapi.NewRouter(quiet())
+	httpapi.Register(httpapi.NewAPI(r), quiet(), huma.Operation{OperationID: "x", Method: http.MethodPost, Path: "/"},
+		func(context.Context, *body) (*struct{}, error) { return &struct{}{}, nil })
+	unexpected := func(at string) httpapi.Field { return httpapi.Field{Location: at, Message: "unexpected property"} }
+	missing := func(at string) httpapi.Field { return httpapi.Field{Location: at, Message: "is missing"} }
+	for text, want := range map[string][]httpapi.Field{
+		`{"kind":"a","names":[{"first":"b"}]}`:                  nil,
+		`{"KIND":"a"}`:                                          {unexpected("body.KIND"), missing("body.kind")},
+		`{"kind":"a","Kind":"b"}`:                               {unexpected("body.Kind")},
+		`{"kind":"a","name\u017f":[]}`:                          {unexpected("body")}, // long s
+		"{\"kind\":\"a\",\"\u212aind\":\"b\"}":                  {unexpected("body")}, // Kelvin sign
+		`{"kind":"a","names":[{"fir\u017ft":"b","first":"c"}]}`: {unexpected("body")},
+		`{"kind":"a","names":[{"FIRST":"b"}]}`:                  {unexpected("body"), missing("body.names[0].first")},
+	} {
+		_, p := do(t, r, http.MethodPost, "/", "application/json", text)
+		assert.Equal(t, want, p.Errors, text)
+	}
+}

@@ -107,7 +107,7 @@ func TestBadInputIsAnsweredByAProblem(t *testing.T) {
 		"deeply nested":         {"POST", "/greet", asJSON, strings.Repeat("[", 30000) + strings.Repeat("]", 30000), 400, "malformed"},
 		"huge":                  {"POST", "/greet", asJSON, `{"name":"` + strings.Repeat("a", httpapi.MaxBody) + `"}`, 413, "too_large"},
 		"unknown member":        {"POST", "/greet", asJSON, `{"name":"a","admin":true}`, 422, "invalid"},
-		"member in two cases":   {"POST", "/greet", asJSON, `{"name":"a","NAME":"b"}`, 400, "malformed"},
+		"member in two cases":   {"POST", "/greet", asJSON, `{"name":"a","NAME":"b"}`, 422, "invalid"},
 		"wrong type":            {"POST", "/greet", asJSON, `{"name":7}`, 422, "invalid"},
 		"null":                  {"POST", "/greet", asJSON, `null`, 422, "invalid"},
 		"array":                 {"POST", "/greet", asJSON, `[]`, 422, "invalid"},

@@ -2,9 +2,9 @@ package httpapi
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -14,28 +14,24 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// RateLimit holds each client to a number of requests a second. A client is who the request is known to be from, or else
-// an IP address.
+// RateLimit holds each client to a number of requests a second. A client is the subject that a request is authenticated
+// as, or else an IP address.
 //
-// It stands around authentication: requests that pass it count for their subject, and those it turns away for
-// their address, so that guessing tokens is held back without work.
+// It stands on both sides of authentication: requests that pass it count for their subject, and those that it refuses
+// for their address, so that guessing tokens is held back without verifying any.
 type RateLimit struct {
 	subject func(context.Context) string
-	trusted []netip.Prefix
-	// passed are the buckets of subjects, and of addresses where nobody is asked; refused are those of addresses that
-	// sent what was not to be believed.
+	// passed are the buckets of subjects, and of addresses where there is no authentication; refused are those of
+	// addresses that sent tokens which are not valid.
 	passed, refused *buckets
 }
 
-// NewRateLimit returns the limit that c asks for, or nil. subject names who sent the request of a context, or is "".
+// NewRateLimit returns the limit that c asks for, or nil. subject returns who sent the request of a context, or "".
 func (c Config) NewRateLimit(now func() time.Time, subject func(context.Context) string) *RateLimit {
 	if c.RateLimit <= 0 {
 		return nil
 	}
-	return &RateLimit{
-		subject: subject, trusted: c.TrustedProxies,
-		passed: newBuckets(c, now), refused: newBuckets(c, now),
-	}
+	return &RateLimit{subject: subject, passed: newBuckets(c, now), refused: newBuckets(c, now)}
 }
 
 // Before belongs before authentication; a nil limit lets all pass.
@@ -44,7 +40,7 @@ func (l *RateLimit) Before(api huma.API) {
 		return
 	}
 	api.UseMiddleware(func(c huma.Context, next func(huma.Context)) {
-		client := l.address(c)
+		client := addressOf(c)
 		if wait := l.refused.wait(client, 0); wait > 0 {
 			tooMany(c, wait)
 			return
@@ -65,7 +61,7 @@ func (l *RateLimit) After(api huma.API) {
 	api.UseMiddleware(func(c huma.Context, next func(huma.Context)) {
 		client := "subject " + l.subject(c.Context())
 		if client == "subject " {
-			client = l.address(c)
+			client = addressOf(c)
 		}
 		if wait := l.passed.wait(client, 1); wait > 0 {
 			tooMany(c, wait)
@@ -80,42 +76,39 @@ func tooMany(c huma.Context, wait time.Duration) {
 		RetryAfter(wait).Answer(c)
 }
 
-// address is the IP address that the request came from. What proxies say of it is believed as far as they are trusted.
-func (l *RateLimit) address(c huma.Context) string {
-	r, _ := humachi.Unwrap(c)
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
+// clientIP stores the IP address that a request came from: the last of its hops that is no trusted proxy.
+func clientIP(trusted []netip.Prefix) func(http.Handler) http.Handler {
+	if len(trusted) == 0 {
+		return middleware.ClientIPFromRemoteAddr
 	}
-	client := peer.Addr().Unmap()
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && contains(l.trusted, client); i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			break
-		}
-		client = hop.Unmap()
+	var prefixes []string
+	for _, p := range trusted {
+		prefixes = append(prefixes, p.String())
 	}
-	if client.Is6() { // a client has a whole network: https://www.rfc-editor.org/rfc/rfc6177
+	return middleware.ClientIPFromXFF(prefixes...)
+}
+
+// addressOf returns the client's IPv4 address or its IPv6 network, for a client has a whole one:
+// https://www.rfc-editor.org/rfc/rfc6177
+func addressOf(c huma.Context) string {
+	client := middleware.GetClientIPAddr(c.Context())
+	if !client.IsValid() { // a trusted proxy that names no client counts as one
+		r, _ := humachi.Unwrap(c)
+		host, _, _ := net.SplitHostPort(r.RemoteAddr)
+		return host
+	}
+	if client.Is6() {
 		network, _ := client.WithZone("").Prefix(64)
 		return network.String()
 	}
 	return client.String()
 }
 
-func contains(networks []netip.Prefix, a netip.Addr) bool {
-	for _, n := range networks {
-		if n.Contains(a) {
-			return true
-		}
-	}
-	return false
-}
-
-// maxClients bounds the memory that buckets take, at some 200 bytes each. Who is forgotten begins with a full bucket.
+// maxClients bounds the memory that buckets take, at some 200 bytes each. A client that was evicted begins with a full
+// bucket.
 const maxClients = 1 << 16
 
-// buckets are a token bucket for each client that was seen last.
+// buckets holds a token bucket for each of the clients seen last.
 type buckets struct {
 	now   func() time.Time
 	limit rate.Limit

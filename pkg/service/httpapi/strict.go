@@ -4,23 +4,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
-	"slices"
-	"strings"
 	"unicode/utf8"
-
-	"github.com/danielgtaylor/huma/v2"
 )
 
 // maxDepth bounds the nesting of a request's JSON; no command nests at all.
 const maxDepth = 16
 
 // unmarshal is json.Unmarshal without its leniency: it refuses invalid UTF-8 (which encoding/json would replace),
-// repeated members (of which it would keep the last) and deep nesting. huma reads a body twice: as anything, to
-// validate it, and then as what it is to be. The first time is when to be strict.
+// repeated members (of which it would keep the last) and deep nesting. huma decodes a body twice: into an any, which it
+// validates, and then into the input. The first time is when to be strict.
 func unmarshal(data []byte, v any) error {
-	if _, first := v.(*any); first {
+	target, first := v.(*any)
+	if first {
 		if !utf8.Valid(data) {
 			return errors.New("the text is not valid UTF-8")
 		}
@@ -31,10 +26,31 @@ func unmarshal(data []byte, v any) error {
 	if err := json.Unmarshal(data, v); err != nil {
 		return errors.New("a value does not fit") // such as the number 1e999; the error's own words speak of Go
 	}
+	if first {
+		*target = exact(*target)
+	}
 	return nil
 }
 
-// strict looks at the braces and names of what is known to be JSON, because json.Decoder's tokens cost a tenth of a
+// exact makes huma match members exactly: it ignores case in a map[string]any, as encoding/json does, but not in a
+// map[any]any. A member in another case is then unexpected, and none reaches the second decoding.
+func exact(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := make(map[any]any, len(v))
+		for name, member := range v {
+			out[name] = exact(member)
+		}
+		return out
+	case []any:
+		for i := range v {
+			v[i] = exact(v[i])
+		}
+	}
+	return v
+}
+
+// strict checks the braces and names of a JSON text. It reads bytes, because json.Decoder's tokens cost a tenth of a
 // command.
 func strict(data []byte) error {
 	if !json.Valid(data) {
@@ -60,7 +76,6 @@ func strict(data []byte) error {
 					return err
 				}
 				seen := open[len(open)-1]
-				name = strings.ToLower(name) // encoding/json matches members ignoring case
 				if seen[name] {
 					return errors.New("a member is repeated")
 				}
@@ -75,7 +90,7 @@ func strict(data []byte) error {
 	return nil
 }
 
-// textLength is that of the text, quotes included, which data begins with.
+// textLength returns the length of the text that data begins with, its quotes included.
 func textLength(data []byte) int {
 	for i := 1; ; i++ {
 		switch data[i] {
@@ -84,46 +99,5 @@ func textLength(data []byte) int {
 		case '"':
 			return i + 1
 		}
-	}
-}
-
-// strictQuery refuses parameters that the operation does not know, which a slip of the pen would otherwise turn into a
-// wish ignored, and those that are repeated, of which one would have to be picked. An empty text counts as left out; an
-// empty number does not.
-func strictQuery(api huma.API) func(huma.Context, func(huma.Context)) {
-	return func(c huma.Context, next func(huma.Context)) {
-		address := c.URL()
-		if address.RawQuery == "" {
-			next(c)
-			return
-		}
-		query, err := url.ParseQuery(address.RawQuery)
-		if err != nil {
-			_ = huma.WriteErr(api, c, http.StatusBadRequest, "", &huma.ErrorDetail{Location: "query", Message: "is not well encoded"})
-			return
-		}
-		var faults []error
-		for name, values := range query {
-			at := slices.IndexFunc(c.Operation().Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Name == name })
-			message := ""
-			switch {
-			case at < 0:
-				name, message = "", "has a parameter that this operation does not know"
-			case len(values) > 1:
-				message = "is repeated"
-			case values[0] == "" && c.Operation().Parameters[at].Schema.Type != huma.TypeString:
-				message = "is empty; leave it out"
-			case !utf8.ValidString(values[0]):
-				message = "is not valid UTF-8"
-			default:
-				continue
-			}
-			faults = append(faults, &huma.ErrorDetail{Location: strings.TrimSuffix("query."+name, "."), Message: message})
-		}
-		if len(faults) > 0 {
-			_ = huma.WriteErr(api, c, http.StatusUnprocessableEntity, "", faults...) // the client may have gone
-			return
-		}
-		next(c)
 	}
 }

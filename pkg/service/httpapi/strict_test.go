@@ -15,7 +15,7 @@ func TestStrictSeesEveryRepetitionAndDepth(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		`{}`: "", `{"a":1,"b":{"a":[{"a":"a"},"a"]}}`: "", `["a","a",{"a":"}\"{[\\"}]`: "", ` "a" `: "",
-		`{"a":1,"a":2}`: "repeated", `{"a":1,"A":2}`: "repeated", `{"a":{"b":1,"b":2}}`: "repeated", `[{"a":1},{"b":1,"\u0062":2}]`: "repeated",
+		`{"a":1,"a":2}`: "repeated", `{"a":1,"A":2}`: "", `{"a":{"b":1,"b":2}}`: "repeated", `[{"a":1},{"b":1,"\u0062":2}]`: "repeated",
 		``: "not JSON", `{} {}`: "not JSON", `{"a"}`: "not JSON", `{"a":1`: "not JSON",
 		strings.Repeat("[", 16) + strings.Repeat("]", 16): "", strings.Repeat("[", 17) + strings.Repeat("]", 17): "deeper than 16",
 	} {
@@ -60,7 +60,7 @@ func byTokens(data []byte) bool {
 		case delim != 0:
 			open = open[:len(open)-1]
 		case text && atName:
-			if name = strings.ToLower(name); open[len(open)-1][name] {
+			if open[len(open)-1][name] {
 				return false
 			}
 			open[len(open)-1][name], atName = true, false

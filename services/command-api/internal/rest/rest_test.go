@@ -309,6 +309,8 @@ func TestEverythingInvalidIsNamedAtOnceAndOnce(t *testing.T) {
 		"create":               {request{"POST /roles", `{"id":"x","name":"two words"}`}, []string{"body.id", "body.name"}},
 		"rename":               {request{"PUT /roles/x", `{"name":"a1"}`}, []string{"body.name", "path.id"}},
 		"enable role":          {request{"PUT /roles/x/enable", ""}, []string{"path.id"}},
+		"another case":         {request{"POST /users", `{"EMAIL":"a@example.com"}`}, []string{"body.EMAIL", "body.email"}},
+		"a long s":             {request{"PUT /users/" + ann, `{"firstName":"Good","fir\u017ftName":"Evil","lastName":"Lee"}`}, []string{"body"}},
 		"half an e-mail":       {request{"POST /users", `{"email":"\ud800@example.com"}`}, []string{"body.email"}},
 		"half a name":          {request{"PUT /users/" + ann, `{"firstName":"Ann\ud800","lastName":"\udc00"}`}, []string{"body.firstName", "body.lastName"}},
 		"half a role name":     {request{"POST /roles", `{"name":"a\ud800"}`}, []string{"body.name"}},
