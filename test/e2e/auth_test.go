@@ -29,7 +29,7 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// operation is one of the whole API, as its service's document has it.
+// operation is one operation of the API, from its service's document.
 type operation struct {
 	ID       string                `json:"operationId"`
 	Security []map[string][]string `json:"security"`
@@ -37,18 +37,19 @@ type operation struct {
 	method, path string
 }
 
-// scopes are what the operation needs, all of them.
+// scopes returns all scopes that the operation requires.
 func (o operation) scopes(t *testing.T) []string {
 	t.Helper()
-	require.Len(t, o.Security, 1, "%s %s says who may", o.method, o.path)
-	require.NotEmpty(t, o.Security[0]["oidc"], "%s %s is not anybody's", o.method, o.path)
+	require.Len(t, o.Security, 1, "%s %s has one security requirement", o.method, o.path)
+	require.NotEmpty(t, o.Security[0]["oidc"], "%s %s is not public", o.method, o.path)
 	return o.Security[0]["oidc"]
 }
 
-// documented are the operations of a service's /openapi.json.
+// documented returns the operations of a service's /openapi.json.
 func documented(t *testing.T, client *http.Client, base string) []operation {
 	t.Helper()
-	answer, err := systemtest.Client{HTTP: client, Base: base}.Do(t.Context(), systemtest.Request{Method: http.MethodGet, Path: "/openapi.json"})
+	get := systemtest.Request{Method: http.MethodGet, Path: "/openapi.json"}
+	answer, err := systemtest.Client{HTTP: client, Base: base}.Do(t.Context(), get)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, answer.Status)
 	doc, err := systemtest.Decode[struct {
@@ -66,7 +67,7 @@ func documented(t *testing.T, client *http.Client, base string) []operation {
 	return out
 }
 
-// wholeAPI are the operations of all services.
+// wholeAPI returns the operations of all services.
 func wholeAPI(t *testing.T, s *systemtest.System) []operation {
 	t.Helper()
 	var out []operation
@@ -78,12 +79,12 @@ func wholeAPI(t *testing.T, s *systemtest.System) []operation {
 	return out
 }
 
-// TestEveryOperationDeclaresItsScopes holds docs/security.md to the code, and the code to leaving nothing open.
+// TestEveryOperationDeclaresItsScopes compares docs/security.md with the code; no operation is public.
 func TestEveryOperationDeclaresItsScopes(t *testing.T) {
 	t.Parallel()
-	said := map[string][]string{}
+	declared := map[string][]string{}
 	for _, o := range wholeAPI(t, systemtest.New(t, nil)) {
-		said[o.method+" "+o.path+" "+o.ID] = o.scopes(t)
+		declared[o.method+" "+o.path+" "+o.ID] = o.scopes(t)
 	}
 	page, err := os.ReadFile(filepath.Join(root, "docs", "security.md"))
 	require.NoError(t, err)
@@ -94,10 +95,10 @@ func TestEveryOperationDeclaresItsScopes(t *testing.T) {
 			written[row[2]+" "+row[1]] = append(written[row[2]+" "+row[1]], scope[1])
 		}
 	}
-	assert.Equal(t, said, written, "docs/security.md: the table of operations and scopes")
+	assert.Equal(t, declared, written, "docs/security.md: the table of operations and scopes")
 }
 
-// startIssuer starts an issuer, and returns how a service is told to believe it.
+// startIssuer starts an issuer, and returns the environment of a service that trusts it.
 func startIssuer(t testing.TB) (*devissuer.Issuer, map[string]string) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
@@ -112,7 +113,7 @@ func startIssuer(t testing.TB) (*devissuer.Issuer, map[string]string) {
 	return issuer, map[string]string{"AUTH_MODE": "oidc", "OIDC_ISSUER": url, "OIDC_AUDIENCE": "leftfold", "RATE_LIMIT": "0"}
 }
 
-// withIssuer is a system that believes an issuer of its own.
+// withIssuer returns a system that trusts an issuer of its own.
 func withIssuer(t *testing.T) (api, *devissuer.Issuer) {
 	t.Helper()
 	issuer, env := startIssuer(t)
@@ -129,7 +130,7 @@ func withIssuer(t *testing.T) (api, *devissuer.Issuer) {
 	return a, issuer
 }
 
-// tokenFor is the header of a subject's request.
+// tokenFor returns the header of a subject's request.
 func tokenFor(t testing.TB, issuer *devissuer.Issuer, subject string, scopes ...string) http.Header {
 	t.Helper()
 	token, err := issuer.Token(subject, strings.Join(scopes, " "), nil)
@@ -141,7 +142,7 @@ func concrete(path string) string {
 	return regexp.MustCompile(`\{\w+\}`).ReplaceAllString(path, newID())
 }
 
-// TestEveryOperationRequiresItsScopes tries each without a token, with every scope but one, and with what it needs.
+// TestEveryOperationRequiresItsScopes calls each without a token, with every scope but one, and with all it requires.
 func TestEveryOperationRequiresItsScopes(t *testing.T) {
 	t.Parallel()
 	a, issuer := withIssuer(t)
@@ -167,7 +168,7 @@ func TestEveryOperationRequiresItsScopes(t *testing.T) {
 	}
 }
 
-// TestTheActorIsInTheLog follows two subjects' commands into the event log, and their keys apart.
+// TestTheActorIsInTheLog follows two subjects' commands into the event log; their Idempotency-Keys do not clash.
 func TestTheActorIsInTheLog(t *testing.T) {
 	t.Parallel()
 	a, issuer := withIssuer(t)
@@ -176,7 +177,9 @@ func TestTheActorIsInTheLog(t *testing.T) {
 	register := func(who http.Header, key, correlation string, body object) systemtest.Answer {
 		header := maps.Clone(who)
 		header.Set("Idempotency-Key", key)
-		answer, err := a.Do(t.Context(), systemtest.Request{Method: http.MethodPost, Path: "/users", Body: body, Header: header, Correlation: correlation})
+		r := post("/users", body)
+		r.Header, r.Correlation = header, correlation
+		answer, err := a.Do(t.Context(), r)
 		require.NoError(t, err)
 		require.Equal(t, http.StatusAccepted, answer.Status, string(answer.Body))
 		return answer
@@ -223,7 +226,7 @@ func TestNoServiceStartsWithoutTokensOutsideLocal(t *testing.T) {
 	}
 }
 
-// TestAdminIsNotOnThePublicAddress asks each of the two addresses for everything that the other serves.
+// TestAdminIsNotOnThePublicAddress requests from each of the two addresses everything that the other serves.
 func TestAdminIsNotOnThePublicAddress(t *testing.T) {
 	t.Parallel()
 	var cfg app.Config

@@ -15,8 +15,8 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// likeAWS lets every call take 2 to 20 ms. On virtual time, where machines cost none, things then take about what they
-// would on AWS, and always the same.
+// likeAWS makes every call take 2 to 20 ms. On virtual time, where computing takes none, things then take about as long as on AWS,
+// and always the same.
 func likeAWS() localaws.Faults {
 	return localaws.Faults{Faults: []localaws.Fault{{
 		Kind: localaws.FaultLatency, Operation: "*", Probability: 1,
@@ -24,7 +24,7 @@ func likeAWS() localaws.Faults {
 	}}}
 }
 
-// writer writes users' events straight into the log. Not safe for concurrent use, but for different streams.
+// writer writes users' events directly into the log. Concurrent use is safe only for different streams.
 type writer struct {
 	inspector systemtest.Inspector
 	codec     *eventsourcing.Codec[user.Event]
@@ -32,7 +32,7 @@ type writer struct {
 
 func newWriter(inspector systemtest.Inspector) writer { return writer{inspector, user.NewCodec()} }
 
-// append writes a user's events after version, so many in one commit; the first event of all registers the user.
+// append writes n events of a user after version, in one commit; event 1 registers the user.
 func (w writer) append(ctx context.Context, id string, version eventsourcing.Version, n int) error {
 	stream := eventsourcing.StreamID{Category: user.Category, ID: id}
 	commit := eventsourcing.Commit{Stream: stream, Expected: version}
@@ -51,15 +51,17 @@ func (w writer) append(ctx context.Context, id string, version eventsourcing.Ver
 	return w.inspector.EventLog.Append(ctx, commit)
 }
 
-// puzzle writes an event that no projection knows.
-func (w writer) puzzle(ctx context.Context, id string, version eventsourcing.Version) error {
+// appendUnknown writes an event that no projection knows.
+func (w writer) appendUnknown(ctx context.Context, id string, version eventsourcing.Version) error {
 	stream := eventsourcing.StreamID{Category: user.Category, ID: id}
 	return w.inspector.EventLog.Append(ctx, eventsourcing.Commit{Stream: stream, Expected: version, Records: []eventsourcing.Record{
 		w.record(stream, version+1, "org/iam/user/teleported", 1, []byte(`{"to":"Mars"}`)),
 	}})
 }
 
-func (writer) record(stream eventsourcing.StreamID, version eventsourcing.Version, name string, schema int, data []byte) eventsourcing.Record {
+func (writer) record(
+	stream eventsourcing.StreamID, version eventsourcing.Version, name string, schema int, data []byte,
+) eventsourcing.Record {
 	return eventsourcing.Record{
 		ID: newID(), Stream: stream, Version: version, Name: name, Schema: schema, Data: data,
 		Metadata:   eventsourcing.Metadata{CorrelationID: newID(), CausationID: newID(), Actor: "anonymous"},
@@ -67,7 +69,7 @@ func (writer) record(stream eventsourcing.StreamID, version eventsourcing.Versio
 	}
 }
 
-// shuffled writes events one by one, each to one of the users drawn at random, and returns how many each has.
+// shuffled writes events one by one, each of a random user, and returns the number of events of each user.
 func (w writer) shuffled(t testing.TB, events, users int) map[string]eventsourcing.Version {
 	t.Helper()
 	dice := rand.New(rand.NewPCG(1, 2))
@@ -97,8 +99,7 @@ func settled(t testing.TB, inspector systemtest.Inspector, version eventsourcing
 	}
 }
 
-// await looks again and again, for ten minutes at most, until a counter of a service, added up over all its lives, has
-// come to least.
+// await waits, at most ten minutes, until a counter of a service, summed over all its lives, is at least least.
 func await(t testing.TB, s *systemtest.Service, counter string, least float64) {
 	t.Helper()
 	ticker := time.NewTicker(50 * time.Millisecond)
@@ -108,7 +109,7 @@ func await(t testing.TB, s *systemtest.Service, counter string, least float64) {
 	}
 }
 
-// backlog writes so many events, in one commit, of each of so many new users.
+// backlog writes, for each of users new users, that many events in one commit.
 func backlog(t testing.TB, inspector systemtest.Inspector, users, events int) {
 	t.Helper()
 	w := newWriter(inspector)

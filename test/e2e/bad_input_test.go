@@ -16,14 +16,14 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// bad is what is wrong with a request, and the problem that it must be answered with.
+// bad is what is wrong with a request, and the problem that must answer it.
 type bad struct {
 	what, contentType, body string
 	status                  int
 	code                    string
 }
 
-// badBodies spoils a body in every way we know of.
+// badBodies returns every kind of invalid variant of a body.
 func badBodies(valid object) (out []bad) {
 	text, _ := json.Marshal(valid) // an object of strings
 	body := string(text)
@@ -47,14 +47,17 @@ func badBodies(valid object) (out []bad) {
 	}
 	add(422, "invalid", "unknown member", strings.Replace(body, "{", `{"admin":"yes",`, 1))
 	for _, name := range slices.Sorted(maps.Keys(valid)) {
-		for _, value := range []string{"null", "true", "7", "[]", "{}", `""`, `"\ud800"`, `"a\udc00b"`, `"\u0000"`, `"` + strings.Repeat("x", 300) + `"`} {
-			if name == "id" && (value == `""` || value == "null") { // as good as left out
+		for _, value := range []string{
+			"null", "true", "7", "[]", "{}", `""`, `"\ud800"`, `"a\udc00b"`, `"\u0000"`, `"` + strings.Repeat("x", 300) + `"`,
+		} {
+			if name == "id" && (value == `""` || value == "null") { // means the same as leaving it out
 				continue
 			}
 			spoiled := strings.Replace(body, `"`+name+`":"`+fmt.Sprint(valid[name])+`"`, `"`+name+`":`+value, 1)
 			add(422, "invalid", name+": "+value[:min(len(value), 12)], spoiled)
 		}
-		add(400, "malformed", name+" beyond all numbers", strings.Replace(body, `"`+name+`":"`+fmt.Sprint(valid[name])+`"`, `"`+name+`":1e999`, 1))
+		add(400, "malformed", name+" beyond all numbers",
+			strings.Replace(body, `"`+name+`":"`+fmt.Sprint(valid[name])+`"`, `"`+name+`":1e999`, 1))
 		add(400, "malformed", name+" twice", strings.Replace(body, "{", `{"`+name+`":"x",`, 1))
 		if name != "id" {
 			without := maps.Clone(valid)
@@ -63,7 +66,9 @@ func badBodies(valid object) (out []bad) {
 			add(422, "invalid", "no "+name, string(text))
 		}
 	}
-	for _, contentType := range []string{"text/plain", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/cbor"} {
+	for _, contentType := range []string{
+		"text/plain", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/cbor",
+	} {
 		out = append(out, bad{contentType, contentType, body, 415, "unsupported_media_type"})
 	}
 	return out
@@ -76,7 +81,7 @@ func malformedIDs(valid string) []string {
 	}
 }
 
-// TestBadInputLeavesNothingBehind sends to every write endpoint what no client should.
+// TestBadInputLeavesNothingBehind sends every kind of invalid request to every write endpoint.
 func TestBadInputLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	a := api{systemtest.New(t, nil), t}
@@ -90,7 +95,7 @@ func TestBadInputLeavesNothingBehind(t *testing.T) {
 	for _, e := range []struct {
 		method, path string
 		body         object // nil: it takes none
-		missing      string // code where {user} or {role} is unknown; "": it has none
+		missing      string // code if {user} or {role} is unknown; "": the path has neither
 	}{
 		{http.MethodPost, "/users", object{"id": newID(), "email": "new@example.com"}, ""},
 		{http.MethodPut, "/users/{user}", object{"firstName": "Ann", "lastName": "Lee"}, "user_not_found"},
@@ -125,15 +130,15 @@ func TestBadInputLeavesNothingBehind(t *testing.T) {
 	}
 	a.bad(systemtest.Request{Method: http.MethodDelete, Path: "/users/" + user}, "wrong method", 405, "method_not_allowed")
 	a.bad(systemtest.Request{Method: http.MethodPost, Path: "/roles/" + role + "/disable"}, "wrong method", 405, "method_not_allowed")
-	a.bad(systemtest.Request{Method: http.MethodPut, Path: "/users", Body: object{"email": "x@example.com"}}, "wrong method", 405, "method_not_allowed")
+	a.bad(put("/users", object{"email": "x@example.com"}), "wrong method", 405, "method_not_allowed")
 	for _, id := range malformedIDs(role) {
 		a.bad(systemtest.Request{Method: http.MethodDelete, Path: "/users/" + user + "/roles/" + id}, "malformed role", 422, "invalid")
 	}
 	a.bad(post("/users/"+user+"/roles", object{"roleId": newID()}), "unknown role", 404, "role_not_found")
-	assert.Equal(t, before, stored(a), "something was left behind")
+	assert.Equal(t, before, stored(a), "a refused request wrote something")
 }
 
-// bad sends what must be refused so.
+// bad sends a request that must be refused with status and code.
 func (a api) bad(r systemtest.Request, what string, status int, code string) {
 	a.t.Helper()
 	if body, ok := r.Body.(object); ok && body == nil {
@@ -147,14 +152,15 @@ func (a api) bad(r systemtest.Request, what string, status int, code string) {
 		require.NoError(a.t, err)
 	}
 	if p.Status != status || answer.Status != status || p.Code != code || p.Detail == "" || p.Title == "" {
-		assert.Failf(a.t, "wrong answer", "%s %.60s: %s: want %d %s, got %d %.300s", r.Method, r.Path, what, status, code, answer.Status, answer.Body)
+		assert.Failf(a.t, "wrong answer", "%s %.60s: %s: want %d %s, got %d %.300s",
+			r.Method, r.Path, what, status, code, answer.Status, answer.Body)
 	}
 	for _, internal := range []string{"goroutine", "dynamodb", ".go:", "go value", "arn:aws"} {
-		assert.NotContains(a.t, strings.ToLower(string(answer.Body)), internal, "nothing internal leaks")
+		assert.NotContains(a.t, strings.ToLower(string(answer.Body)), internal, "internal details leak")
 	}
 }
 
-// stored is every item of the tables that commands write.
+// stored returns every item of the tables that commands write.
 func stored(a api) (items []string) {
 	a.t.Helper()
 	for _, table := range []string{a.Names.EventLog, a.Names.SetValidations, a.Names.Commands} {

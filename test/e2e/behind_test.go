@@ -18,8 +18,8 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// TestAProjectionThatIsDaysBehindHealsFromTheLog leaves a projector down for longer than its queue keeps messages, which
-// are minutes here. The other projection misses nothing.
+// TestAProjectionThatIsDaysBehindHealsFromTheLog stops a projector for longer than its queue keeps messages, here minutes. The
+// other projection misses nothing.
 func TestAProjectionThatIsDaysBehindHealsFromTheLog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -43,9 +43,9 @@ func TestAProjectionThatIsDaysBehindHealsFromTheLog(t *testing.T) {
 
 		write(1, missed, ids...)
 		await(t, sys.Broker, "leftfold_shards_records_total", users*(1+missed))
-		assert.Equal(t, strconv.Itoa(users*missed), waiting(), "before their time is over")
+		assert.Equal(t, strconv.Itoa(users*missed), waiting(), "before the retention ends")
 		time.Sleep(2 * time.Minute)
-		require.Equal(t, "0", waiting(), "after it")
+		require.Equal(t, "0", waiting(), "after the retention")
 		require.NoError(t, sys.ProjectorUser.Start(t.Context()))
 		loud, quiet := ids[:users/2], ids[users/2:]
 		write(1+missed, 1, loud...)
@@ -55,10 +55,10 @@ func TestAProjectionThatIsDaysBehindHealsFromTheLog(t *testing.T) {
 
 		for _, id := range quiet {
 			_, err := sys.Users().Await(t.Context(), id, "user", 2, time.Millisecond, &struct{}{})
-			require.ErrorIs(t, err, projection.ErrNotYet, "no message tells that user %s was changed", id)
+			require.ErrorIs(t, err, projection.ErrNotYet, "no message is left about the change of user %s", id)
 		}
-		asked := catchUp(t, sys.ProjectorUser, http.MethodPost)
-		assert.Equal(t, "running", asked.State)
+		started := catchUp(t, sys.ProjectorUser, http.MethodPost)
+		assert.Equal(t, "running", started.State)
 		settled(t, sys.Inspector, 1+missed, quiet...)
 		synctest.Wait()
 		was := catchUp(t, sys.ProjectorUser, http.MethodGet)
@@ -72,7 +72,7 @@ func TestAProjectionThatIsDaysBehindHealsFromTheLog(t *testing.T) {
 	})
 }
 
-// caughtUp is what a projector tells of a catch-up.
+// caughtUp is a projector's answer about a catch-up.
 type caughtUp struct {
 	State                            string
 	Records, Behind, Applied, Parked int64
@@ -89,7 +89,7 @@ func catchUp(t *testing.T, projector *systemtest.Service, method string) (out ca
 	return out
 }
 
-// retain lets a queue keep messages for no longer than that, and returns how to ask it how many there are.
+// retain sets the retention of a queue, and returns a function that returns the number of its messages.
 func retain(t *testing.T, sys *systemtest.System, queue string, period time.Duration) (waiting func() string) {
 	t.Helper()
 	client := sqs.NewFromConfig(sys.AWS.Config())

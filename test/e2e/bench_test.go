@@ -85,7 +85,7 @@ func compare(b *testing.B, items, existing int, command func(users []string, i i
 	b.ReportMetric(float64(puts.allocations)/float64(writes*items), "allocs/put")
 }
 
-// effort is what writes took. The AWS is in this process: what it allocates for them is included.
+// effort is the cost of writes. It includes allocations of the AWS, which runs in this process.
 type effort struct {
 	took        time.Duration
 	allocations uint64
@@ -96,7 +96,7 @@ func (e *effort) add(f effort) {
 	e.allocations += f.allocations
 }
 
-// together lets all clients write a round.
+// together runs one round of all clients.
 func together(b *testing.B, write func(i int) error) effort {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -122,7 +122,7 @@ func together(b *testing.B, write func(i int) error) effort {
 	return effort{took, after.Mallocs - before.Mallocs}
 }
 
-// bare puts an item as large as an event, if it is not there yet.
+// bare puts an item as large as an event, if it does not exist.
 func bare(ctx context.Context, db *dynamodb.Client, table string) error {
 	text := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 	number := &types.AttributeValueMemberN{Value: "1"}
@@ -177,7 +177,7 @@ func pipeline(b *testing.B, commands int, between func(int)) {
 	}
 }
 
-// BenchmarkMemory weighs what `make run` holds in memory after 10,000 commands.
+// BenchmarkMemory measures the heap of `make run` after 10,000 commands.
 func BenchmarkMemory(b *testing.B) {
 	for range b.N {
 		fold, inUse := standalone(b, 10_000)

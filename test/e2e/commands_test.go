@@ -41,7 +41,7 @@ type group struct {
 	Users    []person `json:"users"`
 }
 
-// userAt and roleAt wait for the version: reads of one's own writes.
+// userAt and roleAt wait for the version.
 func userAt(a api, id string, version uint64) person {
 	a.t.Helper()
 	u, header := read[person](a, fmt.Sprintf("/users/%s?min_version=%d&wait=10s", id, version))
@@ -75,7 +75,7 @@ func roleInUsers(a api, id string, version uint64) {
 }
 
 // TestEveryCommandReachesBothReadModels drives each command through the pipeline and looks at both read models.
-func TestEveryCommandReachesBothReadModels(t *testing.T) { //nolint:tparallel // its parts are one story, told in order
+func TestEveryCommandReachesBothReadModels(t *testing.T) { //nolint:tparallel // its subtests depend on each other
 	t.Parallel()
 	a := api{systemtest.New(t, nil), t}
 	dan, eve, admin, audit := newID(), "", newID(), ""
@@ -161,7 +161,7 @@ func TestEveryCommandReachesBothReadModels(t *testing.T) { //nolint:tparallel //
 		a.refuse(http.MethodPut, "/roles/"+admin, object{"name": "boss"}, 409, "role_disabled")
 		a.refuse(http.MethodPost, "/users/"+eve+"/roles", object{"roleId": admin}, 409, "role_disabled")
 		a.refuse(http.MethodPost, "/roles", object{"name": "chief"}, 409, "name_taken") // it keeps its name
-		a.accept(http.MethodPut, "/roles/"+admin+"/enable", "{not even JSON")           // no body is asked for, so it is ignored
+		a.accept(http.MethodPut, "/roles/"+admin+"/enable", "{not even JSON")           // the operation takes no body, so it is ignored
 		assert.False(t, roleAt(a, admin, 4).Disabled)
 		roleInUsers(a, admin, 4)
 		assert.False(t, userAt(a, dan, 4).Roles[0].Disabled)
@@ -271,7 +271,7 @@ func TestListsShowEveryRowOnce(t *testing.T) {
 	a.refuse(http.MethodGet, strings.Replace(next, "/users?", "/users?contains=email:x&", 1), nil, 400, "bad_cursor")
 }
 
-// letters turns an ID into something that a role may be called.
+// letters turns an ID into a valid name of a role.
 func letters(id string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' {

@@ -12,10 +12,10 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// ceiling is how many calls of AWS 1,000 events may cost that each go to two projections.
+// ceiling is how many calls of AWS 1,000 events may cost, each for two projections.
 type ceiling struct {
 	of          string
-	floor, most float64 // the least that is possible with the batches AWS allows, and what is promised
+	floor, most float64 // the minimum with AWS's largest batches, and what is promised
 }
 
 func ceilings() []ceiling {
@@ -27,7 +27,7 @@ func ceilings() []ceiling {
 	}
 }
 
-// purpose is what calls of a service are for. Of several that match, the first counts.
+// purpose is the purpose of calls of a service. The first that matches counts.
 type purpose struct {
 	service, deed string
 	ceiling       string   // it counts towards; none if empty
@@ -49,7 +49,7 @@ func purposes() []purpose {
 		all = append(all,
 			purpose{projector, "receive", "SQS", []string{"SQS.ReceiveMessage"}},
 			purpose{projector, "delete", "SQS", []string{"SQS.DeleteMessage"}},
-			purpose{projector, "extend and give back", "SQS", []string{"SQS."}},
+			purpose{projector, "extend and release", "SQS", []string{"SQS."}},
 			purpose{projector, "read rows, heal", "", []string{"DynamoDB.GetItem", "DynamoDB.BatchGetItem", "DynamoDB.Query"}},
 			purpose{projector, "write rows", "projection writes", []string{"DynamoDB."}},
 		)
@@ -57,10 +57,10 @@ func purposes() []purpose {
 	return all
 }
 
-// bill is calls of AWS by purpose, in the order of purposes.
+// bill is the number of calls of AWS by purpose, in the order of purposes.
 type bill []float64
 
-// billOf is what all services have called since they were first started.
+// billOf returns the calls of all services since they were first started.
 func billOf(t testing.TB, sys *systemtest.System) bill {
 	t.Helper()
 	all := purposes()
@@ -80,7 +80,7 @@ func billOf(t testing.TB, sys *systemtest.System) bill {
 	return b
 }
 
-// since is what was called after before, for each of so many thousands of events.
+// since returns the calls since before, per thousand events.
 func (b bill) since(before bill, thousands float64) bill {
 	out := slices.Clone(b)
 	for i := range out {
@@ -98,7 +98,7 @@ func (b bill) sum(ceiling string) (sum float64) {
 	return sum
 }
 
-// TestAWSCallsOfABacklogStayUnderTheirCeilings holds the whole pipeline to what 1,000 events may cost.
+// TestAWSCallsOfABacklogStayUnderTheirCeilings tests what 1,000 events cost in the whole pipeline.
 func TestAWSCallsOfABacklogStayUnderTheirCeilings(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -106,14 +106,13 @@ func TestAWSCallsOfABacklogStayUnderTheirCeilings(t *testing.T) {
 		for _, c := range ceilings() {
 			t.Logf("%s: %.1f calls for 1,000 events", c.of, b.sum(c.of))
 			assert.LessOrEqual(t, b.sum(c.of), c.most, c.of)
-			assert.GreaterOrEqual(t, b.sum(c.of), c.floor, "%s: nothing can cost so little", c.of)
+			assert.GreaterOrEqual(t, b.sum(c.of), c.floor, "%s: fewer calls than possible", c.of)
 		}
 	})
 }
 
-// billOfBacklog lets the services find 20,000 events of 2,000 users in the log, on virtual time, with the settings of
-// production, and returns what 1,000 of them cost; fewer under the race detector, which is slow. Call it in a bubble of
-// synctest.
+// billOfBacklog lets the services process 20,000 events of 2,000 users, on virtual time, with the settings of production, and
+// returns what 1,000 of them cost; fewer under the race detector, which is slow. Call it in a bubble of synctest.
 func billOfBacklog(t *testing.T) bill {
 	t.Helper()
 	events, users := 20_000, 2_000

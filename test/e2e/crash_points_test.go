@@ -60,7 +60,8 @@ const (
 
 func (m failure) String() string {
 	return [...]string{
-		"killed before it is sent", "killed before its answer", "killed after its answer", "its answer lost", "all answers lost", "the client gone",
+		"killed before it is sent", "killed before its answer", "killed after its answer",
+		"its answer lost", "all answers lost", "the client gone",
 	}[m]
 }
 

@@ -18,13 +18,13 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// quick makes what crashed services leave behind free for others in a second or two.
+// quick lets others take over from crashed services within a second or two.
 func quick() map[string]string {
 	return map[string]string{"LEASE_DURATION": "1s", "QUEUE_VISIBILITY": "2s", "STOP_TIMEOUT": "6s"}
 }
 
-// TestReadModelsEqualTheFoldThroughCrashes is the contract's third line: whatever crashes and reshards in between,
-// every logged event has the effect of exactly one application. It also holds every answer against the log.
+// TestReadModelsEqualTheFoldThroughCrashes tests the contract's third line: whatever crashes and reshards in between, every logged
+// event has the effect of exactly one application. It also compares every answer with the log.
 func TestReadModelsEqualTheFoldThroughCrashes(t *testing.T) {
 	sys := systemtest.New(t, quick())
 	commands := 10_000
@@ -52,7 +52,7 @@ func TestReadModelsEqualTheFoldThroughCrashes(t *testing.T) {
 	answers := inLog(t, outcomes, records)
 	assert.NotZero(t, answers["unknown but in the log"], "no crash hit a command that was decided")
 	for _, s := range sys.Services() {
-		assert.Greater(t, s.Starts(), 4, "%s was not ended often enough to prove anything", s.Name)
+		assert.Greater(t, s.Starts(), 4, "%s was not killed often enough to prove anything", s.Name)
 	}
 	for _, s := range []*systemtest.Service{sys.ProjectorUser, sys.ProjectorRole} {
 		t.Logf("%s: applied %.0f, healed %.0f, duplicates %.0f, parked %.0f", s.Name,
@@ -62,11 +62,11 @@ func TestReadModelsEqualTheFoldThroughCrashes(t *testing.T) {
 	}
 	published := len(kinesisRecords(t, sys))
 	t.Logf("%d records in Kinesis, in %d shards", published, len(shardsOf(t, sys)))
-	assert.Greater(t, published, fold.Events, "no crash made anything be published twice: they prove nothing")
+	assert.Greater(t, published, fold.Events, "no crash caused a repeated publication: they prove nothing")
 }
 
-// TestTheLastEventsSurviveACrash kills each service right after each kind of call that matters, over events that no
-// later ones follow, by which gaps would be found and healed.
+// TestTheLastEventsSurviveACrash kills each service right after each kind of call that matters, at the last events of streams: no
+// later event would reveal a gap.
 func TestTheLastEventsSurviveACrash(t *testing.T) {
 	t.Parallel()
 	for name, operations := range map[string][]string{
@@ -106,7 +106,7 @@ func sum(t testing.TB, s *systemtest.Service, name string, labels ...string) flo
 	return v
 }
 
-// chaos is what happens during the traffic, in this order. Who was killed lies dead until the next act.
+// chaos is what happens during the traffic, in this order. A killed service stays down until the next act.
 func chaos(t *testing.T, sys *systemtest.System) (acts []act) {
 	ctx := context.WithoutCancel(t.Context())
 	start := func(services ...*systemtest.Service) {
@@ -163,7 +163,7 @@ func chaos(t *testing.T, sys *systemtest.System) (acts []act) {
 		killAfter(sys.ProjectorRole, "TransactWriteItems"),
 		killAfter(sys.CommandAPI, "TransactWriteItems"), // decided, not answered
 		stop(sys.Streamer, sys.CommandAPI),
-		killAfter(sys.ProjectorUser, "ReceiveMessage"), // hidden, in nobody's hand
+		killAfter(sys.ProjectorUser, "ReceiveMessage"), // invisible in the queue, received by no process
 		killAfter(sys.CommandAPI, "PutItem"),
 		merges,
 		kill(sys.Services()...),
@@ -171,7 +171,7 @@ func chaos(t *testing.T, sys *systemtest.System) (acts []act) {
 		killAfter(sys.Broker, "PutItem"), // checkpointed, or a lease renewed
 		killAfter(sys.Streamer, "PutItem"),
 		rotates,
-		killAfter(sys.ProjectorRole, "DeleteMessageBatch"), // done and gone
+		killAfter(sys.ProjectorRole, "DeleteMessageBatch"), // applied and deleted
 		splits,
 		killAfter(sys.Streamer, "PutRecords"),
 		killAfter(sys.Broker, "SendMessageBatch"),
@@ -189,7 +189,7 @@ func shardsOf(t testing.TB, sys *systemtest.System) []types.Shard {
 	return out.Shards
 }
 
-// openShards are those that take records, by where their range of hash keys begins.
+// openShards returns the shards that take records, in the order of their hash keys.
 func openShards(t testing.TB, sys *systemtest.System) []types.Shard {
 	t.Helper()
 	open := slices.DeleteFunc(shardsOf(t, sys), func(s types.Shard) bool {
@@ -225,7 +225,7 @@ func split(t *testing.T, sys *systemtest.System) {
 	assert.NoError(t, err)
 }
 
-// merge makes one of the first two shards.
+// merge merges the first two shards.
 func merge(t *testing.T, sys *systemtest.System) {
 	open := openShards(t, sys)
 	_, err := kinesis.NewFromConfig(sys.AWS.Config()).MergeShards(context.WithoutCancel(t.Context()), &kinesis.MergeShardsInput{

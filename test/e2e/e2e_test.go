@@ -13,7 +13,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// testcontainers' connection to the container that cleans up after a test process that was killed; it lasts as long as this one.
+	// testcontainers' connection to the container that cleans up after a killed test process; it lasts as long as this process.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/testcontainers/testcontainers-go.(*Reaper).connect.func1"))
 }
 
@@ -22,7 +22,7 @@ func newID() string { return uuid.Must(uuid.NewV7()).String() }
 // object is a JSON object.
 type object = map[string]any
 
-// api is the system as one test's client sees it.
+// api is a client of the system in one test.
 type api struct {
 	*systemtest.System
 	t *testing.T
@@ -45,7 +45,7 @@ func (a api) accept(method, path string, body any) systemtest.Receipt {
 	return receipt
 }
 
-// refuse sends what must be answered by a problem of that code.
+// refuse sends a request that must be answered by a problem of that code.
 func (a api) refuse(method, path string, body any, status int, code string) systemtest.Problem {
 	a.t.Helper()
 	answer := a.send(method, path, body)

@@ -33,7 +33,7 @@ var update = flag.Bool("update", false, "write .env.example anew")
 
 const root = "../.."
 
-// TestEnvExample keeps .env.example what the programs' own declarations say: -update writes it.
+// TestEnvExample compares .env.example with the programs' declarations; -update writes it.
 func TestEnvExample(t *testing.T) {
 	t.Parallel()
 	declared := declaredVariables(t)

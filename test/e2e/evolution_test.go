@@ -27,7 +27,7 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// store writes an event of a user into the log, in its first shape, as another build would have: past the services.
+// store writes an event of a user into the log, in its first shape, as another build would have, bypassing the services.
 func store(a api, userID string, version eventsourcing.Version, name, data string, facts ...eventsourcing.Enrichment) eventsourcing.Record {
 	a.t.Helper()
 	r := eventsourcing.Record{
@@ -41,7 +41,7 @@ func store(a api, userID string, version eventsourcing.Version, name, data strin
 	return r
 }
 
-// TestEventsOfEarlierBuildsAreServed: a retired name and a former shape fold, project and leave no gap.
+// TestEventsOfEarlierBuildsAreServed: events with a retired name or an earlier shape are folded and projected without a gap.
 func TestEventsOfEarlierBuildsAreServed(t *testing.T) {
 	t.Parallel()
 	a := api{systemtest.New(t, nil), t}
@@ -72,12 +72,12 @@ func TestEventsOfEarlierBuildsAreServed(t *testing.T) {
 	}
 }
 
-// TestPayloadsTravelByteForByte: what nobody here knows is carried from the log to the queues as it was written, down to
-// the spelling of numbers and the blanks.
+// TestPayloadsTravelByteForByte: unknown payloads reach the queues as they are in the log, with the same white space and notation of
+// numbers.
 func TestPayloadsTravelByteForByte(t *testing.T) {
 	t.Parallel()
 	a := api{systemtest.New(t, nil), t}
-	require.NoError(t, a.ProjectorUser.Stop()) // so that its queue keeps what comes
+	require.NoError(t, a.ProjectorUser.Stop()) // so that messages stay in its queue
 	const data = `{ "name": {"last":"O", "first":"Zo\u00eb <&>", "first2": null},` +
 		"\n\t" + `"big": 12345678901234567890.10, "exp": 1.0E+2, "b": 1, "a": [ {} ], "b": 2, "fox": "🦊" }`
 	fact := eventsourcing.Enrichment{Aggregate: role.Category, ID: "r1", Data: json.RawMessage(`{ "n": 1.00, "name": "x" }`)}
@@ -92,7 +92,7 @@ func TestPayloadsTravelByteForByte(t *testing.T) {
 		Enrichment []struct{ Data json.RawMessage }
 	}
 	require.NoError(t, json.Unmarshal(body, &travelled))
-	assert.Equal(t, data, string(travelled.Data), "byte for byte") //nolint:testifylint // more than JSONEq asks
+	assert.Equal(t, data, string(travelled.Data), "byte for byte") //nolint:testifylint // stricter than JSONEq
 	require.Len(t, travelled.Enrichment, 1)
 	assert.Equal(t, string(fact.Data), string(travelled.Enrichment[0].Data))
 	got, err := envelope.Decode(body)
@@ -101,7 +101,7 @@ func TestPayloadsTravelByteForByte(t *testing.T) {
 	assert.True(t, slices.ContainsFunc(kinesisBodies(a), func(b []byte) bool { return bytes.Equal(b, body) }), "Kinesis has the same bytes")
 	assert.Equal(t, []string{"org.iam.user.updated.v1"}, messageOf(t, messages(t), body))
 
-	// A newer streamer may write more into the envelope; the broker sends on what it read.
+	// A newer streamer may write more into the envelope; the broker forwards it unchanged.
 	more := bytes.Replace(body, []byte(`"version":2`), []byte(`"version":3, "specVersion": 2.0`), 1)
 	_, err = kinesis.NewFromConfig(a.AWS.Config()).PutRecord(t.Context(), &kinesis.PutRecordInput{
 		StreamName: &a.Names.Stream, PartitionKey: aws.String(written.Stream.String()), Data: more,
@@ -110,7 +110,7 @@ func TestPayloadsTravelByteForByte(t *testing.T) {
 	assert.Equal(t, string(more), *receive(a, a.Names.UserQueue, 1)[0].Body)
 }
 
-// receive takes so many messages of one group out of a queue, in order.
+// receive receives n messages of one group from a queue, in order.
 func receive(a api, queue string, n int) (out []sqstypes.Message) {
 	a.t.Helper()
 	client := sqs.NewFromConfig(a.AWS.Config())
@@ -156,7 +156,7 @@ func messageOf(t *testing.T, m eventdocstest.Messages, body []byte) []string {
 	return names
 }
 
-// TestMessagesMatchTheAsyncAPIDocument plays every command and holds each envelope, its enrichment and its keys to
+// TestMessagesMatchTheAsyncAPIDocument sends every command and checks each envelope, its enrichment and its keys against
 // docs/asyncapi.yaml.
 func TestMessagesMatchTheAsyncAPIDocument(t *testing.T) {
 	t.Parallel()

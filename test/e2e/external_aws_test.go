@@ -26,8 +26,8 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// externalAWS is an AWS outside this process, by LEFTFOLD_AWS: with "localstack" one in a container of the test's own, with
-// "environment" what the SDK's variables name, AWS itself included. AWS_ENDPOINT_URL alone means the latter.
+// externalAWS returns an AWS outside this process, as LEFTFOLD_AWS says: "localstack" starts one in a container, "environment" is
+// the one that the SDK's variables configure, maybe AWS itself. AWS_ENDPOINT_URL without LEFTFOLD_AWS means the latter.
 func externalAWS(t *testing.T) (cfg aws.Config, transport *http.Transport) {
 	t.Helper()
 	which := os.Getenv("LEFTFOLD_AWS")
@@ -36,7 +36,7 @@ func externalAWS(t *testing.T) (cfg aws.Config, transport *http.Transport) {
 	}
 	switch which {
 	case "":
-		t.Skip("neither LEFTFOLD_AWS nor AWS_ENDPOINT_URL is set: no AWS but the one in memory (make test-docker brings LocalStack)")
+		t.Skip("neither LEFTFOLD_AWS nor AWS_ENDPOINT_URL is set: no AWS but the embedded one (make test-docker starts LocalStack)")
 	case "environment":
 	case "localstack":
 		t.Setenv("AWS_ENDPOINT_URL", containers.LocalStack(t, containers.Network(t)))
@@ -44,7 +44,7 @@ func externalAWS(t *testing.T) (cfg aws.Config, transport *http.Transport) {
 		t.Setenv("AWS_ACCESS_KEY_ID", "local")
 		t.Setenv("AWS_SECRET_ACCESS_KEY", "local")
 	default:
-		t.Fatalf("LEFTFOLD_AWS is %q; it can be localstack or environment", which)
+		t.Fatalf("LEFTFOLD_AWS is %q; want localstack or environment", which)
 	}
 	cfg, err := awsconfig.Load(t.Context())
 	require.NoError(t, err)
@@ -54,8 +54,8 @@ func externalAWS(t *testing.T) (cfg aws.Config, transport *http.Transport) {
 	return cfg, transport
 }
 
-// TestAnExternalAWSPassesTheSameTests holds an AWS outside this process, and the system on it, to what the AWS in memory is held to. Everything
-// it makes has a name of this run, and is deleted at its end.
+// TestAnExternalAWSPassesTheSameTests runs the suites of store and reader, and the system, on an AWS outside this process. Everything
+// that it creates has a name of this run and is deleted at its end.
 func TestAnExternalAWSPassesTheSameTests(t *testing.T) {
 	cfg, transport := externalAWS(t)
 	run := "leftfold-test-" + strings.ToLower(rand.Text()[:8]) + "-"
@@ -94,7 +94,7 @@ func TestAnExternalAWSPassesTheSameTests(t *testing.T) {
 		})
 		t.Run("Kinesis by fan-out", func(t *testing.T) {
 			if os.Getenv("AWS_ENDPOINT_URL") != "" {
-				t.Skip("AWS_ENDPOINT_URL may name LocalStack, which sends no initial response to SubscribeToShard: the SDK would wait for ever")
+				t.Skip("AWS_ENDPOINT_URL may name LocalStack, which sends no initial response to SubscribeToShard: the SDK would wait forever")
 			}
 			read(t, func(c *kinesis.Client, name string) shards.Stream[[]byte] {
 				return shards.NewKinesisFanOut(c, shards.FanOutConfig{Stream: name, Consumer: "reader"})
@@ -111,8 +111,8 @@ func TestAnExternalAWSPassesTheSameTests(t *testing.T) {
 	})
 }
 
-// keepsItsContract sends a new system so many commands and holds the answers, the log, the read models, the reserved values
-// and the dead letters against each other.
+// keepsItsContract sends commands to a new system and compares the answers, the log, the read models, the reserved values and
+// the dead letters.
 func keepsItsContract(t *testing.T, inspector systemtest.Inspector, clients, commands int) {
 	t.Helper()
 	outcomes := newTraffic(inspector.Client, 20, 5).send(t.Context(), t, clients, commands)
@@ -124,7 +124,7 @@ func keepsItsContract(t *testing.T, inspector systemtest.Inspector, clients, com
 	t.Logf("%d events of %d users and %d roles", fold.Events, len(fold.Users), len(fold.Roles))
 }
 
-// createTable makes a table until the test's end.
+// createTable creates a table until the test's end.
 func createTable(t *testing.T, db *dynamodb.Client, in *dynamodb.CreateTableInput) {
 	t.Helper()
 	_, err := db.CreateTable(t.Context(), in)

@@ -39,7 +39,7 @@ func TestFanOutKeepsTheSamePromises(t *testing.T) {
 	fold, err := sys.Audit(t.Context(), time.Minute)
 	require.NoError(t, err)
 	calls := sys.AWS.Calls()
-	assert.Zero(t, calls["Kinesis.GetRecords"], "nobody polled")
+	assert.Zero(t, calls["Kinesis.GetRecords"], "polls")
 	assert.GreaterOrEqual(t, calls["Kinesis.SubscribeToShard"], int64(6), "of two shards, then of four")
 	t.Logf("%d events, %d subscriptions", fold.Events, calls["Kinesis.SubscribeToShard"])
 	for _, s := range []*systemtest.Service{sys.ProjectorUser, sys.ProjectorRole} {

@@ -15,8 +15,8 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// TestTheImagesKeepTheContract runs the images that LEFTFOLD_IMAGES tags, as make images made them, on LocalStack, each read-only and
-// without rights, and stops them: they keep their contract, and end in good order.
+// TestTheImagesKeepTheContract runs the images with the tag LEFTFOLD_IMAGES, as make images built them, on LocalStack, each read-only
+// and without privileges: the system keeps its contract, and every service stops with code 0.
 func TestTheImagesKeepTheContract(t *testing.T) {
 	tag := os.Getenv("LEFTFOLD_IMAGES")
 	if tag == "" {
@@ -25,7 +25,7 @@ func TestTheImagesKeepTheContract(t *testing.T) {
 	nw := containers.Network(t)
 	endpoint := containers.LocalStack(t, nw)
 	containers.Provision(t, nw, tag)
-	containers.Provision(t, nw, tag) // is safe to run again
+	containers.Provision(t, nw, tag) // provisioning twice is safe
 	fleet := containers.Start(t, nw, tag)
 
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
@@ -41,7 +41,7 @@ func TestTheImagesKeepTheContract(t *testing.T) {
 
 	for _, name := range systemtest.ServiceNames() {
 		code, took := fleet.Stop(t, name)
-		assert.Zero(t, code, "%s was killed, or stopped in disorder", name)
+		assert.Zero(t, code, "%s was killed, or stopped with an error", name)
 		t.Logf("%-14s ready after %s, stopped within %s", name, fleet.ReadyAfter[name].Round(1e6), took.Round(1e6))
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// TestMemoryStaysSmall sends 10,000 commands to what `make run` runs, over sockets, and weighs the heap after them.
+// TestMemoryStaysSmall sends 10,000 commands to the system of `make run`, over sockets, and measures the heap afterwards.
 func TestMemoryStaysSmall(t *testing.T) {
 	if testing.Short() || underRace {
 		t.Skip("ten thousand commands over sockets; go test without -race weighs them, and make bench")
@@ -60,7 +60,7 @@ func standalone(t testing.TB, commands int) (*oracle.Fold, uint64) {
 	return fold, heap()
 }
 
-// heap is what is in use after a collection.
+// heap returns the heap in use after a garbage collection.
 func heap() uint64 {
 	runtime.GC()
 	var m runtime.MemStats

@@ -33,13 +33,13 @@ import (
 
 const observability = root + "/docs/observability.md"
 
-// metric is one that a service reports.
+// metric is a metric of a service.
 type metric struct {
 	name, help, kind string
 	labels, services []string
 }
 
-// described keeps what is registered, so that metrics are known before they first count.
+// described records what is registered, so that metrics are known before their first value.
 type described struct {
 	prometheus.Registerer
 	mu         *sync.Mutex
@@ -62,11 +62,12 @@ func (d described) MustRegister(cs ...prometheus.Collector) {
 }
 
 var (
-	descText  = regexp.MustCompile(`^Desc\{fqName: ("(?:[^"\\]|\\.)*"), help: ("(?:[^"\\]|\\.)*"), (?:unit: "[^"]*", )?constLabels: \{(.*)\}, variableLabels: \{(.*)\}\}$`)
+	descText = regexp.MustCompile(`^Desc\{fqName: ("(?:[^"\\]|\\.)*"), help: ("(?:[^"\\]|\\.)*"), ` +
+		`(?:unit: "[^"]*", )?constLabels: \{(.*)\}, variableLabels: \{(.*)\}\}$`)
 	labelText = regexp.MustCompile(`([a-z_]+)="((?:[^"\\]|\\.)*)"`)
 )
 
-// metrics are all that the services of a running system register.
+// metrics returns all metrics that the services of a running system register.
 func metrics(t *testing.T) []metric {
 	t.Helper()
 	var mu sync.Mutex
@@ -114,11 +115,12 @@ func metrics(t *testing.T) []metric {
 	}, func(a, b metric) int { return cmp.Compare(a.name, b.name) })
 }
 
-// guard registers what asking for tokens adds.
+// guard registers the metrics of token verification.
 func guard(t *testing.T, reg prometheus.Registerer) {
 	t.Helper()
 	var cfg auth.Config
-	require.NoError(t, service.LoadConfig(service.Fixed(map[string]string{"OIDC_ISSUER": "https://issuer.example.com", "OIDC_AUDIENCE": "leftfold"}), &cfg))
+	env := map[string]string{"OIDC_ISSUER": "https://issuer.example.com", "OIDC_AUDIENCE": "leftfold"}
+	require.NoError(t, service.LoadConfig(service.Fixed(env), &cfg))
 	_, err := auth.NewGuard(cfg, auth.Options{Now: time.Now, Logger: slog.New(slog.DiscardHandler), Metrics: reg})
 	require.NoError(t, err)
 }
@@ -135,7 +137,7 @@ func add(t *testing.T, byName map[string]*metric, desc string, kinds map[string]
 	if m == nil {
 		m = &metric{name: name, help: help, kind: kinds[name]}
 		if m.kind == "" && strings.HasSuffix(name, "_total") {
-			m.kind = "counter" // of which nothing is counted yet
+			m.kind = "counter" // without a value so far
 		}
 		byName[name] = m
 	}
@@ -155,7 +157,7 @@ func add(t *testing.T, byName map[string]*metric, desc string, kinds map[string]
 	m.labels = labels
 }
 
-// TestMetricsAreDocumented keeps the table of docs/observability.md what a running system says: -update writes it.
+// TestMetricsAreDocumented compares the table of docs/observability.md with a running system; -update writes it.
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
 	all := metrics(t)
@@ -185,7 +187,8 @@ func TestLogFieldsAreDocumented(t *testing.T) {
 	require.NoError(t, err)
 	keys := map[string]string{}
 	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "/deploy/") {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") ||
+			strings.Contains(path, "/deploy/") {
 			return err
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
@@ -218,8 +221,8 @@ func TestLogFieldsAreDocumented(t *testing.T) {
 
 const compose = root + "/deploy/compose/"
 
-// elsewhere is what Prometheus itself knows of a service it scrapes, with the labels that are of use.
-var elsewhere = map[string][]string{
+// external is what Prometheus itself adds about a service, with the labels in use.
+var external = map[string][]string{
 	"up": {"job", "service", "instance"}, "ALERTS": {"alertname", "alertstate"},
 	"process_cpu_seconds_total": {"service", "instance"}, "process_resident_memory_bytes": {"service", "instance"},
 	"go_goroutines": {"service", "instance"},
@@ -235,7 +238,7 @@ var (
 	functions = strings.Fields("histogram_quantile sum max count rate increase round absent vector or and unless")
 )
 
-// checkQuery holds a query to metrics that exist, and to labels that one of its metrics has.
+// checkQuery checks that a query uses metrics that exist, and labels that one of its metrics has.
 func checkQuery(t *testing.T, known []metric, where, query string) {
 	t.Helper()
 	query = quoted.ReplaceAllString(query, `""`)
@@ -248,28 +251,28 @@ func checkQuery(t *testing.T, known []metric, where, query string) {
 			labels = append(labels, m[1])
 		}
 	}
-	rest := ranges.ReplaceAllString(braces.ReplaceAllString(grouping.ReplaceAllString(query, ""), ""), "")
+	plain := ranges.ReplaceAllString(braces.ReplaceAllString(grouping.ReplaceAllString(query, ""), ""), "")
 	var has []string
-	for _, word := range words.FindAllString(rest, -1) {
+	for _, word := range words.FindAllString(plain, -1) {
 		if slices.Contains(functions, word) {
 			continue
 		}
-		if labels, ok := elsewhere[word]; ok {
+		if labels, ok := external[word]; ok {
 			has = append(has, labels...)
 			continue
 		}
 		i := slices.IndexFunc(known, func(m metric) bool { return slices.Contains(m.series(), word) })
-		if assert.GreaterOrEqual(t, i, 0, "%s asks for %s, which no service exports", where, word) {
+		if assert.GreaterOrEqual(t, i, 0, "%s queries %s, which no service exports", where, word) {
 			has = append(append(has, known[i].labels...), "service", "instance", "le")
 		}
 	}
-	assert.NotEmpty(t, has, "%s asks for nothing: %s", where, query)
+	assert.NotEmpty(t, has, "%s queries no metric: %s", where, query)
 	for _, label := range labels {
 		assert.Contains(t, has, label, "%s: no metric of it has the label: %s", where, query)
 	}
 }
 
-// series are the names under which Prometheus keeps the metric.
+// series returns the names under which Prometheus stores the metric.
 func (m metric) series() []string {
 	if m.kind == "histogram" {
 		return []string{m.name + "_bucket", m.name + "_count", m.name + "_sum"}
@@ -277,13 +280,13 @@ func (m metric) series() []string {
 	return []string{m.name}
 }
 
-// source is a data source as a panel, a target or a provisioning file names it.
+// source is a data source in a panel, a target or a provisioning file.
 type source struct {
 	Type string `json:"type"`
 	UID  string `json:"uid"`
 }
 
-// TestDashboardsQueryMetricsThatExist: panels that show nothing are found here, and not by who looks at them in need.
+// TestDashboardsQueryMetricsThatExist finds panels that would be empty.
 func TestDashboardsQueryMetricsThatExist(t *testing.T) {
 	t.Parallel()
 	known := metrics(t)
@@ -346,8 +349,8 @@ func TestDashboardsQueryMetricsThatExist(t *testing.T) {
 	}
 }
 
-// TestAlertsAreDocumented keeps the alerts of docs/observability.md those that Prometheus is given, of metrics that there
-// are: -update writes them.
+// TestAlertsAreDocumented compares the alerts of docs/observability.md with those of Prometheus, whose metrics must exist; -update
+// writes them.
 func TestAlertsAreDocumented(t *testing.T) {
 	t.Parallel()
 	known := metrics(t)
@@ -379,8 +382,8 @@ func readYAML(t *testing.T, file string, into any) {
 	require.NoError(t, yaml.Unmarshal(text, into))
 }
 
-// written holds the part of docs/observability.md between <!-- name: written by a test --> and <!-- end of name --> to
-// what it should be; -update writes it. It is all of the text, as it stands.
+// written compares the part of docs/observability.md between <!-- name: written by a test --> and <!-- end of name --> with should;
+// -update writes it. It returns the whole text.
 func written(t *testing.T, name, should, test string) string {
 	t.Helper()
 	updating.Lock()

@@ -17,7 +17,7 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// nowhere is where the benchmark's spans go: what is measured is the making of them.
+// nowhere discards the benchmark's spans: the benchmark measures creating them.
 type nowhere struct{}
 
 func (nowhere) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error { return nil }
@@ -52,7 +52,7 @@ func BenchmarkOverhead(b *testing.B) {
 			return h
 		}},
 	}
-	for _, s := range settings { // a token is believed once the issuer's keys are there
+	for _, s := range settings { // a token is accepted once the issuer's keys are fetched
 		require.Eventually(b, func() bool { return s.register(b.Context(), "first@example.com") == nil }, 30*time.Second, 10*time.Millisecond)
 	}
 	writes := 0

@@ -18,7 +18,7 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// TestOneParkedAggregateDelaysNoOther writes an event that no projection knows past the services.
+// TestOneParkedAggregateDelaysNoOther writes an event that no projection knows, bypassing the services.
 func TestOneParkedAggregateDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	a := api{systemtest.New(t, nil), t}
@@ -60,16 +60,16 @@ func TestOneParkedAggregateDelaysNoOther(t *testing.T) {
 	for _, s := range []*systemtest.Service{a.ProjectorUser, a.ProjectorRole} {
 		assert.InDelta(t, 1, sum(t, s, "leftfold_projection_parked_total", "category", user.Category), 0, s.Name)
 	}
-	assert.Equal(t, uint64(1), userAt(a, ill, 1).Version, "it is shown as it last was understood")
+	assert.Equal(t, uint64(1), userAt(a, ill, 1).Version, "it is shown as of the last known event")
 	a.refuse(http.MethodGet, "/users/"+ill+"?min_version=2", nil, 412, "not_yet")
 
-	// New events of others still arrive, and those of the parked one are let pass.
+	// New events of others still arrive, and those of the parked one are acknowledged.
 	write(4, "org/iam/user/enabled", `{}`)
 	a.accept(http.MethodPut, "/users/"+others[0]+"/disable", nil)
 	assert.True(t, userAt(a, others[0], 3).Disabled)
 }
 
-// TestParkedAggregatesDelayNoOther shows the same with numbers, on virtual time.
+// TestParkedAggregatesDelayNoOther measures the same, on virtual time.
 func TestParkedAggregatesDelayNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -80,14 +80,14 @@ func TestParkedAggregatesDelayNoOther(t *testing.T) {
 	})
 }
 
-// delay is how long a projector took from the commit of an event to its being visible.
+// delay is the time from the commit of an event until a projector made it visible.
 type delay struct {
 	projector      string
 	before, parked systemtest.Histogram // with none parked, and with some
 }
 
-// delays sends the same traffic, 100 events a second to 60 users in turn, twice; the second time ten of them begin with
-// an event that no projection knows. Call it in a bubble of synctest.
+// delays sends the same traffic, 100 events a second to 60 users in turn, twice; the second time ten of the users start with an
+// event that no projection knows. Call it in a bubble of synctest.
 func delays(t *testing.T) []delay {
 	t.Helper()
 	const users, ill, rounds = 60, 10, 10
@@ -127,13 +127,13 @@ func delays(t *testing.T) []delay {
 	traffic(0, func(i int) error { return w.append(t.Context(), ids[i], 0, 1) })
 	settled(t, sys.Inspector, rounds, ids...)
 	healthy := look()
-	traffic(rounds, func(i int) error { return w.puzzle(t.Context(), ids[i], rounds) })
+	traffic(rounds, func(i int) error { return w.appendUnknown(t.Context(), ids[i], rounds) })
 	settled(t, sys.Inspector, 2*rounds, ids[ill:]...)
 	for i, s := range projectors {
 		await(t, s, "leftfold_fifoqueue_deleted_total", 2*users*rounds)
 		out[i] = delay{s.Name, healthy[i], look()[i].Since(healthy[i])}
 		assert.Equal(t, uint64(users*rounds), out[i].before.Count, s.Name)
-		assert.Equal(t, uint64((users-ill)*rounds), out[i].parked.Count, "%s: of the others every event is applied, of the parked none", s.Name)
+		assert.Equal(t, uint64((users-ill)*rounds), out[i].parked.Count, "%s: every event of the others is applied, none of the parked", s.Name)
 		for metric, want := range map[string]int{
 			"projection_parked": ill, "fifoqueue_received": 2 * users * rounds, "fifoqueue_failures": 0,
 			"projection_duplicates": 0, "projection_healed": 0,

@@ -33,7 +33,7 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// mark is a piece of personal data that can be told from everything else, whatever it is dressed as.
+// mark is a piece of personal data that is recognisable in every encoding.
 type mark string
 
 func newMark() mark {
@@ -47,8 +47,8 @@ func newMark() mark {
 func (m mark) email() string { return string(m) + "@example.com" }
 func (m mark) name() string  { return strings.ToUpper(string(m[:1])) + string(m[1:]) }
 
-// in says where a text shows the mark: as it is or in any case, percent-encoded, escaped as in JSON, in hex, or in base64
-// of any alignment.
+// in returns where a text contains the mark: plain or in any case, percent-encoded, escaped as in JSON, in hex, or in base64 of
+// any alignment.
 func (m mark) in(text string) (where []string) {
 	plain := strings.ToLower(unescaped(text))
 	for _, form := range []string{string(m), hex.EncodeToString([]byte(m)), hex.EncodeToString([]byte(strings.ToUpper(string(m))))} {
@@ -101,7 +101,8 @@ func TestAMarkIsFoundInEveryEncoding(t *testing.T) {
 		full += fmt.Sprintf(`\u%04x`, r)
 	}
 	for _, text := range []string{
-		string(m), strings.ToUpper(string(m)), m.email(), url.QueryEscape("ä" + m.email()), "%" + hex.EncodeToString([]byte(m[:1])) + string(m[1:]),
+		string(m), strings.ToUpper(string(m)), m.email(), url.QueryEscape("ä" + m.email()),
+		"%" + hex.EncodeToString([]byte(m[:1])) + string(m[1:]),
 		full, strings.ToUpper(hex.EncodeToString([]byte(m))),
 	} {
 		assert.NotEmpty(t, m.in("before "+text+" after"), text)
@@ -117,7 +118,7 @@ func TestAMarkIsFoundInEveryEncoding(t *testing.T) {
 	assert.Empty(t, m.in(base64.StdEncoding.EncodeToString([]byte(newMark().email()))))
 }
 
-// emitted is all that a system tells its operators, and strangers who make mistakes.
+// emitted is everything that a system reports to its operators, and to untrusted clients in error answers.
 type emitted struct {
 	traced
 
@@ -138,12 +139,12 @@ func newEmitted(t *testing.T, env map[string]string) *emitted {
 	log, err := telemetry.NewLogger(e, slog.LevelDebug, "json")
 	require.NoError(t, err)
 	e.traced = newTraced(t, env, func(p *service.Platform) {
-		p.Log, p.AWS.RetryMaxAttempts = log, 1 // so that faults are met by the services
+		p.Log, p.AWS.RetryMaxAttempts = log, 1 // so that the services see the faults
 	})
 	return e
 }
 
-// try sends a request and keeps an answer that is an error.
+// try sends a request and keeps the answer if it is an error.
 func (e *emitted) try(r systemtest.Request) systemtest.Answer {
 	e.t.Helper()
 	answer, err := e.Do(e.t.Context(), r)
@@ -156,14 +157,14 @@ func (e *emitted) try(r systemtest.Request) systemtest.Answer {
 	return answer
 }
 
-// must is try for what must be answered so.
+// must is try for a request that must be answered with status.
 func (e *emitted) must(status int, r systemtest.Request) {
 	e.t.Helper()
 	answer := e.try(r)
 	require.Equal(e.t, status, answer.Status, "%s %s: %s", r.Method, r.Path, answer.Body)
 }
 
-// all stops the system and returns what it told, by kind.
+// all stops the system and returns what it emitted, by kind.
 func (e *emitted) all() map[string]string {
 	e.t.Helper()
 	var spans, metrics strings.Builder
@@ -183,8 +184,8 @@ func (e *emitted) all() map[string]string {
 	return map[string]string{"logs": e.logs.String(), "spans": spans.String(), "metrics": metrics.String(), "errors": e.problems.String()}
 }
 
-// TestNoPersonalDataIsEmitted tells a story in which every name and e-mail address is a mark, through refusals, crashes,
-// faults of AWS, and events and messages that nobody can read; then it looks for the marks in all that was told of it.
+// TestNoPersonalDataIsEmitted uses the system with marks for every name and e-mail address, through refusals, crashes, faults of
+// AWS, and events and messages that cannot be read; then it searches for the marks in everything that was emitted.
 func TestNoPersonalDataIsEmitted(t *testing.T) {
 	t.Parallel()
 	m := newMark()
@@ -196,27 +197,29 @@ func TestNoPersonalDataIsEmitted(t *testing.T) {
 	e.heal(m)
 	e.faults(m)
 
-	told := e.all()
-	for kind, least := range map[string]string{ // that the story was told at all
+	output := e.all()
+	for kind, least := range map[string]string{ // the story happened
 		"logs": "aggregate parked", "spans": "project users", "metrics": "leftfold_projection_parked", "errors": "email_taken",
 	} {
-		if !strings.Contains(told[kind], least) {
+		if !strings.Contains(output[kind], least) {
 			t.Errorf("no %q in %s", least, kind)
 		}
 	}
-	for _, line := range []string{"record skipped", `"operation":"publish"`, `"operation":"route"`, "message rejected", "gap healed", "request failed"} {
-		if !strings.Contains(told["logs"], line) {
-			t.Errorf("nobody logged %q", line)
+	for _, line := range []string{
+		"record skipped", `"operation":"publish"`, `"operation":"route"`, "message rejected", "gap healed", "request failed",
+	} {
+		if !strings.Contains(output["logs"], line) {
+			t.Errorf("no log line has %q", line)
 		}
 	}
-	for kind, text := range told {
+	for kind, text := range output {
 		for _, where := range m.in(text) {
 			assert.Fail(t, "personal data in "+kind, "%s", where)
 		}
 	}
 }
 
-// story is every command, and every refusal of the domain.
+// story sends every command and provokes every refusal of the domain.
 func (e *emitted) story(m mark) (dan, role string) {
 	e.t.Helper()
 	dan, role = newID(), newID()
@@ -237,7 +240,7 @@ func (e *emitted) story(m mark) (dan, role string) {
 	e.must(409, post("/users", object{"email": strings.ToUpper("new-" + m.email())}))
 	e.must(409, put("/users/"+eve+"/email", object{"email": "new-" + m.email()}))
 	e.must(409, post("/roles", object{"name": strings.ToUpper(string(m) + "-s")}))
-	e.must(404, put("/users/"+newID()+"/email", object{"email": "nobody-" + m.email()}))
+	e.must(404, put("/users/"+newID()+"/email", object{"email": "none-" + m.email()}))
 	for _, of := range []string{"/roles/" + role, "/users/" + eve} {
 		e.must(202, put(of+"/disable", nil))
 		e.must(409, put(of+"/disable", nil))
@@ -246,13 +249,15 @@ func (e *emitted) story(m mark) (dan, role string) {
 	e.must(202, systemtest.Request{Method: http.MethodDelete, Path: "/users/" + dan + "/roles/" + role})
 	assert.Equal(e.t, m.name(), userAt(e.api, dan, 5).FirstName)
 	roleAt(e.api, role, 4)
-	for _, path := range []string{"/users?contains=email:" + string(m), "/users?contains=firstName:" + m.name(), "/roles?contains=name:" + string(m)} {
+	for _, path := range []string{
+		"/users?contains=email:" + string(m), "/users?contains=firstName:" + m.name(), "/roles?contains=name:" + string(m),
+	} {
 		e.must(200, systemtest.Request{Method: http.MethodGet, Path: path})
 	}
 	return dan, role
 }
 
-// mistakes are a client's who puts personal data into every wrong place.
+// mistakes sends personal data in every wrong place of a request.
 func (e *emitted) mistakes(m mark, dan, role string) {
 	e.t.Helper()
 	for _, body := range []any{
@@ -276,7 +281,9 @@ func (e *emitted) mistakes(m mark, dan, role string) {
 	}
 	e.must(422, post("/users/"+dan+"/roles", object{"roleId": m.email()}))
 	in := url.PathEscape(m.email())
-	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete, http.MethodPost, http.MethodOptions, strings.ToUpper(string(m))} {
+	for _, method := range []string{
+		http.MethodGet, http.MethodPut, http.MethodDelete, http.MethodPost, http.MethodOptions, strings.ToUpper(string(m)),
+	} {
 		for _, path := range []string{
 			"/" + in, "/users/" + in, "/users/" + in + "/email", "/users/" + dan + "/roles/" + in, "/roles/" + in, "/roles/" + in + "/users",
 			"/users?contains=" + in, "/users?contains=" + string(m) + ":" + in, "/users?cursor=" + in, "/users?limit=" + in, "/users?" + in + "=1",
@@ -301,13 +308,14 @@ func (e *emitted) mistakes(m mark, dan, role string) {
 		{"Origin": {"https://" + m.email()}},
 		{"Content-Type": {"application/" + string(m)}},
 	} {
-		e.try(systemtest.Request{Method: http.MethodPut, Path: "/users/" + dan, Body: object{"firstName": m.name(), "lastName": m.name()}, Header: h, ContentType: h.Get("Content-Type")})
+		r := put("/users/"+dan, object{"firstName": m.name(), "lastName": m.name()})
+		r.Header, r.ContentType = h, h.Get("Content-Type")
+		e.try(r)
 		e.try(systemtest.Request{Method: http.MethodGet, Path: "/users/" + dan, Header: h})
 	}
 }
 
-// unreadable puts what is no event of ours into the log, Kinesis and a queue, and an event into the log that no
-// projection can apply.
+// unreadable puts invalid events into the log, Kinesis and a queue, and an event into the log that no projection can apply.
 func (e *emitted) unreadable(m mark, dan string) {
 	e.t.Helper()
 	ctx := e.t.Context()
@@ -319,8 +327,9 @@ func (e *emitted) unreadable(m mark, dan string) {
 	} {
 		stream := eventsourcing.StreamID{Category: user.Category, ID: newID()}
 		rec := eventsourcing.Record{
-			ID: newID(), Stream: stream, Version: 1, Name: "org/iam/user/registered", Schema: 1, RecordedAt: time.Now().UTC().Truncate(time.Millisecond),
-			Data: json.RawMessage(`{"email":"` + strconv.Itoa(i) + m.email() + `"}`),
+			ID: newID(), Stream: stream, Version: 1, Name: "org/iam/user/registered", Schema: 1,
+			RecordedAt: time.Now().UTC().Truncate(time.Millisecond),
+			Data:       json.RawMessage(`{"email":"` + strconv.Itoa(i) + m.email() + `"}`),
 		}
 		bad := rec
 		bad.ID, bad.Version, bad.Name, bad.Data = newID(), 2, event[0], json.RawMessage(event[1])
@@ -330,8 +339,11 @@ func (e *emitted) unreadable(m mark, dan string) {
 		require.NoError(e.t, err, event[0])
 	}
 
-	valid := `{"id":"1","stream":"org/iam/user/` + dan + `","version":99,"name":"org/iam/user/updated","schema":1,"data":{"firstName":"` + m.name() + `"},"recordedAt":"2026-01-02T03:04:05Z"}`
-	texts := []string{m.email(), `{"` + m.email() + `"`, `{"id":"` + m.email() + `"}`, `"` + m.email() + `"`, `[{"email":"` + m.email() + `"}]`}
+	valid := `{"id":"1","stream":"org/iam/user/` + dan + `","version":99,"name":"org/iam/user/updated","schema":1,` +
+		`"data":{"firstName":"` + m.name() + `"},"recordedAt":"2026-01-02T03:04:05Z"}`
+	texts := []string{
+		m.email(), `{"` + m.email() + `"`, `{"id":"` + m.email() + `"}`, `"` + m.email() + `"`, `[{"email":"` + m.email() + `"}]`,
+	}
 	for _, f := range []string{"stream", "version", "name", "schema", "recordedAt", "metadata", "enrichment"} {
 		var fields map[string]any
 		require.NoError(e.t, json.Unmarshal([]byte(valid), &fields))
@@ -346,21 +358,25 @@ func (e *emitted) unreadable(m mark, dan string) {
 	queue, err := q.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String("IamUserQueue.fifo")})
 	require.NoError(e.t, err)
 	for i, text := range texts {
-		_, err := k.PutRecord(ctx, &kinesis.PutRecordInput{StreamName: aws.String(e.Names.Stream), PartitionKey: aws.String(m.email()), Data: []byte(text)})
+		_, err := k.PutRecord(ctx, &kinesis.PutRecordInput{
+			StreamName: aws.String(e.Names.Stream), PartitionKey: aws.String(m.email()), Data: []byte(text),
+		})
 		require.NoError(e.t, err)
 		_, err = q.SendMessage(ctx, &sqs.SendMessageInput{
-			QueueUrl: queue.QueueUrl, MessageBody: aws.String(text), MessageGroupId: aws.String("other"), MessageDeduplicationId: aws.String(strconv.Itoa(i)),
+			QueueUrl: queue.QueueUrl, MessageBody: aws.String(text),
+			MessageGroupId: aws.String("other"), MessageDeduplicationId: aws.String(strconv.Itoa(i)),
 		})
 		require.NoError(e.t, err)
 	}
 	text := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+	userStream, one := text("org/iam/user/"+dan), &types.AttributeValueMemberN{Value: "1"}
 	for i, item := range []map[string]types.AttributeValue{
 		{"stream": text(m.email())},
-		{"stream": text("org/iam/user/" + dan), "id": text("1"), "name": text(m.email()), "schema": text(m.email())},
-		{"stream": text("org/iam/user/" + dan), "id": text("1"), "name": text("x"), "schema": &types.AttributeValueMemberN{Value: "1"}, "data": text(m.email())},
-		{"stream": text("org/iam/user/" + dan), "id": text("1"), "name": text("x"), "schema": &types.AttributeValueMemberN{Value: "1"}, "data": text("{}"), "recorded_at": text(m.email())},
-		{"stream": text("org/iam/user/" + dan), "id": text("1"), "name": text("x"), "schema": &types.AttributeValueMemberN{Value: "1"}, "data": text("{}"), "metadata": text(m.email())},
-		{"stream": text("org/iam/user/" + dan), string(m): text("1")},
+		{"stream": userStream, "id": text("1"), "name": text(m.email()), "schema": text(m.email())},
+		{"stream": userStream, "id": text("1"), "name": text("x"), "schema": one, "data": text(m.email())},
+		{"stream": userStream, "id": text("1"), "name": text("x"), "schema": one, "data": text("{}"), "recorded_at": text(m.email())},
+		{"stream": userStream, "id": text("1"), "name": text("x"), "schema": one, "data": text("{}"), "metadata": text(m.email())},
+		{"stream": userStream, string(m): text("1")},
 	} {
 		item["version"] = &types.AttributeValueMemberN{Value: strconv.Itoa(1_000 + i)}
 		_, err := e.DB.PutItem(ctx, &dynamodb.PutItemInput{TableName: aws.String(e.Names.EventLog), Item: item})
@@ -372,11 +388,12 @@ func (e *emitted) unreadable(m mark, dan string) {
 	}, 20*time.Second, 10*time.Millisecond)
 }
 
-// crashes kills every service in the midst of its work.
+// crashes kills every service during its work.
 func (e *emitted) crashes(m mark) {
 	e.t.Helper()
 	for s, operation := range map[*systemtest.Service]string{
-		e.CommandAPI: "TransactWriteItems", e.Streamer: "PutRecords", e.Broker: "SendMessageBatch", e.ProjectorUser: "PutItem", e.ProjectorRole: "DeleteMessageBatch",
+		e.CommandAPI: "TransactWriteItems", e.Streamer: "PutRecords", e.Broker: "SendMessageBatch",
+		e.ProjectorUser: "PutItem", e.ProjectorRole: "DeleteMessageBatch",
 	} {
 		killed := s.KillAfter(operation)
 		e.try(post("/users", object{"email": newID() + m.email()}))
@@ -385,7 +402,7 @@ func (e *emitted) crashes(m mark) {
 	}
 }
 
-// heal loses a message of each, so that the next finds a gap.
+// heal loses a message of each queue, so that the next one reveals a gap.
 func (e *emitted) heal(m mark) {
 	e.t.Helper()
 	id := newID()
@@ -401,7 +418,7 @@ func (e *emitted) heal(m mark) {
 	assert.Equal(e.t, m.name(), userAt(e.api, id, 3).LastName)
 }
 
-// faults lets AWS fail in every way it can, until each fault has struck.
+// faults injects every fault of AWS until each has occurred.
 func (e *emitted) faults(m mark) {
 	e.t.Helper()
 	kinds := []localaws.FaultKind{
@@ -420,7 +437,7 @@ func (e *emitted) faults(m mark) {
 		for i := 0; i < 8 || strikes() < 4; i++ {
 			e.try(post("/users", object{"email": fmt.Sprintf("%s-%d-%s", kind, i, m.email())}))
 			e.try(systemtest.Request{Method: http.MethodGet, Path: "/users?contains=email:" + m.email()})
-			require.Less(e.t, i, 10_000, "%s never struck", kind)
+			require.Less(e.t, i, 10_000, "%s never occurred", kind)
 		}
 	}
 	require.NoError(e.t, e.AWS.SetFaults(localaws.Faults{}))

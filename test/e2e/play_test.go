@@ -1,11 +1,11 @@
 package e2e_test
 
-// act is something that happens to the system during traffic. It calls ready when all is set for it, so that the
-// traffic goes on.
+// act is something that happens to the system during traffic. It calls ready when it is prepared, so that the traffic
+// continues.
 type act func(ready func())
 
-// play performs acts in order, evenly spaced over traffic: at each the traffic waits until the acts before it are over
-// and it is ready.
+// play runs acts in order, evenly spaced over the traffic: at each, the traffic waits until the acts before it are over and it
+// is ready.
 type play struct {
 	acts  []act
 	step  int // commands from act to act
@@ -44,7 +44,7 @@ func (p *play) run() {
 	}
 }
 
-// end returns when every act is over; all must have had their cue.
+// end returns when every act is over; the traffic must have reached all of them.
 func (p *play) end() {
 	close(p.cues)
 	<-p.over

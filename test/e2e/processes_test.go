@@ -21,7 +21,7 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// programs builds the services, without the race detector: what is tested here is what runs. It returns where they are.
+// programs builds the services, without the race detector, as they run in production. It returns their directory.
 func programs(t *testing.T) string {
 	t.Helper()
 	if testing.Short() {
@@ -37,8 +37,8 @@ func programs(t *testing.T) string {
 	return dir
 }
 
-// TestProcessesKilledAtRandomLoseNothing is the contract against the real thing: three processes of each service lose
-// their lives to SIGKILL, wherever they are, while commands come in. LEFTFOLD_CHAOS is for how long, 8s unless set.
+// TestProcessesKilledAtRandomLoseNothing tests the contract with operating system processes: three of each service are killed by
+// SIGKILL at random while commands come in. LEFTFOLD_CHAOS is for how long, 8s by default.
 func TestProcessesKilledAtRandomLoseNothing(t *testing.T) {
 	duration := 8 * time.Second
 	if text := os.Getenv("LEFTFOLD_CHAOS"); text != "" {
@@ -51,7 +51,7 @@ func TestProcessesKilledAtRandomLoseNothing(t *testing.T) {
 		"LEASE_DURATION": "2s", "QUEUE_VISIBILITY": "3s", "STREAM_POLL": "50ms",
 	})
 	replicas := fleet.Add(3, systemtest.ServiceNames()...)
-	// So many users that for most the last event falls into the chaos: no later one would heal its loss.
+	// So many users that for most the last event comes during the kills: no later event would reveal its loss.
 	tr := newTraffic(fleet.Client, 150*int(duration.Seconds()+1), 15)
 	tr.down = func(ctx context.Context) error { return fleet.AwaitUp(ctx, "command-api") }
 
@@ -84,8 +84,8 @@ func TestProcessesKilledAtRandomLoseNothing(t *testing.T) {
 	t.Logf("processes by service: %v", lives)
 }
 
-// killAtRandom lets three hands kill and start processes, each its own third of them, so that up to three are dead at a
-// time, of one service or of several. It returns with all of them up, once ctx has ended and each was killed.
+// killAtRandom kills and starts processes in three goroutines, each its own third of them, so that up to three are down at a time.
+// Once ctx has ended and each was killed, it starts all of them and returns.
 func killAtRandom(ctx context.Context, replicas []*systemtest.Process, seed uint64) error {
 	const hands = 3
 	deck := rand.New(rand.NewPCG(seed, hands)).Perm(len(replicas))
@@ -101,7 +101,7 @@ func killAtRandom(ctx context.Context, replicas []*systemtest.Process, seed uint
 		killing.Go(func() error {
 			for i := 0; i < len(mine) || ctx.Err() == nil; i++ {
 				victim := replicas[mine[dice.IntN(len(mine))]]
-				if i < len(mine) { // each once to begin with
+				if i < len(mine) { // first each once
 					victim = replicas[mine[i]]
 				}
 				if err := victim.Kill(); err != nil {
@@ -119,7 +119,7 @@ func killAtRandom(ctx context.Context, replicas []*systemtest.Process, seed uint
 	return killing.Wait()
 }
 
-// sendUntil lets so many clients send commands until done is closed.
+// sendUntil sends commands from that many clients until done is closed.
 func (tr *traffic) sendUntil(ctx context.Context, t *testing.T, clients int, done <-chan struct{}) (all []outcome) {
 	t.Helper()
 	t.Logf("seed %d", tr.seed)
@@ -149,14 +149,14 @@ func (tr *traffic) sendUntil(ctx context.Context, t *testing.T, clients int, don
 	return all
 }
 
-// TestThreeJoiningThreeShareTheShards leaves the lease duration what it is by default, and with it the promises: even
-// within 30 s, a dead owner's shards taken over within 15 s, a stopping one's handed on within one.
+// TestThreeJoiningThreeShareTheShards tests the promises at the default lease duration: shards are balanced within 30 s, those of a
+// dead owner are taken over within 15 s, those of a stopping one are handed over within one.
 func TestThreeJoiningThreeShareTheShards(t *testing.T) {
 	const count = 12
 	fleet := systemtest.NewFleet(t, programs(t), map[string]string{"STREAM_EVENTS": "wide"})
 	require.NoError(t, provision.Run(t.Context(), fleet.Config, provision.Config{Names: fleet.Names, StreamShards: count}))
 	table := shards.NewDynamoDBLeases(dynamodb.NewFromConfig(fleet.Config), fleet.Names.Leases)
-	// even waits until that many readers share that many shards, and says for how long.
+	// even waits until that many readers share that many shards, and returns how long that took.
 	even := func(consumer string, readers, shards int, since time.Time) time.Duration {
 		t.Helper()
 		ticker := time.NewTicker(10 * time.Millisecond)
@@ -191,11 +191,11 @@ func TestThreeJoiningThreeShareTheShards(t *testing.T) {
 	require.NoError(t, first[3].Stop())
 	stopped := time.Since(began)
 	took = even("broker", 4, count, began)
-	t.Logf("4 brokers share the shards of one that was asked to stop, which took %s, after %s", stopped.Round(10*time.Millisecond), took)
+	t.Logf("4 brokers share the shards of one that was stopped, which took %s, after %s", stopped.Round(10*time.Millisecond), took)
 	assert.Less(t, took, 5*time.Second, "hand-off: a machine that is busy with other tests may take more than 1 s")
 }
 
-// ownersOf counts open leases by owner; those of nobody are under "".
+// ownersOf counts open leases by owner; those without an owner are under "".
 func ownersOf(t *testing.T, table shards.Leases, consumer string) map[string]int {
 	t.Helper()
 	leases, err := table.List(t.Context(), consumer)

@@ -17,8 +17,8 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// TestReport measures the pipeline and prints tables; make bench runs it. What is promised of the numbers is kept by
-// other tests: here it only stands beside them.
+// TestReport measures the pipeline and prints tables, with the promised numbers beside the measured ones; make bench runs it.
+// Other tests check the promises.
 func TestReport(t *testing.T) {
 	if os.Getenv("LEFTFOLD_REPORT") == "" {
 		t.Skip("LEFTFOLD_REPORT is not set: it takes minutes")
@@ -43,7 +43,7 @@ func (r *report) row(cells ...string) {
 	*last = append(*last, cells)
 }
 
-// table is rows of cells, the first of which are the header.
+// table is rows of cells; the first row is the header.
 type table [][]string
 
 // String aligns the first column left and the others right.
@@ -81,7 +81,7 @@ func number(x float64) string {
 
 func milliseconds(d time.Duration) string { return d.Round(time.Millisecond).String() }
 
-// calls bills a backlog, on virtual time, and 10,000 commands sent as fast as this machine goes.
+// calls counts the AWS calls of a backlog, on virtual time, and of 10,000 commands sent as fast as possible.
 func (r *report) calls(t *testing.T) {
 	var backlog, flatOut bill
 	t.Run("backlog", func(t *testing.T) {
@@ -111,7 +111,7 @@ func (r *report) calls(t *testing.T) {
 	part("")
 }
 
-// parked compares the same traffic with and without parked aggregates among it.
+// parked compares the same traffic with and without parked aggregates.
 func (r *report) parked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r.table("from commit to visible, at 100 events a second", "none parked", "every sixth aggregate parked", "ratio")
@@ -119,13 +119,14 @@ func (r *report) parked(t *testing.T) {
 			mean := d.parked.Mean().Seconds() / d.before.Mean().Seconds()
 			r.row(d.projector+": mean of the others", milliseconds(d.before.Mean()), milliseconds(d.parked.Mean()), fmt.Sprintf("%.2f", mean))
 			before, parked := d.before.Quantile(0.99), d.parked.Quantile(0.99)
-			r.row(d.projector+": p99, to a third", milliseconds(before), milliseconds(parked), fmt.Sprintf("%.2f", parked.Seconds()/before.Seconds()))
+			ratio := fmt.Sprintf("%.2f", parked.Seconds()/before.Seconds())
+			r.row(d.projector+": p99, to a third", milliseconds(before), milliseconds(parked), ratio)
 		}
 	})
 }
 
-// fleet lets two streamers and two brokers share the shards, as processes, and takes one away in each way there is. The
-// default lease duration, 10 s, is what a take-over waits for.
+// fleet lets two streamers and two brokers share the shards, as processes, and stops and kills one. A take-over waits for the
+// default lease duration, 10 s.
 func (r *report) fleet(t *testing.T) {
 	fleet := systemtest.NewFleet(t, programs(t), map[string]string{"ENVIRONMENT": "local", "AUTH_MODE": "none"})
 	pairs := fleet.Add(2, "streamer", "broker")
@@ -207,7 +208,7 @@ func (r *report) trickle(t *testing.T, fleet *systemtest.Fleet, events *int) (st
 	}
 }
 
-// memory works backlogs off, ten times as large the second time, with a process for each service and one for the AWS.
+// memory processes backlogs, ten times as large the second time, with a process for each service and one for the AWS.
 func (r *report) memory(t *testing.T) {
 	fleet := systemtest.NewFleet(t, programs(t), map[string]string{"ENVIRONMENT": "local", "AUTH_MODE": "none"})
 	services := []string{"streamer", "broker", "projector-user", "projector-role"}

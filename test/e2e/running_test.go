@@ -17,9 +17,9 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// TestARunningSystemKeepsItsContract sends traffic to a system that runs elsewhere and compares what it then shows with
-// its log. LEFTFOLD_API is its address, such as http://127.0.0.1:8080, the SDK's variables name its AWS, and LEFTFOLD_LOAD is for how
-// long, 20s unless set. What happens to the system meanwhile, kills and scaling, is up to you.
+// TestARunningSystemKeepsItsContract sends traffic to a running system and compares its answers with its log. LEFTFOLD_API is its
+// address, such as http://127.0.0.1:8080, the SDK's variables configure its AWS, and LEFTFOLD_LOAD is the duration, 20s by default.
+// Meanwhile its replicas may be killed and scaled.
 func TestARunningSystemKeepsItsContract(t *testing.T) {
 	base := os.Getenv("LEFTFOLD_API")
 	if base == "" {
@@ -38,12 +38,13 @@ func TestARunningSystemKeepsItsContract(t *testing.T) {
 	connections := &http.Transport{MaxIdleConnsPerHost: 64}
 	defer connections.CloseIdleConnections()
 	cfg.HTTPClient = &http.Client{Transport: connections}
-	inspector := systemtest.NewInspector(cfg, names, systemtest.Client{HTTP: &http.Client{Transport: connections, Timeout: 40 * time.Second}, Base: base})
+	client := systemtest.Client{HTTP: &http.Client{Transport: connections, Timeout: 40 * time.Second}, Base: base}
+	inspector := systemtest.NewInspector(cfg, names, client)
 
 	before, err := inspector.Records(t.Context())
 	require.NoError(t, err)
 	tr := newTraffic(inspector.Client, 5*int(duration.Seconds()+1), 5)
-	run := newID() // other runs have taken the usual addresses
+	run := newID() // earlier runs have taken the usual addresses
 	for i, email := range tr.emails {
 		tr.emails[i] = run + email
 	}
@@ -63,7 +64,7 @@ func TestARunningSystemKeepsItsContract(t *testing.T) {
 	inLog(t, outcomes, records)
 }
 
-// awaitAnswer returns once somebody answers at all.
+// awaitAnswer returns once the API answers.
 func awaitAnswer(ctx context.Context, client systemtest.Client) error {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()

@@ -20,8 +20,7 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// TestSnapshotsMayBeDeletedAtAnyTime takes everything from them, once their items and then their table: commands notice
-// nothing.
+// TestSnapshotsMayBeDeletedAtAnyTime deletes the snapshots, first the items and then the table: commands do not notice.
 func TestSnapshotsMayBeDeletedAtAnyTime(t *testing.T) {
 	t.Parallel()
 	a := api{systemtest.New(t, map[string]string{"SNAPSHOT_EVERY": "5", "COMMAND_CACHE": "0", "TABLE_SNAPSHOTS": "photographs"}), t}
@@ -34,7 +33,7 @@ func TestSnapshotsMayBeDeletedAtAnyTime(t *testing.T) {
 			got := a.accept(http.MethodPut, "/users/"+ann.ID, object{"firstName": letters(newID()), "lastName": "Lee"})
 			require.Equal(t, version, got.Version)
 		}
-		require.NoError(t, a.CommandAPI.Stop(), "what waits to be saved is")
+		require.NoError(t, a.CommandAPI.Stop(), "queued snapshots are saved")
 		require.NoError(t, a.CommandAPI.Restart(t.Context()))
 	}
 	used := func(result string) float64 {
@@ -71,8 +70,8 @@ func TestSnapshotsMayBeDeletedAtAnyTime(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// BenchmarkLoad10000 loads a user of 10,000 events that no memory knows, from the log alone and, in turn with that, from
-// the snapshot, which is 50 events old; ratio is the first's time by the second's.
+// BenchmarkLoad10000 loads an uncached user of 10,000 events in turn from the log only and from a snapshot that is 50 events old;
+// ratio is the first time divided by the second.
 func BenchmarkLoad10000(b *testing.B) {
 	const events, every, rounds = 10_000, 100, 10
 	server := localaws.New(localaws.Options{})
@@ -123,7 +122,7 @@ func BenchmarkLoad10000(b *testing.B) {
 	}
 }
 
-// write makes a user of that many events, with a snapshot at a version.
+// write creates a user of that many events, with a snapshot at a version.
 func write(b *testing.B, store eventsourcing.Store, snapshots eventsourcing.Snapshots, events, at int) {
 	users := user.Aggregate()
 	stream := eventsourcing.StreamID{Category: users.Category, ID: "ann"}

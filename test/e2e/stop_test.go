@@ -13,7 +13,7 @@ import (
 
 // TestGracefulStopLosesAndRepeatsNothing stops and starts every service again and again under load.
 func TestGracefulStopLosesAndRepeatsNothing(t *testing.T) {
-	// What a receive brings in the moment of a stop is unseen by anybody until its visibility ends.
+	// Messages of a receive that is cancelled by a stop stay invisible until their visibility timeout ends.
 	sys := systemtest.New(t, map[string]string{"QUEUE_VISIBILITY": "3s"})
 	var acts []act
 	for range 4 {
@@ -38,7 +38,7 @@ func TestGracefulStopLosesAndRepeatsNothing(t *testing.T) {
 	records, err := sys.Records(t.Context())
 	require.NoError(t, err)
 	answers := inLog(t, outcomes, records)
-	assert.Zero(t, answers["unknown but in the log"], "a request in hand got no answer")
+	assert.Zero(t, answers["unknown but in the log"], "a request in flight got no answer")
 
 	published := map[string]int{}
 	for _, r := range kinesisRecords(t, sys) {

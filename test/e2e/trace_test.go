@@ -30,7 +30,7 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// traced is a system whose spans are kept.
+// traced is a system whose spans are recorded.
 type traced struct {
 	api
 	tracing    *telemetry.Tracing
@@ -38,7 +38,7 @@ type traced struct {
 	registries *[]prometheus.Gatherer // of every life of every service
 }
 
-// keptSpans are an exporter's that does not forget at its shutdown.
+// keptSpans is an exporter that keeps its spans at its shutdown.
 type keptSpans struct{ *tracetest.InMemoryExporter }
 
 func (keptSpans) Shutdown(context.Context) error { return nil }
@@ -108,7 +108,7 @@ func serviceOf(s tracetest.SpanStub) string {
 	return ""
 }
 
-// tree draws a trace, children indented, in the order of services and names; what was repeated stands once.
+// tree formats a trace, children indented, in the order of services and names; repeated spans appear once.
 func tree(spans tracetest.SpanStubs, id traceID) string {
 	children := map[trace.SpanID][]tracetest.SpanStub{}
 	known := map[trace.SpanID]bool{}
@@ -141,7 +141,7 @@ func tree(spans tracetest.SpanStubs, id traceID) string {
 	return strings.Join(draw(trace.SpanID{}, ""), "\n")
 }
 
-// find returns the span of that name in a trace; "" is any trace.
+// find returns the span of that name in a trace; "" means any trace.
 func find(t *testing.T, spans tracetest.SpanStubs, id traceID, name string) tracetest.SpanStub {
 	t.Helper()
 	i := slices.IndexFunc(spans, func(s tracetest.SpanStub) bool {
@@ -159,7 +159,7 @@ func linked(s tracetest.SpanStub) (out []traceID) {
 	return out
 }
 
-// TestOneTraceFromTheRequestToBothReadModels follows a command that is alone on its way: all it set off is one trace.
+// TestOneTraceFromTheRequestToBothReadModels follows a single command: everything it causes is one trace.
 func TestOneTraceFromTheRequestToBothReadModels(t *testing.T) {
 	t.Parallel()
 	a := newTraced(t, nil)
@@ -190,7 +190,9 @@ command-api: POST /users
 
 	request, command := find(t, spans, id, "POST /users"), find(t, spans, id, "registerUser")
 	assert.Equal(t, "00000000000000c1", request.Parent.SpanID().String(), "the client's span")
-	assert.Equal(t, map[string]string{"http.request.method": "POST", "http.route": "/users", "http.response.status_code": "202"}, attributesOf(request))
+	assert.Equal(t, map[string]string{
+		"http.request.method": "POST", "http.route": "/users", "http.response.status_code": "202",
+	}, attributesOf(request))
 	assert.Equal(t, "accepted", attributesOf(command)["leftfold.outcome"])
 	for _, recs := range records {
 		for _, r := range recs {
@@ -221,7 +223,7 @@ command-api: POST /users
 	}
 }
 
-// exemplars are the histograms that name the trace.
+// exemplars returns the histograms with an exemplar of the trace.
 func (a traced) exemplars(id traceID) (out []string) {
 	for _, r := range *a.registries {
 		families, err := r.Gather()
@@ -256,7 +258,7 @@ func requestOf(spans tracetest.SpanStubs, s tracetest.SpanStub) tracetest.SpanSt
 	return s
 }
 
-// TestBatchesAreLinkedToTheTracesInThem lets events of several traces share batches, of which Kinesis takes one in parts.
+// TestBatchesAreLinkedToTheTracesInThem has events of several traces in one batch, of which Kinesis refuses some at first.
 func TestBatchesAreLinkedToTheTracesInThem(t *testing.T) {
 	t.Parallel()
 	a := newTraced(t, nil)
@@ -290,12 +292,13 @@ func TestBatchesAreLinkedToTheTracesInThem(t *testing.T) {
 		for _, l := range s.Links {
 			id := traceID(l.SpanContext.TraceID().String())
 			published[id] = true
-			assert.Equal(t, find(t, spans, id, "registerUser").SpanContext.SpanID(), l.SpanContext.SpanID(), "the span under which the event was appended")
+			assert.Equal(t, find(t, spans, id, "registerUser").SpanContext.SpanID(), l.SpanContext.SpanID(),
+				"the span under which the event was appended")
 		}
 	}
 	assert.NotEmpty(t, published, "no batch had events of two traces")
 	assert.NotZero(t, a.AWS.FaultReport().Faults[0].Strikes["Kinesis.PutRecords"])
-	for _, id := range ids { // each group of a queue is one user's, so that its trace goes on by itself
+	for _, id := range ids { // each message group has one user, so that its trace continues alone
 		for _, name := range []string{"project users", "project roles"} {
 			projected := find(t, spans, id, name)
 			assert.Equal(t, find(t, spans, id, "registerUser").SpanContext.SpanID(), projected.Parent.SpanID())
@@ -346,7 +349,7 @@ func TestAHealedEventIsLinkedToItsTrace(t *testing.T) {
 	}
 }
 
-// lose takes so many of a user's messages out of a queue.
+// lose deletes n of a user's messages from a queue.
 func (a api) lose(queue, userID string, n int) {
 	a.t.Helper()
 	client := sqs.NewFromConfig(a.AWS.Config())
@@ -355,11 +358,13 @@ func (a api) lose(queue, userID string, n int) {
 	deadline, cancel := context.WithTimeout(a.t.Context(), 10*time.Second)
 	defer cancel()
 	for n > 0 {
-		out, err := client.ReceiveMessage(deadline, &sqs.ReceiveMessageInput{QueueUrl: url.QueueUrl, MaxNumberOfMessages: 10, WaitTimeSeconds: 1, VisibilityTimeout: 1})
+		out, err := client.ReceiveMessage(deadline, &sqs.ReceiveMessageInput{
+			QueueUrl: url.QueueUrl, MaxNumberOfMessages: 10, WaitTimeSeconds: 1, VisibilityTimeout: 1,
+		})
 		require.NoError(a.t, err)
 		for _, m := range out.Messages {
 			if !strings.Contains(aws.ToString(m.Body), userID) {
-				continue // it comes again to whom it is meant for
+				continue // it becomes visible again
 			}
 			_, err := client.DeleteMessageBatch(deadline, &sqs.DeleteMessageBatchInput{
 				QueueUrl: url.QueueUrl, Entries: []sqstypes.DeleteMessageBatchRequestEntry{{Id: aws.String("0"), ReceiptHandle: m.ReceiptHandle}},

@@ -16,8 +16,8 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// traffic is random commands, valid and not, of many clients on the same few users and roles, who want the same few
-// e-mail addresses and names.
+// traffic is random commands, valid and invalid, of many clients on the same few users and roles, with the same few e-mail
+// addresses and names.
 type traffic struct {
 	client                       systemtest.Client
 	seed                         uint64
@@ -25,15 +25,15 @@ type traffic struct {
 
 	// between is called before each command with its number, from 0. Defaults to nothing.
 	between func(i int)
-	// down is called when no answer came; it returns once there is somebody to answer. Defaults to giving up.
+	// down is called when no answer came; it returns once the API answers again. Defaults to giving up.
 	down func(context.Context) error
 }
 
-// outcome is what became of one command.
+// outcome is the result of one command.
 type outcome struct {
-	deed        string
+	operation   string
 	correlation string
-	status      int // 0: no answer came, so nobody knows
+	status      int // 0: no answer came
 	code        string
 	version     uint64 // of an accepted one
 }
@@ -51,7 +51,7 @@ func newTraffic(client systemtest.Client, users, roles int) *traffic {
 	return tr
 }
 
-// send lets so many clients send so many commands in all.
+// send sends that many commands in all from that many clients.
 func (tr *traffic) send(ctx context.Context, t testing.TB, clients, commands int) []outcome {
 	t.Helper()
 	t.Logf("seed %d", tr.seed)
@@ -60,7 +60,7 @@ func (tr *traffic) send(ctx context.Context, t testing.TB, clients, commands int
 	group, ctx := errgroup.WithContext(ctx)
 	for client := range clients {
 		group.Go(func() error {
-			dice := rand.New(rand.NewPCG(tr.seed, uint64(client)))
+			random := rand.New(rand.NewPCG(tr.seed, uint64(client)))
 			for {
 				i := int(next.Add(1)) - 1
 				if i >= commands {
@@ -70,7 +70,7 @@ func (tr *traffic) send(ctx context.Context, t testing.TB, clients, commands int
 					tr.between(i)
 				}
 				var err error
-				if outcomes[i], err = tr.one(ctx, i, dice); err != nil {
+				if outcomes[i], err = tr.one(ctx, i, random); err != nil {
 					return err
 				}
 			}
@@ -80,10 +80,10 @@ func (tr *traffic) send(ctx context.Context, t testing.TB, clients, commands int
 	return outcomes
 }
 
-func (tr *traffic) one(ctx context.Context, i int, dice *rand.Rand) (outcome, error) {
-	deed, request := tr.command(i, dice)
+func (tr *traffic) one(ctx context.Context, i int, random *rand.Rand) (outcome, error) {
+	operation, request := tr.command(i, random)
 	request.Correlation = newID()
-	o := outcome{deed: deed, correlation: request.Correlation}
+	o := outcome{operation: operation, correlation: request.Correlation}
 	answer, err := tr.client.Do(ctx, request)
 	if err != nil {
 		if tr.down == nil {
@@ -102,27 +102,27 @@ func (tr *traffic) one(ctx context.Context, i int, dice *rand.Rand) (outcome, er
 	return o, err
 }
 
-func pick(dice *rand.Rand, of []string) string { return of[dice.IntN(len(of))] }
+func pick(random *rand.Rand, of []string) string { return of[random.IntN(len(of))] }
 
-// command draws one, once all users and roles are there; the weights keep most of them enabled, and about half of the
-// commands acceptable.
-func (tr *traffic) command(i int, dice *rand.Rand) (deed string, r systemtest.Request) {
+// command first creates all users and roles, then draws; the weights keep most of them enabled, and about half of the commands
+// acceptable.
+func (tr *traffic) command(i int, random *rand.Rand) (operation string, r systemtest.Request) {
 	if i < len(tr.users) {
 		return "register", post("/users", object{"id": tr.users[i], "email": tr.emails[2*i]})
 	}
 	if i -= len(tr.users); i < len(tr.roles) {
 		return "createRole", post("/roles", object{"id": tr.roles[i], "name": tr.titles[2*i]})
 	}
-	id, role := pick(dice, tr.users), pick(dice, tr.roles)
+	id, role := pick(random, tr.users), pick(random, tr.roles)
 	user := "/users/" + id
-	switch n := dice.IntN(100); {
+	switch n := random.IntN(100); {
 	case n < 5:
-		return "register", post("/users", object{"id": id, "email": pick(dice, tr.emails)})
+		return "register", post("/users", object{"id": id, "email": pick(random, tr.emails)})
 	case n < 30:
 		first, last := []string{"Ann", "Bao", "Chloé", "Dmitri"}, []string{"O'Neill", "Nguyễn", "Müller", "Lee"}
-		return "update", put(user, object{"firstName": pick(dice, first), "lastName": pick(dice, last)})
+		return "update", put(user, object{"firstName": pick(random, first), "lastName": pick(random, last)})
 	case n < 42:
-		return "changeEmail", put(user+"/email", object{"email": pick(dice, tr.emails)})
+		return "changeEmail", put(user+"/email", object{"email": pick(random, tr.emails)})
 	case n < 45:
 		return "disableUser", put(user+"/disable", nil)
 	case n < 52:
@@ -132,9 +132,9 @@ func (tr *traffic) command(i int, dice *rand.Rand) (deed string, r systemtest.Re
 	case n < 80:
 		return "removeRole", systemtest.Request{Method: http.MethodDelete, Path: user + "/roles/" + role}
 	case n < 85:
-		return "createRole", post("/roles", object{"id": role, "name": pick(dice, tr.titles)})
+		return "createRole", post("/roles", object{"id": role, "name": pick(random, tr.titles)})
 	case n < 91:
-		return "renameRole", put("/roles/"+role, object{"name": pick(dice, tr.titles)})
+		return "renameRole", put("/roles/"+role, object{"name": pick(random, tr.titles)})
 	case n < 93:
 		return "disableRole", put("/roles/"+role+"/disable", nil)
 	case n < 97:
@@ -152,14 +152,14 @@ func put(path string, body any) systemtest.Request {
 	return systemtest.Request{Method: http.MethodPut, Path: path, Body: body}
 }
 
-// changesNothing says whether a command that asks for what is so already is accepted and leaves no event.
+// changesNothing reports whether a command that would change nothing is accepted without an event.
 func (o outcome) changesNothing() bool {
-	return o.deed == "update" || o.deed == "changeEmail" || o.deed == "renameRole"
+	return o.operation == "update" || o.operation == "changeEmail" || o.operation == "renameRole"
 }
 
-// inLog holds answers against the log, where each command is known by its correlation: an accepted command is in it
-// exactly once, at the version answered; a refused one is not; one without an answer, or with a 5xx, at most once. And
-// nothing else is in the log. It counts what became of the commands.
+// inLog compares answers with the log, where the correlation ID identifies each command: an accepted command is in it exactly
+// once, at the version answered; a refused one is not; one without an answer, or with a 5xx, at most once. Nothing else is in the
+// log. It returns the number of commands by result.
 func inLog(t *testing.T, outcomes []outcome, records map[string][]eventsourcing.Record) (answers map[string]int) {
 	t.Helper()
 	answers = map[string]int{}
@@ -181,7 +181,7 @@ func inLog(t *testing.T, outcomes []outcome, records map[string][]eventsourcing.
 			assert.Equal(t, eventsourcing.Version(o.version), found[0].Version, "%+v", o)
 		case o.status >= 400 && o.status < 500:
 			answers["refused"]++
-			assert.Empty(t, found, "%+v was refused and left something behind", o)
+			assert.Empty(t, found, "%+v was refused, but is in the log", o)
 		case len(found) > 0:
 			answers["unknown but in the log"]++
 			assert.Len(t, found, 1, "%+v", o)
@@ -193,7 +193,7 @@ func inLog(t *testing.T, outcomes []outcome, records map[string][]eventsourcing.
 	for _, r := range records {
 		total += len(r)
 	}
-	assert.Equal(t, total, events, "events that nobody asked for")
+	assert.Equal(t, total, events, "events without a command")
 	assert.Greater(t, answers["accepted"], len(outcomes)/4, "too few to prove anything")
 	assert.Greater(t, answers["refused"], len(outcomes)/10, "too few to prove anything")
 	t.Logf("commands: %v", answers)

@@ -16,7 +16,7 @@ import (
 
 const racers = 40
 
-// race sends one request per racer at once. Exactly one may be accepted; the others get that code. It returns who won.
+// race sends one request per racer at once. Exactly one may be accepted; the others get that code. It returns the winner.
 func race(a api, code string, request func(racer int) systemtest.Request) (winner int) {
 	a.t.Helper()
 	statuses, codes := make([]int, racers), make([]string, racers)
@@ -36,18 +36,18 @@ func race(a api, code string, request func(racer int) systemtest.Request) (winne
 	winner = -1
 	for racer, status := range statuses {
 		if status == http.StatusAccepted {
-			assert.Equal(a.t, -1, winner, "two have won")
+			assert.Equal(a.t, -1, winner, "two were accepted")
 			winner = racer
 			continue
 		}
 		assert.Equal(a.t, http.StatusConflict, status)
 		assert.Equal(a.t, code, codes[racer])
 	}
-	require.GreaterOrEqual(a.t, winner, 0, "nobody has won")
+	require.GreaterOrEqual(a.t, winner, 0, "none was accepted")
 	return winner
 }
 
-// mixed writes text in a case of the racer's own.
+// mixed returns text in a mix of upper and lower case that differs by racer.
 func mixed(text string, racer int) string {
 	if racer%2 == 0 {
 		return strings.ToUpper(text)
@@ -55,14 +55,15 @@ func mixed(text string, racer int) string {
 	return text
 }
 
-// TestOneEmailHasOneOwner races for one address and for one role name: by those who register and by those who move.
+// TestOneEmailHasOneOwner races for one address and for one role name, by registering and by changing.
 func TestOneEmailHasOneOwner(t *testing.T) {
 	t.Parallel()
 	a := api{systemtest.New(t, nil), t}
 	var users, roles []string
 	for i := range racers {
 		users = append(users, a.accept(http.MethodPost, "/users", object{"email": fmt.Sprintf("racer%d@example.com", i)}).ID)
-		roles = append(roles, a.accept(http.MethodPost, "/roles", object{"name": "racer" + strings.Repeat("x", i/8) + "-" + strings.Repeat("y", i%8)}).ID)
+		name := "racer" + strings.Repeat("x", i/8) + "-" + strings.Repeat("y", i%8)
+		roles = append(roles, a.accept(http.MethodPost, "/roles", object{"name": name}).ID)
 	}
 	for round := range 5 {
 		email, name := fmt.Sprintf("prize%d@example.com", round), "prize"+strings.Repeat("z", round)
@@ -70,7 +71,7 @@ func TestOneEmailHasOneOwner(t *testing.T) {
 		winner := race(a, "email_taken", func(racer int) systemtest.Request {
 			return post("/users", object{"id": made[racer], "email": mixed(email, racer)})
 		})
-		a.accept(http.MethodPut, "/users/"+made[winner]+"/email", object{"email": "other." + email}) // gives it up
+		a.accept(http.MethodPut, "/users/"+made[winner]+"/email", object{"email": "other." + email}) // releases it
 		winner = race(a, "email_taken", func(racer int) systemtest.Request {
 			return put("/users/"+users[racer]+"/email", object{"email": mixed(email, racer)})
 		})

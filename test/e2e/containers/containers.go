@@ -1,4 +1,4 @@
-// Package containers starts, for tests, what docker-compose.yml starts for users.
+// Package containers starts LocalStack and the services' images in containers, as docker-compose.yml does.
 package containers
 
 import (
@@ -21,11 +21,11 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// patience bounds the start of a container; LocalStack fetches parts of itself then.
+// patience bounds the start of a container; LocalStack downloads parts of itself then.
 const patience = 3 * time.Minute
 
-// LocalStack starts the LocalStack of docker-compose.yml, until the test's end. It is reached on nw as "aws", and on this
-// machine by the endpoint returned.
+// LocalStack starts the LocalStack of docker-compose.yml until the test's end. Its name on nw is "aws"; the endpoint returned
+// is for this machine.
 func LocalStack(t testing.TB, nw *testcontainers.DockerNetwork) (endpoint string) {
 	t.Helper()
 	image, env := service(t, "localstack")
@@ -34,7 +34,8 @@ func LocalStack(t testing.TB, nw *testcontainers.DockerNetwork) (endpoint string
 		testcontainers.WithExposedPorts("4566/tcp"),
 		network.WithNetwork([]string{"aws"}, nw),
 		testcontainers.WithWaitStrategyAndDeadline(patience,
-			wait.ForHTTP("/_localstack/health").WithPort("4566/tcp").WithStatusCodeMatcher(func(status int) bool { return status == http.StatusOK })),
+			wait.ForHTTP("/_localstack/health").WithPort("4566/tcp").
+				WithStatusCodeMatcher(func(status int) bool { return status == http.StatusOK })),
 	)
 	testcontainers.CleanupContainer(t, c)
 	require.NoError(t, err)
@@ -43,7 +44,7 @@ func LocalStack(t testing.TB, nw *testcontainers.DockerNetwork) (endpoint string
 	return endpoint
 }
 
-// Network is a network of the test's own.
+// Network creates a network until the test's end.
 func Network(t testing.TB) *testcontainers.DockerNetwork {
 	t.Helper()
 	nw, err := network.New(t.Context())
@@ -52,7 +53,7 @@ func Network(t testing.TB) *testcontainers.DockerNetwork {
 	return nw
 }
 
-// service is what docker-compose.yml says of one of its services.
+// service returns the image and the environment of a service in docker-compose.yml.
 func service(t testing.TB, name string) (image string, env map[string]string) {
 	t.Helper()
 	_, here, _, _ := runtime.Caller(0)
@@ -70,10 +71,9 @@ func service(t testing.TB, name string) (image string, env map[string]string) {
 	return s.Image, s.Environment
 }
 
-// Fleet is each of the services in a container of its own, from images that are there already. It is an http.RoundTripper: the
-// edge before their APIs.
+// Fleet is one container of each service, from existing images. It is an http.RoundTripper: the edge in front of their APIs.
 type Fleet struct {
-	// ReadyAfter is how long each service took from the start of its container until it was ready.
+	// ReadyAfter is the time from the start of each container until its service was ready.
 	ReadyAfter map[string]time.Duration
 
 	containers map[string]*testcontainers.DockerContainer
@@ -81,7 +81,7 @@ type Fleet struct {
 	transport  *http.Transport
 }
 
-// environment is what a service needs to work with what is "aws" on its network.
+// environment returns the variables of a service whose AWS is "aws" on its network.
 func environment() map[string]string {
 	return map[string]string{
 		"ENVIRONMENT": "local", "AUTH_MODE": "none", "RATE_LIMIT": "0",
@@ -89,14 +89,14 @@ func environment() map[string]string {
 	}
 }
 
-// hardened is how docker-compose.yml runs a service: what an image needs beyond that would not be there on ECS either.
+// hardened restricts a container as docker-compose.yml and ECS do.
 func hardened(host *container.HostConfig) {
 	host.ReadonlyRootfs = true
 	host.CapDrop = []string{"ALL"}
 	host.SecurityOpt = []string{"no-new-privileges:true"}
 }
 
-// Provision runs the tools' image with the command provision, to its end.
+// Provision runs leftfold provision in its image, to its end.
 func Provision(t testing.TB, nw *testcontainers.DockerNetwork, tag string) {
 	t.Helper()
 	c, err := testcontainers.Run(t.Context(), "leftfold/leftfold:"+tag,
@@ -113,8 +113,8 @@ func Provision(t testing.TB, nw *testcontainers.DockerNetwork, tag string) {
 	require.Zero(t, state.ExitCode, "provision: %s", logs(t, c))
 }
 
-// Start runs every service from the images leftfold/<service>:tag, one after the other, and returns once all are ready. The
-// test's end removes them.
+// Start starts every service from the images leftfold/<service>:tag, one after the other, and returns once all are ready. They
+// are removed at the test's end.
 func Start(t testing.TB, nw *testcontainers.DockerNetwork, tag string) *Fleet {
 	t.Helper()
 	f := &Fleet{
@@ -148,8 +148,8 @@ func (f *Fleet) RoundTrip(r *http.Request) (*http.Response, error) {
 	return f.transport.RoundTrip(out)
 }
 
-// Stop ends a service's container as Docker and ECS do, SIGTERM and, 30 s later, SIGKILL, and returns with what it ended
-// and how long that took.
+// Stop stops a service's container as Docker and ECS do, by SIGTERM and, 30 s later, SIGKILL. It returns the exit code and how
+// long that took.
 func (f *Fleet) Stop(t testing.TB, name string) (exitCode int, took time.Duration) {
 	t.Helper()
 	grace, begun := 30*time.Second, time.Now()

@@ -49,11 +49,14 @@ func nothing(string) (string, bool) { return "", false }
 func Remove(ctx context.Context, cfg aws.Config, names topology.Names) error {
 	db, q := dynamodb.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
 	var errs []error
-	for _, table := range []string{names.EventLog, names.SetValidations, names.Commands, names.Snapshots, names.Leases, names.Users, names.Roles} {
+	for _, table := range []string{
+		names.EventLog, names.SetValidations, names.Commands, names.Snapshots, names.Leases, names.Users, names.Roles,
+	} {
 		_, err := db.DeleteTable(ctx, &dynamodb.DeleteTableInput{TableName: &table})
 		errs = append(errs, err)
 	}
-	_, err := kinesis.NewFromConfig(cfg).DeleteStream(ctx, &kinesis.DeleteStreamInput{StreamName: &names.Stream, EnforceConsumerDeletion: aws.Bool(true)})
+	stream := &kinesis.DeleteStreamInput{StreamName: &names.Stream, EnforceConsumerDeletion: aws.Bool(true)}
+	_, err := kinesis.NewFromConfig(cfg).DeleteStream(ctx, stream)
 	errs = append(errs, err)
 	for _, s := range names.Subscriptions() {
 		for _, queue := range []string{s.Queue, topology.DeadLetters(s.Queue)} {

@@ -50,7 +50,10 @@ func New(t testing.TB, env map[string]string, with ...func(*service.Platform)) *
 // may change the platform at each start. The services stop at the test's end. What was provisioned stays: see Remove.
 func On(t testing.TB, target aws.Config, transport http.RoundTripper, env map[string]string, with ...func(*service.Platform)) *System {
 	t.Helper()
-	lookup := map[string]string{"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0", "LOG_LEVEL": "error", "LOG_FORMAT": "text", "STREAM_POLL": "10ms"}
+	lookup := map[string]string{
+		"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0",
+		"LOG_LEVEL": "error", "LOG_FORMAT": "text", "STREAM_POLL": "10ms",
+	}
 	maps.Copy(lookup, env)
 	var cfg app.Config
 	require.NoError(t, service.LoadConfig(service.Fixed(lookup), &cfg))
