@@ -14,7 +14,7 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// rights are what each service may do, as "action resource"; "of x" means items whose partition key is x alone.
+// rights returns the rights of each service, as "action resource"; "of x" means only items with the partition key x.
 func rights(mode string) map[string][]string {
 	leases := func(consumer string) []string {
 		return each("dynamodb:", "DescribeTable table/leases", "Query table/leases of "+consumer, "PutItem table/leases of "+consumer,
@@ -33,7 +33,8 @@ func rights(mode string) map[string][]string {
 	reading := map[string][]string{
 		"polling": each("kinesis:", "DescribeStreamSummary stream/event-source", "ListShards stream/event-source",
 			"GetShardIterator stream/event-source", "GetRecords stream/event-source"),
-		"fanout": each("kinesis:", "DescribeStreamSummary stream/event-source", "ListShards stream/event-source", "RegisterStreamConsumer stream/event-source",
+		"fanout": each("kinesis:", "DescribeStreamSummary stream/event-source", "ListShards stream/event-source",
+			"RegisterStreamConsumer stream/event-source",
 			"DescribeStreamConsumer stream/event-source", "DescribeStreamConsumer stream/event-source/consumer/*",
 			"SubscribeToShard stream/event-source", "SubscribeToShard stream/event-source/consumer/*"),
 	}
@@ -45,7 +46,8 @@ func rights(mode string) map[string][]string {
 			"GetItem table/snapshots", "PutItem table/snapshots", "DeleteItem table/snapshots"),
 		"streamer": slices.Concat(leases("streamer"),
 			each("dynamodb:", "DescribeTable table/EventLog", "Scan table/EventLog"),
-			each("dynamodb:", "DescribeStream table/EventLog/stream/*", "GetShardIterator table/EventLog/stream/*", "GetRecords table/EventLog/stream/*"),
+			each("dynamodb:", "DescribeStream table/EventLog/stream/*",
+				"GetShardIterator table/EventLog/stream/*", "GetRecords table/EventLog/stream/*"),
 			each("kinesis:", "DescribeStreamSummary stream/event-source", "PutRecords stream/event-source")),
 		"broker": slices.Concat(leases("broker"), reading[mode], each("dynamodb:", "Scan table/EventLog"),
 			each("sqs:", "GetQueueUrl queue/IamUserQueue.fifo", "SendMessage queue/IamUserQueue.fifo",
@@ -57,15 +59,15 @@ func rights(mode string) map[string][]string {
 	}
 }
 
-// seldom are rights, by how they begin, that the story has no use for, and what needs them.
+// seldom is the rights, by prefix, that the story does not use, and what needs them.
 var seldom = map[string]string{ //nolint:gochecknoglobals // read only
-	"dynamodb:Scan table/EventLog":                 "a stream has trimmed what was not read: hop.Hop.Republish",
+	"dynamodb:Scan table/EventLog":                 "a stream has trimmed unread records: hop.Hop.Republish",
 	"dynamodb:DeleteItem table/snapshots":          "a snapshot proves wrong: dynamostore.Snapshots.Delete",
 	"dynamodb:DeleteItem table/leases of ":         "a shard is gone: shards.DynamoDBLeases",
-	"dynamodb:DeleteItem table/projection-user":    "an aggregate is taken up again after a redrive: projection.Projector.Redrive",
+	"dynamodb:DeleteItem table/projection-user":    "an aggregate is redriven: projection.Projector.Redrive",
 	"sqs:SendMessage queue/IamUserQueue-dlq":       "a message is undecodable: fifoqueue.Consumer",
 	"sqs:SendMessage queue/IamRoleQueue-dlq":       "a message is undecodable: fifoqueue.Consumer",
-	"sqs:ChangeMessageVisibility queue/":           "work takes long, fails or is released: fifoqueue.Consumer",
+	"sqs:ChangeMessageVisibility queue/":           "handling takes long, fails or is released: fifoqueue.Consumer",
 	"kinesis:SubscribeToShard stream/event-source": "IAM checks the consumer, and its stream with it",
 	"kinesis:DescribeStreamConsumer stream/event-": "IAM checks the consumer, and its stream with it",
 }
@@ -77,7 +79,7 @@ func each(prefix string, rights ...string) []string {
 	return rights
 }
 
-// TestRolesHaveTheseRightsAndNoOthers compares Terraform's with the list above.
+// TestRolesHaveTheseRightsAndNoOthers compares Terraform's rights with the list above.
 func TestRolesHaveTheseRightsAndNoOthers(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"polling", "fanout"} {
@@ -110,25 +112,25 @@ func grants(statements cty.Value) (out []string) {
 	return out
 }
 
-// TestServicesNeedTheseRightsAndNoOthers listens to what every service asks of AWS through a whole story.
+// TestServicesNeedTheseRightsAndNoOthers records the calls of every service through a whole story.
 func TestServicesNeedTheseRightsAndNoOthers(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"polling", "fanout"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			var heard ear
+			var calls recorder
 			env := map[string]string{"SNAPSHOT_EVERY": "2", "STREAM_MODE": mode, "COMMAND_CACHE": "0"}
-			s := systemtest.New(t, env, heard.listen)
-			ill := tell(t, s)
-			operate(t, s, env, heard.listen, ill)
+			s := systemtest.New(t, env, calls.record)
+			ill := runStory(t, s)
+			operate(t, s, env, calls.record, ill)
 			for service, may := range rights(mode) {
-				did := heard.of(service)
-				for _, deed := range did {
-					assert.Contains(t, may, deed, "%s does it and may not", service)
+				used := calls.of(service)
+				for _, right := range used {
+					assert.Contains(t, may, right, "%s needs a right that it has not", service)
 				}
 				for _, right := range may {
-					if !slices.Contains(did, right) {
-						assert.True(t, isSeldom(right), "%s may %s and never does", service, right)
+					if !slices.Contains(used, right) {
+						assert.True(t, isSeldom(right), "%s has the right %s and never uses it", service, right)
 					}
 				}
 			}

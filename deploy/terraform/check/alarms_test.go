@@ -13,7 +13,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// TestEveryAlarmHasARunbook: an alarm's description leads to what to do about it, and there is no chapter without an alarm.
+// TestEveryAlarmHasARunbook: an alarm's description links to a section of docs/operations.md, and no section lacks an alarm.
 func TestEveryAlarmHasARunbook(t *testing.T) {
 	t.Parallel()
 	text := func(s string) cty.Value { return cty.StringVal(s) }
@@ -45,8 +45,7 @@ func TestEveryAlarmHasARunbook(t *testing.T) {
 	assert.ElementsMatch(t, slices.Collect(maps.Keys(anchors)), chapters)
 }
 
-// TestMetricsExist: every metric of ours that is collected, or that an alarm, a graph or the autoscaler looks at, is one
-// that the services have, and is collected.
+// TestMetricsExist: every metric of ours that an alarm, a graph or the autoscaler uses is exported by a service and collected.
 func TestMetricsExist(t *testing.T) {
 	t.Parallel()
 	documented := read(t, "docs/observability.md")

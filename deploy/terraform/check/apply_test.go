@@ -29,8 +29,8 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// TestServicesRunOnWhatTerraformMakes makes tables, stream and queues in an AWS in memory from the HCL alone, under names that no service
-// knows by itself, tells the services what the module's output says, and audits what they did.
+// TestServicesRunOnWhatTerraformMakes creates tables, stream and queues in the embedded AWS from the HCL only, with names that are no
+// defaults, runs the services with the environment of the module's output, and audits the result.
 func TestServicesRunOnWhatTerraformMakes(t *testing.T) {
 	t.Parallel()
 	server := localaws.New(localaws.Options{})
@@ -45,8 +45,8 @@ func TestServicesRunOnWhatTerraformMakes(t *testing.T) {
 	live(t, server.Config(), environment, patience)
 }
 
-// live runs every service, told what the module's output says, lets them do a little of everything, waits at most so
-// long until the read models show it, and audits it. It returns the names that the services go by.
+// live runs every service with the environment of the module's output, sends some commands, waits at most that long until the read
+// models show them, and audits the system. It returns the names of the resources.
 func live(t *testing.T, target aws.Config, environment map[string]string, atMost time.Duration) topology.Names {
 	t.Helper()
 	env := map[string]string{"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0", "STREAM_POLL": "10ms", "LOG_LEVEL": "error"}
@@ -56,12 +56,14 @@ func live(t *testing.T, target aws.Config, environment map[string]string, atMost
 	inspector := systemtest.NewInspector(target, cfg.Names, systemtest.Client{
 		HTTP: &http.Client{Transport: run(t, target, cfg)}, Base: "http://leftfold.test",
 	})
+	type object map[string]string
+	const userID, roleID = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
 	for _, r := range []systemtest.Request{
-		{Method: http.MethodPost, Path: "/users", Body: map[string]string{"id": "11111111-1111-4111-8111-111111111111", "email": "dan@example.com"}},
-		{Method: http.MethodPost, Path: "/roles", Body: map[string]string{"id": "22222222-2222-4222-8222-222222222222", "name": "auditor"}},
-		{Method: http.MethodPost, Path: "/users/11111111-1111-4111-8111-111111111111/roles", Body: map[string]string{"roleId": "22222222-2222-4222-8222-222222222222"}},
-		{Method: http.MethodPut, Path: "/roles/22222222-2222-4222-8222-222222222222", Body: map[string]string{"name": "examiner"}},
-		{Method: http.MethodPut, Path: "/users/11111111-1111-4111-8111-111111111111/email", Body: map[string]string{"email": "d@example.com"}},
+		{Method: http.MethodPost, Path: "/users", Body: object{"id": userID, "email": "dan@example.com"}},
+		{Method: http.MethodPost, Path: "/roles", Body: object{"id": roleID, "name": "auditor"}},
+		{Method: http.MethodPost, Path: "/users/" + userID + "/roles", Body: object{"roleId": roleID}},
+		{Method: http.MethodPut, Path: "/roles/" + roleID, Body: object{"name": "examiner"}},
+		{Method: http.MethodPut, Path: "/users/" + userID + "/email", Body: object{"email": "d@example.com"}},
 	} {
 		a, err := inspector.Do(t.Context(), r)
 		require.NoError(t, err)
@@ -72,7 +74,7 @@ func live(t *testing.T, target aws.Config, environment map[string]string, atMost
 	return inspector.Names
 }
 
-// run starts every service and returns what stands before their APIs.
+// run starts every service and returns the edge in front of their APIs.
 func run(t *testing.T, target aws.Config, cfg app.Config) http.RoundTripper {
 	t.Helper()
 	front := edgeTo{}
@@ -114,7 +116,7 @@ func (e edgeTo) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// apply makes what the module data describes, from its values alone.
+// apply creates the resources of the module data, from its values only.
 func apply(t *testing.T, target aws.Config, m *check.Module) {
 	t.Helper()
 	db, k, q := dynamodb.NewFromConfig(target), kinesis.NewFromConfig(target), sqs.NewFromConfig(target)
@@ -135,18 +137,24 @@ func apply(t *testing.T, target aws.Config, m *check.Module) {
 	require.NoError(t, err)
 	queues := m.Resources["aws_sqs_queue"]
 	for key, dead := range queues["dead"] {
-		made, err := q.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(dead.Text("name")), Attributes: queueAttributes(t, dead)})
+		made, err := q.CreateQueue(t.Context(), &sqs.CreateQueueInput{
+			QueueName: aws.String(dead.Text("name")), Attributes: queueAttributes(t, dead),
+		})
 		require.NoError(t, err)
-		of, err := q.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: made.QueueUrl, AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameQueueArn}})
+		of, err := q.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
+			QueueUrl: made.QueueUrl, AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameQueueArn},
+		})
 		require.NoError(t, err)
 		attributes := maps.Clone(queueAttributes(t, queues["this"][key]))
 		attributes["RedrivePolicy"] = strings.Replace(queues["this"][key].Text("redrive_policy"), dead.Text("arn"), of.Attributes["QueueArn"], 1)
-		_, err = q.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(queues["this"][key].Text("name")), Attributes: attributes})
+		_, err = q.CreateQueue(t.Context(), &sqs.CreateQueueInput{
+			QueueName: aws.String(queues["this"][key].Text("name")), Attributes: attributes,
+		})
 		require.NoError(t, err)
 	}
 }
 
-// tableOf is a table as its resource has it.
+// tableOf returns the table that a resource describes.
 func tableOf(b check.Block) (*dynamodb.CreateTableInput, *dynamodb.UpdateTimeToLiveInput) {
 	key := func(attribute string, kind types.KeyType) types.KeySchemaElement {
 		return types.KeySchemaElement{AttributeName: aws.String(attribute), KeyType: kind}
@@ -170,7 +178,9 @@ func tableOf(b check.Block) (*dynamodb.CreateTableInput, *dynamodb.UpdateTimeToL
 		})
 	}
 	if b.Attributes["stream_enabled"].True() {
-		in.StreamSpecification = &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewType(b.Text("stream_view_type"))}
+		in.StreamSpecification = &types.StreamSpecification{
+			StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewType(b.Text("stream_view_type")),
+		}
 	}
 	for _, e := range b.Blocks["ttl"] {
 		return in, &dynamodb.UpdateTimeToLiveInput{TableName: in.TableName, TimeToLiveSpecification: &types.TimeToLiveSpecification{

@@ -19,7 +19,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws"
 )
 
-// value is an attribute as DynamoDB's import has it.
+// value is an attribute in the form of DynamoDB's import.
 type value struct {
 	S, N *string
 	M    map[string]value
@@ -55,8 +55,8 @@ func attributesOf(t *testing.T, values map[string]value) map[string]types.Attrib
 	return out
 }
 
-// TestTheLogIsRestoredFromTheArchive archives records as the stream shows them, makes items of them as the manual says, and reads
-// them as the services do.
+// TestTheLogIsRestoredFromTheArchive archives records as they come from the stream, turns them into items as docs/operations.md says,
+// and reads them as the services do.
 func TestTheLogIsRestoredFromTheArchive(t *testing.T) {
 	t.Parallel()
 	server := localaws.New(localaws.Options{})
@@ -70,13 +70,25 @@ func TestTheLogIsRestoredFromTheArchive(t *testing.T) {
 	stream := eventsourcing.StreamID{Category: "org/iam/user", ID: "11111111-1111-4111-8111-111111111111"}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 678_000_000, time.UTC)
 	records := []eventsourcing.Record{
-		{ID: "a", Stream: stream, Version: 1, Name: "org/iam/user/registered", Schema: 1, Data: json.RawMessage(`{"email":"dän\"@exämple.com"}`), RecordedAt: at},
 		{
-			ID: "b", Stream: stream, Version: 2, Name: "org/iam/user/roleAdded", Schema: 2, Data: json.RawMessage(`{}`), RecordedAt: at.Add(time.Second),
-			Enrichment: []eventsourcing.Enrichment{{Aggregate: "org/iam/role", ID: "r", Data: json.RawMessage(`{"name":"auditor","nested":[1,null,{"x":true}]}`)}},
-			Metadata:   eventsourcing.Metadata{CorrelationID: "c", CausationID: "d", Actor: "dan", Traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Extra: map[string]string{"tenant": "t1"}},
+			ID: "a", Stream: stream, Version: 1, Name: "org/iam/user/registered", Schema: 1, RecordedAt: at,
+			Data: json.RawMessage(`{"email":"dän\"@exämple.com"}`),
 		},
-		{ID: "c", Stream: stream, Version: 3, Name: "org/iam/user/disabled", Schema: 1, Data: json.RawMessage(`{}`), RecordedAt: at, Metadata: eventsourcing.Metadata{Actor: "dan"}},
+		{
+			ID: "b", Stream: stream, Version: 2, Name: "org/iam/user/roleAdded", Schema: 2, RecordedAt: at.Add(time.Second),
+			Data: json.RawMessage(`{}`),
+			Enrichment: []eventsourcing.Enrichment{{
+				Aggregate: "org/iam/role", ID: "r", Data: json.RawMessage(`{"name":"auditor","nested":[1,null,{"x":true}]}`),
+			}},
+			Metadata: eventsourcing.Metadata{
+				CorrelationID: "c", CausationID: "d", Actor: "dan",
+				Traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Extra: map[string]string{"tenant": "t1"},
+			},
+		},
+		{
+			ID: "c", Stream: stream, Version: 3, Name: "org/iam/user/disabled", Schema: 1, RecordedAt: at,
+			Data: json.RawMessage(`{}`), Metadata: eventsourcing.Metadata{Actor: "dan"},
+		},
 	}
 	for _, i := range []int{2, 0, 1, 0} { // in no order, and at least once
 		archived, err := envelope.Encode(records[i])

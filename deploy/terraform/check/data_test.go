@@ -36,7 +36,7 @@ func defaults(t *testing.T) (n topology.Names) {
 	return n
 }
 
-// arns are as IAM knows them, less the partition, region and account.
+// arns returns the ARN and id of a resource, without partition, region and account.
 func arns(kind, name, _ string, b check.Block) map[string]cty.Value {
 	arn := func(what string) map[string]cty.Value { return map[string]cty.Value{"arn": cty.StringVal(what)} }
 	switch kind {
@@ -70,7 +70,7 @@ func evaluate(t *testing.T, module string, vars map[string]cty.Value) *check.Mod
 	return m
 }
 
-// data is the module of that name, all of which can be worked out.
+// data returns the module data, all of which can be evaluated.
 func data(t *testing.T, vars map[string]cty.Value) *check.Module {
 	t.Helper()
 	m := evaluate(t, "modules/data", vars)
@@ -78,7 +78,7 @@ func data(t *testing.T, vars map[string]cty.Value) *check.Module {
 	return m
 }
 
-// table is what both sides can say of a table.
+// table is what both sides declare of a table.
 type table struct {
 	Billing        string
 	Keys           map[string]string // attribute, by kind of key
@@ -89,7 +89,7 @@ type table struct {
 	IndexedByRange bool
 }
 
-// TestTablesAreThoseOfProvision compares every table with the one that provision makes.
+// TestTablesAreThoseOfProvision compares every table with the one that provision creates.
 func TestTablesAreThoseOfProvision(t *testing.T) {
 	t.Parallel()
 	server := localaws.New(localaws.Options{})
@@ -144,7 +144,8 @@ func keys(schema []types.KeySchemaElement) map[string]string {
 
 func terraformed(b check.Block) table {
 	is := table{
-		Billing: b.Text("billing_mode"), Keys: map[string]string{"HASH": b.Text("hash_key")}, Attributes: map[string]string{}, Indexes: map[string]string{},
+		Billing: b.Text("billing_mode"), Keys: map[string]string{"HASH": b.Text("hash_key")},
+		Attributes: map[string]string{}, Indexes: map[string]string{},
 	}
 	if sort := b.Text("range_key"); sort != "" {
 		is.Keys["RANGE"] = sort
@@ -167,10 +168,11 @@ func terraformed(b check.Block) table {
 	return is
 }
 
-// attributes are SQS's names of what Terraform's resource sets; what stands in neither is SQS's default on both sides.
+// attributes maps arguments of Terraform to attributes of SQS; what is in neither has SQS's default on both sides.
 var attributes = map[string]string{ //nolint:gochecknoglobals // read only
 	"fifo_queue": "FifoQueue", "deduplication_scope": "DeduplicationScope", "fifo_throughput_limit": "FifoThroughputLimit",
-	"message_retention_seconds": "MessageRetentionPeriod", "visibility_timeout_seconds": "VisibilityTimeout", "redrive_policy": "RedrivePolicy",
+	"message_retention_seconds": "MessageRetentionPeriod", "visibility_timeout_seconds": "VisibilityTimeout",
+	"redrive_policy":              "RedrivePolicy",
 	"content_based_deduplication": "ContentBasedDeduplication", "delay_seconds": "DelaySeconds",
 	"receive_wait_time_seconds": "ReceiveMessageWaitTimeSeconds", "max_message_size": "MaximumMessageSize",
 }
@@ -212,7 +214,7 @@ func TestQueuesAreThoseOfProvision(t *testing.T) {
 	}
 }
 
-// queueAttributes translates a resource; what SQS does not know of is about keys.
+// queueAttributes translates a resource; other arguments are about keys.
 func queueAttributes(t *testing.T, b check.Block) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -233,7 +235,7 @@ func queueAttributes(t *testing.T, b check.Block) map[string]string {
 	return out
 }
 
-// redrive returns an attribute; of a redrive policy the count and the queue's name.
+// redrive returns an attribute; of a redrive policy, the queue's name and the count.
 func redrive(of map[string]string, attribute string) string {
 	var policy struct {
 		DeadLetterTargetArn string
@@ -251,7 +253,8 @@ func TestTheStreamIsThatOfProvision(t *testing.T) {
 	server := localaws.New(localaws.Options{})
 	t.Cleanup(server.Close)
 	require.NoError(t, provision.Run(t.Context(), server.Config(), provision.Config{Names: defaults(t)}))
-	out, err := kinesis.NewFromConfig(server.Config()).DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: aws.String(defaults(t).Stream)})
+	in := &kinesis.DescribeStreamSummaryInput{StreamName: aws.String(defaults(t).Stream)}
+	out, err := kinesis.NewFromConfig(server.Config()).DescribeStreamSummary(t.Context(), in)
 	require.NoError(t, err)
 	b := data(t, nil).Resources["aws_kinesis_stream"]["events"][""]
 	want := out.StreamDescriptionSummary
@@ -269,7 +272,8 @@ func TestAPrefixRenamesEverything(t *testing.T) {
 	for kind, names := range m.Resources {
 		for name, instances := range names {
 			for key, b := range instances {
-				if own := b.Text("name") + b.Text("bucket"); own != "" && !slices.Contains([]string{"aws_cloudwatch_log_stream", "aws_iam_role_policy"}, kind) {
+				unnamed := slices.Contains([]string{"aws_cloudwatch_log_stream", "aws_iam_role_policy"}, kind)
+				if own := b.Text("name") + b.Text("bucket"); own != "" && !unnamed {
 					assert.Contains(t, own, "staging-", "%s.%s[%s]", kind, name, key)
 				}
 			}

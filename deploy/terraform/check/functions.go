@@ -10,11 +10,13 @@ import (
 	"github.com/zclconf/go-cty/cty/function/stdlib"
 )
 
-// functions are those of Terraform's that the modules use and that can be had; an expression with another one has no value.
+// functions are the functions of Terraform that the modules use, as far as libraries have them; an expression with another one
+// has no value.
 func functions() map[string]function.Function {
 	return map[string]function.Function{
 		"can": tryfunc.CanFunc, "try": tryfunc.TryFunc,
-		"coalesce": stdlib.CoalesceFunc, "compact": compact(), "concat": stdlib.ConcatFunc, "contains": stdlib.ContainsFunc, "distinct": stdlib.DistinctFunc,
+		"coalesce": stdlib.CoalesceFunc, "compact": compact(), "concat": stdlib.ConcatFunc,
+		"contains": stdlib.ContainsFunc, "distinct": stdlib.DistinctFunc,
 		"flatten": stdlib.FlattenFunc, "floor": stdlib.FloorFunc, "format": stdlib.FormatFunc, "join": stdlib.JoinFunc,
 		"jsonencode": stdlib.JSONEncodeFunc, "keys": stdlib.KeysFunc, "length": stdlib.LengthFunc, "lookup": stdlib.LookupFunc,
 		"merge": stdlib.MergeFunc, "min": stdlib.MinFunc, "regex": stdlib.RegexFunc, "replace": stdlib.RegexReplaceFunc,
@@ -25,7 +27,7 @@ func functions() map[string]function.Function {
 	}
 }
 
-// compact is Terraform's, which drops nulls too; that of stdlib refuses them.
+// compact drops nulls, as Terraform does; stdlib's refuses them.
 func compact() function.Function {
 	return function.New(&function.Spec{
 		Params: []function.Parameter{{Name: "list", Type: cty.List(cty.String)}},

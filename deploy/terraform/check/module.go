@@ -19,7 +19,7 @@ type Block struct {
 	Blocks     map[string][]Block
 }
 
-// Text returns an attribute's text, "" if it is not there or null.
+// Text returns the text of an attribute, "" if it is missing or null.
 func (b Block) Text(name string) string {
 	if v, ok := b.Attributes[name]; ok && !v.IsNull() && v.Type() == cty.String {
 		return v.AsString()
@@ -27,29 +27,30 @@ func (b Block) Text(name string) string {
 	return ""
 }
 
-// Module is a module of Terraform with its values.
+// Module is an evaluated Terraform module.
 type Module struct {
-	// Outputs and Locals have those that could be evaluated.
+	// Outputs and Locals are those that could be evaluated.
 	Outputs, Locals map[string]cty.Value
 	// Resources and Data are by type, name and key; the key is "" where there is only one.
 	Resources, Data map[string]map[string]map[string]Block
-	// Blind says why what has no value has none: mostly because it depends on what only AWS or another module knows.
+	// Blind holds the errors of what could not be evaluated, mostly because it depends on AWS or on another module.
 	Blind map[string]error
 
 	variables map[string]cty.Value
-	// Known gives what AWS would: attributes of resources and data that the text does not set.
+	// known returns attributes of resources and data that only AWS sets.
 	known func(kind, name, key string, b Block) map[string]cty.Value
 }
 
-// Evaluate reads the *.tf files of a folder and works everything out, with the variables' defaults where vars has none
-// and with known for what only AWS can tell.
+// Evaluate reads and evaluates the *.tf files of a folder, with the defaults of variables that are not in vars, and with known for
+// attributes that only AWS sets.
 func Evaluate(folder string, vars map[string]cty.Value, known func(kind, name, key string, b Block) map[string]cty.Value) (*Module, error) {
 	files, err := filepath.Glob(filepath.Join(folder, "*.tf"))
 	if err != nil || len(files) == 0 {
 		return nil, fmt.Errorf("read %s: no *.tf files: %w", folder, err)
 	}
 	m := &Module{
-		Outputs: map[string]cty.Value{}, Locals: map[string]cty.Value{}, Blind: map[string]error{}, variables: map[string]cty.Value{}, known: known,
+		Outputs: map[string]cty.Value{}, Locals: map[string]cty.Value{}, Blind: map[string]error{},
+		variables: map[string]cty.Value{}, known: known,
 		Resources: map[string]map[string]map[string]Block{}, Data: map[string]map[string]map[string]Block{},
 	}
 	todo := map[string]func() error{}
@@ -71,7 +72,7 @@ func Evaluate(folder string, vars map[string]cty.Value, known func(kind, name, k
 	return m, nil
 }
 
-// plan adds what is to be worked out of a block.
+// plan adds the values of a block that are to be evaluated.
 func (m *Module) plan(block *hclsyntax.Block, vars map[string]cty.Value, todo map[string]func() error) {
 	switch block.Type {
 	case "variable":
@@ -114,7 +115,7 @@ func (m *Module) plan(block *hclsyntax.Block, vars map[string]cty.Value, todo ma
 	}
 }
 
-// work does what can be done until nothing more can.
+// work evaluates what it can until nothing more can be evaluated.
 func (m *Module) work(todo map[string]func() error) {
 	for before := len(todo) + 1; len(todo) < before; {
 		before = len(todo)
@@ -138,7 +139,7 @@ func into(values map[string]cty.Value, name string, expr hcl.Expression, ctx *hc
 	return nil
 }
 
-// instances are a resource's blocks by the keys of its for_each, or of "".
+// instances returns a resource's blocks by the keys of its for_each, or "".
 func (m *Module) instances(block *hclsyntax.Block, kind, name string) (map[string]Block, error) {
 	out := map[string]Block{}
 	add := func(key string, ctx *hcl.EvalContext) error {
@@ -175,7 +176,7 @@ func (m *Module) instances(block *hclsyntax.Block, kind, name string) (map[strin
 	return out, nil
 }
 
-// notValues are arguments about the resource, not of it.
+// notValues are meta-arguments.
 var notValues = []string{"for_each", "count", "depends_on", "provider"} //nolint:gochecknoglobals // read only
 
 func evaluate(body *hclsyntax.Body, ctx *hcl.EvalContext) (Block, error) {
@@ -219,7 +220,7 @@ func evaluate(body *hclsyntax.Body, ctx *hcl.EvalContext) (Block, error) {
 	return b, nil
 }
 
-// context is what expressions see of what has been worked out so far.
+// context returns the values that have been evaluated so far.
 func (m *Module) context(more map[string]cty.Value) *hcl.EvalContext {
 	variables := map[string]cty.Value{
 		"var": cty.ObjectVal(m.variables), "local": cty.ObjectVal(m.Locals), "data": cty.ObjectVal(byKind(m.Data)),

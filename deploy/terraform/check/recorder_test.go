@@ -20,43 +20,43 @@ import (
 	"github.com/leftfold/leftfold/pkg/service"
 )
 
-// ear hears every call of AWS, by service.
-type ear struct {
-	mu    sync.Mutex
-	heard map[string]map[string]bool
+// recorder records the rights that every service needs for its calls of AWS.
+type recorder struct {
+	mu   sync.Mutex
+	used map[string]map[string]bool
 }
 
-func (e *ear) of(service string) []string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return slices.Sorted(maps.Keys(e.heard[service]))
+func (r *recorder) of(service string) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Sorted(maps.Keys(r.used[service]))
 }
 
-// listen hears the calls of a service from its start.
-func (e *ear) listen(p *service.Platform) {
+// record records the calls of a service from its start.
+func (r *recorder) record(p *service.Platform) {
 	service := p.Instance[:strings.LastIndex(p.Instance, "-")]
 	p.AWS.APIOptions = append(slices.Clip(p.AWS.APIOptions), func(stack *middleware.Stack) error {
-		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("ear", func(
+		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("recorder", func(
 			ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler,
 		) (middleware.InitializeOutput, middleware.Metadata, error) {
-			e.mu.Lock()
-			if e.heard == nil {
-				e.heard = map[string]map[string]bool{}
+			r.mu.Lock()
+			if r.used == nil {
+				r.used = map[string]map[string]bool{}
 			}
-			if e.heard[service] == nil {
-				e.heard[service] = map[string]bool{}
+			if r.used[service] == nil {
+				r.used[service] = map[string]bool{}
 			}
-			for _, deed := range deeds(awsmiddleware.GetOperationName(ctx), in.Parameters) {
-				e.heard[service][deed] = true
+			for _, right := range rightsFor(awsmiddleware.GetOperationName(ctx), in.Parameters) {
+				r.used[service][right] = true
 			}
-			e.mu.Unlock()
+			r.mu.Unlock()
 			return next.HandleInitialize(ctx, in)
 		}), middleware.After)
 	})
 }
 
-// deeds are what IAM asks the right for when a call is made.
-func deeds(operation string, in any) []string {
+// rightsFor returns the rights that IAM requires for a call, as "action resource".
+func rightsFor(operation string, in any) []string {
 	table := func(action string, name *string, key map[string]types.AttributeValue) string {
 		of := ""
 		if consumer, ok := key["consumer"].(*types.AttributeValueMemberS); ok {
@@ -65,11 +65,11 @@ func deeds(operation string, in any) []string {
 		return "dynamodb:" + action + " table/" + aws.ToString(name) + of
 	}
 	indexed := func(action string, name, index *string, values map[string]types.AttributeValue) string {
-		deed := table(action, name, map[string]types.AttributeValue{"consumer": values[":consumer"]})
+		right := table(action, name, map[string]types.AttributeValue{"consumer": values[":consumer"]})
 		if index != nil {
-			deed += "/index/*"
+			right += "/index/*"
 		}
-		return deed
+		return right
 	}
 	queue := func(action string, url *string) string {
 		return "sqs:" + action + " queue/" + (*url)[strings.LastIndex(*url, "/")+1:]
@@ -108,12 +108,13 @@ func deeds(operation string, in any) []string {
 			}
 		}
 		return out
-	case *dynamodbstreams.DescribeStreamInput, *dynamodbstreams.GetShardIteratorInput, *dynamodbstreams.GetRecordsInput: // there is one table with a stream
+	case *dynamodbstreams.DescribeStreamInput, *dynamodbstreams.GetShardIteratorInput,
+		*dynamodbstreams.GetRecordsInput: // one table has a stream
 		return []string{"dynamodb:" + operation + " table/EventLog/stream/*"}
 	case *kinesis.SubscribeToShardInput:
 		return []string{"kinesis:" + operation + " stream/event-source/consumer/*"}
-	case *kinesis.PutRecordsInput, *kinesis.DescribeStreamSummaryInput, *kinesis.ListShardsInput, *kinesis.GetShardIteratorInput, *kinesis.GetRecordsInput,
-		*kinesis.RegisterStreamConsumerInput, *kinesis.DescribeStreamConsumerInput: // and one stream
+	case *kinesis.PutRecordsInput, *kinesis.DescribeStreamSummaryInput, *kinesis.ListShardsInput, *kinesis.GetShardIteratorInput,
+		*kinesis.GetRecordsInput, *kinesis.RegisterStreamConsumerInput, *kinesis.DescribeStreamConsumerInput: // there is one stream
 		return []string{"kinesis:" + operation + " stream/event-source"}
 	case *sqs.GetQueueUrlInput:
 		return []string{"sqs:" + operation + " queue/" + *in.QueueName}

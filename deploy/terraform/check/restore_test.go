@@ -18,19 +18,20 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// TestARestoredLogIsPublishedAgain does what the manual says of restoring: a new table with the old items and a new stream,
-// empty read models, the leases as they were.
+// TestARestoredLogIsPublishedAgain restores the log as docs/operations.md says: a new table with the old items and a new stream,
+// empty read models, the old leases.
 func TestARestoredLogIsPublishedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, restore)
 }
 
 func restore(t *testing.T) {
-	var heard ear
-	s := systemtest.New(t, nil, heard.listen)
+	var calls recorder
+	s := systemtest.New(t, nil, calls.record)
 	var users []string
 	for range 5 {
-		a, err := s.Do(t.Context(), systemtest.Request{Method: http.MethodPost, Path: "/users", Body: map[string]any{"email": uuid.NewString() + "@example.com"}})
+		body := map[string]any{"email": uuid.NewString() + "@example.com"}
+		a, err := s.Do(t.Context(), systemtest.Request{Method: http.MethodPost, Path: "/users", Body: body})
 		require.NoError(t, err)
 		require.Equal(t, 202, a.Status)
 		receipt, err := systemtest.Decode[systemtest.Receipt](a)
@@ -59,7 +60,7 @@ func restore(t *testing.T) {
 		require.NoError(t, err)
 	}
 	bare := dynamostore.Tables{Events: s.Names.EventLog}.CreateTableInputs()[0]
-	bare.StreamSpecification = nil // what is imported or restored does not pass the stream, which is switched on afterwards
+	bare.StreamSpecification = nil // imported and restored items do not pass the stream, which is enabled afterwards
 	_, err = s.DB.CreateTable(t.Context(), bare)
 	require.NoError(t, err)
 	for _, item := range log {
@@ -72,10 +73,10 @@ func restore(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.NoError(t, provision.Run(t.Context(), s.AWS.Config(), provision.Config{Names: s.Names}))
-	time.Sleep(6 * time.Minute) // it takes longer than SQS remembers messages for its deduplication: virtual time
+	time.Sleep(6 * time.Minute) // virtual time, longer than SQS's deduplication interval
 	for _, service := range s.Services() {
 		require.NoError(t, service.Start(t.Context()))
 	}
 	visible()
-	require.Contains(t, heard.of("streamer"), "dynamodb:Scan table/EventLog", "it is the log that was published, not what Kinesis still had")
+	require.Contains(t, calls.of("streamer"), "dynamodb:Scan table/EventLog", "the log was published, not what Kinesis still had")
 }

@@ -30,7 +30,7 @@ import (
 	streamer "github.com/leftfold/leftfold/services/streamer/app"
 )
 
-// variables are all that a deployed service reads; the SDK reads those that begin with AWS_.
+// variables returns all variables that a deployed service reads; the SDK reads those that begin with AWS_.
 func variables() map[string]service.Variable {
 	out := map[string]service.Variable{}
 	for _, v := range service.Variables(&service.Config{}, &commandapi.Config{}, &streamer.Config{}, &broker.Config{},
@@ -40,8 +40,7 @@ func variables() map[string]service.Variable {
 	return out
 }
 
-// TestTheEnvironmentNamesEverything: what Terraform makes is what the services are told, and by the names that they would
-// look for anyway.
+// TestTheEnvironmentNamesEverything: the environment names exactly what Terraform creates, by the default names.
 func TestTheEnvironmentNamesEverything(t *testing.T) {
 	t.Parallel()
 	environment := data(t, nil).Outputs["environment"].AsValueMap()
@@ -52,11 +51,11 @@ func TestTheEnvironmentNamesEverything(t *testing.T) {
 	known := variables()
 	for name, value := range environment {
 		require.Contains(t, known, name)
-		assert.Equal(t, known[name].Default, value.AsString(), "%s: said where it is no more than the default", name)
+		assert.Equal(t, known[name].Default, value.AsString(), "%s: is not the default", name)
 	}
 }
 
-// container is what is read of a container's definition.
+// container is the part of a container's definition that is tested.
 type container struct {
 	Name, Image, User      string
 	ReadonlyRootFilesystem bool
@@ -69,7 +68,7 @@ type container struct {
 	}
 }
 
-// serviceModule is a task's containers, with and without a collector.
+// serviceModule returns the module service and the containers of its task.
 func serviceModule(t *testing.T, vars map[string]cty.Value) (*check.Module, []container) {
 	t.Helper()
 	all := map[string]cty.Value{
@@ -107,8 +106,8 @@ func TestTasksRunAsTheImagesRequire(t *testing.T) {
 	assert.Contains(t, read(t, ".github/workflows/release.yml"), "linux/arm64")
 }
 
-// TestTasksHaveTimeToStop: a task is killed after it must have stopped, leaves the load balancer no sooner than its longest answer,
-// and hangs up on it later than it.
+// TestTasksHaveTimeToStop: ECS kills a task after STOP_TIMEOUT, the load balancer drains a target for as long as the longest answer,
+// and closes idle connections before the service does.
 func TestTasksHaveTimeToStop(t *testing.T) {
 	t.Parallel()
 	_, containers := serviceModule(t, nil)
@@ -123,8 +122,9 @@ func TestTasksHaveTimeToStop(t *testing.T) {
 	edge := edge(t)
 	group := edge.Resources["aws_lb_target_group"]["this"]["command-api"]
 	assert.GreaterOrEqual(t, seconds(group.Attributes["deregistration_delay"]), duration(t, known["HTTP_WRITE_TIMEOUT"].Default))
-	assert.Less(t, seconds(edge.Resources["aws_lb"]["this"][""].Attributes["idle_timeout"]), duration(t, known["HTTP_IDLE_TIMEOUT"].Default))
-	assert.Greater(t, seconds(edge.Resources["aws_lb"]["this"][""].Attributes["idle_timeout"]), duration(t, known["HTTP_WRITE_TIMEOUT"].Default))
+	idle := seconds(edge.Resources["aws_lb"]["this"][""].Attributes["idle_timeout"])
+	assert.Less(t, idle, duration(t, known["HTTP_IDLE_TIMEOUT"].Default))
+	assert.Greater(t, idle, duration(t, known["HTTP_WRITE_TIMEOUT"].Default))
 }
 
 func duration(t *testing.T, text string) time.Duration {
@@ -142,7 +142,7 @@ func seconds(v cty.Value) time.Duration {
 // assigned finds where a variable of the environment is set, as a key of an object or in a container's list.
 var assigned = regexp.MustCompile(`(?m)^\s*([A-Z][A-Z0-9_]{3,})\s*=`)
 
-// TestOnlyKnownVariablesAreSet looks at every upper-case key in the text, so that none has a slip of the pen.
+// TestOnlyKnownVariablesAreSet checks every upper-case key in the text, so that none is misspelt.
 func TestOnlyKnownVariablesAreSet(t *testing.T) {
 	t.Parallel()
 	known := variables()
@@ -179,7 +179,7 @@ func edge(t *testing.T) *check.Module {
 	return m
 }
 
-// TestTheEdgeSendsEveryOperationToItsService asks each service for its API and follows the load balancer's rules.
+// TestTheEdgeSendsEveryOperationToItsService matches every operation of each service with the load balancer's rules.
 func TestTheEdgeSendsEveryOperationToItsService(t *testing.T) {
 	t.Parallel()
 	rules := edge(t).Resources["aws_lb_listener_rule"]["reads"]
@@ -219,7 +219,7 @@ func TestTheEdgeSendsEveryOperationToItsService(t *testing.T) {
 	}
 }
 
-// apis are those of the services that have one.
+// apis returns the APIs of the services that have one.
 func apis(t *testing.T) map[string]huma.API {
 	t.Helper()
 	server := localaws.New(localaws.Options{})
@@ -243,7 +243,7 @@ func apis(t *testing.T) map[string]huma.API {
 	return out
 }
 
-// TestTheExampleRunsEveryService: each folder of services but leftfold, which the release has images of too.
+// TestTheExampleRunsEveryService: the example runs each service but leftfold, and has a repository for the image of each.
 func TestTheExampleRunsEveryService(t *testing.T) {
 	t.Parallel()
 	folders, err := filepath.Glob(filepath.Join(root, "services/*"))

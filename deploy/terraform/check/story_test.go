@@ -24,14 +24,14 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// patience is how long a test waits for what takes milliseconds.
+// patience bounds waiting for what usually takes milliseconds.
 const patience = 10 * time.Second
 
-// tell lets the services do what they do: every command, refusals, reads, lists, and an event that nobody knows, which
-// parks the aggregate that is returned.
-func tell(t *testing.T, s *systemtest.System) eventsourcing.StreamID {
+// runStory uses every function of the services: every command, refusals, reads, lists, and an unknown event, which parks the
+// aggregate that it returns.
+func runStory(t *testing.T, s *systemtest.System) eventsourcing.StreamID {
 	t.Helper()
-	ask := func(status int, method, path string, body any) string {
+	send := func(status int, method, path string, body any) string {
 		in := systemtest.Request{Method: method, Path: path, Body: body, Header: http.Header{"Idempotency-Key": {uuid.NewString()}}}
 		a, err := s.Do(t.Context(), in)
 		require.NoError(t, err)
@@ -47,33 +47,33 @@ func tell(t *testing.T, s *systemtest.System) eventsourcing.StreamID {
 		return receipt.ID
 	}
 	type object map[string]any
-	dan := ask(202, http.MethodPost, "/users", object{"email": "dan@example.com"})
-	role := ask(202, http.MethodPost, "/roles", object{"name": "auditor"})
+	dan := send(202, http.MethodPost, "/users", object{"email": "dan@example.com"})
+	role := send(202, http.MethodPost, "/roles", object{"name": "auditor"})
 	for range 3 {
-		ask(202, http.MethodPut, "/users/"+dan+"/disable", nil)
-		ask(202, http.MethodPut, "/users/"+dan+"/enable", nil)
+		send(202, http.MethodPut, "/users/"+dan+"/disable", nil)
+		send(202, http.MethodPut, "/users/"+dan+"/enable", nil)
 	}
-	ask(202, http.MethodPut, "/users/"+dan, object{"firstName": "Dan", "lastName": "Lee"})
-	ask(202, http.MethodPut, "/users/"+dan+"/email", object{"email": "d@example.com"})
-	ask(409, http.MethodPost, "/users", object{"email": "d@example.com"})
-	ask(202, http.MethodPost, "/users/"+dan+"/roles", object{"roleId": role})
+	send(202, http.MethodPut, "/users/"+dan, object{"firstName": "Dan", "lastName": "Lee"})
+	send(202, http.MethodPut, "/users/"+dan+"/email", object{"email": "d@example.com"})
+	send(409, http.MethodPost, "/users", object{"email": "d@example.com"})
+	send(202, http.MethodPost, "/users/"+dan+"/roles", object{"roleId": role})
 	var seen struct{ projection.Fence }
 	_, err := s.Roles().Await(t.Context(), dan, "user", 10, patience, &seen) // it has a member
 	require.NoError(t, err)
-	ask(200, http.MethodGet, "/users/"+dan+"?min_version=10&wait=10s", nil)
-	ask(200, http.MethodGet, "/users", nil)
-	ask(200, http.MethodGet, "/roles/"+role, nil)
-	ask(202, http.MethodPut, "/roles/"+role, object{"name": "examiner"})
-	ask(202, http.MethodDelete, "/users/"+dan+"/roles/"+role, nil)
-	ask(200, http.MethodGet, "/users/"+dan+"?min_version=11&wait=10s", nil)
-	ask(200, http.MethodGet, "/roles/"+role+"?min_version=2&wait=10s", nil)
+	send(200, http.MethodGet, "/users/"+dan+"?min_version=10&wait=10s", nil)
+	send(200, http.MethodGet, "/users", nil)
+	send(200, http.MethodGet, "/roles/"+role, nil)
+	send(202, http.MethodPut, "/roles/"+role, object{"name": "examiner"})
+	send(202, http.MethodDelete, "/users/"+dan+"/roles/"+role, nil)
+	send(200, http.MethodGet, "/users/"+dan+"?min_version=11&wait=10s", nil)
+	send(200, http.MethodGet, "/roles/"+role+"?min_version=2&wait=10s", nil)
 	for _, path := range []string{"/users", "/users?contains=email:d", "/roles", "/roles/" + role + "/users"} {
-		ask(200, http.MethodGet, path, nil)
+		send(200, http.MethodGet, path, nil)
 	}
 	_, err = s.Roles().Await(t.Context(), dan, "user", 11, patience, &seen)
 	require.NoError(t, err)
 
-	ill := eventsourcing.StreamID{Category: user.Category, ID: ask(202, http.MethodPost, "/users", object{"email": "ill@example.com"})}
+	ill := eventsourcing.StreamID{Category: user.Category, ID: send(202, http.MethodPost, "/users", object{"email": "ill@example.com"})}
 	require.NoError(t, s.EventLog.Append(t.Context(), eventsourcing.Commit{Stream: ill, Expected: 1, Records: []eventsourcing.Record{{
 		ID: uuid.NewString(), Stream: ill, Version: 2, Name: "org/iam/user/teleported", Schema: 1, Data: []byte(`{}`),
 		RecordedAt: time.Now().UTC().Truncate(time.Millisecond),
@@ -86,8 +86,8 @@ func tell(t *testing.T, s *systemtest.System) eventsourcing.StreamID {
 	return ill
 }
 
-// operate asks every service for its health and the projectors, as an operator does, for what is parked.
-func operate(t *testing.T, s *systemtest.System, env map[string]string, listen func(*service.Platform), ill eventsourcing.StreamID) {
+// operate calls the admin API of every service as an operator does: health, and the parked aggregates of the projectors.
+func operate(t *testing.T, s *systemtest.System, env map[string]string, record func(*service.Platform), ill eventsourcing.StreamID) {
 	t.Helper()
 	var cfg app.Config
 	require.NoError(t, service.LoadConfig(app.Lookup(service.Fixed(env)), &cfg))
@@ -95,7 +95,7 @@ func operate(t *testing.T, s *systemtest.System, env map[string]string, listen f
 		p, _, err := service.NewPlatform(cfg.Config, t.Output())
 		require.NoError(t, err)
 		p.AWS, p.Instance = s.AWS.Config(), name+"-0"
-		listen(&p)
+		record(&p)
 		a, err := newApp(t.Context(), p.For(name))
 		require.NoError(t, err, name)
 		for _, check := range a.Checks {
@@ -118,7 +118,7 @@ func operate(t *testing.T, s *systemtest.System, env map[string]string, listen f
 	}
 }
 
-// newApps wire each service.
+// newApps returns the constructor of each service.
 func newApps(cfg app.Config) map[string]func(context.Context, service.Platform) (service.App, error) {
 	return map[string]func(context.Context, service.Platform) (service.App, error){
 		"command-api": func(ctx context.Context, p service.Platform) (service.App, error) {

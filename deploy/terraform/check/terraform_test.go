@@ -30,9 +30,9 @@ import (
 	"github.com/leftfold/leftfold/pkg/service"
 )
 
-// TestServicesRunOnWhatTerraformApplied is TestServicesRunOnWhatTerraformMakes without our own reading of the HCL: Terraform and
-// its AWS provider make the module data in an emulator of AWS, find nothing to change once all have used it, and take it away.
-// It fetches the provider, so it runs only where MOTO_SERVER or AWS_EMULATOR asks for it, as deploy/terraform/tf-check does.
+// TestServicesRunOnWhatTerraformApplied is TestServicesRunOnWhatTerraformMakes without our own evaluation of the HCL: Terraform and
+// its AWS provider apply the module data to an emulator of AWS, find nothing to change after it was used, and destroy it. It
+// downloads the provider, so it runs only if MOTO_SERVER or AWS_EMULATOR is set, as by deploy/terraform/tf-check.
 func TestServicesRunOnWhatTerraformApplied(t *testing.T) {
 	program, err := exec.LookPath(cmp.Or(os.Getenv("TERRAFORM"), "terraform"))
 	if err != nil {
@@ -67,17 +67,19 @@ func TestServicesRunOnWhatTerraformApplied(t *testing.T) {
 	tf.must(t, "destroy", "-auto-approve")
 	left, err := dynamodb.NewFromConfig(target).ListTables(t.Context(), &dynamodb.ListTablesInput{})
 	require.NoError(t, err)
-	assert.False(t, slices.ContainsFunc(left.TableNames, func(name string) bool { return strings.HasPrefix(name, "staging-") }), "%v", left.TableNames)
+	for _, name := range left.TableNames {
+		assert.False(t, strings.HasPrefix(name, "staging-"), name)
+	}
 }
 
-// notOfMoto takes out of the module what moto 5.2.5 does not know: SQS's attribute RedriveAllowPolicy.
+// notOfMoto removes from the module what moto 5.2.5 does not support: SQS's attribute RedriveAllowPolicy.
 const notOfMoto = `
 resource "aws_sqs_queue_redrive_allow_policy" "dead" {
   for_each = {}
 }
 `
 
-// emulator is the AWS that AWS_EMULATOR names, empty as yet, or a moto of the test's own.
+// emulator returns the endpoint in AWS_EMULATOR, which must be empty, or that of a new moto.
 func emulator(t *testing.T) (endpoint string, moto bool) {
 	t.Helper()
 	if named := os.Getenv("AWS_EMULATOR"); named != "" {
@@ -94,7 +96,7 @@ func emulator(t *testing.T) (endpoint string, moto bool) {
 	require.NoError(t, server.Start())
 	said := make(chan struct{})
 	t.Cleanup(func() {
-		assert.NoError(t, server.Process.Kill(), "it ended by itself")
+		assert.NoError(t, server.Process.Kill(), "it ended unexpectedly")
 		<-said
 		_ = server.Wait() // killed
 	})
@@ -106,16 +108,16 @@ func emulator(t *testing.T) (endpoint string, moto bool) {
 		defer close(said)
 		_, _ = io.Copy(io.Discard, says) // a line a request
 	}()
-	require.NotEmpty(t, endpoint, "%s did not say where it listens", program)
+	require.NotEmpty(t, endpoint, "%s did not print its address", program)
 	return endpoint, true
 }
 
-// surroundings is the environment without what belongs to the real AWS.
+// surroundings returns the environment without the variables of the real AWS.
 func surroundings() []string {
 	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") })
 }
 
-// stage is a folder with a root module that has the module data made at the endpoint, by the provider that production uses.
+// stage creates a folder with a root module that applies the module data at the endpoint, with the provider of production.
 func stage(t *testing.T, endpoint string) string {
 	t.Helper()
 	folder := t.TempDir()
@@ -167,11 +169,11 @@ type terraform struct{ program, folder string }
 func (tf terraform) must(t *testing.T, args ...string) string {
 	t.Helper()
 	out, code := tf.run(t, args...)
-	require.Zero(t, code, "terraform %s said:\n%s", args[0], out)
+	require.Zero(t, code, "terraform %s:\n%s", args[0], out)
 	return out
 }
 
-// run returns its output and its exit code; what it says besides is logged.
+// run returns its output and its exit code; its standard error is logged.
 func (tf terraform) run(t *testing.T, args ...string) (out string, code int) {
 	t.Helper()
 	began := time.Now()
@@ -186,7 +188,7 @@ func (tf terraform) run(t *testing.T, args ...string) (out string, code int) {
 	return output.String(), command.ProcessState.ExitCode()
 }
 
-// sameByProvision lets provision make everything once more, under names of its own, and compares what AWS says of each pair.
+// sameByProvision creates everything again by provision, under other names, and compares the two of each pair.
 func sameByProvision(t *testing.T, target aws.Config, environment map[string]string) {
 	t.Helper()
 	twin := func(name string) string { return strings.Replace(name, "staging-", "twin-", 1) }
@@ -215,7 +217,8 @@ func sameByProvision(t *testing.T, target aws.Config, environment map[string]str
 	}
 	assert.Equal(t, 11, pairs, "tables and queues")
 	summary := func(name string) *kinesistypes.StreamDescriptionSummary {
-		out, err := kinesis.NewFromConfig(target).DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: aws.String(name)})
+		in := &kinesis.DescribeStreamSummaryInput{StreamName: aws.String(name)}
+		out, err := kinesis.NewFromConfig(target).DescribeStreamSummary(t.Context(), in)
 		require.NoError(t, err)
 		return out.StreamDescriptionSummary
 	}
@@ -224,7 +227,7 @@ func sameByProvision(t *testing.T, target aws.Config, environment map[string]str
 	assert.Equal(t, *want.RetentionPeriodHours, *got.RetentionPeriodHours)
 }
 
-// settings are those of a queue's attributes that Terraform has arguments for.
+// settings returns a queue's attributes for which Terraform has arguments.
 func settings(t *testing.T, queues *sqs.Client, name string) map[string]string {
 	t.Helper()
 	url, err := queues.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: aws.String(name)})

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -251,12 +252,19 @@ func (r *run) awaitReady(ctx context.Context, client *http.Client) error {
 	}
 }
 
-// freeAddresses are nobody's for the moment; different ones, because all are taken before the first is given back. They
-// are drawn from below the ports that systems give to connections, so that none of those comes in between.
+// lastPort starts at random and counts up, so that two processes of a test never get the same port.
+var lastPort = func() *atomic.Uint32 {
+	n := new(atomic.Uint32)
+	n.Store(rand.Uint32N(1 << 20))
+	return n
+}()
+
+// freeAddresses returns addresses that are free now; another program may still take one before the service does. Their ports are
+// below the range of ephemeral ports, so that no outgoing connection takes them.
 func freeAddresses(ctx context.Context, n int) (addrs []string, err error) {
 	const lowest, highest = 20000, 30000
 	for tries := 0; len(addrs) < n; tries++ {
-		addr := fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(highest-lowest))
+		addr := fmt.Sprintf("127.0.0.1:%d", lowest+lastPort.Add(1)%(highest-lowest))
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 		if err != nil {
 			if tries < 100*n && errors.Is(err, syscall.EADDRINUSE) {
@@ -264,7 +272,9 @@ func freeAddresses(ctx context.Context, n int) (addrs []string, err error) {
 			}
 			return nil, err
 		}
-		defer func() { _ = l.Close() }() // nothing was accepted
+		if err := l.Close(); err != nil {
+			return nil, err
+		}
 		addrs = append(addrs, addr)
 	}
 	return addrs, nil
