@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -95,38 +93,4 @@ func TestTheReadmesExampleCompiles(t *testing.T) {
 	for _, b := range blocks {
 		assert.Contains(t, example, lines(b[1]))
 	}
-}
-
-// Every file and every test that a page names is there.
-func TestDocsNameWhatExists(t *testing.T) {
-	t.Parallel()
-	const root = "../../"
-	pages, err := filepath.Glob(root + "docs/*.md")
-	require.NoError(t, err)
-	tests := testsBelow(t, root)
-	for _, page := range append(pages, root+"README.md", root+"CONTRIBUTING.md") {
-		prose := regexp.MustCompile("(?s)```.*?```").ReplaceAllString(read(t, page), "")
-		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(prose, -1) {
-			_, err := os.Stat(filepath.Join(filepath.Dir(page), link[1]))
-			require.NoError(t, err, "%s names %s", page, link[1])
-		}
-		for _, name := range regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(prose, -1) {
-			assert.Contains(t, tests, name[1], page)
-		}
-	}
-}
-
-func testsBelow(t *testing.T, root string) map[string]bool {
-	t.Helper()
-	names := map[string]bool{}
-	require.NoError(t, filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, "_test.go") {
-			return err
-		}
-		for _, f := range regexp.MustCompile(`(?m)^func (Test\w+)`).FindAllStringSubmatch(read(t, path), -1) {
-			names[f[1]] = true
-		}
-		return nil
-	}))
-	return names
 }
