@@ -84,7 +84,8 @@ func metrics(t *testing.T) []metric {
 	userInRoles(a, id, 1)
 
 	for _, s := range []*systemtest.Service{a.CommandAPI, a.ProjectorUser, a.ProjectorRole} {
-		guard(t, prometheus.WrapRegistererWith(prometheus.Labels{"service": s.Name}, described{prometheus.NewRegistry(), &mu, &collectors}))
+		guard(t, prometheus.WrapRegistererWithPrefix("leftfold_",
+			prometheus.WrapRegistererWith(prometheus.Labels{"service": s.Name}, described{prometheus.NewRegistry(), &mu, &collectors})))
 	}
 
 	kinds := map[string]string{}
