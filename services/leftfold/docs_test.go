@@ -13,65 +13,72 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const root = "../../"
-
 // Every file, heading, test, make target, metric and constant that a page names exists.
 func TestDocsNameWhatExists(t *testing.T) {
 	t.Parallel()
-	pages := []string{root + "README.md", root + "CONTRIBUTING.md"}
-	for _, folder := range []string{"docs", "pkg/*"} {
-		found, err := filepath.Glob(root + folder + "/*.md")
+	const root = "../../"
+	var pages []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "pkg/*/*.md"} {
+		matches, err := filepath.Glob(root + pattern)
 		require.NoError(t, err)
-		pages = append(pages, found...)
+		pages = append(pages, matches...)
 	}
-	source := wordsOfSource(t)
-	targets := read(t, root+"Makefile")
-	metrics := read(t, root+"docs/observability.md")
+	targets := found("(?m)^([a-z-]+):", read(t, root+"Makefile"))
+	metrics := found("(?m)^\\| `(leftfold_[a-z_]+)` \\|", read(t, root+"docs/observability.md"))
+	source := wordsOfSource(t, root)
 	for _, page := range pages {
 		text := read(t, page)
 		prose := regexp.MustCompile("(?s)```.*?```").ReplaceAllString(text, "")
-		for _, link := range regexp.MustCompile(`\]\(([^)#:]*)(#[^)]*)?\)`).FindAllStringSubmatch(prose, -1) {
+		for link := range found(`\]\(([^):]+)\)`, prose) {
+			path, anchor, _ := strings.Cut(link, "#")
 			target := page
-			if link[1] != "" {
-				target = filepath.Join(filepath.Dir(page), link[1])
+			if path != "" {
+				target = filepath.Join(filepath.Dir(page), path)
 			}
-			if _, err := os.Stat(target); !assert.NoError(t, err, "%s links to %s", page, link[0]) {
-				continue
-			}
-			if link[2] != "" {
-				assert.Contains(t, anchors(read(t, target)), link[2], "%s links to %s", page, link[0])
+			_, err := os.Stat(target)
+			if assert.NoError(t, err, "%s links to %s", page, link) && anchor != "" {
+				assert.True(t, anchors(read(t, target))[anchor], "%s links to %s", page, link)
 			}
 		}
-		for _, path := range regexp.MustCompile("[\\s`(](?:pkg|services|test|deploy|docs)/[\\w./*-]*[\\w*]").FindAllString(text, -1) {
-			found, err := filepath.Glob(root + path[1:])
+		for path := range found("[\\s`]((?:pkg|services|test|deploy|docs)/[\\w./*-]*[\\w*])", text) {
+			matches, err := filepath.Glob(root + path)
 			require.NoError(t, err)
-			assert.NotEmpty(t, found, "%s names %s", page, path)
+			assert.NotEmpty(t, matches, "%s names %s", page, path)
 		}
-		for _, name := range regexp.MustCompile(`\b(?:Test|Fuzz|Benchmark)[A-Z]\w+|\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b`).FindAllString(text, -1) {
+		for name := range found(`\b((?:Test|Fuzz|Benchmark)[A-Z]\w+|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b`, text) {
 			assert.True(t, source[name], "%s names %s", page, name)
 		}
-		for _, target := range regexp.MustCompile("(?:`|\\$ |\\n *)make ([a-z][a-z-]*)").FindAllStringSubmatch(text, -1) {
-			assert.Contains(t, targets, "\n"+target[1]+":", "%s names make %s", page, target[1])
+		for target := range found("(?:`|\\$ |    )make ([a-z][a-z-]*)", text) {
+			assert.True(t, targets[target], "%s names make %s", page, target)
 		}
-		for _, name := range regexp.MustCompile(`\bleftfold_[a-z_]*[a-z]\b`).FindAllString(text, -1) {
-			base := regexp.MustCompile(`_(bucket|count|sum)$`).ReplaceAllString(name, "")
-			assert.Contains(t, metrics, "\n| `"+base+"` |", "%s names %s", page, name)
+		for name := range found(`\b(leftfold_[a-z_]*[a-z])\b`, text) {
+			series := regexp.MustCompile(`_(bucket|count|sum)$`).ReplaceAllString(name, "")
+			assert.True(t, metrics[series], "%s names %s", page, name)
 		}
 	}
 }
 
-// anchors are the fragments of a page's headings.
-func anchors(page string) []string {
-	var all []string
-	for _, heading := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(page, -1) {
-		kept := regexp.MustCompile(`[^\p{L}\p{N}_ -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
-		all = append(all, "#"+strings.ReplaceAll(kept, " ", "-"))
+// found is the set of what the expression's group matches.
+func found(expression, text string) map[string]bool {
+	set := map[string]bool{}
+	for _, match := range regexp.MustCompile(expression).FindAllStringSubmatch(text, -1) {
+		set[match[1]] = true
 	}
-	return all
+	return set
 }
 
-// wordsOfSource are all words of the repository's files that are not pages.
-func wordsOfSource(t *testing.T) map[string]bool {
+// anchors are the fragments of a page's headings, as GitHub makes them.
+func anchors(page string) map[string]bool {
+	set := map[string]bool{}
+	for heading := range found(`(?m)^#+ (.+)$`, page) {
+		letters := regexp.MustCompile(`[^\p{L}\p{N}_ -]`).ReplaceAllString(strings.ToLower(heading), "")
+		set[strings.ReplaceAll(letters, " ", "-")] = true
+	}
+	return set
+}
+
+// wordsOfSource are the words of all files that are not pages.
+func wordsOfSource(t *testing.T, root string) map[string]bool {
 	t.Helper()
 	words := map[string]bool{}
 	require.NoError(t, filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -84,7 +91,9 @@ func wordsOfSource(t *testing.T) map[string]bool {
 			return nil
 		}
 		text, err := os.ReadFile(path)
-		for _, word := range strings.FieldsFunc(string(text), func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+		for _, word := range strings.FieldsFunc(string(text), func(r rune) bool {
+			return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+		}) {
 			words[word] = true
 		}
 		return err
