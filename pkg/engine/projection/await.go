@@ -10,7 +10,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// ErrNotYet: the projection has not reached the version.
+// ErrNotYet means that the projection has not reached the version.
 var ErrNotYet = errors.New("projection has not reached that version yet")
 
 // awaitEvery is the pause between the reads of Await: each costs a read unit.

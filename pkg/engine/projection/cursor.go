@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// ErrBadCursor: the text is not a valid cursor, or the cursor belongs to another list.
+// ErrBadCursor means that the text is not a valid cursor, or that the cursor belongs to another list.
 var ErrBadCursor = errors.New("bad cursor")
 
 // Cursor is a position in a list: right after the last row of a page. The zero Cursor is the start of any list; as a next

@@ -18,7 +18,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/retry"
 )
 
-// ErrThrottled: DynamoDB kept returning only a part of a batch. It is an eventsourcing.ErrUnavailable.
+// ErrThrottled means that DynamoDB kept returning only a part of a batch. It is an eventsourcing.ErrUnavailable.
 var ErrThrottled = fmt.Errorf("%w: reads throttled", eventsourcing.ErrUnavailable)
 
 // The defaults of Backoff: a lost race is over at once.

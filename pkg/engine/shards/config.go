@@ -67,7 +67,7 @@ type Config[T any] struct {
 	// Backoff is the pause between retries. Defaults to 50 ms, doubled up to 5 s.
 	Backoff retry.Backoff
 
-	// Now is the clock. Required.
+	// Now is the clock. Defaults to time.Now.
 	Now func() time.Time
 	// Logger logs take-overs, failures and shards' ends. Defaults to none.
 	Logger *slog.Logger
@@ -87,6 +87,9 @@ func NewReader[T any](cfg Config[T]) (*Reader[T], error) {
 	cfg.Round = cmp.Or(cfg.Round, 500*time.Millisecond)
 	cfg.ListEvery = cmp.Or(cfg.ListEvery, 10*time.Second)
 	cfg.StopTimeout = cmp.Or(cfg.StopTimeout, 10*time.Second)
+	if cfg.Now == nil {
+		cfg.Now = time.Now //nolint:forbidigo // the documented default
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -113,7 +116,6 @@ func (c Config[T]) validate() error {
 	require(c.Leases != nil, "Leases is required")
 	require(c.Handle != nil, "Handle is required")
 	require(c.Republish != nil, "Republish is required")
-	require(c.Now != nil, "Now is required")
 	for _, d := range []struct {
 		name  string
 		value time.Duration

@@ -50,7 +50,6 @@ func ExampleNewReader() {
 		Consumer:  "billing",
 		Stream:    shards.NewKinesisStream(kinesis.NewFromConfig(cfg), "orders"),
 		Leases:    shards.NewDynamoDBLeases(dynamodb.NewFromConfig(cfg), "leases"),
-		Now:       time.Now,
 		Retention: 24 * time.Hour,
 		Handle: func(_ context.Context, _ string, records []shards.Record[[]byte]) error {
 			for _, r := range records {
@@ -80,7 +79,6 @@ func ExampleNewKinesisFanOut() {
 		Consumer:   "billing",
 		Stream:     shards.NewKinesisFanOut(kinesis.NewFromConfig(cfg), shards.FanOutConfig{Stream: "orders", Consumer: "billing"}),
 		Leases:     shards.NewDynamoDBLeases(dynamodb.NewFromConfig(cfg), "leases"),
-		Now:        time.Now,
 		Retention:  24 * time.Hour,
 		Checkpoint: 5 * time.Second, // fewer writes of leases, more repetition after a crash
 		Handle: func(_ context.Context, _ string, records []shards.Record[[]byte]) error {
@@ -134,7 +132,6 @@ func ExampleNewDynamoDBStream() {
 		Consumer: "greeter",
 		Stream:   shards.NewDynamoDBStream(dynamodbstreams.NewFromConfig(cfg), db, "people", name),
 		Leases:   shards.NewDynamoDBLeases(db, "leases"),
-		Now:      time.Now,
 		Handle: func(_ context.Context, _ string, records []shards.Record[string]) error {
 			fmt.Println("Hello", records[0].Value)
 			stop()

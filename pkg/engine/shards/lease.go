@@ -51,7 +51,7 @@ const (
 	StateReader State = "reader"
 )
 
-// ErrLeaseLost: another reader wrote the lease.
+// ErrLeaseLost means that another reader wrote the lease.
 var ErrLeaseLost = errors.New("lease lost")
 
 // LostError is an ErrLeaseLost with the lease that is stored now. The zero Stored: there is none.
@@ -109,10 +109,4 @@ func (h *held) renew(ctx context.Context, age time.Duration, change func(*Lease)
 		}
 		h.lease = lost.Stored // written by us: the answer was lost
 	}
-}
-
-func (h *held) current() Lease {
-	_ = h.mu.Acquire(context.Background(), 1) // cannot fail
-	defer h.mu.Release(1)
-	return h.lease
 }

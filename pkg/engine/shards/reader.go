@@ -74,7 +74,7 @@ func (r *Reader[T]) stop(workCtx context.Context, cancelWork context.CancelCause
 	if r.presence != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(workCtx), r.cfg.LeaseDuration)
 		defer cancel()
-		if err := r.cfg.Leases.Delete(ctx, r.presence.current()); err != nil {
+		if err := r.cfg.Leases.Delete(ctx, r.presence.lease); err != nil {
 			r.cfg.Logger.WarnContext(ctx, "reader lease deletion failed", slog.Any(keyError, err)) // it expires
 		}
 	}

@@ -37,7 +37,7 @@ type worker[T any] struct {
 }
 
 func newWorker[T any](workCtx context.Context, cfg *Config[T], h *held, counts *counters) *worker[T] {
-	l := h.current()
+	l := h.lease // not shared yet
 	w := &worker[T]{
 		cfg: cfg, shard: l.Shard, lease: h, counts: counts, log: cfg.Logger.With(slog.String("shard", l.Shard)),
 		moved: make(chan struct{}, 1), position: l.Checkpoint, readAt: l.ReadAt, savedAt: cfg.Now(), behindAt: cfg.Now(),
