@@ -180,12 +180,20 @@ func Main[C any](name, does string, newApp func(context.Context, C, Platform) (A
 	})
 }
 
-// Exit runs f until it returns or a signal asks it to stop, prints its error as one line and ends the process. A second
-// signal ends it at once.
+// Exit runs f until it returns or a signal cancels its context, prints its error as one line and ends the process. A second
+// signal ends it at once. The exit code is 1 after an error, unless it has a method ExitCode() int: then the code is that
+// one, and nothing is printed.
 func Exit(name string, args []string, f func(ctx context.Context, args []string) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the next signal has its usual effect
-	if err := f(ctx, args); err != nil {
+	err := f(ctx, args)
+	if coded, ok := errors.AsType[interface {
+		error
+		ExitCode() int
+	}](err); ok {
+		os.Exit(coded.ExitCode())
+	}
+	if err != nil {
 		_, _ = fmt.Fprintf(os.Stderr, "%s: %s\n", name, strings.ReplaceAll(err.Error(), "\n", "; "))
 		os.Exit(1)
 	}

@@ -16,10 +16,10 @@ import (
 	"github.com/leftfold/leftfold/services/leftfold/app"
 )
 
-func TestTheIssuerMustBeToldThatItIsAtHome(t *testing.T) {
+func TestTheIssuerRunsOnlyWhereTheEnvironmentIsLocal(t *testing.T) {
 	for _, environment := range []string{"", "production"} {
 		t.Setenv("ENVIRONMENT", environment)
-		require.ErrorContains(t, runIssuer(t.Context(), app.IssuerConfig{}), "only where ENVIRONMENT=local, and it is production")
+		require.ErrorContains(t, runIssuer(t.Context(), io.Discard, io.Discard), "only where ENVIRONMENT=local, and it is production")
 	}
 }
 

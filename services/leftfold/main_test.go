@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // start wires the whole system on free ports.
-func start(t *testing.T) *app.Standalone {
+func start(t *testing.T) *app.System {
 	t.Helper()
 	free := map[string]string{"API_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "AWS_ADDR": "127.0.0.1:0"}
 	var cfg app.Config

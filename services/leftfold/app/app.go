@@ -1,4 +1,4 @@
-// Package app puts every service and an AWS in memory into one process.
+// Package app composes every service and the embedded AWS into one process.
 package app
 
 import (
@@ -20,8 +20,8 @@ import (
 	streamer "github.com/leftfold/leftfold/services/streamer/app"
 )
 
-// Standalone is the whole system, ready to run.
-type Standalone struct {
+// System is the whole system, ready to run.
+type System struct {
 	Config   Config
 	Platform service.Platform
 	Registry *prometheus.Registry
@@ -33,23 +33,23 @@ type Standalone struct {
 }
 
 // Run runs everything until ctx ends.
-func (s *Standalone) Run(ctx context.Context) error {
+func (s *System) Run(ctx context.Context) error {
 	context.AfterFunc(ctx, s.AWS.Close) // ends long polls of outside clients, which a stop would wait for
 	return s.Platform.Run(ctx, s.Config.StopTimeout, s.parts...)
 }
 
-// AWS is the AWS in memory alone.
+// AWS is the embedded AWS alone.
 type AWS struct {
 	Addr string
 
-	config   Config
+	config   AWSConfig
 	platform service.Platform
 	server   *localaws.Server
 	parts    []service.Part
 }
 
-// NewAWS provisions an AWS in memory and takes its address.
-func NewAWS(ctx context.Context, cfg Config, logs io.Writer) (*AWS, error) {
+// NewAWS provisions an embedded AWS and takes its address.
+func NewAWS(ctx context.Context, cfg AWSConfig, logs io.Writer) (*AWS, error) {
 	platform, _, err := service.NewPlatform(cfg.Config, logs)
 	if err != nil {
 		return nil, err
@@ -73,13 +73,13 @@ func (a *AWS) Run(ctx context.Context) error {
 
 func newServer() *localaws.Server { return localaws.New(localaws.Options{}) }
 
-func endpoint(cfg Config, server *localaws.Server) service.Endpoint {
+func endpoint(cfg AWSConfig, server *localaws.Server) service.Endpoint {
 	return service.Endpoint{Name: "aws", Variable: "AWS_ADDR", Addr: cfg.AWSAddr, Handler: server}
 }
 
-func newStandalone(
+func newSystem(
 	ctx context.Context, cfg Config, logs io.Writer, server *localaws.Server,
-) (*Standalone, error) {
+) (*System, error) {
 	platform, registry, err := service.NewPlatform(cfg.Config, logs)
 	if err != nil {
 		return nil, err
@@ -96,11 +96,11 @@ func newStandalone(
 	if err != nil {
 		return nil, err
 	}
-	servers, addrs, err := service.Listen(ctx, platform.Log, append(endpoints, endpoint(cfg, server))...)
+	servers, addrs, err := service.Listen(ctx, platform.Log, append(endpoints, endpoint(cfg.AWSConfig, server))...)
 	if err != nil {
 		return nil, err
 	}
-	return &Standalone{
+	return &System{
 		Config: cfg, Platform: platform, Registry: registry, AWS: server,
 		APIAddr: addrs["api"], AdminAddr: addrs["admin"], AWSAddr: addrs["aws"],
 		parts: append(whole.Parts, servers...),

@@ -11,11 +11,16 @@ import (
 	streamer "github.com/leftfold/leftfold/services/streamer/app"
 )
 
+// AWSConfig is what the embedded AWS reads.
+type AWSConfig struct {
+	service.Config
+	AWSAddr string `envconfig:"AWS_ADDR" default:"127.0.0.1:4566" desc:"address of the embedded AWS (leftfold only)"`
+	Names   topology.Names
+}
+
 // Config is what the leftfold program reads: its own and that of every service in it.
 type Config struct {
-	service.Config
-	AWSAddr       string `envconfig:"AWS_ADDR" default:"127.0.0.1:4566" desc:"address of the embedded AWS (leftfold only)"`
-	Names         topology.Names
+	AWSConfig
 	CommandAPI    commandapi.Config
 	Streamer      streamer.Config
 	Broker        broker.Config
@@ -23,8 +28,8 @@ type Config struct {
 	ProjectorRole projectorrole.Config
 }
 
-// Lookup is lookup with defaults that suit one process on a desk: little in the log, nobody asked who they are or
-// held back, and hops that poll an AWS in memory, where it costs nothing, more often.
+// Lookup is lookup with defaults that suit one process on a developer's machine: few logs, no tokens, no rate limit, and hops
+// that poll the embedded AWS, where it costs nothing, more often.
 func Lookup(lookup func(string) (string, bool)) func(string) (string, bool) {
 	defaults := map[string]string{
 		"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0",

@@ -9,8 +9,8 @@ import (
 	"github.com/google/wire"
 )
 
-// New provisions an AWS in memory, wires every service on it and takes all addresses.
-func New(ctx context.Context, cfg Config, logs io.Writer) (*Standalone, error) {
-	wire.Build(newServer, newStandalone)
+// New provisions an embedded AWS, wires every service on it and takes all addresses.
+func New(ctx context.Context, cfg Config, logs io.Writer) (*System, error) {
+	wire.Build(newServer, newSystem)
 	return nil, nil
 }

@@ -13,12 +13,12 @@ import (
 
 // Injectors from wire.go:
 
-// New provisions an AWS in memory, wires every service on it and takes all addresses.
-func New(ctx context.Context, cfg Config, logs io.Writer) (*Standalone, error) {
+// New provisions an embedded AWS, wires every service on it and takes all addresses.
+func New(ctx context.Context, cfg Config, logs io.Writer) (*System, error) {
 	server := newServer()
-	standalone, err := newStandalone(ctx, cfg, logs, server)
+	system, err := newSystem(ctx, cfg, logs, server)
 	if err != nil {
 		return nil, err
 	}
-	return standalone, nil
+	return system, nil
 }

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
+	"github.com/leftfold/leftfold/pkg/service"
+	"github.com/leftfold/leftfold/pkg/service/auth/devissuer"
+	"github.com/leftfold/leftfold/services/leftfold/app"
+	"github.com/leftfold/leftfold/services/leftfold/internal/demo"
+)
+
+func run(ctx context.Context, lookup service.Lookup, out, logs io.Writer) error {
+	var cfg app.Config
+	if err := service.LoadConfig(lookup, &cfg); err != nil {
+		return err
+	}
+	system, err := app.New(ctx, cfg, logs)
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprint(out, banner(system))
+	return system.Run(ctx)
+}
+
+func runAWS(ctx context.Context, lookup service.Lookup, out, logs io.Writer) error {
+	var cfg app.AWSConfig
+	if err := service.LoadConfig(lookup, &cfg); err != nil {
+		return err
+	}
+	aws, err := app.NewAWS(ctx, cfg, logs)
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprint(out, awsBanner(aws))
+	return aws.Run(ctx)
+}
+
+// runIssuer does not assume ENVIRONMENT=local, as the other commands do.
+func runIssuer(ctx context.Context, out, logs io.Writer) error {
+	var cfg app.IssuerConfig
+	if err := service.LoadConfig(os.LookupEnv, &cfg); err != nil {
+		return err
+	}
+	issuer, err := app.NewIssuer(ctx, cfg, logs)
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprint(out, issuerBanner(issuer.Addr, cfg.Issuer))
+	return issuer.Run(ctx)
+}
+
+func runDemo(ctx context.Context, lookup service.Lookup, logs io.Writer) error {
+	var cfg app.Config
+	var story demo.Config
+	if err := service.LoadConfig(lookup, &cfg, &story); err != nil {
+		return err
+	}
+	system, err := app.New(ctx, cfg, logs)
+	if err != nil {
+		return err
+	}
+	return play(ctx, system, story, os.Stdout)
+}
+
+// play runs the system for as long as the story takes.
+func play(ctx context.Context, system *app.System, story demo.Config, out *os.File) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		err := system.Run(ctx)
+		stop()
+		ended <- err
+	}()
+	db := dynamodb.NewFromConfig(system.AWS.Config())
+	names := system.Config.Names
+	info, err := out.Stat()
+	err = errors.Join(err, demo.Play(ctx, story, demo.Stage{
+		Base: "http://" + system.APIAddr,
+		Log:  dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}}),
+		Models: []projection.Reader{
+			{DB: db, Table: names.Users}, {DB: db, Table: names.Roles},
+		},
+		Registry: system.Registry, Now: system.Platform.Now, Out: out,
+		Terminal: err == nil && info.Mode()&os.ModeCharDevice != 0,
+	}))
+	stop()
+	return errors.Join(err, <-ended)
+}
+
+func banner(s *app.System) string {
+	header := ""
+	if s.Config.CommandAPI.Auth.Mode == "oidc" {
+		header = ` -H "Authorization: Bearer $TOKEN"` // docs/security.md says where it comes from
+	}
+	return fmt.Sprintf(`Leftfold is running. It keeps everything in memory: stop it, and all is gone.
+
+  API      http://%[1]s      (try it at /docs)
+  admin    http://%[2]s      (/healthz /readyz /metrics)
+  AWS      http://%[3]s      (look inside: aws --endpoint-url http://%[3]s dynamodb scan --table-name EventLog)
+
+Try it:
+
+  curl -i http://%[1]s/users%[4]s -H 'Content-Type: application/json' -d '{"email":"dan@example.com"}'
+  curl http://%[1]s/users%[4]s
+
+Ctrl-C stops it.
+`, s.APIAddr, s.AdminAddr, s.AWSAddr, header)
+}
+
+func awsBanner(s *app.AWS) string {
+	return fmt.Sprintf(`The embedded AWS is running, with Leftfold's tables, stream and queues. Stop it, and all is gone.
+
+  export AWS_ENDPOINT_URL=http://%s AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
+
+Ctrl-C stops it.
+`, s.Addr)
+}
+
+func issuerBanner(addr string, c devissuer.Config) string {
+	return fmt.Sprintf(`An issuer is running that gives every token to everyone. A service accepts its tokens when started with
+
+  AUTH_MODE=oidc OIDC_ISSUER=%[2]s OIDC_AUDIENCE=%[3]s
+
+A token, and a new key to sign with:
+
+  curl http://%[1]s/token -d client_id=dan -d 'scope=users:read users:write roles:read roles:write'
+  curl -X POST http://%[1]s/rotate
+
+Ctrl-C stops it.
+`, addr, c.URL, c.Audience)
+}
