@@ -102,7 +102,7 @@ func New(module fs.FS, names topology.Names) (Catalogue, error) {
 	return c, nil
 }
 
-// declaration is what an aggregate's own parts do not tell.
+// declaration holds what cannot be derived from an aggregate's parts.
 type declaration[S any, E eventsourcing.Event] struct {
 	of       eventsourcing.Aggregate[S, E]
 	opening  E

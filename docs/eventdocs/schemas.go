@@ -86,7 +86,7 @@ func envelopeSchema() *yaml.Node {
 				"properties", object(
 					"correlationId", object("type", "string", "description", "the same for all that one request set off"),
 					"causationId", object("type", "string", "description", "of the command"),
-					"actor", object("type", "string", "description", "who asked"),
+					"actor", object("type", "string", "description", "the sender of the command"),
 					"traceparent", object("type", "string", "description", "W3C trace context of the request"),
 				),
 			),

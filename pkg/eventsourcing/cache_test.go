@@ -28,14 +28,14 @@ func (w *watched) Read(ctx context.Context, s eventsourcing.StreamID, after even
 	w.reads = append(w.reads, after)
 	return func(yield func(eventsourcing.Record, error) bool) {
 		w.Store.Read(ctx, s, after)(yield)
-		if deed := w.after; deed != nil {
+		if operation := w.after; operation != nil {
 			w.after = nil
-			deed()
+			operation()
 		}
 	}
 }
 
-// cachedCounters is a repository with a cache, what that was told to be good for, and a rival that writes behind it.
+// cachedCounters is a repository with a cache, the uses that it reported, and a rival that writes behind it.
 type cachedCounters struct {
 	*counterRepository
 	t     testing.TB
@@ -50,7 +50,7 @@ func newCached(t testing.TB, size int) *cachedCounters {
 	c.counterRepository = newCounters(c.store)
 	c.Cache = eventsourcing.NewCache[counter](size)
 	c.OnCache = func(u eventsourcing.CacheUse) { c.uses = append(c.uses, u) }
-	c.OnConflict = func() { t.Error("told of a conflict where nobody else is writing") }
+	c.OnConflict = func() { t.Error("a conflict was reported although nothing else writes") }
 	c.MaxAttempts = 1
 	rivals := 0
 	c.rival.NewID = func() string { rivals++; return fmt.Sprintf("rival's %d", rivals) }
@@ -86,7 +86,7 @@ func TestAStaleStateIsReadOnFromWhereItIs(t *testing.T) {
 	c.given(c.counterRepository, "c1", counted{}, counted{})
 	c.given(c.rival, "c1", counted{})
 	version, err := c.Do(t.Context(), "c1", emit(counted{}))
-	require.NoError(t, err, "a cache of old must not cost an attempt")
+	require.NoError(t, err, "an old state in the cache must not cost an attempt")
 	assert.Equal(t, eventsourcing.Version(4), version)
 	assert.Equal(t, []eventsourcing.CacheUse{eventsourcing.CacheStale}, c.uses)
 	assert.Equal(t, []eventsourcing.Version{2}, c.store.reads)
@@ -129,12 +129,12 @@ func TestOnlyFreshStatesAreAnswered(t *testing.T) {
 		version  eventsourcing.Version
 		err      error
 	}{
-		"refused of old":           {refuseBelow(3), nil, 4, nil},
+		"refused on the old state": {refuseBelow(3), nil, 4, nil},
 		"refused by now":           {upTo(3), nil, 3, refusal},
 		"refused then and now":     {upTo(2), nil, 3, refusal},
-		"no-op of old":             {from(3), nil, 4, nil},
+		"no-op on the old state":   {from(3), nil, 4, nil},
 		"no-op then and now":       {from(4), nil, 3, nil},
-		"at the version of old":    {emit(counted{}), at(2), 3, eventsourcing.ErrVersionMismatch},
+		"at the old version":       {emit(counted{}), at(2), 3, eventsourcing.ErrVersionMismatch},
 		"at the version by now":    {emit(counted{}), at(3), 4, nil},
 		"at a version yet to come": {emit(counted{}), at(4), 3, eventsourcing.ErrVersionMismatch},
 		"the version goes first":   {upTo(0), at(2), 3, eventsourcing.ErrVersionMismatch},
@@ -178,7 +178,7 @@ func TestALoadIsFreshAndFeedsTheCache(t *testing.T) {
 	assert.Equal(t, []eventsourcing.CacheUse{eventsourcing.CacheHit}, c.uses)
 }
 
-func TestTheCacheForgetsTheLeastRecentlyUsed(t *testing.T) {
+func TestTheCacheEvictsTheLeastRecentlyUsed(t *testing.T) {
 	t.Parallel()
 	c := newCached(t, 2)
 	for _, id := range []string{"a", "b", "a", "c"} { // c pushes b out
@@ -186,7 +186,7 @@ func TestTheCacheForgetsTheLeastRecentlyUsed(t *testing.T) {
 		assert.LessOrEqual(t, c.Cache.Len(), 2)
 	}
 	for range 5 { // what is not there takes no room
-		_, _, err := c.Load(t.Context(), "nobody")
+		_, _, err := c.Load(t.Context(), "absent")
 		require.NoError(t, err)
 	}
 	for _, id := range []string{"a", "c", "b"} {
@@ -231,7 +231,7 @@ func TestOnACachedStateNothingButConflictsIsTriedAgain(t *testing.T) {
 	}
 }
 
-func TestWhatIsTooLargeOfOldIsDecidedAgain(t *testing.T) {
+func TestATooLargeCommitOnAnOldStateIsDecidedAgain(t *testing.T) {
 	t.Parallel()
 	c := newCached(t, 1)
 	c.given(c.counterRepository, "c1", counted{})
@@ -263,8 +263,8 @@ func TestAFailedReadLeavesTheCacheAsItWas(t *testing.T) {
 	assert.Equal(t, []eventsourcing.CacheUse{eventsourcing.CacheHit}, c.uses)
 }
 
-// TestTheCacheShowsInNothing runs one story twice: by several writers with small caches, and by one without.
-func TestTheCacheShowsInNothing(t *testing.T) {
+// TestTheCacheChangesNoAnswer runs one story twice: by several writers with small caches, and by one without.
+func TestTheCacheChangesNoAnswer(t *testing.T) {
 	t.Parallel()
 	refusal := &eventsourcing.Refusal{Kind: eventsourcing.FailedPrecondition, Code: "no", Reason: "no"}
 	rapid.Check(t, func(t *rapid.T) {
@@ -305,9 +305,9 @@ func TestTheCacheShowsInNothing(t *testing.T) {
 	})
 }
 
-// TestNoAnswerIsOlderThanItsQuestion lets writers with caches of their own race: whoever asks for at least what was
-// acknowledged before must not be refused, nor told an older version.
-func TestNoAnswerIsOlderThanItsQuestion(t *testing.T) {
+// TestNoAnswerIsOlderThanWhatWasAcknowledgedBefore lets writers with caches of their own race: a command that needs at least the version
+// acknowledged before must not be refused, nor answered with an older version.
+func TestNoAnswerIsOlderThanWhatWasAcknowledgedBefore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const aggregates, processes, clients, rounds = 3, 3, 4, 25
@@ -344,7 +344,7 @@ func TestNoAnswerIsOlderThanItsQuestion(t *testing.T) {
 							}
 						}))
 						if err != nil {
-							t.Errorf("answered %v to what asks for version %d", err, least)
+							t.Errorf("answered %v to a command that needs version %d", err, least)
 						}
 						assert.GreaterOrEqual(t, int64(version), least)
 						if round%3 != 0 {

@@ -71,7 +71,7 @@ func merge(object json.RawMessage, more members) json.RawMessage {
 	return encoded(into)
 }
 
-// objectOf returns a new map of the members, or nil if value is no object.
+// objectOf returns a new map of the members, or nil if value is not an object.
 func objectOf(value json.RawMessage) (object members) {
 	if json.Unmarshal(value, &object) != nil {
 		return nil

@@ -1,5 +1,8 @@
-// Package eventsourcing is the kernel every aggregate stands on: events and their codec, the store port, and the
-// load-decide-append loop. It imports only the standard library.
+// Package eventsourcing is the kernel: events and their codec, the port to an event store, and the Repository, which loads
+// an aggregate, lets a command decide and appends the events. It imports only the standard library and package retry.
+//
+// A claim is a value that at most one stream may hold, such as an e-mail address; it is taken and released in the append
+// of the events. A guard makes an append depend on another stream, which must not have moved.
 package eventsourcing
 
 import (
@@ -49,13 +52,13 @@ func cutLast(text string) (before, after string, ok bool) {
 	return text[:i], text[i+1:], true
 }
 
-// Metadata travels with an event from the request to the read models' rows and takes no part in any decision.
+// Metadata goes with an event from the request to the read models. No decision depends on it.
 type Metadata struct {
-	// CorrelationID is the same for everything that one request set off.
+	// CorrelationID is the same for everything that one request caused.
 	CorrelationID string `json:"correlationId,omitempty"`
 	// CausationID is what directly caused the event: the command's ID.
 	CausationID string `json:"causationId,omitempty"`
-	// Actor is who asked.
+	// Actor is the sender of the command.
 	Actor string `json:"actor,omitempty"`
 	// Traceparent is the W3C trace context of the request.
 	Traceparent string `json:"traceparent,omitempty"`
@@ -64,12 +67,12 @@ type Metadata struct {
 	Extra map[string]string `json:"-"`
 }
 
-// IsZero reports whether there is no metadata at all.
+// IsZero reports whether all fields are empty.
 func (m Metadata) IsZero() bool {
 	return m.CorrelationID+m.CausationID+m.Actor+m.Traceparent == "" && len(m.Extra) == 0
 }
 
-// Enrichment is a fact about an aggregate as it stood when the command was decided, kept with the event so that its
+// Enrichment is a fact about another aggregate as it was when the command was decided. It is kept with the event, so that
 // readers need not look it up.
 type Enrichment struct {
 	Aggregate string          `json:"aggregate"` // category, such as "org/iam/role"
@@ -79,7 +82,7 @@ type Enrichment struct {
 
 // Record is one event as the store keeps it: the payload and its envelope.
 type Record struct {
-	ID         string // of the event; unique, and how a writer knows its own commit again
+	ID         string // of the event; unique, and how a writer recognises its own commit
 	Stream     StreamID
 	Version    Version
 	Name       string
@@ -99,13 +102,13 @@ func (c Claim) Key() string { return c.Constraint() + ":" + c.Value }
 // Constraint names the set without the value, such as "org/iam/user#email".
 func (c Claim) Constraint() string { return c.Category + "#" + c.Name }
 
-// Guard holds an append back unless another stream is still at Version.
+// Guard refuses an append unless another stream is still at Version.
 type Guard struct {
 	Stream  StreamID
 	Version Version
 }
 
-// CommandResult is the remembered outcome of a command, so that a repetition gets the same answer.
+// CommandResult is the remembered outcome of a command. A repetition of the command gets the same answer.
 type CommandResult struct {
 	ID          string // the client's key, scoped by actor
 	Fingerprint string // of the request

@@ -34,7 +34,7 @@ func TestTheOutcomeIsRememberedWithTheEvents(t *testing.T) {
 	assert.Equal(t, "cmd", store.commits[0].Result.ID)
 }
 
-// absentResults is a Store that cannot tell about results.
+// absentResults is a Store whose Result fails.
 type absentResults struct {
 	eventsourcing.Store
 	err error
@@ -44,7 +44,7 @@ func (s absentResults) Result(context.Context, string) (eventsourcing.CommandRes
 	return eventsourcing.CommandResult{}, s.err
 }
 
-func TestARepeatedCommandIsSaidToBeOneWhateverItsDecisionBecame(t *testing.T) {
+func TestARepeatedCommandIsRecognisedWhateverItWouldDecideNow(t *testing.T) {
 	t.Parallel()
 	refusal := &eventsourcing.Refusal{Kind: eventsourcing.FailedPrecondition, Code: "no", Reason: "no"}
 	for name, then := range map[string]decide{
@@ -86,7 +86,7 @@ func TestARefusalIsNotRemembered(t *testing.T) {
 	assert.Equal(t, eventsourcing.Version(1), version)
 }
 
-func TestACommandThatFoundAllAsItAskedIsRemembered(t *testing.T) {
+func TestACommandWithoutEventsIsRemembered(t *testing.T) {
 	t.Parallel()
 	store := new(memstore.Store)
 	counters := newCounters(store)
@@ -107,7 +107,7 @@ func TestACommandThatFoundAllAsItAskedIsRemembered(t *testing.T) {
 	assert.Equal(t, eventsourcing.Version(1), version)
 }
 
-func TestNoRefusalIsAnsweredWhileItMayBeARepetition(t *testing.T) {
+func TestARefusalIsNotAnsweredIfTheCommandMayBeARepetition(t *testing.T) {
 	t.Parallel()
 	errAway := errors.New("away")
 	counters := newCounters(absentResults{new(memstore.Store), errAway})

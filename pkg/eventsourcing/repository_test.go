@@ -26,7 +26,7 @@ func TestDoRecordsWhatWasDecided(t *testing.T) {
 	counters.Now = func() time.Time { return at }
 	md := eventsourcing.Metadata{CorrelationID: "req", CausationID: "cmd", Actor: "ann", Traceparent: "00-1-2-01"}
 	about := eventsourcing.Enrichment{Aggregate: "test/other", ID: "o", Data: json.RawMessage(`{"x":1}`)}
-	lookedUp := append(make([]eventsourcing.Enrichment, 0, 8), about) // room to write into, if somebody would
+	lookedUp := append(make([]eventsourcing.Enrichment, 0, 8), about) // spare capacity, to see that it is not written into
 
 	version, err := counters.DoWith(t.Context(), "c1",
 		func(context.Context) (eventsourcing.Prepared[counter, event], error) {
@@ -57,7 +57,7 @@ func TestDoRecordsWhatWasDecided(t *testing.T) {
 
 func TestLoadOfAnAbsentStream(t *testing.T) {
 	t.Parallel()
-	state, version, err := newCounters(new(memstore.Store)).Load(t.Context(), "nobody")
+	state, version, err := newCounters(new(memstore.Store)).Load(t.Context(), "absent")
 	require.NoError(t, err)
 	assert.Zero(t, state)
 	assert.Zero(t, version)
@@ -242,7 +242,7 @@ func prepared(d decide) eventsourcing.Prepare[counter, event] {
 
 func TestDoWritesNothingWithoutEvents(t *testing.T) {
 	t.Parallel()
-	errPrepare := errors.New("look-up went wrong")
+	errPrepare := errors.New("look-up failed")
 	refusal := &eventsourcing.Refusal{Kind: eventsourcing.FailedPrecondition, Code: "no", Reason: "no"}
 	refuse := decide(func(counter) ([]event, error) { return nil, refusal })
 	for name, tt := range map[string]struct {
@@ -262,7 +262,7 @@ func TestDoWritesNothingWithoutEvents(t *testing.T) {
 			counters := newCounters(store)
 			_, err := counters.Do(t.Context(), "c1", emit(counted{}, counted{}))
 			require.NoError(t, err)
-			counters.OnConflict = func() { t.Error("told of a conflict") }
+			counters.OnConflict = func() { t.Error("a conflict was reported") }
 
 			version, err := counters.DoWith(t.Context(), "c1", tt.prepare)
 			if err != tt.err { //nolint:errorlint // bare is the point
@@ -299,7 +299,7 @@ func TestDoReportsWhatCannotBeEncoded(t *testing.T) {
 	assert.Empty(t, store.commits)
 }
 
-func TestLoadTrustsNoBrokenStream(t *testing.T) {
+func TestABrokenStreamIsNotLoaded(t *testing.T) {
 	t.Parallel()
 	at := func(v eventsourcing.Version) eventsourcing.Record {
 		return eventsourcing.Record{Version: v, Name: "test/counter/counted", Schema: 1, Data: []byte(`{}`)}

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Snapshot is an aggregate's state at a version, kept so that a load need not read all that led there. It is a copy and
-// never a source: the log alone says what is true, and any snapshot may be lost at any time.
+// Snapshot is an aggregate's state at a version, kept so that a load need not read all events before it. It is a copy: the
+// log decides what is true, and any snapshot may be lost at any time.
 type Snapshot struct {
 	Stream  StreamID
 	Version Version
@@ -30,21 +30,21 @@ type StateCodec[S any] interface {
 // Snapshots is the port to where snapshots are kept, one of each stream. Every implementation must pass
 // eventstoretest.RunSnapshots.
 type Snapshots interface {
-	// Load returns the stream's snapshot as of a moment no earlier than the call, or ErrNoSnapshot.
+	// Load returns the stream's snapshot, or ErrNoSnapshot. It sees every Save that ended before the call.
 	Load(ctx context.Context, s StreamID) (Snapshot, error)
 
-	// Save keeps s in place of an earlier version, or of the same one in another shape. Where what is kept is at least
-	// as new, nothing changes and nothing is wrong.
+	// Save keeps s in place of an earlier version, or of the same one in another shape. If the kept one is at least as
+	// new, nothing changes and there is no error.
 	Save(ctx context.Context, s Snapshot) error
 
 	// Forget removes s, known by its version, event and shape. Where something else is kept, nothing changes.
 	Forget(ctx context.Context, s Snapshot) error
 }
 
-// ErrNoSnapshot means that none is kept of the stream.
+// ErrNoSnapshot means that the stream has no snapshot.
 var ErrNoSnapshot = errors.New("no snapshot of that stream")
 
-// SnapshotUse says what became of a snapshot.
+// SnapshotUse says how a snapshot was used.
 type SnapshotUse string
 
 // The uses of snapshots. Those that a load ignores cost it time and nothing else.
@@ -61,8 +61,8 @@ const (
 	SnapshotDropped     SnapshotUse = "dropped" // too many were waiting to be saved
 )
 
-// snapshotPatience bounds the wait for a snapshot in a command's path: past it, reading the log is no slower.
-const snapshotPatience = 500 * time.Millisecond
+// snapshotTimeout bounds the wait for a snapshot in a command's path; after it, reading the log is not slower.
+const snapshotTimeout = 500 * time.Millisecond
 
 // snapshotEvery is 0 where no snapshots are kept.
 func (r *Repository[S, E]) snapshotEvery() Version {
@@ -76,9 +76,9 @@ var errUndecodable = errors.New("not what its shape promises")
 
 // loadSnapshot returns the stream's snapshot if it is of this build's shape and of more events than m.
 func (r *Repository[S, E]) loadSnapshot(ctx context.Context, m versioned[S]) (s Snapshot, at versioned[S], found bool) {
-	waiting, cancel := context.WithTimeout(ctx, snapshotPatience)
+	loadCtx, cancel := context.WithTimeout(ctx, snapshotTimeout)
 	defer cancel()
-	s, err := r.cfg.Snapshots.Load(waiting, r.stream(m.id))
+	s, err := r.cfg.Snapshots.Load(loadCtx, r.stream(m.id))
 	switch {
 	case errors.Is(err, ErrNoSnapshot):
 		r.cfg.OnSnapshot(SnapshotNone, nil)
@@ -114,7 +114,7 @@ func (r *Repository[S, E]) saveSnapshot(ctx context.Context, m versioned[S], eve
 	}
 }
 
-// refuteSnapshot does away with a snapshot that would be in the way of right ones.
+// refuteSnapshot removes a wrong snapshot, which would keep right ones from being saved.
 func (r *Repository[S, E]) refuteSnapshot(ctx context.Context, s Snapshot, why SnapshotUse, err error) {
 	r.cfg.OnSnapshot(why, fmt.Errorf("snapshot of %s at version %d: %w", s.Stream, s.Version, err))
 	if err := r.cfg.Snapshots.Forget(ctx, s); err != nil {

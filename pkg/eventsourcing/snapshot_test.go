@@ -18,8 +18,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing/snapshot"
 )
 
-// shelf keeps snapshots and notes what is asked of it; its errors take the calls' place.
-type shelf struct {
+// spySnapshots records its calls. An error that is set takes the place of the call.
+type spySnapshots struct {
 	eventsourcing.Snapshots
 	loads                          int
 	saved, forgotten               []eventsourcing.Version
@@ -27,9 +27,9 @@ type shelf struct {
 	stuck                          bool // until the context ends
 }
 
-func newShelf() *shelf { return &shelf{Snapshots: new(memstore.Snapshots)} }
+func newSpySnapshots() *spySnapshots { return &spySnapshots{Snapshots: new(memstore.Snapshots)} }
 
-func (s *shelf) Load(ctx context.Context, stream eventsourcing.StreamID) (eventsourcing.Snapshot, error) {
+func (s *spySnapshots) Load(ctx context.Context, stream eventsourcing.StreamID) (eventsourcing.Snapshot, error) {
 	s.loads++
 	if s.stuck {
 		<-ctx.Done()
@@ -41,7 +41,7 @@ func (s *shelf) Load(ctx context.Context, stream eventsourcing.StreamID) (events
 	return s.Snapshots.Load(ctx, stream)
 }
 
-func (s *shelf) Save(ctx context.Context, saved eventsourcing.Snapshot) error {
+func (s *spySnapshots) Save(ctx context.Context, saved eventsourcing.Snapshot) error {
 	if s.failSave != nil {
 		return s.failSave
 	}
@@ -49,7 +49,7 @@ func (s *shelf) Save(ctx context.Context, saved eventsourcing.Snapshot) error {
 	return s.Snapshots.Save(ctx, saved)
 }
 
-func (s *shelf) Forget(ctx context.Context, saved eventsourcing.Snapshot) error {
+func (s *spySnapshots) Forget(ctx context.Context, saved eventsourcing.Snapshot) error {
 	if s.failForget != nil {
 		return s.failForget
 	}
@@ -57,13 +57,13 @@ func (s *shelf) Forget(ctx context.Context, saved eventsourcing.Snapshot) error 
 	return s.Snapshots.Forget(ctx, saved)
 }
 
-// longCounters is a repository with a snapshot every three events, what that told, and a log of ten events.
+// longCounters is a repository with a snapshot every three events, the uses that it reported, and a log of some events.
 type longCounters struct {
 	*counterRepository
-	store *watched
-	shelf *shelf
-	uses  []eventsourcing.SnapshotUse
-	errs  []error
+	store     *watched
+	snapshots *spySnapshots
+	uses      []eventsourcing.SnapshotUse
+	errs      []error
 }
 
 func newLong(t testing.TB, events int) *longCounters {
@@ -74,10 +74,12 @@ func newLong(t testing.TB, events int) *longCounters {
 		_, err := rival.Do(t.Context(), "c1", emit(counted{}))
 		require.NoError(t, err)
 	}
-	c := &longCounters{store: &watched{Store: store}, shelf: newShelf()}
+	c := &longCounters{store: &watched{Store: store}, snapshots: newSpySnapshots()}
 	c.counterRepository = newCounters(c.store)
-	c.NewID = func() string { return fmt.Sprintf("long %d", len(c.store.reads)+c.shelf.loads+len(c.shelf.saved)) }
-	c.Snapshots, c.SnapshotEvery = c.shelf, 3
+	c.NewID = func() string {
+		return fmt.Sprintf("long %d", len(c.store.reads)+c.snapshots.loads+len(c.snapshots.saved))
+	}
+	c.Snapshots, c.SnapshotEvery = c.snapshots, 3
 	c.OnSnapshot = func(u eventsourcing.SnapshotUse, err error) { c.uses, c.errs = append(c.uses, u), append(c.errs, err) }
 	return c
 }
@@ -93,7 +95,7 @@ func (c *longCounters) holds(t testing.TB, n int) {
 
 func (c *longCounters) snapshot(t testing.TB) eventsourcing.Snapshot {
 	t.Helper()
-	s, err := c.shelf.Snapshots.Load(t.Context(), eventsourcing.StreamID{Category: "test/counter", ID: "c1"})
+	s, err := c.snapshots.Snapshots.Load(t.Context(), eventsourcing.StreamID{Category: "test/counter", ID: "c1"})
 	require.NoError(t, err)
 	return s
 }
@@ -103,7 +105,7 @@ func TestALongStreamIsReadFromItsSnapshot(t *testing.T) {
 	c := newLong(t, 10)
 	c.holds(t, 10)
 	assert.Equal(t, []eventsourcing.Version{0, 3}, c.store.reads)
-	assert.Equal(t, []eventsourcing.Version{10}, c.shelf.saved)
+	assert.Equal(t, []eventsourcing.Version{10}, c.snapshots.saved)
 	s := c.snapshot(t)
 	assert.Equal(t, "e10", s.EventID)
 	assert.Equal(t, c.Aggregate.States.Shape(), s.Shape)
@@ -113,7 +115,7 @@ func TestALongStreamIsReadFromItsSnapshot(t *testing.T) {
 	c.holds(t, 10)
 	assert.Equal(t, []eventsourcing.Version{0, 9}, c.store.reads, "what begins the stream, and the snapshot's own event")
 	assert.Equal(t, []eventsourcing.SnapshotUse{eventsourcing.SnapshotNone, eventsourcing.SnapshotLoaded}, c.uses)
-	assert.Equal(t, []eventsourcing.Version{10}, c.shelf.saved, "nothing new is worth no snapshot")
+	assert.Equal(t, []eventsourcing.Version{10}, c.snapshots.saved, "nothing is new, so nothing is saved")
 }
 
 func TestWhatFollowsTheSnapshotIsRead(t *testing.T) {
@@ -127,15 +129,15 @@ func TestWhatFollowsTheSnapshotIsRead(t *testing.T) {
 		require.NoError(t, err)
 		c.holds(t, n)
 	}
-	assert.Equal(t, []eventsourcing.Version{10, 13}, c.shelf.saved, "three were read since")
+	assert.Equal(t, []eventsourcing.Version{10, 13}, c.snapshots.saved, "three were read since")
 }
 
-func TestAShortStreamAsksForNoSnapshot(t *testing.T) {
+func TestAShortStreamLoadsNoSnapshot(t *testing.T) {
 	t.Parallel()
 	for n := range 4 {
 		c := newLong(t, n)
 		c.holds(t, n)
-		assert.Zero(t, c.shelf.loads)
+		assert.Zero(t, c.snapshots.loads)
 		assert.Equal(t, []eventsourcing.Version{0}, c.store.reads)
 	}
 }
@@ -155,10 +157,10 @@ func TestACachedStateIsReadOnWithoutASnapshot(t *testing.T) {
 	}
 	add(3)
 	c.holds(t, 5)
-	assert.Zero(t, c.shelf.loads)
+	assert.Zero(t, c.snapshots.loads)
 	add(4)
 	c.holds(t, 9)
-	assert.Equal(t, 1, c.shelf.loads, "four were to be read")
+	assert.Equal(t, 1, c.snapshots.loads, "four were to be read")
 }
 
 func TestEveryNEventsLeaveASnapshot(t *testing.T) {
@@ -171,12 +173,12 @@ func TestEveryNEventsLeaveASnapshot(t *testing.T) {
 			events[i] = counted{}
 		}
 		ids := 0
-		before := len(c.shelf.saved)
+		before := len(c.snapshots.saved)
 		c.NewID = func() string { ids++; return fmt.Sprintf("%d of %d after %d", ids, n, before) }
 		_, err := c.Do(t.Context(), "c1", emit(events...))
 		require.NoError(t, err)
 	}
-	assert.Equal(t, []eventsourcing.Version{4, 6, 13}, c.shelf.saved)
+	assert.Equal(t, []eventsourcing.Version{4, 6, 13}, c.snapshots.saved)
 	assert.Equal(t, "7 of 7 after 2", c.snapshot(t).EventID, "the last of its commit")
 	c.Cache = nil
 	c.holds(t, 14)
@@ -189,14 +191,14 @@ func TestWhatIsNotWrittenLeavesNoSnapshot(t *testing.T) {
 	c.Store = &scripted{Store: c.store, before: func(int) error { return eventsourcing.ErrUnavailable }}
 	_, err := c.Do(t.Context(), "c1", emit(counted{}))
 	require.ErrorIs(t, err, eventsourcing.ErrUnavailable)
-	assert.Empty(t, c.shelf.saved)
+	assert.Empty(t, c.snapshots.saved)
 }
 
-// The lies all say that ten events have counted to 999.
-func TestTheLogIsTrustedOverTheSnapshot(t *testing.T) {
+// The wrong snapshots all say that ten events have counted to 999.
+func TestAWrongSnapshotIsIgnored(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		lie       func(*eventsourcing.Snapshot)
+		spoil     func(*eventsourcing.Snapshot)
 		use       eventsourcing.SnapshotUse
 		forgotten bool
 	}{
@@ -222,16 +224,16 @@ func TestTheLogIsTrustedOverTheSnapshot(t *testing.T) {
 				Stream: eventsourcing.StreamID{Category: "test/counter", ID: "c1"}, Version: 10, EventID: "e10",
 				Shape: c.Aggregate.States.Shape(), State: []byte(`{"name":"","n":999}`),
 			}
-			tt.lie(&s)
-			require.NoError(t, c.shelf.Snapshots.Save(t.Context(), s))
+			tt.spoil(&s)
+			require.NoError(t, c.snapshots.Snapshots.Save(t.Context(), s))
 			c.holds(t, 10)
 			assert.Equal(t, tt.use, c.uses[0])
 			if tt.forgotten {
-				assert.Equal(t, []eventsourcing.Version{s.Version}, c.shelf.forgotten)
+				assert.Equal(t, []eventsourcing.Version{s.Version}, c.snapshots.forgotten)
 				require.Error(t, c.errs[0])
 				assert.NotContains(t, c.errs[0].Error(), "999", "a state may be personal")
 			} else {
-				assert.Empty(t, c.shelf.forgotten)
+				assert.Empty(t, c.snapshots.forgotten)
 				require.NoError(t, c.errs[0])
 			}
 			c.holds(t, 10)
@@ -243,7 +245,7 @@ func TestTheLogIsTrustedOverTheSnapshot(t *testing.T) {
 func TestASnapshotThatTheLogConfirmsIsUsed(t *testing.T) { // or the test above would prove nothing
 	t.Parallel()
 	c := newLong(t, 10)
-	require.NoError(t, c.shelf.Snapshots.Save(t.Context(), eventsourcing.Snapshot{
+	require.NoError(t, c.snapshots.Snapshots.Save(t.Context(), eventsourcing.Snapshot{
 		Stream: eventsourcing.StreamID{Category: "test/counter", ID: "c1"}, Version: 10, EventID: "e10",
 		Shape: c.Aggregate.States.Shape(), State: []byte(`{"name":"","n":999}`),
 	}))
@@ -268,11 +270,11 @@ func TestSnapshotsThatFailFailNoCommand(t *testing.T) {
 	t.Parallel()
 	errAway := errors.New("away")
 	for name, spoil := range map[string]func(*longCounters){
-		"load": func(c *longCounters) { c.shelf.failLoad = errAway },
-		"save": func(c *longCounters) { c.shelf.failSave = errAway },
+		"load": func(c *longCounters) { c.snapshots.failLoad = errAway },
+		"save": func(c *longCounters) { c.snapshots.failSave = errAway },
 		"forget": func(c *longCounters) {
-			c.shelf.failForget = errAway
-			require.NoError(t, c.shelf.Snapshots.Save(t.Context(), eventsourcing.Snapshot{
+			c.snapshots.failForget = errAway
+			require.NoError(t, c.snapshots.Snapshots.Save(t.Context(), eventsourcing.Snapshot{
 				Stream: eventsourcing.StreamID{Category: "test/counter", ID: "c1"}, Version: 11, EventID: "no", Shape: c.Aggregate.States.Shape(),
 			}))
 		},
@@ -291,16 +293,16 @@ func TestSnapshotsThatFailFailNoCommand(t *testing.T) {
 					assert.Contains(t, []eventsourcing.SnapshotUse{eventsourcing.SnapshotUnread, eventsourcing.SnapshotUnsaved}, c.uses[i])
 				}
 			}
-			assert.Positive(t, failed, "somebody must be told")
+			assert.Positive(t, failed, "a failure must be reported")
 		})
 	}
 }
 
-func TestASlowSnapshotIsNotWaitedFor(t *testing.T) {
+func TestALoadWaitsForASnapshotOnlyUpToItsTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newLong(t, 10)
-		c.shelf.stuck = true
+		c.snapshots.stuck = true
 		started := time.Now()
 		c.holds(t, 10)
 		assert.Equal(t, 500*time.Millisecond, time.Since(started))
@@ -321,7 +323,7 @@ func TestWithoutSnapshotsNothingIsKept(t *testing.T) {
 			_, err := c.Do(t.Context(), "c1", emit(counted{}, counted{}, counted{}))
 			require.NoError(t, err)
 			assert.Empty(t, c.uses)
-			assert.Empty(t, c.shelf.saved)
+			assert.Empty(t, c.snapshots.saved)
 			assert.Equal(t, []eventsourcing.Version{0}, c.store.reads)
 		})
 	}
@@ -333,7 +335,7 @@ func TestSnapshotsComeEveryHundredEventsByDefault(t *testing.T) {
 	c.SnapshotEvery = 0
 	_, err := c.Do(t.Context(), "c1", emit(counted{}))
 	require.NoError(t, err)
-	assert.Equal(t, []eventsourcing.Version{100}, c.shelf.saved)
+	assert.Equal(t, []eventsourcing.Version{100}, c.snapshots.saved)
 }
 
 // torn is a Store whose reads from a version on break off.
@@ -350,7 +352,7 @@ func (s torn) Read(ctx context.Context, id eventsourcing.StreamID, after eventso
 	return func(yield func(eventsourcing.Record, error) bool) { yield(eventsourcing.Record{}, s.err) }
 }
 
-func TestALogThatCannotBeReadOnRefutesNoSnapshot(t *testing.T) {
+func TestAFailedReadOfTheLogRemovesNoSnapshot(t *testing.T) {
 	t.Parallel()
 	c := newLong(t, 10)
 	c.holds(t, 10)
@@ -359,13 +361,13 @@ func TestALogThatCannotBeReadOnRefutesNoSnapshot(t *testing.T) {
 	_, _, err := c.Load(t.Context(), "c1")
 	require.ErrorIs(t, err, errAway)
 	require.ErrorContains(t, err, "load test/counter/c1: ")
-	assert.Empty(t, c.shelf.forgotten)
+	assert.Empty(t, c.snapshots.forgotten)
 	assert.Equal(t, []eventsourcing.SnapshotUse{eventsourcing.SnapshotNone}, c.uses)
 }
 
-// TestSnapshotsShowInNothing runs one story twice: by builds of two shapes, with caches or not, that share snapshots
+// TestSnapshotsChangeNoAnswer runs one story twice: by builds of two shapes, with caches or not, that share snapshots
 // which are lost and forged at random, and by one that has none.
-func TestSnapshotsShowInNothing(t *testing.T) {
+func TestSnapshotsChangeNoAnswer(t *testing.T) {
 	t.Parallel()
 	uses := map[eventsourcing.SnapshotUse]int{}
 	rapid.Check(t, func(t *rapid.T) {
@@ -407,7 +409,7 @@ func TestSnapshotsShowInNothing(t *testing.T) {
 	}
 }
 
-// mishap leaves a snapshot alone, loses it, or puts a lie in its place.
+// mishap leaves a snapshot alone, loses it, or replaces it by a wrong one.
 func mishap(t *rapid.T, snapshots *memstore.Snapshots, id, shape string) {
 	ctx := context.Background()
 	s, err := snapshots.Load(ctx, eventsourcing.StreamID{Category: "test/counter", ID: id})

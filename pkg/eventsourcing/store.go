@@ -9,26 +9,28 @@ import (
 
 // Store is the port to an event store. Every implementation must pass eventstoretest.Run.
 type Store interface {
-	// Read yields the stream's records after version `after`, oldest first, without gaps, as of a moment no earlier
-	// than the call. An absent stream yields nothing. The first error ends the sequence.
+	// Read yields the stream's records after version `after`, oldest first, without gaps. It sees every append that ended
+	// before the call. An absent stream yields nothing. The first error ends the sequence.
 	Read(ctx context.Context, s StreamID, after Version) iter.Seq2[Record, error]
 
 	// Append writes the whole commit or nothing. A commit that is already written, known by its records' IDs, is a
-	// success and adds nothing. Refusals, in the order they are looked for: ErrTooLarge before anything is sent,
-	// ErrCommandRepeated, ErrConflict, ErrGuardMoved, ErrClaimTaken (as *ClaimTakenError). Any other error leaves it
-	// open whether the commit was written; ErrUnavailable marks those worth another try later.
+	// success and adds nothing. Refusals, in the order in which they are checked: ErrTooLarge before anything is sent,
+	// ErrCommandRepeated, ErrConflict, ErrGuardMoved, ErrClaimTaken (as *ClaimTakenError). After any other error the commit
+	// may or may not be written; ErrUnavailable marks those worth another try later. Errors do not name the stream: the
+	// caller does.
 	//
-	// A commit has at least one record; its records carry IDs, are of its stream and follow Expected without a gap; it
+	// A commit has at least one record; its records are valid, are of its stream and follow Expected without a gap; it
 	// guards other streams, each once, and names each claim once, to take or to release; its result has a command's ID.
-	// Any other commit is a mistake of the caller: an error, and nothing is written. Taking a claim that the stream holds already and releasing one
-	// that it does not hold change nothing. Times are kept to the millisecond, ExpiresAt to the second.
+	// For any other commit Append returns the error of Commit.Validate and writes nothing. Taking a claim that the stream
+	// holds already and releasing one that it does not hold change nothing. Times are kept to the millisecond, ExpiresAt
+	// to the second.
 	Append(ctx context.Context, c Commit) error
 
 	// Remember writes the result of a command that had nothing to append. ErrCommandRepeated if the command has one
-	// already, maybe this very one, of whose success its writer did not hear.
+	// already, maybe this very one, written by a call whose answer was lost.
 	Remember(ctx context.Context, r CommandResult) error
-	// Result returns what a commit remembered of the command, or ErrNoResult. A result is forgotten at its ExpiresAt;
-	// then the command may be written anew.
+	// Result returns the command's remembered result, or ErrNoResult. A result is forgotten at its ExpiresAt; then the
+	// command may be written again.
 	Result(ctx context.Context, commandID string) (CommandResult, error)
 }
 
@@ -42,11 +44,11 @@ var (
 	ErrClaimTaken = errors.New("claim taken")
 	// ErrCommandRepeated: the command has a result already; see Store.Result.
 	ErrCommandRepeated = errors.New("command repeated")
-	// ErrNoResult: nothing is remembered of the command.
+	// ErrNoResult: no result of the command is remembered.
 	ErrNoResult = errors.New("no result of that command")
 	// ErrTooLarge: a limit of the store forbids the commit; nothing was sent.
 	ErrTooLarge = errors.New("commit too large")
-	// ErrUnavailable: the store is away or overloaded.
+	// ErrUnavailable: the store cannot be reached or is overloaded.
 	ErrUnavailable = errors.New("store unavailable")
 )
 

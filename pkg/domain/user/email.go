@@ -49,7 +49,7 @@ func isNoAtomText(r rune) bool {
 	return !value.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("!#$%&'*+-/=?^_`{|}~", r)
 }
 
-// isHostName asks of the last label that it not be a number: that would be an IP address.
+// isHostName refuses a last label that is a number: that would be an IP address.
 func isHostName(domain string) bool {
 	labels := strings.Split(domain, ".")
 	for _, label := range labels {

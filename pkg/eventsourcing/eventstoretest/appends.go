@@ -41,7 +41,7 @@ var appends = map[string]func(fixture){
 		require.Empty(f, f.read(f.stream("s"), 5))
 		f.refuse(f.commit("s", 5, 1), eventsourcing.ErrConflict)
 	},
-	"a read can be broken off": func(f fixture) {
+	"a read can be stopped early": func(f fixture) {
 		c := f.commit("s", 0, 3)
 		f.append(c)
 		for r, err := range f.store.Read(f.Context(), c.Stream, 0) {
@@ -130,7 +130,7 @@ var appends = map[string]func(fixture){
 		require.ErrorIs(f, err, context.Canceled)
 		ended := false
 		for _, err := range f.store.Read(ctx, f.stream("s"), 0) {
-			require.False(f, ended, "a read went on after its error")
+			require.False(f, ended, "a read continued after its error")
 			require.ErrorIs(f, err, context.Canceled)
 			ended = true
 		}
@@ -155,6 +155,7 @@ func fieldByField(f fixture) {
 	}
 	c.Records[0].Metadata = eventsourcing.Metadata{
 		CorrelationID: "corr", CausationID: "caus", Actor: "Zoë", Traceparent: "00-4bf9-00f0-01",
+		Extra: map[string]string{"tenant": "Ä1", "source": ""},
 	}
 	c.Records[0].RecordedAt = time.Date(2026, 2, 28, 23, 59, 59, 7_000_000, time.UTC)
 	c.Records[1].Data = json.RawMessage(`null`)

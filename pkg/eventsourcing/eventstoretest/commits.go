@@ -3,6 +3,7 @@ package eventstoretest
 import (
 	"crypto/rand"
 	"slices"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -124,13 +125,20 @@ func precedence(f fixture) {
 
 func malformed(f fixture) {
 	for name, spoil := range map[string]func(*eventsourcing.Commit){
-		"no records":           func(c *eventsourcing.Commit) { c.Records = nil },
-		"a record without ID":  func(c *eventsourcing.Commit) { c.Records[0].ID = "" },
-		"another stream":       func(c *eventsourcing.Commit) { c.Records[1].Stream = f.stream("other") },
-		"a version left out":   func(c *eventsourcing.Commit) { c.Records[1].Version++ },
-		"a version twice":      func(c *eventsourcing.Commit) { c.Records[1].Version-- },
-		"versions not at hand": func(c *eventsourcing.Commit) { c.Expected++ },
-		"a claim taken twice":  func(c *eventsourcing.Commit) { c.Take = append(c.Take, c.Take...) },
+		"no records":                func(c *eventsourcing.Commit) { c.Records = nil },
+		"a record without ID":       func(c *eventsourcing.Commit) { c.Records[0].ID = "" },
+		"another stream":            func(c *eventsourcing.Commit) { c.Records[1].Stream = f.stream("other") },
+		"a version left out":        func(c *eventsourcing.Commit) { c.Records[1].Version++ },
+		"a version twice":           func(c *eventsourcing.Commit) { c.Records[1].Version-- },
+		"other versions":            func(c *eventsourcing.Commit) { c.Expected++ },
+		"data that is not JSON":     func(c *eventsourcing.Commit) { c.Records[0].Data = []byte(`{`) },
+		"text that is not UTF-8":    func(c *eventsourcing.Commit) { c.Records[1].Metadata.Actor = "\xff" },
+		"a claim that is not UTF-8": func(c *eventsourcing.Commit) { c.Take[0].Value = "\xff" },
+		"extra metadata by the name of a field": func(c *eventsourcing.Commit) {
+			c.Records[0].Metadata.Extra = map[string]string{"actor": "eve"}
+		},
+		"no time":             func(c *eventsourcing.Commit) { c.Records[0].RecordedAt = time.Time{} },
+		"a claim taken twice": func(c *eventsourcing.Commit) { c.Take = append(c.Take, c.Take...) },
 		"a claim taken and released": func(c *eventsourcing.Commit) {
 			c.Release = c.Take
 		},
@@ -149,7 +157,7 @@ func malformed(f fixture) {
 		for _, refusal := range []error{
 			eventsourcing.ErrConflict, eventsourcing.ErrGuardMoved, eventsourcing.ErrClaimTaken, eventsourcing.ErrUnavailable,
 		} {
-			require.NotErrorIs(f, err, refusal, "%s is no reason to try again", name)
+			require.NotErrorIs(f, err, refusal, "%s must not be tried again", name)
 		}
 		require.Empty(f, f.ids(f.stream("s")), name)
 	}

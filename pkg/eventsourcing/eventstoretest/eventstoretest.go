@@ -1,4 +1,4 @@
-// Package eventstoretest is the conformance suite of eventsourcing.Store: what every event store has to promise.
+// Package eventstoretest is the conformance suite of eventsourcing.Store and eventsourcing.Snapshots.
 package eventstoretest
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// Run holds one implementation to the contract of eventsourcing.Store. newStore is called once per test, from parallel
+// Run tests one implementation against the contract of eventsourcing.Store. newStore is called once per test, from parallel
 // tests. It may return a store that others use too, such as one on the same tables: every test keeps to streams,
 // claims and commands of its own.
 func Run(t *testing.T, newStore func(testing.TB) eventsourcing.Store) {
@@ -29,7 +29,7 @@ func Run(t *testing.T, newStore func(testing.TB) eventsourcing.Store) {
 	}
 }
 
-// fixture is one test's store and the corner of it that is the test's own.
+// fixture is one test's store and the category that only this test uses.
 type fixture struct {
 	*testing.T
 	store    eventsourcing.Store
@@ -80,9 +80,9 @@ func (f fixture) refuse(c eventsourcing.Commit, refusal error) {
 	require.Equal(f, before, f.ids(c.Stream), "a refused commit left events behind")
 }
 
-// settle appends until there is an answer. The retries of one call are bounded, and other writers in a race may have
+// retry appends until the store is available. The retries of one call are bounded, and other writers in a race may have
 // used them up.
-func (f fixture) settle(c eventsourcing.Commit) (err error) {
+func (f fixture) retry(c eventsourcing.Commit) (err error) {
 	for range 20 {
 		if err = f.store.Append(f.Context(), c); !errors.Is(err, eventsourcing.ErrUnavailable) {
 			break
@@ -125,7 +125,7 @@ func idsOf(commits ...eventsourcing.Commit) []string {
 	return ids
 }
 
-// free expects that the claim is nobody's, by taking it for a new stream and giving it up again.
+// free expects that no stream holds the claim: it takes the claim for a new stream and releases it.
 func (f fixture) free(claim eventsourcing.Claim) {
 	f.Helper()
 	probe := f.commit("probe-"+rand.Text(), 0, 1)

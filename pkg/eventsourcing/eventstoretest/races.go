@@ -36,7 +36,7 @@ func racingWriters(f fixture) {
 				if w%2 == 1 {
 					c.Take = []eventsourcing.Claim{f.claim(c.Records[0].ID)}
 				}
-				switch err := f.settle(c); {
+				switch err := f.retry(c); {
 				case err == nil:
 					won++
 					wins[head+1].Add(1)
@@ -98,7 +98,7 @@ func (f fixture) one(n int, refusal error, commit func(int) eventsourcing.Commit
 		wg.Go(func() {
 			c := commit(i)
 			<-start
-			errs[i] = f.settle(c)
+			errs[i] = f.retry(c)
 		})
 	}
 	close(start)
@@ -131,7 +131,7 @@ func racingGuard(f fixture) {
 				late := disabled.Load() // before the append begins
 				c := f.commit(fmt.Sprintf("user-%d-%d", n, round), 0, 1)
 				c.Guards = []eventsourcing.Guard{{Stream: role, Version: 1}}
-				err := f.settle(c)
+				err := f.retry(c)
 				begun()
 				granted := len(f.read(c.Stream, 0)) == 1
 				switch {
@@ -148,7 +148,7 @@ func racingGuard(f fixture) {
 		})
 	}
 	granting.Wait()
-	if err := f.settle(f.commit("role", 1, 1)); err != nil {
+	if err := f.retry(f.commit("role", 1, 1)); err != nil {
 		f.Errorf("disable: %v", err)
 	}
 	disabled.Store(true)
@@ -167,7 +167,7 @@ func writeSkew(f fixture) {
 				c := f.commit(pair[i], 0, 1)
 				c.Guards = []eventsourcing.Guard{{Stream: f.stream(pair[1-i])}}
 				<-start
-				errs[i] = f.settle(c)
+				errs[i] = f.retry(c)
 			})
 		}
 		close(start)
@@ -191,7 +191,7 @@ func racingRepetitions(f fixture) {
 	var wg sync.WaitGroup
 	for range 8 {
 		for _, c := range []eventsourcing.Commit{plain, whole} {
-			wg.Go(func() { assert.NoError(f, f.settle(c)) })
+			wg.Go(func() { assert.NoError(f, f.retry(c)) })
 		}
 	}
 	wg.Wait()

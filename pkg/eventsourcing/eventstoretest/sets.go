@@ -85,7 +85,7 @@ var claims = map[string]func(fixture){
 		c := f.commit("s", 1, 2)
 		c.Take = []eventsourcing.Claim{f.claim("new")}
 		c.Release = []eventsourcing.Claim{
-			f.claim("foreign"), f.claim("own"), f.claim("foreign too"), f.claim("nobody's"),
+			f.claim("foreign"), f.claim("own"), f.claim("foreign too"), f.claim("free"),
 		}
 		f.append(c)
 		f.append(c)
@@ -216,7 +216,7 @@ var results = map[string]func(fixture){
 		c.Result = &eventsourcing.CommandResult{ExpiresAt: f.result("c").ExpiresAt}
 		err := f.store.Append(f.Context(), c)
 		require.Error(f, err)
-		require.NotErrorIs(f, err, eventsourcing.ErrUnavailable, "no reason to try again")
+		require.NotErrorIs(f, err, eventsourcing.ErrUnavailable, "another try would fail, too")
 		assert.Empty(f, f.ids(c.Stream))
 	},
 }

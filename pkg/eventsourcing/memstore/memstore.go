@@ -17,7 +17,7 @@ import (
 // Store is an eventsourcing.Store in memory. The zero Store is ready to use. It knows no limits, so it never returns
 // ErrTooLarge.
 type Store struct {
-	// Now tells which command results have expired. Defaults to time.Now.
+	// Now decides which command results have expired. Defaults to time.Now.
 	Now func() time.Time
 
 	mu      sync.RWMutex
