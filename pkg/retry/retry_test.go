@@ -30,14 +30,15 @@ func TestTheLimitDoublesUpToMax(t *testing.T) {
 		{retry.Backoff{}.Or(time.Second, 3*time.Second), 9, 3 * time.Second},
 		{retry.Backoff{First: time.Minute}.Or(time.Second, 3*time.Second), 9, time.Minute},
 	} {
-		var longest time.Duration
+		shortest, longest := tt.limit, time.Duration(0)
 		for range 200 {
 			delay := tt.b.Delay(tt.failures)
-			require.GreaterOrEqual(t, delay, time.Duration(0))
-			longest = max(longest, delay)
+			shortest, longest = min(shortest, delay), max(longest, delay)
 		}
+		assert.GreaterOrEqual(t, shortest, time.Duration(0))
+		assert.Less(t, shortest, tt.limit/2, "the odds of 200 longer draws are 1 to 2^200")
+		assert.Greater(t, longest, tt.limit/2)
 		assert.LessOrEqual(t, longest, tt.limit)
-		assert.Greater(t, longest, tt.limit/2, "the odds of 200 shorter draws are 1 to 2^200")
 		tt.b.Jitter = func(limit time.Duration) time.Duration { return limit }
 		assert.Equal(t, tt.limit, tt.b.Delay(tt.failures))
 	}

@@ -33,8 +33,8 @@ type Consumer struct {
 
 var errStopTimeout = errors.New("stop timeout")
 
-// Run consumes until ctx ends. Then it waits for running handlers, deletes messages that are done and releases those not
-// begun. It returns nil after such a stop, and an error if handlers were cancelled after StopTimeout. Nothing else ends
+// Run consumes until ctx ends. Then it waits for running handlers, deletes messages that are done and releases the
+// others. It returns nil after such a stop, and an error if handlers were cancelled after StopTimeout. Nothing else ends
 // it: failures are logged and retried. Call it once.
 func (c *Consumer) Run(ctx context.Context) error {
 	workCtx, cancelWork := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -164,8 +164,8 @@ func (c *Consumer) handle(ctx context.Context, group string, ds []*delivery) (do
 
 // reject moves a message to the dead-letter queue; the caller deletes it.
 func (c *Consumer) reject(ctx context.Context, d *delivery, reason error) error {
-	c.cfg.Logger.ErrorContext(ctx, "message rejected, moving it to the dead-letter queue", slog.String("group", d.Group), slog.String("message_id", d.ID),
-		slog.String("deduplication_id", d.DeduplicationID), slog.Any("error", reason))
+	c.cfg.Logger.ErrorContext(ctx, "message rejected, moving it to the dead-letter queue", slog.String("group", d.Group),
+		slog.String("message_id", d.ID), slog.String("deduplication_id", d.DeduplicationID), slog.Any("error", reason))
 	attributes := map[string]string{"reason": printable(reason.Error()), "message_id": d.ID}
 	for name, value := range d.Attributes {
 		if _, taken := attributes[name]; !taken && len(attributes) < maxAttributes {
@@ -224,7 +224,7 @@ func parse(m types.Message) Message {
 // maxAttributes is the limit of SQS: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
 const maxAttributes = 10
 
-// printable replaces and cuts what an SQS attribute may not contain.
+// printable returns s as an SQS attribute may contain it: characters outside of ASCII replaced, and cut to 500 bytes.
 func printable(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -184,17 +185,35 @@ func TestVisibilityIsExtendedWhileAHandlerWorks(t *testing.T) {
 	})
 }
 
+func TestCallsForOneGroupDoNotOverlap(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, b *fixture) {
+		b.send(0, 1, "slow")
+		b.client.extend = func() error { return errors.New("unavailable") } // so that the message is received again
+		var running atomic.Int32
+		c := b.consume(func(ctx context.Context, group string, m []fifoqueue.Message) (int, error) {
+			assert.Equal(t, int32(1), running.Add(1))
+			defer running.Add(-1)
+			<-time.After(time.Minute)
+			return b.handle(ctx, group, m)
+		}, func(c *fifoqueue.Config) { c.StopTimeout = 2 * time.Minute })
+		after(10 * time.Minute)
+		assert.Greater(t, len(b.got("slow")), 1)
+		c.end()
+	})
+}
+
 func TestAStopFinishesRunningHandlersAndReleasesOtherMessages(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, b *fixture) {
 		b.send(0, 3, "a", "b")
-		begun := make(chan string, 2)
+		started := make(chan string, 2)
 		c := b.consume(func(ctx context.Context, group string, m []fifoqueue.Message) (int, error) {
-			begun <- group
+			started <- group
 			<-time.After(4 * time.Second)
 			return b.handle(ctx, group, m)
 		}, func(c *fifoqueue.Config) { c.Concurrency = 1 })
-		first := <-begun
+		first := <-started
 		second := map[string]string{"a": "b", "b": "a"}[first]
 		synctest.Wait()
 		stoppedAt := time.Now()
@@ -215,18 +234,18 @@ func TestNoHandlerStartsAfterAStop(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, b *fixture) {
 		b.send(0, 3, "a")
-		begun, goOn := make(chan struct{}, 3), make(chan struct{})
+		started, proceed := make(chan struct{}, 3), make(chan struct{})
 		c := b.consume(func(context.Context, string, []fifoqueue.Message) (int, error) {
-			begun <- struct{}{}
-			<-goOn
+			started <- struct{}{}
+			<-proceed
 			return 0, fifoqueue.Reject(errors.New("unknown event"))
 		})
-		<-begun
+		<-started
 		c.stop()
 		synctest.Wait()
-		close(goOn)
+		close(proceed)
 		c.end()
-		assert.Empty(t, begun)
+		assert.Empty(t, started)
 		assert.Equal(t, "2 visible, 0 in flight", b.left(b.url))
 		assert.Equal(t, "1 visible, 0 in flight", b.left(b.deadURL))
 	})
@@ -236,13 +255,13 @@ func TestHandlersAreCancelledAfterStopTimeout(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, b *fixture) {
 		b.send(0, 3, "a")
-		begun := make(chan struct{})
+		started := make(chan struct{})
 		c := b.consume(func(ctx context.Context, _ string, _ []fifoqueue.Message) (int, error) {
-			close(begun)
+			close(started)
 			<-ctx.Done()
 			return 1, ctx.Err()
 		}, func(c *fifoqueue.Config) { c.StopTimeout = time.Second })
-		<-begun
+		<-started
 		c.stop()
 		require.ErrorContains(t, <-c.done, "stop timeout")
 		assert.Equal(t, "2 visible, 0 in flight", b.left(b.url), "done messages are deleted, the others visible at once")

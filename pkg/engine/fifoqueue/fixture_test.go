@@ -31,6 +31,7 @@ type flaky struct {
 	released []string          // bodies of released messages, in order
 	send     func(*sqs.SendMessageBatchInput) (*sqs.SendMessageBatchOutput, error)
 	delete   func(*sqs.DeleteMessageBatchInput) (*sqs.DeleteMessageBatchOutput, error)
+	extend   func() error
 }
 
 func (f *flaky) count(call string) {
@@ -94,6 +95,11 @@ func (f *flaky) ChangeMessageVisibilityBatch(
 		}
 	}
 	f.mu.Unlock()
+	if f.extend != nil {
+		if err := f.extend(); err != nil {
+			return nil, err
+		}
+	}
 	return f.Client.ChangeMessageVisibilityBatch(ctx, in, o...)
 }
 

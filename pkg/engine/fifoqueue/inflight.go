@@ -46,7 +46,7 @@ func newInFlight() *inFlight {
 	}
 }
 
-// waitForRoom returns true once fewer than maxRuns runs and maxMessages messages are in flight, and false when ctx ends.
+// waitForRoom waits until fewer than maxRuns runs and maxMessages messages are in flight. It returns false if ctx ends first.
 func (f *inFlight) waitForRoom(ctx context.Context, maxRuns, maxMessages int) bool {
 	for ctx.Err() == nil {
 		f.mu.Lock()

@@ -204,6 +204,24 @@ func TestAFailedEntryDelaysItsOwnKeyOnly(t *testing.T) {
 	})
 }
 
+func TestASuccessResetsThePause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		s := newSink(func([]entry) (map[int]error, error) {
+			if calls++; calls%3 != 0 { // each entry is accepted at the third attempt
+				return nil, errFlaky
+			}
+			return nil, nil
+		})
+		o := options(s)
+		o.Backoff = retry.Backoff{First: time.Second, Max: time.Minute, Jitter: func(d time.Duration) time.Duration { return d }}
+		startedAt := time.Now()
+		require.NoError(t, ordered.Send(t.Context(), many(2, func(int) string { return "k" }), o))
+		assert.Equal(t, 6*time.Second, time.Since(startedAt), "pauses of 1 and 2 seconds, twice")
+	})
+}
+
 func TestAPermanentFailureEndsItsKeyOnly(t *testing.T) {
 	t.Parallel()
 	s := newSink(func(batch []entry) (map[int]error, error) {
