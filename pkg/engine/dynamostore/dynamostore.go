@@ -76,7 +76,7 @@ type Config struct {
 // Store is an eventsourcing.Store on DynamoDB. It is safe for concurrent use.
 //
 // A commit of one record and nothing else costs one PutItem, any other one TransactWriteItems. A command result's
-// ExpiresAt is kept to the second.
+// ExpiresAt is stored in whole seconds.
 type Store struct {
 	db  DynamoDBAPI
 	cfg Config

@@ -6,7 +6,7 @@
 // written with it in one transaction. So each row is written by exactly one stream, and events of different streams can be
 // applied in any order.
 //
-//   - The fence is the version up to which a stream is applied. It stands in the own row, and every write is conditional on
+//   - The fence is the version up to which a stream is applied. It is stored in the own row, and every write is conditional on
 //     it: only the next version is applied, and an older one is acknowledged as a duplicate.
 //   - To heal is to read missing events from the log, when an event beyond the next version arrives.
 //   - To park is to set an aggregate aside whose event cannot be applied. Its later events are acknowledged but not applied,
