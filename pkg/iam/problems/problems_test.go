@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write the table of docs/problems.md")
 
 const root = "../../.." // of the repository
 
-func TestTheDocsHaveTheCatalogue(t *testing.T) {
+func TestTheDocsListTheProblems(t *testing.T) {
 	t.Parallel()
 	const begin, end = "<!-- begin of the table, made by go test ./pkg/iam/problems -update -->\n", "<!-- end of the table -->\n"
 	file := filepath.Join(root, "docs", "problems.md")
@@ -38,7 +38,7 @@ func TestTheDocsHaveTheCatalogue(t *testing.T) {
 
 	var out strings.Builder
 	out.WriteString("\n| code | status | meaning | what to do |\n|---|---|---|---|\n")
-	for _, e := range problems.Info().Catalogue() {
+	for _, e := range problems.Info().Problems() {
 		fmt.Fprintf(&out, "| `%s` | %d | %s | %s |\n", e.Code, e.Status, e.Meaning, e.Remedy)
 	}
 	want := before + begin + out.String() + "\n" + end + after
@@ -52,7 +52,7 @@ func TestTheDocsHaveTheCatalogue(t *testing.T) {
 func TestEachCodeIsExplainedOnce(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for _, e := range problems.Info().Catalogue() {
+	for _, e := range problems.Info().Problems() {
 		assert.False(t, seen[e.Code], e.Code)
 		seen[e.Code] = true
 		assert.NotEmpty(t, e.Meaning)
@@ -61,13 +61,15 @@ func TestEachCodeIsExplainedOnce(t *testing.T) {
 	}
 }
 
-func TestTheCatalogueIsWhatTheSourceAnswers(t *testing.T) {
+func TestTheProblemsListedAreThoseThatTheSourceAnswers(t *testing.T) {
 	t.Parallel()
 	listed, known := map[string]int{}, codes(t)
-	for _, e := range problems.Info().Catalogue() {
+	for _, e := range problems.Info().Problems() {
 		listed[e.Code] = e.Status
 	}
-	for _, code := range []string{"malformed", "email_taken", "name_taken", "user_disabled", "role_exists", "invalid_id", "not_yet", "precondition_failed"} {
+	for _, code := range []string{
+		"malformed", "email_taken", "name_taken", "user_disabled", "role_exists", "invalid_id", "not_yet", "precondition_failed",
+	} {
 		assert.Contains(t, known, code, "the search of the source finds nothing any more")
 	}
 	for code, status := range known {

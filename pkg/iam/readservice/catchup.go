@@ -14,14 +14,14 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
-// CatchUps brings a projection up to the log's heads when asked to: one run at a time, behind the request that asked,
-// because reading the whole log outlasts any request.
+// CatchUps brings a projection up to the log's heads on request: one run at a time, and after the request was answered,
+// because reading the whole log takes longer than any request may.
 type CatchUps struct {
-	name  string
-	run   func(context.Context) (projection.CaughtUp, error)
-	now   func() time.Time
-	log   *slog.Logger
-	asked chan struct{} // holds one: nobody asks for a run during a run
+	name      string
+	run       func(context.Context) (projection.CaughtUp, error)
+	now       func() time.Time
+	log       *slog.Logger
+	requested chan struct{} // holds one: no run is requested during a run
 
 	mu   sync.Mutex
 	last catchUp
@@ -32,7 +32,7 @@ func NewCatchUps(
 	name string, run func(context.Context) (projection.CaughtUp, error), now func() time.Time, log *slog.Logger,
 ) *CatchUps {
 	return &CatchUps{
-		name: name, run: run, now: now, log: log, asked: make(chan struct{}, 1),
+		name: name, run: run, now: now, log: log, requested: make(chan struct{}, 1),
 		last: catchUp{Projection: name, State: neverRan},
 	}
 }
@@ -47,7 +47,7 @@ const (
 
 type catchUp struct {
 	Projection string     `json:"projection" doc:"the projection" example:"users"`
-	State      string     `json:"state" enum:"never,running,done,failed" doc:"of the last one that this process was asked for"`
+	State      string     `json:"state" enum:"never,running,done,failed" doc:"of the last run that this process was asked for"`
 	StartedAt  *time.Time `json:"startedAt,omitempty" doc:"when it began"`
 	EndedAt    *time.Time `json:"endedAt,omitempty" doc:"when it ended"`
 	Records    int64      `json:"records" doc:"events compared"`
@@ -58,13 +58,13 @@ type catchUp struct {
 
 type catchUpOutput struct{ Body catchUp }
 
-// Run carries out what is asked for until ctx ends.
+// Run carries out requested runs until ctx ends.
 func (c *CatchUps) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-c.asked:
+		case <-c.requested:
 			c.once(ctx)
 		}
 	}
@@ -75,7 +75,7 @@ func (c *CatchUps) once(ctx context.Context) {
 	state := done
 	if err != nil {
 		state = failed
-		c.log.ErrorContext(ctx, "catch up", slog.String("projection", c.name), slog.Any(telemetry.KeyError, err))
+		c.log.ErrorContext(ctx, "catch-up failed", slog.String("projection", c.name), slog.Any(telemetry.KeyError, err))
 	}
 	ended := c.now()
 	c.mu.Lock()
@@ -86,14 +86,14 @@ func (c *CatchUps) once(ctx context.Context) {
 	}
 }
 
-// ask starts a run unless one is under way.
-func (c *CatchUps) ask() catchUp {
+// start requests a run unless one is under way.
+func (c *CatchUps) start() catchUp {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.last.State != running {
 		started := c.now()
 		c.last = catchUp{Projection: c.name, State: running, StartedAt: &started}
-		c.asked <- struct{}{}
+		c.requested <- struct{}{}
 	}
 	return c.last
 }
@@ -104,14 +104,14 @@ func (c *CatchUps) state() catchUp {
 	return c.last
 }
 
-// Register adds the asking and the looking to an API. Like RegisterParked it is for operators.
+// Register adds starting and showing a catch-up to an API. Like RegisterParked it is for operators.
 func (c *CatchUps) Register(api huma.API) {
 	path := "/projections/" + c.name + "/catch-up"
 	httpapi.Register(api, c.log, huma.Operation{
 		OperationID: "catchUp-" + c.name, Method: http.MethodPost, Path: path, Tags: []string{"catch-up"},
 		Summary:       "Compare projection " + c.name + " with the whole log and apply what it missed",
 		DefaultStatus: http.StatusAccepted,
-	}, func(context.Context, *struct{}) (*catchUpOutput, error) { return &catchUpOutput{c.ask()}, nil })
+	}, func(context.Context, *struct{}) (*catchUpOutput, error) { return &catchUpOutput{c.start()}, nil })
 	httpapi.Register(api, c.log, huma.Operation{
 		OperationID: "showCatchUp-" + c.name, Method: http.MethodGet, Path: path, Tags: []string{"catch-up"},
 		Summary: "Show how the last catch-up of projection " + c.name + " in this process went",

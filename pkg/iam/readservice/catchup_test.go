@@ -56,7 +56,7 @@ func TestOneCatchUpAtATimeRunsBehindItsRequest(t *testing.T) {
 		want := catchUp{Projection: "things", State: "running", StartedAt: &began}
 		assert.Equal(t, want, ask(http.MethodPost, http.StatusAccepted))
 		time.Sleep(time.Second)
-		assert.Equal(t, want, ask(http.MethodPost, http.StatusAccepted), "that one goes on")
+		assert.Equal(t, want, ask(http.MethodPost, http.StatusAccepted), "that one continues")
 		time.Sleep(time.Minute)
 		over := began.Add(time.Minute)
 		want = catchUp{

@@ -55,11 +55,12 @@ type redriven struct {
 	Projection string                `json:"projection" doc:"the projection" example:"users"`
 	Stream     string                `json:"stream" doc:"the aggregate's stream" example:"org/iam/user/0192…"`
 	Version    eventsourcing.Version `json:"version" doc:"applied so far" example:"9"`
-	Done       bool                  `json:"done" doc:"whether that is all; else it is still parked, and another POST goes on from here" example:"true"`
+	Done       bool                  `json:"done" doc:"whether that is all; else it is still parked, and another POST continues from here" example:"true"`
 }
 
-// RegisterParked adds the listing and the redrive of a projection's parked aggregates to an API. It is for operators:
-// never on an address that others reach. A redrive takes as long as timeout at most.
+// RegisterParked adds the listing and the redrive of a projection's parked aggregates to an API. It is for operators only:
+// never on a public address. A redrive takes as long as timeout at most. A parked aggregate is one whose event could not
+// be applied; the projection has set it aside so that all others flow.
 func RegisterParked(api huma.API, name string, parked ParkedStore, timeout time.Duration, log *slog.Logger) {
 	path := "/projections/" + name + "/parked"
 	httpapi.Register(api, log, huma.Operation{
@@ -84,7 +85,7 @@ func RegisterParked(api huma.API, name string, parked ParkedStore, timeout time.
 		}
 		return httpapi.NewPage(shown, path, in, next), nil
 	})
-	for _, category := range parked.Categories() { // an id has no slashes, a category has: it stands in the path as it is
+	for _, category := range parked.Categories() { // an id has no slashes, but a category has: each is a path of its own
 		r := redrive{name: name, category: category, parked: parked, timeout: timeout}
 		httpapi.Register(api, log, huma.Operation{
 			OperationID: "redrive-" + name + "-" + strings.ReplaceAll(category, "/", "-"), Method: http.MethodPost,
@@ -92,7 +93,7 @@ func RegisterParked(api huma.API, name string, parked ParkedStore, timeout time.
 			Summary:  "Apply what waits of one such aggregate from the log, and take it up again",
 			Metadata: httpapi.MayAnswer(errNotParked, problems.ErrStillParked),
 			Responses: map[string]*huma.Response{"202": {
-				Description: "not done yet: another POST goes on",
+				Description: "not done yet: another POST continues",
 				Content: map[string]*huma.MediaType{
 					"application/json": {Schema: api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[redriven](), true, "")},
 				},
@@ -101,7 +102,7 @@ func RegisterParked(api huma.API, name string, parked ParkedStore, timeout time.
 	}
 }
 
-// escaped is a stream as part of a path: its ID may hold anything but slashes.
+// escaped returns a stream as part of a path: its ID may hold anything but slashes.
 func escaped(stream string) string {
 	id, err := eventsourcing.ParseStreamID(stream)
 	if err != nil {

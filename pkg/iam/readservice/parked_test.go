@@ -189,38 +189,38 @@ func TestAParkedAggregateIsListedAndRedrivenOverHTTP(t *testing.T) {
 	server.Close()
 }
 
-// shelf is a projection whose redrive does as told.
-type shelf struct {
+// parked is a projection whose redrive is scripted.
+type parked struct {
 	redrive func(context.Context) (eventsourcing.Version, error)
 	err     error
 }
 
-func (shelf) Categories() []string { return []string{"test/thing"} }
+func (parked) Categories() []string { return []string{"test/thing"} }
 
-func (s shelf) Parked(context.Context, int, projection.Cursor) ([]projection.Parked, projection.Cursor, error) {
+func (s parked) Parked(context.Context, int, projection.Cursor) ([]projection.Parked, projection.Cursor, error) {
 	return nil, projection.Cursor{}, s.err
 }
 
-func (s shelf) ParkedStream(_ context.Context, stream eventsourcing.StreamID) (projection.Parked, bool, error) {
+func (s parked) ParkedStream(_ context.Context, stream eventsourcing.StreamID) (projection.Parked, bool, error) {
 	return projection.Parked{Stream: stream.String(), Version: 2, Latest: 4}, stream.ID == "x", s.err
 }
 
-func (s shelf) Redrive(ctx context.Context, _ eventsourcing.StreamID) (eventsourcing.Version, error) {
+func (s parked) Redrive(ctx context.Context, _ eventsourcing.StreamID) (eventsourcing.Version, error) {
 	return s.redrive(ctx)
 }
 
 func TestARedriveSaysWhatCameOfIt(t *testing.T) {
 	t.Parallel()
 	const path = "/projections/things/parked/" + group + "/redrive"
-	returns := func(v eventsourcing.Version, err error) shelf {
-		return shelf{redrive: func(context.Context) (eventsourcing.Version, error) { return v, err }}
+	returns := func(v eventsourcing.Version, err error) parked {
+		return parked{redrive: func(context.Context) (eventsourcing.Version, error) { return v, err }}
 	}
-	slow := shelf{redrive: func(ctx context.Context) (eventsourcing.Version, error) {
+	slow := parked{redrive: func(ctx context.Context) (eventsourcing.Version, error) {
 		<-ctx.Done()
 		return 3, fmt.Errorf("redrive: %w", ctx.Err())
 	}}
 	for name, c := range map[string]struct {
-		shelf  shelf
+		parked parked
 		path   string
 		status int
 		want   outcome
@@ -231,7 +231,7 @@ func TestARedriveSaysWhatCameOfIt(t *testing.T) {
 		"messages in the way":   {returns(1, fmt.Errorf("redrive: %w", projection.ErrContended)), path, 503, outcome{Code: "unavailable"}},
 		"the log is away":       {returns(1, eventsourcing.ErrUnavailable), path, 503, outcome{Code: "unavailable"}},
 		"the log lacks events":  {returns(1, projection.ErrLogBehind), path, 500, outcome{Code: "internal"}},
-		"the table is away":     {shelf{err: eventsourcing.ErrUnavailable}, path, 503, outcome{Code: "unavailable"}},
+		"the table is away":     {parked{err: eventsourcing.ErrUnavailable}, path, 503, outcome{Code: "unavailable"}},
 		"not parked":            {returns(4, nil), strings.Replace(path, "/x/", "/y/", 1), 404, outcome{Code: "not_found"}},
 		"another category":      {returns(4, nil), strings.Replace(path, "/thing/", "/thong/", 1), 404, outcome{Code: "not_found"}},
 		"an unexpected trouble": {returns(4, errors.New("secret")), path, 500, outcome{Code: "internal"}},
@@ -239,7 +239,7 @@ func TestARedriveSaysWhatCameOfIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
-			readservice.RegisterParked(httpapi.NewAPI(router), "things", c.shelf, time.Millisecond, slog.New(slog.DiscardHandler))
+			readservice.RegisterParked(httpapi.NewAPI(router), "things", c.parked, time.Millisecond, slog.New(slog.DiscardHandler))
 			var got outcome
 			res := answer(t, router, http.MethodPost, c.path, &got)
 			assert.Equal(t, c.status, res.Code, res.Body)
@@ -253,7 +253,7 @@ func TestARedriveSaysWhatCameOfIt(t *testing.T) {
 func TestTheListOfParkedRefusesAStrangeCursor(t *testing.T) {
 	t.Parallel()
 	router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
-	readservice.RegisterParked(httpapi.NewAPI(router), "things", shelf{}, time.Second, slog.New(slog.DiscardHandler))
+	readservice.RegisterParked(httpapi.NewAPI(router), "things", parked{}, time.Second, slog.New(slog.DiscardHandler))
 	for path, status := range map[string]int{"": 200, "?cursor=strange": 400, "?limit=0": 422, "?limit=101": 422} {
 		assert.Equal(t, status, answer(t, router, http.MethodGet, "/projections/things/parked"+path, nil).Code, path)
 	}
@@ -265,7 +265,7 @@ func TestTwoProjectionsShareAnAddress(t *testing.T) {
 	router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
 	api := httpapi.NewAPI(router)
 	for _, name := range []string{"users", "roles"} {
-		readservice.RegisterParked(api, name, shelf{redrive: func(context.Context) (eventsourcing.Version, error) { return 9, nil }},
+		readservice.RegisterParked(api, name, parked{redrive: func(context.Context) (eventsourcing.Version, error) { return 9, nil }},
 			time.Second, slog.New(slog.DiscardHandler))
 	}
 	require.NoError(t, httpapi.Publish(router, api, problems.Info()))

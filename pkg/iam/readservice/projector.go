@@ -1,5 +1,5 @@
-// Package readservice is what every projector service is made of: a queue's messages, decoded and applied to one
-// projection, with gaps healed from the log.
+// Package readservice builds a projector service: it applies a queue's messages to one projection, heals gaps from the
+// log, and serves the reads and the operators' requests.
 package readservice
 
 import (
@@ -27,18 +27,18 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
-// Config sets a projector service up.
+// Config configures a projector service.
 type Config struct {
 	// Name is the projection's, such as "users".
 	Name string
-	// EventLog is the table that gaps are healed from.
+	// EventLog is the table that gaps are healed from: missing events are read from it.
 	EventLog string
 	// Table is the projection's.
 	Table string
 	// Queue feeds it.
 	Queue   string
 	Sources []projection.Source
-	// Visibility is how long a group of the queue lies idle after a crash.
+	// Visibility is how long a group of the queue waits after a crash.
 	Visibility time.Duration
 	// API and Routes serve the reads.
 	API    service.API

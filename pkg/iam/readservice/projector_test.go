@@ -86,7 +86,7 @@ func TestHandlerAppliesAGroupsMessages(t *testing.T) {
 func TestHandlerRejectsWhatIsNoEventOfTheGroup(t *testing.T) {
 	t.Parallel()
 	garbage := fifoqueue.Message{Group: group, Body: []byte(`{`)}
-	stranger := message(t, record("test/thing/y", 1))
+	other := message(t, record("test/thing/y", 1))
 	one, two, three := message(t, record(group, 1)), message(t, record(group, 2)), message(t, record(group, 3))
 	for name, tt := range map[string]struct {
 		messages []fifoqueue.Message
@@ -95,8 +95,8 @@ func TestHandlerRejectsWhatIsNoEventOfTheGroup(t *testing.T) {
 		"garbage first":             {[]fifoqueue.Message{garbage, one}, 0},
 		"garbage in the middle":     {[]fifoqueue.Message{one, two, garbage, three}, 2},
 		"garbage last":              {[]fifoqueue.Message{one, garbage}, 1},
-		"another stream's":          {[]fifoqueue.Message{one, stranger, two}, 1},
-		"nothing but what is wrong": {[]fifoqueue.Message{stranger, garbage}, 0},
+		"another stream's":          {[]fifoqueue.Message{one, other, two}, 1},
+		"nothing but what is wrong": {[]fifoqueue.Message{other, garbage}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -36,7 +36,7 @@ const (
 	problemType = "application/problem+json"
 )
 
-// jsonAPI answers in JSON whatever the client would rather have: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1
+// jsonAPI answers in JSON whatever the client prefers: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1
 type jsonAPI struct{ huma.API }
 
 // Negotiate implements huma.API.
@@ -50,7 +50,7 @@ func (jsonAPI) Unmarshal(contentType string, data []byte, v any) error {
 	return unmarshal(data, v)
 }
 
-// Register adds an operation. Errors of handle are answered by ProblemOf; those that are our fault are logged.
+// Register adds an operation. An error of handle is answered by ProblemOf, and logged if its status is 500 or more.
 func Register[In, Out any](api huma.API, log *slog.Logger, op huma.Operation, handle func(context.Context, *In) (*Out, error)) {
 	op.MaxBodyBytes = MaxBody + 1
 	op.Middlewares = append(slices.Clip(op.Middlewares), strictQuery(api))

@@ -24,9 +24,9 @@ const answersKey = "answers"
 func Document(api huma.API, info Info) ([]byte, error) {
 	doc := api.OpenAPI()
 	doc.Info = &huma.Info{Title: info.Title, Version: "1", Description: info.Description, License: info.License}
-	doc.Servers = []*huma.Server{{URL: "/", Description: "whoever serves this document"}}
+	doc.Servers = []*huma.Server{{URL: "/", Description: "the server of this document"}}
 	d := describer{doc: doc, examples: info.ExampleIDs, problems: map[string]Entry{}}
-	for _, e := range info.Catalogue() {
+	for _, e := range info.Problems() {
 		d.problems[e.Code] = e
 	}
 	tags := map[string]bool{}
@@ -92,8 +92,9 @@ type describer struct {
 func (d describer) describe(path string, op *huma.Operation) error {
 	types := d.doc.Components.Schemas
 	op.Parameters = append(op.Parameters, &huma.Param{
-		Name: CorrelationHeader, In: "header", Description: "names the request in our logs and events; made for you if left out, or not visible ASCII",
-		Schema: &huma.Schema{Type: huma.TypeString, Examples: []any{"checkout-4711"}},
+		Name: CorrelationHeader, In: "header",
+		Description: "names the request in our logs and events; made for you if left out, or not visible ASCII",
+		Schema:      &huma.Schema{Type: huma.TypeString, Examples: []any{"checkout-4711"}},
 	})
 	collection, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	id := d.examples[collection]

@@ -27,14 +27,16 @@ func ProblemOf(err error) *Problem {
 	case errors.Is(err, projection.ErrBadCursor):
 		return NewProblem(http.StatusBadRequest, CodeBadCursor, "the cursor is of another list, or of none")
 	case errors.Is(err, projection.ErrNotYet):
-		return NewProblem(http.StatusPreconditionFailed, CodeNotYet, "the read model has not come to that version yet; ask again").RetryAfter(time.Second)
+		return NewProblem(http.StatusPreconditionFailed, CodeNotYet, "the read model has not come to that version yet; ask again").
+			RetryAfter(time.Second)
 	case errors.Is(err, eventsourcing.ErrVersionMismatch):
 		return NewProblem(http.StatusPreconditionFailed, CodePreconditionFailed, "it is not, or no longer, at the version of If-Match")
 	case errors.Is(err, eventsourcing.ErrConflict), errors.Is(err, eventsourcing.ErrGuardMoved):
 		return NewProblem(http.StatusConflict, CodeBusy, "too many changes at once; try again").RetryAfter(time.Second)
 	case errors.Is(err, eventsourcing.ErrTooLarge):
 		return NewProblem(http.StatusRequestEntityTooLarge, CodeTooLarge, "the change is larger than can be stored")
-	case errors.Is(err, eventsourcing.ErrUnavailable), awsAway(err), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, eventsourcing.ErrUnavailable), awsAway(err),
+		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return NewProblem(http.StatusServiceUnavailable, CodeUnavailable, "not possible right now; try again later").RetryAfter(time.Second)
 	default:
 		return internal()

@@ -36,7 +36,7 @@ func allowOrigins(origins []string) func(http.Handler) http.Handler {
 	})
 }
 
-// limitHeader answers what http.Server, which is given some more, would cut off with a word of its own.
+// limitHeader answers with a problem where http.Server, whose limit is higher, would answer with plain text.
 func limitHeader(most int) func(http.Handler) http.Handler {
 	problem := NewProblem(http.StatusRequestHeaderFieldsTooLarge, CodeHeaderTooLarge, "the address and headers are larger than can be taken")
 	return func(next http.Handler) http.Handler {
@@ -56,7 +56,7 @@ func limitHeader(most int) func(http.Handler) http.Handler {
 	}
 }
 
-// limitInFlight turns away what would only wait: a client's next try is worth more than a place in a long line.
+// limitInFlight refuses requests that would only wait: trying again later serves a client better than a long queue.
 func limitInFlight(most int) func(http.Handler) http.Handler {
 	problem := NewProblem(http.StatusServiceUnavailable, CodeUnavailable, "too many requests are being answered; try again later").
 		RetryAfter(time.Second)
@@ -74,22 +74,23 @@ func limitInFlight(most int) func(http.Handler) http.Handler {
 	}
 }
 
-// readWhole makes a body that breaks off end in a byte that no JSON has: what came of it may look whole.
-func readWhole(next http.Handler) http.Handler {
+// failTruncated appends an invalid byte to a body whose connection broke, so that a truncated body is never parsed as
+// complete JSON.
+func failTruncated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = &wholeBody{ReadCloser: r.Body}
+			r.Body = &truncatedBody{ReadCloser: r.Body}
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-type wholeBody struct {
+type truncatedBody struct {
 	io.ReadCloser
 	broken bool
 }
 
-func (b *wholeBody) Read(p []byte) (int, error) {
+func (b *truncatedBody) Read(p []byte) (int, error) {
 	if b.broken {
 		return 0, io.EOF
 	}

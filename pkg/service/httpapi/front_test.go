@@ -40,7 +40,7 @@ type caller struct {
 	User string `header:"X-User"`
 }
 
-// newPublic serves GET /greet as c says. Who sends X-User is that subject; "bad" is nobody's.
+// newPublic serves GET /greet as c says. X-User names the subject; "bad" is refused.
 func newPublic(t *testing.T, c httpapi.Config, now func() time.Time) http.Handler {
 	t.Helper()
 	type subject struct{}
@@ -91,7 +91,7 @@ func TestPagesOfOtherOriginsMayCallOnlyIfConfigured(t *testing.T) {
 			"Access-Control-Request-Method", "PUT", "Access-Control-Request-Headers", "authorization,if-match,idempotency-key").Header()
 	}
 	allowed := preflight(h, ours)
-	assert.Equal(t, ours, allowed.Get("Access-Control-Allow-Origin"), "before anybody is asked who they are")
+	assert.Equal(t, ours, allowed.Get("Access-Control-Allow-Origin"), "before authentication")
 	assert.Equal(t, "PUT", allowed.Get("Access-Control-Allow-Methods"))
 	assert.Equal(t, "Authorization, If-Match, Idempotency-Key", allowed.Get("Access-Control-Allow-Headers"))
 	assert.Empty(t, allowed.Get("Access-Control-Allow-Credentials"), "tokens are no cookies")
@@ -139,7 +139,7 @@ func TestHeadersThatAreTooLargeAreAProblem(t *testing.T) {
 	}
 }
 
-func TestMoreThanCanBeAnsweredIsTurnedAway(t *testing.T) {
+func TestRequestsOverTheLimitInFlightAreRefused(t *testing.T) {
 	t.Parallel()
 	arrived, finish := make(chan struct{}), make(chan struct{})
 	r := httpapi.NewRouter(quiet(), httpapi.Config{MaxInFlight: 1}.Front()...)
@@ -175,7 +175,7 @@ func TestEachClientIsHeldToItsRate(t *testing.T) {
 	assert.Equal(t, "application/problem+json", out.Header().Get("Content-Type"))
 	assert.Contains(t, out.Body.String(), `"code":"too_many_requests"`)
 	assert.Equal(t, http.StatusOK, status("X-User", "dan"), "at the same address")
-	assert.Equal(t, http.StatusOK, status(), "nobody at the same address")
+	assert.Equal(t, http.StatusOK, status(), "no subject at the same address")
 
 	now = now.Add(9 * time.Second)
 	out = send(t, h, http.MethodGet, "/greet", "X-User", "ann")
@@ -191,12 +191,12 @@ func TestAClientIsTheAddressThatTrustedProxiesName(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ first, second []string }{
 		"the peer, whatever its port":               {[]string{"from", "192.0.2.1:1"}, []string{"from", "192.0.2.1:2"}},
-		"the peer, whatever a stranger says":        {[]string{"from", "192.0.2.1:1", "X-Forwarded-For", "198.51.100.1"}, []string{"from", "192.0.2.1:1", "X-Forwarded-For", "198.51.100.2"}},
+		"the peer, if it is no trusted proxy":       {[]string{"from", "192.0.2.1:1", "X-Forwarded-For", "198.51.100.1"}, []string{"from", "192.0.2.1:1", "X-Forwarded-For", "198.51.100.2"}},
 		"what a trusted proxy says":                 {[]string{"from", "10.0.0.1:1", "X-Forwarded-For", "192.0.2.1"}, []string{"from", "10.0.0.2:1", "X-Forwarded-For", "192.0.2.1"}},
 		"the last that is not trusted":              {[]string{"from", "10.0.0.1:1", "X-Forwarded-For", "198.51.100.1, 192.0.2.1, 10.9.9.9"}, []string{"from", "10.0.0.2:1", "X-Forwarded-For", "198.51.100.2", "X-Forwarded-For", "192.0.2.1"}},
 		"the proxy, if what it says makes no sense": {[]string{"from", "10.0.0.1:1", "X-Forwarded-For", "x"}, []string{"from", "10.0.0.1:1", "X-Forwarded-For", "y"}},
 		"a network of IPv6":                         {[]string{"from", "[2001:db8::1]:1"}, []string{"from", "[2001:db8::ffff:2]:1"}},
-		"an IPv4 address in IPv6's clothes":         {[]string{"from", "[::ffff:192.0.2.1]:1"}, []string{"from", "192.0.2.1:1"}},
+		"an IPv4 address mapped to IPv6":            {[]string{"from", "[::ffff:192.0.2.1]:1"}, []string{"from", "192.0.2.1:1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -205,8 +205,8 @@ func TestAClientIsTheAddressThatTrustedProxiesName(t *testing.T) {
 				assert.Equal(t, http.StatusOK, send(t, h, http.MethodGet, "/greet", tt.first...).Code)
 			}
 			assert.Equal(t, http.StatusTooManyRequests, send(t, h, http.MethodGet, "/greet", tt.second...).Code)
-			assert.Equal(t, http.StatusOK, send(t, h, http.MethodGet, "/greet", "from", "203.0.113.9:1").Code, "somebody else")
-			assert.Equal(t, http.StatusOK, send(t, h, http.MethodGet, "/greet", "from", "[2001:db8:0:1::1]:1").Code, "somebody else")
+			assert.Equal(t, http.StatusOK, send(t, h, http.MethodGet, "/greet", "from", "203.0.113.9:1").Code, "another client")
+			assert.Equal(t, http.StatusOK, send(t, h, http.MethodGet, "/greet", "from", "[2001:db8:0:1::1]:1").Code, "another client")
 		})
 	}
 }
@@ -219,14 +219,14 @@ func TestGuessingTokensIsHeldBack(t *testing.T) {
 		assert.Equal(t, http.StatusUnauthorized, send(t, h, http.MethodGet, "/greet", "X-User", "bad").Code)
 	}
 	out := send(t, h, http.MethodGet, "/greet", "X-User", "bad")
-	assert.Equal(t, http.StatusTooManyRequests, out.Code, "without a look at the token")
+	assert.Equal(t, http.StatusTooManyRequests, out.Code, "without verifying the token")
 	assert.Equal(t, "10", out.Header().Get("Retry-After"))
 	assert.Equal(t, http.StatusUnauthorized, send(t, h, http.MethodGet, "/greet", "X-User", "bad", "from", "203.0.113.9:1").Code, "another address")
 	now = now.Add(10 * time.Second)
 	assert.Equal(t, http.StatusUnauthorized, send(t, h, http.MethodGet, "/greet", "X-User", "bad").Code)
 }
 
-func TestWithoutALimitNobodyIsHeldBack(t *testing.T) {
+func TestWithoutALimitNoClientIsHeldBack(t *testing.T) {
 	t.Parallel()
 	h := newPublic(t, httpapi.Config{}, nil)
 	for range 1000 {

@@ -56,16 +56,16 @@ const htmlType = "text/html; charset=utf-8"
 func fixed(contentType string, text []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		if contentType == htmlType {
-			// Swagger UI sets styles as it goes; whatever else a page may do, it does with what comes from here.
-			w.Header().Set("Content-Security-Policy",
-				"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+			// Swagger UI sets styles at run time; all else comes from this server.
+			w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "+
+				"img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 		}
 		w.Header().Set("Content-Type", contentType)
 		_, _ = w.Write(text) // the client may have gone
 	}
 }
 
-// problemPages shows the catalogue of problems: to people as pages, to programs as JSON.
+// problemPages shows the problems: to people as pages, to programs as JSON.
 type problemPages struct {
 	index http.HandlerFunc
 	of    map[string]http.HandlerFunc
@@ -94,7 +94,7 @@ func newProblemPages(info Info) (*problemPages, error) {
 		}, nil
 	}
 	p := &problemPages{of: map[string]http.HandlerFunc{}}
-	all := info.Catalogue()
+	all := info.Problems()
 	for _, e := range all {
 		if p.of[e.Code], err = either(e.Code, []Entry{e}, e); err != nil {
 			return nil, err
@@ -110,7 +110,8 @@ func problemList(entries []Entry) string {
 	var out strings.Builder
 	out.WriteString("<dl>\n")
 	for _, e := range entries {
-		fmt.Fprintf(&out, "<dt id=\"%[1]s\"><a href=\"/problems/%[1]s\"><code>%[1]s</code></a> – %[2]d</dt>\n", html.EscapeString(e.Code), e.Status)
+		fmt.Fprintf(&out, "<dt id=\"%[1]s\"><a href=\"/problems/%[1]s\"><code>%[1]s</code></a> – %[2]d</dt>\n",
+			html.EscapeString(e.Code), e.Status)
 		fmt.Fprintf(&out, "<dd>%s.</dd>\n<dd>What to do: %s.</dd>\n", markdown(e.Meaning), markdown(e.Remedy))
 	}
 	out.WriteString("</dl>\n")

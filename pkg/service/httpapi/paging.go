@@ -17,7 +17,7 @@ type Paging struct {
 	Cursor string `query:"cursor" maxLength:"4096" doc:"from the Link of the page before"`
 }
 
-// After is the place that the page begins at, or projection.ErrBadCursor.
+// After returns where the page begins, or projection.ErrBadCursor.
 func (in *Paging) After() (projection.Cursor, error) { return projection.ParseCursor(in.Cursor) }
 
 // Page is the answer of a list.

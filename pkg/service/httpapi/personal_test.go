@@ -17,7 +17,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
-func TestWhatAMemberIsCalledIsToldOnlyIfItIsAName(t *testing.T) {
+func TestAnUnexpectedMemberIsNamedOnlyIfItIsAnIdentifier(t *testing.T) {
 	t.Parallel()
 	router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
 	httpapi.Register(httpapi.NewAPI(router), slog.New(slog.DiscardHandler), huma.Operation{OperationID: "x", Method: http.MethodPost, Path: "/x"},
@@ -40,7 +40,7 @@ func TestWhatAMemberIsCalledIsToldOnlyIfItIsAName(t *testing.T) {
 	}
 }
 
-func TestAMethodOfAStrangersOwnIsNotLogged(t *testing.T) {
+func TestAnUnknownMethodIsNotLogged(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	log, err := telemetry.NewLogger(&out, slog.LevelDebug, "text")

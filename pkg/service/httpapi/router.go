@@ -1,5 +1,5 @@
-// Package httpapi serves HTTP the way every service of ours does: strict JSON in, problem+json for every error, a
-// correlation ID on every request, limits on everything a stranger sends.
+// Package httpapi serves REST APIs: strict JSON in, problem+json for every error, a correlation ID on every request, and
+// limits on everything that clients send.
 package httpapi
 
 import (
@@ -20,10 +20,10 @@ import (
 // CorrelationHeader carries the correlation ID in both directions.
 const CorrelationHeader = "X-Correlation-Id"
 
-// NewRouter returns a router with what every request goes through, and with front after that.
+// NewRouter returns a router with the middlewares of every request, and front after them.
 func NewRouter(log *slog.Logger, front ...func(http.Handler) http.Handler) chi.Router {
 	r := chi.NewRouter()
-	r.Use(correlate, secure, logRequests(log), recoverPanics(log), readWhole)
+	r.Use(correlate, secure, logRequests(log), recoverPanics(log), failTruncated)
 	r.Use(front...)
 	r.Use(middleware.GetHead)
 	r.NotFound(NewProblem(http.StatusNotFound, CodeNotFound, "there is nothing at this address").ServeHTTP)
@@ -31,7 +31,7 @@ func NewRouter(log *slog.Logger, front ...func(http.Handler) http.Handler) chi.R
 	return r
 }
 
-// methodNotAllowed names the methods that the address does know: https://www.rfc-editor.org/rfc/rfc9110#section-15.5.6
+// methodNotAllowed names the methods that the address supports: https://www.rfc-editor.org/rfc/rfc9110#section-15.5.6
 // To OPTIONS that is the answer.
 func methodNotAllowed(routes chi.Routes) http.HandlerFunc {
 	problem := NewProblem(http.StatusMethodNotAllowed, CodeMethodNotAllowed, "this address does not know that method")
@@ -54,7 +54,7 @@ func methodNotAllowed(routes chi.Routes) http.HandlerFunc {
 	}
 }
 
-// correlate takes the client's correlation ID, or makes one, and gives it back.
+// correlate takes the client's correlation ID, or makes one, and returns it with the answer.
 func correlate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get(CorrelationHeader)
@@ -70,7 +70,7 @@ func correlate(next http.Handler) http.Handler {
 // maxCorrelation bounds a client's correlation ID, in bytes.
 const maxCorrelation = 128
 
-// VisibleASCII says whether text is 1 to most visible ASCII characters: then it may go into headers, logs and events.
+// VisibleASCII reports whether text is 1 to most visible ASCII characters, which may go into headers, logs and events.
 func VisibleASCII(text string, most int) bool {
 	invisible := strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
 	return text != "" && len(text) <= most && !invisible

@@ -16,9 +16,8 @@ type Server struct {
 	listener net.Listener
 }
 
-// politeHeader is how many bytes beyond the limit are read so that a problem can be answered; even more are cut off by
-// http.Server.
-const politeHeader = 64 << 10
+// extraHeader is how many bytes beyond the limit are read so that a problem can be answered; http.Server refuses more.
+const extraHeader = 64 << 10
 
 // Listen takes the address at once, so that one in use is known before anything else starts; likewise a certificate that
 // cannot be read. Run serves it.
@@ -39,7 +38,7 @@ func newServer(h http.Handler, c Config, log *slog.Logger) (server *http.Server,
 	server = &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: c.HeaderTimeout, ReadTimeout: c.ReadTimeout,
-		WriteTimeout: c.WriteTimeout, IdleTimeout: c.IdleTimeout, MaxHeaderBytes: c.MaxHeader + politeHeader,
+		WriteTimeout: c.WriteTimeout, IdleTimeout: c.IdleTimeout, MaxHeaderBytes: c.MaxHeader + extraHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	unused := unusedConnections{open: map[net.Conn]struct{}{}}
@@ -51,8 +50,8 @@ func newServer(h http.Handler, c Config, log *slog.Logger) (server *http.Server,
 	return server, err
 }
 
-// unusedConnections are those on which nothing was asked yet. Clients open them in advance, and http.Server.Shutdown would
-// wait for them for five seconds.
+// unusedConnections are those without a request so far. Clients open them in advance, and http.Server.Shutdown would wait
+// for them for five seconds.
 type unusedConnections struct {
 	mu   sync.Mutex
 	open map[net.Conn]struct{}
@@ -72,7 +71,7 @@ func (u *unusedConnections) close() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for c := range u.open {
-		_ = c.Close() // it was nothing to anybody
+		_ = c.Close() // it carried no request
 	}
 }
 
@@ -87,12 +86,12 @@ func cause(err error) error {
 // Addr is the address taken, with the port that ":0" became.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Close gives the address back, whether or not Run was called, and cuts off requests in hand.
+// Close releases the address, whether or not Run was called, and cuts off requests in flight.
 func (s *Server) Close() error {
 	return errors.Join(s.http.Close(), ignoreClosed(s.listener.Close()))
 }
 
-// Run serves until ctx ends, then lets requests in hand finish. Whoever runs it bounds how long that may take.
+// Run serves until ctx ends, then lets requests in flight finish. The caller bounds how long that may take.
 func (s *Server) Run(ctx context.Context) error {
 	stopped := make(chan error, 1)
 	cancel := context.AfterFunc(ctx, func() { stopped <- s.http.Shutdown(context.WithoutCancel(ctx)) })

@@ -21,7 +21,7 @@ func newTLS(certFile, keyFile string, log *slog.Logger) (*tls.Config, error) {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.current}, nil
 }
 
-// certificate is read again when its files have changed. One that cannot be read leaves the one before in use.
+// certificate is read again when its files have changed. While they cannot be read, the one before stays in use.
 type certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
@@ -31,7 +31,7 @@ type certificate struct {
 	state [2]fileState // when last read, well or not
 }
 
-// fileState tells a file from the one that was there before.
+// fileState distinguishes a file from the one that was there before.
 type fileState struct {
 	size       int64
 	modifiedAt time.Time
@@ -64,7 +64,7 @@ func (c *certificate) onDisk() (state [2]fileState, err error) {
 	return state, errors.Join(errs...)
 }
 
-// current implements tls.Config.GetCertificate. It never fails: there is always one that was good.
+// current implements tls.Config.GetCertificate. It never fails: one was loaded at the start.
 func (c *certificate) current(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -72,7 +72,7 @@ func (c *certificate) current(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 		return c.now, nil
 	}
 	if err := c.load(); err != nil {
-		c.log.WarnContext(hello.Context(), "the certificate in use stays", slog.Any(telemetry.KeyError, err))
+		c.log.WarnContext(hello.Context(), "reading the changed TLS certificate failed, keeping the one before", slog.Any(telemetry.KeyError, err))
 	}
 	return c.now, nil
 }

@@ -93,7 +93,7 @@ func TestTLSFollowsItsFiles(t *testing.T) {
 	require.ErrorContains(t, err, "protocol version")
 	stop()
 	require.NoError(t, <-ended)
-	assert.Contains(t, logs.String(), "the certificate in use stays")
+	assert.Contains(t, logs.String(), "reading the changed TLS certificate failed, keeping the one before")
 }
 
 func TestACertificateThatCannotBeReadKeepsTheServerFromStarting(t *testing.T) {

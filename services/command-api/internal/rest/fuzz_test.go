@@ -14,7 +14,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
-// operations are those that write; {a} and {b} stand for what a stranger makes of them.
+// operations are those that write; {a} and {b} stand for any text.
 var operations = []string{
 	"POST /users", "PUT /users/{a}", "PUT /users/{a}/email", "PUT /users/{a}/disable", "PUT /users/{a}/enable",
 	"POST /users/{a}/roles", "DELETE /users/{a}/roles/{b}",

@@ -34,7 +34,7 @@ func (a *api) send(t *testing.T, r request, headers ...string) *httptest.Respons
 	return res
 }
 
-// mustRefuse checks a problem against its code and the catalogue.
+// mustRefuse checks a problem's code and that its status is the listed one.
 func mustRefuse(t *testing.T, res *httptest.ResponseRecorder, code string) {
 	t.Helper()
 	var p httpapi.Problem

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -52,7 +53,9 @@ func on[In any, P interface {
 	*In
 	input
 }](c collection, op operation, carryOut func(context.Context, *In, commands.Options) (eventsourcing.Version, error)) {
-	mayAnswer := append(op.refusals, eventsourcing.ErrConflict, eventsourcing.ErrTooLarge, eventsourcing.ErrVersionMismatch, problems.ErrKeyReused)
+	mayAnswer := slices.Concat(op.refusals, []error{
+		eventsourcing.ErrConflict, eventsourcing.ErrTooLarge, eventsourcing.ErrVersionMismatch, problems.ErrKeyReused,
+	})
 	httpapi.Register(c.api, c.log, huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Tags: []string{c.name},
 		Description:   "Answered once it is in the log. With an Idempotency-Key it can be sent again safely.",

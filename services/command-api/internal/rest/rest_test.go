@@ -82,7 +82,7 @@ type request struct{ line, body string }
 
 func (r request) String() string { return r.line + " " + r.body }
 
-// do sends a request and answers with its receipt or its problem. Every problem must be of the catalogue, and must have
+// do sends a request and answers with its receipt or its problem. Every problem must be listed, and must have
 // written nothing.
 func (a *api) do(t *testing.T, r request) (res *httptest.ResponseRecorder, got receipt, p httpapi.Problem) {
 	t.Helper()
@@ -102,13 +102,13 @@ func (a *api) do(t *testing.T, r request) (res *httptest.ResponseRecorder, got r
 	assert.Equal(t, "application/problem+json", res.Header().Get("Content-Type"))
 	require.NoError(t, json.Unmarshal(res.Body.Bytes(), &p), res.Body.String())
 	assert.Equal(t, res.Code, p.Status)
-	assert.Equal(t, statusOf(p.Code), p.Status, "the catalogue says so of %s", p.Code)
+	assert.Equal(t, statusOf(p.Code), p.Status, "as listed for %s", p.Code)
 	return res, got, p
 }
 
-// statusOf is what the catalogue of problems says of a code; 0 if it does not list it.
+// statusOf returns the status of a listed code; 0 if it is not listed.
 func statusOf(code string) int {
-	for _, e := range problems.Info().Catalogue() {
+	for _, e := range problems.Info().Problems() {
 		if e.Code == code {
 			return e.Status
 		}

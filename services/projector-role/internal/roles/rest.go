@@ -84,8 +84,9 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 	tags := []string{"roles"}
 	httpapi.Register(api, log, huma.Operation{
 		OperationID: "listRoles", Method: http.MethodGet, Path: "/roles", Summary: "List roles", Tags: tags,
-		Description: "All roles, by id, or those of which an attribute contains a text.", Metadata: httpapi.MayAnswer(projection.ErrBadCursor),
-		Security: auth.Scopes("roles:read"),
+		Description: "All roles, by id, or those of which an attribute contains a text.",
+		Metadata:    httpapi.MayAnswer(projection.ErrBadCursor),
+		Security:    auth.Scopes("roles:read"),
 	}, func(ctx context.Context, in *listRoles) (*httpapi.Page[Role], error) {
 		after, err := in.After()
 		if err != nil {
@@ -104,8 +105,9 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 	})
 	httpapi.Register(api, log, huma.Operation{
 		OperationID: "getRole", Method: http.MethodGet, Path: "/roles/{id}", Summary: "One role and its first members", Tags: tags,
-		Description: "To read what you wrote, ask for its version and how long to wait for it.", Metadata: httpapi.MayAnswer(role.ErrNotFound, projection.ErrNotYet),
-		Security: auth.Scopes("roles:read", "users:read"), // it shows users
+		Description: "To read what you wrote, ask for its version and how long to wait for it.",
+		Metadata:    httpapi.MayAnswer(role.ErrNotFound, projection.ErrNotYet),
+		Security:    auth.Scopes("roles:read", "users:read"), // it shows users
 	}, func(ctx context.Context, in *getRole) (*oneRole, error) {
 		var row storedRole
 		found, err := reader.Await(ctx, string(in.ID), roleRowName, in.Least(), in.Wait.Duration(), &row)
@@ -125,8 +127,9 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 	})
 	httpapi.Register(api, log, huma.Operation{
 		OperationID: "listMembers", Method: http.MethodGet, Path: "/roles/{id}/users", Summary: "List the users that hold a role", Tags: tags,
-		Description: "The users that hold the role, by id.", Metadata: httpapi.MayAnswer(role.ErrNotFound, projection.ErrBadCursor),
-		Security: auth.Scopes("roles:read", "users:read"),
+		Description: "The users that hold the role, by id.",
+		Metadata:    httpapi.MayAnswer(role.ErrNotFound, projection.ErrBadCursor),
+		Security:    auth.Scopes("roles:read", "users:read"),
 	}, func(ctx context.Context, in *listMembers) (*httpapi.Page[Member], error) {
 		after, err := in.After()
 		if err != nil {

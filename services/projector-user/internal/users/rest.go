@@ -59,8 +59,9 @@ type oneUser struct {
 func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 	httpapi.Register(api, log, huma.Operation{
 		OperationID: "listUsers", Method: http.MethodGet, Path: "/users", Summary: "List users", Tags: []string{"users"},
-		Description: "All users, by id, or those of which an attribute contains a text.", Metadata: httpapi.MayAnswer(projection.ErrBadCursor),
-		Security: auth.Scopes("users:read"),
+		Description: "All users, by id, or those of which an attribute contains a text.",
+		Metadata:    httpapi.MayAnswer(projection.ErrBadCursor),
+		Security:    auth.Scopes("users:read"),
 	}, func(ctx context.Context, in *listUsers) (*httpapi.Page[User], error) {
 		after, err := in.After()
 		if err != nil {
@@ -79,8 +80,9 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 	})
 	httpapi.Register(api, log, huma.Operation{
 		OperationID: "getUser", Method: http.MethodGet, Path: "/users/{id}", Summary: "One user and its roles", Tags: []string{"users"},
-		Description: "To read what you wrote, ask for its version and how long to wait for it.", Metadata: httpapi.MayAnswer(user.ErrNotFound, projection.ErrNotYet),
-		Security: auth.Scopes("users:read"),
+		Description: "To read what you wrote, ask for its version and how long to wait for it.",
+		Metadata:    httpapi.MayAnswer(user.ErrNotFound, projection.ErrNotYet),
+		Security:    auth.Scopes("users:read"),
 	}, func(ctx context.Context, in *getUser) (*oneUser, error) {
 		var row storedUser
 		found, err := reader.Await(ctx, string(in.ID), userRowName, in.Least(), in.Wait.Duration(), &row)

@@ -10,7 +10,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// Info is what the documents say of the product that is served.
+// Info is what the OpenAPI document and the /problems pages say of the product.
 type Info struct {
 	Title, Description string
 	License            *huma.License
@@ -32,8 +32,8 @@ type Entry struct {
 	Transient bool `json:"passes"`
 }
 
-// Catalogue returns every problem that a service may answer with, by status and code. docs/problems.md is made of it.
-func (i Info) Catalogue() []Entry {
+// Problems returns every problem that a service of the product may answer with, by status and code.
+func (i Info) Problems() []Entry {
 	all := ownProblems()
 	for _, r := range i.Refusals {
 		all = append(all, Entry{Code: r.Code, Status: statusOf(r.Kind), Meaning: r.Reason, Remedy: r.Remedy})

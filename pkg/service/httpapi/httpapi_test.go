@@ -155,7 +155,7 @@ func TestErrorsMeetHTTPInOnePlace(t *testing.T) {
 	}{
 		"invalid":      {&eventsourcing.Refusal{Kind: eventsourcing.Invalid, Code: "odd", Reason: "is odd"}, 422, "odd", false},
 		"not found":    {&eventsourcing.Refusal{Kind: eventsourcing.NotFound, Code: "gone"}, 404, "gone", false},
-		"denied":       {fmt.Errorf("deed: %w", &eventsourcing.Refusal{Kind: eventsourcing.FailedPrecondition, Code: "no"}), 409, "no", false},
+		"denied":       {fmt.Errorf("decide: %w", &eventsourcing.Refusal{Kind: eventsourcing.FailedPrecondition, Code: "no"}), 409, "no", false},
 		"claim":        {fmt.Errorf("append: %w", &eventsourcing.ClaimTakenError{Claim: claim}), 409, "email_taken", false},
 		"conflict":     {fmt.Errorf("append: %w", eventsourcing.ErrConflict), 409, "busy", true},
 		"guard":        {eventsourcing.ErrGuardMoved, 409, "busy", true},
@@ -181,8 +181,8 @@ func TestErrorsMeetHTTPInOnePlace(t *testing.T) {
 	}
 }
 
-// TestAReadThatAWSFailsIsAnsweredByWhoseFaultItIs asks the SDK itself for the error.
-func TestAReadThatAWSFailsIsAnsweredByWhoseFaultItIs(t *testing.T) {
+// TestAFailedReadIsOurFaultOrAWSs takes the error from the SDK itself.
+func TestAFailedReadIsOurFaultOrAWSs(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		status int
@@ -219,7 +219,7 @@ type answering func() (*http.Response, error)
 
 func (a answering) Do(*http.Request) (*http.Response, error) { return a() }
 
-func TestCorrelationIsTakenOrMadeAndGivenBack(t *testing.T) {
+func TestTheCorrelationIDIsTheClientsOrANewOne(t *testing.T) {
 	t.Parallel()
 	var seen string
 	r := httpapi.NewRouter(slog.New(slog.DiscardHandler))
@@ -237,7 +237,7 @@ func TestCorrelationIsTakenOrMadeAndGivenBack(t *testing.T) {
 	}
 }
 
-func TestServerFinishesRequestsInHandBeforeItStops(t *testing.T) {
+func TestServerFinishesRequestsInFlightBeforeItStops(t *testing.T) {
 	t.Parallel()
 	arrived, finish := make(chan struct{}), make(chan struct{})
 	s, err := httpapi.Listen(t.Context(), "127.0.0.1:0", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -269,7 +269,7 @@ func TestServerFinishesRequestsInHandBeforeItStops(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
-func TestAnAddressInUseIsSaidClearly(t *testing.T) {
+func TestAnAddressInUseIsNamed(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
 	s, err := httpapi.Listen(t.Context(), "127.0.0.1:0", http.NotFoundHandler(), httpapi.Config{}, log)
@@ -293,7 +293,7 @@ func FuzzBody(f *testing.F) {
 	})
 }
 
-func TestAConnectionThatAskedNothingDelaysNoStop(t *testing.T) {
+func TestAConnectionWithoutARequestDelaysNoStop(t *testing.T) {
 	t.Parallel()
 	server, err := httpapi.Listen(t.Context(), "127.0.0.1:0", http.NotFoundHandler(), httpapi.Config{}, quiet())
 	require.NoError(t, err)

@@ -34,7 +34,7 @@ func TestEveryProblemsTypeResolves(t *testing.T) {
 	h := newPublic(t, httpapi.Config{}, nil)
 	index := send(t, h, http.MethodGet, "/problems").Body.String()
 	codes := map[string]bool{}
-	for _, e := range product().Catalogue() {
+	for _, e := range product().Problems() {
 		codes[e.Code] = true
 		link := httpapi.NewProblem(e.Status, e.Code, "").Type
 		assert.Contains(t, index, `href="`+link+`"`)
@@ -55,8 +55,8 @@ func TestEveryProblemsTypeResolves(t *testing.T) {
 	assert.Contains(t, unknown.Body.String(), `"code":"not_found"`)
 }
 
-// TestTheDocsPageNeedsNobodyElse: what it loads is served here, and its policy forbids the rest.
-func TestTheDocsPageNeedsNobodyElse(t *testing.T) {
+// TestTheDocsPageLoadsNothingFromOtherServers: its policy forbids it.
+func TestTheDocsPageLoadsNothingFromOtherServers(t *testing.T) {
 	t.Parallel()
 	h := newPublic(t, httpapi.Config{}, nil)
 	page := send(t, h, http.MethodGet, "/docs")
@@ -88,7 +88,7 @@ type texts struct {
 	}
 }
 
-// newGreeter registers the operations that the tests look at.
+// newGreeter returns an API with the operations of these tests.
 func newGreeter() huma.API {
 	api := httpapi.NewAPI(chi.NewRouter())
 	httpapi.Register(api, quiet(), huma.Operation{
@@ -175,7 +175,7 @@ func TestARefusalThatTheProductDoesNotListCannotBePublished(t *testing.T) {
 	require.EqualError(t, httpapi.Publish(r, api, product()), "operation x may answer odd, which Info.Refusals does not list")
 }
 
-func TestAQueryIsTakenToTheLetter(t *testing.T) {
+func TestAQueryParameterMustBeKnownAndSentOnce(t *testing.T) {
 	t.Parallel()
 	r := httpapi.NewRouter(quiet())
 	httpapi.Register(httpapi.NewAPI(r), quiet(), huma.Operation{OperationID: "list", Method: http.MethodGet, Path: "/"},
@@ -221,7 +221,7 @@ func TestAMediaTypeIsJSONOrIsNot(t *testing.T) {
 	}
 }
 
-func TestAnAnswerIsJSONWhateverTheClientWouldRatherHave(t *testing.T) {
+func TestAnAnswerIsJSONWhateverTheClientPrefers(t *testing.T) {
 	t.Parallel()
 	h := newPublic(t, httpapi.Config{}, nil)
 	for _, accept := range []string{"text/html", "json", "application/problem+json", "*/*", "application/json;q=0"} {
@@ -248,7 +248,7 @@ func (in *shaped) Resolve(huma.Context) []error {
 	})
 }
 
-func TestTheDomainsWordsGoBeforeTheSchemas(t *testing.T) {
+func TestARulesMessageReplacesTheSchemas(t *testing.T) {
 	t.Parallel()
 	r := httpapi.NewRouter(quiet())
 	httpapi.Register(httpapi.NewAPI(r), quiet(), huma.Operation{OperationID: "x", Method: http.MethodPost, Path: "/"},
