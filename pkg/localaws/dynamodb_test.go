@@ -100,7 +100,7 @@ func get(t *testing.T, db *dynamodb.Client, table string, key avs) avs {
 	return out.Item
 }
 
-func TestDynamoDBConditionalPut(t *testing.T) {
+func TestDynamoDBConditionalPutReturnsTheOldItem(t *testing.T) {
 	t.Parallel()
 	db, _ := newDynamoDB(t)
 	createTable(t, db, "events", true)
@@ -120,7 +120,7 @@ func TestDynamoDBConditionalPut(t *testing.T) {
 	assert.Equal(t, "registered", text(get(t, db, "events", avs{"pk": str("user-1"), "sk": num(1)})["name"]))
 }
 
-func TestDynamoDBUpdateReturnsValues(t *testing.T) {
+func TestDynamoDBUpdateReturnsTheRequestedValues(t *testing.T) {
 	t.Parallel()
 	db, _ := newDynamoDB(t)
 	createTable(t, db, "counters", false)
@@ -142,7 +142,7 @@ func TestDynamoDBUpdateReturnsValues(t *testing.T) {
 }
 
 // A page ends before it would exceed 1 MB, whatever the filter leaves of it.
-func TestDynamoDBQueryPagesOfOneMegabyte(t *testing.T) {
+func TestDynamoDBQueryPagesEndAt1MB(t *testing.T) {
 	t.Parallel()
 	db, _ := newDynamoDB(t)
 	createTable(t, db, "events", true)
@@ -178,7 +178,7 @@ func TestDynamoDBQueryPagesOfOneMegabyte(t *testing.T) {
 	}
 }
 
-func TestDynamoDBParallelScan(t *testing.T) {
+func TestDynamoDBParallelScanReadsEachItemOnce(t *testing.T) {
 	t.Parallel()
 	db, _ := newDynamoDB(t)
 	createTable(t, db, "users", false)
@@ -220,7 +220,7 @@ func TestDynamoDBParallelScan(t *testing.T) {
 	}
 }
 
-func TestDynamoDBTransactionReasons(t *testing.T) {
+func TestDynamoDBCancelledTransactionsGiveReasons(t *testing.T) {
 	t.Parallel()
 	db, _ := newDynamoDB(t)
 	createTable(t, db, "events", true)
@@ -250,7 +250,7 @@ func TestDynamoDBTransactionReasons(t *testing.T) {
 	assert.Nil(t, get(t, db, "events", avs{"pk": str("u1"), "sk": num(1)}), "nothing is written")
 }
 
-func TestDynamoDBClientRequestToken(t *testing.T) {
+func TestDynamoDBClientRequestTokenMakesTransactionsIdempotent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		db, _ := newDynamoDB(t)
@@ -279,7 +279,7 @@ func TestDynamoDBClientRequestToken(t *testing.T) {
 	})
 }
 
-func TestDynamoDBGlobalSecondaryIndex(t *testing.T) {
+func TestDynamoDBGlobalSecondaryIndexFollowsTheTable(t *testing.T) {
 	t.Parallel()
 	db, _ := newDynamoDB(t)
 	createTable(t, db, "users", false, func(in *dynamodb.CreateTableInput) {
@@ -331,7 +331,7 @@ func TestDynamoDBGlobalSecondaryIndex(t *testing.T) {
 	require.ErrorContains(t, err, "Consistent reads are not supported on global secondary indexes")
 }
 
-func TestDynamoDBTimeToLive(t *testing.T) {
+func TestDynamoDBItemsExpire(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		db, streams := newDynamoDB(t)
@@ -389,7 +389,7 @@ func readStream(t *testing.T, streams *dynamodbstreams.Client, arn string) []str
 	return records
 }
 
-func TestDynamoDBStreamTellsRealChanges(t *testing.T) {
+func TestDynamoDBStreamsRecordOnlyRealChanges(t *testing.T) {
 	t.Parallel()
 	db, streams := newDynamoDB(t)
 	arn := createTable(t, db, "users", false)
@@ -422,7 +422,7 @@ func TestDynamoDBStreamTellsRealChanges(t *testing.T) {
 
 // Many clients increment and transact on few items: no increment is lost, no transaction is torn, and the stream tells
 // each item's story in order.
-func TestDynamoDBRace(t *testing.T) {
+func TestDynamoDBConcurrentWritesAreLostNowhere(t *testing.T) {
 	t.Parallel()
 	db, streams := newDynamoDB(t)
 	arn := createTable(t, db, "accounts", false)

@@ -21,7 +21,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws"
 )
 
-func TestFaultPartialBatchWriteItem(t *testing.T) {
+func TestPartialLeavesItemsUnprocessed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty(t)
@@ -68,7 +68,7 @@ func TestFaultPartialBatchWriteItem(t *testing.T) {
 	})
 }
 
-func TestFaultPartialBatchGetItem(t *testing.T) {
+func TestPartialLeavesKeysUnprocessed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty(t)
@@ -102,7 +102,7 @@ func TestFaultPartialBatchGetItem(t *testing.T) {
 	})
 }
 
-func TestFaultTransactionConflict(t *testing.T) {
+func TestTransactionConflictHasNoEffect(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty(t)
@@ -202,7 +202,7 @@ func (f faulty) writeThings(t *testing.T, from, to int) {
 	}
 }
 
-func TestFaultReorder(t *testing.T) {
+func TestReorderKeepsTheOrderOfEachItem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty(t)
@@ -269,7 +269,7 @@ func atoi(t *testing.T, s string) int {
 }
 
 // An iterator of type LATEST promises all that is written from then on, and nothing before.
-func TestFaultReorderRespectsLatest(t *testing.T) {
+func TestReorderKeepsOldRecordsBeforeLatest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty(t)
@@ -292,7 +292,7 @@ func TestFaultReorderRespectsLatest(t *testing.T) {
 	})
 }
 
-func TestFaultDuplicateChanges(t *testing.T) {
+func TestDuplicateRepeatsStreamRecords(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty(t)
@@ -321,7 +321,7 @@ func TestFaultDuplicateChanges(t *testing.T) {
 	})
 }
 
-func TestFaultExpireIterator(t *testing.T) {
+func TestExpireIteratorStrikesDynamoDBStreams(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty(t)
@@ -336,7 +336,7 @@ func TestFaultExpireIterator(t *testing.T) {
 	})
 }
 
-func TestTrimTable(t *testing.T) {
+func TestTrimTableRemovesRecordsAndClosedShards(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty(t)
@@ -380,7 +380,7 @@ func TestTrimTable(t *testing.T) {
 	})
 }
 
-func TestEventsRefuseNonsense(t *testing.T) {
+func TestRotateAndTrimRefuseBadRequests(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
 	for _, tt := range []struct{ path, body, says string }{

@@ -41,7 +41,7 @@ func (s kinesisStream) fromStart(t *testing.T) *string {
 	return s.iterator(t, kinesis.GetShardIteratorInput{ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
 }
 
-func TestFaultPartialPutRecords(t *testing.T) {
+func TestPartialFailsRecordsOfABatch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty(t)
@@ -81,7 +81,7 @@ func TestFaultPartialPutRecords(t *testing.T) {
 	})
 }
 
-func TestFaultExpireKinesisIterator(t *testing.T) {
+func TestExpireIteratorStrikesKinesis(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty(t)
@@ -96,7 +96,7 @@ func TestFaultExpireKinesisIterator(t *testing.T) {
 	})
 }
 
-func TestFaultDuplicateRecords(t *testing.T) {
+func TestDuplicateRepeatsKinesisRecords(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty(t)
@@ -128,7 +128,7 @@ func TestFaultDuplicateRecords(t *testing.T) {
 	})
 }
 
-func TestTrimStream(t *testing.T) {
+func TestTrimStreamRemovesRecordsAndClosedShards(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty(t)

@@ -31,7 +31,7 @@ func failedIDs(t *testing.T, failed []types.BatchResultErrorEntry, fault map[str
 	return out
 }
 
-func TestFaultPartialSQSBatches(t *testing.T) {
+func TestPartialFailsMessagesOfABatch(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name  string
@@ -119,7 +119,7 @@ func partialBatches(t *testing.T, fault localaws.Fault, codes map[string]bool) {
 	assert.ElementsMatch(t, want, sqsBodies(sqsTake(t, f.sqs, url, 10)), "what was not deleted comes again")
 }
 
-func TestFaultDuplicateMessage(t *testing.T) {
+func TestDuplicateRedeliversADeletedMessage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty(t)
@@ -142,7 +142,7 @@ func TestFaultDuplicateMessage(t *testing.T) {
 	})
 }
 
-func TestFaultDuplicateMessagesOfBatch(t *testing.T) {
+func TestDuplicateRedeliversMessagesDeletedInABatch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty(t)
@@ -165,7 +165,7 @@ func TestFaultDuplicateMessagesOfBatch(t *testing.T) {
 	})
 }
 
-func TestFaultRedeliver(t *testing.T) {
+func TestRedeliverEndsVisibilityTimeoutsEarly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty(t)

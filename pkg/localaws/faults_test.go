@@ -95,7 +95,7 @@ func (f faulty) has(t *testing.T, id string) bool {
 	return get(t, f.db, "things", avs{"pk": str(id)}) != nil
 }
 
-func TestFaultThrottle(t *testing.T) {
+func TestThrottleHasNoEffect(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty(t)
@@ -144,7 +144,7 @@ func TestFaultThrottle(t *testing.T) {
 }
 
 // The SDK's own retries overcome what passes.
-func TestFaultsAreRetriedBySDK(t *testing.T) {
+func TestTheSDKRetriesFaults(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty(t)
@@ -159,7 +159,7 @@ func TestFaultsAreRetriedBySDK(t *testing.T) {
 	})
 }
 
-func TestFaultFail(t *testing.T) {
+func TestFailHasNoEffect(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty(t)
@@ -180,7 +180,7 @@ func TestFaultFail(t *testing.T) {
 	})
 }
 
-func TestFaultLoseAnswer(t *testing.T) {
+func TestLoseAnswerKeepsTheEffect(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty(t)
@@ -205,7 +205,7 @@ func TestFaultLoseAnswer(t *testing.T) {
 	})
 }
 
-func TestFaultLoseAnswerOverHTTP(t *testing.T) {
+func TestLoseAnswerBreaksTheConnectionOverHTTP(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
 	ts := httptest.NewServer(server)
@@ -238,7 +238,7 @@ func TestFaultLoseAnswerOverHTTP(t *testing.T) {
 	assert.Equal(t, "20", got.Attributes["ApproximateNumberOfMessages"], "all took effect")
 }
 
-func TestFaultLatency(t *testing.T) {
+func TestLatencyDelaysBeforeAndAfterTheEffect(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty(t)
@@ -274,7 +274,7 @@ func TestFaultLatency(t *testing.T) {
 	})
 }
 
-func TestFaultsRepeatWithTheirSeed(t *testing.T) {
+func TestFaultsAreReproducedByTheirSeed(t *testing.T) {
 	t.Parallel()
 	run := func(t *testing.T, seed uint64) (out string) {
 		t.Helper()
@@ -310,7 +310,7 @@ func own(t *testing.T, server http.Handler, method, path, body string) (int, str
 	return w.Code, strings.TrimSpace(w.Body.String())
 }
 
-func TestFaultsOverHTTP(t *testing.T) {
+func TestFaultsAreSetAndReportedOverHTTP(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
 	status, body := own(t, server, http.MethodGet, "faults", "")
@@ -362,7 +362,7 @@ func TestFaultsOverHTTP(t *testing.T) {
 }
 
 // Without faults, and with faults of other operations, a call costs what it did.
-func TestFaultsAreFree(t *testing.T) { //nolint:paralleltest // counts allocations
+func TestFaultsOfOtherOperationsCostNothing(t *testing.T) { //nolint:paralleltest // counts allocations
 	server := newServer(t)
 	w := httptest.NewRecorder()
 	body := strings.NewReader("{}")

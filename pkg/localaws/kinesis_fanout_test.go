@@ -90,7 +90,7 @@ func news(t testing.TB, events *kinesis.SubscribeToShardEventStream) []string {
 
 var horizon = types.StartingPosition{Type: types.ShardIteratorTypeTrimHorizon}
 
-func TestConsumers(t *testing.T) {
+func TestConsumersAreRegisteredListedAndDeregistered(t *testing.T) {
 	t.Parallel()
 	s := newKinesis(t, 1)
 	ctx, stream := t.Context(), s.arn(t)
@@ -157,7 +157,7 @@ func TestConsumers(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestSubscriptionPushesRecords(t *testing.T) {
+func TestSubscriptionsPushRecords(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newKinesis(t, 1)
@@ -188,7 +188,7 @@ func TestSubscriptionPushesRecords(t *testing.T) {
 	})
 }
 
-func TestSubscriptionBeginsWhereItIsTold(t *testing.T) {
+func TestSubscriptionsBeginAtTheirStartingPosition(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newKinesis(t, 1)
@@ -231,7 +231,7 @@ func TestSubscriptionBeginsWhereItIsTold(t *testing.T) {
 	})
 }
 
-func TestSubscriptionLastsFiveMinutes(t *testing.T) {
+func TestSubscriptionsLastFiveMinutes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newKinesis(t, 1)
@@ -244,7 +244,7 @@ func TestSubscriptionLastsFiveMinutes(t *testing.T) {
 	})
 }
 
-func TestSubscriptionTellsTheEndOfItsShard(t *testing.T) {
+func TestSubscriptionsReportTheEndOfTheirShard(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newKinesis(t, 1)
@@ -297,7 +297,7 @@ func TestOneSubscriptionForEachConsumerAndShard(t *testing.T) {
 	})
 }
 
-func TestSubscriptionEndsWithWhatItIsOf(t *testing.T) {
+func TestSubscriptionsEndWithTheirConsumerAndStream(t *testing.T) {
 	t.Parallel()
 	for what, end := range map[string]func(*testing.T, kinesisStream, *types.Consumer){
 		"consumer": func(t *testing.T, s kinesisStream, c *types.Consumer) {
@@ -326,7 +326,7 @@ func TestSubscriptionEndsWithWhatItIsOf(t *testing.T) {
 	}
 }
 
-func TestSubscriptionEndsWithClientAndServer(t *testing.T) {
+func TestSubscriptionsEndWithClientAndServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // whose end finds what still runs
 		server := localaws.New(localaws.Options{})
@@ -361,7 +361,7 @@ func TestSubscriptionEndsWithClientAndServer(t *testing.T) {
 	})
 }
 
-func TestSubscriptionOverAPort(t *testing.T) {
+func TestSubscriptionsWorkOverHTTP(t *testing.T) {
 	t.Parallel()
 	server := localaws.New(localaws.Options{})
 	port := httptest.NewServer(server)
@@ -412,7 +412,7 @@ func pushed(t *testing.T, s kinesisStream, events *kinesis.SubscribeToShardEvent
 	return true
 }
 
-func TestFaultsOfASubscription(t *testing.T) {
+func TestFaultsStrikeSubscriptions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty(t)

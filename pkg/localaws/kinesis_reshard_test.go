@@ -137,7 +137,7 @@ func TestKinesisClosedShardEndsWithItsChildren(t *testing.T) {
 	assert.Len(t, s.read(t, it, 0).ChildShards, 2)
 }
 
-func TestKinesisListShardsPages(t *testing.T) {
+func TestKinesisListShardsHasPages(t *testing.T) {
 	t.Parallel()
 	s := newKinesis(t, 7)
 	in := &kinesis.ListShardsInput{StreamName: s.name, MaxResults: aws.Int32(3)}
@@ -170,7 +170,7 @@ func TestKinesisListShardsPages(t *testing.T) {
 }
 
 // A token goes on with the filter that it began with.
-func TestKinesisListShardsTokenKeepsTheFilter(t *testing.T) {
+func TestKinesisListShardsTokensKeepTheFilter(t *testing.T) {
 	t.Parallel()
 	s := newKinesis(t, 2)
 	s.split(t, s.shards(t)[1])
@@ -185,7 +185,7 @@ func TestKinesisListShardsTokenKeepsTheFilter(t *testing.T) {
 }
 
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ShardFilter.html
-func TestKinesisShardFilters(t *testing.T) {
+func TestKinesisShardFiltersSelectByLifetime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newKinesis(t, 1) // 0

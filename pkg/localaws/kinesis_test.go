@@ -107,7 +107,7 @@ func sequenceNumber(t testing.TB, s *string) *big.Int {
 	return n
 }
 
-func TestKinesisRoundTrip(t *testing.T) {
+func TestKinesisReturnsWhatWasPut(t *testing.T) {
 	t.Parallel()
 	s := newKinesis(t, 1)
 	before := time.Now().Truncate(time.Millisecond)
@@ -130,7 +130,7 @@ func TestKinesisRoundTrip(t *testing.T) {
 	assert.Equal(t, []string{"updated"}, payloads(s.read(t, out.NextShardIterator, 0).Records))
 }
 
-func TestKinesisBatch(t *testing.T) {
+func TestKinesisBatchesKeepTheirOrder(t *testing.T) {
 	t.Parallel()
 	s := newKinesis(t, 1)
 	entries := make([]types.PutRecordsRequestEntry, 500)
@@ -176,7 +176,7 @@ func TestKinesisOversizedRecordRefusesTheBatch(t *testing.T) {
 	require.Len(t, s.drain(t, "shardId-000000000000"), 2)
 }
 
-func TestKinesisIteratorTypes(t *testing.T) {
+func TestKinesisIteratorsOfEachTypeStartWhereDocumented(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newKinesis(t, 1)
@@ -246,7 +246,7 @@ func TestKinesisIteratorTypes(t *testing.T) {
 	})
 }
 
-func TestKinesisIteratorsExpire(t *testing.T) {
+func TestKinesisIteratorsExpireAfterFiveMinutes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newKinesis(t, 2)
@@ -308,7 +308,7 @@ func TestKinesisTrimsAfterTheRetention(t *testing.T) {
 	})
 }
 
-func TestKinesisMillisBehindLatest(t *testing.T) {
+func TestKinesisReportsMillisBehindLatest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newKinesis(t, 1)
@@ -401,7 +401,7 @@ func TestKinesisStreamsAreListedAndDeleted(t *testing.T) {
 	require.False(t, slices.Contains(out.StreamNames, *s.name))
 }
 
-func TestKinesisTags(t *testing.T) {
+func TestKinesisStreamsAreTagged(t *testing.T) {
 	t.Parallel()
 	s := newKinesis(t, 1)
 	_, err := s.AddTagsToStream(t.Context(), &kinesis.AddTagsToStreamInput{

@@ -44,7 +44,7 @@ func call(t *testing.T, server http.Handler, method, target string, body io.Read
 	return w
 }
 
-func TestUnsupportedIsSaidByName(t *testing.T) {
+func TestUnsupportedRequestsAreRefusedByName(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
 	for _, tt := range []struct{ name, method, target, body, message string }{
@@ -78,7 +78,7 @@ func TestUnsupportedIsSaidByName(t *testing.T) {
 	}
 }
 
-func TestBadBodies(t *testing.T) {
+func TestMalformedBodiesAreRefused(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
 	for _, tt := range []struct {
@@ -138,7 +138,7 @@ func listen(t *testing.T) (string, aws.Config) {
 	return ts.URL, config
 }
 
-func TestSDKOverHTTP(t *testing.T) {
+func TestTheSDKWorksOverHTTP(t *testing.T) {
 	t.Parallel()
 	_, config := listen(t)
 	streams := kinesis.NewFromConfig(config)
@@ -158,7 +158,7 @@ func TestSDKOverHTTP(t *testing.T) {
 }
 
 // The aws command line is the stranger's way to look inside.
-func TestAWSCommandLine(t *testing.T) {
+func TestTheAWSCommandLineWorks(t *testing.T) {
 	t.Parallel()
 	path, err := exec.LookPath("aws")
 	if err != nil {

@@ -42,7 +42,7 @@ func sqsChange(t *testing.T, c *sqs.Client, url *string, m types.Message, second
 
 // sqsGuide + sqs-visibility-timeout.html; what is receivable of a group with a hidden message in its middle was tried
 // against AWS in https://github.com/localstack/localstack/pull/13386
-func TestSQSVisibility(t *testing.T) {
+func TestSQSVisibilityTimeoutHidesTheGroup(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, c := newSQS(t)
@@ -110,7 +110,7 @@ func TestSQSStaleReceiptsAreRefused(t *testing.T) {
 }
 
 // sqsGuide + using-messagededuplicationid-property.html and high-throughput-fifo.html
-func TestSQSDeduplication(t *testing.T) {
+func TestSQSDeduplicatesWithinFiveMinutes(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		scope     string
@@ -153,7 +153,7 @@ func TestSQSDeduplication(t *testing.T) {
 }
 
 // sqsGuide + FIFO-queues-exactly-once-processing.html: SHA-256 of the body, not of the attributes.
-func TestSQSContentBasedDeduplication(t *testing.T) {
+func TestSQSDeduplicatesByContent(t *testing.T) {
 	t.Parallel()
 	_, c := newSQS(t)
 	url := sqsCreate(t, c, "q.fifo", "ContentBasedDeduplication", "true")
@@ -170,7 +170,7 @@ func TestSQSContentBasedDeduplication(t *testing.T) {
 }
 
 // sqsGuide + sqs-dead-letter-queues.html
-func TestSQSDeadLetters(t *testing.T) {
+func TestSQSMovesMessagesReceivedTooOftenToTheDeadLetterQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, c := newSQS(t)
@@ -208,7 +208,7 @@ func TestSQSDeadLetters(t *testing.T) {
 
 // sqsAPI + API_SetQueueAttributes.html: MessageRetentionPeriod and DelaySeconds, which on FIFO queues is retroactive
 // (sqsGuide + sqs-delay-queues.html).
-func TestSQSRetentionAndDelay(t *testing.T) {
+func TestSQSRetentionAndDelayApplyToQueuedMessages(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, c := newSQS(t)
@@ -232,7 +232,7 @@ func TestSQSRetentionAndDelay(t *testing.T) {
 	})
 }
 
-func TestSQSNamesTagsAndURLs(t *testing.T) {
+func TestSQSQueuesAreListedTaggedAndFoundByURL(t *testing.T) {
 	t.Parallel()
 	_, c := newSQS(t)
 	urls := []string{}
@@ -267,7 +267,7 @@ func TestSQSNamesTagsAndURLs(t *testing.T) {
 }
 
 // Digests recorded from AWS: https://github.com/localstack/localstack/blob/main/tests/aws/services/sqs/test_sqs.snapshot.json
-func TestSQSMessageAttributes(t *testing.T) {
+func TestSQSMessageAttributesAreReturnedWithTheirDigest(t *testing.T) {
 	t.Parallel()
 	_, c := newSQS(t)
 	url := sqsCreate(t, c, "q.fifo")
@@ -319,7 +319,7 @@ func TestSQSMessageAttributes(t *testing.T) {
 }
 
 // Standard queues: sqsGuide + standard-queues.html, sqsAPI + API_DeleteMessage.html.
-func TestSQSStandardQueue(t *testing.T) {
+func TestSQSStandardQueuesHaveNoGroupOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, c := newSQS(t)

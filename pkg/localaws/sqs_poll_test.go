@@ -29,7 +29,7 @@ func sqsWait(ctx context.Context, c *sqs.Client, url *string) <-chan []string {
 }
 
 // sqsGuide + sqs-short-and-long-polling.html: a long poll ends as soon as there is a message, and empty after its time.
-func TestSQSLongPoll(t *testing.T) {
+func TestSQSLongPollsEndWithAMessageOrTheirTime(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name  string
@@ -82,7 +82,7 @@ func TestSQSLongPoll(t *testing.T) {
 	}
 }
 
-func TestSQSLongPollEndsWithTheServerTheQueueAndTheClient(t *testing.T) {
+func TestSQSLongPollsEndWithTheServerTheQueueAndTheClient(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name string

@@ -113,7 +113,7 @@ func TestSQSNewQueueHasTheDocumentedAttributes(t *testing.T) {
 	), got)
 }
 
-func TestSQSCreateQueue(t *testing.T) {
+func TestSQSCreateQueueChecksItsAttributes(t *testing.T) {
 	t.Parallel()
 	fifo := func(more ...string) map[string]string {
 		return sqsAttrs(append([]string{"FifoQueue", "true"}, more...)...)
@@ -162,7 +162,7 @@ func TestSQSCreateQueue(t *testing.T) {
 	}
 }
 
-func TestSQSErrorsOfMessages(t *testing.T) {
+func TestSQSBadMessagesAreRefused(t *testing.T) {
 	t.Parallel()
 	send := func(change func(*sqs.SendMessageInput)) func(*testing.T, *sqs.Client, *string) error {
 		return func(t *testing.T, c *sqs.Client, url *string) error {
@@ -347,7 +347,7 @@ func TestSQSBatchesThatFailInPart(t *testing.T) {
 
 // The wire itself: the exception's shape in the body, the query protocol's code in a header
 // (https://smithy.io/2.0/aws/protocols/aws-query-protocol.html#aws-protocols-awsquerycompatible-trait).
-func TestSQSErrorsOnTheWire(t *testing.T) {
+func TestSQSErrorsHaveBothCodesOnTheWire(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name, operation, body, shape, query string

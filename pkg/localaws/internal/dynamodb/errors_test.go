@@ -6,7 +6,7 @@ import (
 
 // What AWS refuses, in its words. Where no page quotes a text, the rule's page is given and the text is as observed by
 // users of the service.
-func TestRefusals(t *testing.T) {
+func TestBadRequestsAreRefusedInAWSsWords(t *testing.T) {
 	t.Parallel()
 	const (
 		invalid  = "ValidationException"
@@ -212,7 +212,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestUnsupportedMembersAreNamed(t *testing.T) {
+func TestUnsupportedMembersAreRefusedByName(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)
 	for operation, body := range map[string]string{

@@ -30,7 +30,7 @@ func versions(out object) []int {
 }
 
 // Whatever the items, the range, the direction and the page size: pages together are the model's answer.
-func TestQueryAgainstModel(t *testing.T) {
+func TestQueriesAgreeWithTheModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
 		s := newTables(t)
@@ -84,7 +84,7 @@ func TestQueryAgainstModel(t *testing.T) {
 }
 
 // Scans keep their place through writes: items that stay are seen exactly once.
-func TestScanKeepsItsPlace(t *testing.T) {
+func TestScansContinueCorrectlyAfterWrites(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)
 	for i := range 60 {
@@ -110,7 +110,7 @@ func TestScanKeepsItsPlace(t *testing.T) {
 }
 
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/LSI.html
-func TestLocalSecondaryIndex(t *testing.T) {
+func TestLocalSecondaryIndexesFetchUnprojectedAttributes(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)
 	for v, at := range []string{"c", "a", "b"} {
@@ -139,7 +139,7 @@ func TestLocalSecondaryIndex(t *testing.T) {
 }
 
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.FilterExpression.html
-func TestFilterComesAfterTheLimit(t *testing.T) {
+func TestFiltersApplyAfterTheLimit(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)
 	for v := range 5 {
@@ -153,7 +153,7 @@ func TestFilterComesAfterTheLimit(t *testing.T) {
 	assert.Equal(t, object{"stream": object{"S": "s"}, "version": object{"N": "3"}}, out["LastEvaluatedKey"])
 }
 
-func TestScanOfAnIndexIsSparse(t *testing.T) {
+func TestIndexesAreSparse(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)
 	for v := range 6 {
@@ -167,7 +167,7 @@ func TestScanOfAnIndexIsSparse(t *testing.T) {
 }
 
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
-func TestBatchGetStopsAtSixteenMegabytes(t *testing.T) {
+func TestBatchGetStopsAt16MB(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)
 	const size = 399 << 10
@@ -212,7 +212,7 @@ func TestTransactGetItemsAnswersInOrder(t *testing.T) {
 }
 
 // A container against a sorted map, whatever is put and removed.
-func TestContainerAgainstModel(t *testing.T) {
+func TestContainersAgreeWithTheModel(t *testing.T) {
 	t.Parallel()
 	type named struct{ part, sort string }
 	rapid.Check(t, func(r *rapid.T) {

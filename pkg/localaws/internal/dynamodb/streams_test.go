@@ -55,7 +55,7 @@ func (s *server) records(iterator, more string) (ids, numbers []string, next str
 }
 
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_DescribeStream.html
-func TestDescribeStream(t *testing.T) {
+func TestDescribeStreamPagesAndFilters(t *testing.T) {
 	t.Parallel()
 	s, arn := newStreamServer(t)
 	assert.Equal(t, "arn:aws:dynamodb:eu-west-1:123456789012:table/users/stream/2026-05-11T21:21:33.291", arn)
@@ -94,7 +94,7 @@ func TestDescribeStream(t *testing.T) {
 }
 
 // Every item's records stay in one lineage, parent before child, and a closed shard has an end.
-func TestRotationKeepsOrder(t *testing.T) {
+func TestShardRotationKeepsTheOrderOfEachItem(t *testing.T) {
 	t.Parallel()
 	s, arn := newStreamServer(t)
 	const rounds, users = 4, 10
@@ -141,7 +141,7 @@ func TestRotationKeepsOrder(t *testing.T) {
 }
 
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_GetShardIterator.html
-func TestIterators(t *testing.T) {
+func TestIteratorsOfEachTypeStartWhereDocumented(t *testing.T) {
 	t.Parallel()
 	s, arn := newStreamServer(t)
 	for i := range 5 {
@@ -181,7 +181,7 @@ func TestIterators(t *testing.T) {
 }
 
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html (24-hour lifetime)
-func TestTrimming(t *testing.T) {
+func TestRecordsAreTrimmedAfterADay(t *testing.T) {
 	t.Parallel()
 	s, arn := newStreamServer(t)
 	s.putUser("a", "")
@@ -210,7 +210,7 @@ func TestTrimming(t *testing.T) {
 }
 
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html#Streams.Enabling
-func TestStreamOutlivesItsTable(t *testing.T) {
+func TestStreamsOutliveTheirTableByADay(t *testing.T) {
 	t.Parallel()
 	s, first := newStreamServer(t)
 	s.putUser("a", "")
@@ -245,7 +245,7 @@ func TestStreamOutlivesItsTable(t *testing.T) {
 		"Requested resource not found: Stream: "+first+" not found")
 }
 
-func TestStreamViews(t *testing.T) {
+func TestStreamViewsSelectTheImages(t *testing.T) {
 	t.Parallel()
 	for view, images := range map[string][]string{
 		"KEYS_ONLY": {}, "NEW_IMAGE": {"NewImage"}, "OLD_IMAGE": {"OldImage"}, "NEW_AND_OLD_IMAGES": {"NewImage", "OldImage"},

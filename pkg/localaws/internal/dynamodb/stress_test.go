@@ -50,7 +50,7 @@ func (s *server) stressed(ctx context.Context, r *rand.Rand) error {
 
 // Whatever writers do at once, with shards rotating below them: the stream's records, replayed shard by shard, make the
 // table, and the indexes are its projections.
-func TestStreamAndIndexesFollowTheTable(t *testing.T) {
+func TestStreamsAndIndexesFollowConcurrentWrites(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)
 	var g errgroup.Group

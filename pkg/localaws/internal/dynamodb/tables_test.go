@@ -9,7 +9,7 @@ import (
 )
 
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html
-func TestTableLife(t *testing.T) {
+func TestTablesAreCreatedUpdatedAndDeleted(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	out := s.ok("CreateTable", `{"TableName":"users","ProvisionedThroughput":{"ReadCapacityUnits":5,"WriteCapacityUnits":6},
@@ -46,7 +46,7 @@ func TestTableLife(t *testing.T) {
 	assert.NotContains(t, s.ok("GetItem", `{"TableName":"users","Key":{"id":{"S":"a"}}}`), "Item", "a new table is empty")
 }
 
-func TestListTablesPages(t *testing.T) {
+func TestListTablesHasPages(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)
 	assert.Equal(t, object{"TableNames": []any{"events", "users"}}, s.ok("ListTables", `{}`))
@@ -55,7 +55,7 @@ func TestListTablesPages(t *testing.T) {
 }
 
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.OnlineOps.html
-func TestIndexCreatedLaterIsFilled(t *testing.T) {
+func TestIndexesCreatedLaterAreFilled(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)
 	s.putUser("a", `,"city":{"S":"Rome"}`)
@@ -77,7 +77,7 @@ func TestIndexCreatedLaterIsFilled(t *testing.T) {
 	s.putUser("e", `,"city":{"N":"1"}`)
 }
 
-func TestTimeToLiveSpecification(t *testing.T) {
+func TestTimeToLiveIsEnabledAndDisabled(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)
 	set := func(attribute, enabled string) string {

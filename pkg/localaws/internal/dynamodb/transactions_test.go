@@ -34,7 +34,7 @@ func (s *server) held(id string) (release func()) {
 const cancelledFor = "Transaction cancelled, please refer cancellation reasons for specific reasons "
 
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling
-func TestConflicts(t *testing.T) {
+func TestItemsInATransactionRefuseWritesButNotReads(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)
 	s.putUser("a", `,"n":{"N":"1"}`)
@@ -59,7 +59,7 @@ func TestConflicts(t *testing.T) {
 }
 
 // A cancelled transaction leaves no mark behind, and errors in items are reasons.
-func TestCancelledTransactionLeavesNothing(t *testing.T) {
+func TestCancelledTransactionsChangeAndMarkNothing(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)
 	s.putUser("a", `,"n":{"S":"text"}`)
@@ -77,7 +77,7 @@ func TestCancelledTransactionLeavesNothing(t *testing.T) {
 }
 
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-dynamodb-transactions
-func TestTransactionOfMoreThanFourMegabytes(t *testing.T) {
+func TestTransactionsOfMoreThan4MBAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)
 	var in transactWriteItemsInput
@@ -95,7 +95,7 @@ func TestTransactionOfMoreThanFourMegabytes(t *testing.T) {
 	assert.EqualValues(t, 10, as[object](s.ok("DescribeTable", `{"TableName":"users"}`)["Table"])["ItemCount"])
 }
 
-func TestTokenInProgress(t *testing.T) {
+func TestATokenInProgressIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)
 	claim, err := s.tokens.begin("t", [32]byte{1}, s.clock.Now())
@@ -109,7 +109,7 @@ func TestTokenInProgress(t *testing.T) {
 
 // Sources: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html,
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html#GSI.ThroughputConsiderations.Writes
-func TestConsumedCapacity(t *testing.T) {
+func TestConsumedCapacityIsReported(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)
 	units := func(operation, body string) float64 {

@@ -40,7 +40,7 @@ func run(p *Plan, operation string, n int) string {
 	return out.String()
 }
 
-func TestStrikesComeFromTheSeed(t *testing.T) {
+func TestStrikesDependOnTheSeed(t *testing.T) {
 	t.Parallel()
 	throttle := Rule{Kind: Throttle, Operation: "DynamoDB.*", Probability: 0.3}
 	want := run(plan(t, 7, throttle), put, 400)
@@ -115,7 +115,7 @@ func TestLimitHoldsWhenTaken(t *testing.T) {
 	assert.Equal(t, []map[string]int64{{put: 1}}, p.Strikes())
 }
 
-func TestWindow(t *testing.T) {
+func TestFaultsStrikeOnlyInTheirPeriod(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(100, 0)
 	p, err := New([]Rule{{Kind: Fail, Operation: put, Probability: 1, From: now.Add(time.Second), Until: now.Add(3 * time.Second)}}, 1,
@@ -129,7 +129,7 @@ func TestWindow(t *testing.T) {
 	assert.Equal(t, ".II..", got)
 }
 
-func TestChoiceOfEntries(t *testing.T) {
+func TestFaultsChooseEntriesByShare(t *testing.T) {
 	t.Parallel()
 	const n = 10
 	for _, tt := range []struct{ share, want float64 }{{0, 0.55}, {0.01, 0.109}, {1, 1}} {
@@ -162,7 +162,7 @@ func TestChoiceOfEntries(t *testing.T) {
 	}
 }
 
-func TestThrottlingEntries(t *testing.T) {
+func TestThrottleWithAShareStrikesEntries(t *testing.T) {
 	t.Parallel()
 	p := plan(t, 1, Rule{Kind: Throttle, Operation: "*", Probability: 1, Share: 0.5})
 	c := p.Call("Kinesis.PutRecords")
@@ -174,7 +174,7 @@ func TestThrottlingEntries(t *testing.T) {
 	require.Error(t, p.Call(put).Refusal(), "no batch: the call as a whole")
 }
 
-func TestNothingIsFree(t *testing.T) { //nolint:paralleltest // counts allocations
+func TestCallsWithoutFaultsAllocateNothing(t *testing.T) { //nolint:paralleltest // counts allocations
 	ctx := context.Background()
 	p := plan(t, 1, Rule{Kind: Fail, Operation: put, Probability: 1})
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
@@ -184,7 +184,7 @@ func TestNothingIsFree(t *testing.T) { //nolint:paralleltest // counts allocatio
 	}))
 }
 
-func TestMistakesAreToldTogether(t *testing.T) {
+func TestAllMistakesAreReportedTogether(t *testing.T) {
 	t.Parallel()
 	_, err := New([]Rule{
 		{Kind: "thrttle", Operation: "*", Probability: 1},
@@ -197,7 +197,7 @@ fault 2: throttle strikes no operation "DynamoDB.PutItems"; allowed are *, a ser
 fault 3: probability 1.5 is not above 0 and at most 1`)
 }
 
-func TestMistakes(t *testing.T) {
+func TestInvalidRulesAreRefused(t *testing.T) {
 	t.Parallel()
 	at := time.Unix(100, 0)
 	nan := 0.0

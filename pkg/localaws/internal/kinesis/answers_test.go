@@ -314,7 +314,7 @@ var refusals = []struct {
 	},
 }
 
-func TestRefusals(t *testing.T) {
+func TestBadRequestsAreRefusedInAWSsWords(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
 	a.ok("CreateStream", `{"StreamName":"s","ShardCount":3}`)

@@ -11,7 +11,7 @@ import (
 
 // A read ends before it would pass 10 MB, and goes on with the next.
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html
-func TestReadIsBoundByBytes(t *testing.T) {
+func TestReadsEndAt10MB(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
 	a.ok("CreateStream", `{"StreamName":"s","ShardCount":1}`)
@@ -40,7 +40,7 @@ func TestReadIsBoundByBytes(t *testing.T) {
 }
 
 // A first record that is larger than the bound comes alone rather than never.
-func TestReadReturnsAtLeastOneRecord(t *testing.T) {
+func TestReadsReturnAtLeastOneRecord(t *testing.T) {
 	t.Parallel()
 	s := &shard{}
 	now := time.Unix(1, 0)
@@ -53,7 +53,7 @@ func TestReadReturnsAtLeastOneRecord(t *testing.T) {
 }
 
 // A clock that is set back neither unsorts a shard nor breaks the search by time in it.
-func TestClockSetBack(t *testing.T) {
+func TestShardsStaySortedWhenTheClockIsSetBack(t *testing.T) {
 	t.Parallel()
 	s := &shard{}
 	for _, second := range []int64{10, 5, 20} {
@@ -64,7 +64,7 @@ func TestClockSetBack(t *testing.T) {
 }
 
 // Trimmed data is let go, and numbers go on where they were.
-func TestTrimmedRecordsAreLetGo(t *testing.T) {
+func TestTrimmedRecordsAreFreed(t *testing.T) {
 	t.Parallel()
 	s := &shard{}
 	for second := range int64(5) {
@@ -83,7 +83,7 @@ func TestTrimmedRecordsAreLetGo(t *testing.T) {
 
 // An iterator outlives its stream; in a new one of that name it reads from the start.
 // https://github.com/mhart/kinesalite/blob/master/test/getRecords.js (checked against AWS)
-func TestIteratorOfADeletedStream(t *testing.T) {
+func TestIteratorsOfADeletedStreamReadItsSuccessorFromTheStart(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_700_000_000, 0)
 	a := api{t, New(Options{Region: "us-east-1", AccountID: "000000000000", Now: func() time.Time { return now }})}
@@ -108,7 +108,7 @@ func TestIteratorOfADeletedStream(t *testing.T) {
 }
 
 // What was past the old retention does not come back with a longer one.
-func TestLongerRetentionBringsNothingBack(t *testing.T) {
+func TestLongerRetentionDoesNotRestoreExpiredRecords(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_700_000_000, 0)
 	a := api{t, New(Options{Region: "us-east-1", AccountID: "000000000000", Now: func() time.Time { return now }})}
@@ -139,7 +139,7 @@ func TestShardQuotaCountsOpenShards(t *testing.T) {
 }
 
 // The times that a record and a stream show, in milliseconds, find that record and its shard.
-func TestAtTheTimeThatIsShown(t *testing.T) {
+func TestShownTimesFindTheirRecordsAndShards(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_700_000_000, 123_456_789)
 	a := api{t, New(Options{Region: "us-east-1", AccountID: "000000000000", Now: func() time.Time { return now }})}

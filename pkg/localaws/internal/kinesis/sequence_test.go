@@ -25,7 +25,7 @@ func number(t require.TestingT, s sequence) *big.Int {
 	return n
 }
 
-func TestSequenceReadsBack(t *testing.T) {
+func TestSequenceNumbersAreParsed(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSequence(t, "s")
@@ -37,7 +37,7 @@ func TestSequenceReadsBack(t *testing.T) {
 }
 
 // Within a shard the counter decides; a child, born later, is past all of its parents whatever the counters.
-func TestSequenceOrder(t *testing.T) {
+func TestSequenceNumbersGrowWithinALineage(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := drawSequence(t, "a"), drawSequence(t, "b")
@@ -57,7 +57,7 @@ func TestSequenceOrder(t *testing.T) {
 	})
 }
 
-func TestSequenceRefusesForeignNumbers(t *testing.T) {
+func TestForeignSequenceNumbersAreRefused(t *testing.T) {
 	t.Parallel()
 	good := sequence{birth: 1_700_000_000, counter: 7, shard: 3}
 	tooHighCounter := new(big.Int).Add(number(t, sequence{}), new(big.Int).Lsh(big.NewInt(1), 143))
@@ -112,7 +112,7 @@ func TestEvenRangesCoverTheKeySpaceWithoutGaps(t *testing.T) {
 	})
 }
 
-func TestShardIDs(t *testing.T) {
+func TestShardIDsAreParsed(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, "shardId-000000000012", shardID(12))
 	for id, want := range map[string]int{"shardId-000000000012": 12, "12": 12, "-0012": 12, "any-2147483647": maxShardIndex} {

@@ -229,7 +229,7 @@ func TestNoGroupStarves(t *testing.T) {
 	})
 }
 
-func TestAttemptReplaysWithinFiveMinutesUnlessChanged(t *testing.T) {
+func TestAReceiveAttemptReplaysWithinFiveMinutesUnlessItsMessagesChanged(t *testing.T) {
 	t.Parallel()
 	clock := newTestClock()
 	s, url := newFIFO(t, clock.read)

@@ -30,7 +30,7 @@ type processed struct {
 
 // Many producers, many consumers that wait in long polls and now and then give a message back: each message is
 // processed exactly once, each group in order.
-func TestManyProducersAndConsumers(t *testing.T) {
+func TestConcurrentConsumersProcessEachMessageOnceInOrder(t *testing.T) {
 	t.Parallel()
 	s, url := newFIFO(t, time.Now)
 	done := &processed{next: map[string]int{}, left: raceGroups * racePerGroup}
@@ -118,7 +118,7 @@ func (p *processed) process(q *queue, group string, m receivedMessage) (last boo
 
 // Two queues are each other's dead-letter queue, which a careless pair of locks would not survive; each
 // message moves to and fro and is then deleted once.
-func TestMutualDeadLetterQueues(t *testing.T) {
+func TestTwoQueuesCanBeEachOthersDeadLetterQueue(t *testing.T) {
 	t.Parallel()
 	s, a := newFIFO(t, time.Now)
 	b, err := s.createQueue(t.Context(), &createQueueInput{QueueName: "b.fifo", Attributes: map[string]string{"FifoQueue": "true"}})

@@ -64,7 +64,7 @@ func receive(t require.TestingT, s *Service, url string, n int, visibility time.
 
 // The fastest of many receives must hardly depend on the length of the queue, though half of it is a locked group in
 // front: a receive that looks at all messages is slower by two orders of magnitude.
-func TestReceiveFromALongQueueDoesNotScan(t *testing.T) {
+func TestReceiveDoesNotScanTheQueue(t *testing.T) {
 	t.Parallel()
 	fastest := func(backlog int) time.Duration {
 		s, url := newFIFO(t, newTestClock().read)
@@ -110,7 +110,7 @@ func BenchmarkReceiveDelete(b *testing.B) {
 
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html: a standard
 // queue answers OverLimit to short polls, a FIFO queue answers nothing.
-func TestInFlightLimit(t *testing.T) {
+func TestReceivesStopAtTheInFlightLimit(t *testing.T) {
 	t.Parallel()
 	for _, fifo := range []bool{true, false} {
 		t.Run("fifo "+strconv.FormatBool(fifo), func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 )
 
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_AttributeValue.html
-func TestValuesRoundTrip(t *testing.T) {
+func TestValuesEncodeAsTheyWereDecoded(t *testing.T) {
 	t.Parallel()
 	for _, wire := range []string{
 		`{"S":"Hello"}`, `{"S":""}`, `{"N":"123.45"}`, `{"B":"dGhpcyB0ZXh0"}`, `{"B":""}`, `{"BOOL":true}`, `{"BOOL":false}`, `{"NULL":true}`,
@@ -51,7 +51,7 @@ func TestNilContentsRoundTrip(t *testing.T) {
 }
 
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_AttributeValue.html
-func TestValuesAreRefused(t *testing.T) {
+func TestInvalidValuesAreRefused(t *testing.T) {
 	t.Parallel()
 	const (
 		empty = "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
@@ -97,7 +97,7 @@ func TestNestingLimitIs32Levels(t *testing.T) {
 	require.Error(t, json.Unmarshal([]byte(`{"x":`+nested(32)+`}`), &item))
 }
 
-func TestOtherJSONIsRefused(t *testing.T) {
+func TestJSONOfAnotherShapeIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, wire := range []string{
 		`"a"`, `[]`, `{"S":1}`, `{"N":1}`, `{"BOOL":"true"}`, `{"B":"?"}`, `{"B":"YQ"}`, `{"BS":["?"]}`, `{"SS":"a"}`, `{"SS":[null]}`, `{"NS":[1]}`,
@@ -151,7 +151,7 @@ func anyValue(depth int) *rapid.Generator[Value] {
 	})
 }
 
-func TestAnyValueRoundTrips(t *testing.T) {
+func TestValuesAreUnchangedByEncodingAndDecoding(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		v := anyValue(3).Draw(t, "value")

@@ -119,7 +119,7 @@ func requireExact(t *rapid.T, want *big.Rat, got Value, err error) {
 		"%s is representable but: %v", want, err)
 }
 
-func TestArithmeticLeavesTheRange(t *testing.T) {
+func TestArithmeticOutOfRangeIsRefused(t *testing.T) {
 	t.Parallel()
 	const overflow = "Number overflow. Attempting to store a number with magnitude larger than supported range"
 	_, err := mustNumber(t, "9e125").Add(mustNumber(t, "9e125"))
@@ -181,7 +181,7 @@ func TestNumbersSortByKeyBytes(t *testing.T) {
 	}
 }
 
-func TestOnlyLikeScalarsHaveAnOrder(t *testing.T) {
+func TestOnlyScalarsOfOneKindAreOrdered(t *testing.T) {
 	t.Parallel()
 	values := []Value{StringValue("1"), IntValue(1), BinaryValue([]byte("1")), BoolValue(true), NullValue(), ListValue(nil), MapValue(nil), {}}
 	for i, a := range values {

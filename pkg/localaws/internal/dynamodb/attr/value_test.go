@@ -57,7 +57,7 @@ func TestDepthCountsTheValueItself(t *testing.T) {
 }
 
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html#HowItWorks.DataTypes.SetTypes
-func TestSetsRefuseNothingAndDuplicates(t *testing.T) {
+func TestEmptySetsAndDuplicatesAreRefused(t *testing.T) {
 	t.Parallel()
 	const wrong = "One or more parameter values were invalid: "
 	_, err := StringSetValue(nil)
@@ -130,7 +130,7 @@ func requireMembers(t require.TestingT, want map[string]bool, got Value) {
 	require.True(t, got.Equal(stringSet(t, texts...)), "in canonical order")
 }
 
-func TestClonesAreApart(t *testing.T) {
+func TestClonesAreIndependent(t *testing.T) {
 	t.Parallel()
 	item := Item{"a": IntValue(1)}
 	clone := item.Clone()

@@ -27,7 +27,7 @@ const productValues = `{
 }`
 
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.OperatorsAndFunctions.html
-func TestConditions(t *testing.T) {
+func TestConditionsEvaluateAsDocumented(t *testing.T) {
 	t.Parallel()
 	names := map[string]string{"#name": "Title", "#deep": "Deep"}
 	for src, want := range map[string]bool{
@@ -70,7 +70,7 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-func TestConditionOnNoItem(t *testing.T) {
+func TestConditionsApplyToAMissingItem(t *testing.T) {
 	t.Parallel()
 	c, err := ParseCondition("ConditionExpression", "attribute_not_exists(id)", nil)
 	require.NoError(t, err)
@@ -81,7 +81,7 @@ func TestConditionOnNoItem(t *testing.T) {
 	assert.Empty(t, c.TopLevel())
 }
 
-func TestConditionNamesItsAttributes(t *testing.T) {
+func TestConditionsReportTheirAttributes(t *testing.T) {
 	t.Parallel()
 	c, err := ParseCondition("FilterExpression", "b.#n > a[1] AND (NOT size(#n) = c OR begins_with(a, :v)) AND :v IN (d, e)",
 		placeholders(t, map[string]string{"#n": "n"}, `{":v":{"S":"x"}}`))
@@ -90,7 +90,7 @@ func TestConditionNamesItsAttributes(t *testing.T) {
 }
 
 // The texts and which of several mistakes is told are the service's, as observed: https://github.com/mhart/dynalite/tree/main/test
-func TestConditionSyntaxErrors(t *testing.T) {
+func TestSyntaxErrorsInConditionsAreRefused(t *testing.T) {
 	t.Parallel()
 	for src, want := range map[string]string{
 		"things are not":             `token: "are", near: "things are not"`,
@@ -136,7 +136,7 @@ func TestConditionSyntaxErrors(t *testing.T) {
 	}
 }
 
-func TestConditionErrors(t *testing.T) {
+func TestInvalidConditionsAreRefused(t *testing.T) {
 	t.Parallel()
 	const (
 		parens   = "The expression has redundant parentheses;"
@@ -225,7 +225,7 @@ func TestExpressionLimits(t *testing.T) {
 	}
 }
 
-func TestMatchesDoesNotWrite(t *testing.T) {
+func TestMatchesDoesNotChangeTheItem(t *testing.T) {
 	t.Parallel()
 	before := item(t, product)
 	i := before.Clone()

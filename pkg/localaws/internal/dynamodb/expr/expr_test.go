@@ -36,7 +36,7 @@ func requireValidation(t require.TestingT, err error, message string) {
 	require.Equal(t, message, e.Message)
 }
 
-func TestPlaceholdersMustHaveTheirForms(t *testing.T) {
+func TestMalformedPlaceholdersAreRefused(t *testing.T) {
 	t.Parallel()
 	ok := map[string]attr.Value{":v": attr.NullValue()}
 	for want, p := range map[string]struct {
@@ -83,7 +83,7 @@ func TestPlaceholdersMustBeUsed(t *testing.T) {
 	require.NoError(t, none.CheckUsed())
 }
 
-func TestValuesNameThePlaceholder(t *testing.T) {
+func TestInvalidValuesNameTheirPlaceholder(t *testing.T) {
 	t.Parallel()
 	const wrong = "ExpressionAttributeValues contains invalid value: "
 	for wire, want := range map[string]string{
@@ -108,7 +108,7 @@ func TestValuesNameThePlaceholder(t *testing.T) {
 }
 
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ReservedWords.html
-func TestReservedWords(t *testing.T) {
+func TestReservedWordsAreRefusedAsNames(t *testing.T) {
 	t.Parallel()
 	assert.Len(t, reservedSet(), 573)
 	for _, word := range []string{"name", "Status", "ABORT", "zone", "Size", "ttl"} {

@@ -13,7 +13,7 @@ import (
 const keyValues = `{":p":{"S":"org"}, ":1":{"N":"1"}, ":3":{"N":"3"}, ":s":{"S":"a"}}`
 
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.KeyConditionExpressions.html
-func TestKeyConditions(t *testing.T) {
+func TestKeyConditionsAreParsed(t *testing.T) {
 	t.Parallel()
 	for src, want := range map[string]struct {
 		op       string
@@ -62,7 +62,7 @@ func text(v *attr.Value) string {
 }
 
 // The texts are the service's, as observed: https://github.com/mhart/dynalite/tree/main/test
-func TestKeyConditionErrors(t *testing.T) {
+func TestInvalidKeyConditionsAreRefused(t *testing.T) {
 	t.Parallel()
 	const (
 		operator = "Invalid operator used in KeyConditionExpression: "
@@ -105,7 +105,7 @@ func TestKeyConditionErrors(t *testing.T) {
 }
 
 // What a query seeks by bounds and what it filters by Matches is the same.
-func TestBoundsAgreeWithMatches(t *testing.T) {
+func TestBoundsOfARangeAgreeWithMatches(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		number := rapid.Map(rapid.Int64Range(-3, 3), attr.IntValue)
@@ -136,7 +136,7 @@ func TestBoundsAgreeWithMatches(t *testing.T) {
 	})
 }
 
-func TestRangeOfOtherKindsDoesNotMatch(t *testing.T) {
+func TestRangesDoNotMatchOtherKinds(t *testing.T) {
 	t.Parallel()
 	for _, r := range []*RangeCondition{
 		{Op: "begins_with", Operands: []attr.Value{attr.StringValue("a")}}, {Op: ">", Operands: []attr.Value{attr.StringValue("a")}},

@@ -20,7 +20,7 @@ const nestedItem = `{"a":{"S":"1"},"l":{"L":[{"S":"x"},{"S":"y"},{"M":{"p":{"S":
 	`"m":{"M":{"b":{"S":"2"},"c":{"M":{"d":{"S":"3"},"e":{"S":"4"}}}}},"s":{"SS":["one"]}}`
 
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.ProjectionExpressions.html
-func TestProjections(t *testing.T) {
+func TestProjectionsKeepTheirPaths(t *testing.T) {
 	t.Parallel()
 	for src, want := range map[string]string{
 		"a":                 `{"a":{"S":"1"}}`,
@@ -55,7 +55,7 @@ func TestProjections(t *testing.T) {
 	assert.Empty(t, all.TopLevel())
 }
 
-func TestProjectionNamesItsAttributes(t *testing.T) {
+func TestProjectionsReportTheirAttributes(t *testing.T) {
 	t.Parallel()
 	p, err := ParseProjection("m.b, a, m.c[1]", nil)
 	require.NoError(t, err)
@@ -63,7 +63,7 @@ func TestProjectionNamesItsAttributes(t *testing.T) {
 	assert.Nil(t, p.Apply(nil))
 }
 
-func TestProjectionErrors(t *testing.T) {
+func TestInvalidProjectionsAreRefused(t *testing.T) {
 	t.Parallel()
 	const overlap = "Two document paths overlap with each other; must remove or rewrite one of these paths; path one: "
 	for src, want := range map[string]string{

@@ -19,7 +19,7 @@ const (
 
 // What an update changes, in wire form; "" for an attribute that is gone.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.UpdateExpressions.html
-func TestUpdates(t *testing.T) {
+func TestUpdatesApplyAsDocumented(t *testing.T) {
 	t.Parallel()
 	for src, want := range map[string]map[string]string{
 		"SET t = :s":                                    {"t": `{"S":"new"}`},
@@ -81,7 +81,7 @@ func TestUpdates(t *testing.T) {
 	}
 }
 
-func TestUpdateOfNoItem(t *testing.T) {
+func TestUpdatesApplyToAMissingItem(t *testing.T) {
 	t.Parallel()
 	u, err := ParseUpdate("SET a = if_not_exists(a, :1) ADD b :2 REMOVE c DELETE d :ss", placeholders(t, nil, updateValues))
 	require.NoError(t, err)
@@ -90,7 +90,7 @@ func TestUpdateOfNoItem(t *testing.T) {
 	assert.JSONEq(t, `{"a":{"N":"1"},"b":{"N":"2"}}`, wire(t, after))
 }
 
-func TestUpdateProjectsItsPaths(t *testing.T) {
+func TestUpdatesProjectTheirPaths(t *testing.T) {
 	t.Parallel()
 	u, err := ParseUpdate("SET m.x = :2, fresh = :1 REMOVE l[0], t ADD n :1", placeholders(t, nil, updateValues))
 	require.NoError(t, err)
@@ -103,7 +103,7 @@ func TestUpdateProjectsItsPaths(t *testing.T) {
 }
 
 // The texts and which of several mistakes is told are the service's, as observed: https://github.com/mhart/dynalite/tree/main/test
-func TestUpdateErrors(t *testing.T) {
+func TestInvalidUpdatesAreRefused(t *testing.T) {
 	t.Parallel()
 	const (
 		syntax   = "Syntax error; token: "
@@ -160,7 +160,7 @@ func TestUpdateErrors(t *testing.T) {
 	}
 }
 
-func TestUpdatesThatDoNotFitTheItem(t *testing.T) {
+func TestUpdatesThatDoNotFitTheItemAreRefused(t *testing.T) {
 	t.Parallel()
 	const (
 		badPath = "The document path provided in the update expression is invalid for update"
@@ -185,7 +185,7 @@ func TestUpdatesThatDoNotFitTheItem(t *testing.T) {
 }
 
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html#limits-attributes
-func TestUpdateKeepsTheNestingLimit(t *testing.T) {
+func TestUpdatesKeepTheNestingLimit(t *testing.T) {
 	t.Parallel()
 	deep := attr.IntValue(1)
 	for range attr.MaxDepth - 1 {
