@@ -30,7 +30,7 @@ func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Va
 
 func num(n int) types.AttributeValue { return &types.AttributeValueMemberN{Value: strconv.Itoa(n)} }
 
-// text is the text of an S or N, of either client; "" for anything else.
+// text returns the text of an S or N of either client; "" for other values.
 func text(v any) string {
 	switch v := v.(type) {
 	case *types.AttributeValueMemberS:
@@ -53,7 +53,7 @@ func number(t *testing.T, v types.AttributeValue) int {
 	return n
 }
 
-// newDynamoDB returns clients of a fresh server, which do not retry: the tests want to see every error.
+// newDynamoDB returns clients of a new server. They do not retry, so that the tests see every error.
 func newDynamoDB(t *testing.T) (*dynamodb.Client, *dynamodbstreams.Client) {
 	t.Helper()
 	server := localaws.New(localaws.Options{})
@@ -63,7 +63,7 @@ func newDynamoDB(t *testing.T) (*dynamodb.Client, *dynamodbstreams.Client) {
 	return dynamodb.NewFromConfig(cfg), dynamodbstreams.NewFromConfig(cfg)
 }
 
-// createTable makes a table with the string key "pk", the number key "sk" if sorted, and a stream.
+// createTable creates a table with the string key "pk", the number key "sk" if sorted, and a stream.
 func createTable(t *testing.T, db *dynamodb.Client, name string, sorted bool, opts ...func(*dynamodb.CreateTableInput)) string {
 	t.Helper()
 	in := &dynamodb.CreateTableInput{
@@ -141,7 +141,7 @@ func TestDynamoDBUpdateReturnsTheRequestedValues(t *testing.T) {
 	assert.Empty(t, update(types.ReturnValueNone))
 }
 
-// A page ends before it would exceed 1 MB, whatever the filter leaves of it.
+// A page ends before it would exceed 1 MB, independently of the filter.
 func TestDynamoDBQueryPagesEndAt1MB(t *testing.T) {
 	t.Parallel()
 	db, _ := newDynamoDB(t)
@@ -366,7 +366,7 @@ func TestDynamoDBItemsExpire(t *testing.T) {
 	})
 }
 
-// readStream reads every shard from its beginning to its present end.
+// readStream reads every shard from its beginning to its current end.
 func readStream(t *testing.T, streams *dynamodbstreams.Client, arn string) []streamtypes.Record {
 	t.Helper()
 	d, err := streams.DescribeStream(t.Context(), &dynamodbstreams.DescribeStreamInput{StreamArn: &arn})
@@ -420,8 +420,8 @@ func TestDynamoDBStreamsRecordOnlyRealChanges(t *testing.T) {
 	}
 }
 
-// Many clients increment and transact on few items: no increment is lost, no transaction is torn, and the stream tells
-// each item's story in order.
+// Many clients increment and transact on few items: no increment is lost, transactions are atomic, and the stream has each
+// item's changes in order.
 func TestDynamoDBConcurrentWritesAreLostNowhere(t *testing.T) {
 	t.Parallel()
 	db, streams := newDynamoDB(t)
@@ -480,7 +480,7 @@ func TestDynamoDBConcurrentWritesAreLostNowhere(t *testing.T) {
 	}
 }
 
-// increment adds one and answers how often it met a transaction.
+// increment adds one and returns how often it conflicted with a transaction.
 func increment(ctx context.Context, db *dynamodb.Client, key avs) (int64, error) {
 	for conflicts := int64(0); ; conflicts++ {
 		_, err := db.UpdateItem(ctx, &dynamodb.UpdateItemInput{

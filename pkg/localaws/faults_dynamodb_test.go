@@ -142,7 +142,7 @@ func TestTransactionConflictHasNoEffect(t *testing.T) {
 	})
 }
 
-// conflicting is the one item that a cancelled transaction blames.
+// conflicting returns the one item with a conflict in a cancelled transaction.
 func conflicting(t *testing.T, err error) int {
 	t.Helper()
 	cancelled, ok := errors.AsType[*types.TransactionCanceledException](err)
@@ -155,7 +155,7 @@ func conflicting(t *testing.T, err error) int {
 	return i
 }
 
-// shards are the ids of a stream's shards.
+// shards returns the ids of a stream's shards.
 func (f faulty) shards(t *testing.T, stream string) (out []string) {
 	t.Helper()
 	d, err := f.changes.DescribeStream(t.Context(), &dynamodbstreams.DescribeStreamInput{StreamArn: &stream})
@@ -179,10 +179,10 @@ func (f faulty) iterator(t *testing.T, stream, shard, kind, sequence string) *st
 	return out.ShardIterator
 }
 
-// changed is one record as the tests see it.
+// changed is the part of a record that the tests compare.
 type changed struct{ id, sequence, n string }
 
-// readPage answers the next iterator, too.
+// readPage also returns the next iterator.
 func (f faulty) readPage(t *testing.T, iterator *string, limit int32) ([]changed, *string) {
 	t.Helper()
 	out, err := f.changes.GetRecords(t.Context(), &dynamodbstreams.GetRecordsInput{ShardIterator: iterator, Limit: &limit})
@@ -194,7 +194,7 @@ func (f faulty) readPage(t *testing.T, iterator *string, limit int32) ([]changed
 	return records, out.NextShardIterator
 }
 
-// writeThings changes some items in turn, so that each shard gets records of several.
+// writeThings changes several items alternately, so that each shard has records of several.
 func (f faulty) writeThings(t *testing.T, from, to int) {
 	t.Helper()
 	for i := from; i < to; i++ {
@@ -242,7 +242,7 @@ func TestReorderKeepsTheOrderOfEachItem(t *testing.T) {
 	})
 }
 
-// numbersOf is every number that the items of one shard were given.
+// numbersOf returns the numbers that were written to each item of one shard.
 func numbersOf(t *testing.T, items map[string][]changed) (out []int) {
 	t.Helper()
 	for i := range 80 {
@@ -268,7 +268,7 @@ func atoi(t *testing.T, s string) int {
 	return n
 }
 
-// An iterator of type LATEST promises all that is written from then on, and nothing before.
+// An iterator of type LATEST reads everything that is written after it was made, and nothing before.
 func TestReorderKeepsOldRecordsBeforeLatest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

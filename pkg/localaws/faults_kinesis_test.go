@@ -140,7 +140,7 @@ func TestTrimStreamRemovesRecordsAndClosedShards(t *testing.T) {
 		s.put(t, "k", "new")
 		require.NoError(t, f.TrimStream(*s.name, middle))
 		got, _ := s.page(t, start, 10)
-		assert.Equal(t, []string{"new"}, got, "the gap is not told")
+		assert.Equal(t, []string{"new"}, got, "the gap is not reported")
 		got, _ = s.page(t, s.iterator(t, kinesis.GetShardIteratorInput{
 			ShardIteratorType: types.ShardIteratorTypeAfterSequenceNumber, StartingSequenceNumber: first.SequenceNumber,
 		}), 10)

@@ -16,7 +16,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws"
 )
 
-// failedIDs are the ids of a batch's failures, which must be of the given codes.
+// failedIDs returns the ids of a batch's failures, which must have the given codes.
 func failedIDs(t *testing.T, failed []types.BatchResultErrorEntry, fault map[string]bool) map[string]bool {
 	t.Helper()
 	out := map[string]bool{}
@@ -36,7 +36,7 @@ func TestPartialFailsMessagesOfABatch(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		fault localaws.Fault
-		codes map[string]bool // and whether the sender is to blame
+		codes map[string]bool // whether it is the sender's fault
 	}{
 		{"partial", always(localaws.FaultPartial, "*"), map[string]bool{"InternalError": false, "RequestThrottled": true}},
 		{

@@ -26,7 +26,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws"
 )
 
-// faulty is a server and clients that see every error: they do not retry.
+// faulty is a server and clients that do not retry, so that the tests see every error.
 type faulty struct {
 	*localaws.Server
 
@@ -52,7 +52,7 @@ func (f faulty) set(t *testing.T, faults ...localaws.Fault) {
 	require.NoError(t, f.SetFaults(localaws.Faults{Faults: faults}))
 }
 
-// strikes is how often the only fault struck.
+// strikes returns how often the only fault struck.
 func (f faulty) strikes(t *testing.T) map[string]int64 {
 	t.Helper()
 	report := f.FaultReport()
@@ -143,7 +143,7 @@ func TestThrottleHasNoEffect(t *testing.T) {
 	})
 }
 
-// The SDK's own retries overcome what passes.
+// The SDK's own retries overcome transient faults.
 func TestTheSDKRetriesFaults(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -219,7 +219,8 @@ func TestLoseAnswerBreaksTheConnectionOverHTTP(t *testing.T) {
 	broken, failed := 0, 0
 	for i := range 20 {
 		_, err := client.SendMessage(t.Context(), &sqs.SendMessageInput{
-			QueueUrl: url, MessageBody: aws.String("hello"), MessageGroupId: aws.String("g"), MessageDeduplicationId: aws.String(string(rune('a' + i))),
+			QueueUrl: url, MessageBody: aws.String("hello"), MessageGroupId: aws.String("g"),
+			MessageDeduplicationId: aws.String(string(rune('a' + i))),
 		})
 		require.Error(t, err)
 		if statusOf(err) == http.StatusInternalServerError {
@@ -257,7 +258,7 @@ func TestLatencyDelaysBeforeAndAfterTheEffect(t *testing.T) {
 		assert.LessOrEqual(t, longest, 10*time.Second)
 		assert.Greater(t, longest-shortest, 7*time.Second, "anything between")
 
-		// Who gives up after a second has sometimes written, and sometimes not.
+		// A client that gives up after a second may or may not have written.
 		written := 0
 		for i := range 100 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -334,7 +335,9 @@ func TestFaultsAreSetAndReportedOverHTTP(t *testing.T) {
 	}
 	shown, err := json.Marshal(report)
 	require.NoError(t, err)
-	assert.JSONEq(t, strings.NewReplacer(`"limit":2`, `"limit":2,"strikes":null`, `"min"`, `"strikes":null,"min"`).Replace(document), string(shown))
+	assert.JSONEq(
+		t, strings.NewReplacer(`"limit":2`, `"limit":2,"strikes":null`, `"min"`, `"strikes":null,"min"`).Replace(document), string(shown),
+	)
 
 	for _, bad := range []struct{ body, says string }{
 		{`{"faults":[{"fault":"throttle","operation":"Kinesis.PutRecrd","probability":1}]}`, "Kinesis.PutRecords"},
@@ -361,7 +364,7 @@ func TestFaultsAreSetAndReportedOverHTTP(t *testing.T) {
 	assert.Contains(t, body, "POST /_localaws/faults is not supported")
 }
 
-// Without faults, and with faults of other operations, a call costs what it did.
+// Without faults, and with faults of other operations, a call makes the same number of allocations.
 func TestFaultsOfOtherOperationsCostNothing(t *testing.T) { //nolint:paralleltest // counts allocations
 	server := newServer(t)
 	w := httptest.NewRecorder()

@@ -23,7 +23,7 @@ import (
 
 const shard0 = "shardId-000000000000"
 
-// register makes a consumer of the stream.
+// register registers a consumer of the stream.
 func (s kinesisStream) register(t testing.TB, name string) *types.Consumer {
 	t.Helper()
 	out, err := s.RegisterStreamConsumer(t.Context(), &kinesis.RegisterStreamConsumerInput{StreamARN: s.arn(t), ConsumerName: &name})
@@ -56,7 +56,9 @@ func (s kinesisStream) subscribe(
 	return out.GetStream(), nil
 }
 
-func (s kinesisStream) subscribed(t testing.TB, consumer *types.Consumer, from types.StartingPosition) *kinesis.SubscribeToShardEventStream {
+func (s kinesisStream) subscribed(
+	t testing.TB, consumer *types.Consumer, from types.StartingPosition,
+) *kinesis.SubscribeToShardEventStream {
 	t.Helper()
 	events, err := s.subscribe(t.Context(), consumer, from)
 	require.NoError(t, err)
@@ -64,7 +66,7 @@ func (s kinesisStream) subscribed(t testing.TB, consumer *types.Consumer, from t
 	return events
 }
 
-// event is the stream's next, or nil at its end.
+// event returns the stream's next event, or nil at its end.
 func event(t testing.TB, events *kinesis.SubscribeToShardEventStream) *types.SubscribeToShardEvent {
 	t.Helper()
 	e, ok := <-events.Events()
@@ -76,7 +78,7 @@ func event(t testing.TB, events *kinesis.SubscribeToShardEventStream) *types.Sub
 	return &known.Value
 }
 
-// news is the next event with records.
+// news returns the next event with records.
 func news(t testing.TB, events *kinesis.SubscribeToShardEventStream) []string {
 	t.Helper()
 	for {
@@ -110,13 +112,15 @@ func TestConsumersAreRegisteredListedAndDeregistered(t *testing.T) {
 	}
 	for code, in := range map[string]kinesis.DescribeStreamConsumerInput{
 		"InvalidArgumentException":  {ConsumerName: made.ConsumerName},
-		"ResourceNotFoundException": {StreamARN: stream, ConsumerName: aws.String("nobody")},
+		"ResourceNotFoundException": {StreamARN: stream, ConsumerName: aws.String("none")},
 		"ValidationException":       {ConsumerARN: stream},
 	} {
 		_, err := s.DescribeStreamConsumer(ctx, &in)
 		assert.Equal(t, code, errorCode(err))
 	}
-	_, err := s.DescribeStreamConsumer(ctx, &kinesis.DescribeStreamConsumerInput{ConsumerARN: made.ConsumerARN, ConsumerName: aws.String("other")})
+	_, err := s.DescribeStreamConsumer(
+		ctx, &kinesis.DescribeStreamConsumerInput{ConsumerARN: made.ConsumerARN, ConsumerName: aws.String("other")},
+	)
 	assert.Equal(t, "InvalidArgumentException", errorCode(err), "they conflict")
 	_, err = s.DescribeStreamConsumer(ctx, &kinesis.DescribeStreamConsumerInput{ConsumerARN: aws.String(*made.ConsumerARN + "0")})
 	assert.Equal(t, "ResourceNotFoundException", errorCode(err), "made at another time")
@@ -181,7 +185,7 @@ func TestSubscriptionsPushRecords(t *testing.T) {
 		e = event(t, events)
 		assert.Empty(t, e.Records)
 		assert.NotNil(t, e.Records)
-		assert.NotEmpty(t, *e.ContinuationSequenceNumber, "it tells where it is without records, too")
+		assert.NotEmpty(t, *e.ContinuationSequenceNumber, "an event without records has a position, too")
 		assert.Equal(t, 5*time.Second, time.Since(at))
 		require.NoError(t, events.Close())
 		synctest.Wait()
@@ -218,7 +222,7 @@ func TestSubscriptionsBeginAtTheirStartingPosition(t *testing.T) {
 		s.put(t, "k", "3")
 		time.Sleep(5 * time.Second) // virtual
 		again := s.subscribed(t, consumer, types.StartingPosition{Type: types.ShardIteratorTypeAfterSequenceNumber, SequenceNumber: after})
-		assert.Equal(t, []string{"3"}, payloads(event(t, again).Records), "a continuation goes on")
+		assert.Equal(t, []string{"3"}, payloads(event(t, again).Records), "a continuation continues")
 		for _, wrong := range []types.StartingPosition{
 			{Type: types.ShardIteratorTypeAfterSequenceNumber},
 			{Type: types.ShardIteratorTypeLatest, SequenceNumber: one},
@@ -328,7 +332,7 @@ func TestSubscriptionsEndWithTheirConsumerAndStream(t *testing.T) {
 
 func TestSubscriptionsEndWithClientAndServer(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) { // whose end finds what still runs
+	synctest.Test(t, func(t *testing.T) { // it fails if goroutines are left
 		server := localaws.New(localaws.Options{})
 		s := kinesisStream{kinesis.NewFromConfig(server.Config()), aws.String("events")}
 		_, err := s.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: s.name, ShardCount: aws.Int32(1)})
@@ -384,8 +388,8 @@ func TestSubscriptionsWorkOverHTTP(t *testing.T) {
 			}
 			err = events.Err()
 		}
-		// The SDK closes a request's body once it is answered, which at times net/http, still looking for its end, takes
-		// for a failure of the connection.
+		// The SDK closes a request's body when it has the response. Sometimes net/http is still reading the body then and
+		// reports a connection error.
 		require.ErrorIs(t, err, net.ErrClosed)
 	}
 	server.Close()
@@ -394,7 +398,7 @@ func TestSubscriptionsWorkOverHTTP(t *testing.T) {
 	require.NoError(t, events.Err())
 }
 
-// pushed puts a hundred records, one after the other has arrived, unless the connection breaks.
+// pushed puts a hundred records, each after the previous one has arrived, unless the connection breaks.
 func pushed(t *testing.T, s kinesisStream, events *kinesis.SubscribeToShardEventStream) bool {
 	t.Helper()
 	for range 100 {
@@ -444,7 +448,7 @@ func TestFaultsStrikeSubscriptions(t *testing.T) {
 				}
 			}
 		}
-		assert.Len(t, ends, 2, "broken connections, and errors told: %v", ends)
+		assert.Len(t, ends, 2, "broken connections and reported errors: %v", ends)
 		assert.Positive(t, ends[""])
 
 		middle := f.kinesisAfter(t, s, 25)
@@ -455,7 +459,7 @@ func TestFaultsStrikeSubscriptions(t *testing.T) {
 	})
 }
 
-// kinesisAfter is the position after the n-th record.
+// kinesisAfter returns the position after the n-th record.
 func (f faulty) kinesisAfter(t *testing.T, s kinesisStream, n int) types.StartingPosition {
 	t.Helper()
 	out, err := s.GetRecords(t.Context(), &kinesis.GetRecordsInput{ShardIterator: s.fromStart(t)})

@@ -26,7 +26,7 @@ func bigNumber(t require.TestingT, s *string) *big.Int {
 	return n
 }
 
-// split halves a shard.
+// split splits a shard in the middle.
 func (s kinesisStream) split(t testing.TB, shard types.Shard) {
 	t.Helper()
 	middle := new(big.Int).Add(bigNumber(t, shard.HashKeyRange.StartingHashKey), bigNumber(t, shard.HashKeyRange.EndingHashKey))
@@ -103,13 +103,13 @@ func TestKinesisSplitThenMergeKeepsTheLineage(t *testing.T) {
 	assert.EqualValues(t, 1, *summary.StreamDescriptionSummary.OpenShardCount)
 }
 
-// The last records of a closed shard come without a next iterator, with the children to go on in.
+// The last page of a closed shard has no next iterator, but the child shards.
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html
 func TestKinesisClosedShardEndsWithItsChildren(t *testing.T) {
 	t.Parallel()
 	s := newKinesis(t, 2)
 	s.put(t, "k", "a")
-	tail := map[string]*string{} // iterators that have read everything
+	tail := map[string]*string{} // iterators at the tip
 	for _, shard := range s.shards(t) {
 		it := s.iterator(t, kinesis.GetShardIteratorInput{ShardId: shard.ShardId, ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
 		tail[*shard.ShardId] = s.read(t, it, 0).NextShardIterator
@@ -169,7 +169,7 @@ func TestKinesisListShardsHasPages(t *testing.T) {
 	assert.Equal(t, []string{"0", "1", "2", "3", "4", "5", "6"}, described)
 }
 
-// A token goes on with the filter that it began with.
+// A token continues with the filter of its first request.
 func TestKinesisListShardsTokensKeepTheFilter(t *testing.T) {
 	t.Parallel()
 	s := newKinesis(t, 2)
@@ -224,8 +224,8 @@ func TestKinesisShardFiltersSelectByLifetime(t *testing.T) {
 	})
 }
 
-// Every record lies in the one open shard whose range holds the MD5 of its key, or its explicit hash key, through any
-// splits and merges. The model knows only what ListShards says.
+// After any splits and merges, every record is in the open shard whose range contains the MD5 of its key or its explicit
+// hash key. The model uses only ListShards.
 func TestKinesisRoutesByHashKey(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -273,7 +273,7 @@ func (s kinesisStream) openShards(t testing.TB) []types.Shard {
 	return out.Shards
 }
 
-// neighbour is the shard that begins where another ends.
+// neighbour returns the shard that begins where another ends.
 func neighbour(shards []types.Shard, of types.Shard) *types.Shard {
 	end, _ := new(big.Int).SetString(*of.HashKeyRange.EndingHashKey, 10)
 	start := end.Add(end, big.NewInt(1)).String()
@@ -285,8 +285,8 @@ func neighbour(shards []types.Shard, of types.Shard) *types.Shard {
 	return nil
 }
 
-// Writers go on while their shards are split and merged. Read parents before children, every key's records are all
-// there, once, and in the order of their writer.
+// Writers continue while their shards are split and merged. If parents are read before children, every record is read once,
+// and each key's records in the order of their writer.
 func TestKinesisOrderSurvivesResharding(t *testing.T) {
 	t.Parallel()
 	s := newKinesis(t, 2)

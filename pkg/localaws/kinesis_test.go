@@ -20,14 +20,14 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws"
 )
 
-// kinesisStream is one stream, reached by the official SDK.
+// kinesisStream is one stream and a client of the official SDK.
 type kinesisStream struct {
 	*kinesis.Client
 
 	name *string
 }
 
-// newKinesis returns a new server's stream of some shards.
+// newKinesis returns a stream with some shards in a new server.
 func newKinesis(t testing.TB, shards int32) kinesisStream {
 	t.Helper()
 	server := localaws.New(localaws.Options{})
@@ -46,7 +46,7 @@ func (s kinesisStream) put(t testing.TB, key, data string) *kinesis.PutRecordOut
 	return out
 }
 
-// iterator fills in the stream and, if there is none, the shard.
+// iterator sets the stream and, by default, the first shard.
 func (s kinesisStream) iterator(t testing.TB, in kinesis.GetShardIteratorInput) *string {
 	t.Helper()
 	in.StreamName = s.name
@@ -150,7 +150,7 @@ func TestKinesisBatchesKeepTheirOrder(t *testing.T) {
 	}
 }
 
-// One record that is too large refuses the call, the good ones beside it included; the limit is the stream's.
+// One record above the stream's limit fails the whole call.
 // https://docs.aws.amazon.com/streams/latest/dev/large-records.html
 func TestKinesisOversizedRecordRefusesTheBatch(t *testing.T) {
 	t.Parallel()
@@ -255,7 +255,7 @@ func TestKinesisIteratorsExpireAfterFiveMinutes(t *testing.T) {
 		require.NoError(t, err)
 
 		time.Sleep(5 * time.Minute)
-		it2 := s.read(t, it, 0).NextShardIterator // the last moment
+		it2 := s.read(t, it, 0).NextShardIterator // just before it expires
 		_, err = s.ListShards(t.Context(), &kinesis.ListShardsInput{NextToken: page.NextToken})
 		require.NoError(t, err)
 
@@ -270,7 +270,7 @@ func TestKinesisIteratorsExpireAfterFiveMinutes(t *testing.T) {
 		var expiredToken *types.ExpiredNextTokenException
 		require.ErrorAs(t, err, &expiredToken)
 
-		s.read(t, it2, 0) // each read begins the five minutes again
+		s.read(t, it2, 0) // each read restarts the five minutes
 	})
 }
 
@@ -283,7 +283,7 @@ func TestKinesisTrimsAfterTheRetention(t *testing.T) {
 		time.Sleep(12 * time.Hour)
 		s.put(t, "k", "young")
 		time.Sleep(12 * time.Hour)
-		require.Equal(t, []string{"old", "young"}, payloads(s.drain(t, "shardId-000000000000")), "a day to the moment")
+		require.Equal(t, []string{"old", "young"}, payloads(s.drain(t, "shardId-000000000000")), "exactly a day")
 		time.Sleep(time.Millisecond)
 		require.Equal(t, []string{"young"}, payloads(s.drain(t, "shardId-000000000000")))
 		it := s.iterator(t, kinesis.GetShardIteratorInput{

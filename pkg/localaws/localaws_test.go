@@ -32,7 +32,7 @@ func newServer(t *testing.T) *localaws.Server {
 	return server
 }
 
-// call sends one raw request past every SDK.
+// call sends one raw request without an SDK.
 func call(t *testing.T, server http.Handler, method, target string, body io.Reader) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, "/", body)
@@ -144,7 +144,10 @@ func TestTheSDKWorksOverHTTP(t *testing.T) {
 	streams := kinesis.NewFromConfig(config)
 	_, err := streams.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String("s"), ShardCount: aws.Int32(1)})
 	require.NoError(t, err)
-	require.NoError(t, kinesis.NewStreamExistsWaiter(streams).Wait(t.Context(), &kinesis.DescribeStreamInput{StreamName: aws.String("s")}, time.Minute))
+	require.NoError(
+		t,
+		kinesis.NewStreamExistsWaiter(streams).Wait(t.Context(), &kinesis.DescribeStreamInput{StreamName: aws.String("s")}, time.Minute),
+	)
 	listed, err := streams.ListStreams(t.Context(), &kinesis.ListStreamsInput{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"s"}, listed.StreamNames)
@@ -157,7 +160,7 @@ func TestTheSDKWorksOverHTTP(t *testing.T) {
 	require.Empty(t, queues.QueueUrls)
 }
 
-// The aws command line is the stranger's way to look inside.
+// The aws command line must work for inspecting a server.
 func TestTheAWSCommandLineWorks(t *testing.T) {
 	t.Parallel()
 	path, err := exec.LookPath("aws")

@@ -94,9 +94,11 @@ func TestSQSStaleReceiptsAreRefused(t *testing.T) {
 			requireSQSError(t, err, "InvalidParameterValue",
 				fmt.Sprintf("Value %s for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.", *old.ReceiptHandle))
 			requireSQSError(t, sqsChange(t, c, url, old, 5), "InvalidParameterValue", "not available for visibility timeout change")
-			batch, err := c.DeleteMessageBatch(t.Context(), &sqs.DeleteMessageBatchInput{QueueUrl: url, Entries: []types.DeleteMessageBatchRequestEntry{
-				{Id: aws.String("a"), ReceiptHandle: old.ReceiptHandle},
-			}})
+			batch, err := c.DeleteMessageBatch(t.Context(), &sqs.DeleteMessageBatchInput{
+				QueueUrl: url, Entries: []types.DeleteMessageBatchRequestEntry{
+					{Id: aws.String("a"), ReceiptHandle: old.ReceiptHandle},
+				},
+			})
 			require.NoError(t, err)
 			assert.Equal(t, "ReceiptHandleIsInvalid", *batch.Failed[0].Code) // https://github.com/smaskalik/sqsmover/issues/54
 		}
@@ -105,7 +107,7 @@ func TestSQSStaleReceiptsAreRefused(t *testing.T) {
 		require.Len(t, current, 1)
 		requireStale() // received again: now in flight, but by another receipt
 		sqsDelete(t, c, url, current[0])
-		sqsDelete(t, c, url, current[0], old) // gone: nothing to refuse
+		sqsDelete(t, c, url, current[0], old) // already deleted: succeeds
 	})
 }
 
@@ -190,7 +192,7 @@ func TestSQSMovesMessagesReceivedTooOftenToTheDeadLetterQueue(t *testing.T) {
 		waiting := sqsWait(t.Context(), c, dead)
 		synctest.Wait()
 		movedAt := time.Now()
-		require.Equal(t, []string{"3"}, sqsBodies(sqsTake(t, c, url, 10)), "the group goes on")
+		require.Equal(t, []string{"3"}, sqsBodies(sqsTake(t, c, url, 10)), "the group continues")
 		require.Equal(t, []string{"1", "2"}, <-waiting, "in order")
 		require.Equal(t, movedAt, time.Now(), "and waking who waits")
 
@@ -277,8 +279,10 @@ func TestSQSMessageAttributesAreReturnedWithTheirDigest(t *testing.T) {
 	all := map[string]types.MessageAttributeValue{"Help.Me": text("Me"), "Hello": text("There"), "General": text("Kenobi")}
 	sent, err := c.SendMessage(t.Context(), &sqs.SendMessageInput{
 		QueueUrl: url, MessageBody: aws.String("msg"), MessageGroupId: aws.String("g"), MessageDeduplicationId: aws.String("d"),
-		MessageAttributes:       all,
-		MessageSystemAttributes: map[string]types.MessageSystemAttributeValue{"AWSTraceHeader": {DataType: aws.String("String"), StringValue: aws.String("Root=1")}},
+		MessageAttributes: all,
+		MessageSystemAttributes: map[string]types.MessageSystemAttributeValue{
+			"AWSTraceHeader": {DataType: aws.String("String"), StringValue: aws.String("Root=1")},
+		},
 	})
 	require.NoError(t, err)
 	assert.Equal(t, "6e2baaf3b97dbeef01c0043275f9a0e7", *sent.MD5OfMessageBody)
@@ -309,7 +313,9 @@ func TestSQSMessageAttributesAreReturnedWithTheirDigest(t *testing.T) {
 		assert.Equal(t, sqsAttrs("AWSTraceHeader", "Root=1"), m.Attributes)
 		require.NoError(t, sqsChange(t, c, url, m, 0))
 	}
-	binary := types.MessageAttributeValue{DataType: aws.String("Binary"), BinaryValue: []byte("traceparent\x1e00-774062d6c37081a5a0b9b5b88e30627c-2d2482211f6489da-01")}
+	binary := types.MessageAttributeValue{
+		DataType: aws.String("Binary"), BinaryValue: []byte("traceparent\x1e00-774062d6c37081a5a0b9b5b88e30627c-2d2482211f6489da-01"),
+	}
 	sent, err = c.SendMessage(t.Context(), &sqs.SendMessageInput{
 		QueueUrl: url, MessageBody: aws.String("test"), MessageGroupId: aws.String("h"), MessageDeduplicationId: aws.String("e"),
 		MessageAttributes: map[string]types.MessageAttributeValue{"attr1": binary},
@@ -327,7 +333,9 @@ func TestSQSStandardQueuesHaveNoGroupOrder(t *testing.T) {
 		require.NoError(t, err)
 		url := out.QueueUrl
 		for i, delay := range []int32{0, 5, 0} {
-			sent, err := c.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: url, MessageBody: aws.String(strconv.Itoa(i)), DelaySeconds: delay})
+			sent, err := c.SendMessage(
+				t.Context(), &sqs.SendMessageInput{QueueUrl: url, MessageBody: aws.String(strconv.Itoa(i)), DelaySeconds: delay},
+			)
 			require.NoError(t, err)
 			assert.Nil(t, sent.SequenceNumber)
 		}
@@ -336,7 +344,7 @@ func TestSQSStandardQueuesHaveNoGroupOrder(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		require.Equal(t, []string{"1"}, sqsBodies(sqsTake(t, c, url, 10)))
 		time.Sleep(5 * time.Second)
-		sqsDelete(t, c, url, first...) // late, but nobody else has received it
+		sqsDelete(t, c, url, first...) // late, but it was not received again
 		rest := sqsTake(t, c, url, 10)
 		require.Equal(t, []string{"2"}, sqsBodies(rest))
 		time.Sleep(10 * time.Second)

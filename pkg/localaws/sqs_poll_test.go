@@ -14,7 +14,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws"
 )
 
-// sqsWait receives in a long poll and says when it ended.
+// sqsWait receives in a long poll and returns when it ended.
 func sqsWait(ctx context.Context, c *sqs.Client, url *string) <-chan []string {
 	done := make(chan []string, 1)
 	go func() {

@@ -29,7 +29,7 @@ func newSQS(t *testing.T) (*localaws.Server, *sqs.Client) {
 	return server, sqs.NewFromConfig(server.Config())
 }
 
-// sqsAttrs takes names and values in turn.
+// sqsAttrs takes names and values alternately.
 func sqsAttrs(pairs ...string) map[string]string {
 	out := map[string]string{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -124,26 +124,72 @@ func TestSQSCreateQueueChecksItsAttributes(t *testing.T) {
 		code, message       string // none: it succeeds
 	}{
 		{"the same again", sqsAPI + "API_CreateQueue.html", "q.fifo", fifo("VisibilityTimeout", "60"), "", ""},
-		{"another value", sqsAPI + "API_CreateQueue.html", "q.fifo", fifo("VisibilityTimeout", "61"), "QueueAlreadyExists", "attribute VisibilityTimeout"},
+		{
+			"another value", sqsAPI + "API_CreateQueue.html", "q.fifo", fifo("VisibilityTimeout", "61"), "QueueAlreadyExists",
+			"attribute VisibilityTimeout",
+		},
 		{"80 characters", sqsAPI + "API_CreateQueue.html", strings.Repeat("a", 75) + ".fifo", fifo(), "", ""},
-		{"81 characters", sqsAPI + "API_CreateQueue.html", strings.Repeat("a", 76) + ".fifo", fifo(), "InvalidParameterValue", "1 to 80 in length"},
+		{
+			"81 characters", sqsAPI + "API_CreateQueue.html", strings.Repeat("a", 76) + ".fifo", fifo(), "InvalidParameterValue",
+			"1 to 80 in length",
+		},
 		{"no suffix", sqsAPI + "API_CreateQueue.html", "q", fifo(), "InvalidParameterValue", "must end with .fifo suffix"},
 		{"suffix only", sqsAPI + "API_CreateQueue.html", ".fifo", fifo(), "InvalidParameterValue", "must end with .fifo suffix"},
 		{"suffix without FifoQueue", sqsAPI + "API_CreateQueue.html", "other.fifo", nil, "InvalidParameterValue", "1 to 80 in length"},
 		{"FifoQueue false", sqsAPI + "API_CreateQueue.html", "q", sqsAttrs("FifoQueue", "false"), "InvalidParameterValue", ""},
-		{"unknown attribute", sqsAPI + "API_CreateQueue.html", "n.fifo", fifo("Colour", "red"), "InvalidAttributeName", "Unknown Attribute Colour."},
-		{"FIFO attribute on a standard queue", sqsAPI + "API_CreateQueue.html", "n", sqsAttrs("DeduplicationScope", "queue"), "InvalidAttributeName", "only when FifoQueue"},
-		{"visibility too long", sqsAPI + "API_CreateQueue.html", "n.fifo", fifo("VisibilityTimeout", "43201"), "InvalidAttributeValue", "VisibilityTimeout"},
-		{"message too large", sqsAPI + "API_CreateQueue.html", "n.fifo", fifo("MaximumMessageSize", "1048577"), "InvalidAttributeValue", "MaximumMessageSize"},
-		{"retention too short", sqsAPI + "API_CreateQueue.html", "n.fifo", fifo("MessageRetentionPeriod", "59"), "InvalidAttributeValue", "MessageRetentionPeriod"},
+		{
+			"unknown attribute", sqsAPI + "API_CreateQueue.html", "n.fifo", fifo("Colour", "red"), "InvalidAttributeName",
+			"Unknown Attribute Colour.",
+		},
+		{
+			"FIFO attribute on a standard queue", sqsAPI + "API_CreateQueue.html", "n", sqsAttrs("DeduplicationScope", "queue"),
+			"InvalidAttributeName", "only when FifoQueue",
+		},
+		{
+			"visibility too long", sqsAPI + "API_CreateQueue.html", "n.fifo", fifo("VisibilityTimeout", "43201"), "InvalidAttributeValue",
+			"VisibilityTimeout",
+		},
+		{
+			"message too large", sqsAPI + "API_CreateQueue.html", "n.fifo", fifo("MaximumMessageSize", "1048577"), "InvalidAttributeValue",
+			"MaximumMessageSize",
+		},
+		{
+			"retention too short", sqsAPI + "API_CreateQueue.html", "n.fifo", fifo("MessageRetentionPeriod", "59"), "InvalidAttributeValue",
+			"MessageRetentionPeriod",
+		},
 		{"no number", sqsAPI + "API_CreateQueue.html", "n.fifo", fifo("DelaySeconds", "soon"), "InvalidAttributeValue", "DelaySeconds"},
-		{"throughput without scope", sqsGuide + "high-throughput-fifo.html", "n.fifo", fifo("FifoThroughputLimit", "perMessageGroupId"), "InvalidAttributeValue", "FifoThroughputLimit"},
-		{"throughput with scope", sqsGuide + "high-throughput-fifo.html", "h.fifo", fifo("FifoThroughputLimit", "perMessageGroupId", "DeduplicationScope", "messageGroup"), "", ""},
-		{"dead-letter queue of another type", sqsGuide + "sqs-dead-letter-queues.html", "n.fifo", fifo("RedrivePolicy", `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:standard","maxReceiveCount":3}`), "InvalidParameterValue", "must be same type"},
-		{"no dead-letter queue", sqsGuide + "sqs-dead-letter-queues.html", "n.fifo", fifo("RedrivePolicy", `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:no.fifo","maxReceiveCount":3}`), "InvalidParameterValue", "does not exist"},
-		{"dead-letter queue that denies", sqsAPI + "API_CreateQueue.html", "n.fifo", fifo("RedrivePolicy", `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:deny.fifo","maxReceiveCount":3}`), "InvalidParameterValue", "does not allow"},
-		{"maxReceiveCount 0", sqsGuide + "sqs-dead-letter-queues.html", "n.fifo", fifo("RedrivePolicy", `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:q.fifo","maxReceiveCount":0}`), "InvalidParameterValue", "valid values are from 1 to 1000"},
-		{"both encryptions", sqsGuide + "sqs-server-side-encryption.html", "n.fifo", fifo("KmsMasterKeyId", "k", "SqsManagedSseEnabled", "true"), "InvalidAttributeName", "one type of server-side encryption"},
+		{
+			"throughput without scope", sqsGuide + "high-throughput-fifo.html", "n.fifo", fifo("FifoThroughputLimit", "perMessageGroupId"),
+			"InvalidAttributeValue", "FifoThroughputLimit",
+		},
+		{
+			"throughput with scope", sqsGuide + "high-throughput-fifo.html", "h.fifo",
+			fifo("FifoThroughputLimit", "perMessageGroupId", "DeduplicationScope", "messageGroup"), "", "",
+		},
+		{
+			"dead-letter queue of another type", sqsGuide + "sqs-dead-letter-queues.html", "n.fifo",
+			fifo("RedrivePolicy", `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:standard","maxReceiveCount":3}`),
+			"InvalidParameterValue", "must be same type",
+		},
+		{
+			"no dead-letter queue", sqsGuide + "sqs-dead-letter-queues.html", "n.fifo",
+			fifo("RedrivePolicy", `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:no.fifo","maxReceiveCount":3}`),
+			"InvalidParameterValue", "does not exist",
+		},
+		{
+			"dead-letter queue that denies", sqsAPI + "API_CreateQueue.html", "n.fifo",
+			fifo("RedrivePolicy", `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:deny.fifo","maxReceiveCount":3}`),
+			"InvalidParameterValue", "does not allow",
+		},
+		{
+			"maxReceiveCount 0", sqsGuide + "sqs-dead-letter-queues.html", "n.fifo",
+			fifo("RedrivePolicy", `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:q.fifo","maxReceiveCount":0}`),
+			"InvalidParameterValue", "valid values are from 1 to 1000",
+		},
+		{
+			"both encryptions", sqsGuide + "sqs-server-side-encryption.html", "n.fifo",
+			fifo("KmsMasterKeyId", "k", "SqsManagedSseEnabled", "true"), "InvalidAttributeName", "one type of server-side encryption",
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -190,15 +236,46 @@ func TestSQSBadMessagesAreRefused(t *testing.T) {
 		{"no queue", sqsAPI + "API_SendMessage.html#API_SendMessage_Errors", send(func(in *sqs.SendMessageInput) {
 			in.QueueUrl = aws.String("http://sqs.us-east-1.localhost/000000000000/none.fifo")
 		}), "AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist."},
-		{"no queue URL", sqsAPI + "API_SendMessage.html#API_SendMessage_Errors", send(func(in *sqs.SendMessageInput) { in.QueueUrl = aws.String("q.fifo") }), "InvalidAddress", "q.fifo"},
-		{"no group", sqsAPI + "API_SendMessage.html", send(func(in *sqs.SendMessageInput) { in.MessageGroupId = nil }), "MissingParameter", "MessageGroupId"},
-		{"no deduplication id", sqsGuide + "FIFO-queues-exactly-once-processing.html", send(func(in *sqs.SendMessageInput) { in.MessageDeduplicationId = nil }), "InvalidParameterValue", "ContentBasedDeduplication enabled"},
-		{"group of 129 characters", sqsAPI + "API_SendMessage.html", send(func(in *sqs.SendMessageInput) { in.MessageGroupId = aws.String(strings.Repeat("g", 129)) }), "InvalidParameterValue", "1 to 128 in length"},
-		{"group with a space", sqsAPI + "API_SendMessage.html", send(func(in *sqs.SendMessageInput) { in.MessageGroupId = aws.String("a b") }), "InvalidParameterValue", "alphanumeric and punctuation"},
-		{"empty body", sqsAPI + "API_SendMessage.html", send(func(in *sqs.SendMessageInput) { in.MessageBody = aws.String("") }), "MissingParameter", "MessageBody"},
-		{"forbidden character", sqsAPI + "API_SendMessage.html", send(func(in *sqs.SendMessageInput) { in.MessageBody = aws.String("a\u0001b") }), "InvalidMessageContents", "Invalid characters"},
-		{"over 1 MiB", sqsGuide + "quotas-messages.html", send(func(in *sqs.SendMessageInput) { in.MessageBody = aws.String(strings.Repeat("x", 1<<20+1)) }), "InvalidParameterValue", "shorter than 1048576 bytes"},
-		{"delay on FIFO", sqsAPI + "API_SendMessage.html", send(func(in *sqs.SendMessageInput) { in.DelaySeconds = 2 }), "InvalidParameterValue", "not valid for this queue type"},
+		{
+			"no queue URL", sqsAPI + "API_SendMessage.html#API_SendMessage_Errors",
+			send(func(in *sqs.SendMessageInput) { in.QueueUrl = aws.String("q.fifo") }), "InvalidAddress", "q.fifo",
+		},
+		{
+			"no group", sqsAPI + "API_SendMessage.html", send(func(in *sqs.SendMessageInput) { in.MessageGroupId = nil }), "MissingParameter",
+			"MessageGroupId",
+		},
+		{
+			"no deduplication id", sqsGuide + "FIFO-queues-exactly-once-processing.html",
+			send(func(in *sqs.SendMessageInput) { in.MessageDeduplicationId = nil }), "InvalidParameterValue",
+			"ContentBasedDeduplication enabled",
+		},
+		{
+			"group of 129 characters", sqsAPI + "API_SendMessage.html",
+			send(func(in *sqs.SendMessageInput) { in.MessageGroupId = aws.String(strings.Repeat("g", 129)) }), "InvalidParameterValue",
+			"1 to 128 in length",
+		},
+		{
+			"group with a space", sqsAPI + "API_SendMessage.html",
+			send(func(in *sqs.SendMessageInput) { in.MessageGroupId = aws.String("a b") }), "InvalidParameterValue",
+			"alphanumeric and punctuation",
+		},
+		{
+			"empty body", sqsAPI + "API_SendMessage.html", send(func(in *sqs.SendMessageInput) { in.MessageBody = aws.String("") }),
+			"MissingParameter", "MessageBody",
+		},
+		{
+			"forbidden character", sqsAPI + "API_SendMessage.html",
+			send(func(in *sqs.SendMessageInput) { in.MessageBody = aws.String("a\u0001b") }), "InvalidMessageContents", "Invalid characters",
+		},
+		{
+			"over 1 MiB", sqsGuide + "quotas-messages.html",
+			send(func(in *sqs.SendMessageInput) { in.MessageBody = aws.String(strings.Repeat("x", 1<<20+1)) }), "InvalidParameterValue",
+			"shorter than 1048576 bytes",
+		},
+		{
+			"delay on FIFO", sqsAPI + "API_SendMessage.html", send(func(in *sqs.SendMessageInput) { in.DelaySeconds = 2 }),
+			"InvalidParameterValue", "not valid for this queue type",
+		},
 		{"11 attributes", sqsGuide + "sqs-message-metadata.html", send(func(in *sqs.SendMessageInput) {
 			in.MessageAttributes = map[string]types.MessageAttributeValue{}
 			for i := range 11 {
@@ -211,9 +288,18 @@ func TestSQSBadMessagesAreRefused(t *testing.T) {
 		{"no number", sqsGuide + "sqs-message-metadata.html", send(func(in *sqs.SendMessageInput) {
 			in.MessageAttributes = map[string]types.MessageAttributeValue{"a": {DataType: aws.String("Number"), StringValue: aws.String("v")}}
 		}), "InvalidParameterValue", "to a number"},
-		{"11 messages", sqsAPI + "API_ReceiveMessage.html", receive(func(in *sqs.ReceiveMessageInput) { in.MaxNumberOfMessages = 11 }), "InvalidParameterValue", "Value 11 for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and 10, if provided."},
-		{"wait of 21 s", sqsAPI + "API_ReceiveMessage.html", receive(func(in *sqs.ReceiveMessageInput) { in.WaitTimeSeconds = 21 }), "InvalidParameterValue", "WaitTimeSeconds"},
-		{"visibility over 12 h", sqsAPI + "API_ReceiveMessage.html", receive(func(in *sqs.ReceiveMessageInput) { in.VisibilityTimeout = 43201 }), "InvalidParameterValue", "VisibilityTimeout"},
+		{
+			"11 messages", sqsAPI + "API_ReceiveMessage.html", receive(func(in *sqs.ReceiveMessageInput) { in.MaxNumberOfMessages = 11 }),
+			"InvalidParameterValue", "Value 11 for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and 10, if provided.",
+		},
+		{
+			"wait of 21 s", sqsAPI + "API_ReceiveMessage.html", receive(func(in *sqs.ReceiveMessageInput) { in.WaitTimeSeconds = 21 }),
+			"InvalidParameterValue", "WaitTimeSeconds",
+		},
+		{
+			"visibility over 12 h", sqsAPI + "API_ReceiveMessage.html",
+			receive(func(in *sqs.ReceiveMessageInput) { in.VisibilityTimeout = 43201 }), "InvalidParameterValue", "VisibilityTimeout",
+		},
 		{"unknown system attribute", sqsAPI + "API_ReceiveMessage.html", receive(func(in *sqs.ReceiveMessageInput) {
 			in.MessageSystemAttributeNames = []types.MessageSystemAttributeName{"Nonsense"}
 		}), "InvalidAttributeName", "Nonsense"},
@@ -221,10 +307,14 @@ func TestSQSBadMessagesAreRefused(t *testing.T) {
 			_, err := c.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: url, ReceiptHandle: aws.String("x")})
 			return err
 		}, "ReceiptHandleIsInvalid", "not a valid receipt handle"},
-		{"unknown attribute", sqsAPI + "API_GetQueueAttributes.html#API_GetQueueAttributes_Errors", func(t *testing.T, c *sqs.Client, url *string) error {
-			_, err := c.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: url, AttributeNames: []types.QueueAttributeName{"X"}})
-			return err
-		}, "InvalidAttributeName", "Unknown Attribute X."},
+		{
+			"unknown attribute", sqsAPI + "API_GetQueueAttributes.html#API_GetQueueAttributes_Errors",
+			func(t *testing.T, c *sqs.Client, url *string) error {
+				in := &sqs.GetQueueAttributesInput{QueueUrl: url, AttributeNames: []types.QueueAttributeName{"X"}}
+				_, err := c.GetQueueAttributes(t.Context(), in)
+				return err
+			}, "InvalidAttributeName", "Unknown Attribute X.",
+		},
 		{"second purge", sqsAPI + "API_PurgeQueue.html#API_PurgeQueue_Errors", func(t *testing.T, c *sqs.Client, url *string) error {
 			_, err := c.PurgeQueue(t.Context(), &sqs.PurgeQueueInput{QueueUrl: url})
 			require.NoError(t, err)
@@ -238,7 +328,9 @@ func TestSQSBadMessagesAreRefused(t *testing.T) {
 			return err
 		}, "AWS.SimpleQueueService.QueueDeletedRecently", "60 seconds"},
 		{"an operation of no use here", "never a wrong success", func(t *testing.T, c *sqs.Client, _ *string) error {
-			_, err := c.StartMessageMoveTask(t.Context(), &sqs.StartMessageMoveTaskInput{SourceArn: aws.String("a")}, func(o *sqs.Options) { o.RetryMaxAttempts = 1 })
+			_, err := c.StartMessageMoveTask(
+				t.Context(), &sqs.StartMessageMoveTaskInput{SourceArn: aws.String("a")}, func(o *sqs.Options) { o.RetryMaxAttempts = 1 },
+			)
 			return err
 		}, "NotSupportedByLocalaws", "AmazonSQS.StartMessageMoveTask is not supported"},
 	} {
@@ -258,7 +350,9 @@ func sqsEntries(n int) []types.SendMessageBatchRequestEntry {
 	out := []types.SendMessageBatchRequestEntry{}
 	for i := range n {
 		id := fmt.Sprintf("e%d", i)
-		out = append(out, types.SendMessageBatchRequestEntry{Id: &id, MessageBody: &id, MessageGroupId: aws.String("g"), MessageDeduplicationId: &id})
+		out = append(
+			out, types.SendMessageBatchRequestEntry{Id: &id, MessageBody: &id, MessageGroupId: aws.String("g"), MessageDeduplicationId: &id},
+		)
 	}
 	return out
 }
@@ -323,9 +417,11 @@ func TestSQSBatchesThatFailInPart(t *testing.T) {
 
 	got := sqsTake(t, c, url, 10)
 	require.Equal(t, []string{"e0", "e3"}, sqsBodies(got))
-	deleted, err := c.DeleteMessageBatch(t.Context(), &sqs.DeleteMessageBatchInput{QueueUrl: url, Entries: []types.DeleteMessageBatchRequestEntry{
-		{Id: aws.String("bad"), ReceiptHandle: aws.String("x")}, {Id: aws.String("good"), ReceiptHandle: got[0].ReceiptHandle},
-	}})
+	deleted, err := c.DeleteMessageBatch(t.Context(), &sqs.DeleteMessageBatchInput{
+		QueueUrl: url, Entries: []types.DeleteMessageBatchRequestEntry{
+			{Id: aws.String("bad"), ReceiptHandle: aws.String("x")}, {Id: aws.String("good"), ReceiptHandle: got[0].ReceiptHandle},
+		},
+	})
 	require.NoError(t, err)
 	require.Len(t, deleted.Successful, 1)
 	assert.Equal(t, "good", *deleted.Successful[0].Id)
@@ -353,8 +449,14 @@ func TestSQSErrorsHaveBothCodesOnTheWire(t *testing.T) {
 		name, operation, body, shape, query string
 		status                              int
 	}{
-		{"its own shape", "GetQueueUrl", `{"QueueName":"none"}`, "com.amazonaws.sqs#QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue;Sender", 400},
-		{"no shape", "CreateQueue", `{"QueueName":"a b"}`, "com.amazonaws.sqs#InvalidParameterValueException", "InvalidParameterValue;Sender", 400},
+		{
+			"its own shape", "GetQueueUrl", `{"QueueName":"none"}`, "com.amazonaws.sqs#QueueDoesNotExist",
+			"AWS.SimpleQueueService.NonExistentQueue;Sender", 400,
+		},
+		{
+			"no shape", "CreateQueue", `{"QueueName":"a b"}`, "com.amazonaws.sqs#InvalidParameterValueException",
+			"InvalidParameterValue;Sender", 400,
+		},
 		{"unknown member", "CreateQueue", `{"QueueName":"q","Colour":"red"}`, "com.amazonaws.sqs#NotSupportedByLocalaws", "", 501},
 		{"not JSON", "CreateQueue", `{`, "com.amazonaws.sqs#SerializationException", "", 400},
 		{"wrong type", "CreateQueue", `{"QueueName":7}`, "com.amazonaws.sqs#SerializationException", "", 400},

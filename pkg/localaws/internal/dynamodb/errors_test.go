@@ -4,8 +4,8 @@ import (
 	"testing"
 )
 
-// What AWS refuses, in its words. Where no page quotes a text, the rule's page is given and the text is as observed by
-// users of the service.
+// Each row has AWS's code and text for a bad request. Where no page quotes the text, the rule's page is given and the text is
+// as observed by users.
 func TestBadRequestsAreRefusedInAWSsWords(t *testing.T) {
 	t.Parallel()
 	const (
@@ -93,8 +93,11 @@ func TestBadRequestsAreRefusedInAWSsWords(t *testing.T) {
 
 		{updatePage, "UpdateItem", `{"TableName":"users","Key":{"id":{"S":"a"}},"UpdateExpression":"SET id = :a",` +
 			`"ExpressionAttributeValues":{":a":{"S":"b"}}}`, invalid, wrong + "Cannot update attribute id. This attribute is part of the key"},
-		{limitsPage, "UpdateItem", `{"TableName":"users","Key":{"id":{"S":"a"}},"UpdateExpression":"SET d = :a",` +
-			`"ExpressionAttributeValues":{":a":{"S":"` + text(400<<10-3) + `"}}}`, invalid, "Item size to update has exceeded the maximum allowed size"},
+		{
+			limitsPage, "UpdateItem", `{"TableName":"users","Key":{"id":{"S":"a"}},"UpdateExpression":"SET d = :a",` +
+				`"ExpressionAttributeValues":{":a":{"S":"` + text(400<<10-3) + `"}}}`,
+			invalid, "Item size to update has exceeded the maximum allowed size",
+		},
 		{
 			txPage, "UpdateItem", `{"TableName":"events","Key":{"stream":{"S":"a"},"version":{"N":"1"}},"UpdateExpression":"SET kind = :a",` +
 				`"ExpressionAttributeValues":{":a":{"BOOL":true}}}`, invalid,
@@ -128,7 +131,9 @@ func TestBadRequestsAreRefusedInAWSsWords(t *testing.T) {
 		},
 		{
 			queryPage, "Query", `{"TableName":"events","KeyConditionExpression":"#s = :a AND version > :v",` +
-				`"ExpressionAttributeNames":{"#s":"stream"},"ExpressionAttributeValues":{":a":{"S":"1"},":v":{"N":"5"}},"ExclusiveStartKey":{"stream":{"S":"1"},"version":{"N":"5"}}}`, invalid,
+				`"ExpressionAttributeNames":{"#s":"stream"},"ExpressionAttributeValues":{":a":{"S":"1"},":v":{"N":"5"}},` +
+				`"ExclusiveStartKey":{"stream":{"S":"1"},"version":{"N":"5"}}}`,
+			invalid,
 			"The provided starting key does not match the range key predicate",
 		},
 		{queryPage, "Query", `{"TableName":"events","IndexName":"by-kind","KeyConditionExpression":"kind = :a",` +
@@ -139,7 +144,8 @@ func TestBadRequestsAreRefusedInAWSsWords(t *testing.T) {
 			`"ExpressionAttributeValues":{":a":{"S":"1"}}}`, invalid, wrong + "Select type ALL_ATTRIBUTES is not supported for global " +
 			"secondary index by-kind because its projection type is not ALL"},
 		{
-			queryPage, "Query", `{"TableName":"events","IndexName":"by-kind","ProjectionExpression":"note, secret, #at","KeyConditionExpression":"kind = :a",` +
+			queryPage, "Query", `{"TableName":"events","IndexName":"by-kind","ProjectionExpression":"note, secret, #at",` +
+				`"KeyConditionExpression":"kind = :a",` +
 				`"ExpressionAttributeValues":{":a":{"S":"1"}},"ExpressionAttributeNames":{"#at":"at"}}`, invalid,
 			wrong + "Global secondary index by-kind does not project [at, secret]",
 		},
@@ -154,7 +160,10 @@ func TestBadRequestsAreRefusedInAWSsWords(t *testing.T) {
 		},
 		{scanPage, "Scan", `{"TableName":"users","Segment":2,"TotalSegments":2}`, invalid, "The Segment parameter is zero-based and " +
 			"must be less than parameter TotalSegments: Segment: 2 is not less than TotalSegments: 2"},
-		{scanPage, "Scan", `{"TableName":"users","ExclusiveStartKey":{"x":{"S":"a"}}}`, invalid, "The provided starting key is invalid: " + mismatch},
+		{
+			scanPage, "Scan", `{"TableName":"users","ExclusiveStartKey":{"x":{"S":"a"}}}`, invalid,
+			"The provided starting key is invalid: " + mismatch,
+		},
 
 		{
 			getPage, "BatchGetItem", `{"RequestItems":{"users":{"Keys":[` + many(2, `{"id":{"S":"a"}}`) + `]}}}`, invalid,
@@ -176,7 +185,8 @@ func TestBadRequestsAreRefusedInAWSsWords(t *testing.T) {
 		},
 		{txPage, "TransactWriteItems", `{"TransactItems":[{}]}`, invalid, "TransactItems can only contain one of Check, Put, Update or Delete"},
 		{
-			txPage, "TransactWriteItems", `{"TransactItems":[` + many(101, `{"Delete":{"TableName":"users","Key":{"id":{"S":"a"}}}}`) + `]}`, invalid,
+			txPage, "TransactWriteItems", `{"TransactItems":[` + many(101, `{"Delete":{"TableName":"users","Key":{"id":{"S":"a"}}}}`) + `]}`,
+			invalid,
 			"1 validation error detected: Value '[…]' at 'transactItems' failed to satisfy constraint: " +
 				"Member must have length less than or equal to 100",
 		},

@@ -15,7 +15,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 )
 
-// clock is a time that tests move.
+// clock is a clock that tests set.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -33,7 +33,7 @@ func (c *clock) advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// server drives a DB with the requests and answers of the wire.
+// server calls a DB with requests and responses in wire form.
 type server struct {
 	t *testing.T
 	*DB
@@ -48,7 +48,7 @@ func newServer(t *testing.T) *server {
 
 type object = map[string]any
 
-// do answers the status and the decoded body.
+// do returns the status and the decoded body.
 func (s *server) do(operation, body string) (int, object) {
 	s.t.Helper()
 	var svc *awsjson.Service
@@ -69,7 +69,7 @@ func (s *server) ok(operation, body string) object {
 	return out
 }
 
-// fails answers the error's further members.
+// fails returns the error's members.
 func (s *server) fails(operation, body, code, message string) object {
 	s.t.Helper()
 	status, out := s.do(operation, body)
@@ -115,7 +115,7 @@ func (s *server) putUser(id, rest string) {
 
 func text(n int) string { return strings.Repeat("x", n) }
 
-// as is v as a T, or nothing: what is missing in an answer fails the assertion on it.
+// as returns v as a T, or the zero T, which then fails the assertion on it.
 func as[T any](v any) T {
 	t, _ := v.(T)
 	return t

@@ -29,7 +29,7 @@ func versions(out object) []int {
 	return found
 }
 
-// Whatever the items, the range, the direction and the page size: pages together are the model's answer.
+// For any items, range, direction and page size, the pages together are the model's result.
 func TestQueriesAgreeWithTheModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
@@ -83,7 +83,7 @@ func TestQueriesAgreeWithTheModel(t *testing.T) {
 	})
 }
 
-// Scans keep their place through writes: items that stay are seen exactly once.
+// Items that exist during the whole scan are read exactly once, whatever is written meanwhile.
 func TestScansContinueCorrectlyAfterWrites(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)
@@ -129,7 +129,9 @@ func TestLocalSecondaryIndexesFetchUnprojectedAttributes(t *testing.T) {
 	assert.Equal(t, object{"by-at": object{"CapacityUnits": 1.0}}, as[object](out["ConsumedCapacity"])["LocalSecondaryIndexes"])
 	assert.Equal(t, object{"CapacityUnits": 3.0}, as[object](out["ConsumedCapacity"])["Table"], "a read for each item")
 	out = query(`,"ProjectionExpression":"note"`)
-	assert.Equal(t, []any{object{"note": object{"S": "n1"}}, object{"note": object{"S": "n2"}}, object{"note": object{"S": "n0"}}}, out["Items"])
+	assert.Equal(
+		t, []any{object{"note": object{"S": "n1"}}, object{"note": object{"S": "n2"}}, object{"note": object{"S": "n0"}}}, out["Items"],
+	)
 	out = query(`,"Limit":1`)
 	assert.Equal(t, object{"stream": object{"S": "s"}, "version": object{"N": "1"}, "at": object{"S": "a"}}, out["LastEvaluatedKey"])
 	assert.Equal(t, []int{2, 0}, versions(query(`,"ExclusiveStartKey":`+s.json(out["LastEvaluatedKey"]))))
@@ -185,7 +187,7 @@ func TestBatchGetStopsAt16MB(t *testing.T) {
 	assert.Equal(t, "id", left["ProjectionExpression"], "it can be sent again as it is")
 }
 
-// putLargeUser puts a user with an attribute of n bytes, past the wire: megabytes of JSON take long under the race detector.
+// putLargeUser puts a user with an attribute of n bytes without JSON, which is slow under the race detector.
 func (s *server) putLargeUser(id string, n int) {
 	s.t.Helper()
 	_, err := s.putItem(s.t.Context(), &putItemInput{
@@ -211,7 +213,7 @@ func TestTransactGetItemsAnswersInOrder(t *testing.T) {
 	}, out["Responses"])
 }
 
-// A container against a sorted map, whatever is put and removed.
+// A container has the same contents as a sorted map after any puts and removes.
 func TestContainersAgreeWithTheModel(t *testing.T) {
 	t.Parallel()
 	type named struct{ part, sort string }

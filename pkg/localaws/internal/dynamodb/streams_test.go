@@ -41,7 +41,7 @@ func (s *server) iterator(arn, shard, kind, number string) string {
 	return as[string](s.ok("GetShardIterator", iteratorRequest(arn, shard, kind, number))["ShardIterator"])
 }
 
-// records answers the page's items and sequence numbers, and the next iterator, "" if there is none.
+// records returns the page's items and sequence numbers, and the next iterator or "".
 func (s *server) records(iterator, more string) (ids, numbers []string, next string) {
 	s.t.Helper()
 	out := s.ok("GetRecords", `{"ShardIterator":"`+iterator+`"`+more+`}`)

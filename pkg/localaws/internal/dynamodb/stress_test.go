@@ -17,7 +17,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 )
 
-// stressed runs one of many writes on few items, and lets only the errors of a race pass.
+// stressed does one of many writes on few items. Only errors of concurrent writes are allowed.
 func (s *server) stressed(ctx context.Context, r *rand.Rand) error {
 	key := func() string {
 		return fmt.Sprintf(`"stream":{"S":"s%d"},"version":{"N":"%d"}`, r.IntN(5), r.IntN(4))
@@ -48,8 +48,8 @@ func (s *server) stressed(ctx context.Context, r *rand.Rand) error {
 	return err
 }
 
-// Whatever writers do at once, with shards rotating below them: the stream's records, replayed shard by shard, make the
-// table, and the indexes are its projections.
+// After concurrent writes and shard rotations, replaying the stream shard by shard gives the table, and the indexes are its
+// projections.
 func TestStreamsAndIndexesFollowConcurrentWrites(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)

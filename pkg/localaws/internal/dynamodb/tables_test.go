@@ -99,7 +99,7 @@ func TestTimeToLiveIsEnabledAndDisabled(t *testing.T) {
 	assert.EqualValues(t, 2, s.ok("Scan", `{"TableName":"users"}`)["Count"], "only numbers of the last five years are times")
 }
 
-// An item that a transaction holds expires once the transaction has ended.
+// An item in an ongoing transaction expires when the transaction has ended.
 func TestExpiryWaitsForTransactions(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)

@@ -12,7 +12,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 )
 
-// held marks one user as an ongoing transaction would, until the returned function is called.
+// held marks one user as if a transaction were ongoing, until the returned function is called.
 func (s *server) held(id string) (release func()) {
 	s.t.Helper()
 	var in transactWriteItemsInput
@@ -48,7 +48,9 @@ func TestItemsInATransactionRefuseWritesButNotReads(t *testing.T) {
 	assert.Equal(t, []any{object{"Code": "None"}, object{"Code": "TransactionConflict", "Message": ongoing}}, out["CancellationReasons"])
 	s.fails("TransactGetItems", `{"TransactItems":[{"Get":{"TableName":"users","Key":{"id":{"S":"a"}}}}]}`,
 		"TransactionCanceledException", cancelledFor+"[TransactionConflict]")
-	out = s.ok("BatchWriteItem", `{"RequestItems":{"users":[{"PutRequest":{"Item":{"id":{"S":"a"}}}},{"PutRequest":{"Item":{"id":{"S":"c"}}}}]}}`)
+	out = s.ok(
+		"BatchWriteItem", `{"RequestItems":{"users":[{"PutRequest":{"Item":{"id":{"S":"a"}}}},{"PutRequest":{"Item":{"id":{"S":"c"}}}}]}}`,
+	)
 	assert.Equal(t, object{"users": []any{object{"PutRequest": object{"Item": object{"id": object{"S": "a"}}}}}}, out["UnprocessedItems"])
 
 	out = s.ok("GetItem", `{"TableName":"users","Key":{"id":{"S":"a"}},"ConsistentRead":true}`)
@@ -58,14 +60,15 @@ func TestItemsInATransactionRefuseWritesButNotReads(t *testing.T) {
 	s.ok("TransactWriteItems", `{"TransactItems":[{"Delete":{"TableName":"users","Key":{"id":{"S":"a"}}}}]}`)
 }
 
-// A cancelled transaction leaves no mark behind, and errors in items are reasons.
+// A cancelled transaction leaves no marks, and the errors of its items are its reasons.
 func TestCancelledTransactionsChangeAndMarkNothing(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)
 	s.putUser("a", `,"n":{"S":"text"}`)
 	out := s.fails("TransactWriteItems", `{"TransactItems":[
 		{"Put":{"TableName":"users","Item":{"id":{"S":"b"}}}},
-		{"Update":{"TableName":"users","Key":{"id":{"S":"a"}},"UpdateExpression":"SET n = n + :one","ExpressionAttributeValues":{":one":{"N":"1"}}}}]}`,
+		{"Update":{"TableName":"users","Key":{"id":{"S":"a"}},"UpdateExpression":"SET n = n + :one",
+			"ExpressionAttributeValues":{":one":{"N":"1"}}}}]}`,
 		"TransactionCanceledException", cancelledFor+"[None, ValidationError]")
 	assert.Equal(t, "An operand in the update expression has an incorrect data type",
 		as[object](as[[]any](out["CancellationReasons"])[1])["Message"])

@@ -22,7 +22,7 @@ func plan(t *testing.T, seed uint64, rules ...Rule) *Plan {
 	return p
 }
 
-// run is which of an operation's next n calls are refused, each with a letter for its error.
+// run returns which of an operation's next n calls are refused, with a letter for each error.
 func run(p *Plan, operation string, n int) string {
 	var out strings.Builder
 	for range n {
@@ -70,7 +70,7 @@ func TestStrikesDoNotDependOnOtherOperations(t *testing.T) {
 	assert.Equal(t, want, got)
 }
 
-// A history is shortened by leaving out faults: what remains must strike as it did.
+// Removing a fault must not change the strikes of the others, so that a failing history can be shortened.
 func TestStrikesDoNotDependOnOtherRules(t *testing.T) {
 	t.Parallel()
 	kept := Rule{Kind: Latency, Operation: put, Probability: 0.4, Min: 1, Max: time.Second}
@@ -86,7 +86,8 @@ func TestStrikesDoNotDependOnOtherRules(t *testing.T) {
 		return out
 	}
 	alone := delays(plan(t, 1, kept))
-	among := delays(plan(t, 1, Rule{Kind: LoseAnswer, Operation: "*", Probability: 1}, Rule{Kind: Throttle, Operation: "*", Probability: 0.5}, kept))
+	among := delays(plan(t, 1, Rule{Kind: LoseAnswer, Operation: "*", Probability: 1},
+		Rule{Kind: Throttle, Operation: "*", Probability: 0.5}, kept))
 	assert.Equal(t, alone, among)
 	twice := delays(plan(t, 1, kept, kept))
 	isNone := func(d time.Duration) bool { return d == 0 }
@@ -104,7 +105,7 @@ func TestLimitHoldsForEachOperation(t *testing.T) {
 	assert.Equal(t, []map[string]int64{{put: 5, get: 5}}, p.Strikes())
 }
 
-// Two calls may be rolled for before either is struck.
+// Two concurrent calls may both be chosen before either is struck.
 func TestLimitHoldsWhenTaken(t *testing.T) {
 	t.Parallel()
 	p := plan(t, 1, Rule{Kind: Fail, Operation: put, Probability: 1, Limit: 1})
@@ -193,7 +194,8 @@ func TestAllMistakesAreReportedTogether(t *testing.T) {
 	}, 1, []string{put, get}, time.Now)
 	require.EqualError(t, err, `fault 1: unknown fault "thrttle"; the faults are duplicate, expire_iterator, fail, latency, lose_answer, `+
 		`partial, redeliver, reorder, throttle, transaction_conflict
-fault 2: throttle strikes no operation "DynamoDB.PutItems"; allowed are *, a service such as DynamoDB.*, or any of DynamoDB.GetItem, DynamoDB.PutItem
+fault 2: throttle strikes no operation "DynamoDB.PutItems"; allowed are *, a service such as DynamoDB.*, or any of `+
+		`DynamoDB.GetItem, DynamoDB.PutItem
 fault 3: probability 1.5 is not above 0 and at most 1`)
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// api speaks to a Kinesis whose clock stands still.
+// api calls a Kinesis with a fixed clock.
 type api struct {
 	t *testing.T
 	k *Kinesis
@@ -42,7 +42,7 @@ func (a api) ok(operation, body string) map[string]any {
 	return out
 }
 
-// refused calls an operation that must fail and returns exception and message.
+// refused calls an operation that must fail and returns the exception and the message.
 func (a api) refused(operation, body string) (code, message string) {
 	a.t.Helper()
 	w := a.do(operation, body)
@@ -65,7 +65,7 @@ const (
 	reference  = "https://docs.aws.amazon.com/kinesis/latest/APIReference/"
 )
 
-// refusals are AWS's answers to bad requests, against a stream "s" of three shards and a stream "demand".
+// refusals are AWS's errors for bad requests, with a stream "s" of three shards and an on-demand stream "demand".
 var refusals = []struct {
 	name, operation, body string
 	code, message         string
@@ -139,7 +139,8 @@ var refusals = []struct {
 			"Member must have length less than or equal to 256", mhart + "/putRecord.js",
 	},
 	{
-		"hash key of 2^128", "PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"","ExplicitHashKey":"340282366920938463463374607431768211456"}`,
+		"hash key of 2^128", "PutRecord",
+		`{"StreamName":"s","PartitionKey":"k","Data":"","ExplicitHashKey":"340282366920938463463374607431768211456"}`,
 		invalid, "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. " +
 			"Specified value was 340282366920938463463374607431768211456", mhart + "/putRecord.js",
 	},
@@ -164,13 +165,16 @@ var refusals = []struct {
 			"Member must have length greater than or equal to 1", reference + "API_PutRecords.html",
 	},
 	{
-		"batch of 501", "PutRecords", `{"StreamName":"s","Records":[` + strings.Repeat(`{"PartitionKey":"k","Data":""},`, 500) + `{"PartitionKey":"k","Data":""}]}`,
+		"batch of 501", "PutRecords",
+		`{"StreamName":"s","Records":[` + strings.Repeat(`{"PartitionKey":"k","Data":""},`, 500) + `{"PartitionKey":"k","Data":""}]}`,
 		validation, "1 validation error detected: Value at 'records' failed to satisfy constraint: " +
 			"Member must have length less than or equal to 500", reference + "API_PutRecords.html",
 	},
 	{
 		// AWS said so of 5 MB when that was the limit: https://github.com/snowplow/enrich/issues/685
-		"batch over 10 MiB", "PutRecords", `{"StreamName":"s","Records":[` + strings.Repeat(`{"PartitionKey":"k","Data":"`+zeros(1<<20-1)+`"},`, 10) +
+		"batch over 10 MiB", "PutRecords", `{"StreamName":"s","Records":[` + strings.Repeat(
+			`{"PartitionKey":"k","Data":"`+zeros(1<<20-1)+`"},`, 10,
+		) +
 			`{"PartitionKey":"k","Data":""}]}`,
 		invalid, "Records size exceeds 10 MB limit", reference + "API_PutRecords.html",
 	},
@@ -195,20 +199,26 @@ var refusals = []struct {
 		mhart + "/getShardIterator.js",
 	},
 	{
-		"at a foreign number", "GetShardIterator", `{"StreamName":"s","ShardId":"0","ShardIteratorType":"AT_SEQUENCE_NUMBER","StartingSequenceNumber":"7"}`,
-		invalid, "StartingSequenceNumber 7 used in GetShardIterator on shard shardId-000000000000 in stream s under account 000000000000 is invalid.",
+		"at a foreign number", "GetShardIterator",
+		`{"StreamName":"s","ShardId":"0","ShardIteratorType":"AT_SEQUENCE_NUMBER","StartingSequenceNumber":"7"}`,
+		invalid,
+		"StartingSequenceNumber 7 used in GetShardIterator on shard shardId-000000000000 in stream s under account 000000000000 is invalid.",
 		mhart + "/getShardIterator.js",
 	},
 	{
-		"at another shard's number", "GetShardIterator", `{"StreamName":"s","ShardId":"0","ShardIteratorType":"AT_SEQUENCE_NUMBER","StartingSequenceNumber":"` +
+		"at another shard's number", "GetShardIterator",
+		`{"StreamName":"s","ShardId":"0","ShardIteratorType":"AT_SEQUENCE_NUMBER","StartingSequenceNumber":"` +
 			sequence{birth: 1_767_323_045, shard: 2}.String() + `"}`,
-		invalid, "Invalid StartingSequenceNumber. It encodes shardId-000000000002, while it was used in a call to a shard with shardId-000000000000",
+		invalid,
+		"Invalid StartingSequenceNumber. It encodes shardId-000000000002, while it was used in a call to a shard with shardId-000000000000",
 		mhart + "/getShardIterator.js",
 	},
 	{
-		"at another stream's number", "GetShardIterator", `{"StreamName":"s","ShardId":"0","ShardIteratorType":"AT_SEQUENCE_NUMBER","StartingSequenceNumber":"` +
+		"at another stream's number", "GetShardIterator",
+		`{"StreamName":"s","ShardId":"0","ShardIteratorType":"AT_SEQUENCE_NUMBER","StartingSequenceNumber":"` +
 			sequence{birth: 5}.String() + `"}`,
-		invalid, "StartingSequenceNumber " + sequence{birth: 5}.String() + " used in GetShardIterator on shard shardId-000000000000 in stream s " +
+		invalid, "StartingSequenceNumber " + sequence{birth: 5}.String() +
+			" used in GetShardIterator on shard shardId-000000000000 in stream s " +
 			"under account 000000000000 is invalid because it did not come from this stream.", mhart + "/getShardIterator.js",
 	},
 	{
@@ -328,7 +338,7 @@ func TestBadRequestsAreRefusedInAWSsWords(t *testing.T) {
 			assert.Equal(t, tt.message, message, tt.source)
 		})
 	}
-	t.Cleanup(func() { // none of them did anything
+	t.Cleanup(func() { // none of them had an effect
 		w := a.do("ListShards", `{"StreamName":"s"}`)
 		assert.Equal(t, 3, strings.Count(w.Body.String(), `"ShardId"`))
 		for i := range 3 {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A read ends before it would pass 10 MB, and goes on with the next.
+// A read ends before it would exceed 10 MB, and the next one continues.
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html
 func TestReadsEndAt10MB(t *testing.T) {
 	t.Parallel()
@@ -39,7 +39,7 @@ func TestReadsEndAt10MB(t *testing.T) {
 	assert.Zero(t, second.MillisBehindLatest)
 }
 
-// A first record that is larger than the bound comes alone rather than never.
+// A first record that is larger than the bound is returned alone.
 func TestReadsReturnAtLeastOneRecord(t *testing.T) {
 	t.Parallel()
 	s := &shard{}
@@ -52,7 +52,7 @@ func TestReadsReturnAtLeastOneRecord(t *testing.T) {
 	assert.Len(t, s.read(p.next(), 10, 50, time.Time{}).records, 1)
 }
 
-// A clock that is set back neither unsorts a shard nor breaks the search by time in it.
+// A shard stays sorted and searchable by time if the clock is set back.
 func TestShardsStaySortedWhenTheClockIsSetBack(t *testing.T) {
 	t.Parallel()
 	s := &shard{}
@@ -63,7 +63,7 @@ func TestShardsStaySortedWhenTheClockIsSetBack(t *testing.T) {
 	assert.EqualValues(t, 3, s.since(time.Unix(11, 0)))
 }
 
-// Trimmed data is let go, and numbers go on where they were.
+// Trimmed data is freed, and the numbering continues.
 func TestTrimmedRecordsAreFreed(t *testing.T) {
 	t.Parallel()
 	s := &shard{}
@@ -81,7 +81,7 @@ func TestTrimmedRecordsAreFreed(t *testing.T) {
 	assert.EqualValues(t, 7, s.tip())
 }
 
-// An iterator outlives its stream; in a new one of that name it reads from the start.
+// An iterator of a deleted stream reads a new stream of the same name from the start.
 // https://github.com/mhart/kinesalite/blob/master/test/getRecords.js (checked against AWS)
 func TestIteratorsOfADeletedStreamReadItsSuccessorFromTheStart(t *testing.T) {
 	t.Parallel()
@@ -107,7 +107,7 @@ func TestIteratorsOfADeletedStreamReadItsSuccessorFromTheStart(t *testing.T) {
 	a.ok("ListShards", `{"StreamName":"s","StreamCreationTimestamp":1700000060}`)
 }
 
-// What was past the old retention does not come back with a longer one.
+// Records that expired under the old retention do not return with a longer one.
 func TestLongerRetentionDoesNotRestoreExpiredRecords(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_700_000_000, 0)
@@ -138,7 +138,7 @@ func TestShardQuotaCountsOpenShards(t *testing.T) {
 	}
 }
 
-// The times that a record and a stream show, in milliseconds, find that record and its shard.
+// The times that a record and a stream show, in milliseconds, select that record and its shard.
 func TestShownTimesFindTheirRecordsAndShards(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_700_000_000, 123_456_789)

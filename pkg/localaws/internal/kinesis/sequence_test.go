@@ -36,7 +36,7 @@ func TestSequenceNumbersAreParsed(t *testing.T) {
 	})
 }
 
-// Within a shard the counter decides; a child, born later, is past all of its parents whatever the counters.
+// Within a shard the counter decides. A child was born later, so its numbers are above its parents' whatever the counters.
 func TestSequenceNumbersGrowWithinALineage(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

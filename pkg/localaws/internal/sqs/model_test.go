@@ -14,7 +14,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// model says what a FIFO queue must do, in the simplest way: a list per group.
+// model is the simplest FIFO queue: a list per group.
 type model struct {
 	groups map[string][]*modelMessage
 	now    time.Time
@@ -43,7 +43,7 @@ func (m *model) available() int {
 	return n
 }
 
-// take checks a receive: as many as possible, each group's first ones, none of them hidden.
+// take checks a receive: it returns as many messages as possible, the first of each group, and no hidden ones.
 func (m *model) take(t *rapid.T, got []receivedMessage, max int, visibility time.Duration) {
 	require.Len(t, got, min(max, m.available()))
 	taken := map[string]int{}
@@ -83,8 +83,8 @@ func (m *model) remove(msg *modelMessage) {
 	}
 }
 
-// Whatever is sent, received, deleted, hidden, shown and waited for: each group is delivered in order, nothing is lost,
-// nothing comes twice within its visibility timeout, and a stale receipt does nothing.
+// After any sends, receives, deletes, changes of visibility and waits, each group is delivered in order, nothing is lost,
+// nothing is delivered twice within its visibility timeout, and a stale receipt has no effect.
 func TestFIFOQueueBehavesAsItsModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -151,7 +151,7 @@ func TestFIFOQueueBehavesAsItsModel(t *testing.T) {
 				}
 				handle := rapid.SampledFrom(stale).Draw(t, "handle")
 				if slices.ContainsFunc(m.all(), func(msg *modelMessage) bool { return msg.handle == handle && !m.free(msg) }) {
-					return // it was not received again, but shown and hidden: not stale after all
+					return // it was hidden again, not received again: not stale
 				}
 				before := q.attributes()
 				if err := q.delete(handle); err != nil {
@@ -180,7 +180,7 @@ func TestFIFOQueueBehavesAsItsModel(t *testing.T) {
 	})
 }
 
-// drain receives and deletes all that is left: nothing may be lost, and no bookkeeping may remain.
+// drain receives and deletes the remaining messages: none may be lost, and the queue must be empty inside.
 func drain(t *rapid.T, s *Service, q *queue, m *model, clock *testClock) {
 	clock.advance(time.Hour)
 	m.now = clock.read()
@@ -205,7 +205,7 @@ func drain(t *rapid.T, s *Service, q *queue, m *model, clock *testClock) {
 	require.Equal(t, [inFlight + 1]int{}, q.counts)
 }
 
-// With one group per message in turn, a group that keeps being refilled cannot starve the others.
+// A group that is refilled again and again cannot starve the others.
 func TestNoGroupStarves(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -217,7 +217,7 @@ func TestNoGroupStarves(t *testing.T) {
 			send(t, s, url, strconv.Itoa(i%groups), strconv.Itoa(i))
 		}
 		seen := map[string]bool{}
-		for i := range groups { // each turn puts one more into the group just served
+		for i := range groups { // each step adds one to the group just served
 			got := receive(t, s, url, 1, time.Minute)
 			require.Len(t, got, 1)
 			group := got[0].Attributes["MessageGroupId"]

@@ -21,15 +21,15 @@ const (
 	racePerGroup  = 60
 )
 
-// processed is what the consumers have done: the next number due in each group.
+// processed is the next expected number of each group.
 type processed struct {
 	mu   sync.Mutex
 	next map[string]int
 	left int
 }
 
-// Many producers, many consumers that wait in long polls and now and then give a message back: each message is
-// processed exactly once, each group in order.
+// With many producers and many consumers, which use long polls and sometimes release a message, each message is processed
+// exactly once and each group in order.
 func TestConcurrentConsumersProcessEachMessageOnceInOrder(t *testing.T) {
 	t.Parallel()
 	s, url := newFIFO(t, time.Now)
@@ -102,7 +102,7 @@ func consume(ctx context.Context, s *Service, url string, done *processed) error
 			}
 		}
 	}
-	return nil // done, or out of time: the caller counts
+	return nil // done or out of time; the caller counts
 }
 
 func (p *processed) process(q *queue, group string, m receivedMessage) (last bool, err error) {
@@ -116,8 +116,8 @@ func (p *processed) process(q *queue, group string, m receivedMessage) (last boo
 	return p.left == 0, q.delete(m.ReceiptHandle)
 }
 
-// Two queues are each other's dead-letter queue, which a careless pair of locks would not survive; each
-// message moves to and fro and is then deleted once.
+// Two queues are each other's dead-letter queue, which must not deadlock. Each message moves back and forth and is then
+// deleted once.
 func TestTwoQueuesCanBeEachOthersDeadLetterQueue(t *testing.T) {
 	t.Parallel()
 	s, a := newFIFO(t, time.Now)

@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// testClock stands until it is moved.
+// testClock is a clock that tests set.
 type testClock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -35,7 +35,7 @@ func newTestClock() *testClock {
 	return &testClock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 }
 
-// newFIFO returns a service with one FIFO queue of high throughput, and its URL.
+// newFIFO returns a service with one high-throughput FIFO queue, and its URL.
 func newFIFO(t require.TestingT, now func() time.Time) (*Service, string) {
 	s := New(Options{Region: "eu-central-1", AccountID: "123456789012", Now: now})
 	out, err := s.createQueue(context.Background(), &createQueueInput{QueueName: "q.fifo", Attributes: map[string]string{
@@ -62,8 +62,8 @@ func receive(t require.TestingT, s *Service, url string, n int, visibility time.
 	return out.Messages
 }
 
-// The fastest of many receives must hardly depend on the length of the queue, though half of it is a locked group in
-// front: a receive that looks at all messages is slower by two orders of magnitude.
+// The fastest of many receives must hardly depend on the length of the queue, although half of it is a locked group at the
+// front: a receive that scans all messages is slower by two orders of magnitude.
 func TestReceiveDoesNotScanTheQueue(t *testing.T) {
 	t.Parallel()
 	fastest := func(backlog int) time.Duration {

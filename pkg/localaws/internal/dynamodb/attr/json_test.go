@@ -58,21 +58,23 @@ func TestInvalidValuesAreRefused(t *testing.T) {
 		wrong = "One or more parameter values were invalid: "
 	)
 	for wire, want := range map[string]string{
-		`{}`:                        empty,
-		`{"a":""}`:                  empty,
-		`{"s":"x"}`:                 empty,
-		`{"S":null}`:                empty,
-		`null`:                      empty,
-		`{"M":{"a":{}}}`:            empty,
-		`{"L":[{}]}`:                empty,
-		`{"L":[null]}`:              empty,
-		`{"S":"a","N":"1"}`:         "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes",
+		`{}`:             empty,
+		`{"a":""}`:       empty,
+		`{"s":"x"}`:      empty,
+		`{"S":null}`:     empty,
+		`null`:           empty,
+		`{"M":{"a":{}}}`: empty,
+		`{"L":[{}]}`:     empty,
+		`{"L":[null]}`:   empty,
+		`{"S":"a","N":"1"}`: "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the " +
+			"supported datatypes",
 		`{"NULL":false}`:            wrong + "Null attribute value types must have the value of true",
 		`{"SS":[]}`:                 wrong + "An string set  may not be empty",
 		`{"M":{"":{"S":"a"}}}`:      wrong + "Empty attribute name",
 		`{"L":[{"NS":["1","01"]}]}`: "Input collection contains duplicates",
 		`{"N":"x"}`:                 "The parameter cannot be converted to a numeric value: x",
-		nested(32):                  "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit",
+		nested(32): "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels " +
+			"beyond supported limit",
 	} {
 		var v Value
 		requireValidation(t, json.Unmarshal([]byte(wire), &v), want)
@@ -80,7 +82,7 @@ func TestInvalidValuesAreRefused(t *testing.T) {
 	}
 }
 
-// nested wraps a string in so many maps and lists.
+// nested wraps a string in the given number of maps and lists.
 // The limit is 32 levels: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html#limits-attributes
 func nested(wraps int) string {
 	return strings.Repeat(`{"M":{"a":{"L":[`, wraps/2) + strings.Repeat(`{"M":{"a":`, wraps%2) + `{"S":"leaf"}` +
@@ -100,9 +102,11 @@ func TestNestingLimitIs32Levels(t *testing.T) {
 func TestJSONOfAnotherShapeIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, wire := range []string{
-		`"a"`, `[]`, `{"S":1}`, `{"N":1}`, `{"BOOL":"true"}`, `{"B":"?"}`, `{"B":"YQ"}`, `{"BS":["?"]}`, `{"SS":"a"}`, `{"SS":[null]}`, `{"NS":[1]}`,
+		`"a"`, `[]`, `{"S":1}`, `{"N":1}`, `{"BOOL":"true"}`, `{"B":"?"}`, `{"B":"YQ"}`, `{"BS":["?"]}`, `{"SS":"a"}`, `{"SS":[null]}`,
+		`{"NS":[1]}`,
 		`{"L":{}}`, `{"M":[]}`,
-		`{"S":"\ud834"}`, `{"S":"\udd1e\ud834"}`, `{"S":"\ud834x"}`, `{"M":{"\ud834":{"S":"a"}}}`, "{\"S\":\"\xff\"}", "{\"M\":{\"\xff\":{\"S\":\"a\"}}}",
+		`{"S":"\ud834"}`, `{"S":"\udd1e\ud834"}`, `{"S":"\ud834x"}`, `{"M":{"\ud834":{"S":"a"}}}`, "{\"S\":\"\xff\"}",
+		"{\"M\":{\"\xff\":{\"S\":\"a\"}}}",
 	} {
 		var v Value
 		requireSerialization(t, json.Unmarshal([]byte(wire), &v), wire)

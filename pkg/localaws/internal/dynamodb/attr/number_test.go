@@ -13,7 +13,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 )
 
-// requireValidation requires the one code of every mistake in a value.
+// requireValidation requires a ValidationException.
 func requireValidation(t require.TestingT, err error, message string) {
 	var e *awsjson.Error
 	require.ErrorAs(t, err, &e)
@@ -77,7 +77,7 @@ func TestNumbersOutOfRangeAreRefused(t *testing.T) {
 	}
 }
 
-// anyNumber draws texts of numbers in range, many of them close to each other.
+// anyNumber draws texts of numbers in range, many of which are close to each other.
 func anyNumber() *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
 		digits := rapid.StringMatching(`[0-9]{1,3}|[0-9]{30,38}`).Draw(t, "digits")
@@ -106,7 +106,7 @@ func TestNumbersAgreeWithRationals(t *testing.T) {
 	})
 }
 
-// requireExact wants the exact result, or an error just if it has no place in DynamoDB's numbers.
+// requireExact requires the exact result, or an error if and only if DynamoDB cannot represent it.
 func requireExact(t *rapid.T, want *big.Rat, got Value, err error) {
 	if err == nil {
 		require.Zero(t, want.Cmp(rat(t, got.Text())), "want %s, got %s", want, got.Text())

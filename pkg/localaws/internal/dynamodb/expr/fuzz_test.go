@@ -10,7 +10,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 )
 
-// requireRefusal: nothing but a ValidationException says no.
+// requireRefusal requires a ValidationException.
 func requireRefusal(t *testing.T, err error) {
 	t.Helper()
 	var e *awsjson.Error

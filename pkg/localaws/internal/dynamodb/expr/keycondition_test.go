@@ -75,10 +75,13 @@ func TestInvalidKeyConditionsAreRefused(t *testing.T) {
 		no       = "Query key condition not supported"
 	)
 	for src, want := range map[string]string{
-		"":                                "Invalid KeyConditionExpression: The expression can not be empty;",
-		"attribute_type(a, :s)":           "Invalid KeyConditionExpression: Invalid attribute type name found; type: a, valid types: {B,NULL,SS,BOOL,L,BS,N,NS,S,M}",
-		"a > :1 and size(b) > c or a > c": operator + "OR", "a in (b, size(c), d)": operator + "IN", "attribute_exists(a)": operator + "attribute_exists",
-		"contains(a.d, b)": operator + "contains", "not a > b": operator + "NOT", "a <> b": operator + "<>", "pk = :p AND NOT sk = :1": operator + "NOT",
+		"": "Invalid KeyConditionExpression: The expression can not be empty;",
+		"attribute_type(a, :s)": "Invalid KeyConditionExpression: Invalid attribute type name found; type: a, valid types: " +
+			"{B,NULL,SS,BOOL,L,BS,N,NS,S,M}",
+		"a > :1 and size(b) > c or a > c": operator + "OR", "a in (b, size(c), d)": operator + "IN",
+		"attribute_exists(a)": operator + "attribute_exists",
+		"contains(a.d, b)":    operator + "contains", "not a > b": operator + "NOT", "a <> b": operator + "<>",
+		"pk = :p AND NOT sk = :1":                   operator + "NOT",
 		":s between size(b) and size(a) and b > :1": wrong + "BETWEEN operator must have the key attribute as its first operand",
 		"begins_with(:s, b) and a > :1":             wrong + "begins_with operator must have the key attribute as its first operand",
 		":1 between b and c":                        wrong + "BETWEEN operator must have the key attribute as its first operand",
@@ -90,10 +93,14 @@ func TestInvalidKeyConditionsAreRefused(t *testing.T) {
 		"pk = :p AND sk > :1 AND c = :1": "Conditions can be of length 1 or 2 only",
 		"sk = :1":                        missed + "pk", "pk = :p AND another = :1": missed + "sk", "another = :1 AND sk = :1": missed + "pk",
 		"pk > :p": no, "begins_with(pk, :p)": no, "pk BETWEEN :p AND :p AND sk = :1": no,
-		"pk = :p AND begins_with(sk, :1)":  "Invalid KeyConditionExpression: Incorrect operand type for operator or function; operator or function: begins_with, operand type: N",
-		"pk = :p AND sk between :3 and :1": "Invalid KeyConditionExpression: The BETWEEN operator requires upper bound to be greater than or equal to lower bound; lower bound operand: AttributeValue: {N:3}, upper bound operand: AttributeValue: {N:1}",
-		"pk = :gone":                       "Invalid KeyConditionExpression: An expression attribute value used in expression is not defined; attribute value: :gone",
-		"pk = :p AND stream = :1":          "Invalid KeyConditionExpression: Attribute name is a reserved keyword; reserved keyword: stream",
+		"pk = :p AND begins_with(sk, :1)": "Invalid KeyConditionExpression: Incorrect operand type for operator or function; " +
+			"operator or function: begins_with, operand type: N",
+		"pk = :p AND sk between :3 and :1": "Invalid KeyConditionExpression: The BETWEEN operator requires upper bound to be " +
+			"greater than or equal to lower bound; lower bound operand: AttributeValue: {N:3}, upper bound operand: " +
+			"AttributeValue: {N:1}",
+		"pk = :gone": "Invalid KeyConditionExpression: An expression attribute value used in expression is not defined; " +
+			"attribute value: :gone",
+		"pk = :p AND stream = :1": "Invalid KeyConditionExpression: Attribute name is a reserved keyword; reserved keyword: stream",
 	} {
 		_, err := ParseKeyCondition(src, placeholders(t, nil, keyValues), "pk", "sk")
 		requireValidation(t, err, want)
@@ -104,7 +111,7 @@ func TestInvalidKeyConditionsAreRefused(t *testing.T) {
 	requireValidation(t, err, missed+"stream")
 }
 
-// What a query seeks by bounds and what it filters by Matches is the same.
+// The keys within the bounds are the keys that match.
 func TestBoundsOfARangeAgreeWithMatches(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -113,7 +120,9 @@ func TestBoundsOfARangeAgreeWithMatches(t *testing.T) {
 		if order, _ := a.Compare(b); order > 0 {
 			a, b = b, a
 		}
-		src := rapid.SampledFrom([]string{"sk = :a", "sk < :a", "sk <= :a", "sk > :a", "sk >= :a", ":a < sk", ":a >= sk", "sk BETWEEN :a AND :b"}).Draw(t, "condition")
+		src := rapid.SampledFrom([]string{
+			"sk = :a", "sk < :a", "sk <= :a", "sk > :a", "sk >= :a", ":a < sk", ":a >= sk", "sk BETWEEN :a AND :b",
+		}).Draw(t, "condition")
 		p, err := NewPlaceholders(nil, Values{":p": attr.StringValue("x"), ":a": a, ":b": b})
 		require.NoError(t, err)
 		k, err := ParseKeyCondition("pk = :p AND "+src, p, "pk", "sk")

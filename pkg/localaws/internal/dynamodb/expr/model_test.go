@@ -12,14 +12,14 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 )
 
-// model is a condition that knows its text, how tightly the text binds, and its truth without the evaluator's help.
+// model is a condition's text, its precedence, and its value computed without the evaluator.
 type model struct {
 	text  string
 	binds int // OR 0, AND 1, NOT 2, anything else 3
 	truth bool
 }
 
-// world has integers under the letters it has, and :values of all.
+// world is an item with integers under some letters; all letters have a :value.
 type world map[string]int
 
 const letters = "abcd"
@@ -110,7 +110,7 @@ func (w world) comparison(t *rapid.T) model {
 	return model{a.text + rapid.SampledFrom([]string{"", " "}).Draw(t, "space") + op + b.text, 3, truth}
 }
 
-// within is the text as a term of what binds so tightly, in parentheses if it must be or for fun.
+// within returns the text as a term of an operator of the given precedence, sometimes in unnecessary parentheses.
 func (m model) within(t *rapid.T, binds int) string {
 	if m.binds < binds || rapid.Bool().Draw(t, "parentheses") {
 		return "(" + m.text + ")"
@@ -139,8 +139,8 @@ func TestConditionsAgreeWithTheModel(t *testing.T) {
 	})
 }
 
-// SET and REMOVE of list elements against the rule of the developer guide: indexes are the old list's, and what is set
-// beyond its end is appended by index.
+// SET and REMOVE of list elements follow the developer guide: indexes refer to the old list, and values set beyond its end are
+// appended by index.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.UpdateExpressions.html
 func TestListEditsAgreeWithTheModel(t *testing.T) {
 	t.Parallel()
@@ -193,7 +193,7 @@ func TestListEditsAgreeWithTheModel(t *testing.T) {
 	})
 }
 
-// A projection of maps has at each of its paths what the item has, and nothing anywhere else.
+// A projection of maps has the item's values at its paths, and nothing else.
 func TestProjectionsAgreeWithTheirPaths(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

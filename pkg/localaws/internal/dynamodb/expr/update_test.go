@@ -11,13 +11,16 @@ import (
 )
 
 const (
-	beforeUpdate = `{"id":{"S":"k"},"n":{"N":"5"},"t":{"S":"text"},"l":{"L":[{"S":"a"},{"S":"b"},{"S":"c"}]},"e":{"L":[]},"m":{"M":{"x":{"N":"1"},"s":{"SS":["p"]}}},` +
+	beforeUpdate = `{"id":{"S":"k"},"n":{"N":"5"},"t":{"S":"text"},"l":{"L":[{"S":"a"},{"S":"b"},{"S":"c"}]},"e":{"L":[]},` +
+		`"m":{"M":{"x":{"N":"1"},"s":{"SS":["p"]}}},` +
 		`"ss":{"SS":["a","b"]},"ns":{"NS":["1","2"]},"d":{"L":[{"M":{"x":{"N":"1"}}}]}}`
-	updateValues = `{":1":{"N":"1"},":2":{"N":"2"},":s":{"S":"new"},":l":{"L":[{"S":"y"},{"S":"z"}]},":ss":{"SS":["b","c"]},":ab":{"SS":["a","b"]},":p":{"SS":["p"]},
-		":ns":{"NS":["2","3"]},":m":{"M":{"q":{"N":"1"}}},":big":{"N":"9e125"},":b":{"B":"AQ=="},":null":{"NULL":true},":t":{"BOOL":true}}`
+	updateValues = `{":1":{"N":"1"},":2":{"N":"2"},":s":{"S":"new"},":l":{"L":[{"S":"y"},{"S":"z"}]},":ss":{"SS":["b","c"]},
+		":ab":{"SS":["a","b"]},
+		":p":{"SS":["p"]},":ns":{"NS":["2","3"]},":m":{"M":{"q":{"N":"1"}}},
+		":big":{"N":"9e125"},":b":{"B":"AQ=="},":null":{"NULL":true},":t":{"BOOL":true}}`
 )
 
-// What an update changes, in wire form; "" for an attribute that is gone.
+// The changes of each update in wire form; "" for an attribute that was removed.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.UpdateExpressions.html
 func TestUpdatesApplyAsDocumented(t *testing.T) {
 	t.Parallel()
@@ -55,8 +58,10 @@ func TestUpdatesApplyAsDocumented(t *testing.T) {
 		"DELETE ss :ss":                                 {"ss": `{"SS":["a"]}`},
 		"DELETE ss :ab, gone :ss":                       {"ss": ``},
 		"DELETE m.s :p":                                 {"m": `{"M":{"x":{"N":"1"}}}`},
-		"DELETE ns :ns SET t = :s REMOVE n add m.x :1":  {"ns": `{"NS":["1"]}`, "t": `{"S":"new"}`, "n": ``, "m": `{"M":{"x":{"N":"2"},"s":{"SS":["p"]}}}`},
-		"SET #other = :1, fresh = t REMOVE l[1]":        {"other": `{"N":"1"}`, "fresh": `{"S":"text"}`, "l": `{"L":[{"S":"a"},{"S":"c"}]}`},
+		"DELETE ns :ns SET t = :s REMOVE n add m.x :1": {
+			"ns": `{"NS":["1"]}`, "t": `{"S":"new"}`, "n": ``, "m": `{"M":{"x":{"N":"2"},"s":{"SS":["p"]}}}`,
+		},
+		"SET #other = :1, fresh = t REMOVE l[1]": {"other": `{"N":"1"}`, "fresh": `{"S":"text"}`, "l": `{"L":[{"S":"a"},{"S":"c"}]}`},
 	} {
 		var names map[string]string
 		if strings.Contains(src, "#other") {
@@ -98,11 +103,15 @@ func TestUpdatesProjectTheirPaths(t *testing.T) {
 	before := item(t, beforeUpdate)
 	after, err := u.Apply(before)
 	require.NoError(t, err)
-	assert.JSONEq(t, `{"m":{"M":{"x":{"N":"1"}}},"l":{"L":[{"S":"a"}]},"t":{"S":"text"},"n":{"N":"5"}}`, wire(t, u.Project(before)), "UPDATED_OLD")
-	assert.JSONEq(t, `{"m":{"M":{"x":{"N":"2"}}},"l":{"L":[{"S":"b"}]},"fresh":{"N":"1"},"n":{"N":"6"}}`, wire(t, u.Project(after)), "UPDATED_NEW")
+	assert.JSONEq(
+		t, `{"m":{"M":{"x":{"N":"1"}}},"l":{"L":[{"S":"a"}]},"t":{"S":"text"},"n":{"N":"5"}}`, wire(t, u.Project(before)), "UPDATED_OLD",
+	)
+	assert.JSONEq(
+		t, `{"m":{"M":{"x":{"N":"2"}}},"l":{"L":[{"S":"b"}]},"fresh":{"N":"1"},"n":{"N":"6"}}`, wire(t, u.Project(after)), "UPDATED_NEW",
+	)
 }
 
-// The texts and which of several mistakes is told are the service's, as observed: https://github.com/mhart/dynalite/tree/main/test
+// The texts, and which of several mistakes is reported, are as observed: https://github.com/mhart/dynalite/tree/main/test
 func TestInvalidUpdatesAreRefused(t *testing.T) {
 	t.Parallel()
 	const (
@@ -121,37 +130,49 @@ func TestInvalidUpdatesAreRefused(t *testing.T) {
 		"whatever": syntax + `"whatever", near: "whatever"`, "set": syntax + `"<EOF>", near: "set"`, "set a": syntax + `"<EOF>", near: "a"`,
 		"add a": syntax + `"<EOF>", near: "a"`, "set a=set": syntax + `"set", near: "=set"`, "remove a = b": syntax + `"=", near: "a = b"`,
 		"add a = b": syntax + `"=", near: "a = b"`, "delete a b": syntax + `"b", near: "a b"`, "add a f(b)": syntax + `"f", near: "a f("`,
-		"remove a b": syntax + `"b", near: "a b"`, "set :a = b": syntax + `":a", near: "set :a ="`, "set a = b / :v": syntax + `"/", near: "b / :v"`,
-		"set a = b * c": syntax + `"*", near: "b * c"`, `set a[1] = "eight"`: syntax + `""", near: "= "eight"`, "set a[1] = 1": syntax + `"1", near: "= 1"`,
-		"SET a = if_not_exist(a, 100)": syntax + `"100", near: ", 100)"`, "SET f(a, b) = a": syntax + `"(", near: "f(a"`, "set (a = (b + c))": syntax + `"(", near: "set (a"`,
-		"set a = (b.c).d + e": syntax + `".", near: ").d"`, "set a = b + c + d": syntax + `"+", near: "c + d"`, "set a = (b + c) + d": syntax + `"+", near: ") + d"`,
-		"set a = b +": syntax + `"<EOF>", near: "+"`, "set a = b,": syntax + `"<EOF>", near: ","`, "SET a = b SET": syntax + `"<EOF>", near: "SET"`, "set a = f(b + c)": syntax + `"+", near: "b + c"`,
-		"set a = ((b))":                                               "The expression has redundant parentheses;",
-		" set #c = :c set abOrt = true ":                              "Attribute name is a reserved keyword; reserved keyword: abOrt",
-		" remove Absolute ":                                           "Attribute name is a reserved keyword; reserved keyword: Absolute",
-		"set #c = if_not_exist(:c) set c = d":                         "Invalid function name; function: if_not_exist",
-		"set a = size(b)":                                             "The function is not allowed in an update expression; function: size",
-		"set a = #c set c = :d":                                       `The "SET" section can only be used once in an update expression;`,
-		"remove #d set a = b Remove e":                                `The "REMOVE" section can only be used once in an update expression;`,
-		"add #d :e set a = b add e :f":                                `The "ADD" section can only be used once in an update expression;`,
-		"delete #d :e set a = b delete #e :f":                         `The "DELETE" section can only be used once in an update expression;`,
-		"SET #x = if_not_exists(:c)":                                  "An expression attribute name used in the document path is not defined; attribute name: #x",
-		"SET #c = if_not_exists(:c)":                                  "An expression attribute value used in expression is not defined; attribute value: :c",
-		"ADD a :c":                                                    "An expression attribute value used in expression is not defined; attribute value: :c",
+		"remove a b": syntax + `"b", near: "a b"`, "set :a = b": syntax + `":a", near: "set :a ="`,
+		"set a = b / :v": syntax + `"/", near: "b / :v"`,
+		"set a = b * c":  syntax + `"*", near: "b * c"`, `set a[1] = "eight"`: syntax + `""", near: "= "eight"`,
+		"set a[1] = 1":                 syntax + `"1", near: "= 1"`,
+		"SET a = if_not_exist(a, 100)": syntax + `"100", near: ", 100)"`, "SET f(a, b) = a": syntax + `"(", near: "f(a"`,
+		"set (a = (b + c))":   syntax + `"(", near: "set (a"`,
+		"set a = (b.c).d + e": syntax + `".", near: ").d"`, "set a = b + c + d": syntax + `"+", near: "c + d"`,
+		"set a = (b + c) + d": syntax + `"+", near: ") + d"`,
+		"set a = b +":         syntax + `"<EOF>", near: "+"`, "set a = b,": syntax + `"<EOF>", near: ","`,
+		"SET a = b SET": syntax + `"<EOF>", near: "SET"`, "set a = f(b + c)": syntax + `"+", near: "b + c"`,
+		"set a = ((b))":                       "The expression has redundant parentheses;",
+		" set #c = :c set abOrt = true ":      "Attribute name is a reserved keyword; reserved keyword: abOrt",
+		" remove Absolute ":                   "Attribute name is a reserved keyword; reserved keyword: Absolute",
+		"set #c = if_not_exist(:c) set c = d": "Invalid function name; function: if_not_exist",
+		"set a = size(b)":                     "The function is not allowed in an update expression; function: size",
+		"set a = #c set c = :d":               `The "SET" section can only be used once in an update expression;`,
+		"remove #d set a = b Remove e":        `The "REMOVE" section can only be used once in an update expression;`,
+		"add #d :e set a = b add e :f":        `The "ADD" section can only be used once in an update expression;`,
+		"delete #d :e set a = b delete #e :f": `The "DELETE" section can only be used once in an update expression;`,
+		"SET #x = if_not_exists(:c)": "An expression attribute name used in the document path is not defined; " +
+			"attribute name: #x",
+		"SET #c = if_not_exists(:c)": "An expression attribute value used in expression is not defined; " +
+			"attribute value: :c",
+		"ADD a :c": "An expression attribute value used in expression is not defined; " +
+			"attribute value: :c",
 		"set d[1] = a, d.b = a, c[1].a = a, #c = if_not_exists(a)":    overlap + "[c, [1], a], path two: [c]",
 		"set #c[3].#d = a, #c[3] = a":                                 overlap + "[c, [3], [3]], path two: [c, [3]]",
 		"set a = b remove a.b":                                        overlap + "[a], path two: [a, b]",
 		"set #c[3].#d = a, #c.#d[3] = if_not_exists(a)":               conflict + "[c, [3], [3]], path two: [c, [3], [3]]",
 		"remove a.#c set a[1] = #d":                                   conflict + "[a, c], path two: [a, [1]]",
 		"set b = list_append(:s, a), c = if_not_exists(a) add a.b :s": clause + "ADD, operand type: STRING" + forAdd,
-		"delete a.b :1":                                               clause + "DELETE, operand type: NUMBER" + forDel, "add a :null": clause + "ADD, operand type: NULL" + forAdd,
-		"delete a :t": clause + "DELETE, operand type: BOOLEAN" + forDel, "add a :b": clause + "ADD, operand type: BINARY" + forAdd,
-		"add a :m": clause + "ADD, operand type: MAP" + forAdd, "delete a :l": clause + "DELETE, operand type: LIST" + forDel,
-		"set a = if_not_exists(c)": count + "if_not_exists, number of operands: 1", "set a = list_append(c)": count + "list_append, number of operands: 1",
+		"delete a.b :1": clause + "DELETE, operand type: NUMBER" + forDel,
+		"add a :null":   clause + "ADD, operand type: NULL" + forAdd,
+		"delete a :t":   clause + "DELETE, operand type: BOOLEAN" + forDel,
+		"add a :b":      clause + "ADD, operand type: BINARY" + forAdd,
+		"add a :m":      clause + "ADD, operand type: MAP" + forAdd, "delete a :l": clause + "DELETE, operand type: LIST" + forDel,
+		"set a = if_not_exists(c)":        count + "if_not_exists, number of operands: 1",
+		"set a = list_append(c)":          count + "list_append, number of operands: 1",
 		"set a = list_append(:l, :l, :l)": count + "list_append, number of operands: 3",
 		"set a = if_not_exists(:l, c)":    path + "if_not_exists", "set a = if_not_exists(if_not_exists(a, b), c)": path + "if_not_exists",
 		"set a = list_append(:s, a)": kind + "list_append, operand type: S", "set a = list_append(a, :m)": kind + "list_append, operand type: M",
-		"set a = a + :s": kind + "+, operand type: S", "set a = :b - a": kind + "-, operand type: B", "set a = (a + :ss)": kind + "+, operand type: SS",
+		"set a = a + :s": kind + "+, operand type: S", "set a = :b - a": kind + "-, operand type: B",
+		"set a = (a + :ss)":                              kind + "+, operand type: SS",
 		"set a = a - list_append(:l, b)":                 kind + "-, operand type: L",
 		"set a = :1+:1" + strings.Repeat(",a=a+:1", 300): "The expression contains too many operators; operator count: 301",
 	} {
@@ -168,14 +189,20 @@ func TestUpdatesThatDoNotFitTheItemAreRefused(t *testing.T) {
 		missing = "The provided expression refers to an attribute that does not exist in the item"
 	)
 	for src, want := range map[string]string{
-		"set c = gone": missing, "set c = list_append(gone, l)": missing, "set c = n + gone": missing, "set c = if_not_exists(gone, lost)": missing, "set c = l[3]": missing,
-		"set t.a = :1": badPath, "set t[1] = :1": badPath, "set gone.a = :1": badPath, "set gone[0] = :1": badPath, "set m[1] = :1": badPath, "set l.x = :1": badPath,
+		"set c = gone": missing, "set c = list_append(gone, l)": missing, "set c = n + gone": missing,
+		"set c = if_not_exists(gone, lost)": missing, "set c = l[3]": missing,
+		"set t.a = :1": badPath, "set t[1] = :1": badPath, "set gone.a = :1": badPath, "set gone[0] = :1": badPath,
+		"set m[1] = :1": badPath, "set l.x = :1": badPath,
 		"set l[3].x = :1": badPath, "set m.gone.x = :1": badPath, "set ss[0] = :1": badPath,
-		"remove t.a": badPath, "remove gone.a": badPath, "remove gone[1]": badPath, "remove m[1]": badPath, "remove l.x": badPath, "remove l[3].x": badPath,
-		"delete t.a :ss": badPath, "delete gone.a :ss": badPath, "delete l.x :ss": badPath, "add t.a :ss": badPath, "add gone[1] :ss": badPath, "add m[1] :1": badPath,
-		"delete ns :ss": badType, "delete m :ss": badType, "delete n :ns": badType, "add m :ns": badType, "add ns :1": badType, "add n :ss": badType, "add ss :ns": badType,
-		"set c = t + :1": badType, "set c = m - :1": badType, "set c = list_append(n, if_not_exists(gone, :l))": badType, "set c = :1 + if_not_exists(t, :1)": badType,
-		"set n = :big + :big": "Number overflow. Attempting to store a number with magnitude larger than supported range",
+		"remove t.a": badPath, "remove gone.a": badPath, "remove gone[1]": badPath, "remove m[1]": badPath, "remove l.x": badPath,
+		"remove l[3].x":  badPath,
+		"delete t.a :ss": badPath, "delete gone.a :ss": badPath, "delete l.x :ss": badPath, "add t.a :ss": badPath,
+		"add gone[1] :ss": badPath, "add m[1] :1": badPath,
+		"delete ns :ss": badType, "delete m :ss": badType, "delete n :ns": badType, "add m :ns": badType, "add ns :1": badType,
+		"add n :ss": badType, "add ss :ns": badType,
+		"set c = t + :1": badType, "set c = m - :1": badType, "set c = list_append(n, if_not_exists(gone, :l))": badType,
+		"set c = :1 + if_not_exists(t, :1)": badType,
+		"set n = :big + :big":               "Number overflow. Attempting to store a number with magnitude larger than supported range",
 	} {
 		u, err := ParseUpdate(src, placeholders(t, nil, updateValues))
 		require.NoError(t, err, src)
