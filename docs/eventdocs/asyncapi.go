@@ -35,7 +35,8 @@ func (c Catalogue) AsyncAPI() ([]byte, error) {
 			"version", "1.0.0",
 			"description", "Every event of users and roles, on Kinesis as it is recorded and on one SQS FIFO queue for each read model. "+
 				"Each is delivered at least once, and order within a stream is likely but not promised: apply version v+1 after v, and nothing else. "+
-				"Each message has the schema version of its data. Ignore members that are not described here. docs/events.md says what may change and how.",
+				"Each message has the schema version of its data. Ignore members that are not described here. "+
+				"docs/events.md says what may change and how.",
 			"license", object("name", "Apache 2.0", "url", "https://www.apache.org/licenses/LICENSE-2.0"),
 		),
 		"defaultContentType", "application/json",

@@ -213,7 +213,9 @@ func TestEnvelopeIsAsItsPackageReadsIt(t *testing.T) {
 	schema := document.Components.Schemas["envelope"]
 	messages := newMessages(t)
 	r := record(eventdocs.Event{Known: eventsourcing.Known{Name: "org/iam/user/disabled"}}, 1, json.RawMessage(`{}`))
-	r.Metadata = eventsourcing.Metadata{CorrelationID: "c", CausationID: "k", Actor: "a", Traceparent: "00", Extra: map[string]string{"tenant": "t1"}}
+	r.Metadata = eventsourcing.Metadata{
+		CorrelationID: "c", CausationID: "k", Actor: "a", Traceparent: "00", Extra: map[string]string{"tenant": "t1"},
+	}
 	r.Enrichment = []eventsourcing.Enrichment{{Aggregate: "a", ID: "i", Data: json.RawMessage(`null`)}}
 	b, err := envelope.Encode(r)
 	require.NoError(t, err)

@@ -28,7 +28,8 @@ func (c Catalogue) Markdown() string {
 			}
 		}
 	}
-	out.WriteString("\n### Enrichment\n\nFacts about other aggregates, as they stood when the event was decided. Events of former builds may carry others; ignore them.\n")
+	out.WriteString("\n### Enrichment\n\nFacts about other aggregates, as they stood when the event was decided. " +
+		"Events of former builds may carry others; ignore them.\n")
 	for _, name := range slices.Sorted(maps.Keys(facts)) {
 		f := facts[name]
 		fmt.Fprintf(&out, "\n#### %s\n\nA fact of `%s`: %s. Read by %s.\n", f.Name, f.Aggregate, f.Doc, f.Reader)

@@ -91,7 +91,8 @@ func envelopeSchema() *yaml.Node {
 				),
 			),
 			"recordedAt", object(
-				"type", "string", "format", "date-time", "pattern", `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$`, "description", "in UTC, to the millisecond",
+				"type", "string", "format", "date-time",
+				"pattern", `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$`, "description", "in UTC, to the millisecond",
 			),
 		),
 	)

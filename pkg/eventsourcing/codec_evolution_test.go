@@ -73,12 +73,18 @@ func newEvolved() *eventsourcing.Codec[stored] {
 func TestUpcastingKeepsWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ payload, want string }{
-		"nothing unknown":           {`{"heading":"a","author":{"Name":"b"}}`, `{"title":"A","by":{"name":"b"}}`},
-		"a member":                  {`{"extra":{"deep":[{"x":1}]},"heading":"a","author":{}}`, `{"title":"A","by":{"name":""},"extra":{"deep":[{"x":1}]}}`},
-		"a number as it is spelled": {`{"heading":"","author":{},"score":12345678901234567890.10}`, `{"title":"","by":{"name":""},"score":12345678901234567890.10}`},
-		"within an object to come":  {`{"heading":"","author":{},"by":{"born":1}}`, `{"title":"","by":{"name":"","born":1}}`},
-		"that the new shape fills":  {`{"heading":"a","author":{},"title":"b","Title":"c","by":7}`, `{"title":"A","by":{"name":""}}`},
-		"known in another case":     {`{"HEADING":"a","Author":{"name":"b"}}`, `{"title":"A","by":{"name":"b"}}`},
+		"nothing unknown": {`{"heading":"a","author":{"Name":"b"}}`, `{"title":"A","by":{"name":"b"}}`},
+		"a member": {
+			`{"extra":{"deep":[{"x":1}]},"heading":"a","author":{}}`,
+			`{"title":"A","by":{"name":""},"extra":{"deep":[{"x":1}]}}`,
+		},
+		"a number as it is spelled": {
+			`{"heading":"","author":{},"score":12345678901234567890.10}`,
+			`{"title":"","by":{"name":""},"score":12345678901234567890.10}`,
+		},
+		"within an object to come": {`{"heading":"","author":{},"by":{"born":1}}`, `{"title":"","by":{"name":"","born":1}}`},
+		"that the new shape fills": {`{"heading":"a","author":{},"title":"b","Title":"c","by":7}`, `{"title":"A","by":{"name":""}}`},
+		"known in another case":    {`{"HEADING":"a","Author":{"name":"b"}}`, `{"title":"A","by":{"name":"b"}}`},
 	} {
 		e, err := newEvolved().Decode("test/filed", 1, []byte(tt.payload))
 		require.NoError(t, err, name)

@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// Load folds the stream: the state and the version it is of, no older than the call. An absent stream
-// gives the zero state at version 0.
+// Load folds the stream and returns the state and its version. It sees every append that ended before the call. An absent
+// stream gives the zero state at version 0.
 func (r *Repository[S, E]) Load(ctx context.Context, id string) (S, Version, error) {
 	m, err := r.load(ctx, id)
 	return m.state, m.version, err
@@ -19,7 +19,7 @@ func (r *Repository[S, E]) load(ctx context.Context, id string) (versioned[S], e
 	known, _ := r.cfg.Cache.newest(id)
 	f, err := r.fold(ctx, progress[S]{versioned: known}, "", r.snapshotEvery())
 	if err == nil && f.more {
-		f, err = r.foldOn(ctx, f)
+		f, err = r.foldFromSnapshot(ctx, f)
 	}
 	if err != nil {
 		return f.versioned, err
@@ -37,11 +37,11 @@ type progress[S any] struct {
 
 	last  string  // the ID of the last record folded
 	count Version // of records folded since the state that was known
-	more  bool    // there are others
+	more  bool    // the stream has more
 }
 
-// foldOn ends what f began: from a snapshot if the log confirms one that is further on.
-func (r *Repository[S, E]) foldOn(ctx context.Context, f progress[S]) (progress[S], error) {
+// foldFromSnapshot continues f, from a later snapshot if the log confirms one.
+func (r *Repository[S, E]) foldFromSnapshot(ctx context.Context, f progress[S]) (progress[S], error) {
 	s, m, found := r.loadSnapshot(ctx, f.versioned)
 	if !found {
 		return r.fold(ctx, f, "", 0)
@@ -57,25 +57,25 @@ func (r *Repository[S, E]) foldOn(ctx context.Context, f progress[S]) (progress[
 	return onward, err
 }
 
-// errOtherLog: the log does not have the record that a snapshot was taken at.
+// errOtherLog: the log does not have a snapshot's event at the snapshot's version.
 var errOtherLog = errors.New("not the snapshot's log")
 
-// fold adds what follows f, at most that many records; 0: all. Given proof, an event's ID, it adds nothing unless the log
-// has that event at f's version: then it is an errOtherLog.
-func (r *Repository[S, E]) fold(ctx context.Context, f progress[S], proof string, most Version) (progress[S], error) {
+// fold continues f by at most that many records; 0: all. If confirm is an event's ID, the log must have that event at f's
+// version, or the error is errOtherLog.
+func (r *Repository[S, E]) fold(ctx context.Context, f progress[S], confirm string, most Version) (progress[S], error) {
 	stream, from, after := r.stream(f.id), f.version, f.version
-	if proof != "" {
+	if confirm != "" {
 		after--
 	}
 	for rec, err := range r.cfg.Store.Read(ctx, stream, after) {
 		if err != nil {
 			return f, fmt.Errorf("load %s: %w", stream, err)
 		}
-		if proof != "" {
-			if rec.ID != proof {
+		if confirm != "" {
+			if rec.ID != confirm {
 				return f, errOtherLog
 			}
-			proof = ""
+			confirm = ""
 			continue
 		}
 		if rec.Version != f.version+1 {
@@ -90,7 +90,7 @@ func (r *Repository[S, E]) fold(ctx context.Context, f progress[S], proof string
 		}
 		f.state, f.version, f.last, f.count = r.cfg.Aggregate.Evolve(f.state, event), rec.Version, rec.ID, f.count+1
 	}
-	if proof != "" {
+	if confirm != "" {
 		return f, errOtherLog // the log ends before that version
 	}
 	return f, nil

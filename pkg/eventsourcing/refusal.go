@@ -13,7 +13,7 @@ const (
 	FailedPrecondition
 )
 
-// Refusal is the answer to a command that a rule forbids. It is no fault, and it is safe to show to the client. Each is
+// Refusal is the answer to a command that a rule forbids. It is not a fault, and it is safe to show to the client. Each is
 // declared as a variable; compare with errors.Is.
 type Refusal struct {
 	Kind   Kind
@@ -26,7 +26,7 @@ func (r *Refusal) Error() string { return r.Reason }
 
 // Is makes refusals of one code the same to errors.Is.
 func (r *Refusal) Is(target error) bool {
-	other, ok := target.(*Refusal) //nolint:errorlint // errors.Is unwraps
+	other, ok := target.(*Refusal)
 	return ok && other.Code == r.Code
 }
 

@@ -159,7 +159,9 @@ func (r *Repository[S, E]) attempt(ctx context.Context, id string, prepare Prepa
 
 // tryCached decides on the cached state and appends at once. answered is false where a fresh read must decide: after a
 // conflict, a refusal, a decision without events and ErrTooLarge.
-func (r *Repository[S, E]) tryCached(ctx context.Context, id string, prepared Prepared[S, E], o options) (_ Version, answered bool, _ error) {
+func (r *Repository[S, E]) tryCached(
+	ctx context.Context, id string, prepared Prepared[S, E], o options,
+) (_ Version, answered bool, _ error) {
 	before, known := r.cfg.Cache.newest(id)
 	if !known {
 		r.cfg.OnCache(CacheMiss)

@@ -47,16 +47,16 @@ var ErrNoSnapshot = errors.New("no snapshot of that stream")
 // SnapshotUse says how a snapshot was used.
 type SnapshotUse string
 
-// The uses of snapshots. Those that a load ignores cost it time and nothing else.
+// The uses of snapshots. One that a load ignores costs the load time only.
 const (
 	SnapshotLoaded      SnapshotUse = "loaded"              // a load began with it
-	SnapshotNone        SnapshotUse = "none"                // a load that looked for one found none, or one no newer than what it knew
-	SnapshotOtherShape  SnapshotUse = "ignored_shape"       // written by a build that keeps or folds states otherwise
+	SnapshotNone        SnapshotUse = "none"                // a load found none, or one no newer than the state it had
+	SnapshotOtherShape  SnapshotUse = "ignored_shape"       // written by a build with other events, states or folds
 	SnapshotOtherLog    SnapshotUse = "ignored_log"         // the log does not have its event at its version, and maybe no such version
 	SnapshotUndecodable SnapshotUse = "ignored_undecodable" // not what its shape promises
 	SnapshotUnread      SnapshotUse = "load_failed"
 	SnapshotSaved       SnapshotUse = "saved"
-	SnapshotForgotten   SnapshotUse = "forgotten" // one that the log or the codec had refuted
+	SnapshotForgotten   SnapshotUse = "forgotten" // a wrong one was removed
 	SnapshotUnsaved     SnapshotUse = "save_failed"
 	SnapshotDropped     SnapshotUse = "dropped" // too many were waiting to be saved
 )
@@ -69,7 +69,7 @@ func (r *Repository[S, E]) snapshotEvery() Version {
 	if r.cfg.Snapshots == nil || r.cfg.Aggregate.States == nil {
 		return 0
 	}
-	return Version(r.cfg.SnapshotEvery)
+	return Version(r.cfg.SnapshotEvery) //nolint:gosec // NewRepository makes it positive
 }
 
 var errUndecodable = errors.New("not what its shape promises")

@@ -194,6 +194,11 @@ func TestWhatIsNotWrittenLeavesNoSnapshot(t *testing.T) {
 	assert.Empty(t, c.snapshots.saved)
 }
 
+// holding makes a snapshot hold another state.
+func holding(state string) func(*eventsourcing.Snapshot) {
+	return func(s *eventsourcing.Snapshot) { s.State = []byte(state) }
+}
+
 // The wrong snapshots all say that ten events have counted to 999.
 func TestAWrongSnapshotIsIgnored(t *testing.T) {
 	t.Parallel()
@@ -209,11 +214,11 @@ func TestAWrongSnapshotIsIgnored(t *testing.T) {
 		"of no event":                 {func(s *eventsourcing.Snapshot) { s.EventID = "" }, eventsourcing.SnapshotUndecodable, true},
 		"of another shape":            {func(s *eventsourcing.Snapshot) { s.Shape = "another" }, eventsourcing.SnapshotOtherShape, false},
 		"of no shape":                 {func(s *eventsourcing.Snapshot) { s.Shape = "" }, eventsourcing.SnapshotOtherShape, false},
-		"not JSON":                    {func(s *eventsourcing.Snapshot) { s.State = []byte(`{"n":999`) }, eventsourcing.SnapshotUndecodable, true},
-		"null":                        {func(s *eventsourcing.Snapshot) { s.State = []byte(`null`) }, eventsourcing.SnapshotUndecodable, true},
-		"with a number too large":     {func(s *eventsourcing.Snapshot) { s.State = []byte(`{"name":"","n":999e999}`) }, eventsourcing.SnapshotUndecodable, true},
-		"with a field too many":       {func(s *eventsourcing.Snapshot) { s.State = []byte(`{"name":"","n":999,"m":1}`) }, eventsourcing.SnapshotUndecodable, true},
-		"with a field too few":        {func(s *eventsourcing.Snapshot) { s.State = []byte(`{"n":999}`) }, eventsourcing.SnapshotUndecodable, true},
+		"not JSON":                    {holding(`{"n":999`), eventsourcing.SnapshotUndecodable, true},
+		"null":                        {holding(`null`), eventsourcing.SnapshotUndecodable, true},
+		"with a number too large":     {holding(`{"name":"","n":999e999}`), eventsourcing.SnapshotUndecodable, true},
+		"with a field too many":       {holding(`{"name":"","n":999,"m":1}`), eventsourcing.SnapshotUndecodable, true},
+		"with a field too few":        {holding(`{"n":999}`), eventsourcing.SnapshotUndecodable, true},
 		"of what is known already":    {func(s *eventsourcing.Snapshot) { s.Version, s.EventID = 3, "e3" }, eventsourcing.SnapshotNone, false},
 		"of less than what was known": {func(s *eventsourcing.Snapshot) { s.Version, s.EventID = 2, "e2" }, eventsourcing.SnapshotNone, false},
 	} {

@@ -67,7 +67,8 @@ func SnapshotShape[S any, E eventsourcing.Event](t T, a eventsourcing.Aggregate[
 	if was.Shape == now.Shape {
 		for i, state := range was.States {
 			if i >= len(now.States) || !bytes.Equal(compact(t, state), now.States[i]) {
-				t.Fatalf("%s: the state after event %d was %s and is %s, in the same shape: raise the revision beside the snapshot", file, i+1, state, at(now.States, i))
+				t.Fatalf("%s: the state after event %d was %s and is %s, in the same shape: raise the snapshot revision",
+					file, i+1, state, at(now.States, i))
 			}
 		}
 	}

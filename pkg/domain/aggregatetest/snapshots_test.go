@@ -41,7 +41,10 @@ func TestAChangedFoldIsSeen(t *testing.T) {
 	t.Parallel()
 	const history = `"history":[{"name":"test/door/painted","schema":1,"data":{}},{"name":"test/door/opened","schema":1,"data":{}}]`
 	shape := doors(1, evolve).States.Shape()
-	stands := `{"shape":"` + shape + `",` + history + `,"states":[{"open":false},{"open":true}]}`
+	recorded := func(states string) string {
+		return `{"shape":"` + shape + `",` + history + `,"states":[` + states + `]}`
+	}
+	stands := recorded(`{"open":false},{"open":true}`)
 	for name, tt := range map[string]struct {
 		file     string
 		revision int
@@ -50,18 +53,30 @@ func TestAChangedFoldIsSeen(t *testing.T) {
 		breach   string
 		written  bool
 	}{
-		"as it was":                  {file: stands, revision: 1, evolve: evolve},
-		"as it was, to be updated":   {file: stands, revision: 1, evolve: evolve, update: true},
-		"another fold":               {file: stands, revision: 1, evolve: forget, breach: `after event 2 was {"open":true} and is {"open":false}, in the same shape: raise the revision`},
-		"another fold, updated":      {file: stands, revision: 1, evolve: forget, update: true, breach: "raise the revision"},
-		"raised":                     {file: stands, revision: 2, evolve: forget, breach: "write it anew with -update-snapshots"},
-		"raised and updated":         {file: stands, revision: 2, evolve: forget, update: true, written: true},
-		"a longer history":           {file: `{"shape":"` + shape + `",` + history + `,"states":[{"open":false}]}`, revision: 1, evolve: evolve, breach: "with 1 states"},
-		"a longer history, updated":  {file: `{"shape":"` + shape + `",` + history + `,"states":[{"open":false}]}`, revision: 1, evolve: evolve, update: true, written: true},
-		"a shorter history, updated": {file: `{"shape":"` + shape + `",` + history + `,"states":[{"open":false},{"open":true},{"open":true}]}`, revision: 1, evolve: evolve, update: true, breach: "raise the revision"},
-		"an event that is missing":   {file: `{"shape":"","history":[{"name":"test/door/painted","schema":1,"data":{}}]}`, revision: 1, evolve: evolve, update: true, breach: "the history has no [test/door/opened of schema version 1]"},
-		"an unknown event":           {file: `{"history":[{"name":"test/door/slammed","schema":1,"data":{}}]}`, revision: 1, evolve: evolve, breach: "unknown event"},
-		"no JSON":                    {file: `{`, revision: 1, evolve: evolve, breach: "unexpected end"},
+		"as it was":                {file: stands, revision: 1, evolve: evolve},
+		"as it was, to be updated": {file: stands, revision: 1, evolve: evolve, update: true},
+		"another fold": {
+			file:     stands,
+			revision: 1, evolve: forget, breach: `after event 2 was {"open":true} and is {"open":false}, in the same shape: raise the snapshot revision`,
+		},
+		"another fold, updated":     {file: stands, revision: 1, evolve: forget, update: true, breach: "raise the snapshot revision"},
+		"raised":                    {file: stands, revision: 2, evolve: forget, breach: "write it anew with -update-snapshots"},
+		"raised and updated":        {file: stands, revision: 2, evolve: forget, update: true, written: true},
+		"a longer history":          {file: recorded(`{"open":false}`), revision: 1, evolve: evolve, breach: "with 1 states"},
+		"a longer history, updated": {file: recorded(`{"open":false}`), revision: 1, evolve: evolve, update: true, written: true},
+		"a shorter history, updated": {
+			file:     recorded(`{"open":false},{"open":true},{"open":true}`),
+			revision: 1, evolve: evolve, update: true, breach: "raise the snapshot revision",
+		},
+		"an event that is missing": {
+			file:     `{"shape":"","history":[{"name":"test/door/painted","schema":1,"data":{}}]}`,
+			revision: 1, evolve: evolve, update: true, breach: "the history has no [test/door/opened of schema version 1]",
+		},
+		"an unknown event": {
+			file:     `{"history":[{"name":"test/door/slammed","schema":1,"data":{}}]}`,
+			revision: 1, evolve: evolve, breach: "unknown event",
+		},
+		"no JSON": {file: `{`, revision: 1, evolve: evolve, breach: "unexpected end"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

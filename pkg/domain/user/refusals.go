@@ -39,7 +39,8 @@ var (
 		Kind: eventsourcing.FailedPrecondition, Code: "role_not_held", Reason: "the user does not hold the role", Remedy: "nothing",
 	}
 	ErrTooManyRoles = &eventsourcing.Refusal{
-		Kind: eventsourcing.FailedPrecondition, Code: "too_many_roles", Reason: "the user holds as many roles as a user may", Remedy: "remove one first",
+		Kind: eventsourcing.FailedPrecondition, Code: "too_many_roles",
+		Reason: "the user holds as many roles as a user may", Remedy: "remove one first",
 	}
 	// ErrRoleNotFound and ErrRoleDisabled are the role's own refusals, as AddRole meets them.
 	ErrRoleNotFound = &eventsourcing.Refusal{

@@ -27,9 +27,11 @@ func TestResultIsForgottenAtItsExpiry(t *testing.T) {
 	store := &memstore.Store{Now: func() time.Time { return now }}
 	stream := eventsourcing.StreamID{Category: "test", ID: "1"}
 	commit := eventsourcing.Commit{
-		Stream:  stream,
-		Records: []eventsourcing.Record{{ID: "e1", Stream: stream, Version: 1, Name: "test/happened", Schema: 1, Data: []byte(`{}`), RecordedAt: now}},
-		Result:  &eventsourcing.CommandResult{ID: "c1", ExpiresAt: now.Add(time.Second)},
+		Stream: stream,
+		Records: []eventsourcing.Record{{
+			ID: "e1", Stream: stream, Version: 1, Name: "test/happened", Schema: 1, Data: []byte(`{}`), RecordedAt: now,
+		}},
+		Result: &eventsourcing.CommandResult{ID: "c1", ExpiresAt: now.Add(time.Second)},
 	}
 	require.NoError(t, store.Append(t.Context(), commit))
 	_, err := store.Result(t.Context(), "c1")

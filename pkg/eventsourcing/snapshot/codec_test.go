@@ -82,7 +82,8 @@ func TestOnlyWhatEncodeWritesIsDecoded(t *testing.T) {
 	codec := snapshot.NewCodec[counter](1, eventsOf())
 	for _, text := range []string{
 		``, `null`, `[]`, `{}`, `{"name":"a"}`, `{"name":"a","n":"1"}`, `{"name":"a","n":1,"m":2}`, `{"name":"a","n":1}{}`,
-		`{"name":"a","n":1} x`, `{"NAME":"a","n":1}`, `{"name":"a","n":1,"n":2}`, `{"name":null,"n":1}`, `{"name":"a","n":1.0}`, "{\"name\":\"\xff\",\"n\":1}",
+		`{"name":"a","n":1} x`, `{"NAME":"a","n":1}`, `{"name":"a","n":1,"n":2}`,
+		`{"name":null,"n":1}`, `{"name":"a","n":1.0}`, "{\"name\":\"\xff\",\"n\":1}",
 	} {
 		_, err := codec.Decode([]byte(text))
 		require.Error(t, err, text)

@@ -31,7 +31,8 @@ type snapshotMetrics struct {
 func newSnapshotMetrics(logger *slog.Logger) *snapshotMetrics {
 	return &snapshotMetrics{logger: logger, uses: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "snapshots_total",
-		Help: "Snapshots by use: loaded, none, ignored_shape, ignored_log, ignored_undecodable, load_failed, saved, forgotten, save_failed, dropped.",
+		Help: "Snapshots by use: loaded, none, ignored_shape, ignored_log, ignored_undecodable, load_failed, saved, forgotten, " +
+			"save_failed, dropped.",
 	}, []string{"result"})}
 }
 
@@ -40,10 +41,10 @@ func (m *snapshotMetrics) observe(u eventsourcing.SnapshotUse, err error) {
 	switch u {
 	case eventsourcing.SnapshotUnread, eventsourcing.SnapshotUnsaved:
 		if !m.failing.Swap(true) {
-			m.warn("snapshots cannot be used, commands continue without them", u, err)
+			m.logger.Warn("snapshots cannot be used, commands continue without them", reason(u, err)...)
 		}
 	case eventsourcing.SnapshotOtherLog, eventsourcing.SnapshotUndecodable:
-		m.warn("snapshot ignored", u, err)
+		m.logger.Warn("snapshot ignored", reason(u, err)...)
 	case eventsourcing.SnapshotDropped: // says nothing about the store of snapshots
 	case eventsourcing.SnapshotLoaded, eventsourcing.SnapshotNone, eventsourcing.SnapshotOtherShape,
 		eventsourcing.SnapshotSaved, eventsourcing.SnapshotForgotten:
@@ -51,6 +52,6 @@ func (m *snapshotMetrics) observe(u eventsourcing.SnapshotUse, err error) {
 	}
 }
 
-func (m *snapshotMetrics) warn(message string, u eventsourcing.SnapshotUse, err error) {
-	m.logger.Warn(message, slog.String("result", string(u)), slog.Any(telemetry.KeyError, err))
+func reason(u eventsourcing.SnapshotUse, err error) []any {
+	return []any{slog.String("result", string(u)), slog.Any(telemetry.KeyError, err)}
 }

@@ -72,7 +72,8 @@ func TestSnapshotsAreKeptOfUsersAndRoles(t *testing.T) {
 		w.annAndAuditor()
 		w.rename(5)
 		for n := range 5 {
-			_, err := w.User(t.Context(), "update", ann, user.Update{FirstName: user.Name(fmt.Sprint("Ann", n)), LastName: "Lee"}, commands.Options{})
+			update := user.Update{FirstName: user.Name(fmt.Sprint("Ann", n)), LastName: "Lee"}
+			_, err := w.User(t.Context(), "update", ann, update, commands.Options{})
 			require.NoError(t, err)
 			synctest.Wait()
 		}
@@ -101,7 +102,8 @@ func TestAMissingTableOfSnapshotsCostsOneLine(t *testing.T) {
 		assert.Positive(t, w.counted("snapshots_total", "load_failed"))
 		assert.Positive(t, w.counted("snapshots_total", "save_failed"))
 		assert.Equal(t, 1, strings.Count(logs.String(), "\n"), logs.String())
-		assert.Contains(t, logs.String(), `level=WARN msg="snapshots cannot be used, commands continue without them" result=save_failed error="no such table"`)
+		assert.Contains(t, logs.String(),
+			`level=WARN msg="snapshots cannot be used, commands continue without them" result=save_failed error="no such table"`)
 	})
 }
 
