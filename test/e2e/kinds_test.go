@@ -63,25 +63,37 @@ func kinds() []kind {
 		{name: "register under an id made for it", again: "email_taken", request: func(s subject) systemtest.Request {
 			return post("/users", object{"email": s.email()})
 		}, other: func(s subject) systemtest.Request { return post("/users", object{"email": "other." + s.email()}) }},
-		{name: "update", given: []builder{register},
-			request: update, other: ofUser("", object{"firstName": "Dan", "lastName": "O'Neill"})},
-		{name: "update to what it is", given: []builder{register, update},
-			request: update, idle: true, other: ofUser("", object{"firstName": "Dan", "lastName": "O'Neill"})},
+		{
+			name: "update", given: []builder{register},
+			request: update, other: ofUser("", object{"firstName": "Dan", "lastName": "O'Neill"}),
+		},
+		{
+			name: "update to what it is", given: []builder{register, update},
+			request: update, idle: true, other: ofUser("", object{"firstName": "Dan", "lastName": "O'Neill"}),
+		},
 		{name: "change e-mail", given: []builder{register}, request: func(s subject) systemtest.Request {
 			return put("/users/"+s.user+"/email", object{"email": "new." + s.email()})
 		}, other: register},
-		{name: "disable", given: []builder{register},
-			request: ofUser("/disable", nil), again: "user_disabled", other: ofUser("/enable", nil)},
-		{name: "enable", given: []builder{register, ofUser("/disable", nil)},
-			request: ofUser("/enable", nil), again: "user_enabled", other: ofUser("/disable", nil)},
-		{name: "add role", given: []builder{create, register},
+		{
+			name: "disable", given: []builder{register},
+			request: ofUser("/disable", nil), again: "user_disabled", other: ofUser("/enable", nil),
+		},
+		{
+			name: "enable", given: []builder{register, ofUser("/disable", nil)},
+			request: ofUser("/enable", nil), again: "user_enabled", other: ofUser("/disable", nil),
+		},
+		{
+			name: "add role", given: []builder{create, register},
 			request: grant, again: "role_already_held", other: func(s subject) systemtest.Request {
 				return post("/users/"+s.user+"/roles", object{"roleId": newID()})
-			}},
-		{name: "remove role", given: []builder{create, register, grant}, again: "role_not_held",
+			},
+		},
+		{
+			name: "remove role", given: []builder{create, register, grant}, again: "role_not_held",
 			request: func(s subject) systemtest.Request {
 				return systemtest.Request{Method: http.MethodDelete, Path: "/users/" + s.user + "/roles/" + s.role}
-			}, other: grant},
+			}, other: grant,
+		},
 	}
 	roles := []kind{
 		{name: "create role", request: create, again: "role_exists", other: func(s subject) systemtest.Request {
@@ -91,8 +103,10 @@ func kinds() []kind {
 			return put("/roles/"+s.role, object{"name": "new-" + s.word})
 		}, other: create},
 		{name: "disable role", given: []builder{create}, request: ofRole("/disable"), again: "role_disabled", other: ofRole("/enable")},
-		{name: "enable role", given: []builder{create, ofRole("/disable")},
-			request: ofRole("/enable"), again: "role_enabled", other: ofRole("/disable")},
+		{
+			name: "enable role", given: []builder{create, ofRole("/disable")},
+			request: ofRole("/enable"), again: "role_enabled", other: ofRole("/disable"),
+		},
 	}
 	for i := range users {
 		users[i].of = user.Category

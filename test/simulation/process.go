@@ -94,7 +94,7 @@ func (l *life) run(ctx context.Context) {
 	l.replica.mu.Lock()
 	l.registry = registry
 	if app.Routes != nil {
-		l.api, _, err = app.Handler(platform)
+		l.api, _, err = app.Handler(platform) //nolint:contextcheck // every request brings its own
 	}
 	l.replica.mu.Unlock()
 	if err != nil {

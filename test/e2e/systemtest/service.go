@@ -75,11 +75,12 @@ func (s *Service) Start(ctx context.Context) error {
 		return fmt.Errorf("start %s: %w", s.Name, err)
 	}
 	if app.Routes != nil {
-		if l.api, _, err = app.Handler(platform); err != nil {
+		if l.api, _, err = app.Handler(platform); err != nil { //nolint:contextcheck // every request brings its own
 			return fmt.Errorf("start %s: %w", s.Name, err)
 		}
 	}
-	endpoints, err := service.Endpoints(s.cfg, platform, registry, service.App{Admin: app.Admin, Checks: app.Checks, Info: app.Info})
+	admin := service.App{Admin: app.Admin, Checks: app.Checks, Info: app.Info}
+	endpoints, err := service.Endpoints(s.cfg, platform, registry, admin) //nolint:contextcheck // as above
 	if err != nil {
 		return fmt.Errorf("start %s: %w", s.Name, err)
 	}

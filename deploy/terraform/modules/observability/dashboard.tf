@@ -5,16 +5,25 @@ locals {
   graphs = concat(
     [
       {
-        title   = "requests a minute", stat = "Sum"
-        metrics = [for s, g in var.targets : ["AWS/ApplicationELB", "RequestCount", "LoadBalancer", var.load_balancer, "TargetGroup", g, { label = s }]]
+        title = "requests a minute", stat = "Sum"
+        metrics = [
+          for s, g in var.targets :
+          ["AWS/ApplicationELB", "RequestCount", "LoadBalancer", var.load_balancer, "TargetGroup", g, { label = s }]
+        ]
       },
       {
-        title   = "answers: 5xx", stat = "Sum"
-        metrics = [for s, g in var.targets : ["AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", "LoadBalancer", var.load_balancer, "TargetGroup", g, { label = s }]]
+        title = "answers: 5xx", stat = "Sum"
+        metrics = [
+          for s, g in var.targets :
+          ["AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", "LoadBalancer", var.load_balancer, "TargetGroup", g, { label = s }]
+        ]
       },
       {
-        title   = "answers: seconds, p99", stat = "p99"
-        metrics = [for s, g in var.targets : ["AWS/ApplicationELB", "TargetResponseTime", "LoadBalancer", var.load_balancer, "TargetGroup", g, { label = s }]]
+        title = "answers: seconds, p99", stat = "p99"
+        metrics = [
+          for s, g in var.targets :
+          ["AWS/ApplicationELB", "TargetResponseTime", "LoadBalancer", var.load_balancer, "TargetGroup", g, { label = s }]
+        ]
       },
     ],
     var.collector ? [
@@ -23,8 +32,11 @@ locals {
         metrics = [for s in ["streamer", "broker"] : [local.own, "leftfold_shards_behind_seconds", "service", s, { label = s }]]
       },
       {
-        title   = "aggregates parked", stat = "Sum"
-        metrics = [for s in ["projector-user", "projector-role"] : [local.own, "leftfold_projection_parked_total", "service", s, { label = s }]]
+        title = "aggregates parked", stat = "Sum"
+        metrics = [
+          for s in ["projector-user", "projector-role"] :
+          [local.own, "leftfold_projection_parked_total", "service", s, { label = s }]
+        ]
       },
     ] : [],
     [

@@ -1,0 +1,137 @@
+// Package iamtest is the kit with which services test their read models: on the embedded AWS, by events and through the REST API.
+package iamtest
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/domain/role"
+	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/eventsourcing/memstore"
+	"github.com/leftfold/leftfold/pkg/localaws"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
+)
+
+// Model is a read model in a table of the embedded AWS, with its REST API.
+type Model struct {
+	t         *testing.T
+	projector *projection.Projector
+	api       http.Handler
+	versions  map[eventsourcing.StreamID]eventsourcing.Version
+}
+
+// NewModel returns an empty read model with the API that register adds.
+func NewModel(
+	t *testing.T, name string, sources []projection.Source, register func(huma.API, projection.Reader, *slog.Logger),
+) *Model {
+	t.Helper()
+	server := localaws.New(localaws.Options{})
+	t.Cleanup(server.Close)
+	db := dynamodb.NewFromConfig(server.Config())
+	_, err := db.CreateTable(t.Context(), projection.CreateTableInput(name))
+	require.NoError(t, err)
+	projector, err := projection.NewProjector(projection.Config{
+		Name: name, Table: name, DB: db, EventLog: &memstore.Store{}, Sources: sources,
+	})
+	require.NoError(t, err)
+	logger := slog.New(slog.DiscardHandler)
+	router := httpapi.NewRouter(logger)
+	register(httpapi.NewAPI(router), projection.Reader{DB: db, Table: name}, logger)
+	return &Model{t: t, projector: projector, api: router, versions: map[eventsourcing.StreamID]eventsourcing.Version{}}
+}
+
+// User applies the next events of a user.
+func (m *Model) User(id string, events ...user.Event) {
+	m.t.Helper()
+	for _, e := range events {
+		m.UserEnriched(id, e)
+	}
+}
+
+// UserEnriched applies the next event of a user with its enrichment.
+func (m *Model) UserEnriched(id string, e user.Event, enrichment ...eventsourcing.Enrichment) {
+	m.t.Helper()
+	data, schema, err := user.NewCodec().Encode(e)
+	require.NoError(m.t, err)
+	m.Apply(eventsourcing.Record{
+		Stream: eventsourcing.StreamID{Category: user.Category, ID: id}, Name: e.EventName(), Schema: schema, Data: data,
+		Enrichment: enrichment,
+	})
+}
+
+// Role applies the next events of a role.
+func (m *Model) Role(id string, events ...role.Event) {
+	m.t.Helper()
+	for _, e := range events {
+		data, schema, err := role.NewCodec().Encode(e)
+		require.NoError(m.t, err)
+		m.Apply(eventsourcing.Record{
+			Stream: eventsourcing.StreamID{Category: role.Category, ID: id}, Name: e.EventName(), Schema: schema, Data: data,
+		})
+	}
+}
+
+// Apply applies a record as the next of its stream.
+func (m *Model) Apply(r eventsourcing.Record) {
+	m.t.Helper()
+	m.versions[r.Stream]++
+	r.Version = m.versions[r.Stream]
+	r.ID = fmt.Sprintf("%s#%d", r.Stream, r.Version)
+	r.RecordedAt = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	done, err := m.projector.Apply(m.t.Context(), []eventsourcing.Record{r})
+	require.NoError(m.t, err)
+	require.Equal(m.t, 1, done)
+}
+
+// Get sends a GET request.
+func (m *Model) Get(path string) *httptest.ResponseRecorder {
+	m.t.Helper()
+	res := httptest.NewRecorder()
+	m.api.ServeHTTP(res, httptest.NewRequestWithContext(m.t.Context(), http.MethodGet, path, nil))
+	return res
+}
+
+// Pages reads the list at path to its end and returns an attribute of all in each page.
+func (m *Model) Pages(path, attribute string) (pages [][]string) {
+	m.t.Helper()
+	for path != "" {
+		res := m.Get(path)
+		require.Equal(m.t, http.StatusOK, res.Code, res.Body.String())
+		var rows []map[string]any
+		require.NoError(m.t, json.Unmarshal(res.Body.Bytes(), &rows))
+		page := []string{}
+		for _, row := range rows {
+			page = append(page, fmt.Sprint(row[attribute]))
+		}
+		pages = append(pages, page)
+		path = Next(res)
+	}
+	return pages
+}
+
+// Next returns the path of the next page, or "".
+func Next(res *httptest.ResponseRecorder) string {
+	return strings.TrimSuffix(strings.TrimPrefix(res.Header().Get("Link"), "<"), `>; rel="next"`)
+}
+
+// Code returns the code of a problem.
+func Code(t *testing.T, res *httptest.ResponseRecorder) string {
+	t.Helper()
+	var p httpapi.Problem
+	require.NoError(t, json.Unmarshal(res.Body.Bytes(), &p), res.Body.String())
+	assert.Equal(t, res.Code, p.Status)
+	return p.Code
+}
