@@ -48,6 +48,7 @@ fmt: ## Format
 .PHONY: lint
 lint: ## Lint every module; the floors are rules of .golangci.yml
 	$(GOLANGCI_LINT) run $(addsuffix /...,$(MODULES))
+	@.ci/lines
 
 .PHONY: lint-floors
 lint-floors: ## Fail unless the linter reports a forbidden import of every kind (in a copy of the tree)
