@@ -2,16 +2,18 @@
 SHELL         := bash
 .SHELLFLAGS   := -eu -o pipefail -c
 
-# Tools are pinned here and run by `go run`: nothing has to be installed but Go and make.
-GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-WIRE          := go run github.com/google/wire/cmd/wire@v0.7.0
-ACTIONLINT    := go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
-GOVULNCHECK   := v1.9.0
-MODULES        = $(shell go list -m -f '{{.Dir}}')
+# Each tool is pinned by a go.mod of its own below .ci/tools, outside go.work, and built into bin/tools: nothing has to be
+# installed but Go and make, and no program's dependencies are those of a tool.
+GOLANGCI_LINT := bin/tools/golangci-lint
+WIRE          := "$(CURDIR)/bin/tools/wire"
+MODULES        = $(shell awk '$$1 ~ /^\.\// {print $$1}' go.work)
 WIRED          = $(wildcard services/*/app)
 FUZZTIME      ?= 20000x
 CHAOS         ?= 60s
 COUNT         ?= 1
+
+bin/tools/%: .ci/tools/%/go.mod .ci/tools/%/go.sum
+	@GOWORK=off GOBIN="$(CURDIR)/bin/tools" go -C .ci/tools/$* install tool && touch $@
 
 .PHONY: help
 help: ## Print this list
@@ -35,51 +37,62 @@ test-processes: ## Kill real processes at random for CHAOS under load, COUNT tim
 	go test -run '^TestThreeJoining' -count=1 -v ./test/e2e
 
 .PHONY: memory
-memory: ## Hold the whole system to 300 MB after 10,000 commands, without the race detector's own
+memory: ## Fail if the whole system holds more than 300 MB after 10,000 commands (without the race detector)
 	go test -count=1 -run '^TestMemoryStaysSmall$$' -v ./test/e2e
 
 .PHONY: check
-check: lint lint-floors lint-workflows tidy vuln wire-check test memory fuzz ## Everything CI checks: lint and floors, modules, vulnerabilities, wiring, tests, memory, a fuzz smoke
+check: lint lint-floors lint-workflows lint-asyncapi tidy vuln wire-check test memory fuzz ## Everything CI checks: lint and floors, modules, vulnerabilities, wiring, tests, memory, a fuzz smoke
 
 .PHONY: fmt
-fmt: ## Format
+fmt: bin/tools/golangci-lint ## Format
 	$(GOLANGCI_LINT) fmt $(addsuffix /...,$(MODULES))
 
 .PHONY: lint
-lint: ## Lint every module; the floors are rules of .golangci.yml
+lint: bin/tools/golangci-lint ## Lint every module; the floors are rules of .golangci.yml
 	$(GOLANGCI_LINT) run $(addsuffix /...,$(MODULES))
 	@.ci/lines
 
 .PHONY: lint-floors
-lint-floors: ## Fail unless the linter reports a forbidden import of every kind (in a copy of the tree)
-	@.ci/floors $(GOLANGCI_LINT)
+lint-floors: bin/tools/golangci-lint ## Fail unless the linter reports a forbidden import of every kind (in a copy of the tree)
+	@.ci/floors "$(CURDIR)/$(GOLANGCI_LINT)"
 
 .PHONY: lint-workflows
-lint-workflows: ## Lint GitHub's workflows, the same whatever else is installed
-	$(ACTIONLINT) -shellcheck= -pyflakes=
+lint-workflows: bin/tools/actionlint ## Lint GitHub's workflows, the same whatever else is installed
+	bin/tools/actionlint -shellcheck= -pyflakes=
+
+ASYNCAPI_SPECS := 6.11.1
+
+.PHONY: lint-asyncapi
+lint-asyncapi: ## Check docs/asyncapi.yaml against AsyncAPI's published JSON schema, as far as npm is there
+	@if ! command -v npm >/dev/null; then echo "lint-asyncapi: skipped: npm is not installed"; else \
+	  specs="bin/asyncapi-$(ASYNCAPI_SPECS)"; \
+	  schema="$$specs/node_modules/@asyncapi/specs/schemas/3.0.0.json"; \
+	  test -f "$$schema" || npm install --silent --no-audit --no-fund --prefix "$$specs" @asyncapi/specs@$(ASYNCAPI_SPECS); \
+	  LEFTFOLD_ASYNCAPI_SCHEMA="$(CURDIR)/$$schema" go test -count=1 -run '^TestAsyncAPIIsValid$$' ./docs/eventdocs; fi
 
 .PHONY: vuln
-vuln: ## Look for known vulnerabilities that are called (VULNDB: a mirror; VULN=required: fail if it is out of reach, or off)
-	@VULN=$(VULN) VULNDB=$(VULNDB) .ci/vuln $(GOVULNCHECK)
+vuln: bin/tools/govulncheck ## Report known vulnerabilities that are called (VULNDB: a mirror; VULN=required: fail if it cannot be reached; or off)
+	@VULN=$(VULN) VULNDB=$(VULNDB) .ci/vuln bin/tools/govulncheck
 
 .PHONY: tidy
 tidy: ## Fail if a go.mod is untidy or a module builds only thanks to go.work
-	@for m in $(MODULES); do (cd $$m && go mod tidy -diff && GOWORK=off go build ./...) || exit 1; done
+	@for m in $(MODULES); do (cd "$$m" && go mod tidy -diff && GOWORK=off go build ./...) || exit 1; done
+	@for t in .ci/tools/*; do GOWORK=off go -C "$$t" mod tidy -diff || exit 1; done
 
 .PHONY: wire
-wire: ## Write every wire_gen.go anew
+wire: bin/tools/wire ## Regenerate every wire_gen.go
 	@for d in $(WIRED); do (cd $$d && $(WIRE) gen .) || exit 1; done
 
 .PHONY: wire-check
-wire-check: ## Fail if a wire_gen.go is stale
+wire-check: bin/tools/wire ## Fail if a wire_gen.go is stale
 	@for d in $(WIRED); do (cd $$d && $(WIRE) diff .) || exit 1; done
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target FUZZTIME times (or long: 5m)
-	@for m in $(MODULES); do cd $$m; \
+	@for m in $(MODULES); do (cd $$m; \
 	  for file in $$(grep -rlE '^func Fuzz' --include='*_test.go' . || true); do \
 	    for target in $$(grep -oE '^func Fuzz[A-Za-z0-9_]+' $$file | cut -c6-); do \
-	      go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x $$(dirname $$file) || exit 1; done; done; done
+	      go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x $$(dirname $$file) || exit 1; done; done) || exit 1; done
 
 .PHONY: bench
 bench: ## Speed beside a bare PutItem loop; then tables: AWS calls against their ceilings, parking, take-over, memory
@@ -98,7 +111,7 @@ openapi-lint: ## Lint the OpenAPI document that a running system serves (needs n
 	@npx --yes $(REDOCLY) lint --config deploy/openapi/redocly.yaml bin/openapi.json
 
 .PHONY: fuzz-api
-fuzz-api: ## Send at least CASES requests made of the OpenAPI document and hold every answer to it (needs python3)
+fuzz-api: ## Send at least CASES requests made of the OpenAPI document and check every answer against it (needs python3)
 	@go build -o bin/leftfold ./services/leftfold
 	@test -x bin/schemathesis-$(SCHEMATHESIS)/bin/st || { python3 -m venv bin/schemathesis-$(SCHEMATHESIS) && \
 	  bin/schemathesis-$(SCHEMATHESIS)/bin/pip install --quiet schemathesis==$(SCHEMATHESIS); }
@@ -108,7 +121,7 @@ SEEDS ?= 200
 SEED  ?= 1
 
 .PHONY: simulate
-simulate: ## Play SEEDS seeds from SEED on: a fleet under faults, kills, pauses and reshards, held to its promises
+simulate: ## Play SEEDS seeds from SEED on: a fleet under faults, kills, pauses and reshards, checked against its promises
 	@go test -c -o bin/simulation ./test/simulation && bin/simulation -simulate $(SEEDS) -seed $(SEED)
 
 .PHONY: simulate-mutants
@@ -136,11 +149,11 @@ HADOLINT         := 2.15.1
 CHECK_JSONSCHEMA := 0.39.0
 
 .PHONY: lint-deploy
-lint-deploy: ## Lint Dockerfile and Compose file, hold them and CI's files to their schemas, as far as docker and python3 are there
+lint-deploy: ## Lint Dockerfile and Compose file, check them and CI's files against their schemas, as far as docker and python3 are there
 	@STRICT=$(STRICT) deploy/lint $(HADOLINT) $(CHECK_JSONSCHEMA)
 
 .PHONY: test-docker
-test-docker: ## Hold LocalStack, in a container, and the images to what the AWS in memory and the programs are held to
+test-docker: ## Test LocalStack, in a container, and the images as the embedded AWS and the programs are tested
 	@if ! docker version >/dev/null 2>&1; then echo "test-docker: skipped: no Docker engine answers (docker version says why)"; else \
 	  $(MAKE) --no-print-directory images && LEFTFOLD_AWS=localstack LEFTFOLD_IMAGES=$(VERSION) \
 	  go test -count=1 -timeout 30m -run '^TestAnExternalAWSPassesTheSameTests$$|^TestTheImages' -v ./test/e2e; fi
@@ -161,7 +174,7 @@ accidents: ## Kill and scale what make up runs, under load for LOAD (60s), then 
 	@deploy/compose/accidents $(PROFILE)
 
 .PHONY: down
-down: ## Stop the containers and forget what they kept
+down: ## Stop the containers and remove their data
 	docker compose --profile '*' down --volumes --remove-orphans
 
 .PHONY: logs
