@@ -9,7 +9,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
-// API is what every service that serves a REST API reads beside Config.
+// API is the configuration, beside Config, of every service with a REST API.
 type API struct {
 	Addr string `envconfig:"API_ADDR" default:"127.0.0.1:8080" desc:"address of the REST API"`
 	HTTP httpapi.Config
@@ -33,7 +33,7 @@ func (a App) Handler(p Platform) (http.Handler, *auth.Guard, error) {
 	return traced, guard, httpapi.Publish(router, api, a.Info)
 }
 
-// subject is who sent the request, or "" if no token was required.
+// subject returns who sent the request, or "" if no token was required.
 func subject(ctx context.Context) string {
 	if p := auth.Of(ctx); p.Subject != auth.Anonymous {
 		return p.Subject

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// askTimeout is longer than a check of readiness takes.
+// askTimeout exceeds the time that a readiness check may take.
 const askTimeout = 5 * time.Second
 
-// Ask asks this program's running process, as the environment sets it up, whether it is ready; nil says yes. It is how
-// a container without a shell or curl checks its health.
+// Ask returns nil if the process that runs with this environment's configuration is ready. A container without a shell or
+// curl checks its health by it.
 func Ask(ctx context.Context) error {
 	var cfg Config
 	if err := LoadConfig(os.LookupEnv, &cfg); err != nil {
@@ -24,7 +24,7 @@ func Ask(ctx context.Context) error {
 	return AskAt(ctx, cfg.AdminAddr, "/readyz")
 }
 
-// AskAt expects a path of an address to be answered with 200. An address without a host is this machine's.
+// AskAt returns nil if a GET of the path at the address is answered 200. An address without a host is this machine's.
 func AskAt(ctx context.Context, addr, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()

@@ -26,7 +26,7 @@ type Endpoint struct {
 	Parts []Part
 }
 
-// Endpoints are the admin address and, if the app has routes, the API's.
+// Endpoints returns the admin endpoint and, if the app has routes, the API's.
 func Endpoints(cfg Config, p Platform, registry *prometheus.Registry, app App) ([]Endpoint, error) {
 	checks := app.Checks
 	var apis []Endpoint

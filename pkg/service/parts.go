@@ -13,15 +13,15 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
-// Part is one long-lived part of a process. Run works until ctx ends, finishes what it has in hand, and returns nil; an
-// error means that the part cannot go on and takes the process down.
+// Part is one long-lived part of a process. Run works until ctx ends, finishes what is in flight and returns nil. An error
+// means that the part cannot continue; it ends the process.
 type Part struct {
-	Name string // tells it from the process's other parts
+	Name string // unique in the process
 	Run  func(ctx context.Context) error
 }
 
-// RunParts runs all parts until ctx ends or one of them returns, then asks the rest to stop and waits at most grace for
-// them. It returns the first error; parts that overstay are named in one.
+// RunParts runs all parts until ctx ends or one of them returns, then cancels the others and waits at most grace for them.
+// Its error joins those of the parts and names the parts that still run.
 func RunParts(ctx context.Context, log *slog.Logger, grace time.Duration, parts ...Part) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -42,10 +42,10 @@ func RunParts(ctx context.Context, log *slog.Logger, grace time.Duration, parts 
 		select {
 		case e := <-ends:
 			delete(running, e.name)
-			stoppedAsAsked := ctx.Err() != nil && errors.Is(e.err, context.Canceled)
-			if e.err != nil && !stoppedAsAsked {
+			cancelled := ctx.Err() != nil && errors.Is(e.err, context.Canceled)
+			if e.err != nil && !cancelled {
 				errs = append(errs, fmt.Errorf("%s: %w", e.name, e.err))
-				log.ErrorContext(ctx, "part ended", slog.String("part", e.name), slog.Any(telemetry.KeyError, e.err))
+				log.ErrorContext(ctx, "part failed, stopping", slog.String("part", e.name), slog.Any(telemetry.KeyError, e.err))
 			}
 			stop()
 		case <-stopping:

@@ -1,5 +1,5 @@
-// Package service is how any process of ours starts, lives and stops: configuration from the environment, logs and
-// metrics, an admin address, parts that run until a signal, and a stop within a deadline.
+// Package service starts, runs and stops a process: configuration from the environment, logs, metrics and traces, an admin
+// address, parts that run until a signal, and a stop within a deadline. Main is the whole of it; start reading there.
 package service
 
 import (
@@ -28,7 +28,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
-// Config is what every process reads.
+// Config is the configuration of every process.
 type Config struct {
 	AdminAddr   string        `envconfig:"ADMIN_ADDR" default:"127.0.0.1:9090" desc:"address of /healthz, /readyz and /metrics"`
 	LogLevel    slog.Level    `envconfig:"LOG_LEVEL" default:"info" desc:"debug, info, warn or error"`
@@ -52,7 +52,7 @@ func (c *Config) Validate() error {
 // metricPrefix begins the name of every metric of ours; packages name theirs without it.
 const metricPrefix = "leftfold_"
 
-// Platform is what a process gives the services in it.
+// Platform is what a process provides to its services.
 type Platform struct {
 	AWS     aws.Config
 	Log     *slog.Logger
@@ -64,8 +64,8 @@ type Platform struct {
 	Traces trace.TracerProvider
 	// Instance names this process among its replicas.
 	Instance string
-	// Drain is how long a part may finish work in hand after a stop: most of STOP_TIMEOUT, the rest is for giving back
-	// what it holds.
+	// Drain is how long a part may finish work in flight after a stop: three quarters of STOP_TIMEOUT. The last quarter is
+	// for the release of leases and messages.
 	Drain time.Duration
 	// Jitter draws a duration from zero up to its argument; every pause before a retry is drawn with it. Defaults to
 	// uniform draws.
@@ -73,7 +73,7 @@ type Platform struct {
 }
 
 // For returns the platform as one service of the process sees it: its name in every log line, metric and span, its
-// release among the metrics, its calls of AWS counted, the SDK's warnings among its logs.
+// release among the metrics, its AWS calls counted, the SDK's warnings among its logs.
 func (p Platform) For(service string) Platform {
 	p.Log = p.Log.With(slog.String(telemetry.KeyService, service))
 	p.Metrics = prometheus.WrapRegistererWithPrefix(metricPrefix,
@@ -107,19 +107,19 @@ func NewPlatform(cfg Config, logs io.Writer) (Platform, *prometheus.Registry, er
 	return p, registry, err
 }
 
-// Run is RunParts, after which it sends the traces that are left, for as long as grace allows.
+// Run is RunParts and then sends the remaining traces, all within grace after the stop.
 func (p Platform) Run(ctx context.Context, grace time.Duration, parts ...Part) error {
-	left, cut := context.WithCancel(context.WithoutCancel(ctx))
-	defer cut()
-	stopping := sync.OnceFunc(func() { time.AfterFunc(grace, cut) })
+	workCtx, cancelWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancelWork()
+	stopping := sync.OnceFunc(func() { time.AfterFunc(grace, cancelWork) })
 	defer context.AfterFunc(ctx, stopping)()
 	err := RunParts(ctx, p.Log, grace, parts...)
 	stopping() // a part may have ended by itself
-	p.Tracing.Shutdown(left)
+	p.Tracing.Shutdown(workCtx)
 	return err
 }
 
-// App is a service once wired.
+// App is a wired service.
 type App struct {
 	Parts  []Part
 	Checks []health.Check
@@ -132,7 +132,8 @@ type App struct {
 	Admin func(huma.API)
 }
 
-// Main runs one service as a process: it never returns. new wires the service from its own configuration C.
+// Main runs one service as a process and never returns. newApp wires the service from its own configuration C. The process
+// takes one argument at most: -help, -health or config.
 func Main[C any](name, does string, newApp func(context.Context, C, Platform) (App, error)) {
 	Exit(name, os.Args[1:], func(ctx context.Context, args []string) error {
 		var base Config

@@ -9,7 +9,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 )
 
-// Shards is what every service that reads shards reads beside Config.
+// Shards is the configuration, beside Config, of every service that reads shards.
 type Shards struct {
 	Poll          time.Duration `envconfig:"STREAM_POLL" desc:"pause after a read of a shard that found nothing"`
 	Checkpoint    time.Duration `envconfig:"STREAM_CHECKPOINT" desc:"how much of a shard a crash repeats, beside the batch in flight; at most a third of LEASE_DURATION counts"`
@@ -39,7 +39,7 @@ func (s *Shards) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Queue is what every service that consumes a queue reads beside Config.
+// Queue is the configuration, beside Config, of every service that consumes a queue.
 type Queue struct {
 	Visibility time.Duration `envconfig:"QUEUE_VISIBILITY" desc:"how long messages in flight stay hidden after their projector has crashed, in whole seconds"`
 }

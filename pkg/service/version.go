@@ -7,15 +7,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Version is which release this is. Builds of images set it by -ldflags, such as
-// "-X github.com/leftfold/leftfold/pkg/service.Version=v1.2.3"; where they did not, Release may still know.
+// Version is the release. Builds of images set it by -ldflags, such as
+// "-X github.com/leftfold/leftfold/pkg/service.Version=v1.2.3"; otherwise Release may still find it.
 var Version = "dev"
 
-// Revision is the commit that this was made of, set as Version is.
+// Revision is the commit of the build, set as Version is.
 var Revision = "unknown"
 
-// Release is Version and Revision or, where no build set them, what the go command noted of the checkout it built, if it
-// noted anything.
+// Release returns Version and Revision or, where no build set them, what the go command recorded of its checkout, if
+// anything.
 func Release() (version, revision string) {
 	info, _ := debug.ReadBuildInfo()
 	return release(Version, Revision, info)
@@ -36,7 +36,7 @@ func release(version, revision string, info *debug.BuildInfo) (string, string) {
 	return version, revision
 }
 
-// buildInfo is 1, for its labels.
+// buildInfo is a constant 1; its labels carry the release.
 func buildInfo() prometheus.Collector {
 	version, revision := Release()
 	g := prometheus.NewGauge(prometheus.GaugeOpts{

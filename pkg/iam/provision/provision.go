@@ -1,4 +1,4 @@
-// Package provision makes the tables, the stream and the queues that the services expect. It is safe to run again.
+// Package provision creates the tables, the stream and the queues that the services need. It is safe to run again.
 package provision
 
 import (
@@ -23,7 +23,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 )
 
-// Config says what to make.
+// Config says what to create.
 type Config struct {
 	Names topology.Names
 	// StreamShards is how many shards a new Kinesis stream gets. Defaults to 2.
@@ -32,7 +32,7 @@ type Config struct {
 	Wait time.Duration
 }
 
-// Run makes what is missing, leaves alone what exists, and returns once all of it can be used.
+// Run creates what is missing, leaves what exists unchanged, and returns once all of it can be used.
 func Run(ctx context.Context, cfg aws.Config, c Config) error {
 	if c.StreamShards == 0 {
 		c.StreamShards = 2
@@ -41,18 +41,18 @@ func Run(ctx context.Context, cfg aws.Config, c Config) error {
 		c.Wait = 2 * time.Minute
 	}
 	db, k, q := dynamodb.NewFromConfig(cfg), kinesis.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
-	group, making := errgroup.WithContext(ctx)
+	group, creating := errgroup.WithContext(ctx)
 	store := dynamostore.Tables{
 		Events: c.Names.EventLog, Claims: c.Names.SetValidations, Commands: c.Names.Commands, Snapshots: c.Names.Snapshots,
 	}
 	tables := append(store.CreateTableInputs(),
 		shards.CreateTableInput(c.Names.Leases), projection.CreateTableInput(c.Names.Users), projection.CreateTableInput(c.Names.Roles))
 	for _, t := range tables {
-		group.Go(func() error { return table(making, db, t, c.Wait) })
+		group.Go(func() error { return table(creating, db, t, c.Wait) })
 	}
-	group.Go(func() error { return stream(making, k, c) })
+	group.Go(func() error { return stream(creating, k, c) })
 	for _, s := range c.Names.Subscriptions() {
-		group.Go(func() error { return queue(making, q, s.Queue) })
+		group.Go(func() error { return queue(creating, q, s.Queue) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -102,7 +102,7 @@ func stream(ctx context.Context, k *kinesis.Client, c Config) error {
 	return nil
 }
 
-// queue makes a queue and the one for what its consumer cannot decode.
+// queue creates a queue and its dead-letter queue.
 func queue(ctx context.Context, q *sqs.Client, name string) error {
 	dlq, err := create(ctx, q, topology.DeadLetters(name), fifoqueue.DeadLetterAttributes())
 	if err != nil {
@@ -126,7 +126,7 @@ func create(ctx context.Context, q *sqs.Client, name string, attributes map[stri
 	if _, other := errors.AsType[*sqstypes.QueueNameExists](err); !other {
 		return nil, fmt.Errorf("create queue %s: %w", name, err)
 	}
-	found, err := q.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(name)}) // someone set it up otherwise
+	found, err := q.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(name)}) // it exists with other attributes
 	if err != nil {
 		return nil, fmt.Errorf("find queue %s: %w", name, err)
 	}

@@ -1,4 +1,4 @@
-// Package auth tells who sends a request and what they may do, by the bearer tokens of an OpenID Connect issuer.
+// Package auth identifies who sends a request and decides what they may do, by the bearer tokens of an OpenID Connect issuer.
 package auth
 
 import (
@@ -8,17 +8,17 @@ import (
 
 // Principal is who sends a request.
 type Principal struct {
-	// Subject names them, in 1 to 255 visible ASCII characters. It is recorded as the actor of what they do.
+	// Subject names them, in 1 to 255 visible ASCII characters. Events record it as their actor.
 	Subject string
 	Scopes  []string
 }
 
-// Anonymous is everybody's Subject where nobody is asked. No token can have it.
+// Anonymous is the Subject of every request where no tokens are required. No token can have it.
 const Anonymous = "anonymous"
 
 type principalKey struct{}
 
-// With returns a context of the principal's.
+// With returns a context that carries the principal.
 func With(ctx context.Context, p Principal) context.Context {
 	return context.WithValue(ctx, principalKey{}, p)
 }
@@ -40,15 +40,15 @@ func Scopes(scopes ...string) []map[string][]string {
 	return []map[string][]string{{scheme: scopes}}
 }
 
-// Public is the Security of an operation that is anybody's. One that has no Security at all is nobody's.
+// Public is the Security of an operation that needs no token. An operation without any Security is refused to everyone.
 func Public() []map[string][]string { return []map[string][]string{{}} }
 
-// open says whether an operation is Public.
+// open reports whether an operation is Public.
 func open(security []map[string][]string) bool {
 	return slices.ContainsFunc(security, func(all map[string][]string) bool { return len(all) == 0 })
 }
 
-// missing are the scopes that a principal lacks for an operation that is not Public; ok says that it lacks none.
+// missing returns the scopes that a principal lacks for an operation that is not Public; ok reports that it lacks none.
 func missing(security []map[string][]string, p Principal) (scopes []string, ok bool) {
 	for _, all := range security {
 		wanted, known := all[scheme]

@@ -14,19 +14,19 @@ import (
 // Local is the Environment of a developer's own machine.
 const Local = "local"
 
-// Config says whom to believe.
+// Config says whose tokens are accepted.
 type Config struct {
-	Environment  string        `envconfig:"ENVIRONMENT" default:"production" desc:"where this runs; what is unsafe is allowed in local alone"`
-	Mode         string        `envconfig:"AUTH_MODE" default:"oidc" desc:"oidc: every request needs a token; none: nobody is asked, where ENVIRONMENT=local"`
-	Issuer       string        `envconfig:"OIDC_ISSUER" desc:"whose tokens are believed: a URL as in their iss claim; needed with AUTH_MODE=oidc"`
+	Environment  string        `envconfig:"ENVIRONMENT" default:"production" desc:"where this runs; only local allows what is unsafe"`
+	Mode         string        `envconfig:"AUTH_MODE" default:"oidc" desc:"oidc: every request needs a token; none: no request does, only where ENVIRONMENT=local"`
+	Issuer       string        `envconfig:"OIDC_ISSUER" desc:"issuer of the accepted tokens: a URL as in their iss claim; needed with AUTH_MODE=oidc"`
 	Audience     string        `envconfig:"OIDC_AUDIENCE" desc:"this API's name in the aud claim; needed with AUTH_MODE=oidc"`
 	JWKSURL      string        `envconfig:"OIDC_JWKS_URL" desc:"where the issuer's keys are, if not where its /.well-known/openid-configuration says"`
-	Algorithms   []string      `envconfig:"OIDC_ALGORITHMS" default:"RS256,ES256" desc:"signatures that are believed, never HS256 or none"`
+	Algorithms   []string      `envconfig:"OIDC_ALGORITHMS" default:"RS256,ES256" desc:"accepted signature algorithms, never HS256 or none"`
 	Leeway       time.Duration `envconfig:"OIDC_LEEWAY" default:"30s" desc:"how far the issuer's clock may be off, at most 5m"`
-	Refresh      time.Duration `envconfig:"OIDC_REFRESH" default:"5m" desc:"how often the issuer's keys are read: how long one taken back still counts"`
+	Refresh      time.Duration `envconfig:"OIDC_REFRESH" default:"5m" desc:"how often the issuer's keys are fetched: how long a revoked key is still accepted"`
 	MaxToken     int           `envconfig:"OIDC_MAX_TOKEN" default:"8192" desc:"bytes of the longest token, at most 15360"`
-	SubjectClaim string        `envconfig:"OIDC_SUBJECT_CLAIM" default:"sub" desc:"claim that names who it is"`
-	ScopePrefix  string        `envconfig:"OIDC_SCOPE_PREFIX" desc:"what the issuer puts before every scope of this API, such as leftfold/"`
+	SubjectClaim string        `envconfig:"OIDC_SUBJECT_CLAIM" default:"sub" desc:"claim that identifies the sender"`
+	ScopePrefix  string        `envconfig:"OIDC_SCOPE_PREFIX" desc:"prefix that the issuer puts before every scope of this API, such as leftfold/"`
 }
 
 // Bounds of a Config. The longest token leaves room for other headers in the 16 KiB that a server reads.
@@ -85,12 +85,12 @@ func (c *Config) checkURL(variable, text string) error {
 	}
 }
 
-// mayCall says whether keys may be fetched from there.
+// mayCall reports whether keys may be fetched from u.
 func (c *Config) mayCall(u *url.URL) bool {
 	return u.Scheme == "https" || u.Scheme == "http" && c.Environment == Local
 }
 
-// asymmetric says whether an algorithm is known and signs with a private key, so that who can verify cannot forge.
+// asymmetric reports whether an algorithm is known and signs with a private key, so that a verifier cannot forge.
 func asymmetric(alg string) bool {
 	switch jwt.GetSigningMethod(alg).(type) {
 	case *jwt.SigningMethodRSA, *jwt.SigningMethodRSAPSS, *jwt.SigningMethodECDSA, *jwt.SigningMethodEd25519:
@@ -100,7 +100,7 @@ func asymmetric(alg string) bool {
 	}
 }
 
-// normal is c with its algorithms as a set.
+// normal returns c with its algorithms as a set.
 func (c Config) normal() Config {
 	c.Algorithms = slices.Compact(slices.Sorted(slices.Values(c.Algorithms)))
 	return c

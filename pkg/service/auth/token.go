@@ -14,7 +14,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
-// refusal says in a word why a token is not believed. The word is for metrics, not for who sent it.
+// refusal says in a word why a token is not accepted. The word is for metrics, not for the client.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
@@ -32,7 +32,7 @@ const (
 	expired       refusal = "expired"
 	badClaims     refusal = "bad_claims"
 	forbidden     refusal = "forbidden"
-	noKeys        refusal = "no_keys" // the issuer has not been reached, so nobody can be judged
+	noKeys        refusal = "no_keys" // no keys have been fetched, so no token can be verified
 )
 
 // verifier turns tokens into principals.
@@ -50,7 +50,7 @@ func newVerifier(c Config, now func() time.Time, find func(context.Context, keyI
 	)}
 }
 
-// principal is who a request's Authorization headers speak for, or a refusal.
+// principal returns whom a request's Authorization headers identify, or a refusal.
 func (v *verifier) principal(ctx context.Context, headers []string) (Principal, error) {
 	token, err := bearer(headers)
 	if err != nil {
@@ -91,8 +91,8 @@ func bearer(headers []string) (string, error) {
 	return token, nil
 }
 
-// key looks at a token's header and finds the key that it must be signed with. What the header says of keys elsewhere
-// (jku, jwk, x5u, x5c) is never looked at.
+// key returns the key that a token must be signed with, by its header. It ignores what the header says of keys elsewhere
+// (jku, jwk, x5u, x5c).
 func (v *verifier) key(ctx context.Context) jwt.Keyfunc {
 	return func(t *jwt.Token) (any, error) {
 		segment, _, _ := strings.Cut(t.Raw, ".")
@@ -118,7 +118,7 @@ func (v *verifier) key(ctx context.Context) jwt.Keyfunc {
 	}
 }
 
-// accessToken tells access tokens from other kinds of JWT (RFC 9068 §2.1). Many issuers call them JWT, as they do ID
+// accessToken distinguishes access tokens from other kinds of JWT (RFC 9068 §2.1). Many issuers call them JWT, as they do ID
 // tokens, which the audience and claims.UnmarshalJSON keep out.
 func accessToken(typ any) bool {
 	text, _ := typ.(string)
@@ -129,13 +129,13 @@ func refusalOf(err error) refusal {
 	if r, ok := errors.AsType[refusal](err); ok {
 		return r
 	}
-	for _, known := range []struct { // of several, the first: that a token is expired is told if nothing else is wrong
+	for _, known := range []struct { // the first that applies: a token is called expired if nothing else is wrong
 		err error
 		is  refusal
 	}{
 		{jwt.ErrTokenMalformed, malformed},
 		{jwt.ErrTokenSignatureInvalid, forged},
-		{jwt.ErrTokenUnverifiable, forged}, // an algorithm nobody knows
+		{jwt.ErrTokenUnverifiable, forged}, // an unknown algorithm
 		{jwt.ErrTokenRequiredClaimMissing, badClaims},
 		{jwt.ErrTokenInvalidIssuer, wrongIssuer},
 		{jwt.ErrTokenInvalidAudience, wrongAudience},
@@ -165,7 +165,7 @@ func (c *claims) UnmarshalJSON(data []byte) error {
 	if err != nil {
 		return err
 	}
-	for _, mark := range []string{"at_hash", "c_hash"} { // only ID tokens have them: they tell a client who it is, not what it may do
+	for _, mark := range []string{"at_hash", "c_hash"} { // only ID tokens have them: they say who signed in, not what a client may do
 		if _, ok := all[mark]; ok {
 			return errors.New("an ID token")
 		}

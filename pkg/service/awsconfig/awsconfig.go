@@ -1,4 +1,4 @@
-// Package awsconfig makes the AWS SDK's configuration of a process, and counts and traces what the process asks of AWS.
+// Package awsconfig configures the AWS SDK for a process, counts and traces its calls, and checks the resources it needs.
 package awsconfig
 
 import (
@@ -72,12 +72,12 @@ func Instrument(cfg aws.Config, reg prometheus.Registerer, traces trace.TracerPr
 	return cfg
 }
 
-// Throttled says whether an error is AWS's answer to too many calls.
+// Throttled reports whether an error is AWS's answer to too many calls.
 func Throttled(err error) bool {
 	return retry.IsErrorThrottles(retry.DefaultThrottles).IsErrorThrottle(err) == aws.TrueTernary
 }
 
-// Logger hands what the SDK has to say to log.
+// Logger returns a logger for the SDK that writes to log.
 func Logger(log *slog.Logger) logging.Logger { return sdkLogger{log: log} }
 
 type sdkLogger struct {
@@ -101,5 +101,5 @@ func (l sdkLogger) Logf(c logging.Classification, format string, v ...any) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	l.log.LogAttrs(ctx, level, "aws sdk", slog.String("said", fmt.Sprintf(format, v...)))
+	l.log.LogAttrs(ctx, level, "aws sdk", slog.String("detail", fmt.Sprintf(format, v...)))
 }

@@ -119,14 +119,14 @@ func TestTheConfigurationGivenIsLeftAsItWas(t *testing.T) {
 	assert.Empty(t, cfg.APIOptions)
 }
 
-func TestTheSDKsWordsAreLoggedAtTheirLevel(t *testing.T) {
+func TestTheSDKLogsAtItsLevel(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	log := awsconfig.Logger(slog.New(slog.NewTextHandler(&out, nil)))
 	log.Logf(logging.Debug, "attempt %d", 1)
 	assert.Empty(t, out.String())
 	log.Logf(logging.Warn, "attempt %d", 2)
-	assert.Contains(t, out.String(), `level=WARN msg="aws sdk" said="attempt 2"`)
+	assert.Contains(t, out.String(), `level=WARN msg="aws sdk" detail="attempt 2"`)
 }
 
 func TestLoadWantsARegion(t *testing.T) { // sets the environment: not in parallel

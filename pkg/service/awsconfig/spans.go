@@ -17,8 +17,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// spans makes a client span of every call, its retries included, that is part of a trace; what a process asks of AWS by
-// itself, such as polls and lease renewals, would make traces without end. A span names tables, streams and queues, and
+// spans makes a client span of every call, its retries included, that is part of a trace; calls outside
+// of any trace, such as polls and lease renewals, would make traces without end. A span names tables, streams and queues, and
 // never keys or values: https://opentelemetry.io/docs/specs/semconv/cloud-providers/aws-sdk/
 func spans(tracer trace.Tracer) middleware.InitializeMiddleware {
 	return middleware.InitializeMiddlewareFunc("leftfold.Spans", func(
@@ -43,7 +43,7 @@ func spans(tracer trace.Tracer) middleware.InitializeMiddleware {
 	})
 }
 
-// fault tells an error by its code: its text may quote items. A refusal, such as a failed condition, is an answer.
+// fault names an error by its code: its text may quote items. A refusal, such as a failed condition, is an answer.
 func fault(span trace.Span, err error) {
 	code := "no_answer"
 	api, answered := errors.AsType[smithy.APIError](err)
@@ -56,7 +56,7 @@ func fault(span trace.Span, err error) {
 	}
 }
 
-// resources are what a call's input says it is about.
+// resources returns the tables, streams and queues that a call's input names.
 func resources(input any) []attribute.KeyValue {
 	switch in := input.(type) {
 	case *dynamodb.TransactWriteItemsInput:
@@ -74,7 +74,7 @@ func resources(input any) []attribute.KeyValue {
 	}
 	name := func(field string) string {
 		if f := v.FieldByName(field); f.IsValid() {
-			text, _ := reflect.TypeAssert[*string](f) // of another type: not what is looked for
+			text, _ := reflect.TypeAssert[*string](f) // of another type: not a name
 			return aws.ToString(text)
 		}
 		return ""

@@ -1,4 +1,4 @@
-// Package health answers whether a process lives and whether it can do its work, naming the dependency that is away.
+// Package health serves liveness and readiness, and names the dependency that does not answer.
 package health
 
 import (
@@ -9,22 +9,22 @@ import (
 	"time"
 )
 
-// timeout bounds one check, so that a dependency that hangs is reported as away.
+// timeout bounds one check; a dependency that hangs is reported as away.
 const timeout = 2 * time.Second
 
-// Check looks at one dependency.
+// Check probes one dependency.
 type Check struct {
 	Name string
 	// Probe returns nil while the dependency answers. It must honour its context.
 	Probe func(context.Context) error
 }
 
-// Live answers 200 as long as the process can answer at all.
+// Live answers 200 whenever the process can answer.
 func Live() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, report{Status: "live"}) })
 }
 
-// Ready answers 200 when every check passes, else 503; either way it names each dependency and what is known of it.
+// Ready answers 200 when every check passes, else 503; either way it names each dependency and its state.
 func Ready(checks []Check) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), timeout)

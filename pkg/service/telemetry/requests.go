@@ -19,9 +19,9 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 )
 
-// Requests serves a router and makes of every request a span and a measurement, by its route's pattern. They tell nothing
-// else of it, for paths, queries and addresses are personal data. A valid traceparent is gone on with, as far as p
-// reads it, even where tracing is off: then it is kept in the events' metadata all the same.
+// Requests serves a router and makes a span and a measurement of every request, by its route's pattern. They contain nothing
+// else of it, because paths, queries and addresses are personal data. A valid traceparent is propagated, as far as p
+// reads it, even when tracing is off: the events' metadata keep it.
 func Requests(router chi.Router, traces trace.TracerProvider, p propagation.TextMapPropagator, reg prometheus.Registerer, now func() time.Time) http.Handler {
 	tracer := eventtrace.Tracer(traces, "pkg/service/telemetry")
 	_, off := tracer.(noop.Tracer)
@@ -45,7 +45,7 @@ func Requests(router chi.Router, traces trace.TracerProvider, p propagation.Text
 		routes := contexts.Get().(*chi.Context) //nolint:errcheck,forcetypeassert // as New makes them
 		routes.Reset()
 		routes.Routes = router // which then makes none of its own
-		defer func() {         // also when a handler panics to break the connection off
+		defer func() {         // also when a handler panics to abort the connection
 			route, status := routes.RoutePattern(), answer.Status()
 			eventtrace.Observe(seconds.WithLabelValues(method, route, strconv.Itoa(status)), now().Sub(started).Seconds(), span.SpanContext())
 			if !off {
@@ -73,7 +73,7 @@ func describe(span trace.Span, method, route string, status int) {
 	}
 }
 
-// Method is a request's, or "_OTHER": a stranger may call one by any name.
+// Method is a request's, or "_OTHER": an untrusted client may send any text.
 func Method(r *http.Request) string {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,

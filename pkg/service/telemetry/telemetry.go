@@ -1,5 +1,5 @@
-// Package telemetry is how a process reports: structured logs that carry the correlation of what they speak of, a
-// metrics registry, and traces.
+// Package telemetry sets up what a process reports: structured logs with the correlation of their request, a metrics
+// registry, and traces.
 package telemetry
 
 import (
@@ -23,7 +23,7 @@ const (
 	KeySpanID        = "span_id"
 )
 
-// Correlation ties together everything that one request set off.
+// Correlation connects everything that one request caused.
 type Correlation struct {
 	CorrelationID string
 	CausationID   string // "" where the request itself is the cause
@@ -36,13 +36,13 @@ func WithCorrelation(ctx context.Context, c Correlation) context.Context {
 	return context.WithValue(ctx, correlationKey{}, c)
 }
 
-// CorrelationOf returns what WithCorrelation put in, or the zero Correlation.
+// CorrelationOf returns the Correlation that ctx carries, or the zero one.
 func CorrelationOf(ctx context.Context) Correlation {
 	c, _ := ctx.Value(correlationKey{}).(Correlation)
 	return c
 }
 
-// NewLogger writes to w at the level and in the format ("json" or "text") named.
+// NewLogger returns a logger that writes to w in a format, "json" or "text".
 func NewLogger(w io.Writer, level slog.Level, format string) (*slog.Logger, error) {
 	options := &slog.HandlerOptions{Level: level}
 	switch format {

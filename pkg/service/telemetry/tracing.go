@@ -24,7 +24,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 )
 
-// TracingConfig is what OpenTelemetry's own variables say of traces. What is not here (headers, certificates, timeouts,
+// TracingConfig has OpenTelemetry's own variables for traces. What is not here (headers, certificates, timeouts,
 // compression, the batches' and spans' limits) its SDK reads by itself:
 // https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 type TracingConfig struct {
@@ -79,7 +79,7 @@ const (
 	exportNone    = "none"
 )
 
-// exporterName settles what is unset.
+// exporterName resolves an unset Exporter.
 func (c *TracingConfig) exporterName() string {
 	switch {
 	case c.Disabled:
@@ -127,7 +127,7 @@ func (c *TracingConfig) tracesURL() string {
 	return strings.TrimSuffix(cmp.Or(c.Endpoint, "http://localhost:4318"), "/") + "/v1/traces"
 }
 
-// sampler also says whether a parent's decision is kept to.
+// sampler also reports whether a parent's decision is followed.
 func (c *TracingConfig) sampler() (_ sdktrace.Sampler, parentBased bool, _ error) {
 	name, parentBased := strings.CutPrefix(c.Sampler, "parentbased_")
 	var s sdktrace.Sampler

@@ -1,4 +1,4 @@
-// Package app puts broker together.
+// Package app wires broker from its configuration.
 package app
 
 import (

@@ -19,7 +19,7 @@ const (
 	fanOut  = "fanout"
 )
 
-// Config is what broker reads beside what every process reads.
+// Config is the configuration of broker, beside that of every process.
 type Config struct {
 	topology.EventLogName
 	topology.HopNames
@@ -27,7 +27,7 @@ type Config struct {
 	service.Shards
 	Retention time.Duration `envconfig:"STREAM_RETENTION" default:"24h" desc:"how long the Kinesis stream keeps records; what is older is read from the log"`
 	Mode      string        `envconfig:"STREAM_MODE" default:"polling" desc:"how Kinesis is read: polling, or fanout for enhanced fan-out, which AWS charges for"`
-	FanOut    string        `envconfig:"STREAM_FANOUT_CONSUMER" default:"leftfold-broker" desc:"the stream's consumer for enhanced fan-out, registered if it is not there"`
+	FanOut    string        `envconfig:"STREAM_FANOUT_CONSUMER" default:"leftfold-broker" desc:"the stream's consumer for enhanced fan-out, registered if it does not exist"`
 }
 
 // Validate is called by service.LoadConfig.

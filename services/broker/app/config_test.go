@@ -17,7 +17,7 @@ func load(t *testing.T, env map[string]string) (app.Config, error) {
 	return cfg, err
 }
 
-func TestKinesisIsPolledUnlessToldOtherwise(t *testing.T) {
+func TestKinesisIsPolledByDefault(t *testing.T) {
 	t.Parallel()
 	cfg, err := load(t, nil)
 	require.NoError(t, err)
@@ -26,7 +26,7 @@ func TestKinesisIsPolledUnlessToldOtherwise(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestMistakesAreToldTogether(t *testing.T) {
+func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := load(t, map[string]string{
 		"STREAM_MODE": "push", "STREAM_FANOUT_CONSUMER": "a/b", "STREAM_RETENTION": "1s", "STREAM_CHECKPOINT": "0s",

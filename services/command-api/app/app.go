@@ -1,4 +1,4 @@
-// Package app puts command-api together.
+// Package app wires command-api from its configuration.
 package app
 
 import (

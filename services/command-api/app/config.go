@@ -10,18 +10,18 @@ import (
 	"github.com/leftfold/leftfold/pkg/service"
 )
 
-// maxSnapshotEvery is about what one call of DynamoDB can read; who wants fewer snapshots wants none.
+// maxSnapshotEvery is about what one call of DynamoDB can read; with fewer snapshots, none would be read.
 const maxSnapshotEvery = 10_000
 
-// Config is what command-api reads beside what every process reads.
+// Config is the configuration of command-api, beside that of every process.
 type Config struct {
 	topology.EventLogName
 	topology.CommandNames
 	service.API
 	MaxAttempts   int           `envconfig:"COMMAND_MAX_ATTEMPTS" desc:"decisions of one command under conflicts, at least 1"`
 	Timeout       time.Duration `envconfig:"COMMAND_TIMEOUT" default:"10s" desc:"longest time one command may take"`
-	Cache         int           `envconfig:"COMMAND_CACHE" default:"10000" desc:"of how many users, and of how many roles, the state is kept in memory; 0: none"`
-	SnapshotEvery int           `envconfig:"SNAPSHOT_EVERY" default:"100" desc:"events between two snapshots of a user's or role's state, which spare reading all that went before; 0: none"`
+	Cache         int           `envconfig:"COMMAND_CACHE" default:"10000" desc:"users, and as many roles, whose state is kept in memory; 0: none"`
+	SnapshotEvery int           `envconfig:"SNAPSHOT_EVERY" default:"100" desc:"events between two snapshots of a user's or role's state, which save reading earlier events; 0: none"`
 }
 
 // SetDefaults is called by service.LoadConfig.

@@ -107,9 +107,9 @@ func newSystem(
 	}, nil
 }
 
-// together makes one app of all services.
+// together composes the apps of all services into one.
 func together(ctx context.Context, cfg Config, p service.Platform) (whole service.App, err error) {
-	whole.API, whole.Info = cfg.CommandAPI.API, problems.Info() // as in all of them
+	whole.API, whole.Info = cfg.CommandAPI.API, problems.Info() // the same in all of them
 	var routes, admin []func(huma.API)
 	add := func(name string, newApp func(service.Platform) (service.App, error)) {
 		if err != nil {

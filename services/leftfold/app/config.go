@@ -11,14 +11,14 @@ import (
 	streamer "github.com/leftfold/leftfold/services/streamer/app"
 )
 
-// AWSConfig is what the embedded AWS reads.
+// AWSConfig is the configuration of the embedded AWS.
 type AWSConfig struct {
 	service.Config
 	AWSAddr string `envconfig:"AWS_ADDR" default:"127.0.0.1:4566" desc:"address of the embedded AWS (leftfold only)"`
 	Names   topology.Names
 }
 
-// Config is what the leftfold program reads: its own and that of every service in it.
+// Config is the configuration of the leftfold program: its own and that of every service in it.
 type Config struct {
 	AWSConfig
 	CommandAPI    commandapi.Config

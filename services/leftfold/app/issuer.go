@@ -8,7 +8,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/auth/devissuer"
 )
 
-// IssuerConfig is what the development issuer reads.
+// IssuerConfig is the configuration of the development issuer.
 type IssuerConfig struct {
 	Process service.Config
 	Issuer  devissuer.Config
@@ -23,7 +23,7 @@ type Issuer struct {
 	parts    []service.Part
 }
 
-// NewIssuer takes the issuer's address.
+// NewIssuer returns an issuer that has its address.
 func NewIssuer(ctx context.Context, cfg IssuerConfig, logs io.Writer) (*Issuer, error) {
 	platform, _, err := service.NewPlatform(cfg.Process, logs)
 	if err != nil {

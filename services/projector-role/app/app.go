@@ -1,4 +1,4 @@
-// Package app puts projector-role together.
+// Package app wires projector-role from its configuration.
 package app
 
 import (

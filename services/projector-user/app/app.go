@@ -1,4 +1,4 @@
-// Package app puts projector-user together.
+// Package app wires projector-user from its configuration.
 package app
 
 import (

@@ -1,4 +1,4 @@
-// Package app puts streamer together.
+// Package app wires streamer from its configuration.
 package app
 
 import (

@@ -1,5 +1,5 @@
-// Package devissuer is an OpenID Connect issuer for developers and tests: it gives everybody the token they ask for, and
-// so it refuses to be anywhere but on a developer's own machine.
+// Package devissuer is an OpenID Connect issuer for developers and tests. It issues every token to everyone, and so it
+// refuses to start unless ENVIRONMENT=local.
 package devissuer
 
 import (
@@ -29,11 +29,11 @@ import (
 
 // Config says where the issuer is and what its tokens say.
 type Config struct {
-	Environment string        `envconfig:"ENVIRONMENT" default:"production" desc:"where this runs; what is unsafe is allowed in local alone"`
+	Environment string        `envconfig:"ENVIRONMENT" default:"production" desc:"where this runs; only local allows what is unsafe"`
 	Addr        string        `envconfig:"ISSUER_ADDR" default:"127.0.0.1:9000" desc:"address of the development issuer, which plain HTTP reaches"`
-	URL         string        `envconfig:"ISSUER_URL" default:"http://127.0.0.1:9000" desc:"what the development issuer calls itself: the OIDC_ISSUER of those who believe it"`
-	Audience    string        `envconfig:"ISSUER_AUDIENCE" default:"leftfold" desc:"aud of the development issuer's tokens, if none is asked for"`
-	TokenLife   time.Duration `envconfig:"ISSUER_TOKEN_LIFE" default:"1h" desc:"how long the development issuer's tokens are valid, if not asked otherwise; at most 24h"`
+	URL         string        `envconfig:"ISSUER_URL" default:"http://127.0.0.1:9000" desc:"name of the development issuer: the OIDC_ISSUER of those who accept its tokens"`
+	Audience    string        `envconfig:"ISSUER_AUDIENCE" default:"leftfold" desc:"aud of the development issuer's tokens, if the request names none"`
+	TokenLife   time.Duration `envconfig:"ISSUER_TOKEN_LIFE" default:"1h" desc:"how long the development issuer's tokens are valid, if the request does not say; at most 24h"`
 }
 
 const maxTokenLife = 24 * time.Hour
@@ -42,7 +42,7 @@ const maxTokenLife = 24 * time.Hour
 func (c *Config) Validate() error {
 	var errs []error
 	if c.Environment != auth.Local {
-		errs = append(errs, fmt.Errorf("the development issuer gives everybody every token: only where ENVIRONMENT=%s, and it is %s",
+		errs = append(errs, fmt.Errorf("the development issuer gives every token to everyone: only where ENVIRONMENT=%s, and it is %s",
 			auth.Local, c.Environment))
 	}
 	if u, err := url.Parse(c.URL); err != nil || u.Host == "" {
@@ -72,8 +72,8 @@ type key struct {
 	private crypto.Signer
 }
 
-// published is how many keys the issuer has at a time: the one that signs, and the one before it, whose tokens may
-// still be about.
+// published is how many keys the issuer publishes: the one that signs, and the one before it, whose tokens may still be
+// valid.
 const published = 2
 
 // New returns an issuer with a first key.

@@ -14,7 +14,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/iam/oracle"
 )
 
-// Config sets the story up.
+// Config is the size and the speed of the story.
 type Config struct {
 	Users int     `envconfig:"DEMO_USERS" default:"1000" desc:"users in the story of make demo"`
 	Rate  float64 `envconfig:"DEMO_RATE" default:"0" desc:"commands a second in make demo; 0: as fast as it goes"`

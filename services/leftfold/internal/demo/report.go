@@ -22,7 +22,7 @@ type report struct {
 }
 
 func (r *report) line(format string, args ...any) {
-	_, _ = fmt.Fprintf(r.out, format+"\n", args...) // nowhere else to say that it failed
+	_, _ = fmt.Fprintf(r.out, format+"\n", args...) // there is no other place to report an error
 }
 
 const barWidth = 40
