@@ -20,7 +20,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// busy sends a command of a few users and roles, who keep changing their addresses and names for those of others. It
+// busy sends a command of a few users and roles, which keep changing their addresses and names for those of others. It
 // reports whether it was accepted.
 func (s *stage) busy() bool {
 	n, name := rand.IntN(60), fmt.Sprint("name", rand.IntN(90))
@@ -64,8 +64,7 @@ func (s *stage) traffic(clients int) (stop func() (accepted int64)) {
 	}
 }
 
-// Commands of others run all the time, and some between each two calls of the audit: it must suspect, check again, and
-// report nothing.
+// Commands run all the time, some of them between two calls of the audit: it must suspect, check again and report nothing.
 func TestALiveSystemCausesNoFalseDifference(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -231,8 +230,8 @@ func TestAStreamThatKeepsChangingIsUndecided(t *testing.T) {
 	assert.False(t, result.Equal())
 }
 
-// Each call fails in turn, before it is made or with its answer lost. What is left must be as it was or as it has to be,
-// and another run repairs the remaining differences.
+// Each call fails in turn, before it is made or with its answer lost. Every row must be as before or repaired, and another
+// run repairs the remaining differences.
 func TestACrashLeavesNothingHalfDone(t *testing.T) {
 	t.Parallel()
 	errCrash := &smithy.OperationError{Err: errors.New("crash")} // the SDK wraps every error in one

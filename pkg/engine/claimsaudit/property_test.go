@@ -13,8 +13,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/claimsaudit"
 )
 
-// A model of who holds what says which differences there are in a log and a table made by chance, and what a
-// repair has to leave. The seed names the test to run again.
+// A model of who holds what predicts the differences between a random log and table, and the result of a repair. The seed is
+// the name of the subtest.
 func TestTheAuditAgreesWithAModel(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(40) {
