@@ -77,8 +77,8 @@ func walk(ctx context.Context, t *testing.T, change *strings.Replacer) {
 	assert.Greater(t, walked, 8)
 }
 
-// The README's Go is the example that compiles and runs.
-func TestTheReadmesExampleCompiles(t *testing.T) {
+// The Go of docs/library.md is the example that compiles and runs.
+func TestTheLibrarysExampleCompiles(t *testing.T) {
 	t.Parallel()
 	lines := func(text string) string { // without indentation
 		var out []string
@@ -88,7 +88,7 @@ func TestTheReadmesExampleCompiles(t *testing.T) {
 		return strings.Join(out, "\n")
 	}
 	example := lines(read(t, "../../pkg/engine/projection/example_test.go"))
-	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(read(t, "../../README.md"), -1)
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(read(t, "../../docs/library.md"), -1)
 	assert.Len(t, blocks, 5)
 	for _, b := range blocks {
 		assert.Contains(t, example, lines(b[1]))

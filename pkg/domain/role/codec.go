@@ -17,8 +17,3 @@ func Aggregate() eventsourcing.Aggregate[State, Event] {
 		States: snapshot.NewCodec[State](snapshotRevision, codec),
 	}
 }
-
-// NewCodec returns the codec of every role event that was ever stored.
-func NewCodec() *eventsourcing.Codec[Event] {
-	return eventsourcing.NewCodec[Event](Created{}, Renamed{}, Disabled{}, Enabled{})
-}

@@ -1,5 +1,5 @@
 // Package role holds the rules of the role aggregate. Read this file from the top: events, state, evolve, claims,
-// decisions. Stored names and shapes are in codec.go, names in name.go, refusals in refusals.go, and what other
+// decisions. Snapshots are bound in codec.go, names parsed in name.go, refusals in refusals.go, and what other
 // aggregates' events say of a role in reference.go.
 package role
 
@@ -63,6 +63,11 @@ func (Created) EventName() string  { return "org/iam/role/created" }
 func (Renamed) EventName() string  { return "org/iam/role/renamed" }
 func (Disabled) EventName() string { return "org/iam/role/disabled" }
 func (Enabled) EventName() string  { return "org/iam/role/enabled" }
+
+// NewCodec returns the codec of every role event that was ever stored.
+func NewCodec() *eventsourcing.Codec[Event] {
+	return eventsourcing.NewCodec[Event](Created{}, Renamed{}, Disabled{}, Enabled{})
+}
 
 // State.
 

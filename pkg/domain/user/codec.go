@@ -20,9 +20,7 @@ func Aggregate() eventsourcing.Aggregate[State, Event] {
 
 // NewCodec returns the codec of every user event that was ever stored.
 func NewCodec() *eventsourcing.Codec[Event] {
-	return eventsourcing.NewCodec[Event](
-		Registered{}, Updated{}, EmailChanged{}, Disabled{}, Enabled{}, RoleAdded{}, RoleRemoved{},
-	).History(Updated{}, eventsourcing.Upcast(func(v1 updatedV1) Updated {
+	return current().History(Updated{}, eventsourcing.Upcast(func(v1 updatedV1) Updated {
 		return Updated{FirstName: v1.Name.First, LastName: v1.Name.Last}
 	})).RetireAs("org/iam/user/renamed", Updated{}, eventsourcing.Upcast(func(same updatedV1) updatedV1 {
 		return same // an update was to carry more than names one day, and was renamed

@@ -1,5 +1,5 @@
 // Package user holds the rules of the user aggregate. Read this file from the top: events, state, evolve, claims,
-// decisions. Stored names and shapes are in codec.go, values in email.go and name.go, refusals in refusals.go.
+// decisions. What former builds stored is in codec.go, values in email.go and name.go, refusals in refusals.go.
 package user
 
 import (
@@ -103,6 +103,13 @@ func (Disabled) EventName() string     { return "org/iam/user/disabled" }
 func (Enabled) EventName() string      { return "org/iam/user/enabled" }
 func (RoleAdded) EventName() string    { return "org/iam/user/roleAdded" }
 func (RoleRemoved) EventName() string  { return "org/iam/user/roleRemoved" }
+
+// current is the codec of the events that are written. NewCodec adds those of former builds.
+func current() *eventsourcing.Codec[Event] {
+	return eventsourcing.NewCodec[Event](
+		Registered{}, Updated{}, EmailChanged{}, Disabled{}, Enabled{}, RoleAdded{}, RoleRemoved{},
+	)
+}
 
 // State.
 
