@@ -39,7 +39,7 @@ type parkedAggregate struct {
 	Reason     string                `json:"reason" doc:"why not; it may quote the event, personal data included" example:"unknown event: …"`
 	ParkedAt   time.Time             `json:"parkedAt" doc:"since when" example:"2026-01-02T03:04:05Z"`
 	Waiting    int                   `json:"waiting" doc:"events known to wait, that one included" example:"3"`
-	Redrive    string                `json:"redrive" doc:"where to POST for a redrive" example:"/projections/users/parked/org/iam/user/0192…/redrive"`
+	Redrive    string                `json:"redrive" doc:"its address" example:"/projections/users/parked/org/iam/user/0192…/redrive"`
 }
 
 type redriveInput struct {
@@ -55,7 +55,7 @@ type redriven struct {
 	Projection string                `json:"projection" doc:"the projection" example:"users"`
 	Stream     string                `json:"stream" doc:"the aggregate's stream" example:"org/iam/user/0192…"`
 	Version    eventsourcing.Version `json:"version" doc:"applied so far" example:"9"`
-	Done       bool                  `json:"done" doc:"whether that is all; else it is still parked, and another POST continues from here" example:"true"`
+	Done       bool                  `json:"done" doc:"whether that is all; if not, another POST continues" example:"true"`
 }
 
 // RegisterParked adds the listing and the redrive of a projection's parked aggregates to an API. It is for operators only:

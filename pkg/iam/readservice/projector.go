@@ -66,7 +66,8 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 		return service.App{}, err
 	}
 	consumer, err := fifoqueue.NewConsumer(fifoqueue.Config{
-		Client: queues, QueueURL: url, DeadLetterURL: deadLetters, Handler: Handler(model, eventtrace.Tracer(p.Traces, "pkg/iam/readservice"), "project "+c.Name),
+		Client: queues, QueueURL: url, DeadLetterURL: deadLetters,
+		Handler:    Handler(model, eventtrace.Tracer(p.Traces, "pkg/iam/readservice"), "project "+c.Name),
 		Visibility: c.Visibility, StopTimeout: p.Drain, Backoff: backoff, Now: p.Now, Logger: p.Log, Metrics: p.Metrics,
 	})
 	if err != nil {

@@ -22,7 +22,7 @@ func (in *Paging) After() (projection.Cursor, error) { return projection.ParseCu
 
 // Page is the answer of a list.
 type Page[T any] struct {
-	Link string `header:"Link" doc:"the next page, as rel=next; absent on the last" example:"</users?limit=20&cursor=eyJpZCI6IjEifQ>; rel=\"next\""`
+	Link string `header:"Link" doc:"the next page; absent on the last" example:"</users?limit=20&cursor=eyJpZCI6IjEifQ>; rel=\"next\""`
 	Body []T    `nullable:"false" maxItems:"100"`
 }
 

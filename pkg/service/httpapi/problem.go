@@ -14,7 +14,7 @@ import (
 // Problem is every error answer (RFC 9457). Code is stable and meant for programs, Detail for people. It never holds
 // anything internal.
 type Problem struct {
-	Type   string  `json:"type" format:"uri-reference" doc:"where the code is explained, relative to the request's address" example:"/problems/invalid"`
+	Type   string  `json:"type" format:"uri-reference" doc:"where the code is explained, a relative reference" example:"/problems/invalid"`
 	Title  string  `json:"title" doc:"the HTTP status in words" example:"Unprocessable Entity"`
 	Status int     `json:"status" minimum:"400" maximum:"599" doc:"the HTTP status" example:"422"`
 	Code   string  `json:"code" pattern:"^[a-z_]+$" doc:"what went wrong, for programs" example:"invalid"`

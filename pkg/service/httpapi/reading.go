@@ -11,7 +11,7 @@ import (
 
 // Reading is what reads of one aggregate take beside its id, so that clients see what they wrote. Inputs embed it.
 type Reading struct {
-	MinVersion uint64 `query:"min_version" maximum:"9007199254740991" doc:"the version to show at least, as a command's answer named it" example:"1"`
+	MinVersion uint64 `query:"min_version" maximum:"9007199254740991" doc:"show this version or a later one" example:"1"`
 	Wait       Wait   `query:"wait" doc:"how long to wait for it, at most 10s" example:"2s"`
 }
 

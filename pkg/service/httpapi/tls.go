@@ -72,7 +72,8 @@ func (c *certificate) current(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 		return c.now, nil
 	}
 	if err := c.load(); err != nil {
-		c.log.WarnContext(hello.Context(), "reading the changed TLS certificate failed, keeping the one before", slog.Any(telemetry.KeyError, err))
+		c.log.WarnContext(hello.Context(), "reading the changed TLS certificate failed, keeping the one before",
+			slog.Any(telemetry.KeyError, err))
 	}
 	return c.now, nil
 }

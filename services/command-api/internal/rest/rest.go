@@ -94,7 +94,7 @@ type accepted struct {
 	Status   int     `json:"status"`
 	ETag     string  `header:"ETag" json:"etag" doc:"the version, quoted" example:"\"1\""`
 	Location string  `header:"Location" json:"location" doc:"where it can be read" example:"/users/01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"`
-	Replayed string  `header:"Idempotent-Replayed" json:"-" doc:"true: the answer is that of an earlier request with this Idempotency-Key" example:"true"`
+	Replayed string  `header:"Idempotent-Replayed" json:"-" doc:"true: the answer to an earlier request with this key" example:"true"`
 	Body     encoded `json:"body"`
 }
 

@@ -43,8 +43,19 @@ type Member struct {
 
 type listRoles struct {
 	httpapi.Paging
-	Contains string `query:"contains" pattern:"^$|^name:[\\s\\S]" patternDescription:"name:text" maxLength:"300" doc:"attribute:text; the attribute is name" example:"name:audit"`
+	Contains contains `query:"contains" example:"name:audit"`
 	filter   projection.Filter
+}
+
+// contains is a list's filter.
+type contains string
+
+// Schema implements huma.SchemaProvider.
+func (contains) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Type: huma.TypeString, MaxLength: new(300), Pattern: `^$|^name:[\s\S]`, PatternDescription: "name:text",
+		Description: "attribute:text; the attribute is name",
+	}
 }
 
 // Resolve implements huma.Resolver.
@@ -52,7 +63,7 @@ func (in *listRoles) Resolve(huma.Context) []error {
 	if in.Contains == "" {
 		return nil
 	}
-	return httpapi.Parse("query.contains", &in.filter, in.Contains, httpapi.ParseContains("", "name"))
+	return httpapi.Parse("query.contains", &in.filter, string(in.Contains), httpapi.ParseContains("", "name"))
 }
 
 type getRole struct {
@@ -101,7 +112,7 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 		for _, row := range rows {
 			roles = append(roles, row.shown())
 		}
-		return httpapi.NewPage(roles, "/roles", &in.Paging, next, "contains", in.Contains), nil
+		return httpapi.NewPage(roles, "/roles", &in.Paging, next, "contains", string(in.Contains)), nil
 	})
 	httpapi.Register(api, log, huma.Operation{
 		OperationID: "getRole", Method: http.MethodGet, Path: "/roles/{id}", Summary: "One role and its first members", Tags: tags,

@@ -33,8 +33,20 @@ type HeldRole struct {
 
 type listUsers struct {
 	httpapi.Paging
-	Contains string `query:"contains" pattern:"^$|^(email|firstName|lastName):[\\s\\S]" patternDescription:"attribute:text, the attribute one of email, firstName, lastName" maxLength:"300" doc:"attribute:text; the attribute is email, firstName or lastName" example:"lastName:Neill"`
+	Contains contains `query:"contains" example:"lastName:Neill"`
 	filter   projection.Filter
+}
+
+// contains is a list's filter.
+type contains string
+
+// Schema implements huma.SchemaProvider.
+func (contains) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Type: huma.TypeString, MaxLength: new(300), Pattern: `^$|^(email|firstName|lastName):[\s\S]`,
+		PatternDescription: "attribute:text, the attribute one of email, firstName, lastName",
+		Description:        "attribute:text; the attribute is email, firstName or lastName",
+	}
 }
 
 // Resolve implements huma.Resolver.
@@ -42,7 +54,7 @@ func (in *listUsers) Resolve(huma.Context) []error {
 	if in.Contains == "" {
 		return nil
 	}
-	return httpapi.Parse("query.contains", &in.filter, in.Contains, httpapi.ParseContains("email", "email", "firstName", "lastName"))
+	return httpapi.Parse("query.contains", &in.filter, string(in.Contains), httpapi.ParseContains("email", "email", "firstName", "lastName"))
 }
 
 type getUser struct {
@@ -76,7 +88,7 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 		if err != nil {
 			return nil, err
 		}
-		return httpapi.NewPage(users, "/users", &in.Paging, next, "contains", in.Contains), nil
+		return httpapi.NewPage(users, "/users", &in.Paging, next, "contains", string(in.Contains)), nil
 	})
 	httpapi.Register(api, log, huma.Operation{
 		OperationID: "getUser", Method: http.MethodGet, Path: "/users/{id}", Summary: "One user and its roles", Tags: []string{"users"},
