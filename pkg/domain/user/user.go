@@ -13,7 +13,7 @@ import (
 const Category = "org/iam/user"
 
 // MaxRoles bounds the roles of one user. The roles read model writes a user's row and one row for each role it holds in
-// one DynamoDB transaction, which takes 100 items; the rest is room to spare:
+// one DynamoDB transaction, which takes 100 items:
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 const MaxRoles = 90
 
