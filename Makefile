@@ -41,7 +41,7 @@ memory: ## Fail if the whole system holds more than 300 MB after 10,000 commands
 	go test -count=1 -run '^TestMemoryStaysSmall$$' -v ./test/e2e
 
 .PHONY: check
-check: lint lint-floors lint-workflows lint-asyncapi tidy vuln wire-check test memory fuzz ## Everything CI checks: lint and floors, modules, vulnerabilities, wiring, tests, memory, a fuzz smoke
+check: lint lint-floors lint-workflows lint-asyncapi tidy vuln wire-check test memory fuzz ## Everything CI checks
 
 .PHONY: fmt
 fmt: bin/tools/golangci-lint ## Format
@@ -71,7 +71,7 @@ lint-asyncapi: ## Check docs/asyncapi.yaml against AsyncAPI's published JSON sch
 	  LEFTFOLD_ASYNCAPI_SCHEMA="$(CURDIR)/$$schema" go test -count=1 -run '^TestAsyncAPIIsValid$$' ./docs/eventdocs; fi
 
 .PHONY: vuln
-vuln: bin/tools/govulncheck ## Report known vulnerabilities that are called (VULNDB: a mirror; VULN=required: fail if it cannot be reached; or off)
+vuln: bin/tools/govulncheck ## Report known vulnerabilities that are called (VULNDB: a mirror; VULN=required: fail without it; VULN=off)
 	@VULN=$(VULN) VULNDB=$(VULNDB) .ci/vuln bin/tools/govulncheck
 
 .PHONY: tidy
@@ -92,7 +92,8 @@ fuzz: ## Run every fuzz target FUZZTIME times (or long: 5m)
 	@for m in $(MODULES); do (cd $$m; \
 	  for file in $$(grep -rlE '^func Fuzz' --include='*_test.go' . || true); do \
 	    for target in $$(grep -oE '^func Fuzz[A-Za-z0-9_]+' $$file | cut -c6-); do \
-	      go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x $$(dirname $$file) || exit 1; done; done) || exit 1; done
+	      go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x \
+	        $$(dirname $$file) || exit 1; done; done) || exit 1; done
 
 .PHONY: bench
 bench: ## Speed beside a bare PutItem loop; then tables: AWS calls against their ceilings, parking, take-over, memory
@@ -142,7 +143,8 @@ images: ## Build every service's image, show their sizes and fail above 30 MB (V
 
 .PHONY: reproducible
 reproducible: ## Compile SERVICE for its image twice from nothing and fail if the two binaries differ (PLATFORM)
-	@for n in 1 2; do $(BUILD) --build-arg SERVICE=$(SERVICE) --build-arg GOFLAGS=-a --no-cache --target binary --output bin/image-$$n . >/dev/null; done
+	@for n in 1 2; do $(BUILD) --build-arg SERVICE=$(SERVICE) --build-arg GOFLAGS=-a --no-cache \
+	  --target binary --output bin/image-$$n . >/dev/null; done
 	@cd bin && sha256sum image-1/app image-2/app && cmp image-1/app image-2/app
 
 HADOLINT         := 2.15.1

@@ -31,7 +31,9 @@ func TestAnAPIIsServedAsItsVariablesSay(t *testing.T) {
 		httpapi.Register(api, quiet(), huma.Operation{OperationID: "ping", Method: http.MethodGet, Path: "/ping"},
 			func(context.Context, *nothing) (*nothing, error) { return &nothing{}, nil })
 	}}
-	h, _, err := app.Handler(service.Platform{Log: quiet(), Metrics: prometheus.NewRegistry(), Now: func() time.Time { return time.Unix(0, 0) }})
+	h, _, err := app.Handler(service.Platform{
+		Log: quiet(), Metrics: prometheus.NewRegistry(), Now: func() time.Time { return time.Unix(0, 0) },
+	})
 	require.NoError(t, err)
 	ping := func(client, origin string) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/ping", nil) // from 192.0.2.1

@@ -165,7 +165,7 @@ func Main[C any](name, does string, newApp func(context.Context, C, Platform) (A
 		if err != nil {
 			return err
 		}
-		endpoints, err := Endpoints(base, platform, registry, app)
+		endpoints, err := Endpoints(base, platform, registry, app) //nolint:contextcheck // each request brings its own
 		if err != nil {
 			return err
 		}

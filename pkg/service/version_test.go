@@ -23,12 +23,14 @@ func TestABuildSaysWhichReleaseItIs(t *testing.T) {
 		info *debug.BuildInfo
 		want [2]string
 	}{
-		"as -ldflags say":            {[2]string{"v1.2.3", "e22db65"}, checkout, [2]string{"v1.2.3", "e22db65"}},
-		"as -ldflags say in part":    {[2]string{"v1.2.3", "unknown"}, checkout, [2]string{"v1.2.3", "bdfec07"}},
-		"of a checkout":              {[2]string{"dev", "unknown"}, checkout, [2]string{checkout.Main.Version, "bdfec07"}},
-		"of files without a history": {[2]string{"dev", "unknown"}, &debug.BuildInfo{Main: debug.Module{Version: "(devel)"}}, [2]string{"dev", "unknown"}},
-		"as a test":                  {[2]string{"dev", "unknown"}, new(debug.BuildInfo), [2]string{"dev", "unknown"}},
-		"with nothing noted":         {[2]string{"dev", "unknown"}, nil, [2]string{"dev", "unknown"}},
+		"as -ldflags say":         {[2]string{"v1.2.3", "e22db65"}, checkout, [2]string{"v1.2.3", "e22db65"}},
+		"as -ldflags say in part": {[2]string{"v1.2.3", "unknown"}, checkout, [2]string{"v1.2.3", "bdfec07"}},
+		"of a checkout":           {[2]string{"dev", "unknown"}, checkout, [2]string{checkout.Main.Version, "bdfec07"}},
+		"of files without a history": {
+			[2]string{"dev", "unknown"}, &debug.BuildInfo{Main: debug.Module{Version: "(devel)"}}, [2]string{"dev", "unknown"},
+		},
+		"as a test":          {[2]string{"dev", "unknown"}, new(debug.BuildInfo), [2]string{"dev", "unknown"}},
+		"with nothing noted": {[2]string{"dev", "unknown"}, nil, [2]string{"dev", "unknown"}},
 	} {
 		version, revision := release(tt.set[0], tt.set[1], tt.info)
 		assert.Equal(t, tt.want, [2]string{version, revision}, name)
@@ -43,7 +45,8 @@ func TestEachServiceOfAProcessTellsItsRelease(t *testing.T) {
 	whole.For("streamer")
 	version, revision := Release()
 	labels := func(service string) string {
-		return `leftfold_build_info{go="` + runtime.Version() + `",revision="` + revision + `",service="` + service + `",version="` + version + `"} 1` + "\n"
+		return `leftfold_build_info{go="` + runtime.Version() + `",revision="` + revision + `",` +
+			`service="` + service + `",version="` + version + `"} 1` + "\n"
 	}
 	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(
 		"# HELP leftfold_build_info 1; its labels say which release of which commit this is, made by which Go.\n"+

@@ -10,7 +10,7 @@ import (
 
 func main() {
 	service.Exit("leftfold", os.Args[1:], func(ctx context.Context, args []string) error {
-		root := newRoot(os.Stdout, os.Stderr)
+		root := newRoot(os.Stdout, os.Stderr) //nolint:contextcheck // ExecuteContext passes it
 		root.SetArgs(withDoubleDashes(args))
 		return root.ExecuteContext(ctx)
 	})

@@ -61,7 +61,8 @@ func (c *Config) Validate() error {
 	check(c.Audience != "", "OIDC_AUDIENCE: AUTH_MODE=oidc needs it")
 	check(len(c.Algorithms) > 0, "OIDC_ALGORITHMS: want at least one")
 	for _, alg := range c.Algorithms {
-		check(asymmetric(alg), "OIDC_ALGORITHMS=%s: %s is not a signature by a private key; want some of RS256, ES256, PS256, EdDSA and their like",
+		check(asymmetric(alg),
+			"OIDC_ALGORITHMS=%s: %s is not a signature by a private key; want some of RS256, ES256, PS256, EdDSA and their like",
 			strings.Join(c.Algorithms, ","), alg)
 	}
 	check(c.Leeway >= 0 && c.Leeway <= maxLeeway, "OIDC_LEEWAY=%s: want 0s to %s", c.Leeway, maxLeeway)

@@ -48,7 +48,8 @@ func NewGuard(c Config, o Options) (*Guard, error) {
 		return g, nil
 	}
 	g.outcomes = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "auth_total", Help: "Requests for operations that need a token, by what came of the token: ok, forbidden or why it is not accepted.",
+		Name: "auth_total",
+		Help: "Requests for operations that need a token, by what came of the token: ok, forbidden or why it is not accepted.",
 	}, []string{"outcome"})
 	fetches := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "auth_key_fetches_total", Help: "Readings of the issuer's keys by their result: ok, failed.",
@@ -151,7 +152,8 @@ func authorization(c huma.Context) (values []string) {
 // refuse answers as https://www.rfc-editor.org/rfc/rfc6750#section-3 says.
 func (g *Guard) refuse(c huma.Context, why refusal, lacking []string) {
 	g.outcomes.WithLabelValues(string(why)).Inc()
-	g.log.DebugContext(c.Context(), "request refused", slog.String("operation", c.Operation().OperationID), slog.String("outcome", string(why)))
+	g.log.DebugContext(c.Context(), "request refused",
+		slog.String("operation", c.Operation().OperationID), slog.String("outcome", string(why)))
 	status, code, detail := http.StatusUnauthorized, httpapi.CodeUnauthenticated, "the token is not accepted here"
 	challenge := `Bearer realm="leftfold"`
 	switch why {

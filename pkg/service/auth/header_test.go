@@ -25,7 +25,8 @@ func FuzzAuthorization(f *testing.F) {
 	const here = "TOKEN" // stands for it in what is fuzzed
 	for _, seed := range []string{
 		"Bearer TOKEN", "bearer  TOKEN ", "BEARER\tTOKEN", "Bearer", "", "Bearer TOKEN TOKEN", "Basic TOKEN", "TOKEN", "Bearer TOKEN.",
-		"Bearer eyJhbGciOiJub25lIn0.e30.", "Bearer ..", "Bearer e30.e30.e30", "Bearer \x00", "Bearer TOKEN,Bearer TOKEN", "Bearer e30.W10.", "Bearer=TOKEN",
+		"Bearer eyJhbGciOiJub25lIn0.e30.", "Bearer ..", "Bearer e30.e30.e30", "Bearer \x00",
+		"Bearer TOKEN,Bearer TOKEN", "Bearer e30.W10.", "Bearer=TOKEN",
 	} {
 		f.Add(seed, "")
 		f.Add(seed, seed)
@@ -54,7 +55,10 @@ func FuzzClaims(f *testing.F) {
 	a.await(f)
 	seed, err := json.Marshal(claims(map[string]any{"exp": time.Now().Add(time.Hour).Unix()}))
 	require.NoError(f, err)
-	for _, s := range []string{string(seed), `{}`, `null`, `[]`, `{"exp":1e300}`, `{"sub":"a","sub":"b"}`, `{"aud":[1]}`, `{"scp":{}}`, "\xff"} {
+	for _, s := range []string{
+		string(seed), `{}`, `null`, `[]`, `{"exp":1e300}`,
+		`{"sub":"a","sub":"b"}`, `{"aud":[1]}`, `{"scp":{}}`, "\xff",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -95,7 +99,10 @@ func BenchmarkGuard(b *testing.B) {
 		verify      func(text string, signature []byte) error
 	}{
 		{"RS256", good(life), func(text string, s []byte) error { return verify("RS256", text, s, rsaKey().Public()) }},
-		{"ES256", sign("ES256", ecKey(), header("ES256", "e", nil), claims(life)), func(text string, s []byte) error { return verify("ES256", text, s, ecKey().Public()) }},
+		{
+			"ES256", sign("ES256", ecKey(), header("ES256", "e", nil), claims(life)),
+			func(text string, s []byte) error { return verify("ES256", text, s, ecKey().Public()) },
+		},
 	} {
 		request := httptest.NewRequest(http.MethodGet, "/things", nil)
 		request.Header.Set("Authorization", "Bearer "+alg.token)

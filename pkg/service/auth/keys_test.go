@@ -174,7 +174,10 @@ func TestAnIssuerMustBeWhoItSays(t *testing.T) {
 		"keys no JSON":          {func(i *issuer) { i.keys = "<html>" }, "decode " + issuerURL + "/keys"},
 		"keys of another shape": {func(i *issuer) { i.keys = `{"key":[]}` }, "there are no keys in the answer"},
 		"keys without end":      {func(i *issuer) { i.keys = `{"x":"` + strings.Repeat("x", 2<<20) + `","keys":[]}` }, "decode"},
-		"only keys of no use":   {func(i *issuer) { i.keys = map[string]any{"keys": []any{published("r", shortRSA())}} }, "it has no key for ES256 or RS256"},
+		"only keys of no use": {
+			func(i *issuer) { i.keys = map[string]any{"keys": []any{published("r", shortRSA())}} },
+			"it has no key for ES256 or RS256",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

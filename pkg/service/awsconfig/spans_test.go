@@ -59,7 +59,9 @@ func TestACallIsASpanThatNamesNoValues(t *testing.T) {
 			{ConditionCheck: &types.ConditionCheck{TableName: aws.String("log"), Key: item, ConditionExpression: aws.String("x")}},
 		}})
 		require.NoError(t, err)
-		_, err = db.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{"claims": {Keys: []map[string]types.AttributeValue{item}}}})
+		_, err = db.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
+			RequestItems: map[string]types.KeysAndAttributes{"claims": {Keys: []map[string]types.AttributeValue{item}}},
+		})
 		require.NoError(t, err)
 		_, err = db.ListTables(ctx, &dynamodb.ListTablesInput{})
 		require.NoError(t, err)
@@ -122,7 +124,8 @@ func TestWhatAProcessAsksByItselfIsNoTrace(t *testing.T) {
 	t.Parallel()
 	spans := traced(t, aws.NopRetryer{}, make200(2), func(ctx context.Context, cfg aws.Config) {
 		db := dynamodb.NewFromConfig(cfg)
-		_, err := db.DescribeTable(context.WithoutCancel(trace.ContextWithSpan(ctx, nil)), &dynamodb.DescribeTableInput{TableName: aws.String("log")})
+		outside := context.WithoutCancel(trace.ContextWithSpan(ctx, nil))
+		_, err := db.DescribeTable(outside, &dynamodb.DescribeTableInput{TableName: aws.String("log")})
 		require.NoError(t, err)
 		unsampled := trace.ContextWithSpanContext(ctx, trace.SpanContextFromContext(ctx).WithTraceFlags(0))
 		_, err = db.DescribeTable(unsampled, &dynamodb.DescribeTableInput{TableName: aws.String("log")})

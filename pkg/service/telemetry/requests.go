@@ -22,7 +22,9 @@ import (
 // Requests serves a router and makes a span and a measurement of every request, by its route's pattern. They contain nothing
 // else of it, because paths, queries and addresses are personal data. A valid traceparent is propagated, as far as p
 // reads it, even when tracing is off: the events' metadata keep it.
-func Requests(router chi.Router, traces trace.TracerProvider, p propagation.TextMapPropagator, reg prometheus.Registerer, now func() time.Time) http.Handler {
+func Requests(
+	router chi.Router, traces trace.TracerProvider, p propagation.TextMapPropagator, reg prometheus.Registerer, now func() time.Time,
+) http.Handler {
 	tracer := eventtrace.Tracer(traces, "pkg/service/telemetry")
 	_, off := tracer.(noop.Tracer)
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{

@@ -58,13 +58,17 @@ func (c *TracingConfig) Validate() error {
 	default:
 		errs = append(errs, fmt.Errorf("OTEL_TRACES_EXPORTER=%s: want otlp, console or none", c.Exporter))
 	}
-	for name, endpoint := range map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": c.Endpoint, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": c.TracesEndpoint} {
+	for name, endpoint := range map[string]string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT": c.Endpoint, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": c.TracesEndpoint,
+	} {
 		u, err := url.Parse(endpoint)
 		if endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 			errs = append(errs, fmt.Errorf("%s: want a URL such as http://127.0.0.1:4318", name)) // it may hold a password
 		}
 	}
-	for name, protocol := range map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": c.Protocol, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": c.TracesProtocol} {
+	for name, protocol := range map[string]string{
+		"OTEL_EXPORTER_OTLP_PROTOCOL": c.Protocol, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": c.TracesProtocol,
+	} {
 		if protocol != "" && protocol != "http/protobuf" {
 			errs = append(errs, fmt.Errorf("%s=%s: want http/protobuf, which collectors take at port 4318", name, protocol))
 		}
@@ -146,7 +150,8 @@ func (c *TracingConfig) sampler() (_ sdktrace.Sampler, parentBased bool, _ error
 		}
 		s = sdktrace.TraceIDRatioBased(ratio)
 	default:
-		return nil, false, fmt.Errorf("OTEL_TRACES_SAMPLER=%s: want always_on, always_off or traceidratio, with or without parentbased_ before it", c.Sampler)
+		return nil, false, fmt.Errorf(
+			"OTEL_TRACES_SAMPLER=%s: want always_on, always_off or traceidratio, with or without parentbased_ before it", c.Sampler)
 	}
 	if parentBased {
 		s = sdktrace.ParentBased(s)
@@ -163,7 +168,8 @@ func (c *TracingConfig) attributes() (attrs []attribute.KeyValue, err error) {
 		key = strings.TrimSpace(key)
 		value, err := url.PathUnescape(strings.TrimSpace(value))
 		if !ok || key == "" || err != nil {
-			return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES=%s: want key=value,key=value with other characters percent-encoded", c.ResourceAttributes)
+			return nil, fmt.Errorf(
+				"OTEL_RESOURCE_ATTRIBUTES=%s: want key=value,key=value with other characters percent-encoded", c.ResourceAttributes)
 		}
 		attrs = append(attrs, attribute.String(key, value))
 	}

@@ -77,7 +77,9 @@ func TestEveryWrongVariableIsNamed(t *testing.T) {
 func record(t *testing.T, cfg telemetry.TracingConfig, work func(*telemetry.Tracing)) tracetest.SpanStubs {
 	t.Helper()
 	out := &kept{InMemoryExporter: tracetest.NewInMemoryExporter()}
-	tracing, err := telemetry.NewTracing(cfg, telemetry.TracingOptions{Exporter: out, Instance: "host-1", Version: "v1", Log: slog.New(slog.DiscardHandler)})
+	tracing, err := telemetry.NewTracing(cfg, telemetry.TracingOptions{
+		Exporter: out, Instance: "host-1", Version: "v1", Log: slog.New(slog.DiscardHandler),
+	})
 	require.NoError(t, err)
 	work(tracing)
 	tracing.Shutdown(t.Context())
@@ -128,7 +130,8 @@ func TestEachServiceOfAProcessHasItsName(t *testing.T) {
 
 func TestSamplers(t *testing.T) {
 	t.Parallel()
-	const sampled, unsampled = "00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-0000000000000001-01", "00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-0000000000000001-00"
+	const sampled = "00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-0000000000000001-01"
+	const unsampled = "00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-0000000000000001-00"
 	for sampler, want := range map[string][3]bool{ // of a root, below a sampled parent, below an unsampled one
 		"":                         {true, true, false},
 		"always_on":                {true, true, true},
@@ -203,7 +206,9 @@ func TestTracesGoToACollector(t *testing.T) {
 func TestTracesGoToTheConsole(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	tracing, err := telemetry.NewTracing(telemetry.TracingConfig{Exporter: "console"}, telemetry.TracingOptions{Console: &out, Log: slog.New(slog.DiscardHandler)})
+	tracing, err := telemetry.NewTracing(telemetry.TracingConfig{Exporter: "console"}, telemetry.TracingOptions{
+		Console: &out, Log: slog.New(slog.DiscardHandler),
+	})
 	require.NoError(t, err)
 	span(t, tracing.For("broker"), "")
 	tracing.Shutdown(t.Context())

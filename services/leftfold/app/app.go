@@ -92,7 +92,7 @@ func newSystem(
 	if err != nil {
 		return nil, err
 	}
-	endpoints, err := service.Endpoints(cfg.Config, platform.For("leftfold"), registry, whole)
+	endpoints, err := service.Endpoints(cfg.Config, platform.For("leftfold"), registry, whole) //nolint:contextcheck // each request brings its own
 	if err != nil {
 		return nil, err
 	}
