@@ -42,7 +42,7 @@ func BenchmarkCommands(b *testing.B) {
 }
 
 func compare(b *testing.B, items, existing int, command func(users []string, i int) systemtest.Request) {
-	sys := commandsAlone(b, nil, nil)
+	sys := commandAPIOnly(b, nil, nil)
 	table := dynamostore.Tables{Events: "bare"}.CreateTableInputs()[0]
 	_, err := sys.DB.CreateTable(b.Context(), table)
 	require.NoError(b, err)
@@ -180,7 +180,7 @@ func pipeline(b *testing.B, commands int, between func(int)) {
 // BenchmarkMemory measures the heap of `make run` after 10,000 commands.
 func BenchmarkMemory(b *testing.B) {
 	for range b.N {
-		fold, inUse := standalone(b, 10_000)
+		fold, inUse := heapAfter(b, 10_000)
 		b.ReportMetric(0, "ns/op")
 		b.ReportMetric(float64(inUse)/(1<<20), "MB-heap")
 		b.ReportMetric(float64(fold.Events), "events")

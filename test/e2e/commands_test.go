@@ -74,7 +74,7 @@ func roleInUsers(a api, id string, version uint64) {
 	require.True(a.t, found)
 }
 
-// TestEveryCommandReachesBothReadModels drives each command through the pipeline and looks at both read models.
+// TestEveryCommandReachesBothReadModels sends each command through the pipeline and reads both read models.
 func TestEveryCommandReachesBothReadModels(t *testing.T) { //nolint:tparallel // its subtests depend on each other
 	t.Parallel()
 	a := api{systemtest.New(t, nil), t}

@@ -29,7 +29,7 @@ func ceilings() []ceiling {
 
 // purpose is the purpose of calls of a service. The first that matches counts.
 type purpose struct {
-	service, deed string
+	service, what string
 	ceiling       string   // it counts towards; none if empty
 	operations    []string // beginnings of their names
 }
@@ -72,7 +72,7 @@ func billOf(t testing.TB, sys *systemtest.System) bill {
 			i := slices.IndexFunc(all, func(p purpose) bool {
 				return p.service == s.Name && slices.ContainsFunc(p.operations, func(name string) bool { return strings.HasPrefix(operation, name) })
 			})
-			if assert.GreaterOrEqual(t, i, 0, "what does %s call %s for?", s.Name, operation) {
+			if assert.GreaterOrEqual(t, i, 0, "%s calls %s for no known purpose", s.Name, operation) {
 				b[i] += n
 			}
 		}

@@ -29,7 +29,7 @@ import (
 	streamer "github.com/leftfold/leftfold/services/streamer/app"
 )
 
-var update = flag.Bool("update", false, "write .env.example anew")
+var update = flag.Bool("update", false, "write .env.example")
 
 const root = "../.."
 
@@ -83,11 +83,11 @@ func envExample(declared map[string]service.Variable) string {
 	section("projector-user and projector-role", service.Variables(&projectoruser.Config{}, &projectorrole.Config{}))
 	section("leftfold (make run)", service.Variables(&app.Config{}))
 	section("leftfold issuer", service.Variables(&devissuer.Config{}))
-	rest := []service.Variable{}
+	demo := []service.Variable{}
 	for _, name := range []string{"DEMO_USERS", "DEMO_RATE"} { // internal to leftfold: only its source can be read
-		rest = append(rest, declared[name])
+		demo = append(demo, declared[name])
 	}
-	section("make demo", rest)
+	section("make demo", demo)
 	return out.String()
 }
 

@@ -26,13 +26,13 @@ func TestMemoryStaysSmall(t *testing.T) {
 		t.Skip("ten thousand commands over sockets; go test without -race weighs them, and make bench")
 	}
 	before := heap()
-	fold, after := standalone(t, 10_000)
+	fold, after := heapAfter(t, 10_000)
 	t.Logf("heap in use: %d MB before, %d MB after %d events of 10,000 commands", before>>20, after>>20, fold.Events)
 	assert.Less(t, after, uint64(300<<20))
 }
 
-// standalone runs the whole system for so many commands and returns the heap in use once the read models have settled.
-func standalone(t testing.TB, commands int) (*oracle.Fold, uint64) {
+// heapAfter runs the whole system for so many commands and returns the heap in use once the read models have settled.
+func heapAfter(t testing.TB, commands int) (*oracle.Fold, uint64) {
 	t.Helper()
 	free := map[string]string{"API_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "AWS_ADDR": "127.0.0.1:0", "LOG_LEVEL": "error"}
 	var cfg app.Config

@@ -36,17 +36,17 @@ type setting struct {
 func BenchmarkOverhead(b *testing.B) {
 	plain := func() http.Header { return nil }
 	key := func() http.Header { return http.Header{"Idempotency-Key": {newID()}} }
-	issuer, believing := startIssuer(b)
+	issuer, withTokens := startIssuer(b)
 	bearer := tokenFor(b, issuer, "bench", "users:write")
 	token := func() http.Header { return bearer }
 	hundredth := telemetry.TracingConfig{Sampler: "parentbased_traceidratio", SamplerArg: "0.01"}
 	settings := []*setting{
-		{name: "plain", sys: commandsAlone(b, nil, nil), header: plain},
-		{name: "key", sys: commandsAlone(b, nil, nil), header: key},
-		{name: "token", sys: commandsAlone(b, believing, nil), header: token},
-		{name: "hundredth-traced", sys: commandsAlone(b, nil, &hundredth), header: plain},
-		{name: "traced", sys: commandsAlone(b, nil, &telemetry.TracingConfig{}), header: plain},
-		{name: "all", sys: commandsAlone(b, believing, &telemetry.TracingConfig{}), header: func() http.Header {
+		{name: "plain", sys: commandAPIOnly(b, nil, nil), header: plain},
+		{name: "key", sys: commandAPIOnly(b, nil, nil), header: key},
+		{name: "token", sys: commandAPIOnly(b, withTokens, nil), header: token},
+		{name: "hundredth-traced", sys: commandAPIOnly(b, nil, &hundredth), header: plain},
+		{name: "traced", sys: commandAPIOnly(b, nil, &telemetry.TracingConfig{}), header: plain},
+		{name: "all", sys: commandAPIOnly(b, withTokens, &telemetry.TracingConfig{}), header: func() http.Header {
 			h := key()
 			maps.Copy(h, bearer)
 			return h
@@ -71,7 +71,7 @@ func BenchmarkOverhead(b *testing.B) {
 	}
 }
 
-func commandsAlone(b *testing.B, env map[string]string, traced *telemetry.TracingConfig) *systemtest.System {
+func commandAPIOnly(b *testing.B, env map[string]string, traced *telemetry.TracingConfig) *systemtest.System {
 	b.Helper()
 	var tracing *telemetry.Tracing
 	if traced != nil {

@@ -59,7 +59,7 @@ func (m mark) in(text string) (where []string) {
 			encoded := base64.RawStdEncoding.EncodeToString(append(make([]byte, shift), dressed...))
 			first := []int{0, 2, 3}[shift]                              // what the bytes before it are part of
 			last := len(encoded) - []int{0, 1, 1}[(shift+len(m))%3]     // what the bytes after it are part of
-			where = append(where, around(text, encoded[first:last])...) // of letters alone, so that it is the same for URLs
+			where = append(where, around(text, encoded[first:last])...) // letters only, so that it is the same in URLs
 		}
 	}
 	return where

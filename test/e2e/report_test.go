@@ -99,7 +99,7 @@ func (r *report) calls(t *testing.T) {
 	part := func(ceiling string) {
 		for i, p := range purposes() {
 			if p.ceiling == ceiling {
-				r.row(fmt.Sprintf("  %s: %s", p.service, p.deed), "", "", number(backlog[i]), number(flatOut[i]))
+				r.row(fmt.Sprintf("  %s: %s", p.service, p.what), "", "", number(backlog[i]), number(flatOut[i]))
 			}
 		}
 	}
@@ -107,7 +107,7 @@ func (r *report) calls(t *testing.T) {
 		r.row(c.of, number(c.floor), number(c.most), number(backlog.sum(c.of)), number(flatOut.sum(c.of)))
 		part(c.of)
 	}
-	r.row("the rest", "", "", number(backlog.sum("")), number(flatOut.sum("")))
+	r.row("other", "", "", number(backlog.sum("")), number(flatOut.sum("")))
 	part("")
 }
 
@@ -144,7 +144,7 @@ func (r *report) fleet(t *testing.T) {
 	}
 	r.table("a reader goes, until events written then are visible", "promised", "streamer", "broker")
 	events := 0
-	measure := func(deed, promised string, leave func(*systemtest.Process)) {
+	measure := func(name, promised string, leave func(*systemtest.Process)) {
 		var took [2]time.Duration
 		for i := range took {
 			share()
@@ -163,7 +163,7 @@ func (r *report) fleet(t *testing.T) {
 			stop()
 			require.NoError(t, pairs[i].Restart(t.Context()))
 		}
-		r.row(deed, promised, milliseconds(took[0]), milliseconds(took[1]))
+		r.row(name, promised, milliseconds(took[0]), milliseconds(took[1]))
 	}
 	measure("by SIGKILL: taken over", "15s", func(p *systemtest.Process) { require.NoError(t, p.Kill()) })
 	measure("by SIGTERM: handed on", "1s", func(p *systemtest.Process) { require.NoError(t, p.Stop()) })
@@ -217,7 +217,7 @@ func (r *report) memory(t *testing.T) {
 	for i, p := range replicas {
 		rows[i] = []string{p.Service}
 	}
-	rows[len(services)], rows[len(services)+1] = []string{"the AWS in memory, which keeps all"}, []string{"events a second"}
+	rows[len(services)], rows[len(services)+1] = []string{"the embedded AWS, which keeps all"}, []string{"events a second"}
 	for _, events := range []int{20_000, 200_000} {
 		for _, p := range replicas {
 			require.NoError(t, p.Stop())

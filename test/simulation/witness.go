@@ -148,7 +148,7 @@ func (v *witness) observe(c *call, a *answer) {
 	case "DynamoDB.PutItem", "DynamoDB.TransactWriteItems", "DynamoDB.DeleteItem":
 		if token := text(c.body["ClientRequestToken"]); token != "" {
 			if v.tokens[token] {
-				return // DynamoDB answers a repeated transaction anew, without effect
+				return // DynamoDB answers a repeated transaction again, without effect
 			}
 			defer func() { v.tokens[token] = v.tokens[token] || v.took }()
 		}

@@ -18,8 +18,8 @@ import (
 // ErrDown is what clients get from a service that does not run, or was killed before it answered.
 var ErrDown = errors.New("connection refused or reset")
 
-// Service is one service that can be killed, stopped and started again, each time as a new process would be: wired
-// anew, under a new instance name, with metrics from zero. Safe for concurrent use.
+// Service is one service that can be killed, stopped and started again. Each start is wired as a new process, with a new instance
+// name and metrics from zero. Safe for concurrent use.
 type Service struct {
 	Name string
 
