@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -74,10 +75,13 @@ func (s *Service) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start %s: %w", s.Name, err)
 	}
+	parts := app.Parts
 	if app.Routes != nil {
-		if l.api, _, err = app.Handler(platform); err != nil { //nolint:contextcheck // every request brings its own
+		api, guard, err := app.Handler(platform) //nolint:contextcheck // every request brings its own
+		if err != nil {
 			return fmt.Errorf("start %s: %w", s.Name, err)
 		}
+		l.api, parts = api, append(slices.Clip(parts), service.Part{Name: "issuer's keys", Run: guard.Run})
 	}
 	admin := service.App{Admin: app.Admin, Checks: app.Checks, Info: app.Info}
 	endpoints, err := service.Endpoints(s.cfg, platform, registry, admin) //nolint:contextcheck // as above
@@ -93,7 +97,7 @@ func (s *Service) Start(ctx context.Context) error {
 	l.stop = stop
 	go func() {
 		defer close(l.ended)
-		l.err = service.RunParts(running, platform.Log, s.cfg.StopTimeout, app.Parts...)
+		l.err = service.RunParts(running, platform.Log, s.cfg.StopTimeout, parts...)
 	}()
 	s.registries = append(s.registries, registry)
 	s.now = l
