@@ -22,8 +22,8 @@ func New(ctx context.Context, cfg Config, p service.Platform) (service.App, erro
 	if err != nil {
 		return service.App{}, err
 	}
-	router := newRouter(cfg, p, client, appQueues)
-	reader, err := newReader(cfg, p, client, kinesisClient, router)
+	hop := newRouter(cfg, p, client, appQueues)
+	reader, err := newReader(cfg, p, client, kinesisClient, hop)
 	if err != nil {
 		return service.App{}, err
 	}

@@ -17,8 +17,8 @@ import (
 func New(ctx context.Context, cfg Config, p service.Platform) (service.App, error) {
 	client := newDynamoDB(p)
 	kinesisClient := newKinesis(p)
-	publisher := newPublisher(cfg, p, client, kinesisClient)
-	reader, err := newReader(cfg, p, client, publisher)
+	hop := newPublisher(cfg, p, client, kinesisClient)
+	reader, err := newReader(cfg, p, client, hop)
 	if err != nil {
 		return service.App{}, err
 	}
