@@ -79,7 +79,7 @@ func TestAnExternalAWSPassesTheSameTests(t *testing.T) {
 		leases := shardstest.Leases(t, db, run+"reader")
 		t.Run("leases", func(t *testing.T) { shardstest.RunLeases(t, leases) })
 		t.Run("DynamoDB stream", func(t *testing.T) {
-			shardstest.Run(t, func(t *testing.T, play func(*testing.T, shardstest.Subject[shardstest.Entry])) {
+			shardstest.Run(t, func(t *testing.T, play func(*testing.T, shardstest.Subject[shards.Image])) {
 				play(t, shardstest.DynamoDB(t, db, dynamodbstreams.NewFromConfig(cfg), run+rand.Text(), leases))
 			})
 		})

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
+	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/engine/shards/shardstest"
 )
 
@@ -28,7 +29,7 @@ func TestConformanceOfKinesis(t *testing.T) {
 
 func TestConformanceOfDynamoDBStreams(t *testing.T) {
 	t.Parallel()
-	shardstest.Run(t, func(t *testing.T, play func(*testing.T, shardstest.Subject[shardstest.Entry])) {
+	shardstest.Run(t, func(t *testing.T, play func(*testing.T, shardstest.Subject[shards.Image])) {
 		synctest.Test(t, func(t *testing.T) {
 			server, leases := newLocalAWS(t)
 			db, streams := dynamodb.NewFromConfig(server.Config()), dynamodbstreams.NewFromConfig(server.Config())

@@ -3,13 +3,14 @@ package shards
 import (
 	"context"
 	"fmt"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
+	"golang.org/x/time/rate"
 )
 
 // describePause keeps one process at half the rate that DescribeStream allows to all, 10 calls a second:
@@ -34,40 +35,40 @@ type TableAPI interface {
 	DescribeTable(context.Context, *dynamodb.DescribeTableInput, ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error)
 }
 
-type dynamoDBStream[T any] struct {
-	streams StreamsAPI
-	tables  TableAPI
-	table   string
-	decode  func(image map[string]types.AttributeValue) (T, error)
-	permits chan struct{} // holds one; calling DescribeStream takes it
+// Image is an item as DynamoDB Streams returns it.
+type Image = map[string]types.AttributeValue
 
-	mu  sync.Mutex
-	arn string
+type dynamoDBStream struct {
+	streams   StreamsAPI
+	tables    TableAPI
+	table     string
+	arn       atomic.Value  // a string: of the stream, as last looked up
+	describes *rate.Limiter // calls of DescribeStream
 }
 
 // NewDynamoDBStream returns the items inserted into a table, from its latest stream, whose view type must include new
 // images. If the table gets another stream, unread records of the former one count as trimmed. Changed and removed items
-// are skipped. An error of decode blocks the shard, since nothing else is skipped: for an item that cannot be decoded,
-// return a value that says so.
+// are skipped.
 //
 // It needs dynamodb:DescribeTable on the table, and dynamodb:DescribeStream, dynamodb:GetShardIterator and
 // dynamodb:GetRecords on its streams.
-func NewDynamoDBStream[T any](
-	streams StreamsAPI, tables TableAPI, tableName string, decode func(image map[string]types.AttributeValue) (T, error),
-) Stream[T] {
-	d := &dynamoDBStream[T]{streams: streams, tables: tables, table: tableName, decode: decode, permits: make(chan struct{}, 1)}
-	d.permits <- struct{}{}
-	return d
+func NewDynamoDBStream(streams StreamsAPI, tables TableAPI, tableName string) Stream[Image] {
+	return &dynamoDBStream{
+		streams: streams, tables: tables, table: tableName, describes: rate.NewLimiter(rate.Every(describePause), 1),
+	}
 }
 
-func (d *dynamoDBStream[T]) Shards(ctx context.Context) ([]Shard, error) {
+func (d *dynamoDBStream) Shards(ctx context.Context) ([]Shard, error) {
 	arn, err := d.lookUp(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var shards []Shard
 	for in := (&dynamodbstreams.DescribeStreamInput{StreamArn: aws.String(arn)}); ; {
-		out, err := d.describe(ctx, in)
+		if err := d.describes.Wait(ctx); err != nil {
+			return nil, err
+		}
+		out, err := d.streams.DescribeStream(ctx, in)
 		if err != nil {
 			return nil, fmt.Errorf("describe stream of table %s: %w", d.table, err)
 		}
@@ -81,31 +82,7 @@ func (d *dynamoDBStream[T]) Shards(ctx context.Context) ([]Shard, error) {
 	}
 }
 
-// describe calls DescribeStream at most once each describePause.
-func (d *dynamoDBStream[T]) describe(
-	ctx context.Context, in *dynamodbstreams.DescribeStreamInput,
-) (*dynamodbstreams.DescribeStreamOutput, error) {
-	select {
-	case <-d.permits:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-	time.AfterFunc(describePause, func() { d.permits <- struct{}{} })
-	return d.streams.DescribeStream(ctx, in)
-}
-
-// latest returns the ARN of the stream as of the last look-up.
-func (d *dynamoDBStream[T]) latest(ctx context.Context) (string, error) {
-	d.mu.Lock()
-	arn := d.arn
-	d.mu.Unlock()
-	if arn != "" {
-		return arn, nil
-	}
-	return d.lookUp(ctx)
-}
-
-func (d *dynamoDBStream[T]) lookUp(ctx context.Context) (string, error) {
+func (d *dynamoDBStream) lookUp(ctx context.Context) (string, error) {
 	out, err := d.tables.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: aws.String(d.table)})
 	if err != nil {
 		return "", fmt.Errorf("describe table %s: %w", d.table, err)
@@ -114,16 +91,17 @@ func (d *dynamoDBStream[T]) lookUp(ctx context.Context) (string, error) {
 	if arn == "" {
 		return "", fmt.Errorf("table %s has no stream", d.table)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.arn = arn
+	d.arn.Store(arn)
 	return arn, nil
 }
 
-func (d *dynamoDBStream[T]) Open(ctx context.Context, shardID string, after Position) (Feed[T], error) {
-	arn, err := d.latest(ctx)
-	if err != nil {
-		return nil, err
+func (d *dynamoDBStream) Open(ctx context.Context, shardID string, after Position) (Feed[Image], error) {
+	arn, known := d.arn.Load().(string)
+	if !known {
+		var err error
+		if arn, err = d.lookUp(ctx); err != nil {
+			return nil, err
+		}
 	}
 	in := &dynamodbstreams.GetShardIteratorInput{
 		StreamArn: aws.String(arn), ShardId: aws.String(shardID), ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
@@ -136,11 +114,11 @@ func (d *dynamoDBStream[T]) Open(ctx context.Context, shardID string, after Posi
 	if err != nil {
 		return nil, fmt.Errorf("open shard %s of table %s: %w", shardID, d.table, normalise(err))
 	}
-	return &dynamoDBFeed[T]{stream: d, iterator: out.ShardIterator}, nil
+	return &dynamoDBFeed{stream: d, iterator: out.ShardIterator}, nil
 }
 
-type dynamoDBFeed[T any] struct {
-	stream   *dynamoDBStream[T]
+type dynamoDBFeed struct {
+	stream   *dynamoDBStream
 	iterator *string
 }
 
@@ -152,28 +130,24 @@ const (
 	fullBytes   = 512 << 10
 )
 
-func (f *dynamoDBFeed[T]) Next(ctx context.Context) (Page[T], error) {
+func (f *dynamoDBFeed) Next(ctx context.Context) (Page[Image], error) {
 	table := f.stream.table
 	out, err := f.stream.streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: f.iterator})
 	if err != nil {
-		return Page[T]{}, fmt.Errorf("read stream of table %s: %w", table, normalise(err))
+		return Page[Image]{}, fmt.Errorf("read stream of table %s: %w", table, normalise(err))
 	}
-	page, size := Page[T]{End: aws.ToString(out.NextShardIterator) == ""}, int64(0)
+	page, size := Page[Image]{End: aws.ToString(out.NextShardIterator) == ""}, int64(0)
 	for _, r := range out.Records {
 		if r.Dynamodb == nil {
-			return Page[T]{}, fmt.Errorf("read stream of table %s: record %s is empty", table, aws.ToString(r.EventID))
+			return Page[Image]{}, fmt.Errorf("read stream of table %s: record %s is empty", table, aws.ToString(r.EventID))
 		}
 		page.Last = Position(aws.ToString(r.Dynamodb.SequenceNumber))
 		size += aws.ToInt64(r.Dynamodb.SizeBytes)
 		if r.EventName != types.OperationTypeInsert {
 			continue
 		}
-		value, err := f.stream.decode(r.Dynamodb.NewImage)
-		if err != nil {
-			return Page[T]{}, fmt.Errorf("decode record %s of table %s: %w", page.Last, table, err)
-		}
-		page.Records = append(page.Records, Record[T]{
-			Sequence: page.Last, Value: value, ArrivedAt: aws.ToTime(r.Dynamodb.ApproximateCreationDateTime),
+		page.Records = append(page.Records, Record[Image]{
+			Sequence: page.Last, Value: r.Dynamodb.NewImage, ArrivedAt: aws.ToTime(r.Dynamodb.ApproximateCreationDateTime),
 		})
 	}
 	page.More = len(out.Records) >= fullRecords || size >= fullBytes
@@ -181,4 +155,4 @@ func (f *dynamoDBFeed[T]) Next(ctx context.Context) (Page[T], error) {
 	return page, nil
 }
 
-func (f *dynamoDBFeed[T]) Close() {}
+func (f *dynamoDBFeed) Close() {}

@@ -2,7 +2,6 @@ package shards_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -121,19 +120,14 @@ func ExampleNewDynamoDBStream() {
 	if _, err := db.PutItem(ctx, &dynamodb.PutItemInput{TableName: aws.String("people"), Item: item}); err != nil {
 		fmt.Println(err)
 	}
-	name := func(image map[string]streamtypes.AttributeValue) (string, error) {
-		s, ok := image["name"].(*streamtypes.AttributeValueMemberS)
-		if !ok {
-			return "", errors.New("no name")
-		}
-		return s.Value, nil
-	}
-	reader, err := shards.NewReader(shards.Config[string]{
+	reader, err := shards.NewReader(shards.Config[shards.Image]{
 		Consumer: "greeter",
-		Stream:   shards.NewDynamoDBStream(dynamodbstreams.NewFromConfig(cfg), db, "people", name),
+		Stream:   shards.NewDynamoDBStream(dynamodbstreams.NewFromConfig(cfg), db, "people"),
 		Leases:   shards.NewDynamoDBLeases(db, "leases"),
-		Handle: func(_ context.Context, _ string, records []shards.Record[string]) error {
-			fmt.Println("Hello", records[0].Value)
+		Handle: func(_ context.Context, _ string, records []shards.Record[shards.Image]) error {
+			if name, ok := records[0].Value["name"].(*streamtypes.AttributeValueMemberS); ok {
+				fmt.Println("Hello", name.Value)
+			}
 			stop()
 			return nil
 		},

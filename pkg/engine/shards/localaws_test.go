@@ -224,22 +224,20 @@ func TestDynamoDBStreamIsReadAndItsTrimmingNoticed(t *testing.T) {
 		got := map[string]int{}
 		trimmed := 0
 		start := func(owner string) *reader {
-			r, err := shards.NewReader(shards.Config[string]{
+			r, err := shards.NewReader(shards.Config[shards.Image]{
 				Consumer: "c", Owner: owner, Leases: leases, Now: time.Now,
-				Stream: shards.NewDynamoDBStream(streams, db, "log", func(image map[string]streamtypes.AttributeValue) (string, error) {
-					stream, ok := image["stream"].(*streamtypes.AttributeValueMemberS)
-					version, ok2 := image["version"].(*streamtypes.AttributeValueMemberN)
-					if !ok || !ok2 {
-						return "", errors.New("no key")
-					}
-					return stream.Value + "#" + version.Value, nil
-				}),
+				Stream:    shards.NewDynamoDBStream(streams, db, "log"),
 				Republish: func(context.Context, string) error { mu.Lock(); defer mu.Unlock(); trimmed++; return nil },
-				Handle: func(_ context.Context, _ string, records []shards.Record[string]) error {
+				Handle: func(_ context.Context, _ string, records []shards.Record[shards.Image]) error {
 					mu.Lock()
 					defer mu.Unlock()
 					for _, r := range records {
-						got[r.Value]++
+						stream, ok := r.Value["stream"].(*streamtypes.AttributeValueMemberS)
+						version, ok2 := r.Value["version"].(*streamtypes.AttributeValueMemberN)
+						if !ok || !ok2 {
+							return errors.New("no key")
+						}
+						got[stream.Value+"#"+version.Value]++
 					}
 					return nil
 				},
@@ -317,12 +315,11 @@ func TestAFullPageOfADynamoDBStreamIsFollowedAtOnce(t *testing.T) {
 			require.NoError(t, err)
 		}
 		var handled, full atomic.Int64
-		r, err := shards.NewReader(shards.Config[string]{
+		r, err := shards.NewReader(shards.Config[shards.Image]{
 			Consumer: "c", Leases: leases, Now: time.Now, Poll: time.Hour,
-			Stream: shards.NewDynamoDBStream(dynamodbstreams.NewFromConfig(server.Config()), db, "log",
-				func(map[string]streamtypes.AttributeValue) (string, error) { return "", nil }),
+			Stream:    shards.NewDynamoDBStream(dynamodbstreams.NewFromConfig(server.Config()), db, "log"),
 			Republish: func(context.Context, string) error { return nil },
-			Handle: func(_ context.Context, _ string, records []shards.Record[string]) error {
+			Handle: func(_ context.Context, _ string, records []shards.Record[shards.Image]) error {
 				handled.Add(int64(len(records)))
 				if len(records) == 1_000 {
 					full.Add(1)

@@ -37,8 +37,7 @@ func newReader(
 ) (*shards.Reader[publish.Image], error) {
 	return shards.NewReader(shards.Config[publish.Image]{
 		Consumer: "streamer", Owner: p.Instance,
-		Stream: shards.NewDynamoDBStream(dynamodbstreams.NewFromConfig(p.AWS), db, cfg.EventLog,
-			func(image publish.Image) (publish.Image, error) { return image, nil }),
+		Stream: shards.NewDynamoDBStream(dynamodbstreams.NewFromConfig(p.AWS), db, cfg.EventLog),
 		Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
 		Handle: publisher.Handle, Republish: publisher.Republish,
 		Poll: cfg.Poll, Checkpoint: cfg.Checkpoint, LeaseDuration: cfg.LeaseDuration, StopTimeout: p.Drain,

@@ -108,7 +108,9 @@ func (r *resharder) open(ctx context.Context) (map[string]string, error) {
 }
 
 // DynamoDB creates a table with a stream, which the test's end deletes.
-func DynamoDB(t *testing.T, db *dynamodb.Client, streams *dynamodbstreams.Client, name string, leases shards.Leases) Subject[Entry] {
+func DynamoDB(
+	t *testing.T, db *dynamodb.Client, streams *dynamodbstreams.Client, name string, leases shards.Leases,
+) Subject[shards.Image] {
 	t.Helper()
 	createTable(t, db, &dynamodb.CreateTableInput{
 		TableName: &name, BillingMode: types.BillingModePayPerRequest,
@@ -122,8 +124,8 @@ func DynamoDB(t *testing.T, db *dynamodb.Client, streams *dynamodbstreams.Client
 		},
 		StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewImage},
 	})
-	return Subject[Entry]{
-		Stream: shards.NewDynamoDBStream(streams, db, name, entry), Leases: leases,
+	return Subject[shards.Image]{
+		Stream: shards.NewDynamoDBStream(streams, db, name), Leases: leases,
 		Put: func(ctx context.Context, entries []Entry) error {
 			for _, e := range entries {
 				_, err := db.PutItem(ctx, &dynamodb.PutItemInput{TableName: &name, Item: map[string]types.AttributeValue{
@@ -135,15 +137,15 @@ func DynamoDB(t *testing.T, db *dynamodb.Client, streams *dynamodbstreams.Client
 			}
 			return nil
 		},
-		Entry: func(r shards.Record[Entry]) (Entry, error) { return r.Value, nil },
+		Entry: entry,
 	}
 }
 
-func entry(image map[string]streamtypes.AttributeValue) (Entry, error) {
-	key, isText := image["key"].(*streamtypes.AttributeValueMemberS)
-	n, isNumber := image["n"].(*streamtypes.AttributeValueMemberN)
+func entry(r shards.Record[shards.Image]) (Entry, error) {
+	key, isText := r.Value["key"].(*streamtypes.AttributeValueMemberS)
+	n, isNumber := r.Value["n"].(*streamtypes.AttributeValueMemberN)
 	if !isText || !isNumber {
-		return Entry{}, fmt.Errorf("not an entry: %v", image)
+		return Entry{}, fmt.Errorf("not an entry: %v", r.Value)
 	}
 	number, err := strconv.Atoi(n.Value)
 	return Entry{Key: key.Value, N: number}, err
