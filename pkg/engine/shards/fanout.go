@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -46,9 +46,7 @@ type fanOut struct {
 
 	client   FanOutAPI
 	consumer string
-
-	mu  sync.Mutex
-	arn string // of the consumer, as last looked up
+	arn      atomic.Value // a string: of the consumer, as last looked up; empty if it may be gone
 }
 
 // NewKinesisFanOut returns a Kinesis stream that is read by enhanced fan-out: records are pushed, and Config.Poll is not
@@ -80,7 +78,7 @@ func (f *fanOut) Open(ctx context.Context, shardID string, after Position) (Feed
 	if err != nil {
 		cancel()
 		if _, gone := errors.AsType[*types.ResourceNotFoundException](err); gone { // the shard, or the consumer
-			f.remember("")
+			f.arn.Store("")
 		}
 		return nil, fmt.Errorf("subscribe to shard %s of stream %s: %w", shardID, f.name, normaliseBusy(err))
 	}
@@ -101,10 +99,7 @@ func normaliseBusy(err error) error {
 
 // lookUp returns the ARN of the consumer, and registers it if need be.
 func (f *fanOut) lookUp(ctx context.Context) (arn string, err error) {
-	f.mu.Lock()
-	arn = f.arn
-	f.mu.Unlock()
-	if arn != "" {
+	if arn, _ := f.arn.Load().(string); arn != "" {
 		return arn, nil
 	}
 	stream, err := f.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: aws.String(f.name)})
@@ -114,7 +109,8 @@ func (f *fanOut) lookUp(ctx context.Context) (arn string, err error) {
 	streamARN, name := stream.StreamDescriptionSummary.StreamARN, aws.String(f.consumer)
 	found, err := f.client.DescribeStreamConsumer(ctx, &kinesis.DescribeStreamConsumerInput{StreamARN: streamARN, ConsumerName: name})
 	if err == nil {
-		return f.remember(*found.ConsumerDescription.ConsumerARN), nil
+		f.arn.Store(*found.ConsumerDescription.ConsumerARN)
+		return *found.ConsumerDescription.ConsumerARN, nil
 	}
 	if _, missing := errors.AsType[*types.ResourceNotFoundException](err); !missing {
 		return "", err
@@ -123,14 +119,8 @@ func (f *fanOut) lookUp(ctx context.Context) (arn string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return f.remember(*made.Consumer.ConsumerARN), nil
-}
-
-func (f *fanOut) remember(arn string) string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.arn = arn
-	return arn
+	f.arn.Store(*made.Consumer.ConsumerARN)
+	return *made.Consumer.ConsumerARN, nil
 }
 
 // fanOutFeed is one subscription. When it has ended, or soon will, a new feed continues.
