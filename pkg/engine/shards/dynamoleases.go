@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -65,8 +65,12 @@ func (d *DynamoDBLeases) List(ctx context.Context, consumer string) ([]Lease, er
 
 // Put implements Leases.
 func (d *DynamoDBLeases) Put(ctx context.Context, next, expected Lease) error {
+	item, err := next.item()
+	if err != nil {
+		return d.wrap("encode", next, err)
+	}
 	in := &dynamodb.PutItemInput{
-		TableName: aws.String(d.table), Item: next.item(),
+		TableName: aws.String(d.table), Item: item,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}
 	if expected.Counter == 0 {
@@ -75,7 +79,7 @@ func (d *DynamoDBLeases) Put(ctx context.Context, next, expected Lease) error {
 	} else {
 		in.ConditionExpression, in.ExpressionAttributeNames, in.ExpressionAttributeValues = unchangedSince(expected)
 	}
-	_, err := d.client.PutItem(ctx, in)
+	_, err = d.client.PutItem(ctx, in)
 	refused, ok := errors.AsType[*types.ConditionalCheckFailedException](err)
 	if !ok {
 		return d.wrap("put", next, err)
@@ -132,58 +136,34 @@ func unchangedSince(l Lease) (condition *string, names map[string]string, values
 		dynamo.Item{":owner": dynamo.Text(l.Owner), ":counter": dynamo.Number(l.Counter)}
 }
 
-func (l Lease) item() dynamo.Item {
-	parents := make([]types.AttributeValue, len(l.Parents))
-	for i, p := range l.Parents {
-		parents[i] = dynamo.Text(p)
-	}
-	item := dynamo.Item{
-		"consumer": dynamo.Text(l.Consumer), "shard": dynamo.Text(l.Shard), "owner": dynamo.Text(l.Owner), "counter": dynamo.Number(l.Counter),
-		"checkpoint": dynamo.Text(string(l.Checkpoint)), "state": dynamo.Text(string(l.State)),
-		"parents": &types.AttributeValueMemberL{Value: parents},
-	}
+// storedLease is a Lease as stored.
+type storedLease struct {
+	Lease
+
+	ReadAt int64 `dynamodbav:"read_at,omitempty"` // in milliseconds since the Unix epoch
+}
+
+func (l Lease) item() (dynamo.Item, error) {
+	stored := storedLease{Lease: l}
+	stored.Parents = append([]string{}, l.Parents...) // a nil slice would be stored as null
 	if !l.ReadAt.IsZero() {
-		item["read_at"] = dynamo.Number(l.ReadAt.UnixMilli())
+		stored.ReadAt = l.ReadAt.UnixMilli()
 	}
-	return item
+	return attributevalue.MarshalMap(stored)
 }
 
 func parseLease(item dynamo.Item) (Lease, error) {
-	var errs []error
-	str := func(name string, v types.AttributeValue) string {
-		s, ok := v.(*types.AttributeValueMemberS)
-		if !ok {
-			errs = append(errs, fmt.Errorf("lease: attribute %s is not a string", name))
-			return ""
+	for _, name := range []string{"consumer", "shard", "owner", "counter", "checkpoint", "parents", "state"} {
+		if item[name] == nil {
+			return Lease{}, fmt.Errorf("lease: attribute %s is missing", name)
 		}
-		return s.Value
 	}
-	num := func(name string) int64 {
-		n, ok := item[name].(*types.AttributeValueMemberN)
-		if !ok {
-			errs = append(errs, fmt.Errorf("lease: attribute %s is not a number", name))
-			return 0
-		}
-		i, err := strconv.ParseInt(n.Value, 10, 64)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("lease: attribute %s: %w", name, err))
-		}
-		return i
+	var stored storedLease
+	if err := attributevalue.UnmarshalMap(item, &stored); err != nil {
+		return Lease{}, fmt.Errorf("lease: %w", err)
 	}
-	l := Lease{
-		Consumer: str("consumer", item["consumer"]), Shard: str("shard", item["shard"]), Owner: str("owner", item["owner"]),
-		Counter: num("counter"), Checkpoint: Position(str("checkpoint", item["checkpoint"])),
-		State: State(str("state", item["state"])),
+	if stored.ReadAt != 0 {
+		stored.Lease.ReadAt = time.UnixMilli(stored.ReadAt).UTC()
 	}
-	if parents, ok := item["parents"].(*types.AttributeValueMemberL); ok {
-		for _, p := range parents.Value {
-			l.Parents = append(l.Parents, str("parents", p))
-		}
-	} else {
-		errs = append(errs, errors.New("lease: attribute parents is not a list"))
-	}
-	if _, ok := item["read_at"]; ok {
-		l.ReadAt = time.UnixMilli(num("read_at")).UTC()
-	}
-	return l, errors.Join(errs...)
+	return stored.Lease, nil
 }

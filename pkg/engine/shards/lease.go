@@ -24,18 +24,18 @@ type Leases interface {
 
 // Lease is one consumer's state of one shard or, with StateReader, the presence of a reader.
 type Lease struct {
-	Consumer string
-	Shard    string
+	Consumer string `dynamodbav:"consumer"`
+	Shard    string `dynamodbav:"shard"`
 	// Owner is the reader of the shard. Empty: none.
-	Owner string
+	Owner string `dynamodbav:"owner"`
 	// Counter grows with every write. If it stops, the owner is dead.
-	Counter int64
+	Counter int64 `dynamodbav:"counter"`
 	// Checkpoint is the position up to which all records are handled.
-	Checkpoint Position
-	Parents    []string
-	State      State
+	Checkpoint Position `dynamodbav:"checkpoint"`
+	Parents    []string `dynamodbav:"parents"`
+	State      State    `dynamodbav:"state"`
 	// ReadAt is a time: all records that had arrived in the shard by then are handled. Zero: unknown.
-	ReadAt time.Time
+	ReadAt time.Time `dynamodbav:"-"`
 }
 
 // State says what a lease is of.
