@@ -4,10 +4,12 @@ import (
 	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 // counters are a Reader's counters. Collect reads the gauges from the workers.
 type counters struct {
+	all                                         *prometheus.Registry
 	records, handleFailures, takeOvers, trimmed prometheus.Counter
 	readFailures                                *prometheus.CounterVec
 
@@ -15,19 +17,20 @@ type counters struct {
 }
 
 func newCounters(consumer string) *counters {
-	labels := prometheus.Labels{"consumer": consumer}
+	labels, all := prometheus.Labels{"consumer": consumer}, prometheus.NewRegistry()
 	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: "shards_" + name, Help: help, ConstLabels: labels})
+		return promauto.With(all).NewCounter(prometheus.CounterOpts{Name: "shards_" + name, Help: help, ConstLabels: labels})
 	}
 	gauge := func(name, help, label string) *prometheus.Desc {
 		return prometheus.NewDesc("shards_"+name, help, []string{label}, labels)
 	}
 	return &counters{
+		all:            all,
 		records:        counter("records_total", "Records handled."),
 		handleFailures: counter("handle_failures_total", "Batches whose handling failed and is retried."),
 		takeOvers:      counter("take_overs_total", "Leases taken from owners that stopped renewing them."),
 		trimmed:        counter("trimmed_total", "Times that records were trimmed before they were read."),
-		readFailures: prometheus.NewCounterVec(prometheus.CounterOpts{
+		readFailures: promauto.With(all).NewCounterVec(prometheus.CounterOpts{
 			Name: "shards_read_failures_total", Help: "Failed reads by reason.", ConstLabels: labels,
 		}, []string{"reason"}),
 		behind:        gauge("behind_seconds", "Distance of the last page from the tip, and the time since: grows while a shard is not read or handled.", "shard"),
@@ -53,9 +56,7 @@ func reason(err error) string {
 
 // Describe implements prometheus.Collector.
 func (r *Reader[T]) Describe(ch chan<- *prometheus.Desc) {
-	for _, c := range r.counts.collectors() {
-		c.Describe(ch)
-	}
+	r.counts.all.Describe(ch)
 	ch <- r.counts.behind
 	ch <- r.counts.checkpointAge
 	ch <- r.counts.leases
@@ -63,9 +64,7 @@ func (r *Reader[T]) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (r *Reader[T]) Collect(ch chan<- prometheus.Metric) {
-	for _, c := range r.counts.collectors() {
-		c.Collect(ch)
-	}
+	r.counts.all.Collect(ch)
 	gauge := func(d *prometheus.Desc, value float64, label string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, label)
 	}
@@ -81,8 +80,4 @@ func (r *Reader[T]) Collect(ch chan<- prometheus.Metric) {
 	for owner, n := range r.owners {
 		gauge(r.counts.leases, float64(n), owner)
 	}
-}
-
-func (c *counters) collectors() []prometheus.Collector {
-	return []prometheus.Collector{c.records, c.handleFailures, c.takeOvers, c.trimmed, c.readFailures}
 }
