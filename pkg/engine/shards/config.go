@@ -77,23 +77,21 @@ type Config[T any] struct {
 
 // NewReader validates cfg, reports all mistakes at once and returns a Reader that Run starts.
 func NewReader[T any](cfg Config[T]) (*Reader[T], error) {
-	if err := cfg.validate(); err != nil {
-		return nil, err
-	}
 	cfg.Owner = cmp.Or(cfg.Owner, rand.Text()[:12])
 	cfg.Poll = cmp.Or(cfg.Poll, DefaultPoll)
 	cfg.LeaseDuration = cmp.Or(cfg.LeaseDuration, DefaultLeaseDuration)
-	cfg.Checkpoint = min(cmp.Or(cfg.Checkpoint, DefaultCheckpoint), cfg.LeaseDuration/3)
+	cfg.Checkpoint = cmp.Or(cfg.Checkpoint, DefaultCheckpoint)
 	cfg.Round = cmp.Or(cfg.Round, 500*time.Millisecond)
 	cfg.ListEvery = cmp.Or(cfg.ListEvery, 10*time.Second)
 	cfg.StopTimeout = cmp.Or(cfg.StopTimeout, 10*time.Second)
 	if cfg.Now == nil {
 		cfg.Now = time.Now //nolint:forbidigo // the documented default
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
+	if err := cfg.validate(); err != nil {
+		return nil, err
 	}
-	cfg.Logger = cfg.Logger.With(slog.String("consumer", cfg.Consumer), slog.String("owner", cfg.Owner))
+	cfg.Checkpoint = min(cfg.Checkpoint, cfg.LeaseDuration/3)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)).With(slog.String("consumer", cfg.Consumer), slog.String("owner", cfg.Owner))
 	r := &Reader[T]{
 		cfg: cfg, view: newView(cfg.Owner, cfg.LeaseDuration),
 		workers: map[string]*worker[T]{}, wake: make(chan struct{}, 1), counts: newCounters(cfg.Consumer),
@@ -116,21 +114,13 @@ func (c Config[T]) validate() error {
 	require(c.Leases != nil, "Leases is required")
 	require(c.Handle != nil, "Handle is required")
 	require(c.Republish != nil, "Republish is required")
-	for _, d := range []struct {
-		name  string
-		value time.Duration
-	}{
-		{"Poll", c.Poll},
-		{"Checkpoint", c.Checkpoint},
-		{"LeaseDuration", c.LeaseDuration},
-		{"Round", c.Round},
-		{"ListEvery", c.ListEvery},
-		{"StopTimeout", c.StopTimeout},
-		{"Retention", c.Retention},
-	} {
-		require(d.value >= 0, d.name+" must not be negative")
-	}
-	lease, round := cmp.Or(c.LeaseDuration, DefaultLeaseDuration), cmp.Or(c.Round, 500*time.Millisecond)
-	require(round <= lease/2, "Round must be at most half of LeaseDuration")
+	require(c.Poll >= 0, "Poll must not be negative")
+	require(c.Checkpoint >= 0, "Checkpoint must not be negative")
+	require(c.LeaseDuration >= 0, "LeaseDuration must not be negative")
+	require(c.Round >= 0, "Round must not be negative")
+	require(c.ListEvery >= 0, "ListEvery must not be negative")
+	require(c.StopTimeout >= 0, "StopTimeout must not be negative")
+	require(c.Retention >= 0, "Retention must not be negative")
+	require(c.Round <= c.LeaseDuration/2, "Round must be at most half of LeaseDuration")
 	return errors.Join(errs...)
 }

@@ -122,50 +122,45 @@ func (r *Reader[T]) announce(ctx context.Context) error {
 
 // list lists the stream's shards when that is due, and adds a lease for each shard without one, parents before children.
 // New shards start at TrimHorizon, never at their tip, so that their first records are read.
-func (r *Reader[T]) list(ctx context.Context, leases []Lease) ([]Lease, error) {
-	if !r.relist.Load() && r.cfg.Now().Sub(r.listedAt) < r.cfg.ListEvery {
+func (r *Reader[T]) list(ctx context.Context, leases []Lease) (_ []Lease, err error) {
+	if !r.relist.Swap(false) && r.cfg.Now().Sub(r.listedAt) < r.cfg.ListEvery {
 		return leases, nil
 	}
-	r.relist.Store(false)
-	err := func() error {
-		shards, err := r.cfg.Stream.Shards(ctx)
+	defer func() {
 		if err != nil {
-			return fmt.Errorf("list shards: %w", err)
+			r.relist.Store(true)
 		}
-		have := make(map[string]bool, len(leases))
-		for _, l := range leases {
-			have[l.Shard] = true
-		}
-		for _, s := range parentsFirst(shards) {
-			if have[s.ID] {
-				continue
-			}
-			l := Lease{Consumer: r.cfg.Consumer, Shard: s.ID, Counter: 1, Parents: s.Parents, State: StateOpen}
-			if err := r.cfg.Leases.Put(ctx, l, Lease{}); errors.Is(err, ErrLeaseLost) {
-				continue // another reader was first; the next round sees it
-			} else if err != nil {
-				return fmt.Errorf("create lease of shard %s: %w", s.ID, err)
-			}
-			leases = append(leases, l)
-		}
-		r.listedAt = r.cfg.Now()
-		r.view.listed = make(map[string]bool, len(shards))
-		for _, s := range shards {
-			r.view.listed[s.ID] = true
-		}
-		return nil
 	}()
+	shards, err := r.cfg.Stream.Shards(ctx)
 	if err != nil {
-		r.relist.Store(true)
+		return leases, fmt.Errorf("list shards: %w", err)
 	}
-	return leases, err
+	have := make(map[string]bool, len(leases))
+	for _, l := range leases {
+		have[l.Shard] = true
+	}
+	listed := make(map[string]bool, len(shards))
+	for _, s := range parentsFirst(shards) {
+		listed[s.ID] = true
+		if have[s.ID] {
+			continue
+		}
+		l := Lease{Consumer: r.cfg.Consumer, Shard: s.ID, Counter: 1, Parents: s.Parents, State: StateOpen}
+		if err := r.cfg.Leases.Put(ctx, l, Lease{}); errors.Is(err, ErrLeaseLost) {
+			continue // another reader was first; the next round sees it
+		} else if err != nil {
+			return leases, fmt.Errorf("create lease of shard %s: %w", s.ID, err)
+		}
+		leases = append(leases, l)
+	}
+	r.listedAt, r.view.listed = r.cfg.Now(), listed
+	return leases, nil
 }
 
 // share takes free leases up to an even share, or releases one for readers that have fewer.
 func (r *Reader[T]) share(ctx, workCtx context.Context, now time.Time) error {
 	r.mu.Lock()
-	mine := make(map[string]*worker[T], len(r.workers))
-	maps.Copy(mine, r.workers)
+	mine := maps.Clone(r.workers)
 	r.mu.Unlock()
 	free := r.view.available(now, func(shard string) bool { return mine[shard] != nil })
 	count := len(mine)
