@@ -1,10 +1,11 @@
 package eventdocs
 
 import (
+	"bytes"
+	_ "embed"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strconv"
+	"maps"
 	"strings"
 	"time"
 
@@ -16,194 +17,143 @@ import (
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 )
 
+type object = map[string]any
+
+//go:embed fixed.yaml
+var fixed []byte
+
 // AsyncAPI returns the AsyncAPI 3.0 document, in YAML, of all that leaves on Kinesis and SQS. AsyncAPI has no binding
 // for Kinesis and none for the attributes of an SQS message; they are in extensions.
 // https://www.asyncapi.com/docs/reference/specification/v3.0.0
 func (c Catalogue) AsyncAPI() ([]byte, error) {
-	messages, err := c.messages()
-	if err != nil {
-		return nil, err
+	var out struct {
+		AsyncAPI           string            `yaml:"asyncapi"`
+		Info               object            `yaml:"info"`
+		DefaultContentType string            `yaml:"defaultContentType"`
+		Servers            object            `yaml:"servers"`
+		Channels           map[string]object `yaml:"channels"`
+		Operations         object            `yaml:"operations"`
+		Components         struct {
+			Messages object `yaml:"messages"`
+			Schemas  object `yaml:"schemas"`
+		} `yaml:"components"`
 	}
-	channels, operations := c.stream()
-	for _, s := range c.Names.Subscriptions() {
-		c.queue(s, channels, operations)
+	if err := yaml.Unmarshal(fixed, &out); err != nil {
+		return nil, fmt.Errorf("read fixed.yaml: %w", err)
 	}
-	b, err := marshal(object(
-		"asyncapi", "3.0.0",
-		"info", object(
-			"title", "Leftfold's events",
-			"version", "1.0.0",
-			"description", "Every event of users and roles, on Kinesis as it is recorded and on one SQS FIFO queue for each read model. "+
-				"Each is delivered at least once, and order within a stream is likely but not promised: apply version v+1 after v, and nothing else. "+
-				"Each message has the schema version of its data. Ignore members that are not described here. "+
-				"docs/events.md says what may change and how.",
-			"license", object("name", "Apache 2.0", "url", "https://www.apache.org/licenses/LICENSE-2.0"),
-		),
-		"defaultContentType", "application/json",
-		"servers", object(
-			"kinesis", server("kinesis"),
-			"sqs", server("sqs"),
-		),
-		"channels", channels,
-		"operations", operations,
-		"components", object("messages", messages, "schemas", c.schemas()),
-	))
-	return append([]byte("# Written by: go test ./docs/eventdocs -update\n"), b...), err
-}
-
-func server(protocol string) *yaml.Node {
-	return object(
-		"host", protocol+".{region}.amazonaws.com",
-		"protocol", protocol,
-		"variables", object("region", object("default", "us-east-1", "description", "AWS region, AWS_REGION of the services")),
-	)
-}
-
-const (
-	streamChannel = "events"
-	groupOf       = "$message.payload#/stream"
-	deadLetter    = "deadLetter"
-)
-
-func (c Catalogue) stream() (channels, operations *yaml.Node) {
-	channels = object(streamChannel, object(
-		"address", c.Names.Stream,
-		"title", "All events",
-		"servers", list(ref("servers", "kinesis")),
-		"messages", c.messagesOf(nil),
-		"x-kinesis", object("partitionKey", groupOf, "maxRecordBytes", envelope.MaxBytes),
-	))
-	operations = object("publish", object(
-		"action", "send",
-		"channel", ref("channels", streamChannel),
-		"summary", "The streamer publishes each event once it is in the log, and the log again when it has missed a day.",
-	))
-	return channels, operations
-}
-
-// queue adds a queue and the one for what its consumer cannot decode.
-func (c Catalogue) queue(s topology.Subscription, channels, operations *yaml.Node) {
-	name, dead := strings.TrimSuffix(s.Queue, ".fifo"), topology.DeadLetters(s.Queue)
-	deadName := strings.TrimSuffix(dead, ".fifo")
-	own := attributes(s.Queue, fifoqueue.Attributes(""))
-	own.Content = append(own.Content, object("redrivePolicy", object(
-		"deadLetterQueue", object("name", dead), "maxReceiveCount", fifoqueue.MaxReceiveCount,
-	)).Content...)
-	add := func(to *yaml.Node, name string, value *yaml.Node) {
-		to.Content = append(to.Content, object(name, value).Content...)
-	}
-	message := object("messageGroupId", groupOf, "messageDeduplicationId", "{stream}#{version} of the payload")
-	add(channels, name, object(
-		"address", s.Queue,
-		"title", "Events of "+strings.Join(s.Categories, " and "),
-		"servers", list(ref("servers", "sqs")),
-		"messages", c.messagesOf(s.Categories),
-		"bindings", object("sqs", object(
-			"queue", own, "deadLetterQueue", attributes(dead, fifoqueue.DeadLetterAttributes()), "bindingVersion", "0.2.0",
-		)),
-		"x-sqs-message", message,
-	))
-	add(channels, deadName, object(
-		"address", dead,
-		"title", "What the consumer of "+s.Queue+" could not decode",
-		"servers", list(ref("servers", "sqs")),
-		"messages", object(deadLetter, ref("components", "messages", deadLetter)),
-		"bindings", object("sqs", object("queue", attributes(dead, fifoqueue.DeadLetterAttributes()), "bindingVersion", "0.2.0")),
-	))
-	add(operations, "routeTo"+name, object(
-		"action", "send",
-		"channel", ref("channels", name),
-		"summary", "The broker sends the bytes that it read from Kinesis.",
-	))
-	add(operations, "setAsideFrom"+name, object(
-		"action", "send",
-		"channel", ref("channels", deadName),
-		"summary", "The projector sets aside what is not a valid event.",
-	))
-}
-
-// attributes are a queue's, as it is created with them.
-func attributes(name string, a map[string]string) *yaml.Node {
-	number := func(attribute string) any {
-		if n, err := strconv.Atoi(a[attribute]); err == nil {
-			return n
+	all, byCategory := object{}, map[string]object{} // references to messages
+	for _, a := range c.Aggregates {
+		byCategory[a.Category] = object{}
+		for _, e := range a.Events {
+			for _, v := range e.Versions {
+				key := keyOf(e, v)
+				message, err := message(a, e, v)
+				if err != nil {
+					return nil, fmt.Errorf("describe %s: %w", key, err)
+				}
+				out.Components.Messages[key], out.Components.Schemas[key] = message, v.Shape.schema()
+				byCategory[a.Category][key] = ref("components/messages/" + key)
+			}
 		}
-		return nil
+		maps.Copy(all, byCategory[a.Category])
 	}
-	return object(
-		"name", name,
-		"fifoQueue", a["FifoQueue"] == "true",
-		"deduplicationScope", a["DeduplicationScope"],
-		"fifoThroughputLimit", a["FifoThroughputLimit"],
-		"visibilityTimeout", number("VisibilityTimeout"),
-		"messageRetentionPeriod", number("MessageRetentionPeriod"),
-	)
-}
-
-// messagesOf refers to the messages of these categories, or of all.
-func (c Catalogue) messagesOf(categories []string) *yaml.Node {
-	out := object()
-	c.each(func(a Aggregate, e Event, v Version) {
-		if categories == nil || slices.Contains(categories, a.Category) {
-			key := keyOf(e, v)
-			out.Content = append(out.Content, object(key, ref("components", "messages", key)).Content...)
-		}
+	for _, f := range c.Facts {
+		out.Components.Schemas[f.Name] = f.Shape.schema()
+	}
+	maps.Copy(out.Channels["events"], object{
+		"address": c.Names.Stream, "messages": all,
+		"x-kinesis": object{"partitionKey": groupOf, "maxRecordBytes": envelope.MaxBytes},
 	})
+	for _, s := range c.Names.Subscriptions() {
+		carried := object{}
+		for _, category := range s.Categories {
+			maps.Copy(carried, byCategory[category])
+		}
+		addQueue(s, carried, out.Channels, out.Operations)
+	}
+	b := bytes.NewBufferString("# Written by: go test ./docs/eventdocs -update\n")
+	encoder := yaml.NewEncoder(b)
+	encoder.SetIndent(2)
+	if err := encoder.Encode(out); err != nil {
+		return nil, fmt.Errorf("write YAML: %w", err)
+	}
+	return b.Bytes(), encoder.Close()
+}
+
+const groupOf = "$message.payload#/stream"
+
+// addQueue adds a queue and the one for what its consumer cannot decode.
+func addQueue(s topology.Subscription, messages object, channels map[string]object, operations object) {
+	dead := topology.DeadLetters(s.Queue)
+	name, deadName := strings.TrimSuffix(s.Queue, ".fifo"), strings.TrimSuffix(dead, ".fifo")
+	own, deadLetters := binding(s.Queue, fifoqueue.Attributes("")), binding(dead, fifoqueue.DeadLetterAttributes())
+	own["redrivePolicy"] = object{"deadLetterQueue": object{"name": dead}, "maxReceiveCount": fifoqueue.MaxReceiveCount}
+	channels[name] = object{
+		"address":       s.Queue,
+		"title":         "Events of " + strings.Join(s.Categories, " and "),
+		"servers":       []object{ref("servers/sqs")},
+		"messages":      messages,
+		"bindings":      object{"sqs": object{"queue": own, "deadLetterQueue": deadLetters, "bindingVersion": "0.2.0"}},
+		"x-sqs-message": object{"messageGroupId": groupOf, "messageDeduplicationId": "{stream}#{version} of the payload"},
+	}
+	channels[deadName] = object{
+		"address":  dead,
+		"title":    "What the consumer of " + s.Queue + " could not decode",
+		"servers":  []object{ref("servers/sqs")},
+		"messages": object{"deadLetter": ref("components/messages/deadLetter")},
+		"bindings": object{"sqs": object{"queue": deadLetters, "bindingVersion": "0.2.0"}},
+	}
+	operations["routeTo"+name] = object{
+		"action": "send", "channel": ref("channels/" + name), "summary": "The broker sends the bytes that it read from Kinesis.",
+	}
+	operations["setAsideFrom"+name] = object{
+		"action": "send", "channel": ref("channels/" + deadName), "summary": "The projector sets aside what is not a valid event.",
+	}
+}
+
+// binding describes a queue by the attributes that it is created with, which AsyncAPI names as SQS does but for the case.
+func binding(name string, attributes map[string]string) object {
+	out := object{"name": name}
+	for key, value := range attributes {
+		out[strings.ToLower(key[:1])+key[1:]] = &yaml.Node{Kind: yaml.ScalarNode, Value: value} // a number or a boolean if it looks like one
+	}
 	return out
 }
 
-func (c Catalogue) messages() (*yaml.Node, error) {
-	out := object()
-	var failed error
-	c.each(func(a Aggregate, e Event, v Version) {
-		message, err := message(a, e, v)
-		if err != nil && failed == nil {
-			failed = err
-		}
-		out.Content = append(out.Content, object(keyOf(e, v), message).Content...)
-	})
-	out.Content = append(out.Content, object(deadLetter, object(
-		"summary", "A message's body as it came",
-		"contentType", "text/plain",
-		"payload", object("type", "string"),
-	)).Content...)
-	return out, failed
-}
-
-func message(a Aggregate, e Event, v Version) (*yaml.Node, error) {
+func message(a Aggregate, e Event, v Version) (object, error) {
 	key := keyOf(e, v)
-	var examples []*yaml.Node
+	var examples []object
 	for _, data := range v.Examples {
-		text, err := example(a, e, v, data)
+		text, err := envelope.Encode(a.record(e, v, data))
 		if err != nil {
 			return nil, err
 		}
-		examples = append(examples, object("payload", json.RawMessage(text)))
-	}
-	members := object(
-		"stream", object("pattern", "^"+a.Category+"/[^/]+$"),
-		"name", object("const", e.Name),
-		"schema", object("const", v.Schema),
-		"data", ref("components", "schemas", key),
-	)
-	if current(e, v) && len(e.Facts) > 0 {
-		var facts []*yaml.Node
-		for _, f := range e.Facts {
-			facts = append(facts, object(
-				"if", object("properties", object("aggregate", object("const", f.Aggregate))),
-				"then", object("properties", object("data", ref("components", "schemas", f.Name))),
-			))
+		example := object{}
+		if err := yaml.Unmarshal(text, &example); err != nil { // as JSON, numbers would be floats
+			return nil, err
 		}
-		members.Content = append(members.Content, object("enrichment", object("items", object("allOf", list(facts...)))).Content...)
+		examples = append(examples, object{"payload": example})
 	}
-	return object(
-		"name", key,
-		"title", fmt.Sprintf("%s, schema version %d", e.Name, v.Schema),
-		"summary", summary(e, v),
-		"correlationId", object("location", "$message.payload#/metadata/correlationId"),
-		"payload", object("allOf", list(ref("components", "schemas", "envelope"), object("properties", members))),
-		"examples", list(examples...),
-	), nil
+	members := object{
+		"stream": object{"pattern": "^" + a.Category + "/[^/]+$"},
+		"name":   object{"const": e.Name},
+		"schema": object{"const": v.Schema},
+		"data":   ref("components/schemas/" + key),
+	}
+	if v.Written && e.Fact != nil {
+		members["enrichment"] = object{"items": object{"allOf": []object{{
+			"if":   object{"properties": object{"aggregate": object{"const": e.Fact.Aggregate}}},
+			"then": object{"properties": object{"data": ref("components/schemas/" + e.Fact.Name)}},
+		}}}}
+	}
+	return object{
+		"name":          key,
+		"title":         fmt.Sprintf("%s, schema version %d", e.Name, v.Schema),
+		"summary":       summary(e, v),
+		"correlationId": object{"location": "$message.payload#/metadata/correlationId"},
+		"payload":       object{"allOf": []object{ref("components/schemas/envelope"), {"properties": members}}},
+		"examples":      examples,
+	}, nil
 }
 
 func summary(e Event, v Version) string {
@@ -212,17 +162,15 @@ func summary(e Event, v Version) string {
 		return "Retired: not written any more. It means what " + e.DecodesAs + " means."
 	case e.Retired:
 		return "Retired: not written any more. It " + e.Doc + "."
-	case !current(e, v):
+	case !v.Written:
 		return "Not written any more."
 	default:
 		return upper(e.Doc) + "."
 	}
 }
 
-func current(e Event, v Version) bool { return !e.Retired && v.Schema == len(e.Versions) }
-
-// example is the event as it travels.
-func example(a Aggregate, e Event, v Version, data json.RawMessage) ([]byte, error) {
+// record returns an example of the event as it is stored.
+func (a Aggregate) record(e Event, v Version, data json.RawMessage) eventsourcing.Record {
 	r := eventsourcing.Record{
 		ID:     "01920b7c-6a10-7b2f-8d4e-5c6f7a8b9c0d",
 		Stream: eventsourcing.StreamID{Category: a.Category, ID: a.ID}, Version: 2,
@@ -233,12 +181,10 @@ func example(a Aggregate, e Event, v Version, data json.RawMessage) ([]byte, err
 	if e.Name == a.Opening {
 		r.Version = 1
 	}
-	if current(e, v) {
-		for _, f := range e.Facts {
-			r.Enrichment = append(r.Enrichment, eventsourcing.Enrichment{Aggregate: f.Aggregate, ID: f.ID, Data: f.Example})
-		}
+	if v.Written && e.Fact != nil {
+		r.Enrichment = []eventsourcing.Enrichment{e.Fact.Enrichment}
 	}
-	return envelope.Encode(r)
+	return r
 }
 
 // keyOf names a shape of an event, such as "org.iam.user.updated.v2".
@@ -246,14 +192,4 @@ func keyOf(e Event, v Version) string {
 	return fmt.Sprintf("%s.v%d", strings.ReplaceAll(e.Name, "/", "."), v.Schema)
 }
 
-func (c Catalogue) each(do func(Aggregate, Event, Version)) {
-	for _, a := range c.Aggregates {
-		for _, e := range a.Events {
-			for _, v := range e.Versions {
-				do(a, e, v)
-			}
-		}
-	}
-}
-
-func ref(path ...string) *yaml.Node { return object("$ref", "#/"+strings.Join(path, "/")) }
+func ref(path string) object { return object{"$ref": "#/" + path} }

@@ -4,11 +4,10 @@ package eventdocs
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"path"
 	"reflect"
 	"slices"
@@ -25,48 +24,42 @@ import (
 type Catalogue struct {
 	Names      topology.Names
 	Aggregates []Aggregate
+	Facts      []*Fact
 }
 
 // Aggregate is one category of streams.
 type Aggregate struct {
 	Category string
-	// Opening is the event that every stream begins with.
-	Opening string
-	// ID is one stream's, for examples.
-	ID string
-	// Queues carry its events.
-	Queues []string
-	Events []Event
+	Opening  string   // the event that every stream begins with
+	ID       string   // one stream's, for examples
+	Queues   []string // they carry its events
+	Events   []Event
 }
 
 // Event is one event name.
 type Event struct {
 	eventsourcing.Known
-	Doc string
-	// Versions are its shapes, from schema version 1 on.
-	Versions []Version
-	// Takes and Releases are the constraints of the claims that change with it.
-	Takes, Releases []string
-	Facts           []Fact
+	Doc             string
+	Versions        []Version // from schema version 1 on
+	Takes, Releases []string  // the constraints of the claims that change with it
+	Fact            *Fact     // that it is enriched with, or nil
 }
 
 // Version is one shape of a payload.
 type Version struct {
-	Schema int
-	Doc    string
-	Shape  Shape
-	// Examples were stored once, and decode for ever.
-	Examples []json.RawMessage
+	Schema   int
+	Written  bool // by this build
+	Shape    Shape
+	Examples []json.RawMessage // stored once; they decode for ever
 }
 
-// Fact is one enrichment.
+// Fact is what a command finds out of another aggregate and adds to an event.
 type Fact struct {
-	Aggregate, ID string
-	Name          string // of the Go type
-	Doc           string
-	Shape         Shape
-	Example       json.RawMessage
-	Reader        string // the service that uses it
+	eventsourcing.Enrichment // an example
+
+	Name   string // of the Go type
+	Shape  Shape
+	Reader string // the service that uses it
 }
 
 // New describes the events of all aggregates. Module is the repository: the types are declared in several of its modules: doc comments
@@ -77,21 +70,19 @@ func New(module fs.FS, names topology.Names) (Catalogue, error) {
 		reflect.TypeFor[user.Email](): "idn-email",
 	}}
 	const aUser, aRole = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57", "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e58"
-	users, err := describe(d, declaration[user.State, user.Event]{
-		of: user.Aggregate(), opening: user.Registered{}, id: aUser,
-		// The command looks the role up: see commands.AddRole in services/command-api.
-		lookedUp: map[string]lookedUp{user.RoleAdded{}.EventName(): {
-			fact: role.Reference{}, example: role.NewReference(aRole, "Auditor"), reader: "projector-user",
-		}},
-	})
+	reference, err := d.shape(reflect.TypeFor[role.Reference]())
 	if err != nil {
 		return Catalogue{}, err
 	}
-	roles, err := describe(d, declaration[role.State, role.Event]{of: role.Aggregate(), opening: role.Created{}, id: aRole})
+	fact := &Fact{Name: "Reference", Shape: reference, Enrichment: role.NewReference(aRole, "Auditor"), Reader: "projector-user"}
+	// The command looks the role up: see commands.AddRole in services/command-api.
+	facts := map[string]*Fact{user.RoleAdded{}.EventName(): fact}
+	users, err := describe[user.State, user.Event](d, user.Aggregate(), user.Registered{UserID: aUser, Email: "ann@example.com"}, aUser, facts)
 	if err != nil {
 		return Catalogue{}, err
 	}
-	c := Catalogue{Names: names, Aggregates: []Aggregate{users, roles}}
+	roles, err := describe[role.State, role.Event](d, role.Aggregate(), role.Created{RoleID: aRole, Name: "Clerk"}, aRole, nil)
+	c := Catalogue{Names: names, Aggregates: []Aggregate{users, roles}, Facts: []*Fact{fact}}
 	for i, a := range c.Aggregates {
 		for _, s := range names.Subscriptions() {
 			if slices.Contains(s.Categories, a.Category) {
@@ -99,121 +90,78 @@ func New(module fs.FS, names topology.Names) (Catalogue, error) {
 			}
 		}
 	}
-	return c, nil
+	return c, err
 }
 
-// declaration holds what cannot be derived from an aggregate's parts.
-type declaration[S any, E eventsourcing.Event] struct {
-	of       eventsourcing.Aggregate[S, E]
-	opening  E
-	id       string
-	lookedUp map[string]lookedUp
-}
-
-// lookedUp is what a command finds out of another aggregate and adds to an event.
-type lookedUp struct {
-	fact    any // of the type that the example encodes
-	example eventsourcing.Enrichment
-	reader  string
-}
-
-// describe plays each event on a stream of only its opening, and sees what changes.
-func describe[S any, E eventsourcing.Event](d *describer, of declaration[S, E]) (Aggregate, error) {
-	codec := of.of.Codec
-	dir := strings.TrimPrefix(reflect.TypeOf(of.opening).PkgPath(), modulePath)
-	golden, err := fs.Sub(d.module, path.Join(dir, "testdata", "events"))
+// describe applies each event to a stream of only its opening, whose values no golden file has, to find which claims it changes.
+func describe[S any, E eventsourcing.Event](
+	d *describer, of eventsourcing.Aggregate[S, E], opening E, id string, facts map[string]*Fact,
+) (Aggregate, error) {
+	out := Aggregate{Category: of.Category, Opening: opening.EventName(), ID: id}
+	golden, err := fs.Sub(d.module, path.Join(dirOf(reflect.TypeFor[S]()), "testdata", "events"))
 	if err != nil {
-		return Aggregate{}, err
+		return out, err
 	}
-	files, err := aggregatetest.GoldenFiles(codec, golden)
+	files, err := aggregatetest.GoldenFiles(of.Codec, golden)
 	if err != nil {
-		return Aggregate{}, fmt.Errorf("read the stored events of %s: %w", of.of.Category, err)
+		return out, fmt.Errorf("read the stored events of %s: %w", of.Category, err)
 	}
-	examples := map[string][]json.RawMessage{} // by name and schema version
-	for _, f := range files {
-		key := fmt.Sprint(f.Name, f.Schema)
-		examples[key] = append(examples[key], bytes.TrimSpace(f.Payload))
-	}
-	latest := func(k eventsourcing.Known) (E, error) {
-		return codec.Decode(k.Name, len(k.Shapes), examples[fmt.Sprint(k.Name, len(k.Shapes))][0])
-	}
-	out := Aggregate{Category: of.of.Category, Opening: of.opening.EventName(), ID: of.id}
-	known := codec.Known()
-	opening := known[slices.IndexFunc(known, func(k eventsourcing.Known) bool { return k.Name == out.Opening })]
-	first, err := latest(opening)
-	if err != nil {
-		return Aggregate{}, err
-	}
-	var errs []error
-	for _, k := range known {
+	for _, k := range of.Codec.Known() {
 		e := Event{Known: k}
 		for i, t := range k.Shapes {
-			shape, err := d.shape(t)
-			errs = append(errs, err)
-			e.Versions = append(e.Versions, Version{
-				Schema: i + 1, Doc: d.doc(t), Shape: shape, Examples: examples[fmt.Sprint(k.Name, i+1)],
-			})
+			v := Version{Schema: i + 1, Written: !k.Retired && i+1 == len(k.Shapes)}
+			if v.Shape, err = d.shape(t); err != nil {
+				return out, err
+			}
+			for _, f := range files {
+				if f.Name == k.Name && f.Schema == v.Schema {
+					v.Examples = append(v.Examples, bytes.TrimSpace(f.Payload))
+				}
+			}
+			e.Versions = append(e.Versions, v)
 		}
-		event, err := latest(k)
-		errs = append(errs, err)
+		latest := e.Versions[len(e.Versions)-1]
+		event, err := of.Codec.Decode(k.Name, latest.Schema, latest.Examples[0])
+		if err != nil {
+			return out, err
+		}
 		e.Doc = d.doc(reflect.TypeOf(event))
-		errs = append(errs, of.play(d, &e, first, event))
+		var before S
+		if event.EventName() != out.Opening {
+			before = of.Evolve(before, opening)
+		}
+		had, has := of.Claims(before), of.Claims(of.Evolve(before, event))
+		e.Takes, e.Releases = difference(has, had), difference(had, has)
+		if !k.Retired { // what it was enriched with is its own history
+			e.Fact = facts[k.Name]
+		}
 		out.Events = append(out.Events, e)
 	}
-	slices.SortStableFunc(out.Events, func(a, b Event) int { return order(a, out.Opening) - order(b, out.Opening) })
-	return out, errors.Join(errs...)
-}
-
-// order puts the opening first and what is retired last.
-func order(e Event, opening string) int {
-	switch {
-	case e.Name == opening:
-		return 0
-	case e.Retired:
-		return 2
-	default:
-		return 1
-	}
-}
-
-// play finds out which claims the event changes and how it is enriched.
-func (of declaration[S, E]) play(d *describer, e *Event, opening, event E) error {
-	var before S
-	if event.EventName() != opening.EventName() {
-		before = of.of.Evolve(before, opening)
-	}
-	after := of.of.Evolve(before, event)
-	had, has := constraints(of.of.Claims(before)), constraints(of.of.Claims(after))
-	for _, key := range slices.Sorted(maps.Keys(has)) {
-		if _, kept := had[key]; !kept {
-			e.Takes = append(e.Takes, has[key])
+	place := func(e Event) int { // the opening first, what is retired last
+		switch {
+		case e.Name == out.Opening:
+			return 0
+		case e.Retired:
+			return 2
+		default:
+			return 1
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(had)) {
-		if _, kept := has[key]; !kept {
-			e.Releases = append(e.Releases, had[key])
-		}
-	}
-	if e.Retired {
-		return nil // what it was enriched with is its own history
-	}
-	l, ok := of.lookedUp[e.Name]
-	if !ok {
-		return nil
-	}
-	t := reflect.TypeOf(l.fact)
-	shape, err := d.shape(t)
-	e.Facts = append(e.Facts, Fact{
-		Aggregate: l.example.Aggregate, ID: l.example.ID, Name: t.Name(), Doc: d.doc(t), Shape: shape, Example: l.example.Data, Reader: l.reader,
-	})
-	return err
+	slices.SortStableFunc(out.Events, func(a, b Event) int { return cmp.Compare(place(a), place(b)) })
+	return out, nil
 }
 
-// constraints by claim.
-func constraints(claims []eventsourcing.Claim) map[string]string {
-	out := map[string]string{}
-	for _, c := range claims {
-		out[c.Key()] = c.Constraint()
+// difference returns the constraints of the claims that are in a and not in b.
+func difference(a, b []eventsourcing.Claim) (constraints []string) {
+	for _, c := range a {
+		if !slices.Contains(b, c) {
+			constraints = append(constraints, c.Constraint())
+		}
 	}
-	return out
+	return constraints
 }
+
+// modulePath begins the path of each package that the described types are in.
+const modulePath = "github.com/leftfold/leftfold/"
+
+func dirOf(t reflect.Type) string { return strings.TrimPrefix(t.PkgPath(), modulePath) }

@@ -43,7 +43,9 @@ func TestEventsPageIsCurrent(t *testing.T) {
 	require.True(t, found, "the page has lost its mark")
 	_, after, found := strings.Cut(rest, to)
 	require.True(t, found, "the page has lost its mark")
-	want := before + from + "\n" + newCatalogue(t).Markdown() + "\n" + to + after
+	markdown, err := newCatalogue(t).Markdown()
+	require.NoError(t, err)
+	want := before + from + "\n" + markdown + "\n" + to + after
 	if *update {
 		require.NoError(t, os.WriteFile(page, []byte(want), 0o644))
 		return

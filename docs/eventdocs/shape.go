@@ -1,6 +1,7 @@
 package eventdocs
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"go/ast"
@@ -14,25 +15,46 @@ import (
 
 // Shape is a JSON value as Go's encoding/json reads and writes a type.
 type Shape struct {
-	// Type is JSON schema's, or "" for anything.
-	Type   string
+	Type   string // JSON schema's, or "" for anything
 	Format string
-	// Items is what an array holds.
-	Items *Shape
-	// Fields are an object's members. Others may come, and are to be ignored.
-	Fields []Field
+	Doc    string  // the first sentence of the comment of the type or of the member
+	Items  *Shape  // what an array holds
+	Fields []Field // an object's members; others may come, and are to be ignored
 }
 
 // Field is one member of an object.
 type Field struct {
 	Name     string
-	Doc      string
 	Optional bool
-	Shape    Shape
+	Shape
 }
 
-// modulePath begins the path of each package that the described types are in.
-const modulePath = "github.com/leftfold/leftfold/"
+// schema requires what is always written, and leaves room for members to come.
+func (s Shape) schema() object {
+	out, properties := object{}, object{}
+	for name, value := range map[string]string{"type": s.Type, "format": s.Format, "description": s.Doc} {
+		if value != "" {
+			out[name] = value
+		}
+	}
+	if s.Items != nil {
+		out["items"] = s.Items.schema()
+	}
+	var required []string
+	for _, f := range s.Fields {
+		properties[f.Name] = f.schema()
+		if !f.Optional {
+			required = append(required, f.Name)
+		}
+	}
+	if len(required) > 0 {
+		out["required"] = required
+	}
+	if len(properties) > 0 {
+		out["properties"] = properties
+	}
+	return out
+}
 
 // describer knows types by reflection and their comments by their source.
 type describer struct {
@@ -46,18 +68,19 @@ func (d *describer) shape(t reflect.Type) (Shape, error) {
 	if t == reflect.TypeFor[json.RawMessage]() {
 		return Shape{}, nil
 	}
+	doc := d.doc(t)
 	switch t.Kind() {
 	case reflect.String:
-		return Shape{Type: "string", Format: d.formats[t]}, nil
+		return Shape{Type: "string", Format: d.formats[t], Doc: doc}, d.err
 	case reflect.Bool:
-		return Shape{Type: "boolean"}, nil
+		return Shape{Type: "boolean", Doc: doc}, d.err
 	case reflect.Int, reflect.Int64, reflect.Int32, reflect.Uint64, reflect.Uint32:
-		return Shape{Type: "integer"}, nil
+		return Shape{Type: "integer", Doc: doc}, d.err
 	case reflect.Float64:
-		return Shape{Type: "number"}, nil
+		return Shape{Type: "number", Doc: doc}, d.err
 	case reflect.Slice:
 		items, err := d.shape(t.Elem())
-		return Shape{Type: "array", Items: &items}, err
+		return Shape{Type: "array", Doc: cmp.Or(doc, items.Doc), Items: &items}, err
 	case reflect.Struct:
 		return d.object(t)
 	default:
@@ -66,7 +89,7 @@ func (d *describer) shape(t reflect.Type) (Shape, error) {
 }
 
 func (d *describer) object(t reflect.Type) (Shape, error) {
-	out := Shape{Type: "object"}
+	out := Shape{Type: "object", Doc: d.doc(t)}
 	for _, f := range reflect.VisibleFields(t) {
 		if f.Anonymous && f.Type.NumField() == 0 {
 			continue // it makes the type an event and is not part of its JSON
@@ -84,37 +107,27 @@ func (d *describer) object(t reflect.Type) (Shape, error) {
 		if err != nil {
 			return out, err
 		}
-		doc := d.comment(t, t.Name()+"."+f.Name)
-		if doc == "" {
-			doc = d.doc(f.Type)
-		}
-		out.Fields = append(out.Fields, Field{
-			Name: name, Doc: doc, Optional: strings.Contains(options, "omit"), Shape: shape,
-		})
+		shape.Doc = cmp.Or(d.comment(t, t.Name()+"."+f.Name), shape.Doc)
+		out.Fields = append(out.Fields, Field{Name: name, Optional: strings.Contains(options, "omit"), Shape: shape})
 	}
 	return out, d.err
 }
 
 // doc returns the first sentence of a type's doc comment without the name that it begins with, or "".
-func (d *describer) doc(t reflect.Type) string {
-	if t.Kind() == reflect.Slice {
-		t = t.Elem()
-	}
-	return d.comment(t, t.Name())
-}
+func (d *describer) doc(t reflect.Type) string { return d.comment(t, t.Name()) }
 
 func (d *describer) comment(in reflect.Type, symbol string) string {
-	if !strings.HasPrefix(in.PkgPath(), modulePath) {
+	dir, ours := strings.CutPrefix(in.PkgPath(), modulePath)
+	if !ours {
 		return ""
-	}
-	dir := strings.TrimPrefix(in.PkgPath(), modulePath)
-	if d.parsed == nil {
-		d.parsed = map[string]map[string]string{}
 	}
 	if d.parsed[dir] == nil {
 		comments, err := comments(d.module, dir)
-		if err != nil && d.err == nil {
-			d.err = fmt.Errorf("read the comments of %s: %w", dir, err)
+		if err != nil {
+			d.err = cmp.Or(d.err, fmt.Errorf("read the comments of %s: %w", dir, err))
+		}
+		if d.parsed == nil {
+			d.parsed = map[string]map[string]string{}
 		}
 		d.parsed[dir] = comments
 	}
@@ -155,18 +168,12 @@ func commentsOf(types *ast.GenDecl, out map[string]string) {
 		if !ok {
 			continue
 		}
-		doc := t.Doc
-		if doc == nil {
-			doc = types.Doc
-		}
-		out[t.Name.Name] = sentence(doc, t.Name.Name)
-		object, ok := t.Type.(*ast.StructType)
-		if !ok {
-			continue
-		}
-		for _, f := range object.Fields.List {
-			for _, name := range f.Names {
-				out[t.Name.Name+"."+name.Name] = sentence(f.Doc, name.Name)
+		out[t.Name.Name] = sentence(cmp.Or(t.Doc, types.Doc), t.Name.Name)
+		if object, ok := t.Type.(*ast.StructType); ok {
+			for _, f := range object.Fields.List {
+				for _, name := range f.Names {
+					out[t.Name.Name+"."+name.Name] = sentence(f.Doc, name.Name)
+				}
 			}
 		}
 	}
