@@ -66,7 +66,7 @@ func TestAsyncAPIIsValid(t *testing.T) {
 	}
 }
 
-func TestAsyncAPIRefersToWhatIsThere(t *testing.T) {
+func TestAsyncAPIReferencesResolve(t *testing.T) {
 	t.Parallel()
 	var document map[string]any
 	require.NoError(t, yaml.Unmarshal(asyncAPI(t), &document))
@@ -115,7 +115,7 @@ func record(e eventdocs.Event, schema int, data json.RawMessage) eventsourcing.R
 
 // Whatever was ever stored is exactly the message of its name and schema version: as it is, with members that a later
 // build adds, and not without one that was always written.
-func TestStoredEventsAreTheirMessages(t *testing.T) {
+func TestStoredEventsMatchTheirMessages(t *testing.T) {
 	t.Parallel()
 	messages := newMessages(t)
 	match := func(r eventsourcing.Record) []string {
@@ -160,7 +160,7 @@ func TestStoredEventsAreTheirMessages(t *testing.T) {
 }
 
 // What the aggregate writes, its enrichment included, is what the document says.
-func TestWrittenEventsAreTheirMessages(t *testing.T) {
+func TestWrittenEventsMatchTheirMessages(t *testing.T) {
 	t.Parallel()
 	const id, roleID = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57", "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e58"
 	log := new(memstore.Store)
@@ -203,7 +203,7 @@ func TestWrittenEventsAreTheirMessages(t *testing.T) {
 }
 
 // The schema of the envelope asks for what package envelope asks for.
-func TestEnvelopeIsAsItsPackageReadsIt(t *testing.T) {
+func TestTheEnvelopesSchemaMatchesItsDecoder(t *testing.T) {
 	t.Parallel()
 	var document struct {
 		Components struct {

@@ -13,7 +13,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/role"
 )
 
-func TestShapesOfTypes(t *testing.T) {
+func TestTypesHaveTheirShapes(t *testing.T) {
 	t.Parallel()
 	type all struct {
 		Text   string          `json:"text"`
@@ -39,7 +39,7 @@ func TestShapesOfTypes(t *testing.T) {
 	}}, got)
 }
 
-func TestShapesThatCannotBeDescribed(t *testing.T) {
+func TestUnsupportedTypesAreRefused(t *testing.T) {
 	t.Parallel()
 	type hidden struct{ a string }
 	for want, of := range map[string]any{

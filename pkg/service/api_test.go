@@ -17,7 +17,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
-func TestAnAPIIsServedAsItsVariablesSay(t *testing.T) {
+func TestAPIIsServedAsConfigured(t *testing.T) {
 	t.Parallel()
 	var api service.API
 	require.NoError(t, service.LoadConfig(env(map[string]string{
@@ -57,7 +57,7 @@ func TestAnAPIIsServedAsItsVariablesSay(t *testing.T) {
 	assert.Equal(t, http.StatusOK, get(t, h, "/problems/busy").Code)
 }
 
-func TestMistakesInAnAPIsVariablesAreNamed(t *testing.T) {
+func TestInvalidAPIVariablesAreReported(t *testing.T) {
 	t.Parallel()
 	var api service.API
 	err := service.LoadConfig(env(map[string]string{"TRUSTED_PROXIES": "10.0.0.1", "RATE_LIMIT": "many"}), &api)
@@ -68,7 +68,7 @@ func TestMistakesInAnAPIsVariablesAreNamed(t *testing.T) {
 	require.ErrorContains(t, err, "CORS_ORIGINS: example.com")
 }
 
-func TestTheFetchOfTheIssuersKeysIsAPart(t *testing.T) {
+func TestIssuerKeysAreFetchedByAPart(t *testing.T) {
 	t.Parallel()
 	fetched := make(chan struct{}, 1)
 	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -11,7 +11,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service"
 )
 
-func TestAProcessIsAskedWhetherItIsReady(t *testing.T) {
+func TestAskReportsWhetherTheProcessIsReady(t *testing.T) {
 	ready := true
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/readyz" || !ready {

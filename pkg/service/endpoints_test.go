@@ -41,7 +41,7 @@ func taken(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func TestAddressesInUseAreAllNamedAndNoneIsKeptOpen(t *testing.T) {
+func TestAllAddressesInUseAreNamedAndNoneStaysOpen(t *testing.T) {
 	t.Parallel()
 	free := taken(t) // for a moment
 	parts, addrs, err := service.Listen(t.Context(), quiet(), service.Endpoint{Variable: "FREE_ADDR", Addr: "127.0.0.1:0"},
@@ -54,7 +54,7 @@ func TestAddressesInUseAreAllNamedAndNoneIsKeptOpen(t *testing.T) {
 	assert.Empty(t, addrs)
 }
 
-func TestAnAddressTakenInVainCanBeTakenAgain(t *testing.T) { // not in parallel: other tests take ports too
+func TestAddressesAreReleasedWhenListeningFails(t *testing.T) { // not in parallel: other tests take ports too
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	free := l.Addr().String()
@@ -69,7 +69,7 @@ func TestAnAddressTakenInVainCanBeTakenAgain(t *testing.T) { // not in parallel:
 	require.NoError(t, l.Close())
 }
 
-func TestEndpointsServeWhereTheySay(t *testing.T) {
+func TestEndpointsServeAtTheirAddresses(t *testing.T) {
 	t.Parallel()
 	text := func(s string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, s) })
@@ -96,7 +96,7 @@ func TestEndpointsServeWhereTheySay(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
-func TestAdminTellsLifeReadinessAndMetrics(t *testing.T) {
+func TestAdminServesLivenessReadinessAndMetrics(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "test_total"}))
@@ -138,7 +138,7 @@ func platform() service.Platform {
 	return service.Platform{Log: quiet(), Metrics: prometheus.NewRegistry(), Now: time.Now}
 }
 
-func TestAnAPIThatCannotJudgeTokensIsNotReady(t *testing.T) {
+func TestAnAPIWithoutKeysIsNotReady(t *testing.T) {
 	t.Parallel()
 	endpoints, err := service.Endpoints(service.Config{}, platform(), prometheus.NewRegistry(), service.App{
 		Checks: []health.Check{{Name: "EventLog", Probe: func(context.Context) error { return nil }}},
@@ -155,7 +155,7 @@ func TestAnAPIThatCannotJudgeTokensIsNotReady(t *testing.T) {
 	assert.Contains(t, ready.Body.String(), `"EventLog":"ok"`)
 }
 
-func TestEachServiceOfAProcessIsTold(t *testing.T) {
+func TestEachServiceHasItsOwnLogsAndMetrics(t *testing.T) {
 	t.Parallel()
 	var logs bytes.Buffer
 	whole, registry, err := service.NewPlatform(service.Config{LogLevel: slog.LevelInfo, LogFormat: "json"}, &logs)
@@ -188,7 +188,7 @@ func TestEachServiceOfAProcessIsTold(t *testing.T) {
 	assert.Equal(t, map[string]float64{"broker": 1, "streamer": 1}, services)
 }
 
-func TestAPlatformIsItsOwnInstance(t *testing.T) {
+func TestEachPlatformHasItsOwnInstance(t *testing.T) {
 	t.Parallel()
 	config := service.Config{LogFormat: "text"}
 	a, _, err := service.NewPlatform(config, io.Discard)

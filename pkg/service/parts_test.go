@@ -27,7 +27,7 @@ func untilStopped(name string, then time.Duration) service.Part {
 	}}
 }
 
-func TestPartsStopTogetherWhenAsked(t *testing.T) {
+func TestPartsStopTogetherWhenTheContextEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
@@ -38,7 +38,7 @@ func TestPartsStopTogetherWhenAsked(t *testing.T) {
 	})
 }
 
-func TestAPartThatEndsTakesTheOthersDown(t *testing.T) {
+func TestPartsStopWhenOneOfThemEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		gone := errors.New("the stream is gone")
@@ -49,7 +49,7 @@ func TestAPartThatEndsTakesTheOthersDown(t *testing.T) {
 	})
 }
 
-func TestAPartThatOverstaysIsNamed(t *testing.T) {
+func TestAPartThatExceedsTheStopTimeoutIsNamed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())

@@ -36,7 +36,7 @@ func (s slow) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) er
 
 func (slow) Shutdown(context.Context) error { return nil }
 
-func TestAStopSendsTheTracesLeft(t *testing.T) {
+func TestBufferedTracesAreSentAtTheStop(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		work, takes, want time.Duration
@@ -76,7 +76,7 @@ func TestAStopSendsTheTracesLeft(t *testing.T) {
 	}
 }
 
-func TestMetricsCanBeHadWithExemplars(t *testing.T) {
+func TestMetricsAreServedAsTextAndOpenMetrics(t *testing.T) {
 	t.Parallel()
 	platform, registry, err := service.NewPlatform(service.Config{LogFormat: "json"}, io.Discard)
 	require.NoError(t, err)
@@ -91,7 +91,7 @@ func TestMetricsCanBeHadWithExemplars(t *testing.T) {
 	}
 }
 
-func TestAWrongVariableOfTracesEndsTheStart(t *testing.T) {
+func TestAnInvalidTracingVariableFailsTheStart(t *testing.T) {
 	t.Parallel()
 	var cfg service.Config
 	err := service.LoadConfig(service.Fixed(map[string]string{"OTEL_TRACES_SAMPLER": "jaeger_remote", "OTEL_SDK_DISABLED": "maybe"}), &cfg)

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestABuildSaysWhichReleaseItIs(t *testing.T) {
+func TestTheReleaseIsReadFromTheBuild(t *testing.T) {
 	t.Parallel()
 	checkout := &debug.BuildInfo{
 		Main:     debug.Module{Version: "v0.0.0-20261126111600-bdfec078a1b2+dirty"},
@@ -37,7 +37,7 @@ func TestABuildSaysWhichReleaseItIs(t *testing.T) {
 	}
 }
 
-func TestEachServiceOfAProcessTellsItsRelease(t *testing.T) {
+func TestMetricsNameEachServicesRelease(t *testing.T) {
 	t.Parallel()
 	whole, registry, err := NewPlatform(Config{LogFormat: "json"}, io.Discard)
 	require.NoError(t, err)

@@ -87,7 +87,7 @@ func TestClaimsAudit(t *testing.T) { // not in parallel: it sets the environment
 }
 
 // Operators' endpoints of both projections stand on the admin address and nowhere else.
-func TestParkedIsOnTheAdminAddressAlone(t *testing.T) {
+func TestParkedIsOnlyOnTheAdminAddress(t *testing.T) {
 	t.Parallel()
 	system := start(t)
 	ctx, stop := context.WithCancel(t.Context())

@@ -14,7 +14,7 @@ import (
 )
 
 // Every file, heading, test, make target, metric and constant that a page names exists.
-func TestDocsNameWhatExists(t *testing.T) {
+func TestDocsNameOnlyWhatExists(t *testing.T) {
 	t.Parallel()
 	const root = "../../"
 	var pages []string

@@ -30,7 +30,7 @@ func start(t *testing.T) *app.System {
 	return system
 }
 
-func TestTheDemoHoldsItsPromisesAndIsPlainInAPipe(t *testing.T) {
+func TestTheDemoSucceedsAndWritesPlainTextToAPipe(t *testing.T) {
 	t.Parallel()
 	users, err := strconv.Atoi(os.Getenv("DEMO_USERS"))
 	if err != nil {

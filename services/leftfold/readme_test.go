@@ -22,7 +22,7 @@ func read(t *testing.T, path string) string {
 }
 
 // Every curl of the README is run, in order, and must answer what the README says.
-func TestTheReadmesWalk(t *testing.T) {
+func TestTheReadmesCommandsWork(t *testing.T) {
 	t.Parallel()
 	system := start(t)
 	ctx, stop := context.WithCancel(t.Context())

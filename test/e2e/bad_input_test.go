@@ -81,8 +81,8 @@ func malformedIDs(valid string) []string {
 	}
 }
 
-// TestBadInputLeavesNothingBehind sends every kind of invalid request to every write endpoint.
-func TestBadInputLeavesNothingBehind(t *testing.T) {
+// TestInvalidInputWritesNothing sends every kind of invalid request to every write endpoint.
+func TestInvalidInputWritesNothing(t *testing.T) {
 	t.Parallel()
 	a := api{systemtest.New(t, nil), t}
 	user := a.accept(http.MethodPost, "/users", object{"email": "dan@example.com"}).ID

@@ -191,9 +191,9 @@ func documented(t *testing.T, s *systemtest.System) map[string]*operation {
 	return all
 }
 
-// TestTheDocumentsExamplesWork sends every operation's example to a running system, in an order in which each succeeds, and checks
+// TestTheExamplesOfTheOpenAPIDocumentWork sends every operation's example to a running system, in an order in which each succeeds, and checks
 // each answer against the document.
-func TestTheDocumentsExamplesWork(t *testing.T) {
+func TestTheExamplesOfTheOpenAPIDocumentWork(t *testing.T) {
 	t.Parallel()
 	all := documented(t, systemtest.New(t, nil))
 	order := []struct{ id, about string }{

@@ -93,7 +93,7 @@ func around(text, form string) (where []string) {
 	return where
 }
 
-func TestAMarkIsFoundInEveryEncoding(t *testing.T) {
+func TestMarkedDataIsFoundInEveryEncoding(t *testing.T) {
 	t.Parallel()
 	m := newMark()
 	full := ""

@@ -29,9 +29,9 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// TestServicesRunOnWhatTerraformMakes creates tables, stream and queues in the embedded AWS from the HCL only, with names that are no
+// TestServicesRunOnTheDeclaredResources creates tables, stream and queues in the embedded AWS from the HCL only, with names that are no
 // defaults, runs the services with the environment of the module's output, and audits the result.
-func TestServicesRunOnWhatTerraformMakes(t *testing.T) {
+func TestServicesRunOnTheDeclaredResources(t *testing.T) {
 	t.Parallel()
 	server := localaws.New(localaws.Options{})
 	t.Cleanup(server.Close)

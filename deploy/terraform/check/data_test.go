@@ -265,8 +265,8 @@ func TestTheStreamIsThatOfProvision(t *testing.T) {
 	assert.Equal(t, int64(*want.RetentionPeriodHours), hours)
 }
 
-// TestAPrefixRenamesEverything: two systems in one account share nothing.
-func TestAPrefixRenamesEverything(t *testing.T) {
+// TestAPrefixIsInEveryName: two systems in one account share nothing.
+func TestAPrefixIsInEveryName(t *testing.T) {
 	t.Parallel()
 	m := data(t, map[string]cty.Value{"prefix": cty.StringVal("staging-")})
 	for kind, names := range m.Resources {

@@ -40,8 +40,8 @@ func variables() map[string]service.Variable {
 	return out
 }
 
-// TestTheEnvironmentNamesEverything: the environment names exactly what Terraform creates, by the default names.
-func TestTheEnvironmentNamesEverything(t *testing.T) {
+// TestTheEnvironmentNamesEveryResource: the environment names exactly what Terraform creates, by the default names.
+func TestTheEnvironmentNamesEveryResource(t *testing.T) {
 	t.Parallel()
 	environment := data(t, nil).Outputs["environment"].AsValueMap()
 	for _, v := range service.Variables(&topology.Names{}) {

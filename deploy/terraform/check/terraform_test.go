@@ -30,10 +30,10 @@ import (
 	"github.com/leftfold/leftfold/pkg/service"
 )
 
-// TestServicesRunOnWhatTerraformApplied is TestServicesRunOnWhatTerraformMakes without our own evaluation of the HCL: Terraform and
+// TestServicesRunOnTheAppliedResources is TestServicesRunOnTheDeclaredResources without our own evaluation of the HCL: Terraform and
 // its AWS provider apply the module data to an emulator of AWS, find nothing to change after it was used, and destroy it. It
 // downloads the provider, so it runs only if MOTO_SERVER or AWS_EMULATOR is set, as by deploy/terraform/tf-check.
-func TestServicesRunOnWhatTerraformApplied(t *testing.T) {
+func TestServicesRunOnTheAppliedResources(t *testing.T) {
 	program, err := exec.LookPath(cmp.Or(os.Getenv("TERRAFORM"), "terraform"))
 	if err != nil {
 		t.Skip("no terraform on the PATH, and TERRAFORM names none: https://developer.hashicorp.com/terraform/install")

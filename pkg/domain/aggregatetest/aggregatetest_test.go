@@ -47,7 +47,7 @@ func evolve(d door, e event) door {
 
 func forget(d door, _ event) door { return d }
 
-func TestRepeatSeesEachBreach(t *testing.T) {
+func TestRepeatReportsEachBreach(t *testing.T) {
 	t.Parallel()
 	isOpen := door{Open: true}
 	always := func(err error, events ...event) open { return func(door) ([]event, error) { return events, err } }

@@ -20,7 +20,7 @@ func doors(revision int, evolve func(door, event) door) eventsourcing.Aggregate[
 	}
 }
 
-func TestASnapshotThatLosesIsSeen(t *testing.T) {
+func TestSnapshotsReportsALossyCodec(t *testing.T) {
 	t.Parallel()
 	history := []event{painted{}, opened{}, painted{}}
 	assert.Empty(t, breachOf(func(t aggregatetest.T) { aggregatetest.Snapshots(t, doors(1, evolve), history) }))
@@ -37,7 +37,7 @@ func TestASnapshotThatLosesIsSeen(t *testing.T) {
 		`{Open:true} encoded as {}, decoded as {Open:false}`)
 }
 
-func TestAChangedFoldIsSeen(t *testing.T) {
+func TestSnapshotShapeReportsAChangedFold(t *testing.T) {
 	t.Parallel()
 	const history = `"history":[{"name":"test/door/painted","schema":1,"data":{}},{"name":"test/door/opened","schema":1,"data":{}}]`
 	shape := doors(1, evolve).States.Shape()

@@ -28,12 +28,12 @@ func files() fstest.MapFS {
 	return out
 }
 
-func TestStoredTakesRetiredEventsAndFurtherFiles(t *testing.T) {
+func TestStoredAcceptsRetiredEventsAndMoreFiles(t *testing.T) {
 	t.Parallel()
 	aggregatetest.Stored(t, newCodec(), files())
 }
 
-func TestGoldenFilesMissesNone(t *testing.T) {
+func TestGoldenFilesRequiresEveryFile(t *testing.T) {
 	t.Parallel()
 	golden, err := aggregatetest.GoldenFiles(newCodec(), files())
 	require.NoError(t, err)

@@ -21,7 +21,7 @@ func drawEvent(t *rapid.T) role.Event {
 	}).Draw(t, "event")()
 }
 
-func TestASnapshotStandsForWhatWasFolded(t *testing.T) {
+func TestASnapshotHoldsTheFoldedState(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		var history []role.Event
@@ -32,7 +32,7 @@ func TestASnapshotStandsForWhatWasFolded(t *testing.T) {
 	})
 }
 
-func TestAChangedFoldHasANewShape(t *testing.T) {
+func TestAChangedFoldNeedsANewShape(t *testing.T) {
 	t.Parallel()
 	aggregatetest.SnapshotShape(t, role.Aggregate(), "testdata/snapshots/history.json", *updateSnapshots)
 }

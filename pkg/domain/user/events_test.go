@@ -18,7 +18,7 @@ func TestStoredEvents(t *testing.T) {
 }
 
 // What was renamed is updated, in every shape that was ever stored.
-func TestNamesAreReadFromEveryShape(t *testing.T) {
+func TestEveryStoredShapeOfANameIsRead(t *testing.T) {
 	t.Parallel()
 	codec, want := user.NewCodec(), user.Updated{FirstName: "Zoë Maria", LastName: "O'Hara-प्रिया"}
 	for file, stored := range map[string]struct {

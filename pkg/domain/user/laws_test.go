@@ -64,7 +64,7 @@ func TestARepeatedCommandChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) { aggregatetest.Repeat(t, user.Aggregate(), drawState(t), drawCommand(t)) })
 }
 
-func TestEveryReachableStateIsSound(t *testing.T) {
+func TestEveryReachableStateIsValid(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawState(t)

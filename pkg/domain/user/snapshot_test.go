@@ -12,7 +12,7 @@ import (
 
 var updateSnapshots = flag.Bool("update-snapshots", false, "write testdata/snapshots anew for a new shape")
 
-func TestASnapshotStandsForWhatWasFolded(t *testing.T) {
+func TestASnapshotHoldsTheFoldedState(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		var history events
@@ -23,7 +23,7 @@ func TestASnapshotStandsForWhatWasFolded(t *testing.T) {
 	})
 }
 
-func TestAChangedFoldHasANewShape(t *testing.T) {
+func TestAChangedFoldNeedsANewShape(t *testing.T) {
 	t.Parallel()
 	aggregatetest.SnapshotShape(t, user.Aggregate(), "testdata/snapshots/history.json", *updateSnapshots)
 }

@@ -55,7 +55,7 @@ func TestClaims(t *testing.T) {
 	assert.Equal(t, "org/iam/user#email:dan@example.com", user.Claims(fold(registered))[0].Key())
 }
 
-func TestEvolveLeavesItsArgumentAlone(t *testing.T) {
+func TestEvolveDoesNotModifyItsArgument(t *testing.T) {
 	t.Parallel()
 	s := fold(holding(3)...) // grown one by one: leaves spare capacity behind
 	withA := user.Evolve(s, user.RoleAdded{RoleID: "a"})

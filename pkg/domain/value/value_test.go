@@ -43,7 +43,7 @@ func TestParseID(t *testing.T) {
 }
 
 // Every rune there is: so Fold is right for all text.
-func TestFoldAgreesWithEqualFoldOnEveryRune(t *testing.T) {
+func TestFoldAgreesWithEqualFoldForEveryRune(t *testing.T) {
 	t.Parallel()
 	for r := range unicode.MaxRune + 1 {
 		text, folded := string(r), value.Fold(string(r))

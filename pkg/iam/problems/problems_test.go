@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write the table of docs/problems.md")
 
 const root = "../../.." // of the repository
 
-func TestTheDocsListTheProblems(t *testing.T) {
+func TestTheDocsListEveryProblem(t *testing.T) {
 	t.Parallel()
 	const begin, end = "<!-- begin of the table, made by go test ./pkg/iam/problems -update -->\n", "<!-- end of the table -->\n"
 	file := filepath.Join(root, "docs", "problems.md")
@@ -61,7 +61,7 @@ func TestEachCodeIsExplainedOnce(t *testing.T) {
 	}
 }
 
-func TestTheProblemsListedAreThoseThatTheSourceAnswers(t *testing.T) {
+func TestExactlyTheRefusalsOfTheSourceAreListed(t *testing.T) {
 	t.Parallel()
 	listed, known := map[string]int{}, codes(t)
 	for _, e := range problems.Info().Problems() {

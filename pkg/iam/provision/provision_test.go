@@ -61,7 +61,7 @@ func (w world) attributes(queue string) (url string, attributes map[string]strin
 	return *found.QueueUrl, out.Attributes
 }
 
-func TestEverythingCanBeUsed(t *testing.T) {
+func TestEveryResourceIsUsable(t *testing.T) {
 	t.Parallel()
 	n := defaults(t)
 	w := provisioned(t, provision.Config{Names: n})
@@ -126,7 +126,7 @@ func TestQueuesAreFIFOAtHighThroughputWithADeadLetterQueueEach(t *testing.T) {
 	}
 }
 
-func TestNamesAndShardsCanBeChosen(t *testing.T) {
+func TestNamesAndShardsAreConfigurable(t *testing.T) {
 	t.Parallel()
 	n := topology.Names{
 		EventLogName:  topology.EventLogName{EventLog: "a-log"},
@@ -152,7 +152,7 @@ func TestNamesAndShardsCanBeChosen(t *testing.T) {
 	w.attributes("a-roles-dlq.fifo")
 }
 
-func TestAQueueSetUpOtherwiseIsLeftAlone(t *testing.T) {
+func TestAnExistingQueueKeepsItsAttributes(t *testing.T) {
 	t.Parallel()
 	server := localaws.New(localaws.Options{})
 	t.Cleanup(server.Close)
@@ -166,7 +166,7 @@ func TestAQueueSetUpOtherwiseIsLeftAlone(t *testing.T) {
 	assert.Equal(t, "7", got["VisibilityTimeout"])
 }
 
-func TestWhatCannotBeMadeIsNamed(t *testing.T) {
+func TestAResourceThatCannotBeCreatedIsNamed(t *testing.T) {
 	t.Parallel()
 	for want, spoil := range map[string]func(*topology.Names){
 		"create table x/y":  func(n *topology.Names) { n.EventLog = "x/y" },

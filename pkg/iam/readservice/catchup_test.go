@@ -23,7 +23,7 @@ type catchUp struct {
 	Records, Behind, Applied, Parked int64
 }
 
-func TestOneCatchUpAtATimeRunsBehindItsRequest(t *testing.T) {
+func TestOneCatchUpAtATimeRunsInTheBackground(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		runs := 0

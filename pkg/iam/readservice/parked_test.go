@@ -209,7 +209,7 @@ func (s parked) Redrive(ctx context.Context, _ eventsourcing.StreamID) (eventsou
 	return s.redrive(ctx)
 }
 
-func TestARedriveSaysWhatCameOfIt(t *testing.T) {
+func TestARedriveReportsItsOutcome(t *testing.T) {
 	t.Parallel()
 	const path = "/projections/things/parked/" + group + "/redrive"
 	returns := func(v eventsourcing.Version, err error) parked {
@@ -250,7 +250,7 @@ func TestARedriveSaysWhatCameOfIt(t *testing.T) {
 	}
 }
 
-func TestTheListOfParkedRefusesAStrangeCursor(t *testing.T) {
+func TestTheListOfParkedRefusesAnInvalidCursor(t *testing.T) {
 	t.Parallel()
 	router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
 	readservice.RegisterParked(httpapi.NewAPI(router), "things", parked{}, time.Second, slog.New(slog.DiscardHandler))
@@ -260,7 +260,7 @@ func TestTheListOfParkedRefusesAStrangeCursor(t *testing.T) {
 }
 
 // Both projections stand on one address in leftfold.
-func TestTwoProjectionsShareAnAddress(t *testing.T) {
+func TestTwoProjectionsCanShareAnAPI(t *testing.T) {
 	t.Parallel()
 	router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
 	api := httpapi.NewAPI(router)

@@ -71,7 +71,7 @@ func message(t *testing.T, r eventsourcing.Record) fifoqueue.Message {
 	return fifoqueue.Message{Group: r.Stream.String(), Body: body}
 }
 
-func TestHandlerAppliesAGroupsMessages(t *testing.T) {
+func TestHandlerAppliesTheMessagesOfAGroup(t *testing.T) {
 	t.Parallel()
 	m := &model{}
 	one, two := record(group, 1), record(group, 2)
@@ -83,7 +83,7 @@ func TestHandlerAppliesAGroupsMessages(t *testing.T) {
 	assert.Equal(t, telemetry.Correlation{CorrelationID: "request-2", CausationID: "command-2"}, m.correlation)
 }
 
-func TestHandlerRejectsWhatIsNoEventOfTheGroup(t *testing.T) {
+func TestHandlerRejectsInvalidMessagesAndOtherStreams(t *testing.T) {
 	t.Parallel()
 	garbage := fifoqueue.Message{Group: group, Body: []byte(`{`)}
 	other := message(t, record("test/thing/y", 1))
@@ -109,7 +109,7 @@ func TestHandlerRejectsWhatIsNoEventOfTheGroup(t *testing.T) {
 	}
 }
 
-func TestHandlerPassesFailuresUpAndRejectsNothingYet(t *testing.T) {
+func TestHandlerReturnsFailuresWithoutRejecting(t *testing.T) {
 	t.Parallel()
 	away := errors.New("throttled")
 	m := &model{most: 1, err: away}
@@ -149,8 +149,8 @@ var names = topology.Names{
 	},
 }
 
-// TestNewBringsMessagesToRows sends three messages and reads the row that they make.
-func TestNewBringsMessagesToRows(t *testing.T) {
+// TestServiceProjectsMessagesToRows sends three messages and reads the row that they make.
+func TestServiceProjectsMessagesToRows(t *testing.T) {
 	t.Parallel()
 	server := localaws.New(localaws.Options{})
 	require.NoError(t, provision.Run(t.Context(), server.Config(), provision.Config{Names: names}))
@@ -188,7 +188,7 @@ func TestNewBringsMessagesToRows(t *testing.T) {
 	server.Close()
 }
 
-func TestNewNamesTheQueueThatIsMissing(t *testing.T) {
+func TestAMissingQueueIsNamed(t *testing.T) {
 	t.Parallel()
 	server := localaws.New(localaws.Options{})
 	defer server.Close()

@@ -10,7 +10,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/iam/view"
 )
 
-func TestEachEventOfAUserChangesWhatItSaysAndNothingElse(t *testing.T) {
+func TestEachEventOfAUserChangesOnlyItsFields(t *testing.T) {
 	t.Parallel()
 	on := view.User{Email: "ann@example.com", FirstName: "Ann", LastName: "Lee"}
 	off := on
@@ -32,7 +32,7 @@ func TestEachEventOfAUserChangesWhatItSaysAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestEachEventOfARoleChangesWhatItSaysAndNothingElse(t *testing.T) {
+func TestEachEventOfARoleChangesOnlyItsFields(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		before view.Role

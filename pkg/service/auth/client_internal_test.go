@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestKeysAreNotFetchedByWayOfARedirectAwayFromTLS(t *testing.T) {
+func TestARedirectAwayFromTLSIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	request := func(url string) *http.Request { return httptest.NewRequest(http.MethodGet, url, nil) }
 	abroad := Config{Environment: "production"}.client().CheckRedirect

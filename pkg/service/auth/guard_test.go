@@ -18,7 +18,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
-func TestGoodTokensAreBelieved(t *testing.T) {
+func TestValidTokensAreAccepted(t *testing.T) {
 	t.Parallel()
 	for name, token := range map[string]func() string{
 		"RS256":                        func() string { return good(nil) },
@@ -59,7 +59,7 @@ func typed(typ any) func() string {
 	}
 }
 
-func TestScopesAreReadAsIssuersWriteThem(t *testing.T) {
+func TestScopesAreReadInEveryFormThatIssuersUse(t *testing.T) {
 	t.Parallel()
 	for name, try := range map[string]struct {
 		prefix string
@@ -105,7 +105,7 @@ func TestScopesAreReadAsIssuersWriteThem(t *testing.T) {
 	}
 }
 
-func TestAnotherClaimMayNameWhoItIs(t *testing.T) {
+func TestTheSubjectsClaimIsConfigurable(t *testing.T) {
 	t.Parallel()
 	c := config()
 	c.SubjectClaim = "oid"
@@ -115,7 +115,7 @@ func TestAnotherClaimMayNameWhoItIs(t *testing.T) {
 	})
 }
 
-func TestTheClockIsTheOneGiven(t *testing.T) {
+func TestTokensExpireByTheGivenClock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPIAt(t, config(), newIssuer(published("r", rsaKey())), func() time.Time { return time.Now().Add(-time.Hour) })
@@ -126,7 +126,7 @@ func TestTheClockIsTheOneGiven(t *testing.T) {
 	})
 }
 
-func TestATokenMayBeAsLongAsConfigured(t *testing.T) {
+func TestTheLongestTokenIsConfigurable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		token := sized(2000)
@@ -140,7 +140,7 @@ func TestATokenMayBeAsLongAsConfigured(t *testing.T) {
 	})
 }
 
-func TestScopesDecideWhoMay(t *testing.T) {
+func TestOperationsRequireTheirScopes(t *testing.T) {
 	t.Parallel()
 	inBubble(t, config(), newIssuer(published("r", rsaKey())), func(t *testing.T, a *api) {
 		try := func(method, path, scope string) *httptest.ResponseRecorder {
@@ -183,7 +183,7 @@ func (u unread) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-func TestABodyIsNotReadBeforeTheTokenIsBelieved(t *testing.T) {
+func TestABodyIsNotReadBeforeTheTokenIsAccepted(t *testing.T) {
 	t.Parallel()
 	inBubble(t, config(), newIssuer(published("r", rsaKey())), func(t *testing.T, a *api) {
 		r := httptest.NewRequest(http.MethodPost, "/things", unread{t})
@@ -199,7 +199,7 @@ func TestABodyIsNotReadBeforeTheTokenIsBelieved(t *testing.T) {
 	})
 }
 
-func TestNothingOfATokenIsLogged(t *testing.T) {
+func TestNoPartOfATokenIsLogged(t *testing.T) {
 	t.Parallel()
 	inBubble(t, config(), newIssuer(published("r", rsaKey())), func(t *testing.T, a *api) {
 		a.get("Bearer " + good(map[string]any{"sub": "marked@example.com"}))
@@ -215,7 +215,7 @@ func TestNothingOfATokenIsLogged(t *testing.T) {
 	})
 }
 
-func TestTheDocumentSaysHowToGetIn(t *testing.T) {
+func TestTheOpenAPIDocumentDeclaresTheIssuer(t *testing.T) {
 	t.Parallel()
 	inBubble(t, config(), newIssuer(), func(t *testing.T, a *api) {
 		text, err := json.Marshal(a.doc.Components.SecuritySchemes)
@@ -226,7 +226,7 @@ func TestTheDocumentSaysHowToGetIn(t *testing.T) {
 	})
 }
 
-func TestWhereNobodyIsAskedEverybodyIsAnonymous(t *testing.T) {
+func TestWithModeNoneEveryRequestIsAnonymous(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, auth.Config{Mode: "none", Environment: auth.Local}, newIssuer())
 	assert.JSONEq(t, `{"subject":"anonymous","scopes":null}`, a.get("Bearer x").Body.String())
@@ -234,14 +234,14 @@ func TestWhereNobodyIsAskedEverybodyIsAnonymous(t *testing.T) {
 	assert.Equal(t, "bearer", a.doc.Components.SecuritySchemes["oidc"].Scheme)
 }
 
-func TestOfTellsWhoItIs(t *testing.T) {
+func TestOfReturnsThePrincipalOfAContext(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, auth.Principal{Subject: auth.Anonymous}, auth.Of(t.Context()))
 	dan := auth.Principal{Subject: "dan", Scopes: []string{"a"}}
 	assert.Equal(t, dan, auth.Of(auth.With(t.Context(), dan)))
 }
 
-func TestConfigIsCheckedBeforeAnythingStarts(t *testing.T) {
+func TestInvalidConfigFailsTheStart(t *testing.T) {
 	t.Parallel()
 	for name, try := range map[string]struct {
 		change func(*auth.Config)

@@ -25,7 +25,7 @@ func byOther(kid string) string {
 	return "Bearer " + sign("RS256", otherRSA(), header("RS256", kid, nil), claims(nil))
 }
 
-func TestNobodyIsJudgedBeforeTheKeysAreThere(t *testing.T) {
+func TestRequestsAreUnavailableUntilKeysAreFetched(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(published("r", rsaKey()))
 	i.away = true
@@ -63,7 +63,7 @@ func TestAStartDoesNotWaitForTheIssuer(t *testing.T) {
 	})
 }
 
-func TestAnIssuerThatHangsIsGivenUpOn(t *testing.T) {
+func TestAFetchFromAHangingIssuerTimesOut(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(published("r", rsaKey()))
 	i.slow = time.Hour
@@ -74,7 +74,7 @@ func TestAnIssuerThatHangsIsGivenUpOn(t *testing.T) {
 	})
 }
 
-func TestANewKeyIsFoundAtOnce(t *testing.T) {
+func TestAnUnknownKeyIsFetchedAtOnce(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(published("r", rsaKey()))
 	inBubble(t, config(), i, func(t *testing.T, a *api) {
@@ -88,7 +88,7 @@ func TestANewKeyIsFoundAtOnce(t *testing.T) {
 	})
 }
 
-func TestAKeyTakenBackCountsUntilTheNextRefresh(t *testing.T) {
+func TestAWithdrawnKeyIsValidUntilTheNextRefresh(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(published("r", rsaKey()), published("old", otherRSA()))
 	inBubble(t, config(), i, func(t *testing.T, a *api) {
@@ -107,7 +107,7 @@ func TestAKeyTakenBackCountsUntilTheNextRefresh(t *testing.T) {
 	})
 }
 
-func TestUnknownKeysDoNotWearTheIssuerOut(t *testing.T) {
+func TestFetchesOfUnknownKeysAreLimited(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(published("r", rsaKey()))
 	inBubble(t, config(), i, func(t *testing.T, a *api) {
@@ -121,7 +121,7 @@ func TestUnknownKeysDoNotWearTheIssuerOut(t *testing.T) {
 	})
 }
 
-func TestManyWaitForOneFetch(t *testing.T) {
+func TestConcurrentRequestsShareOneFetch(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(published("r", rsaKey()))
 	inBubble(t, config(), i, func(t *testing.T, a *api) {
@@ -143,7 +143,7 @@ func TestManyWaitForOneFetch(t *testing.T) {
 	})
 }
 
-func TestKeysOutliveAnIssuerThatIsAwayForADay(t *testing.T) {
+func TestKeysAreValidForADayWithoutTheIssuer(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(published("r", rsaKey()))
 	inBubble(t, config(), i, func(t *testing.T, a *api) {
@@ -158,7 +158,7 @@ func TestKeysOutliveAnIssuerThatIsAwayForADay(t *testing.T) {
 	})
 }
 
-func TestAnIssuerMustBeWhoItSays(t *testing.T) {
+func TestAnInvalidIssuerIsRejected(t *testing.T) {
 	t.Parallel()
 	for name, try := range map[string]struct {
 		change func(*issuer)
@@ -191,7 +191,7 @@ func TestAnIssuerMustBeWhoItSays(t *testing.T) {
 	}
 }
 
-func TestKeysMayBeWhereTheConfigurationSays(t *testing.T) {
+func TestTheKeysURLIsConfigurable(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(published("r", rsaKey()))
 	i.document = nil
@@ -202,7 +202,7 @@ func TestKeysMayBeWhereTheConfigurationSays(t *testing.T) {
 	})
 }
 
-func TestABadAnswerTakesNoKeyAway(t *testing.T) {
+func TestAnInvalidAnswerRemovesNoKey(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(published("r", rsaKey()))
 	inBubble(t, config(), i, func(t *testing.T, a *api) {

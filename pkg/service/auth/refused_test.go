@@ -286,7 +286,7 @@ func challengeOf(outcome string) string {
 	}
 }
 
-func TestAClaimInOtherCaseIsAnother(t *testing.T) {
+func TestClaimNamesAreCaseSensitive(t *testing.T) {
 	t.Parallel()
 	inBubble(t, config(), newIssuer(published("r", rsaKey())), func(t *testing.T, a *api) {
 		got := a.get("Bearer " + good(map[string]any{"SUB": "eve", "Scope": "things:write", "EXP": 1, "Aud": "x", "at_Hash": 1}))
@@ -297,7 +297,7 @@ func TestAClaimInOtherCaseIsAnother(t *testing.T) {
 	})
 }
 
-func TestATokenInTheAddressCountsForNothing(t *testing.T) {
+func TestATokenInTheURLIsIgnored(t *testing.T) {
 	t.Parallel()
 	inBubble(t, config(), newIssuer(published("r", rsaKey())), func(t *testing.T, a *api) {
 		got := a.do(httptest.NewRequest(http.MethodGet, "/things?access_token="+good(nil), nil))
@@ -306,7 +306,7 @@ func TestATokenInTheAddressCountsForNothing(t *testing.T) {
 	})
 }
 
-func TestTheAlgorithmsOfAKeyAreItsOwn(t *testing.T) {
+func TestAKeyVerifiesItsOwnAlgorithmsOnly(t *testing.T) {
 	t.Parallel()
 	c := config()
 	c.Algorithms = []string{"RS256", "PS256", "ES256", "ES384", "EdDSA"}

@@ -61,7 +61,7 @@ func calls(lines ...string) string {
 		"# TYPE aws_calls_total counter\n" + strings.Join(lines, "\n") + "\n"
 }
 
-func TestEveryAttemptIsCountedByWhatCameOfIt(t *testing.T) {
+func TestEveryAttemptIsCountedByItsOutcome(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		answer  answer
@@ -96,7 +96,7 @@ func (again) RetryDelay(int, error) (time.Duration, error) { return 0, nil }
 func (again) MaxAttempts() int                             { return 3 }
 func (again) IsErrorRetryable(error) bool                  { return true }
 
-func TestRetriesAndServicesAreCountedApart(t *testing.T) {
+func TestCallsAreCountedByServiceAndAttempt(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	throttled := answer{status: 400, code: "ThrottlingException"}
@@ -112,14 +112,14 @@ func TestRetriesAndServicesAreCountedApart(t *testing.T) {
 	))))
 }
 
-func TestTheConfigurationGivenIsLeftAsItWas(t *testing.T) {
+func TestTheGivenConfigurationIsNotModified(t *testing.T) {
 	t.Parallel()
 	cfg := config(&script{}, aws.NopRetryer{})
 	assert.Len(t, awsconfig.Instrument(cfg, prometheus.NewRegistry(), nil).APIOptions, 1)
 	assert.Empty(t, cfg.APIOptions)
 }
 
-func TestTheSDKLogsAtItsLevel(t *testing.T) {
+func TestTheSDKsLogLinesKeepTheirLevel(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	log := awsconfig.Logger(slog.New(slog.NewTextHandler(&out, nil)))
@@ -129,7 +129,7 @@ func TestTheSDKLogsAtItsLevel(t *testing.T) {
 	assert.Contains(t, out.String(), `level=WARN msg="aws sdk" detail="attempt 2"`)
 }
 
-func TestLoadWantsARegion(t *testing.T) { // sets the environment: not in parallel
+func TestLoadRequiresARegion(t *testing.T) { // sets the environment: not in parallel
 	t.Setenv("AWS_CONFIG_FILE", t.TempDir()+"/none")
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", t.TempDir()+"/none")
 	t.Setenv("AWS_REGION", "")

@@ -78,7 +78,7 @@ func (a answering) Do(*http.Request) (*http.Response, error) {
 	}, nil
 }
 
-func TestACheckReportsTheCauseAlone(t *testing.T) {
+func TestACheckReportsOnlyTheCause(t *testing.T) {
 	t.Parallel()
 	for _, c := range checks(config(answering{err: errors.New("no route to host")}, aws.NopRetryer{})) {
 		err := c.Probe(t.Context())

@@ -45,7 +45,7 @@ func attributesOf(s sdktrace.ReadOnlySpan) map[string]string {
 	return out
 }
 
-func TestACallIsASpanThatNamesNoValues(t *testing.T) {
+func TestACallIsASpanWithoutStoredValues(t *testing.T) {
 	t.Parallel()
 	secret := types.AttributeValue(&types.AttributeValueMemberS{Value: "dan@example.com"})
 	item := map[string]types.AttributeValue{"constraint": secret}
@@ -93,7 +93,7 @@ func make200(n int) []answer {
 	return out
 }
 
-func TestAFailedCallIsToldByItsCode(t *testing.T) {
+func TestAFailedCallsSpanHasItsErrorCode(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		answer answer
@@ -120,7 +120,7 @@ func TestAFailedCallIsToldByItsCode(t *testing.T) {
 	}
 }
 
-func TestWhatAProcessAsksByItselfIsNoTrace(t *testing.T) {
+func TestCallsOutsideASampledTraceHaveNoSpans(t *testing.T) {
 	t.Parallel()
 	spans := traced(t, aws.NopRetryer{}, make200(2), func(ctx context.Context, cfg aws.Config) {
 		db := dynamodb.NewFromConfig(cfg)
@@ -134,8 +134,8 @@ func TestWhatAProcessAsksByItselfIsNoTrace(t *testing.T) {
 	assert.Empty(t, spans)
 }
 
-// TestNoTracingCostsACallNothing: without tracing nothing is added to a call at all.
-func TestNoTracingCostsACallNothing(t *testing.T) {
+// TestDisabledTracingAddsNothingToACall: without tracing nothing is added to a call at all.
+func TestDisabledTracingAddsNothingToACall(t *testing.T) {
 	t.Parallel()
 	cfg := config(&script{}, aws.NopRetryer{})
 	on := sdktrace.NewTracerProvider()

@@ -24,14 +24,14 @@ func get(t *testing.T, h http.Handler) (int, map[string]any) {
 	return rec.Code, body
 }
 
-func TestLiveAnswersWhateverIsAway(t *testing.T) {
+func TestLivenessIgnoresDependencies(t *testing.T) {
 	t.Parallel()
 	status, body := get(t, health.Live())
 	assert.Equal(t, http.StatusOK, status)
 	assert.Equal(t, "live", body["status"])
 }
 
-func TestReadyNamesWhatIsAway(t *testing.T) {
+func TestReadinessNamesUnavailableDependencies(t *testing.T) {
 	t.Parallel()
 	checks := []health.Check{
 		{Name: "EventLog", Probe: func(context.Context) error { return nil }},
@@ -46,7 +46,7 @@ func TestReadyNamesWhatIsAway(t *testing.T) {
 	assert.Equal(t, "ready", body["status"])
 }
 
-func TestADependencyThatHangsIsAway(t *testing.T) {
+func TestAHangingDependencyIsUnavailable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		status, _ := get(t, health.Ready([]health.Check{{Name: "slow", Probe: func(ctx context.Context) error {

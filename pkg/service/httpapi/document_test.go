@@ -111,7 +111,7 @@ func TestTheDocumentIsTheSameForTheSameOperations(t *testing.T) {
 	}
 }
 
-func TestTheDocumentSaysAllThatAnOperationAnswers(t *testing.T) {
+func TestTheDocumentListsEveryAnswerOfAnOperation(t *testing.T) {
 	t.Parallel()
 	text, err := httpapi.Document(newGreeter(), product())
 	require.NoError(t, err)
@@ -164,7 +164,7 @@ func TestTheDocumentSaysAllThatAnOperationAnswers(t *testing.T) {
 	assert.NotContains(t, string(text), "patternDescription")
 }
 
-func TestARefusalThatTheProductDoesNotListCannotBePublished(t *testing.T) {
+func TestAnUnlistedRefusalCannotBePublished(t *testing.T) {
 	t.Parallel()
 	r := chi.NewRouter()
 	api := httpapi.NewAPI(r)
@@ -209,7 +209,7 @@ func TestAQueryParameterMustBeKnownAndSentOnce(t *testing.T) {
 	}
 }
 
-func TestAMediaTypeIsJSONOrIsNot(t *testing.T) {
+func TestABodyMustHaveTheMediaTypeOfJSON(t *testing.T) {
 	t.Parallel()
 	h := newServer(io.Discard, nil)
 	for contentType, want := range map[string]int{
@@ -221,7 +221,7 @@ func TestAMediaTypeIsJSONOrIsNot(t *testing.T) {
 	}
 }
 
-func TestAnAnswerIsJSONWhateverTheClientPrefers(t *testing.T) {
+func TestAnswersAreJSONWhateverTheClientAccepts(t *testing.T) {
 	t.Parallel()
 	h := newPublic(t, httpapi.Config{}, nil)
 	for _, accept := range []string{"text/html", "json", "application/problem+json", "*/*", "application/json;q=0"} {
@@ -248,7 +248,7 @@ func (in *shaped) Resolve(huma.Context) []error {
 	})
 }
 
-func TestARulesMessageReplacesTheSchemas(t *testing.T) {
+func TestAParsersMessageReplacesTheSchemas(t *testing.T) {
 	t.Parallel()
 	r := httpapi.NewRouter(quiet())
 	httpapi.Register(httpapi.NewAPI(r), quiet(), huma.Operation{OperationID: "x", Method: http.MethodPost, Path: "/"},
@@ -263,7 +263,7 @@ func TestARulesMessageReplacesTheSchemas(t *testing.T) {
 	}
 }
 
-func TestAMemberInAnotherCaseIsUnexpected(t *testing.T) {
+func TestMemberNamesAreCaseSensitive(t *testing.T) {
 	t.Parallel()
 	type body struct {
 		Body struct {

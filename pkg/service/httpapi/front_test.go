@@ -82,7 +82,7 @@ func TestEveryAnswerHasSecurityHeaders(t *testing.T) {
 	}
 }
 
-func TestPagesOfOtherOriginsMayCallOnlyIfConfigured(t *testing.T) {
+func TestOnlyConfiguredOriginsMayCall(t *testing.T) {
 	t.Parallel()
 	const ours, theirs = "https://admin.example.com", "https://evil.example.com"
 	h := newPublic(t, httpapi.Config{CORSOrigins: []string{ours}}, nil)
@@ -125,7 +125,7 @@ func TestHeadIsGetWithoutTheBody(t *testing.T) {
 	assert.Empty(t, body)
 }
 
-func TestHeadersThatAreTooLargeAreAProblem(t *testing.T) {
+func TestHeadersThatAreTooLargeAreRefused(t *testing.T) {
 	t.Parallel()
 	h := newPublic(t, httpapi.Config{MaxHeader: 2000}, nil)
 	assert.Equal(t, http.StatusOK, send(t, h, http.MethodGet, "/greet", "A", strings.Repeat("a", 1900)).Code)
@@ -161,7 +161,7 @@ func limited() httpapi.Config {
 	return httpapi.Config{RateLimit: 0.1, RateBurst: 2, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
 }
 
-func TestEachClientIsHeldToItsRate(t *testing.T) {
+func TestEachClientHasItsOwnRateLimit(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(0, 0)
 	h := newPublic(t, limited(), func() time.Time { return now })
@@ -187,7 +187,7 @@ func TestEachClientIsHeldToItsRate(t *testing.T) {
 	assert.Equal(t, http.StatusOK, send(t, h, http.MethodGet, "/docs", "X-User", "ann").Code, "what explains the API is not counted")
 }
 
-func TestAClientIsTheAddressThatTrustedProxiesName(t *testing.T) {
+func TestAClientIsTheLastUntrustedAddress(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ first, second []string }{
 		"the peer, whatever its port":               {[]string{"from", "192.0.2.1:1"}, []string{"from", "192.0.2.1:2"}},
@@ -211,7 +211,7 @@ func TestAClientIsTheAddressThatTrustedProxiesName(t *testing.T) {
 	}
 }
 
-func TestGuessingTokensIsHeldBack(t *testing.T) {
+func TestRequestsWithInvalidTokensAreLimited(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(0, 0)
 	h := newPublic(t, limited(), func() time.Time { return now })
@@ -226,7 +226,7 @@ func TestGuessingTokensIsHeldBack(t *testing.T) {
 	assert.Equal(t, http.StatusUnauthorized, send(t, h, http.MethodGet, "/greet", "X-User", "bad").Code)
 }
 
-func TestWithoutALimitNoClientIsHeldBack(t *testing.T) {
+func TestRatesAreNotLimitedByDefault(t *testing.T) {
 	t.Parallel()
 	h := newPublic(t, httpapi.Config{}, nil)
 	for range 1000 {

@@ -88,7 +88,7 @@ func do(t *testing.T, h http.Handler, method, path, contentType, body string) (*
 	return rec, p
 }
 
-func TestBadInputIsAnsweredByAProblem(t *testing.T) {
+func TestInvalidInputIsAnsweredByAProblem(t *testing.T) {
 	t.Parallel()
 	h := newServer(io.Discard, nil)
 	const asJSON = "application/json"
@@ -127,7 +127,7 @@ func TestBadInputIsAnsweredByAProblem(t *testing.T) {
 	}
 }
 
-func TestAllInvalidFieldsAreNamedAtOnceAndEachOnce(t *testing.T) {
+func TestEveryInvalidFieldIsNamedOnce(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string][]string{
 		`{"name":"much too long a name","times":0}`: {"body.name", "body.times"},
@@ -144,7 +144,7 @@ func TestAllInvalidFieldsAreNamedAtOnceAndEachOnce(t *testing.T) {
 	}
 }
 
-func TestErrorsMeetHTTPInOnePlace(t *testing.T) {
+func TestEachKindOfErrorHasItsStatusAndCode(t *testing.T) {
 	t.Parallel()
 	claim := eventsourcing.Claim{Category: "c", Name: "email", Value: "dan@example.com"}
 	for name, tt := range map[string]struct {
@@ -181,8 +181,8 @@ func TestErrorsMeetHTTPInOnePlace(t *testing.T) {
 	}
 }
 
-// TestAFailedReadIsOurFaultOrAWSs takes the error from the SDK itself.
-func TestAFailedReadIsOurFaultOrAWSs(t *testing.T) {
+// TestFaultsOfAWSAreUnavailableAndOursInternal takes the error from the SDK itself.
+func TestFaultsOfAWSAreUnavailableAndOursInternal(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		status int
@@ -219,7 +219,7 @@ type answering func() (*http.Response, error)
 
 func (a answering) Do(*http.Request) (*http.Response, error) { return a() }
 
-func TestTheCorrelationIDIsTheClientsOrANewOne(t *testing.T) {
+func TestAValidCorrelationIDIsKeptAndAnotherReplaced(t *testing.T) {
 	t.Parallel()
 	var seen string
 	r := httpapi.NewRouter(slog.New(slog.DiscardHandler))
@@ -237,7 +237,7 @@ func TestTheCorrelationIDIsTheClientsOrANewOne(t *testing.T) {
 	}
 }
 
-func TestServerFinishesRequestsInFlightBeforeItStops(t *testing.T) {
+func TestRequestsInFlightFinishBeforeTheStop(t *testing.T) {
 	t.Parallel()
 	arrived, finish := make(chan struct{}), make(chan struct{})
 	s, err := httpapi.Listen(t.Context(), "127.0.0.1:0", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -293,7 +293,7 @@ func FuzzBody(f *testing.F) {
 	})
 }
 
-func TestAConnectionWithoutARequestDelaysNoStop(t *testing.T) {
+func TestAnIdleConnectionDoesNotDelayTheStop(t *testing.T) {
 	t.Parallel()
 	server, err := httpapi.Listen(t.Context(), "127.0.0.1:0", http.NotFoundHandler(), httpapi.Config{}, quiet())
 	require.NoError(t, err)

@@ -17,7 +17,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
-func TestAnUnexpectedMemberIsNamedOnlyIfItIsAnIdentifier(t *testing.T) {
+func TestAnUnexpectedMemberIsNamedOnlyIfAnIdentifier(t *testing.T) {
 	t.Parallel()
 	router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
 	httpapi.Register(httpapi.NewAPI(router), slog.New(slog.DiscardHandler), huma.Operation{OperationID: "x", Method: http.MethodPost, Path: "/x"},

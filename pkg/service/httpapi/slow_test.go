@@ -70,7 +70,7 @@ func serve(t *testing.T, h http.Handler) *pipes {
 	return l
 }
 
-func TestASlowClientIsCutOff(t *testing.T) {
+func TestASlowClientIsDisconnected(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		sends string
@@ -108,9 +108,9 @@ func TestASlowClientIsCutOff(t *testing.T) {
 	}
 }
 
-// TestWorkMayTakeLongerThanTheRequestTookToArrive: http.Server goes on reading in the background and must not take
+// TestWorkMayTakeLongerThanTheReadTimeout: http.Server goes on reading in the background and must not take
 // the deadline's passing for the client's leaving, which would cancel the work.
-func TestWorkMayTakeLongerThanTheRequestTookToArrive(t *testing.T) {
+func TestWorkMayTakeLongerThanTheReadTimeout(t *testing.T) {
 	t.Parallel()
 	for _, request := range []string{
 		"GET /work HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -145,7 +145,7 @@ func TestWorkMayTakeLongerThanTheRequestTookToArrive(t *testing.T) {
 	}
 }
 
-func TestABodyThatBreaksOffIsMalformedWhateverCameOfIt(t *testing.T) {
+func TestATruncatedBodyIsMalformed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := slog.New(slog.DiscardHandler)

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestStrictSeesEveryRepetitionAndDepth(t *testing.T) {
+func TestStrictFindsRepeatedMembersAndDeepNesting(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		`{}`: "", `{"a":1,"b":{"a":[{"a":"a"},"a"]}}`: "", `["a","a",{"a":"}\"{[\\"}]`: "", ` "a" `: "",

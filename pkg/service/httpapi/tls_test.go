@@ -61,7 +61,7 @@ func shake(t *testing.T, addr string, c *tls.Config) (tls.ConnectionState, error
 	return secure.ConnectionState(), nil
 }
 
-func TestTLSFollowsItsFiles(t *testing.T) {
+func TestACertificateIsReloadedWhenItsFilesChange(t *testing.T) {
 	t.Parallel()
 	c := secured(t)
 	certify(t, c, 1, time.Hour)
@@ -96,7 +96,7 @@ func TestTLSFollowsItsFiles(t *testing.T) {
 	assert.Contains(t, logs.String(), "reading the changed TLS certificate failed, keeping the one before")
 }
 
-func TestACertificateThatCannotBeReadKeepsTheServerFromStarting(t *testing.T) {
+func TestAnUnreadableCertificateFailsTheStart(t *testing.T) {
 	t.Parallel()
 	c := secured(t)
 	_, err := httpapi.Listen(t.Context(), "127.0.0.1:0", http.NotFoundHandler(), c, quiet())

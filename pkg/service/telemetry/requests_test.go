@@ -103,7 +103,7 @@ func openMetrics(t *testing.T, registry *prometheus.Registry) string {
 	return w.Body.String()
 }
 
-func TestATraceparentIsKeptWhereTracingIsOff(t *testing.T) {
+func TestATraceparentIsPassedOnWithoutTracing(t *testing.T) {
 	t.Parallel()
 	var off *telemetry.Tracing
 	h := telemetry.Requests(router(), off.For("x"), off.Propagator(), prometheus.NewRegistry(), time.Now)
@@ -112,7 +112,7 @@ func TestATraceparentIsKeptWhereTracingIsOff(t *testing.T) {
 	assert.Equal(t, "dan ", request(t, h, http.MethodGet, "/users/dan", "nonsense"))
 }
 
-func TestNoTracingCostsARequestNothing(t *testing.T) { // counts allocations: not in parallel
+func TestDisabledTracingAddsNothingToARequest(t *testing.T) { // counts allocations: not in parallel
 	var off *telemetry.Tracing
 	bare := router()
 	measured := telemetry.Requests(bare, off.For("x"), off.Propagator(), prometheus.NewRegistry(), time.Now)

@@ -25,7 +25,7 @@ func line(t *testing.T, c telemetry.Correlation, derive func(*slog.Logger) *slog
 	return attrs
 }
 
-func TestLinesCarryTheCorrelationOfTheirContext(t *testing.T) {
+func TestLogLinesCarryTheCorrelationOfTheirContext(t *testing.T) {
 	t.Parallel()
 	same := func(l *slog.Logger) *slog.Logger { return l }
 	attrs := line(t, telemetry.Correlation{CorrelationID: "request-1", CausationID: "command-1"}, same)
@@ -41,7 +41,7 @@ func TestLinesCarryTheCorrelationOfTheirContext(t *testing.T) {
 	assert.NotContains(t, attrs, "correlation_id")
 }
 
-func TestDerivedLoggersCarryItToo(t *testing.T) {
+func TestDerivedLoggersKeepTheCorrelation(t *testing.T) {
 	t.Parallel()
 	c := telemetry.Correlation{CorrelationID: "request-1"}
 	attrs := line(t, c, func(l *slog.Logger) *slog.Logger { return l.With(slog.String("service", "broker")) })
@@ -52,12 +52,12 @@ func TestDerivedLoggersCarryItToo(t *testing.T) {
 	assert.Equal(t, map[string]any{"correlation_id": "request-1", "deed": "test"}, attrs["g"])
 }
 
-func TestCorrelationOfABareContextIsEmpty(t *testing.T) {
+func TestAContextWithoutCorrelationHasAnEmptyOne(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, telemetry.Correlation{}, telemetry.CorrelationOf(t.Context()))
 }
 
-func TestLevelAndFormatAreKept(t *testing.T) {
+func TestLoggerHonoursLevelAndFormat(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	log, err := telemetry.NewLogger(&out, slog.LevelWarn, "text")
@@ -82,7 +82,7 @@ func TestRegistryReportsTheProcess(t *testing.T) {
 	assert.Subset(t, names, []string{"go_goroutines", "go_build_info"})
 }
 
-func TestLatencyBucketsTellAMillisecondFromASecond(t *testing.T) {
+func TestLatencyBucketsSeparateMillisecondsFromSeconds(t *testing.T) {
 	t.Parallel()
 	buckets := telemetry.LatencyBuckets()
 	assert.IsIncreasing(t, buckets)

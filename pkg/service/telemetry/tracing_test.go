@@ -27,7 +27,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestTracingIsOffUnlessAskedFor(t *testing.T) {
+func TestTracingIsOffByDefault(t *testing.T) {
 	t.Parallel()
 	for name, cfg := range map[string]telemetry.TracingConfig{
 		"nothing set":      {},
@@ -46,7 +46,7 @@ func TestTracingIsOffUnlessAskedFor(t *testing.T) {
 	none.Shutdown(t.Context())
 }
 
-func TestEveryWrongVariableIsNamed(t *testing.T) {
+func TestInvalidTracingVariablesAreAllReported(t *testing.T) {
 	t.Parallel()
 	cfg := telemetry.TracingConfig{
 		Exporter: "zipkin", Endpoint: "collector:4318", TracesEndpoint: "http://", Protocol: "grpc", TracesProtocol: "http/json",
@@ -98,7 +98,7 @@ func span(t *testing.T, p trace.TracerProvider, parent string) {
 	s.End()
 }
 
-func TestEachServiceOfAProcessHasItsName(t *testing.T) {
+func TestSpansNameTheirService(t *testing.T) {
 	t.Parallel()
 	both := func(tracing *telemetry.Tracing) {
 		span(t, tracing.For("streamer"), "")
@@ -128,7 +128,7 @@ func TestEachServiceOfAProcessHasItsName(t *testing.T) {
 	}
 }
 
-func TestSamplers(t *testing.T) {
+func TestEachSamplerSamplesAsSpecified(t *testing.T) {
 	t.Parallel()
 	const sampled = "00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-0000000000000001-01"
 	const unsampled = "00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-0000000000000001-00"
@@ -236,7 +236,7 @@ func TestTracesThatCannotBeSentAreLogged(t *testing.T) {
 	assert.Contains(t, out.String(), `msg="traces lost" error=gone`)
 }
 
-func TestPropagators(t *testing.T) {
+func TestEachPropagatorReadsItsHeaders(t *testing.T) {
 	t.Parallel()
 	header := http.Header{"Traceparent": {"00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-0000000000000001-01"}}
 	for names, want := range map[string]bool{"": true, "tracecontext": true, "tracecontext, baggage": true, "baggage": false, "none": false} {
@@ -253,7 +253,7 @@ func (h headers) Get(key string) string { return http.Header(h).Get(key) }
 func (headers) Set(string, string)      {}
 func (h headers) Keys() []string        { return []string{"Traceparent"} }
 
-func TestLinesCarryTheSpanOfTheirContext(t *testing.T) {
+func TestLogLinesCarryTheSpanOfTheirContext(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	log, err := telemetry.NewLogger(&out, slog.LevelInfo, "text")

@@ -103,7 +103,7 @@ func ask(t *testing.T, i http.Handler, form string) (int, answer) {
 	return res.Code, out
 }
 
-func TestItIsNowhereButAtHome(t *testing.T) {
+func TestTheIssuerRequiresTheLocalEnvironment(t *testing.T) {
 	t.Parallel()
 	for _, environment := range []string{"", "production", "staging", "LOCAL", "local "} {
 		c := config()
@@ -117,7 +117,7 @@ func TestItIsNowhereButAtHome(t *testing.T) {
 	}
 }
 
-func TestItsTokensAreBelievedThroughRotations(t *testing.T) {
+func TestTokensOutliveOneRotationOfKeys(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(t)
@@ -149,7 +149,7 @@ func TestItsTokensAreBelievedThroughRotations(t *testing.T) {
 	})
 }
 
-func TestATokenSaysWhatWasAskedFor(t *testing.T) {
+func TestATokenHasTheRequestedClaims(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
 	claims := func(token string) map[string]any {
@@ -178,7 +178,7 @@ func TestATokenSaysWhatWasAskedFor(t *testing.T) {
 	assert.Equal(t, "a-client", claims(out.Token)["sub"])
 }
 
-func TestItRefusesWhatItDoesNotUnderstand(t *testing.T) {
+func TestInvalidTokenRequestsAreRefused(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
 	for form, want := range map[string]string{
@@ -198,7 +198,7 @@ func TestItRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	assert.Equal(t, http.StatusMethodNotAllowed, do(i, http.MethodGet, "/token", "").Code)
 }
 
-func TestItPublishesNoPrivateKey(t *testing.T) {
+func TestNoPrivateKeyIsPublished(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
 	require.NoError(t, i.Rotate("ES256"))

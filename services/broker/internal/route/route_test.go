@@ -71,7 +71,7 @@ func message(category string, v eventsourcing.Version, from shards.Record[[]byte
 	return fifoqueue.Outgoing{Group: category + "/x", DeduplicationID: fmt.Sprintf("%s/x#%d", category, v), Body: from.Value}
 }
 
-func TestEverySubscriberGetsItsCategoriesInOrder(t *testing.T) {
+func TestEachSubscriberReceivesItsCategoriesInOrder(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	a1, b1, left, a2 := received(t, "test/a", 1), received(t, "test/b", 1), received(t, "test/left", 1), received(t, "test/a", 2)
@@ -87,7 +87,7 @@ func TestEverySubscriberGetsItsCategoriesInOrder(t *testing.T) {
 	assert.Equal(t, 2, n)
 }
 
-func TestAnEnvelopeIsRoutedAsItCame(t *testing.T) {
+func TestAnEnvelopeIsRoutedUnchanged(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	r := received(t, "test/left", 1)

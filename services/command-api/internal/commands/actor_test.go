@@ -35,7 +35,7 @@ func TestEventsNameWhoSentTheCommand(t *testing.T) {
 	assert.Equal(t, []string{auth.Anonymous, "dan", "eve"}, actors)
 }
 
-func TestKeysOfTwoClientsNeverMeet(t *testing.T) {
+func TestClientsDoNotShareKeys(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	send := func(subject, key, id string) error {

@@ -94,7 +94,7 @@ func (w *world) counted(name string, labels ...string) (n float64) {
 	return n
 }
 
-func TestAddRoleGrantsARoleThatIsThereAndKeepsItsName(t *testing.T) {
+func TestAddRoleGrantsAnExistingRoleByItsName(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	w.annAndAuditor()
@@ -164,7 +164,7 @@ func (s *meddling) Append(ctx context.Context, c eventsourcing.Commit) error {
 	return s.Store.Append(ctx, c)
 }
 
-func TestARoleDisabledBetweenLookUpAndAppendIsNotGranted(t *testing.T) {
+func TestARoleDisabledBeforeTheAppendIsNotGranted(t *testing.T) {
 	t.Parallel()
 	m := &meddling{}
 	w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { m.Store = s; return m })
@@ -179,7 +179,7 @@ func TestARoleDisabledBetweenLookUpAndAppendIsNotGranted(t *testing.T) {
 	assert.InDelta(t, 1, w.counted("command_conflicts_total"), 0)
 }
 
-func TestARoleRenamedBetweenLookUpAndAppendIsGrantedByItsNewName(t *testing.T) {
+func TestARoleRenamedBeforeTheAppendIsGrantedByItsNewName(t *testing.T) {
 	t.Parallel()
 	m := &meddling{}
 	w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { m.Store = s; return m })
@@ -260,7 +260,7 @@ func (stuck) Read(ctx context.Context, _ eventsourcing.StreamID, _ eventsourcing
 	}
 }
 
-func TestACommandTakesNoLongerThanItsTimeout(t *testing.T) {
+func TestACommandTimesOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { return stuck{s} })

@@ -24,7 +24,7 @@ func twoWorlds(t *testing.T) (w, other *world) {
 	return w, other
 }
 
-func TestUsesOfTheCacheAreCounted(t *testing.T) {
+func TestCacheHitsAndMissesAreCounted(t *testing.T) {
 	t.Parallel()
 	w, other := twoWorlds(t)
 	update := func(w *world, name user.Name) {
@@ -45,7 +45,7 @@ func TestUsesOfTheCacheAreCounted(t *testing.T) {
 	assert.Len(t, w.events(ann), 5)
 }
 
-func TestARoleIsLookedUpAfresh(t *testing.T) {
+func TestARoleIsNotReadFromTheCache(t *testing.T) {
 	t.Parallel()
 	w, other := twoWorlds(t)
 	w.annAndAuditor()
@@ -60,7 +60,7 @@ func TestARoleIsLookedUpAfresh(t *testing.T) {
 	assert.InDelta(t, 0, w.counted("command_conflicts_total"), 0, "the guard had nothing to do")
 }
 
-func TestOutcomesOfOptionsAreCounted(t *testing.T) {
+func TestReplaysAndConflictsAreCounted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	options := func(key, fingerprint string) commands.Options {
@@ -94,7 +94,7 @@ func (s forgetful) Result(context.Context, string) (eventsourcing.CommandResult,
 	return eventsourcing.CommandResult{}, eventsourcing.ErrNoResult
 }
 
-func TestACommandWhoseResultIsGoneIsBusy(t *testing.T) {
+func TestACommandWithoutItsStoredResultIsBusy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { return forgetful{s} })
 	options := commands.Options{Key: "k", Outcome: func(string, eventsourcing.Version) []byte { return nil }}

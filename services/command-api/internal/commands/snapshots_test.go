@@ -63,7 +63,7 @@ func (w *world) rename(n int) {
 	}
 }
 
-func TestSnapshotsAreKeptOfUsersAndRoles(t *testing.T) {
+func TestSnapshotsOfUsersAndRolesAreSaved(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var logs bytes.Buffer
@@ -91,7 +91,7 @@ func TestSnapshotsAreKeptOfUsersAndRoles(t *testing.T) {
 	})
 }
 
-func TestAMissingTableOfSnapshotsCostsOneLine(t *testing.T) {
+func TestAMissingSnapshotTableIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var logs bytes.Buffer
@@ -136,7 +136,7 @@ func TestASecondFailureAfterASuccessIsLoggedAgain(t *testing.T) {
 	})
 }
 
-func TestASnapshotOfAnotherLogIsLoggedWithoutItsState(t *testing.T) {
+func TestASnapshotOfAnotherEventLogIsLoggedWithoutItsState(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var logs bytes.Buffer
@@ -158,7 +158,7 @@ func TestASnapshotOfAnotherLogIsLoggedWithoutItsState(t *testing.T) {
 	})
 }
 
-func TestWithoutSnapshotsTheWriterWaitsForTheStop(t *testing.T) {
+func TestWriteSnapshotsWaitsForTheStopWithoutSnapshots(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)

@@ -114,7 +114,7 @@ func TestIfMatch(t *testing.T) {
 	}
 }
 
-func TestIfMatchLetsOneOfManyThrough(t *testing.T) {
+func TestIfMatchAcceptsOneOfManyConcurrentRequests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
@@ -136,7 +136,7 @@ func TestIfMatchLetsOneOfManyThrough(t *testing.T) {
 	})
 }
 
-func TestARepeatedRequestGetsTheFirstAnswer(t *testing.T) {
+func TestARepeatedKeyGetsTheFirstAnswer(t *testing.T) {
 	t.Parallel()
 	a := newAPI()
 	another := startAPI(a.store, time.Now)
@@ -166,7 +166,7 @@ func TestARepeatedRequestGetsTheFirstAnswer(t *testing.T) {
 	}
 }
 
-func TestAnAnswerWithAKeyIsTheAnswerWithout(t *testing.T) {
+func TestAKeyDoesNotChangeTheAnswer(t *testing.T) {
 	t.Parallel()
 	without, with := newAPI().send(t, annRegistered), newAPI().send(t, annRegistered, "Idempotency-Key", "k")
 	assert.Equal(t, without.Body.String(), with.Body.String())
@@ -180,7 +180,7 @@ func TestAnAnswerWithAKeyIsTheAnswerWithout(t *testing.T) {
 	assert.Equal(t, without.Header(), with.Header())
 }
 
-func TestARepetitionIsOneAfterWhateverElseHappened(t *testing.T) {
+func TestAReplayIgnoresLaterChanges(t *testing.T) {
 	t.Parallel()
 	a := newAPI()
 	a.given(t, annRegistered)
@@ -195,7 +195,7 @@ func TestARepetitionIsOneAfterWhateverElseHappened(t *testing.T) {
 	assert.Equal(t, int64(4), a.store.appended.Load())
 }
 
-func TestAKeyIsOneRequests(t *testing.T) {
+func TestAKeyCannotBeReusedForAnotherRequest(t *testing.T) {
 	t.Parallel()
 	first := updated("A")
 	for name, tt := range map[string]struct {
@@ -230,7 +230,7 @@ func TestOperationsWithoutABodyAreTheSameWithAnyBody(t *testing.T) {
 	mustReplay(t, first, a.send(t, request{annDisabled.line, "ignored"}, "Idempotency-Key", "k"))
 }
 
-func TestKeys(t *testing.T) {
+func TestInvalidIdempotencyKeysAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		keys []string
@@ -261,7 +261,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-func TestWhatIsMalformedIsNamedWithWhatIsInvalid(t *testing.T) {
+func TestMalformedHeadersAndInvalidFieldsAreNamedTogether(t *testing.T) {
 	t.Parallel()
 	res := newAPI().send(t, request{"PUT /users/x", `{"firstName":"R2D2","lastName":"Lee"}`}, "Idempotency-Key", "", "If-Match", "1")
 	mustRefuse(t, res, "malformed")
@@ -274,7 +274,7 @@ func TestWhatIsMalformedIsNamedWithWhatIsInvalid(t *testing.T) {
 	assert.Equal(t, []string{"body.firstName", "header.Idempotency-Key", "header.If-Match", "path.id"}, at)
 }
 
-func TestARefusalIsDecidedAgain(t *testing.T) {
+func TestARefusedKeyIsDecidedAgain(t *testing.T) {
 	t.Parallel()
 	a := newAPI()
 	key := []string{"Idempotency-Key", "k"}
@@ -318,7 +318,7 @@ func TestARetryAfterACrashWritesOnce(t *testing.T) {
 	}
 }
 
-func TestManyAtOnceUnderOneKeyAreOne(t *testing.T) {
+func TestConcurrentRequestsUnderOneKeyWriteOnce(t *testing.T) {
 	t.Parallel()
 	for name, r := range map[string]request{
 		"a new id each": {"POST /users", `{"email":"new@example.com"}`}, "its own id": {"POST /users", `{"id":"` + ben + `","email":"ben@example.com"}`},

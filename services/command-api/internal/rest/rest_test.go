@@ -141,7 +141,7 @@ var (
 	auditorGranted = request{"POST /users/" + ann + "/roles", `{"roleId":"` + auditor + `"}`}
 )
 
-func TestEveryCommandIsAnsweredByItsReceipt(t *testing.T) {
+func TestEveryCommandIsAnsweredByIDAndVersion(t *testing.T) {
 	t.Parallel()
 	a := newAPI()
 	for _, step := range []struct {
@@ -172,7 +172,7 @@ func TestEveryCommandIsAnsweredByItsReceipt(t *testing.T) {
 	}
 }
 
-func TestAnIDIsMadeForWhoeverSendsNone(t *testing.T) {
+func TestAnIDIsGeneratedIfNoneIsSent(t *testing.T) {
 	t.Parallel()
 	a := newAPI()
 	for _, r := range []request{
@@ -242,7 +242,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestAnAddressNamesTheMethodsItKnows(t *testing.T) {
+func TestAPathNamesTheMethodsItAllows(t *testing.T) {
 	t.Parallel()
 	for line, allow := range map[string]string{
 		"PATCH /users/" + ann: "PUT, OPTIONS", "DELETE /users": "POST, OPTIONS",
@@ -260,14 +260,14 @@ func TestADisabledUserCanLoseARole(t *testing.T) {
 		request{"DELETE /users/" + ann + "/roles/" + auditor, ""})
 }
 
-func TestAValueGivenUpIsFreeAtOnce(t *testing.T) {
+func TestAReleasedValueIsFreeAtOnce(t *testing.T) {
 	t.Parallel()
 	newAPI().given(t, annRegistered, request{"PUT /users/" + ann + "/email", `{"email":"new@example.com"}`},
 		request{"POST /users", `{"email":"ann@example.com"}`},
 		auditorCreated, request{"PUT /roles/" + auditor, `{"name":"chief"}`}, request{"POST /roles", `{"name":"auditor"}`})
 }
 
-func TestAStoreThatIsAwayIsSaidSo(t *testing.T) {
+func TestErrorsOfTheStoreHaveTheirStatus(t *testing.T) {
 	t.Parallel()
 	for code, tt := range map[string]struct {
 		err    error
@@ -289,7 +289,7 @@ func TestAStoreThatIsAwayIsSaidSo(t *testing.T) {
 	}
 }
 
-func TestEverythingInvalidIsNamedAtOnceAndOnce(t *testing.T) {
+func TestEveryInvalidValueIsNamedOnce(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		request
@@ -332,7 +332,7 @@ func TestEverythingInvalidIsNamedAtOnceAndOnce(t *testing.T) {
 	}
 }
 
-func TestOperationsWithoutABodyIgnoreOne(t *testing.T) {
+func TestOperationsWithoutABodyIgnoreASentOne(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
 		"a fine one": `{"email":"a@example.com"}`, "malformed": `{"email":`, "invalid UTF-8": "\xff", "huge": strings.Repeat("x", 1<<20),

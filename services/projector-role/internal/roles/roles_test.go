@@ -44,7 +44,7 @@ func members(t *testing.T, m *iamtest.Model, id string) string {
 
 func id(i int) string { return fmt.Sprintf("01920b7c-5e3a-7c4d-9b1e-%012d", i) }
 
-func TestARoleIsShownAsItsEventsSay(t *testing.T) {
+func TestEachEventOfARoleIsShown(t *testing.T) {
 	t.Parallel()
 	m := newModel(t)
 	for i, step := range []struct {
@@ -66,7 +66,7 @@ func TestARoleIsShownAsItsEventsSay(t *testing.T) {
 	}
 }
 
-func TestMembersAreShownAsTheirEventsSay(t *testing.T) {
+func TestEachEventOfAMemberIsShown(t *testing.T) {
 	t.Parallel()
 	m := newModel(t)
 	m.Role(auditor, role.Created{RoleID: auditor, Name: "auditor"})
@@ -109,7 +109,7 @@ func TestMembersAreShownAsTheirEventsSay(t *testing.T) {
 	}
 }
 
-func TestAMemberMayComeBeforeItsRole(t *testing.T) {
+func TestAMemberMayArriveBeforeItsRole(t *testing.T) {
 	t.Parallel()
 	m := newModel(t)
 	m.User(ann, user.Registered{UserID: ann, Email: "ann@example.com"}, user.RoleAdded{RoleID: auditor})
@@ -161,7 +161,7 @@ func TestMembersArePaged(t *testing.T) {
 	assert.Len(t, one.Users, 20, "the first")
 }
 
-func TestBadReadsAreRefused(t *testing.T) {
+func TestInvalidReadsAreRefused(t *testing.T) {
 	t.Parallel()
 	m := newModel(t)
 	m.Role(auditor, role.Created{RoleID: auditor, Name: "auditor"})

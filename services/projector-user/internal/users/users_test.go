@@ -33,7 +33,7 @@ func newModel(t *testing.T) *iamtest.Model {
 	return iamtest.NewModel(t, "users", users.Sources(), users.Register)
 }
 
-func TestAUserIsShownAsItsEventsSay(t *testing.T) {
+func TestEachEventOfAUserIsShown(t *testing.T) {
 	t.Parallel()
 	m := newModel(t)
 	for i, step := range []struct {
@@ -66,7 +66,7 @@ func TestAUserIsShownAsItsEventsSay(t *testing.T) {
 }
 
 // Earlier builds enriched every event of a user with the user's own data.
-func TestEnrichmentOfFormerBuildsIsReadAndIgnored(t *testing.T) {
+func TestEnrichmentOfEarlierBuildsIsIgnored(t *testing.T) {
 	t.Parallel()
 	stored, err := envelope.Decode([]byte(`{"id":"e2","stream":"org/iam/user/` + ann + `","version":2,"name":"org/iam/user/roleAdded",` +
 		`"schema":1,"data":{"roleId":"` + auditor + `"},"enrichment":[` +
@@ -82,7 +82,7 @@ func TestEnrichmentOfFormerBuildsIsReadAndIgnored(t *testing.T) {
 		`"roles":[{"id":"`+auditor+`","name":"auditor"}]}`, m.Get("/users/"+ann).Body.String())
 }
 
-func TestARoleIsNamedAsGrantedUntilItsOwnEventsArrive(t *testing.T) {
+func TestARoleHasItsGrantedNameUntilItsEventsArrive(t *testing.T) {
 	t.Parallel()
 	m := newModel(t)
 	m.User(ann, user.Registered{UserID: ann, Email: "ann@example.com"})
@@ -140,7 +140,7 @@ func TestAListIsReadPageByPage(t *testing.T) {
 	}
 }
 
-func TestContainsKeepsOnlyWhatMatches(t *testing.T) {
+func TestContainsFiltersAList(t *testing.T) {
 	t.Parallel()
 	m := newModel(t)
 	emails := register(m, 6)
@@ -160,7 +160,7 @@ func TestContainsKeepsOnlyWhatMatches(t *testing.T) {
 	}
 }
 
-func TestBadReadsAreRefused(t *testing.T) {
+func TestInvalidReadsAreRefused(t *testing.T) {
 	t.Parallel()
 	m := newModel(t)
 	register(m, 2)
@@ -195,7 +195,7 @@ func TestBadReadsAreRefused(t *testing.T) {
 	}
 }
 
-func TestReadersSeeTheVersionTheyAskFor(t *testing.T) {
+func TestAReadWaitsForItsMinimumVersion(t *testing.T) {
 	t.Parallel()
 	m := newModel(t)
 	m.User(ann, user.Registered{UserID: ann, Email: "ann@example.com"})

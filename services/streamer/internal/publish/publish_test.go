@@ -32,7 +32,7 @@ func (k *target) Publish(_ context.Context, records []ordered.KinesisRecord) err
 func text(s string) types.AttributeValue   { return &types.AttributeValueMemberS{Value: s} }
 func number(s string) types.AttributeValue { return &types.AttributeValueMemberN{Value: s} }
 
-func TestInsertedItemsArePublishedUnderTheirStream(t *testing.T) {
+func TestInsertedItemsArePublishedByStream(t *testing.T) {
 	t.Parallel()
 	to, registry := &target{}, prometheus.NewRegistry()
 	p := publish.NewPublisher(to, hop.Config[publish.Image]{
