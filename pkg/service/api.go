@@ -24,10 +24,7 @@ func (a App) Handler(p Platform) (http.Handler, *auth.Guard, error) {
 	}
 	router := httpapi.NewRouter(p.Log, a.API.HTTP.Front()...)
 	api := httpapi.NewAPI(router)
-	limit := a.API.HTTP.NewRateLimit(p.Now, subject)
-	limit.Before(api)
-	guard.Protect(api)
-	limit.After(api)
+	a.API.HTTP.LimitRate(api, p.Now, guard.Protect, subject)
 	a.Routes(api)
 	traced := telemetry.Requests(router, p.Traces, p.Tracing.Propagator(), p.Metrics, p.Now)
 	return traced, guard, httpapi.Publish(router, api, a.Info)

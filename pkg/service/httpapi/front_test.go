@@ -46,16 +46,15 @@ func newPublic(t *testing.T, c httpapi.Config, now func() time.Time) http.Handle
 	type subject struct{}
 	r := httpapi.NewRouter(quiet(), c.Front()...)
 	api := httpapi.NewAPI(r)
-	limit := c.NewRateLimit(now, func(ctx context.Context) string { s, _ := ctx.Value(subject{}).(string); return s })
-	limit.Before(api)
-	api.UseMiddleware(func(ctx huma.Context, next func(huma.Context)) {
-		if ctx.Header("X-User") == "bad" {
-			_ = huma.WriteErr(api, ctx, http.StatusUnauthorized, "")
-			return
-		}
-		next(huma.WithValue(ctx, subject{}, ctx.Header("X-User")))
-	})
-	limit.After(api)
+	c.LimitRate(api, now, func(api huma.API) {
+		api.UseMiddleware(func(ctx huma.Context, next func(huma.Context)) {
+			if ctx.Header("X-User") == "bad" {
+				_ = huma.WriteErr(api, ctx, http.StatusUnauthorized, "")
+				return
+			}
+			next(huma.WithValue(ctx, subject{}, ctx.Header("X-User")))
+		})
+	}, func(ctx context.Context) string { s, _ := ctx.Value(subject{}).(string); return s })
 	httpapi.Register(api, quiet(), huma.Operation{OperationID: "greet", Method: http.MethodGet, Path: "/greet"},
 		func(context.Context, *caller) (*greeting, error) { return &greeting{}, nil })
 	require.NoError(t, httpapi.Publish(r, api, product()))

@@ -14,56 +14,36 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// RateLimit holds each client to a number of requests a second. A client is the subject that a request is authenticated
-// as, or else an IP address.
+// LimitRate adds authentication to an API and holds each client to a number of requests a second. A client is the subject
+// that a request is authenticated as, or else an IP address; subject returns who sent the request of a context, or "".
 //
-// It stands on both sides of authentication: requests that pass it count for their subject, and those that it refuses
-// for their address, so that guessing tokens is held back without verifying any.
-type RateLimit struct {
-	subject func(context.Context) string
-	// passed are the buckets of subjects, and of addresses where there is no authentication; refused are those of
-	// addresses that sent tokens which are not valid.
-	passed, refused *buckets
-}
-
-// NewRateLimit returns the limit that c asks for, or nil. subject returns who sent the request of a context, or "".
-func (c Config) NewRateLimit(now func() time.Time, subject func(context.Context) string) *RateLimit {
+// The limit stands on both sides of authentication: requests that pass it count for their subject, and those that it
+// refuses for their address, so that guessing tokens is held back without verifying any.
+func (c Config) LimitRate(api huma.API, now func() time.Time, authenticate func(huma.API), subject func(context.Context) string) {
 	if c.RateLimit <= 0 {
-		return nil
-	}
-	return &RateLimit{subject: subject, passed: newBuckets(c, now), refused: newBuckets(c, now)}
-}
-
-// Before belongs before authentication; a nil limit lets all pass.
-func (l *RateLimit) Before(api huma.API) {
-	if l == nil {
+		authenticate(api)
 		return
 	}
+	refused, passed := newBuckets(c, now), newBuckets(c, now)
 	api.UseMiddleware(func(c huma.Context, next func(huma.Context)) {
 		client := addressOf(c)
-		if wait := l.refused.wait(client, 0); wait > 0 {
+		if wait := refused.wait(client, 0); wait > 0 {
 			tooMany(c, wait)
 			return
 		}
 		next(c)
 		_, w := humachi.Unwrap(c)
 		if answer, ok := w.(middleware.WrapResponseWriter); ok && answer.Status() == http.StatusUnauthorized {
-			l.refused.wait(client, 1)
+			refused.wait(client, 1)
 		}
 	})
-}
-
-// After belongs after authentication; a nil limit lets all pass.
-func (l *RateLimit) After(api huma.API) {
-	if l == nil {
-		return
-	}
+	authenticate(api)
 	api.UseMiddleware(func(c huma.Context, next func(huma.Context)) {
-		client := "subject " + l.subject(c.Context())
+		client := "subject " + subject(c.Context())
 		if client == "subject " {
 			client = addressOf(c)
 		}
-		if wait := l.passed.wait(client, 1); wait > 0 {
+		if wait := passed.wait(client, 1); wait > 0 {
 			tooMany(c, wait)
 			return
 		}
