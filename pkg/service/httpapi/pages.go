@@ -1,9 +1,9 @@
 package httpapi
 
 import (
-	"bytes"
-	"embed"
+	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
 	"net/http"
@@ -15,8 +15,14 @@ import (
 	"github.com/vearutop/statigz"
 )
 
-//go:embed pages
-var pages embed.FS
+var (
+	//go:embed pages/docs.html
+	docsPage string
+	//go:embed pages/init.js
+	docsScript string
+	//go:embed pages/problems.html
+	problemsPage string
+)
 
 // Publish adds what explains the API to its router, for the public to read: /openapi.json, the same as a page at /docs,
 // and /problems. It is called once, after the last operation was registered.
@@ -29,16 +35,10 @@ func Publish(r chi.Router, api huma.API, info Info) error {
 	if err != nil {
 		return err
 	}
+	title := html.EscapeString(info.Title)
 	r.Get("/openapi.json", fixed(jsonType, document))
-	for path, page := range map[string]struct{ file, contentType string }{
-		"/docs": {"docs.html", htmlType}, "/docs/init.js": {"init.js", "text/javascript; charset=utf-8"},
-	} {
-		text, err := pages.ReadFile("pages/" + page.file)
-		if err != nil {
-			return fmt.Errorf("read page %s: %w", page.file, err)
-		}
-		r.Get(path, fixed(page.contentType, bytes.ReplaceAll(text, []byte("{product}"), []byte(html.EscapeString(info.Title)))))
-	}
+	r.Get("/docs", fixed(htmlType, []byte(strings.ReplaceAll(docsPage, "{product}", title))))
+	r.Get("/docs/init.js", fixed("text/javascript; charset=utf-8", []byte(strings.ReplaceAll(docsScript, "{product}", title))))
 	assets := http.StripPrefix("/docs", statigz.FileServer(static.FS))
 	for _, file := range []string{"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"} {
 		r.Get("/docs/"+file, func(w http.ResponseWriter, r *http.Request) {
@@ -46,8 +46,8 @@ func Publish(r chi.Router, api huma.API, info Info) error {
 			assets.ServeHTTP(w, r)
 		})
 	}
-	r.Get("/problems", problems.index)
-	r.Get("/problems/{code}", problems.entry)
+	r.Get("/problems", problems.show)
+	r.Get("/problems/{code}", problems.show)
 	return nil
 }
 
@@ -65,43 +65,44 @@ func fixed(contentType string, text []byte) http.HandlerFunc {
 	}
 }
 
-// problemPages shows the problems: to people as pages, to programs as JSON.
-type problemPages struct {
-	index http.HandlerFunc
-	of    map[string]http.HandlerFunc
-}
+// problemPages shows the problems, one by its code and all by "".
+type problemPages map[string]problemPage
 
-func newProblemPages(info Info) (*problemPages, error) {
-	frame, err := pages.ReadFile("pages/problems.html")
-	if err != nil {
-		return nil, fmt.Errorf("read page problems.html: %w", err)
-	}
-	either := func(title string, entries []Entry, asJSON any) (http.HandlerFunc, error) {
+// problemPage is HTML for people and JSON for programs.
+type problemPage struct{ people, programs []byte }
+
+func newProblemPages(info Info) (problemPages, error) {
+	p := problemPages{}
+	add := func(code, title string, entries []Entry, asJSON any) error {
 		text, err := json.Marshal(asJSON)
 		if err != nil {
-			return nil, fmt.Errorf("encode problems: %w", err)
+			return fmt.Errorf("encode problems: %w", err)
 		}
 		page := strings.NewReplacer("{product}", html.EscapeString(info.Title), "{title}", html.EscapeString(title),
-			"{problems}", problemList(entries)).Replace(string(frame))
-		people, programs := fixed(htmlType, []byte(page)), fixed(jsonType, text)
-		return func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Vary", "Accept")
-			if accept := r.Header.Get("Accept"); strings.Contains(accept, "json") && !strings.Contains(accept, "html") {
-				programs(w, r)
-				return
-			}
-			people(w, r)
-		}, nil
+			"{problems}", problemList(entries)).Replace(problemsPage)
+		p[code] = problemPage{people: []byte(page), programs: text}
+		return nil
 	}
-	p := &problemPages{of: map[string]http.HandlerFunc{}}
 	all := info.Problems()
+	err := add("", "Problems", all, all)
 	for _, e := range all {
-		if p.of[e.Code], err = either(e.Code, []Entry{e}, e); err != nil {
-			return nil, err
-		}
+		err = errors.Join(err, add(e.Code, e.Code, []Entry{e}, e))
 	}
-	p.index, err = either("Problems", all, all)
 	return p, err
+}
+
+func (p problemPages) show(w http.ResponseWriter, r *http.Request) {
+	page, ok := p[chi.URLParam(r, "code")]
+	if !ok {
+		NewProblem(http.StatusNotFound, CodeNotFound, "there is no such code").ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Vary", "Accept")
+	if accept := r.Header.Get("Accept"); strings.Contains(accept, "json") && !strings.Contains(accept, "html") {
+		fixed(jsonType, page.programs)(w, r)
+		return
+	}
+	fixed(htmlType, page.people)(w, r)
 }
 
 // problemList is the entries as HTML. It does without html/template, which keeps the linker from leaving out what no
@@ -116,14 +117,6 @@ func problemList(entries []Entry) string {
 	}
 	out.WriteString("</dl>\n")
 	return out.String()
-}
-
-func (p *problemPages) entry(w http.ResponseWriter, r *http.Request) {
-	if show, ok := p.of[chi.URLParam(r, "code")]; ok {
-		show(w, r)
-		return
-	}
-	NewProblem(http.StatusNotFound, CodeNotFound, "there is no such code").ServeHTTP(w, r)
 }
 
 // markdown returns an entry's text as HTML.
