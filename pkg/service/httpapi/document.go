@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -55,9 +54,7 @@ func Document(api huma.API, info Info) ([]byte, error) {
 		return nil, fmt.Errorf("encode the OpenAPI document: %w", err)
 	}
 	var tree any
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	if err := decoder.Decode(&tree); err != nil {
+	if err := json.Unmarshal(text, &tree); err != nil {
 		return nil, fmt.Errorf("decode the OpenAPI document: %w", err)
 	}
 	prune(tree, "patternDescription") // huma's own, for messages
@@ -125,8 +122,8 @@ func (d describer) describe(path string, op *huma.Operation) error {
 				m["id"] = id
 			}
 		}
+		correlated(answer)
 	}
-	correlated(op.Responses)
 	byStatus, err := d.problemsOf(op)
 	for status, entries := range byStatus {
 		op.Responses[strconv.Itoa(status)] = problemAnswer(d.doc.Components, status, entries)
@@ -135,15 +132,13 @@ func (d describer) describe(path string, op *huma.Operation) error {
 }
 
 // correlated adds the header that every answer has.
-func correlated(answers map[string]*huma.Response) {
-	for _, answer := range answers {
-		if answer.Headers == nil {
-			answer.Headers = map[string]*huma.Param{}
-		}
-		answer.Headers[CorrelationHeader] = &huma.Header{
-			Description: "names the request in our logs: the client's own, if it sent one", Example: "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57",
-			Required: true, Schema: &huma.Schema{Type: huma.TypeString},
-		}
+func correlated(answer *huma.Response) {
+	if answer.Headers == nil {
+		answer.Headers = map[string]*huma.Param{}
+	}
+	answer.Headers[CorrelationHeader] = &huma.Header{
+		Description: "names the request in our logs: the client's own, if it sent one", Example: "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57",
+		Required: true, Schema: &huma.Schema{Type: huma.TypeString},
 	}
 }
 
@@ -193,9 +188,9 @@ func problemAnswer(c *huma.Components, status int, entries []Entry) *huma.Respon
 
 func newProblemAnswer(types huma.Registry, status int, entries []Entry) *huma.Response {
 	answer := &huma.Response{}
-	correlated(map[string]*huma.Response{"": answer})
-	codes, transient := []any{}, true
-	examples := map[string]*huma.Example{}
+	correlated(answer)
+	var codes []any
+	transient, examples := true, map[string]*huma.Example{}
 	var lines []string
 	for _, e := range entries {
 		codes = append(codes, e.Code)

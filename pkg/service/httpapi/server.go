@@ -29,7 +29,10 @@ func Listen(ctx context.Context, addr string, h http.Handler, c Config, log *slo
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", addr, cause(err))
+		if op, ok := errors.AsType[*net.OpError](err); ok {
+			err = op.Err // without the address
+		}
+		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
 	return &Server{listener: l, http: server}, nil
 }
@@ -75,43 +78,30 @@ func (u *unusedConnections) close() {
 	}
 }
 
-// cause drops the address that net.OpError repeats.
-func cause(err error) error {
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		return op.Err
-	}
-	return err
-}
-
 // Addr is the address taken, with the port that ":0" became.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // Close releases the address, whether or not Run was called, and cuts off requests in flight.
 func (s *Server) Close() error {
-	return errors.Join(s.http.Close(), ignoreClosed(s.listener.Close()))
+	err := s.http.Close()
+	if e := s.listener.Close(); !errors.Is(e, net.ErrClosed) {
+		err = errors.Join(err, e)
+	}
+	return err
 }
 
 // Run serves until ctx ends, then lets requests in flight finish. The caller bounds how long that may take.
 func (s *Server) Run(ctx context.Context) error {
 	stopped := make(chan error, 1)
 	cancel := context.AfterFunc(ctx, func() { stopped <- s.http.Shutdown(context.WithoutCancel(ctx)) })
-	err := s.serve()
+	var err error
+	if s.http.TLSConfig != nil {
+		err = s.http.ServeTLS(s.listener, "", "")
+	} else {
+		err = s.http.Serve(s.listener)
+	}
 	if cancel() { // Serve ended by itself
 		return err
 	}
 	return <-stopped
-}
-
-func (s *Server) serve() error {
-	if s.http.TLSConfig != nil {
-		return s.http.ServeTLS(s.listener, "", "")
-	}
-	return s.http.Serve(s.listener)
-}
-
-func ignoreClosed(err error) error {
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
-	return err
 }
