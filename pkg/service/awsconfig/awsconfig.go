@@ -78,7 +78,7 @@ func Throttled(err error) bool {
 }
 
 // Logger returns a logger for the SDK that writes to log.
-func Logger(log *slog.Logger) logging.Logger { return sdkLogger{log: log} }
+func Logger(log *slog.Logger) logging.Logger { return sdkLogger{context.Background(), log} }
 
 type sdkLogger struct {
 	ctx context.Context // smithy hands a logger the context of its call this way
@@ -97,9 +97,5 @@ func (l sdkLogger) Logf(c logging.Classification, format string, v ...any) {
 	if c == logging.Warn {
 		level = slog.LevelWarn
 	}
-	ctx := l.ctx
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	l.log.LogAttrs(ctx, level, "aws sdk", slog.String("detail", fmt.Sprintf(format, v...)))
+	l.log.LogAttrs(l.ctx, level, "aws sdk", slog.String("detail", fmt.Sprintf(format, v...)))
 }

@@ -3,8 +3,10 @@ package awsconfig
 import (
 	"context"
 	"errors"
+	"maps"
 	"path"
 	"reflect"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -58,58 +60,41 @@ func fault(span trace.Span, err error) {
 
 // resources returns the tables, streams and queues that a call's input names.
 func resources(input any) []attribute.KeyValue {
+	if stream := nameIn(input, "StreamName"); stream != "" {
+		return []attribute.KeyValue{attribute.String("aws.kinesis.stream_name", stream)}
+	}
+	if queue := nameIn(input, "QueueUrl"); queue != "" {
+		return []attribute.KeyValue{attribute.String("messaging.destination.name", path.Base(queue))}
+	}
+	var tables []string
 	switch in := input.(type) {
 	case *dynamodb.TransactWriteItemsInput:
-		return tables(in)
+		for _, item := range in.TransactItems {
+			for _, part := range []any{item.Put, item.Update, item.Delete, item.ConditionCheck} {
+				if table := nameIn(part, "TableName"); table != "" && !slices.Contains(tables, table) {
+					tables = append(tables, table)
+				}
+			}
+		}
 	case *dynamodb.BatchGetItemInput:
-		names := make([]string, 0, len(in.RequestItems))
-		for name := range in.RequestItems {
-			names = append(names, name)
-		}
-		return []attribute.KeyValue{attribute.StringSlice("aws.dynamodb.table_names", names)}
-	}
-	v := reflect.Indirect(reflect.ValueOf(input))
-	if v.Kind() != reflect.Struct {
-		return nil
-	}
-	name := func(field string) string {
-		if f := v.FieldByName(field); f.IsValid() {
-			text, _ := reflect.TypeAssert[*string](f) // of another type: not a name
-			return aws.ToString(text)
-		}
-		return ""
-	}
-	switch {
-	case name("TableName") != "":
-		return []attribute.KeyValue{attribute.StringSlice("aws.dynamodb.table_names", []string{name("TableName")})}
-	case name("StreamName") != "":
-		return []attribute.KeyValue{attribute.String("aws.kinesis.stream_name", name("StreamName"))}
-	case name("QueueUrl") != "":
-		return []attribute.KeyValue{attribute.String("messaging.destination.name", path.Base(name("QueueUrl")))}
+		tables = slices.Sorted(maps.Keys(in.RequestItems))
 	default:
+		if table := nameIn(input, "TableName"); table != "" {
+			tables = []string{table}
+		}
+	}
+	if tables == nil {
 		return nil
 	}
+	return []attribute.KeyValue{attribute.StringSlice("aws.dynamodb.table_names", tables)}
 }
 
-func tables(in *dynamodb.TransactWriteItemsInput) []attribute.KeyValue {
-	var names []string
-	seen := map[string]bool{}
-	for _, item := range in.TransactItems {
-		var name *string
-		switch {
-		case item.Put != nil:
-			name = item.Put.TableName
-		case item.Update != nil:
-			name = item.Update.TableName
-		case item.Delete != nil:
-			name = item.Delete.TableName
-		case item.ConditionCheck != nil:
-			name = item.ConditionCheck.TableName
-		}
-		if table := aws.ToString(name); !seen[table] {
-			seen[table] = true
-			names = append(names, table)
-		}
+// nameIn returns the field of that name, if input points to a struct that has one which is a *string.
+func nameIn(input any, field string) string {
+	v := reflect.Indirect(reflect.ValueOf(input))
+	if v.Kind() != reflect.Struct || !v.FieldByName(field).IsValid() {
+		return ""
 	}
-	return []attribute.KeyValue{attribute.StringSlice("aws.dynamodb.table_names", names)}
+	text, _ := reflect.TypeAssert[*string](v.FieldByName(field))
+	return aws.ToString(text)
 }
