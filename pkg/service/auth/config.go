@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -99,10 +98,4 @@ func asymmetric(alg string) bool {
 	default:
 		return false
 	}
-}
-
-// normal returns c with its algorithms as a set.
-func (c Config) normal() Config {
-	c.Algorithms = slices.Compact(slices.Sorted(slices.Values(c.Algorithms)))
-	return c
 }

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/leftfold/leftfold/pkg/retry"
@@ -43,7 +45,8 @@ func NewGuard(c Config, o Options) (*Guard, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	g := &Guard{config: c.normal(), log: o.Logger}
+	c.Algorithms = slices.Compact(slices.Sorted(slices.Values(c.Algorithms)))
+	g := &Guard{config: c, log: o.Logger}
 	if c.Mode == "none" {
 		return g, nil
 	}
@@ -127,7 +130,8 @@ func (g *Guard) admit(c huma.Context, next func(huma.Context)) {
 		next(c)
 		return
 	}
-	principal, err := g.tokens.principal(c.Context(), authorization(c))
+	r, _ := humachi.Unwrap(c)
+	principal, err := g.tokens.principal(c.Context(), r.Header.Values("Authorization"))
 	lacking, ok := missing(security, principal)
 	if err == nil && !ok {
 		err = forbidden
@@ -138,15 +142,6 @@ func (g *Guard) admit(c huma.Context, next func(huma.Context)) {
 	}
 	g.outcomes.WithLabelValues("ok").Inc()
 	next(huma.WithContext(c, With(c.Context(), principal)))
-}
-
-func authorization(c huma.Context) (values []string) {
-	c.EachHeader(func(name, value string) {
-		if http.CanonicalHeaderKey(name) == "Authorization" {
-			values = append(values, value)
-		}
-	})
-	return values
 }
 
 // refuse answers as https://www.rfc-editor.org/rfc/rfc6750#section-3 says.

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
@@ -107,14 +108,9 @@ func parseIfMatch(list string) (holds func(eventsourcing.Version) bool, err erro
 	return func(v eventsourcing.Version) bool { return v > 0 && slices.Contains(tags, httpapi.ETag(v)) }, nil
 }
 
-// valuesOf returns the values of all headers of that name, which is canonical.
-func valuesOf(c huma.Context, name string) (values []string) {
-	c.EachHeader(func(n, value string) {
-		if http.CanonicalHeaderKey(n) == name {
-			values = append(values, value)
-		}
-	})
-	return values
+func valuesOf(c huma.Context, header string) []string {
+	r, _ := humachi.Unwrap(c)
+	return r.Header.Values(header)
 }
 
 // malformedHeader makes the whole request a 400.
