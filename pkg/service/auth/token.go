@@ -97,21 +97,14 @@ func (v *verifier) key(ctx context.Context) jwt.Keyfunc {
 	return func(t *jwt.Token) (any, error) {
 		segment, _, _ := strings.Cut(t.Raw, ".")
 		text, err := v.parser.DecodeSegment(segment)
-		if err != nil {
-			return nil, malformed
+		if err == nil {
+			_, err = members(text)
 		}
-		if _, err := members(text); err != nil {
-			return nil, malformed
-		}
-		if _, extended := t.Header["crit"]; extended { // none is known here, so it must be refused: RFC 7515 §4.1.11
-			return nil, malformed
-		}
-		if typ, present := t.Header["typ"]; present && !accessToken(typ) {
-			return nil, malformed
-		}
-		kid, present := t.Header["kid"]
+		_, extended := t.Header["crit"] // no extension is known here, so it must be refused: RFC 7515 §4.1.11
+		typ, typed := t.Header["typ"]
+		kid, named := t.Header["kid"]
 		name, isText := kid.(string)
-		if present && !isText {
+		if err != nil || extended || typed && !accessToken(typ) || named && !isText {
 			return nil, malformed
 		}
 		return v.find(ctx, keyID{name: name, alg: t.Method.Alg()})
