@@ -49,12 +49,12 @@ func (c *TracingConfig) SetDefaults() {
 
 // Validate is called by service.LoadConfig.
 func (c *TracingConfig) Validate() error {
-	_, _, samplerErr := c.sampler()
+	_, samplerErr := c.sampler()
 	_, attributesErr := c.attributes()
 	_, propagatorErr := c.propagator()
 	errs := []error{samplerErr, attributesErr, propagatorErr}
 	switch c.Exporter {
-	case "", exportOTLP, exportConsole, exportNone:
+	case "", "otlp", "console", "none":
 	default:
 		errs = append(errs, fmt.Errorf("OTEL_TRACES_EXPORTER=%s: want otlp, console or none", c.Exporter))
 	}
@@ -76,33 +76,15 @@ func (c *TracingConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Values of OTEL_TRACES_EXPORTER.
-const (
-	exportOTLP    = "otlp"
-	exportConsole = "console"
-	exportNone    = "none"
-)
-
-// exporterName resolves an unset Exporter.
-func (c *TracingConfig) exporterName() string {
+// exporter returns nil where there are to be no traces.
+func (c *TracingConfig) exporter(console io.Writer) (sdktrace.SpanExporter, error) {
 	switch {
 	case c.Disabled:
-		return exportNone
-	case c.Exporter != "":
-		return c.Exporter
-	case c.Endpoint != "" || c.TracesEndpoint != "":
-		return exportOTLP
-	default:
-		return exportNone
-	}
-}
-
-func (c *TracingConfig) exporter(console io.Writer) (sdktrace.SpanExporter, error) {
-	switch c.exporterName() {
-	case exportOTLP:
-		return &collector{Exporter: otlptracehttp.NewUnstarted(otlptracehttp.WithEndpointURL(c.tracesURL()))}, nil
-	case exportConsole:
+		return nil, nil
+	case c.Exporter == "console":
 		return stdouttrace.New(stdouttrace.WithWriter(console))
+	case c.Exporter == "otlp", c.Exporter == "" && cmp.Or(c.Endpoint, c.TracesEndpoint) != "":
+		return &collector{Exporter: otlptracehttp.NewUnstarted(otlptracehttp.WithEndpointURL(c.tracesURL()))}, nil
 	default:
 		return nil, nil
 	}
@@ -131,10 +113,8 @@ func (c *TracingConfig) tracesURL() string {
 	return strings.TrimSuffix(cmp.Or(c.Endpoint, "http://localhost:4318"), "/") + "/v1/traces"
 }
 
-// sampler also reports whether a parent's decision is followed.
-func (c *TracingConfig) sampler() (_ sdktrace.Sampler, parentBased bool, _ error) {
+func (c *TracingConfig) sampler() (s sdktrace.Sampler, _ error) {
 	name, parentBased := strings.CutPrefix(c.Sampler, "parentbased_")
-	var s sdktrace.Sampler
 	switch name {
 	case "always_on":
 		s = sdktrace.AlwaysSample()
@@ -145,18 +125,18 @@ func (c *TracingConfig) sampler() (_ sdktrace.Sampler, parentBased bool, _ error
 		if c.SamplerArg != "" {
 			var err error
 			if ratio, err = strconv.ParseFloat(c.SamplerArg, 64); err != nil || !(ratio >= 0 && ratio <= 1) {
-				return nil, false, fmt.Errorf("OTEL_TRACES_SAMPLER_ARG=%s: want a ratio from 0 to 1", c.SamplerArg)
+				return nil, fmt.Errorf("OTEL_TRACES_SAMPLER_ARG=%s: want a ratio from 0 to 1", c.SamplerArg)
 			}
 		}
 		s = sdktrace.TraceIDRatioBased(ratio)
 	default:
-		return nil, false, fmt.Errorf(
+		return nil, fmt.Errorf(
 			"OTEL_TRACES_SAMPLER=%s: want always_on, always_off or traceidratio, with or without parentbased_ before it", c.Sampler)
 	}
 	if parentBased {
-		s = sdktrace.ParentBased(s)
+		s = linkBased{sdktrace.ParentBased(s)}
 	}
-	return s, parentBased, nil
+	return s, nil
 }
 
 func (c *TracingConfig) attributes() (attrs []attribute.KeyValue, err error) {
@@ -208,7 +188,7 @@ type TracingOptions struct {
 	Console io.Writer
 	// Instance and Version tell this process from others.
 	Instance, Version string
-	// Log is told of traces that cannot be sent.
+	// Log receives a warning about traces that cannot be sent.
 	Log *slog.Logger
 }
 
@@ -220,22 +200,19 @@ func NewTracing(c TracingConfig, o TracingOptions) (*Tracing, error) {
 	}
 	t := &Tracing{service: c.ServiceName, log: o.Log}
 	t.propagator, _ = c.propagator() // Validate saw it, and those below
-	exporter := o.Exporter
-	if exporter == nil {
-		var err error
-		if exporter, err = c.exporter(o.Console); err != nil {
-			return nil, fmt.Errorf("set traces up: %w", err)
-		}
+	t.sampler, _ = c.sampler()
+	attributes, _ := c.attributes()
+	exporter, err := c.exporter(o.Console)
+	if err != nil {
+		return nil, fmt.Errorf("set traces up: %w", err)
+	}
+	if o.Exporter != nil {
+		exporter = o.Exporter
 	}
 	if exporter == nil {
 		return t, nil
 	}
 	t.processor = sdktrace.NewBatchSpanProcessor(reporting{exporter, o.Log})
-	sampler, parentBased, _ := c.sampler()
-	if t.sampler = sampler; parentBased {
-		t.sampler = linkBased{sampler}
-	}
-	attributes, _ := c.attributes()
 	t.attributes = append([]attribute.KeyValue{
 		attribute.String("service.instance.id", o.Instance), attribute.String("service.version", o.Version),
 		attribute.String("telemetry.sdk.name", "opentelemetry"), attribute.String("telemetry.sdk.language", "go"),
@@ -275,7 +252,7 @@ func (t *Tracing) Shutdown(ctx context.Context) {
 	}
 }
 
-// reporting logs what its exporter cannot send. The SDK would tell a handler that is the same for the whole program.
+// reporting logs what its exporter cannot send. The SDK would call a handler that is the same for the whole program.
 type reporting struct {
 	sdktrace.SpanExporter
 	log *slog.Logger
