@@ -43,6 +43,14 @@ memory: ## Fail if the whole system holds more than 300 MB after 10,000 commands
 .PHONY: check
 check: lint lint-floors lint-workflows lint-asyncapi tidy vuln wire-check test memory fuzz ## Everything CI checks
 
+.PHONY: check-long
+check-long: ## What does not fit into check: 2,000 seeds, planted bugs, processes killed, the API fuzzed, containers, benchmarks (hours)
+	$(MAKE) simulate SEEDS=2000
+	$(MAKE) simulate-mutants
+	$(MAKE) test-processes COUNT=5
+	$(MAKE) openapi-lint fuzz-api lint-deploy test-docker
+	$(MAKE) bench
+
 .PHONY: fmt
 fmt: bin/tools/golangci-lint ## Format
 	$(GOLANGCI_LINT) fmt $(addsuffix /...,$(MODULES))
