@@ -29,7 +29,7 @@ type CacheUse string
 // The uses of a Cache.
 const (
 	CacheHit   CacheUse = "hit"   // the command needed no read
-	CacheStale CacheUse = "stale" // a state was known, but the answer took a read of what followed it
+	CacheStale CacheUse = "stale" // the cached state was old: the later events were read
 	CacheMiss  CacheUse = "miss"  // nothing was known
 )
 

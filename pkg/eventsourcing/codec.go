@@ -21,7 +21,7 @@ var (
 // Codec encodes the events of one aggregate as stored payloads and decodes them. It is safe for concurrent use once it
 // is built.
 //
-// Decoding ignores members that a shape does not have, upcasting keeps them, and a missing member has its zero value.
+// Decoding ignores unknown JSON members, upcasters keep them, and missing members have their zero values.
 type Codec[E Event] struct{ names map[string]named }
 
 // named is what a codec knows under one name.
@@ -72,8 +72,8 @@ func (c *Codec[E]) Retire(e E, upcasters ...Upcaster) *Codec[E] {
 	return c
 }
 
-// RetireAs adds a name that is read as its successor, which is registered, and not written any more. There is one
-// upcaster for each schema version that the name ever had; the last one leads to a shape of the successor, present or
+// RetireAs adds an old event name whose payloads decode as successor, which must be registered. The name is never written
+// again. There is one upcaster for each schema version that the name ever had; the last one leads to a shape of the successor, present or
 // former, whose own History continues from there.
 func (c *Codec[E]) RetireAs(name string, successor E, upcasters ...Upcaster) *Codec[E] {
 	target := reflect.TypeOf(successor)
@@ -128,8 +128,8 @@ func (c *Codec[E]) add(n named) {
 	c.names[n.Name] = n
 }
 
-// Encode returns e's payload and the schema version it is written in. An event of another type than the registered one,
-// such as a pointer to it, is unknown: it would come back as something else.
+// Encode returns e's payload and the schema version it is written in. An event of another type than the
+// registered one, even a pointer to it, is an ErrUnknownEvent.
 func (c *Codec[E]) Encode(e E) (payload []byte, schemaVersion int, err error) {
 	n, ok := c.names[e.EventName()]
 	switch {

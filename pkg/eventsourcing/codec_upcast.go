@@ -14,8 +14,8 @@ type Upcaster struct {
 }
 
 // Upcast lifts a function between two payload shapes to an Upcaster. Old is the former shape, kept unexported beside
-// the event that replaced it. Members that Old does not have stay where they are, at every depth of objects and with
-// their numbers as they are spelled, unless New puts another member there; of a list only what Old knows is kept.
+// the event that replaced it. Members that Old does not have are copied unchanged, at every depth of objects,
+// unless New has a member of the same name. In the elements of lists they are dropped.
 func Upcast[Old, New any](f func(Old) New) Upcaster {
 	from := reflect.TypeFor[Old]()
 	return Upcaster{from: from, to: reflect.TypeFor[New](), rewrite: func(b []byte) ([]byte, error) {

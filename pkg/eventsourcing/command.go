@@ -43,8 +43,8 @@ func WithMetadata(md Metadata) Option { return func(o *options) { o.metadata = m
 // answer is ErrVersionMismatch.
 func WithVersions(allow func(Version) bool) Option { return func(o *options) { o.allow = allow } }
 
-// WithResult remembers result together with the events, or alone where there are none to record. Its Outcome becomes
-// what outcome returns for the stream's version afterwards; nil stands for an empty one. Refusals are not remembered.
+// WithResult remembers result together with the events, or alone where there are none to record. If outcome is
+// not nil, it makes the result's Outcome from the stream's version afterwards. Refusals are not remembered.
 func WithResult(result CommandResult, outcome func(after Version) []byte) Option {
 	return func(o *options) { o.result, o.outcome = &result, outcome }
 }

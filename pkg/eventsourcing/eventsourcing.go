@@ -2,7 +2,7 @@
 // an aggregate, lets a command decide and appends the events. It imports only the standard library and package retry.
 //
 // A claim is a value that at most one stream may hold, such as an e-mail address; it is taken and released in the append
-// of the events. A guard makes an append depend on another stream, which must not have moved.
+// of the events. A guard makes an append fail if another stream has got new events.
 package eventsourcing
 
 import (
@@ -62,8 +62,8 @@ type Metadata struct {
 	Actor string `json:"actor,omitempty"`
 	// Traceparent is the W3C trace context of the request.
 	Traceparent string `json:"traceparent,omitempty"`
-	// Extra holds an importer's own members, such as a tenant ID. They are stored beside the fields above, whose names,
-	// as stores and envelopes write them, they must not have.
+	// Extra holds an importer's own members, such as a tenant ID. They are stored beside the fields above;
+	// their keys must differ from those fields' JSON names.
 	Extra map[string]string `json:"-"`
 }
 
@@ -93,7 +93,7 @@ type Record struct {
 	RecordedAt time.Time // UTC, milliseconds
 }
 
-// Claim is a value that at most one stream may hold: a member of the set that Category and Name span.
+// Claim is a value that at most one stream may hold: identified by Category, Name and Value.
 type Claim struct{ Category, Name, Value string }
 
 // Key is the claim's identity, such as "org/iam/user#email:dan@example.com". It holds personal data: never log it.

@@ -11,7 +11,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/retry"
 )
 
-// Aggregate binds an aggregate's pure parts together. Its zero S is the state of an absent stream.
+// Aggregate binds an aggregate's pure parts together. The zero value of S is the state before the first event.
 type Aggregate[S any, E Event] struct {
 	Category string
 	Evolve   func(S, E) S
@@ -103,9 +103,9 @@ func NewRepository[S any, E Event](cfg Config[S, E]) (*Repository[S, E], error) 
 // command without events writes nothing. On ErrConflict and ErrGuardMoved it starts over, at most MaxAttempts times in
 // all, and then returns that error.
 //
-// The first attempt decides on the cached state, if there is one: an append proves it current. Any other answer is
-// decided again on a consistent read, so that the cache changes nothing but the time taken. A command that has a result
-// already is an ErrCommandRepeated, whatever it would decide by now.
+// The first attempt decides on the cached state, if there is one. If its append succeeds, that state was current; if the
+// command was refused or made no events, it is decided again on a consistent read. A command whose result is remembered
+// already is an ErrCommandRepeated, whatever it would decide now.
 func (r *Repository[S, E]) Do(ctx context.Context, id string, command Command[S, E], with ...Option) (Version, error) {
 	prepared := Prepared[S, E]{Command: command}
 	return r.DoWith(ctx, id, func(context.Context) (Prepared[S, E], error) { return prepared, nil }, with...)

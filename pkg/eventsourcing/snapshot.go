@@ -13,14 +13,14 @@ import (
 type Snapshot struct {
 	Stream  StreamID
 	Version Version
-	EventID string // of the record at Version: a log that has another one there is not the log this was folded from
+	EventID string // of the record at Version; if the log has another ID there, the snapshot is of another log
 	Shape   string // StateCodec.Shape
 	State   json.RawMessage
 }
 
 // StateCodec encodes one aggregate's states for snapshots and decodes them. Package snapshot has one.
 type StateCodec[S any] interface {
-	// Shape names how a state is kept and how it was folded; states of one shape can stand for each other.
+	// Shape identifies encoding and fold: snapshots of one shape are interchangeable.
 	Shape() string
 	Encode(s S) ([]byte, error)
 	// Decode is the inverse of Encode and refuses what Encode does not write.

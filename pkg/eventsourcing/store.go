@@ -27,7 +27,7 @@ type Store interface {
 	Append(ctx context.Context, c Commit) error
 
 	// Remember writes the result of a command that had nothing to append. ErrCommandRepeated if the command has one
-	// already, maybe this very one, written by a call whose answer was lost.
+	// already, possibly this same one, from an earlier call whose answer was lost.
 	Remember(ctx context.Context, r CommandResult) error
 	// Result returns the command's remembered result, or ErrNoResult. A result is forgotten at its ExpiresAt; then the
 	// command may be written again.

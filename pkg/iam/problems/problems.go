@@ -11,9 +11,9 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
-// Refusals of services; those of users and roles stand with them.
+// Refusals of services; those of users and roles are declared in their packages.
 var (
-	// ErrKeyReused answers a command under the Idempotency-Key of another one.
+	// ErrKeyReused is returned if an Idempotency-Key was used for another request.
 	ErrKeyReused = &eventsourcing.Refusal{
 		Kind: eventsourcing.Invalid, Code: "idempotency_key_reused",
 		Reason: "another request came with this Idempotency-Key",

@@ -1,5 +1,5 @@
-// Package restvalue holds the texts that requests consist of: each has its schema and its parser, which replaces the
-// text by its canonical form or reports what is wrong with it.
+// Package restvalue defines the string types of request fields. Each has a schema and a parser, which replaces the text by
+// its canonical form or reports what is wrong with it.
 package restvalue
 
 import (
@@ -38,7 +38,7 @@ func (id *ID) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
 	return canonical(at, id, value.ParseID)
 }
 
-// NewID is the id of an aggregate to be: the client's choice, or else one that sorts by time.
+// NewID is the ID for a new aggregate. If the client leaves it empty, a UUIDv7 is made, which sorts by time.
 type NewID string
 
 // Schema implements huma.SchemaProvider.
