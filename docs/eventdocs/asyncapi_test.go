@@ -202,7 +202,7 @@ func TestWrittenEventsMatchTheirMessages(t *testing.T) {
 	}
 }
 
-// The schema of the envelope asks for what package envelope asks for.
+// The schema of the envelope requires what package envelope requires.
 func TestTheEnvelopesSchemaMatchesItsDecoder(t *testing.T) {
 	t.Parallel()
 	var document struct {
@@ -272,7 +272,7 @@ func keys[V any](m map[string]V) map[string]bool {
 	return out
 }
 
-// Every member of every shape stands in a file of what was stored once, or nobody would see it break.
+// Every member of every shape is in a golden file, or a change to it would not be noticed.
 func TestEveryMemberHasAnExample(t *testing.T) {
 	t.Parallel()
 	for _, a := range newCatalogue(t).Aggregates {

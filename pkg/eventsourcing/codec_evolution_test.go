@@ -63,7 +63,7 @@ func newEvolved() *eventsourcing.Codec[stored] {
 			return filed{Title: strings.ToUpper(v2.Title), By: person{Name: v2.By.Name}}
 		}),
 	).RetireAs("test/written", filed{},
-		eventsourcing.Upcast(func(v1 written) filedV2 { return titled(v1.Text, "nobody") }),
+		eventsourcing.Upcast(func(v1 written) filedV2 { return titled(v1.Text, "unknown") }),
 		eventsourcing.Upcast(func(same filedV2) filedV2 { return same }),
 	).Retire(burnt{}, eventsourcing.Upcast(func(burntOld) burnt { return burnt{} }))
 }
@@ -157,10 +157,10 @@ func TestUnknownMembersNeverDisturb(t *testing.T) {
 func TestRetiredNamesAreReadForEver(t *testing.T) {
 	t.Parallel()
 	c := newEvolved()
-	for schema, payload := range map[int]string{1: `{"text":"a"}`, 2: `{"title":"a","by":{"name":"nobody"}}`} {
+	for schema, payload := range map[int]string{1: `{"text":"a"}`, 2: `{"title":"a","by":{"name":"unknown"}}`} {
 		e, err := c.Decode("test/written", schema, []byte(payload))
 		require.NoError(t, err, schema)
-		assert.Equal(t, filed{Title: "A", By: person{Name: "nobody"}}, e, schema)
+		assert.Equal(t, filed{Title: "A", By: person{Name: "unknown"}}, e, schema)
 	}
 	for schema, payload := range map[int]string{1: `{"how":"brightly"}`, 2: `{}`} {
 		e, err := c.Decode("test/burnt", schema, []byte(payload))

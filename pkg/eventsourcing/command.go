@@ -24,7 +24,7 @@ type Prepared[S, E any] struct {
 type Prepare[S, E any] func(ctx context.Context) (Prepared[S, E], error)
 
 // ErrVersionMismatch means that the stream is at a version at which the caller does not want the command decided.
-var ErrVersionMismatch = errors.New("stream is at another version than asked for")
+var ErrVersionMismatch = errors.New("stream is not at the expected version")
 
 // Option adds to one call of Repository.Do or DoWith.
 type Option func(*options)

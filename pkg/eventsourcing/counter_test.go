@@ -10,7 +10,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing/snapshot"
 )
 
-// scripted is a Store that keeps the commits it is asked for and lets a test step in between read and append.
+// scripted is a Store that records the commits it receives and lets a test step in between read and append.
 type scripted struct {
 	eventsourcing.Store
 	before  func(n int) error // runs before the nth append; its error takes the append's place

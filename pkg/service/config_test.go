@@ -18,7 +18,7 @@ type part struct {
 
 type list struct {
 	Sizes []int         `envconfig:"TEST_SIZES" desc:"how much of each"`
-	Key   string        `envconfig:"TEST_KEY" secret:"true" desc:"what nobody may see"`
+	Key   string        `envconfig:"TEST_KEY" secret:"true" desc:"never printed"`
 	Life  time.Duration `envconfig:"TEST_LIFE" desc:"how long it lives"`
 }
 

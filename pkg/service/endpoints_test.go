@@ -32,7 +32,7 @@ func get(t *testing.T, h http.Handler, path string) *httptest.ResponseRecorder {
 	return res
 }
 
-// taken is an address that somebody listens on.
+// taken returns an address that is in use.
 func taken(t *testing.T) string {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -43,10 +43,10 @@ func taken(t *testing.T) string {
 
 func TestAllAddressesInUseAreNamedAndNoneStaysOpen(t *testing.T) {
 	t.Parallel()
-	free := taken(t) // for a moment
+	used := taken(t)
 	parts, addrs, err := service.Listen(t.Context(), quiet(), service.Endpoint{Variable: "FREE_ADDR", Addr: "127.0.0.1:0"},
-		service.Endpoint{Variable: "API_ADDR", Addr: free}, service.Endpoint{Variable: "AWS_ADDR", Addr: "nowhere"})
-	require.ErrorContains(t, err, "API_ADDR: listen on "+free+": ")
+		service.Endpoint{Variable: "API_ADDR", Addr: used}, service.Endpoint{Variable: "AWS_ADDR", Addr: "nowhere"})
+	require.ErrorContains(t, err, "API_ADDR: listen on "+used+": ")
 	require.ErrorContains(t, err, "address already in use")
 	require.ErrorContains(t, err, "AWS_ADDR: listen on nowhere: ")
 	assert.NotContains(t, err.Error(), "FREE_ADDR")
@@ -65,7 +65,7 @@ func TestAddressesAreReleasedWhenListeningFails(t *testing.T) { // not in parall
 	require.ErrorContains(t, err, "API_ADDR: ")
 	assert.NotContains(t, err.Error(), "ADMIN_ADDR")
 	l, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", free)
-	require.NoError(t, err, "it was given back")
+	require.NoError(t, err, "it was released")
 	require.NoError(t, l.Close())
 }
 
@@ -144,7 +144,7 @@ func TestAnAPIWithoutKeysIsNotReady(t *testing.T) {
 		Checks: []health.Check{{Name: "EventLog", Probe: func(context.Context) error { return nil }}},
 		Routes: func(huma.API) {},
 		API: service.API{Auth: auth.Config{
-			Environment: auth.Local, Mode: "oidc", Issuer: "http://127.0.0.1:1", Audience: "leftfold", // where nobody listens
+			Environment: auth.Local, Mode: "oidc", Issuer: "http://127.0.0.1:1", Audience: "leftfold", // an unused port
 			Algorithms: []string{"RS256"}, Refresh: time.Minute, MaxToken: 8 << 10, SubjectClaim: "sub",
 		}},
 	})
@@ -196,7 +196,7 @@ func TestEachPlatformHasItsOwnInstance(t *testing.T) {
 	b, _, err := service.NewPlatform(config, io.Discard)
 	require.NoError(t, err)
 	assert.NotEmpty(t, a.Instance)
-	assert.NotEqual(t, a.Instance, b.Instance, "leases must tell replicas of one host apart")
+	assert.NotEqual(t, a.Instance, b.Instance, "leases must distinguish replicas on one host")
 	_, _, err = service.NewPlatform(service.Config{LogFormat: "xml"}, io.Discard)
 	require.ErrorContains(t, err, `"xml"`)
 }

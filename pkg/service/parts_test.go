@@ -34,7 +34,7 @@ func TestPartsStopTogetherWhenTheContextEnds(t *testing.T) {
 		time.AfterFunc(time.Minute, stop)
 		started := time.Now()
 		require.NoError(t, service.RunParts(ctx, quiet(), 10*time.Second, untilStopped("a", time.Second), untilStopped("b", 9*time.Second)))
-		assert.Equal(t, time.Minute+9*time.Second, time.Since(started), "work in hand is waited for")
+		assert.Equal(t, time.Minute+9*time.Second, time.Since(started), "work in flight is waited for")
 	})
 }
 

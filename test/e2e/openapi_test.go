@@ -191,8 +191,8 @@ func documented(t *testing.T, s *systemtest.System) map[string]*operation {
 	return all
 }
 
-// TestTheExamplesOfTheOpenAPIDocumentWork sends every operation's example to a running system, in an order in which each succeeds, and checks
-// each answer against the document.
+// TestTheExamplesOfTheOpenAPIDocumentWork sends every operation's example to a running system, in an order in which each succeeds,
+// and checks each answer against the document.
 func TestTheExamplesOfTheOpenAPIDocumentWork(t *testing.T) {
 	t.Parallel()
 	all := documented(t, systemtest.New(t, nil))

@@ -140,7 +140,7 @@ func (tr *traffic) command(i int, random *rand.Rand) (operation string, r system
 	case n < 97:
 		return "enableRole", put("/roles/"+role+"/enable", nil)
 	default:
-		return "invalid", post("/users", object{"email": "nobody", "id": id})
+		return "invalid", post("/users", object{"email": "no address", "id": id})
 	}
 }
 

@@ -56,8 +56,8 @@ func TestSnapshotShapeReportsAChangedFold(t *testing.T) {
 		"as it was":                {file: stands, revision: 1, evolve: evolve},
 		"as it was, to be updated": {file: stands, revision: 1, evolve: evolve, update: true},
 		"another fold": {
-			file:     stands,
-			revision: 1, evolve: forget, breach: `after event 2 was {"open":true} and is {"open":false}, in the same shape: raise the snapshot revision`,
+			file: stands, revision: 1, evolve: forget,
+			breach: `after event 2 was {"open":true} and is {"open":false}, in the same shape: raise the snapshot revision`,
 		},
 		"another fold, updated":     {file: stands, revision: 1, evolve: forget, update: true, breach: "raise the snapshot revision"},
 		"raised":                    {file: stands, revision: 2, evolve: forget, breach: "write it anew with -update-snapshots"},

@@ -144,7 +144,7 @@ func TestALostAnswerLosesNoCommit(t *testing.T) {
 
 				client.plan(c.operation)
 				require.NoError(t, store.Append(t.Context(), c.commit))
-				now = now.Add(time.Minute) // another moment, another token
+				now = now.Add(time.Minute) // another time, another token
 				require.NoError(t, store.Append(t.Context(), c.commit))
 				require.Equal(t, want, ids(t, store, stream))
 			})
@@ -268,7 +268,7 @@ func TestTheFirstRefusalDecides(t *testing.T) {
 	}
 }
 
-// An emulator may omit old items, or reasons. Then a read decides whose events are in the log.
+// Other implementations of DynamoDB may omit old items, or reasons. Then a read decides whose events are in the log.
 func TestAnOwnCommitIsRecognisedWithoutTheOldItems(t *testing.T) {
 	t.Parallel()
 	const ok, refused = "None", "ConditionalCheckFailed"

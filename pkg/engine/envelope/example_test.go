@@ -1,6 +1,7 @@
 package envelope_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"log"
@@ -20,7 +21,11 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(string(body))
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, body, "", "  "); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(indented.String())
 
 	record, err := envelope.Decode(body)
 	if err != nil {
@@ -31,7 +36,17 @@ func Example() {
 	_, err = envelope.Decode([]byte(`{"id":"e1"}`))
 	fmt.Println(err)
 	// Output:
-	// {"id":"e1","stream":"org/doors/door/front","version":7,"name":"org/doors/door/painted","schema":1,"data":{"color":"red"},"recordedAt":"2026-01-02T03:04:05.000Z"}
+	// {
+	//   "id": "e1",
+	//   "stream": "org/doors/door/front",
+	//   "version": 7,
+	//   "name": "org/doors/door/painted",
+	//   "schema": 1,
+	//   "data": {
+	//     "color": "red"
+	//   },
+	//   "recordedAt": "2026-01-02T03:04:05.000Z"
+	// }
 	// org/doors/door/front 7 {"color":"red"}
 	// decode envelope: field "stream": missing
 }

@@ -41,7 +41,7 @@ func TestSubscriptionsAreRenewedBeforeTheyEnd(t *testing.T) {
 		k.complete()
 		assert.Equal(t, 2*4, k.calls("SubscribeToShard"), "each 4.5 minutes")
 		assert.Zero(t, k.calls("GetRecords"))
-		assert.LessOrEqual(t, k.calls("RegisterStreamConsumer"), 2, "once for each shard, where both begin at one moment")
+		assert.LessOrEqual(t, k.calls("RegisterStreamConsumer"), 2, "at most once for each shard, if both begin at once")
 	})
 }
 

@@ -25,7 +25,7 @@ var appends = map[string]func(fixture){
 		f.append(second)
 		assert.Equal(f, idsOf(first, second), f.ids(f.stream("s"))) // past 9, where text order would differ
 	},
-	"a read begins after the version asked for": func(f fixture) {
+	"a read begins after the given version": func(f fixture) {
 		c := f.commit("s", 0, 4)
 		f.append(c)
 		for after := range eventsourcing.Version(4) {

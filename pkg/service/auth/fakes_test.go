@@ -39,7 +39,7 @@ const (
 	audience  = "https://api.example.com"
 )
 
-// Keys take long to make, so that each test takes them from here.
+// Keys take long to generate: all tests share these.
 var (
 	rsaKey   = sync.OnceValue(func() *rsa.PrivateKey { return newRSA(2048) })
 	otherRSA = sync.OnceValue(func() *rsa.PrivateKey { return newRSA(2048) })
@@ -93,7 +93,7 @@ func with(object map[string]any, more map[string]any) map[string]any {
 	return out
 }
 
-// issuer is one in memory; clients reach it as an http.RoundTripper.
+// issuer is an issuer in memory; clients reach it as an http.RoundTripper.
 type issuer struct {
 	mu       sync.Mutex
 	document map[string]any
@@ -158,7 +158,7 @@ func (i *issuer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer.Result(), nil
 }
 
-// config is what an API behind the issuer is given.
+// config is the configuration of an API behind the issuer.
 func config() auth.Config {
 	return auth.Config{
 		Environment: "production", Mode: "oidc", Issuer: issuerURL, Audience: audience,
@@ -166,7 +166,7 @@ func config() auth.Config {
 	}
 }
 
-// api is one that a Guard protects, with metrics and a log to look at.
+// api is an API that a Guard protects, with its metrics and its log.
 type api struct {
 	http.Handler
 	guard    *auth.Guard
@@ -175,13 +175,13 @@ type api struct {
 	logs     *strings.Builder
 }
 
-type asked struct {
+type addition struct {
 	Body struct {
 		Name string `json:"name" minLength:"3"`
 	}
 }
 
-type told struct {
+type identity struct {
 	Body struct {
 		Subject string   `json:"subject"`
 		Scopes  []string `json:"scopes"`
@@ -211,23 +211,23 @@ func newAPIAt(t testing.TB, c auth.Config, i http.RoundTripper, now func() time.
 	served := httpapi.NewAPI(router)
 	a.guard.Protect(served)
 	a.doc, a.Handler = served.OpenAPI(), router
-	tell := func(ctx context.Context, _ *struct{}) (*told, error) {
-		out := &told{}
+	whoami := func(ctx context.Context, _ *struct{}) (*identity, error) {
+		out := &identity{}
 		out.Body.Subject, out.Body.Scopes = auth.Of(ctx).Subject, auth.Of(ctx).Scopes
 		return out, nil
 	}
 	for _, op := range []huma.Operation{
 		{OperationID: "list", Method: http.MethodGet, Path: "/things", Security: auth.Scopes("things:read")},
 		{OperationID: "public", Method: http.MethodGet, Path: "/public", Security: auth.Public()},
-		{OperationID: "nobodys", Method: http.MethodGet, Path: "/nobodys"},
+		{OperationID: "undeclared", Method: http.MethodGet, Path: "/undeclared"},
 		{OperationID: "either", Method: http.MethodGet, Path: "/either", Security: append(auth.Scopes("admin"), auth.Scopes("things:read")...)},
 		{OperationID: "more", Method: http.MethodGet, Path: "/more", Security: []map[string][]string{{"oidc": {"things:read"}, "mutualTLS": {}}}},
 	} {
-		huma.Register(served, op, tell)
+		huma.Register(served, op, whoami)
 	}
 	huma.Register(served, huma.Operation{
 		OperationID: "add", Method: http.MethodPost, Path: "/things", Security: auth.Scopes("things:write", "things:read"),
-	}, func(ctx context.Context, _ *asked) (*told, error) { return tell(ctx, nil) })
+	}, func(ctx context.Context, _ *addition) (*identity, error) { return whoami(ctx, nil) })
 	return a
 }
 
@@ -241,7 +241,7 @@ func inBubble(t *testing.T, c auth.Config, i *issuer, test func(*testing.T, *api
 	})
 }
 
-// get asks for /things with these Authorization headers.
+// get requests /things with these Authorization headers.
 func (a *api) get(authorization ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodGet, "/things", nil)
 	r.Header["Authorization"] = authorization
@@ -254,7 +254,7 @@ func (a *api) do(r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// counted is how many requests came to that outcome.
+// counted returns the number of requests with that outcome.
 func (a *api) counted(outcome string) int {
 	families, err := a.registry.Gather()
 	if err != nil {
@@ -273,7 +273,7 @@ func (a *api) counted(outcome string) int {
 	return 0
 }
 
-// claims are good ones, with more, or without where the value is nil.
+// claims are valid claims and more; a nil value removes a claim.
 func claims(more map[string]any) map[string]any {
 	now := time.Now()
 	return with(map[string]any{
@@ -282,12 +282,12 @@ func claims(more map[string]any) map[string]any {
 	}, more)
 }
 
-// header is one as good issuers make it.
+// header is a valid header and more; a nil value removes a member.
 func header(alg, kid string, more map[string]any) map[string]any {
 	return with(map[string]any{"alg": alg, "typ": "at+jwt", "kid": kid}, more)
 }
 
-// sign makes a token of parts that are JSON texts, or will be. The key signs by the algorithm, whatever the header says.
+// sign makes a token of a header and claims, as JSON texts or values. The key signs by alg, whatever the header says.
 func sign(alg string, key any, header, claims any) string {
 	unsigned := segment(header) + "." + segment(claims)
 	signature, err := jwt.GetSigningMethod(alg).Sign(unsigned, key)
@@ -309,7 +309,7 @@ func segment(v any) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(text))
 }
 
-// good is a token that is believed, if the issuer has published the key as "r".
+// good is a token that is accepted, if the issuer has published the key as "r".
 func good(more map[string]any) string {
 	return sign("RS256", rsaKey(), header("RS256", "r", nil), claims(more))
 }

@@ -26,7 +26,7 @@ func TestValidTokensAreAccepted(t *testing.T) {
 		"its audience among others":    func() string { return good(map[string]any{"aud": []string{"x", audience}}) },
 		"expired within the leeway":    func() string { return good(map[string]any{"exp": at(-29 * time.Second)}) },
 		"not yet valid, within leeway": func() string { return good(map[string]any{"nbf": at(30 * time.Second)}) },
-		"issued a moment later":        func() string { return good(map[string]any{"iat": at(30 * time.Second)}) },
+		"issued slightly later":        func() string { return good(map[string]any{"iat": at(30 * time.Second)}) },
 		"without the time of issue":    func() string { return good(map[string]any{"iat": nil}) },
 		"with parts of seconds":        func() string { return good(map[string]any{"exp": float64(time.Now().Unix()) + 60.75}) },
 		"valid since 1970":             func() string { return good(map[string]any{"nbf": 0}) },
@@ -80,7 +80,7 @@ func TestScopesAreReadInEveryFormThatIssuersUse(t *testing.T) {
 			c := config()
 			c.ScopePrefix = try.prefix
 			inBubble(t, c, newIssuer(published("r", rsaKey())), func(t *testing.T, a *api) {
-				// Of what the token may do the answer tells only who may list.
+				// The answer shows the scopes only to a subject that may list.
 				more := with(try.claims, nil)
 				for _, claim := range []string{"scope", "scp"} {
 					switch s := more[claim].(type) {
@@ -164,18 +164,18 @@ func TestOperationsRequireTheirScopes(t *testing.T) {
 		assert.Contains(t, got.Header().Get("WWW-Authenticate"), `scope="things:write things:read"`)
 		assert.Equal(t, 8, a.counted("forbidden"))
 
-		assert.Equal(t, http.StatusForbidden, try("GET", "/nobodys", "things:read").Code, "what declares nothing is nobody's")
+		assert.Equal(t, http.StatusForbidden, try("GET", "/undeclared", "things:read").Code, "no declaration, no access")
 		assert.Equal(t, http.StatusOK, try("GET", "/either", "things:read").Code)
 		assert.Equal(t, http.StatusOK, try("GET", "/either", "admin").Code)
 		assert.Equal(t, http.StatusForbidden, try("GET", "/either", "things:write").Code)
-		assert.Equal(t, http.StatusForbidden, try("GET", "/more", "things:read").Code, "a token is not all that it asks for")
+		assert.Equal(t, http.StatusForbidden, try("GET", "/more", "things:read").Code, "it requires mutual TLS too")
 		got = a.do(httptest.NewRequest(http.MethodGet, "/public", nil))
 		assert.Equal(t, http.StatusOK, got.Code)
 		assert.Contains(t, got.Body.String(), `"subject":"anonymous"`)
 	})
 }
 
-// unread fails when anybody looks at the body.
+// unread is a body that must not be read.
 type unread struct{ t *testing.T }
 
 func (u unread) Read([]byte) (int, error) {
@@ -251,14 +251,14 @@ func TestInvalidConfigFailsTheStart(t *testing.T) {
 		"open in production": {func(c *auth.Config) { c.Mode = "none" }, "AUTH_MODE=none: only where ENVIRONMENT=local, and it is production"},
 		"open nowhere":       {func(c *auth.Config) { c.Mode, c.Environment = "none", "" }, "AUTH_MODE=none: only where ENVIRONMENT=local"},
 		"open in LOCAL":      {func(c *auth.Config) { c.Mode, c.Environment = "none", "LOCAL" }, "AUTH_MODE=none: only where ENVIRONMENT=local"},
-		"open at home": {func(c *auth.Config) {
+		"open in local": {func(c *auth.Config) {
 			*c = auth.Config{Mode: "none", Environment: "local"}
 		}, ""},
-		"of no mode":                 {func(c *auth.Config) { *c = auth.Config{} }, "AUTH_MODE=: want oidc or none"},
-		"of another mode":            {func(c *auth.Config) { c.Mode = "off" }, "AUTH_MODE=off: want oidc or none"},
-		"without an issuer":          {func(c *auth.Config) { c.Issuer = "" }, "OIDC_ISSUER: AUTH_MODE=oidc needs it"},
-		"issuer without TLS":         {func(c *auth.Config) { c.Issuer = "http://id.example.com" }, "OIDC_ISSUER=http://id.example.com: want https"},
-		"issuer without TLS at home": {func(c *auth.Config) { c.Issuer, c.Environment = "http://127.0.0.1:9000", "local" }, ""},
+		"of no mode":                  {func(c *auth.Config) { *c = auth.Config{} }, "AUTH_MODE=: want oidc or none"},
+		"of another mode":             {func(c *auth.Config) { c.Mode = "off" }, "AUTH_MODE=off: want oidc or none"},
+		"without an issuer":           {func(c *auth.Config) { c.Issuer = "" }, "OIDC_ISSUER: AUTH_MODE=oidc needs it"},
+		"issuer without TLS":          {func(c *auth.Config) { c.Issuer = "http://id.example.com" }, "OIDC_ISSUER=http://id.example.com: want https"},
+		"issuer without TLS in local": {func(c *auth.Config) { c.Issuer, c.Environment = "http://127.0.0.1:9000", "local" }, ""},
 		"issuer by another way": {
 			func(c *auth.Config) { c.Issuer, c.Environment = "file:///etc/keys", "local" }, "OIDC_ISSUER=file:///etc/keys: want",
 		},

@@ -63,7 +63,7 @@ func FuzzClaims(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		got := a.get("Bearer " + sign("ES256", ecKey(), header("ES256", "e", nil), text))
-		var told struct {
+		var shown struct {
 			Subject string
 			Scopes  []string
 		}
@@ -71,16 +71,16 @@ func FuzzClaims(f *testing.F) {
 		case http.StatusUnauthorized, http.StatusForbidden:
 			return
 		case http.StatusOK:
-			require.NoError(t, json.Unmarshal(got.Body.Bytes(), &told))
+			require.NoError(t, json.Unmarshal(got.Body.Bytes(), &shown))
 		default:
 			t.Fatalf("answered %d", got.Code)
 		}
 		var said map[string]any // exact names; of repeated ones the last, but those are refused
 		require.NoError(t, json.Unmarshal([]byte(text), &said))
-		require.Equal(t, told.Subject, said["sub"])
-		require.True(t, httpapi.VisibleASCII(told.Subject, 255))
-		require.NotEqual(t, auth.Anonymous, told.Subject)
-		require.Contains(t, told.Scopes, "things:read")
+		require.Equal(t, shown.Subject, said["sub"])
+		require.True(t, httpapi.VisibleASCII(shown.Subject, 255))
+		require.NotEqual(t, auth.Anonymous, shown.Subject)
+		require.Contains(t, shown.Scopes, "things:read")
 		require.Equal(t, issuerURL, said["iss"])
 		exp, ok := said["exp"].(float64)
 		require.True(t, ok)

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ready is what the guard's check says.
+// ready returns the result of the guard's check.
 func (a *api) ready(t *testing.T) error {
 	t.Helper()
 	checks := a.guard.Checks()
@@ -39,7 +39,7 @@ func TestRequestsAreUnavailableUntilKeysAreFetched(t *testing.T) {
 			time.Sleep(time.Hour) // virtual
 		}
 		assert.Equal(t, 2, a.counted("no_keys"))
-		assert.Equal(t, http.StatusUnauthorized, a.get().Code, "who has no token is told so all the same")
+		assert.Equal(t, http.StatusUnauthorized, a.get().Code, "a missing token is reported even without keys")
 		assert.Contains(t, a.logs.String(), "level=WARN")
 
 		i.set(func(i *issuer) { i.away = false })
@@ -102,7 +102,7 @@ func TestAWithdrawnKeyIsValidUntilTheNextRefresh(t *testing.T) {
 		i.set(func(i *issuer) { i.keys = map[string]any{"keys": []any{}} })
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
-		assert.Equal(t, http.StatusUnauthorized, a.get("Bearer "+good(nil)).Code, "all of them may be taken back")
+		assert.Equal(t, http.StatusUnauthorized, a.get("Bearer "+good(nil)).Code, "all of them may be withdrawn")
 		require.ErrorContains(t, a.ready(t), "no key for ES256 or RS256")
 	})
 }
@@ -212,6 +212,6 @@ func TestAnInvalidAnswerRemovesNoKey(t *testing.T) {
 		i.set(func(i *issuer) { i.keys = map[string]any{"keys": []any{published("new", otherRSA())}} })
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
-		assert.Equal(t, http.StatusOK, a.get(byOther("new")).Code, "it is asked again soon")
+		assert.Equal(t, http.StatusOK, a.get(byOther("new")).Code, "the issuer is queried again soon")
 	})
 }

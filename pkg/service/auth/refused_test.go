@@ -103,7 +103,7 @@ func forgeries() []forgery {
 		}),
 
 		claiming("expired", "expired", map[string]any{"exp": at(-31 * time.Second)}),
-		claiming("expired at this moment with leeway", "expired", map[string]any{"exp": at(-30 * time.Second)}),
+		claiming("expires exactly now, leeway included", "expired", map[string]any{"exp": at(-30 * time.Second)}),
 		claiming("not yet valid", "not_yet_valid", map[string]any{"nbf": at(31 * time.Second)}),
 		claiming("issued in the future", "not_yet_valid", map[string]any{"iat": at(31 * time.Second)}),
 		claiming("expires never", "bad_claims", map[string]any{"exp": nil}),
@@ -124,14 +124,14 @@ func forgeries() []forgery {
 		claiming("by no issuer", "bad_claims", map[string]any{"iss": nil}),
 		claiming("expired and for another audience", "wrong_audience", map[string]any{"exp": at(-time.Hour), "aud": "x"}),
 
-		claiming("of nobody", "bad_claims", map[string]any{"sub": nil}),
+		claiming("without a subject", "bad_claims", map[string]any{"sub": nil}),
 		claiming("of an empty subject", "bad_claims", map[string]any{"sub": ""}),
 		claiming("of a subject with a space", "bad_claims", map[string]any{"sub": "dan key"}),
 		claiming("of a subject on two lines", "bad_claims", map[string]any{"sub": "dan\nactor=eve"}),
 		claiming("of a subject with a zero byte", "bad_claims", map[string]any{"sub": "dan\x00"}),
 		claiming("of a subject beyond ASCII", "bad_claims", map[string]any{"sub": "dаn"}), // a Cyrillic а
 		claiming("of a subject that is too long", "bad_claims", map[string]any{"sub": strings.Repeat("d", 256)}),
-		claiming("of a subject that means nobody", "bad_claims", map[string]any{"sub": "anonymous"}),
+		claiming("of the subject of anonymous requests", "bad_claims", map[string]any{"sub": "anonymous"}),
 		claiming("of a subject that is a number", "malformed", map[string]any{"sub": 7}),
 		claiming("an ID token, by its at_hash", "malformed", map[string]any{"at_hash": "MTIzNDU2Nzg5MDEyMzQ1Ng"}),
 		claiming("an ID token, by its c_hash", "malformed", map[string]any{"c_hash": "LDktKdoQak3Pk0cnXxCltA"}),
@@ -245,14 +245,14 @@ func issuerWithOddKeys() *issuer {
 	)
 }
 
-// TestForgeriesAreRefused holds every one to the same answer, which helps nobody to make a better one.
+// TestForgeriesAreRefused requires the same answer for every forgery, so that it gives no hint.
 func TestForgeriesAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, f := range forgeries() {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, config(), issuerWithOddKeys(), func(t *testing.T, a *api) {
-				require.Equal(t, http.StatusOK, a.get("Bearer "+good(nil)).Code, "a good token beside it is believed")
+				require.Equal(t, http.StatusOK, a.get("Bearer "+good(nil)).Code, "a valid token beside it is accepted")
 				headers := f.headers()
 				got := a.get(headers...)
 				assert.Equal(t, http.StatusUnauthorized, got.Code, got.Body)

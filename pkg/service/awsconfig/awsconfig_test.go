@@ -143,7 +143,7 @@ func TestLoadRequiresARegion(t *testing.T) { // sets the environment: not in par
 	require.NoError(t, err)
 	assert.Equal(t, "eu-west-1", cfg.Region)
 
-	t.Setenv("AWS_PROFILE", "nobody")
+	t.Setenv("AWS_PROFILE", "unknown")
 	_, err = awsconfig.Load(t.Context())
 	require.ErrorContains(t, err, "load AWS configuration")
 }

@@ -254,9 +254,12 @@ func TestAParsersMessageReplacesTheSchemas(t *testing.T) {
 	httpapi.Register(httpapi.NewAPI(r), quiet(), huma.Operation{OperationID: "x", Method: http.MethodPost, Path: "/"},
 		func(context.Context, *shaped) (*struct{}, error) { return &struct{}{}, nil })
 	for body, want := range map[string][]httpapi.Field{
-		`{"short":"long","name":"7"}`: {{Location: "body.name", Message: "a name has letters, such as dan"}, {Location: "body.short", Message: "expected length <= 3"}},
-		`{"short":"","name":"8"}`:     {{Location: "body.name", Message: "expected string to match pattern ^[a-z]+$"}},
-		`{"short":"","name":7}`:       {{Location: "body.name", Message: "expected string"}},
+		`{"short":"long","name":"7"}`: {
+			{Location: "body.name", Message: "a name has letters, such as dan"},
+			{Location: "body.short", Message: "expected length <= 3"},
+		},
+		`{"short":"","name":"8"}`: {{Location: "body.name", Message: "expected string to match pattern ^[a-z]+$"}},
+		`{"short":"","name":7}`:   {{Location: "body.name", Message: "expected string"}},
 	} {
 		_, p := do(t, r, http.MethodPost, "/", "application/json", body)
 		assert.Equal(t, want, p.Errors, body)

@@ -226,7 +226,9 @@ func TestAValidCorrelationIDIsKeptAndAnotherReplaced(t *testing.T) {
 	r.Get("/", func(_ http.ResponseWriter, r *http.Request) {
 		seen = telemetry.CorrelationOf(r.Context()).CorrelationID
 	})
-	for sent, keeps := range map[string]bool{"abc-1": true, "": false, "with space": false, strings.Repeat("a", 129): false, "esc\x1b": false} {
+	for sent, keeps := range map[string]bool{
+		"abc-1": true, "": false, "with space": false, strings.Repeat("a", 129): false, "esc\x1b": false,
+	} {
 		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 		req.Header.Set(httpapi.CorrelationHeader, sent)
 		rec := httptest.NewRecorder()
@@ -281,7 +283,9 @@ func TestAnAddressInUseIsNamed(t *testing.T) {
 }
 
 func FuzzBody(f *testing.F) {
-	for _, seed := range []string{`{"name":"Ann"}`, `{"name":"a","name":"b"}`, `[[[[`, "{\"name\":\"\xff\"}", `{"name":"\ud800"}`, `{}`, ``, `null`} {
+	for _, seed := range []string{
+		`{"name":"Ann"}`, `{"name":"a","name":"b"}`, `[[[[`, "{\"name\":\"\xff\"}", `{"name":"\ud800"}`, `{}`, ``, `null`,
+	} {
 		f.Add([]byte(seed))
 	}
 	h := newServer(io.Discard, nil)

@@ -20,7 +20,8 @@ import (
 func TestAnUnexpectedMemberIsNamedOnlyIfAnIdentifier(t *testing.T) {
 	t.Parallel()
 	router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
-	httpapi.Register(httpapi.NewAPI(router), slog.New(slog.DiscardHandler), huma.Operation{OperationID: "x", Method: http.MethodPost, Path: "/x"},
+	operation := huma.Operation{OperationID: "x", Method: http.MethodPost, Path: "/x"}
+	httpapi.Register(httpapi.NewAPI(router), slog.New(slog.DiscardHandler), operation,
 		func(context.Context, *struct {
 			Body struct{ Name string }
 		},

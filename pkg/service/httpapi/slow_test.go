@@ -76,11 +76,13 @@ func TestASlowClientIsDisconnected(t *testing.T) {
 		sends string
 		want  time.Duration
 	}{
-		"that sends nothing":             {"", 5 * time.Second},
-		"whose headers never end":        {"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n", 5 * time.Second},
-		"that keeps an idle connection":  {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 2 * time.Minute},
-		"whose body never ends":          {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{", 15 * time.Second},
-		"whose body comes byte for byte": {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n" + strings.Repeat("~", 40), 15 * time.Second},
+		"that sends nothing":            {"", 5 * time.Second},
+		"whose headers never end":       {"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n", 5 * time.Second},
+		"that keeps an idle connection": {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 2 * time.Minute},
+		"whose body never ends":         {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{", 15 * time.Second},
+		"whose body comes byte for byte": {
+			"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n" + strings.Repeat("~", 40), 15 * time.Second,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -108,7 +110,7 @@ func TestASlowClientIsDisconnected(t *testing.T) {
 	}
 }
 
-// TestWorkMayTakeLongerThanTheReadTimeout: http.Server goes on reading in the background and must not take
+// TestWorkMayTakeLongerThanTheReadTimeout: http.Server continues to read in the background and must not take
 // the deadline's passing for the client's leaving, which would cancel the work.
 func TestWorkMayTakeLongerThanTheReadTimeout(t *testing.T) {
 	t.Parallel()
@@ -157,7 +159,8 @@ func TestATruncatedBodyIsMalformed(t *testing.T) {
 		c := serve(t, r).dial()
 		defer func() { _ = c.Close() }()
 		go func() {
-			_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n2\r\n{}\r\nno chunk\r\n")
+			_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n"+
+				"2\r\n{}\r\nno chunk\r\n")
 		}()
 		res, err := http.ReadResponse(bufio.NewReader(c), nil)
 		require.NoError(t, err)

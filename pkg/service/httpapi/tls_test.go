@@ -29,12 +29,16 @@ func certify(t *testing.T, c httpapi.Config, serial int64, age time.Duration) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
-	cert := &x509.Certificate{SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	cert := &x509.Certificate{
+		SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
 	signed, err := x509.CreateCertificate(rand.Reader, cert, cert, &key.PublicKey, key)
 	require.NoError(t, err)
 	private, err := x509.MarshalPKCS8PrivateKey(key)
 	require.NoError(t, err)
-	for file, block := range map[string]*pem.Block{c.TLSCertFile: {Type: "CERTIFICATE", Bytes: signed}, c.TLSKeyFile: {Type: "PRIVATE KEY", Bytes: private}} {
+	for file, block := range map[string]*pem.Block{
+		c.TLSCertFile: {Type: "CERTIFICATE", Bytes: signed}, c.TLSKeyFile: {Type: "PRIVATE KEY", Bytes: private},
+	} {
 		require.NoError(t, os.WriteFile(file, pem.EncodeToMemory(block), 0o600))
 		at := time.Now().Add(-age)
 		require.NoError(t, os.Chtimes(file, at, at))

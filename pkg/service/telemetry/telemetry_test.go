@@ -19,7 +19,7 @@ func line(t *testing.T, c telemetry.Correlation, derive func(*slog.Logger) *slog
 	var out bytes.Buffer
 	log, err := telemetry.NewLogger(&out, slog.LevelInfo, "json")
 	require.NoError(t, err)
-	derive(log).InfoContext(telemetry.WithCorrelation(t.Context(), c), "done", slog.String("deed", "test"))
+	derive(log).InfoContext(telemetry.WithCorrelation(t.Context(), c), "done", slog.String("operation", "test"))
 	var attrs map[string]any
 	require.NoError(t, json.Unmarshal(out.Bytes(), &attrs))
 	return attrs
@@ -31,7 +31,7 @@ func TestLogLinesCarryTheCorrelationOfTheirContext(t *testing.T) {
 	attrs := line(t, telemetry.Correlation{CorrelationID: "request-1", CausationID: "command-1"}, same)
 	assert.Equal(t, "request-1", attrs["correlation_id"])
 	assert.Equal(t, "command-1", attrs["causation_id"])
-	assert.Equal(t, "test", attrs["deed"])
+	assert.Equal(t, "test", attrs["operation"])
 
 	attrs = line(t, telemetry.Correlation{CorrelationID: "request-1"}, same)
 	assert.Equal(t, "request-1", attrs["correlation_id"])
@@ -49,7 +49,7 @@ func TestDerivedLoggersKeepTheCorrelation(t *testing.T) {
 	assert.Equal(t, "broker", attrs["service"])
 
 	attrs = line(t, c, func(l *slog.Logger) *slog.Logger { return l.WithGroup("g") })
-	assert.Equal(t, map[string]any{"correlation_id": "request-1", "deed": "test"}, attrs["g"])
+	assert.Equal(t, map[string]any{"correlation_id": "request-1", "operation": "test"}, attrs["g"])
 }
 
 func TestAContextWithoutCorrelationHasAnEmptyOne(t *testing.T) {

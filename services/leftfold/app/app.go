@@ -92,7 +92,8 @@ func newSystem(
 	if err != nil {
 		return nil, err
 	}
-	endpoints, err := service.Endpoints(cfg.Config, platform.For("leftfold"), registry, whole) //nolint:contextcheck // each request brings its own
+	//nolint:contextcheck // each request has its own context
+	endpoints, err := service.Endpoints(cfg.Config, platform.For("leftfold"), registry, whole)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ resource "aws_kms_alias" "data" {
   target_key_id = aws_kms_key.data.key_id
 }
 
-# Like the keys that AWS manages: whoever may use a table may use the key, through DynamoDB only. So a task's role states
+# Like the keys that AWS manages: a role that may use a table may use the key, through DynamoDB only. So a task's role states
 # everything that a task may do.
 data "aws_iam_policy_document" "key" {
   statement {

@@ -63,7 +63,7 @@ func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// whoami is an API that believes the issuer.
+// whoami is an API that accepts tokens of the issuer.
 func whoami(t *testing.T, i http.Handler) http.Handler {
 	t.Helper()
 	guard, err := auth.NewGuard(auth.Config{
@@ -81,9 +81,9 @@ func whoami(t *testing.T, i http.Handler) http.Handler {
 	router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
 	api := httpapi.NewAPI(router)
 	guard.Protect(api)
-	type told struct{ Body auth.Principal }
+	type identity struct{ Body auth.Principal }
 	huma.Register(api, huma.Operation{OperationID: "whoami", Method: http.MethodGet, Path: "/", Security: auth.Scopes()},
-		func(ctx context.Context, _ *struct{}) (*told, error) { return &told{auth.Of(ctx)}, nil })
+		func(ctx context.Context, _ *struct{}) (*identity, error) { return &identity{auth.Of(ctx)}, nil })
 	return router
 }
 

@@ -80,8 +80,8 @@ func TestIfMatch(t *testing.T) {
 		"before the rules":          {[]request{annRegistered, annDisabled}, annDisabled, []string{`"1"`}, "precondition_failed"},
 		"and then the rules":        {[]request{annRegistered, annDisabled}, annDisabled, []string{`"2"`}, "user_disabled"},
 		"what needs no change":      {[]request{annRegistered, updated("A")}, updated("A"), []string{`"1"`}, "precondition_failed"},
-		"nobody":                    {nil, updated("A"), []string{`"0"`}, "precondition_failed"},
-		"any, of nobody":            {nil, annRegistered, []string{"*"}, "precondition_failed"},
+		"an unknown user":           {nil, updated("A"), []string{`"0"`}, "precondition_failed"},
+		"any, of an unknown user":   {nil, annRegistered, []string{"*"}, "precondition_failed"},
 		"unquoted":                  {[]request{annRegistered}, updated("A"), []string{"1"}, "malformed"},
 		"weak":                      {[]request{annRegistered}, updated("A"), []string{`W/"1"`}, "malformed"},
 		"weak in a list":            {[]request{annRegistered}, updated("A"), []string{`"1", W/"1"`}, "malformed"},
@@ -321,8 +321,9 @@ func TestARetryAfterACrashWritesOnce(t *testing.T) {
 func TestConcurrentRequestsUnderOneKeyWriteOnce(t *testing.T) {
 	t.Parallel()
 	for name, r := range map[string]request{
-		"a new id each": {"POST /users", `{"email":"new@example.com"}`}, "its own id": {"POST /users", `{"id":"` + ben + `","email":"ben@example.com"}`},
-		"an update": updated("A"), "a second one would be refused": annDisabled,
+		"a new id each": {"POST /users", `{"email":"new@example.com"}`},
+		"its own id":    {"POST /users", `{"id":"` + ben + `","email":"ben@example.com"}`},
+		"an update":     updated("A"), "a second one would be refused": annDisabled,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

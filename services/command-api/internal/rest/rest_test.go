@@ -33,7 +33,7 @@ const (
 	ben     = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e58"
 	auditor = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e59"
 	clerk   = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e5a"
-	nobody  = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0eff"
+	unknown = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0eff"
 )
 
 // api is the API on a store in memory, which counts what is appended.
@@ -199,37 +199,53 @@ func TestRefusals(t *testing.T) {
 		status int
 		code   string
 	}{
-		"the user's id is taken":      {[]request{annRegistered}, request{"POST /users", `{"id":"` + ann + `","email":"x@example.com"}`}, 409, "user_exists"},
-		"the e-mail is taken":         {[]request{annRegistered}, request{"POST /users", `{"email":"ANN@example.com"}`}, 409, "email_taken"},
-		"the new e-mail is taken":     {[]request{annRegistered, benRegistered}, email(ben, "Ann@Example.com"), 409, "email_taken"},
-		"a disabled user's e-mail":    {[]request{annRegistered, annDisabled}, request{"POST /users", `{"email":"ann@example.com"}`}, 409, "email_taken"},
-		"update nobody":               {nil, request{"PUT /users/" + nobody, `{"firstName":"A","lastName":"B"}`}, 404, "user_not_found"},
-		"change nobody's e-mail":      {nil, email(nobody, "x@example.com"), 404, "user_not_found"},
-		"disable nobody":              {nil, request{"PUT /users/" + nobody + "/disable", ""}, 404, "user_not_found"},
-		"enable nobody":               {nil, request{"PUT /users/" + nobody + "/enable", ""}, 404, "user_not_found"},
-		"grant to nobody":             {[]request{auditorCreated}, request{"POST /users/" + nobody + "/roles", `{"roleId":"` + auditor + `"}`}, 404, "user_not_found"},
-		"take from nobody":            {nil, request{"DELETE /users/" + nobody + "/roles/" + auditor, ""}, 404, "user_not_found"},
-		"update a disabled user":      {[]request{annRegistered, annDisabled}, request{"PUT /users/" + ann, `{"firstName":"A","lastName":"B"}`}, 409, "user_disabled"},
-		"its e-mail":                  {[]request{annRegistered, annDisabled}, email(ann, "x@example.com"), 409, "user_disabled"},
-		"a role for it":               {[]request{annRegistered, auditorCreated, annDisabled}, auditorGranted, 409, "user_disabled"},
-		"disable a user twice":        {[]request{annRegistered, annDisabled}, annDisabled, 409, "user_disabled"},
-		"enable an enabled user":      {[]request{annRegistered}, request{"PUT /users/" + ann + "/enable", ""}, 409, "user_enabled"},
-		"grant a role nobody created": {[]request{annRegistered}, auditorGranted, 404, "role_not_found"},
-		"grant a disabled role":       {[]request{annRegistered, auditorCreated, auditorOff}, auditorGranted, 409, "role_disabled"},
-		"grant twice":                 {[]request{annRegistered, auditorCreated, auditorGranted}, auditorGranted, 409, "role_already_held"},
-		"take what is not held":       {[]request{annRegistered}, request{"DELETE /users/" + ann + "/roles/" + auditor, ""}, 409, "role_not_held"},
-		"the role's id is taken":      {[]request{auditorCreated}, request{"POST /roles", `{"id":"` + auditor + `","name":"x"}`}, 409, "role_exists"},
-		"the name is taken":           {[]request{auditorCreated}, request{"POST /roles", `{"name":"AUDITOR"}`}, 409, "name_taken"},
-		"the new name is taken":       {[]request{auditorCreated, clerkCreated}, request{"PUT /roles/" + clerk, `{"name":"Auditor"}`}, 409, "name_taken"},
-		"rename no role":              {nil, request{"PUT /roles/" + nobody, `{"name":"x"}`}, 404, "role_not_found"},
-		"disable no role":             {nil, request{"PUT /roles/" + nobody + "/disable", ""}, 404, "role_not_found"},
-		"enable no role":              {nil, request{"PUT /roles/" + nobody + "/enable", ""}, 404, "role_not_found"},
-		"rename a disabled role":      {[]request{auditorCreated, auditorOff}, request{"PUT /roles/" + auditor, `{"name":"x"}`}, 409, "role_disabled"},
-		"disable a role twice":        {[]request{auditorCreated, auditorOff}, auditorOff, 409, "role_disabled"},
-		"enable an enabled role":      {[]request{auditorCreated}, request{"PUT /roles/" + auditor + "/enable", ""}, 409, "role_enabled"},
-		"no address":                  {nil, request{"POST /groups", `{}`}, 404, "not_found"},
-		"no such method":              {nil, request{"PATCH /users/" + ann, `{}`}, 405, "method_not_allowed"},
-		"no body":                     {nil, request{"POST /users", ""}, 400, "malformed"},
+		"the user's id is taken": {
+			[]request{annRegistered}, request{"POST /users", `{"id":"` + ann + `","email":"x@example.com"}`}, 409, "user_exists",
+		},
+		"the e-mail is taken":     {[]request{annRegistered}, request{"POST /users", `{"email":"ANN@example.com"}`}, 409, "email_taken"},
+		"the new e-mail is taken": {[]request{annRegistered, benRegistered}, email(ben, "Ann@Example.com"), 409, "email_taken"},
+		"a disabled user's e-mail": {
+			[]request{annRegistered, annDisabled}, request{"POST /users", `{"email":"ann@example.com"}`}, 409, "email_taken",
+		},
+		"update an unknown user":   {nil, request{"PUT /users/" + unknown, `{"firstName":"A","lastName":"B"}`}, 404, "user_not_found"},
+		"an unknown user's e-mail": {nil, email(unknown, "x@example.com"), 404, "user_not_found"},
+		"disable an unknown user":  {nil, request{"PUT /users/" + unknown + "/disable", ""}, 404, "user_not_found"},
+		"enable an unknown user":   {nil, request{"PUT /users/" + unknown + "/enable", ""}, 404, "user_not_found"},
+		"grant to an unknown user": {
+			[]request{auditorCreated}, request{"POST /users/" + unknown + "/roles", `{"roleId":"` + auditor + `"}`}, 404, "user_not_found",
+		},
+		"take from an unknown user": {nil, request{"DELETE /users/" + unknown + "/roles/" + auditor, ""}, 404, "user_not_found"},
+		"update a disabled user": {
+			[]request{annRegistered, annDisabled}, request{"PUT /users/" + ann, `{"firstName":"A","lastName":"B"}`}, 409, "user_disabled",
+		},
+		"its e-mail":             {[]request{annRegistered, annDisabled}, email(ann, "x@example.com"), 409, "user_disabled"},
+		"a role for it":          {[]request{annRegistered, auditorCreated, annDisabled}, auditorGranted, 409, "user_disabled"},
+		"disable a user twice":   {[]request{annRegistered, annDisabled}, annDisabled, 409, "user_disabled"},
+		"enable an enabled user": {[]request{annRegistered}, request{"PUT /users/" + ann + "/enable", ""}, 409, "user_enabled"},
+		"grant an unknown role":  {[]request{annRegistered}, auditorGranted, 404, "role_not_found"},
+		"grant a disabled role":  {[]request{annRegistered, auditorCreated, auditorOff}, auditorGranted, 409, "role_disabled"},
+		"grant twice":            {[]request{annRegistered, auditorCreated, auditorGranted}, auditorGranted, 409, "role_already_held"},
+		"take what is not held": {
+			[]request{annRegistered}, request{"DELETE /users/" + ann + "/roles/" + auditor, ""}, 409, "role_not_held",
+		},
+		"the role's id is taken": {
+			[]request{auditorCreated}, request{"POST /roles", `{"id":"` + auditor + `","name":"x"}`}, 409, "role_exists",
+		},
+		"the name is taken": {[]request{auditorCreated}, request{"POST /roles", `{"name":"AUDITOR"}`}, 409, "name_taken"},
+		"the new name is taken": {
+			[]request{auditorCreated, clerkCreated}, request{"PUT /roles/" + clerk, `{"name":"Auditor"}`}, 409, "name_taken",
+		},
+		"rename an unknown role":  {nil, request{"PUT /roles/" + unknown, `{"name":"x"}`}, 404, "role_not_found"},
+		"disable an unknown role": {nil, request{"PUT /roles/" + unknown + "/disable", ""}, 404, "role_not_found"},
+		"enable an unknown role":  {nil, request{"PUT /roles/" + unknown + "/enable", ""}, 404, "role_not_found"},
+		"rename a disabled role": {
+			[]request{auditorCreated, auditorOff}, request{"PUT /roles/" + auditor, `{"name":"x"}`}, 409, "role_disabled",
+		},
+		"disable a role twice":   {[]request{auditorCreated, auditorOff}, auditorOff, 409, "role_disabled"},
+		"enable an enabled role": {[]request{auditorCreated}, request{"PUT /roles/" + auditor + "/enable", ""}, 409, "role_enabled"},
+		"no address":             {nil, request{"POST /groups", `{}`}, 404, "not_found"},
+		"no such method":         {nil, request{"PATCH /users/" + ann, `{}`}, 405, "method_not_allowed"},
+		"no body":                {nil, request{"POST /users", ""}, 400, "malformed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -300,20 +316,24 @@ func TestEveryInvalidValueIsNamedOnce(t *testing.T) {
 		"register as admin":    {request{"POST /users", `{"email":"nowhere","admin":true}`}, []string{"body.admin", "body.email"}},
 		"register wrong types": {request{"POST /users", `{"id":1,"email":["a@example.com"]}`}, []string{"body.email", "body.id"}},
 		"register null":        {request{"POST /users", `null`}, []string{"body", "body.email"}},
-		"update":               {request{"PUT /users/x", `{"firstName":"R2D2","lastName":""}`}, []string{"body.firstName", "body.lastName", "path.id"}},
-		"update nothing":       {request{"PUT /users/" + ann, `{}`}, []string{"body.firstName", "body.lastName"}},
-		"e-mail":               {request{"PUT /users/x/email", `{"email":"a@b"}`}, []string{"body.email", "path.id"}},
-		"disable":              {request{"PUT /users/x/disable", ""}, []string{"path.id"}},
-		"grant":                {request{"POST /users/x/roles", `{"roleId":"y"}`}, []string{"body.roleId", "path.id"}},
-		"take":                 {request{"DELETE /users/x/roles/y", ""}, []string{"path.id", "path.roleId"}},
-		"create":               {request{"POST /roles", `{"id":"x","name":"two words"}`}, []string{"body.id", "body.name"}},
-		"rename":               {request{"PUT /roles/x", `{"name":"a1"}`}, []string{"body.name", "path.id"}},
-		"enable role":          {request{"PUT /roles/x/enable", ""}, []string{"path.id"}},
-		"another case":         {request{"POST /users", `{"EMAIL":"a@example.com"}`}, []string{"body.EMAIL", "body.email"}},
-		"a long s":             {request{"PUT /users/" + ann, `{"firstName":"Good","fir\u017ftName":"Evil","lastName":"Lee"}`}, []string{"body"}},
-		"half an e-mail":       {request{"POST /users", `{"email":"\ud800@example.com"}`}, []string{"body.email"}},
-		"half a name":          {request{"PUT /users/" + ann, `{"firstName":"Ann\ud800","lastName":"\udc00"}`}, []string{"body.firstName", "body.lastName"}},
-		"half a role name":     {request{"POST /roles", `{"name":"a\ud800"}`}, []string{"body.name"}},
+		"update": {
+			request{"PUT /users/x", `{"firstName":"R2D2","lastName":""}`}, []string{"body.firstName", "body.lastName", "path.id"},
+		},
+		"update nothing": {request{"PUT /users/" + ann, `{}`}, []string{"body.firstName", "body.lastName"}},
+		"e-mail":         {request{"PUT /users/x/email", `{"email":"a@b"}`}, []string{"body.email", "path.id"}},
+		"disable":        {request{"PUT /users/x/disable", ""}, []string{"path.id"}},
+		"grant":          {request{"POST /users/x/roles", `{"roleId":"y"}`}, []string{"body.roleId", "path.id"}},
+		"take":           {request{"DELETE /users/x/roles/y", ""}, []string{"path.id", "path.roleId"}},
+		"create":         {request{"POST /roles", `{"id":"x","name":"two words"}`}, []string{"body.id", "body.name"}},
+		"rename":         {request{"PUT /roles/x", `{"name":"a1"}`}, []string{"body.name", "path.id"}},
+		"enable role":    {request{"PUT /roles/x/enable", ""}, []string{"path.id"}},
+		"another case":   {request{"POST /users", `{"EMAIL":"a@example.com"}`}, []string{"body.EMAIL", "body.email"}},
+		"a long s":       {request{"PUT /users/" + ann, `{"firstName":"Good","fir\u017ftName":"Evil","lastName":"Lee"}`}, []string{"body"}},
+		"half an e-mail": {request{"POST /users", `{"email":"\ud800@example.com"}`}, []string{"body.email"}},
+		"half a name": {
+			request{"PUT /users/" + ann, `{"firstName":"Ann\ud800","lastName":"\udc00"}`}, []string{"body.firstName", "body.lastName"},
+		},
+		"half a role name": {request{"POST /roles", `{"name":"a\ud800"}`}, []string{"body.name"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

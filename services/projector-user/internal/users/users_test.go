@@ -152,7 +152,7 @@ func TestContainsFiltersAList(t *testing.T) {
 		"contains=email:U4%40EXAMPLE":        {emails[3]},
 		"contains=email::":                   {},
 		"contains=email:u&limit=1":           emails,
-		"contains=email:nobody&limit=1":      {},
+		"contains=email:unknown&limit=1":     {},
 		"contains=":                          emails,
 		"contains=lastName:Neill%26limit%3D": {},
 	} {
