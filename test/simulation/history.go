@@ -28,7 +28,7 @@ func (j *judgement) history() {
 	owners := map[string]string{}
 	at := map[string]int{}
 	codec, roleCodec := user.NewCodec(), role.NewCodec()
-	for _, commit := range j.witness.commits {
+	for _, commit := range j.monitor.commits {
 		for _, e := range commit.events {
 			records := j.streams[e.stream]
 			if at[e.stream] >= len(records) {
@@ -163,7 +163,7 @@ func (j *judgement) hops() {
 
 // routed checks that a queue first took a stream's versions in the order of Kinesis.
 func (j *judgement) routed(queue, stream string, order []uint64) {
-	sent := j.witness.sent[queue][stream]
+	sent := j.monitor.sent[queue][stream]
 	got := slices.SortedFunc(maps.Keys(sent), func(a, b uint64) int {
 		if sent[a] == sent[b] {
 			return cmp.Compare(a, b)

@@ -35,10 +35,10 @@ const (
 func (w *world) settle() {
 	began := time.Now()
 	done := make(chan bool, 1)
-	w.scheduler.post(func() { w.witness.calmAt = time.Now() })
+	w.scheduler.post(func() { w.monitor.calmAt = time.Now() })
 	for {
 		time.Sleep(500 * time.Millisecond)
-		w.scheduler.post(func() { done <- len(w.witness.behind()) == 0 && w.witness.delivered() })
+		w.scheduler.post(func() { done <- len(w.monitor.behind()) == 0 && w.monitor.delivered() })
 		if settled := <-done; (settled && time.Since(began) > calmAtLeast) || time.Since(began) > settleWithin {
 			return
 		}
@@ -46,7 +46,7 @@ func (w *world) settle() {
 }
 
 // behind returns what the projections have not applied.
-func (v *witness) behind() (out []Breach) {
+func (v *monitor) behind() (out []Breach) {
 	for stream, versions := range v.stored {
 		head := eventsourcing.Version(len(versions))
 		for _, table := range []string{v.world.names.Users, v.world.names.Roles} {
@@ -70,7 +70,7 @@ func (v *witness) behind() (out []Breach) {
 }
 
 // delivered reports whether both queues delivered every event; after a heal, an event is delivered later than it is applied.
-func (v *witness) delivered() bool {
+func (v *monitor) delivered() bool {
 	if v.world.plan.Outage > 0 {
 		return true // hops are not checked then
 	}
@@ -127,8 +127,8 @@ func (w *world) judge() {
 	for _, step := range steps {
 		step()
 	}
-	j.breaches = append(j.breaches, w.witness.breaches...)
-	behind := w.witness.behind()
+	j.breaches = append(j.breaches, w.monitor.breaches...)
+	behind := w.monitor.behind()
 	j.breaches = append(j.breaches, behind...)
 	if len(behind) == 0 { // otherwise reads must differ
 		j.shown()
@@ -161,12 +161,12 @@ func (j *judgement) log() {
 	}
 	for stream, records := range j.streams {
 		for _, rec := range records {
-			if seen := j.witness.stored[stream][rec.Version]; seen != rec.ID {
+			if seen := j.monitor.stored[stream][rec.Version]; seen != rec.ID {
 				j.breach("§8.1", stream, "version %d of %s is event %s, committed was %q", rec.Version, stream, rec.ID, seen)
 			}
 		}
-		if len(j.witness.stored[stream]) != len(records) {
-			j.breach("§8.1", stream, "%s has %d events, %d were committed", stream, len(records), len(j.witness.stored[stream]))
+		if len(j.monitor.stored[stream]) != len(records) {
+			j.breach("§8.1", stream, "%s has %d events, %d were committed", stream, len(records), len(j.monitor.stored[stream]))
 		}
 	}
 }
@@ -198,7 +198,7 @@ func (j *judgement) commands() {
 
 // committedBefore reports whether an event was in the log before t.
 func (j *judgement) committedBefore(rec eventsourcing.Record, t time.Time) bool {
-	for _, commit := range j.witness.commits {
+	for _, commit := range j.monitor.commits {
 		for _, e := range commit.events {
 			if e.id == rec.ID {
 				return commit.at.Before(t)

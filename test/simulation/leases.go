@@ -6,7 +6,7 @@ import (
 )
 
 // checkLease checks that every write of a lease follows the one before.
-func (v *witness) checkLease(c *call, w write) {
+func (v *monitor) checkLease(c *call, w write) {
 	if w.item == nil {
 		delete(v.owners, scalar(w.key, "consumer")+" "+scalar(w.key, "shard"))
 		delete(v.counters, scalar(w.key, "consumer")+" "+scalar(w.key, "shard"))
@@ -24,7 +24,7 @@ func (v *witness) checkLease(c *call, w write) {
 const calmBefore = 12 * time.Second
 
 // checkReader checks, in calm, that only the owner of a lease reads its shard.
-func (v *witness) checkReader(c *call) {
+func (v *monitor) checkReader(c *call) {
 	if v.calmAt.IsZero() || time.Since(v.calmAt) < calmBefore || c.life.dead() {
 		return
 	}
@@ -38,7 +38,7 @@ func (v *witness) checkReader(c *call) {
 }
 
 // recordMessages records in which order a queue took the messages of a group.
-func (v *witness) recordMessages(c *call, a *answer) {
+func (v *monitor) recordMessages(c *call, a *answer) {
 	queue := queueOf(c)
 	if v.sent[queue] == nil {
 		v.sent[queue] = map[string]map[uint64]string{}

@@ -131,7 +131,7 @@ func projectingMutants() []mutant {
 				head := c.head.Clone()
 				head.Set("X-Amz-Target", "AmazonSQS.DeleteMessageBatch")
 				body := encode(map[string]any{"QueueUrl": c.body["QueueUrl"], "Entries": entries})
-				w.witness.send("AmazonSQS.DeleteMessageBatch", head, c.url, body)
+				w.monitor.send("AmazonSQS.DeleteMessageBatch", head, c.url, body)
 				return a
 			},
 		},

@@ -99,7 +99,7 @@ func (w *world) count() {
 		}
 	}
 	r.Reads, r.Steps = len(w.ledger.reads), w.scheduler.steps
-	for _, c := range w.witness.commits {
+	for _, c := range w.monitor.commits {
 		r.Events += len(c.events)
 	}
 	for _, l := range w.lives {

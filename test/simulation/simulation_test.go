@@ -36,7 +36,7 @@ func TestEveryPromiseHolds(t *testing.T) { //nolint:paralleltest // see above
 	}
 }
 
-// regressions are seeds that once broke a promise, and why. All so far were mistakes of the witness.
+// regressions are seeds that once broke a promise, and why. All so far were mistakes of the monitor.
 var regressions = map[uint64]string{
 	10138: "a refused transaction counted as done, because a row had not changed",
 	20102: "a message that a heal had made superfluous counted as missing while it was still invisible",

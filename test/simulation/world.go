@@ -48,7 +48,7 @@ type world struct {
 	log       *dynamostore.Store
 	scheduler *scheduler
 	trace     *trace
-	witness   *witness
+	monitor   *monitor
 	ledger    *ledger
 	mutant    *mutant
 	logs      io.Writer
@@ -112,7 +112,7 @@ func newWorld(ctx context.Context, p Plan) (*world, error) {
 	w.trace = newTrace()
 	w.random = rand.New(rand.NewPCG(p.Seed, 1))
 	w.scheduler = newScheduler(rand.New(rand.NewPCG(p.Seed, 2)), w.trace)
-	w.ledger, w.witness = newLedger(), newWitness(w)
+	w.ledger, w.monitor = newLedger(), newMonitor(w)
 	w.scheduler.fate, w.scheduler.do = w.fate, w.do
 	w.addReplicas()
 	return w, nil

@@ -15,8 +15,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// witness observes every call as it takes effect and records what the promises are about. It knows nothing of the services.
-type witness struct {
+// monitor observes every call as it takes effect and records what the promises are about. It knows nothing of the services.
+type monitor struct {
 	world     *world
 	transport http.RoundTripper
 
@@ -48,8 +48,8 @@ type storedEvent struct {
 	id      string
 }
 
-func newWitness(w *world) *witness {
-	return &witness{
+func newMonitor(w *world) *monitor {
+	return &monitor{
 		world: w, transport: w.aws.Transport(), polls: map[string][]*call{},
 		stored: map[string]map[eventsourcing.Version]string{}, fences: map[string]eventsourcing.Version{},
 		parked: map[string]bool{}, owners: map[string]string{}, tokens: map[string]bool{}, counters: map[string]int64{}, strays: map[string]int{},
@@ -57,7 +57,7 @@ func newWitness(w *world) *witness {
 	}
 }
 
-func (v *witness) breach(promise, stream, format string, args ...any) {
+func (v *monitor) breach(promise, stream, format string, args ...any) {
 	if len(v.breaches) < 50 {
 		v.breaches = append(v.breaches, Breach{Promise: promise, Stream: stream, Text: fmt.Sprintf(format, args...)})
 	}
@@ -65,7 +65,7 @@ func (v *witness) breach(promise, stream, format string, args ...any) {
 
 // do carries out a call, through the planted bug if there is one. It returns nil for a long poll that continues.
 func (w *world) do(c *call) *answer {
-	v := w.witness
+	v := w.monitor
 	if c.op == "AmazonSQS.ReceiveMessage" {
 		return v.receive(c)
 	}
@@ -78,14 +78,14 @@ func (w *world) do(c *call) *answer {
 }
 
 // carry sends a call to localaws and records its effect.
-func (v *witness) carry(c *call) *answer {
+func (v *monitor) carry(c *call) *answer {
 	a := v.send(c.op, c.head, c.url, c.raw)
 	v.world.trace.learn(c, a)
 	v.observe(c, a)
 	return a
 }
 
-func (v *witness) send(op string, head http.Header, url string, raw []byte) *answer {
+func (v *monitor) send(op string, head http.Header, url string, raw []byte) *answer {
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, url, bytes.NewReader(raw))
 	if err != nil {
 		return &answer{err: err}
@@ -101,7 +101,7 @@ func (v *witness) send(op string, head http.Header, url string, raw []byte) *ans
 }
 
 // receive polls a queue once; while it is empty, the long poll is repeated at the next message, or after a few seconds.
-func (v *witness) receive(c *call) *answer {
+func (v *monitor) receive(c *call) *answer {
 	if c.until.IsZero() {
 		wait, _ := strconv.Atoi(text(c.body["WaitTimeSeconds"]))
 		c.until = time.Now().Add(time.Duration(wait) * time.Second)
@@ -121,7 +121,7 @@ func (v *witness) receive(c *call) *answer {
 }
 
 // schedulePoll schedules the next attempt of a long poll, replacing the one scheduled before.
-func (v *witness) schedulePoll(c *call, in time.Duration) {
+func (v *monitor) schedulePoll(c *call, in time.Duration) {
 	c.attempt++
 	planned := c.attempt
 	v.world.scheduler.in(in, func() {
@@ -134,7 +134,7 @@ func (v *witness) schedulePoll(c *call, in time.Duration) {
 }
 
 // wakePolls lets the long polls of a queue try again soon.
-func (v *witness) wakePolls(queue string) {
+func (v *monitor) wakePolls(queue string) {
 	s := v.world.scheduler
 	for _, c := range slices.Clone(v.polls[queue]) {
 		v.schedulePoll(c, s.latency())
@@ -143,7 +143,7 @@ func (v *witness) wakePolls(queue string) {
 
 // observe records what a call did. If the answer was lost, or is a 5xx, the call may have had an effect: then observe reads
 // the tables.
-func (v *witness) observe(c *call, a *answer) {
+func (v *monitor) observe(c *call, a *answer) {
 	switch c.op {
 	case "DynamoDB.PutItem", "DynamoDB.TransactWriteItems", "DynamoDB.DeleteItem":
 		if token := text(c.body["ClientRequestToken"]); token != "" {
@@ -197,7 +197,7 @@ func writesOf(c *call) (out []write) {
 }
 
 // isStored reports whether a put's item is what is stored.
-func (v *witness) isStored(c *call, w write) bool {
+func (v *monitor) isStored(c *call, w write) bool {
 	if scalar(w.item, "version")+scalar(w.item, "counter") == "" {
 		return false // it cannot be told from the item before it
 	}
@@ -218,7 +218,7 @@ func (v *witness) isStored(c *call, w write) bool {
 }
 
 // get reads an item by an operation that no service uses and no fault affects.
-func (v *witness) get(c *call, table string, names []string, item any) any {
+func (v *monitor) get(c *call, table string, names []string, item any) any {
 	key := map[string]any{}
 	for _, name := range names {
 		key[name] = fields(item)[name]
@@ -238,7 +238,7 @@ func (v *witness) get(c *call, table string, names []string, item any) any {
 }
 
 // recordWrites records what is stored now. Unless sure, an earlier attempt may have written it.
-func (v *witness) recordWrites(c *call, writes []write, sure bool) {
+func (v *monitor) recordWrites(c *call, writes []write, sure bool) {
 	now := time.Now()
 	var made commit
 	for _, w := range writes {
@@ -269,7 +269,7 @@ func (v *witness) recordWrites(c *call, writes []write, sure bool) {
 }
 
 // checkProjection checks that a projection applies each stream in order: its fence only rises.
-func (v *witness) checkProjection(w write, sure bool) {
+func (v *monitor) checkProjection(w write, sure bool) {
 	row := scalar(w.item, "row")
 	if w.item == nil || strings.Contains(row, "#") && !strings.HasPrefix(row, "parked#") {
 		return // a related row, or one that was deleted
