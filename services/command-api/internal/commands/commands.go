@@ -5,6 +5,7 @@ package commands
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/eventsourcing/snapshot"
+	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
@@ -35,8 +37,7 @@ type Handler struct {
 	snapshots *snapshot.Writer // nil: none are kept
 	now       func() time.Time
 	timeout   time.Duration
-	outcomes  *prometheus.CounterVec
-	seconds   *prometheus.HistogramVec
+	metrics   *metrics
 	tracer    trace.Tracer
 }
 
@@ -65,57 +66,25 @@ type Config struct {
 // NewHandler returns a Handler.
 func NewHandler(c Config) (*Handler, error) {
 	h := &Handler{
-		store: c.Store, now: c.Now, timeout: c.Timeout, tracer: eventtrace.Tracer(c.Traces, "services/command-api"),
-		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "commands_total", Help: "Commands by their outcome: accepted, repeated or the code of the problem that answered.",
-		}, []string{"command", "outcome"}),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "command_seconds", Help: "Time from a command's arrival to its answer.", Buckets: telemetry.LatencyBuckets(),
-		}, []string{"command"}),
+		store: c.Store, now: c.Now, timeout: c.Timeout, metrics: newMetrics(c), tracer: eventtrace.Tracer(c.Traces, "services/command-api"),
 	}
-	m := newMetrics(c.Logger)
 	if c.Snapshots != nil {
-		h.snapshots = snapshot.NewWriter(c.Snapshots, m.snapshots.observe)
+		h.snapshots = snapshot.NewWriter(c.Snapshots, h.metrics.snapshotUsed)
+		c.Snapshots = h.snapshots
 	}
 	var errUsers, errRoles error
-	h.users, errUsers = repository(c, user.Aggregate(), m, h.snapshots)
-	h.roles, errRoles = repository(c, role.Aggregate(), m, h.snapshots)
-	if err := errors.Join(errUsers, errRoles); err != nil {
-		return nil, err
-	}
-	c.Metrics.MustRegister(m.conflicts, m.cache, m.snapshots.uses, h.outcomes, h.seconds)
-	return h, nil
-}
-
-// metrics count what the repositories report.
-type metrics struct {
-	conflicts prometheus.Counter
-	cache     *prometheus.CounterVec
-	snapshots *snapshotMetrics
-}
-
-func newMetrics(logger *slog.Logger) metrics {
-	return metrics{
-		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "command_conflicts_total", Help: "Attempts lost to another writer and decided again.",
-		}),
-		cache: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "state_cache_total", Help: "Commands by what the cache of states did for them: hit (no read), stale (a short one), miss.",
-		}, []string{"result"}),
-		snapshots: newSnapshotMetrics(logger),
-	}
+	h.users, errUsers = repository(c, user.Aggregate(), h.metrics)
+	h.roles, errRoles = repository(c, role.Aggregate(), h.metrics)
+	return h, errors.Join(errUsers, errRoles)
 }
 
 func repository[S any, E eventsourcing.Event](
-	c Config, a eventsourcing.Aggregate[S, E], m metrics, snapshots *snapshot.Writer,
+	c Config, a eventsourcing.Aggregate[S, E], m *metrics,
 ) (*eventsourcing.Repository[S, E], error) {
 	cfg := eventsourcing.Config[S, E]{
 		Aggregate: a, Store: c.Store, NewID: newID, Now: c.Now, Backoff: c.Backoff, MaxAttempts: c.MaxAttempts,
 		OnConflict: m.conflicts.Inc, OnCache: func(u eventsourcing.CacheUse) { m.cache.WithLabelValues(string(u)).Inc() },
-		SnapshotEvery: c.SnapshotEvery, OnSnapshot: m.snapshots.observe,
-	}
-	if snapshots != nil {
-		cfg.Snapshots = snapshots
+		Snapshots: c.Snapshots, SnapshotEvery: c.SnapshotEvery, OnSnapshot: m.snapshotUsed,
 	}
 	if c.Cache > 0 {
 		cfg.Cache = eventsourcing.NewCache[S](c.Cache)
@@ -123,8 +92,50 @@ func repository[S any, E eventsourcing.Event](
 	return eventsourcing.NewRepository(cfg)
 }
 
+// WriteSnapshots saves the snapshots that commands and loads ask for, until ctx ends. One that is not saved by then is
+// lost, which costs time only.
+func (h *Handler) WriteSnapshots(ctx context.Context) error {
+	if h.snapshots == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return h.snapshots.Run(ctx)
+}
+
 // newID returns a UUID that sorts by time.
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// Options holds a request's precondition and idempotency key. The zero Options has neither.
+type Options struct {
+	// AllowVersion reports whether the command may be decided at this version of the aggregate; if not, the answer is
+	// eventsourcing.ErrVersionMismatch. Defaults to any version.
+	AllowVersion func(eventsourcing.Version) bool
+	// Key names the command among all of its sender's, so that it is run once. Within keptFor, a repetition with the same
+	// Fingerprint is a *RepeatedError and one with another a problems.ErrKeyReused.
+	//
+	// Only what was accepted is remembered, in the write's own transaction where there is one. A refusal wrote nothing, so
+	// its repetition is decided by the state as it is then.
+	Key, Fingerprint string
+	// Outcome is what to remember of the command on that aggregate, which is at that version afterwards. It is required
+	// with a Key.
+	Outcome func(id string, after eventsourcing.Version) []byte
+}
+
+// keptFor is how long a written command's outcome is remembered.
+const keptFor = 24 * time.Hour
+
+// RepeatedError means that the command was run before; Outcome is what was remembered then.
+type RepeatedError struct{ Outcome []byte }
+
+func (*RepeatedError) Error() string { return "command repeated" }
+
+// result is what to remember of a command that has a key, without its outcome.
+func (o Options) result(actor string, at time.Time) eventsourcing.CommandResult {
+	return eventsourcing.CommandResult{
+		ID:          actor + " " + o.Key, // a key has no spaces
+		Fingerprint: o.Fingerprint, ExpiresAt: at.Add(keptFor),
+	}
+}
 
 // User runs a command on one user and returns the user's version afterwards. Name is the command's in metrics and traces.
 func (h *Handler) User(
@@ -189,11 +200,26 @@ func (h *Handler) run(
 	if errors.Is(err, eventsourcing.ErrCommandRepeated) {
 		err = h.firstAnswer(ctx, result)
 	}
-	eventtrace.Observe(h.seconds.WithLabelValues(name), h.now().Sub(startedAt).Seconds(), span.SpanContext())
+	eventtrace.Observe(h.metrics.seconds.WithLabelValues(name), h.now().Sub(startedAt).Seconds(), span.SpanContext())
 	outcome, failed := outcomeOf(err)
-	h.outcomes.WithLabelValues(name, outcome).Inc()
+	h.metrics.outcomes.WithLabelValues(name, outcome).Inc()
 	end(span, outcome, failed)
 	return version, err
+}
+
+// firstAnswer returns the error that answers a repeated command.
+func (h *Handler) firstAnswer(ctx context.Context, repeated eventsourcing.CommandResult) error {
+	first, err := h.store.Result(ctx, repeated.ID)
+	switch {
+	case errors.Is(err, eventsourcing.ErrNoResult): // expired meanwhile; another try is a new command
+		return fmt.Errorf("the command's result has expired: %w", eventsourcing.ErrConflict)
+	case err != nil:
+		return fmt.Errorf("read the command's result: %w", err)
+	case first.Fingerprint != repeated.Fingerprint:
+		return problems.ErrKeyReused
+	default:
+		return &RepeatedError{Outcome: first.Outcome}
+	}
 }
 
 // end records a command's outcome by its code alone, for an error may quote values.

@@ -1,0 +1,65 @@
+package commands
+
+import (
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/service/telemetry"
+)
+
+// metrics counts commands and what the repositories report.
+type metrics struct {
+	outcomes, cache, snapshots *prometheus.CounterVec
+	conflicts                  prometheus.Counter
+	seconds                    *prometheus.HistogramVec
+
+	logger        *slog.Logger
+	snapshotsFail atomic.Bool
+}
+
+func newMetrics(c Config) *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	m := &metrics{
+		logger: c.Logger,
+		outcomes: counter("commands_total", "Commands by their outcome: accepted, repeated or the code of the problem that answered.",
+			"command", "outcome"),
+		cache: counter("state_cache_total", "Commands by what the cache of states did for them: hit (no read), stale (a short one), miss.",
+			"result"),
+		snapshots: counter("snapshots_total", "Snapshots by use: loaded, none, ignored_shape, ignored_log, ignored_undecodable, "+
+			"load_failed, saved, forgotten, save_failed, dropped.", "result"),
+		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "command_conflicts_total", Help: "Attempts lost to another writer and decided again.",
+		}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "command_seconds", Help: "Time from a command's arrival to its answer.", Buckets: telemetry.LatencyBuckets(),
+		}, []string{"command"}),
+	}
+	c.Metrics.MustRegister(m.outcomes, m.cache, m.snapshots, m.conflicts, m.seconds)
+	return m
+}
+
+// snapshotUsed counts the uses of snapshots and logs the first of failures in a row.
+func (m *metrics) snapshotUsed(u eventsourcing.SnapshotUse, err error) {
+	m.snapshots.WithLabelValues(string(u)).Inc()
+	switch u {
+	case eventsourcing.SnapshotUnread, eventsourcing.SnapshotUnsaved:
+		if !m.snapshotsFail.Swap(true) {
+			m.logger.Warn("snapshots cannot be used, commands continue without them", reason(u, err)...)
+		}
+	case eventsourcing.SnapshotOtherLog, eventsourcing.SnapshotUndecodable:
+		m.logger.Warn("snapshot ignored", reason(u, err)...)
+	case eventsourcing.SnapshotDropped: // says nothing about the store of snapshots
+	case eventsourcing.SnapshotLoaded, eventsourcing.SnapshotNone, eventsourcing.SnapshotOtherShape,
+		eventsourcing.SnapshotSaved, eventsourcing.SnapshotForgotten:
+		m.snapshotsFail.Store(false)
+	}
+}
+
+func reason(u eventsourcing.SnapshotUse, err error) []any {
+	return []any{slog.String("result", string(u)), slog.Any(telemetry.KeyError, err)}
+}
