@@ -137,7 +137,7 @@ type App struct {
 func Main[C any](name, does string, newApp func(context.Context, C, Platform) (App, error)) {
 	Exit(name, os.Args[1:], func(ctx context.Context, args []string) error {
 		var base Config
-		cfg := *new(C)
+		var cfg C
 		if slices.Equal(args, []string{"-health"}) {
 			return Ask(ctx)
 		}

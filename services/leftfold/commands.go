@@ -24,17 +24,18 @@ Exit codes: 0 success, 1 failure or (with -health) not ready. The help of "claim
 // newRoot returns the program's command line. Results go to out; logs and progress go to logs.
 func newRoot(out, logs io.Writer) *cobra.Command {
 	lookup := app.Lookup(os.LookupEnv)
+	runSystem := func(ctx context.Context) error { return run(ctx, lookup, out, logs, app.New, banner) }
 	root := &cobra.Command{
 		Use: "leftfold", Short: "Run every service and an embedded AWS", Long: about, Args: cobra.NoArgs,
 		SilenceErrors: true, SilenceUsage: true,
-		RunE: func(c *cobra.Command, _ []string) error { return run(c.Context(), lookup, out, logs) },
+		RunE: func(c *cobra.Command, _ []string) error { return runSystem(c.Context()) },
 	}
 	root.SetOut(out)
 	root.SetErr(logs)
 	withHealth(root, service.Ask)
 
 	embedded := command("aws", "Run the embedded AWS alone, provisioned, for services that run one by one",
-		func(ctx context.Context) error { return runAWS(ctx, lookup, out, logs) }, &app.AWSConfig{})
+		func(ctx context.Context) error { return run(ctx, lookup, out, logs, app.NewAWS, awsBanner) }, &app.AWSConfig{})
 	withHealth(embedded, func(ctx context.Context) error {
 		var cfg app.AWSConfig
 		if err := service.LoadConfig(lookup, &cfg); err != nil {
@@ -43,8 +44,7 @@ func newRoot(out, logs io.Writer) *cobra.Command {
 		return service.AskAt(ctx, cfg.AWSAddr, "/_localaws/calls")
 	})
 	root.AddCommand(
-		command("run", "Run every service and an embedded AWS until Ctrl-C, as without a command",
-			func(ctx context.Context) error { return run(ctx, lookup, out, logs) }, &app.Config{}),
+		command("run", "Run every service and an embedded AWS until Ctrl-C, as without a command", runSystem, &app.Config{}),
 		command("demo", "Play a story through the pipeline, show each hop, and end",
 			func(ctx context.Context) error { return runDemo(ctx, lookup, logs) }, &app.Config{}, &demo.Config{}),
 		embedded,

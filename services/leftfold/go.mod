@@ -7,7 +7,6 @@ require (
 	github.com/aws/aws-sdk-go-v2/service/dynamodb v1.72.0
 	github.com/danielgtaylor/huma/v2 v2.37.2
 	github.com/google/uuid v1.6.0
-	github.com/google/wire v0.7.0
 	github.com/leftfold/leftfold/pkg v0.0.0
 	github.com/leftfold/leftfold/services/broker v0.0.0
 	github.com/leftfold/leftfold/services/command-api v0.0.0
@@ -23,6 +22,7 @@ require (
 )
 
 require (
+	github.com/google/wire v0.7.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/spf13/pflag v1.0.10 // indirect
 )

@@ -12,49 +12,30 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/service"
-	"github.com/leftfold/leftfold/pkg/service/auth/devissuer"
 	"github.com/leftfold/leftfold/services/leftfold/app"
 	"github.com/leftfold/leftfold/services/leftfold/internal/demo"
 )
 
-func run(ctx context.Context, lookup service.Lookup, out, logs io.Writer) error {
-	var cfg app.Config
+// run makes a process of its configuration, prints its banner on out and runs it.
+func run[C any, P interface{ Run(context.Context) error }](
+	ctx context.Context, lookup service.Lookup, out, logs io.Writer,
+	newProcess func(context.Context, C, io.Writer) (P, error), banner func(P, C) string,
+) error {
+	var cfg C
 	if err := service.LoadConfig(lookup, &cfg); err != nil {
 		return err
 	}
-	system, err := app.New(ctx, cfg, logs)
+	process, err := newProcess(ctx, cfg, logs)
 	if err != nil {
 		return err
 	}
-	_, _ = fmt.Fprint(out, banner(system))
-	return system.Run(ctx)
-}
-
-func runAWS(ctx context.Context, lookup service.Lookup, out, logs io.Writer) error {
-	var cfg app.AWSConfig
-	if err := service.LoadConfig(lookup, &cfg); err != nil {
-		return err
-	}
-	aws, err := app.NewAWS(ctx, cfg, logs)
-	if err != nil {
-		return err
-	}
-	_, _ = fmt.Fprint(out, awsBanner(aws))
-	return aws.Run(ctx)
+	_, _ = fmt.Fprint(out, banner(process, cfg))
+	return process.Run(ctx)
 }
 
 // runIssuer does not assume ENVIRONMENT=local, as the other commands do.
 func runIssuer(ctx context.Context, out, logs io.Writer) error {
-	var cfg app.IssuerConfig
-	if err := service.LoadConfig(os.LookupEnv, &cfg); err != nil {
-		return err
-	}
-	issuer, err := app.NewIssuer(ctx, cfg, logs)
-	if err != nil {
-		return err
-	}
-	_, _ = fmt.Fprint(out, issuerBanner(issuer.Addr, cfg.Issuer))
-	return issuer.Run(ctx)
+	return run(ctx, os.LookupEnv, out, logs, app.NewIssuer, issuerBanner)
 }
 
 func runDemo(ctx context.Context, lookup service.Lookup, logs io.Writer) error {
@@ -96,9 +77,9 @@ func play(ctx context.Context, system *app.System, story demo.Config, out *os.Fi
 	return errors.Join(err, <-ended)
 }
 
-func banner(s *app.System) string {
+func banner(s *app.System, cfg app.Config) string {
 	header := ""
-	if s.Config.CommandAPI.Auth.Mode == "oidc" {
+	if cfg.CommandAPI.Auth.Mode == "oidc" {
 		header = ` -H "Authorization: Bearer $TOKEN"` // docs/security.md says where it comes from
 	}
 	return fmt.Sprintf(`Leftfold is running. It keeps everything in memory: stop it, and all is gone.
@@ -116,16 +97,16 @@ Ctrl-C stops it.
 `, s.APIAddr, s.AdminAddr, s.AWSAddr, header)
 }
 
-func awsBanner(s *app.AWS) string {
+func awsBanner(aws *app.Alone, _ app.AWSConfig) string {
 	return fmt.Sprintf(`The embedded AWS is running, with Leftfold's tables, stream and queues. Stop it, and all is gone.
 
   export AWS_ENDPOINT_URL=http://%s AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
 
 Ctrl-C stops it.
-`, s.Addr)
+`, aws.Addr)
 }
 
-func issuerBanner(addr string, c devissuer.Config) string {
+func issuerBanner(issuer *app.Alone, cfg app.IssuerConfig) string {
 	return fmt.Sprintf(`An issuer is running that gives every token to everyone. A service accepts its tokens when started with
 
   AUTH_MODE=oidc OIDC_ISSUER=%[2]s OIDC_AUDIENCE=%[3]s
@@ -136,5 +117,5 @@ A token, and a new key to sign with:
   curl -X POST http://%[1]s/rotate
 
 Ctrl-C stops it.
-`, addr, c.URL, c.Audience)
+`, issuer.Addr, cfg.Issuer.URL, cfg.Issuer.Audience)
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/leftfold/leftfold/pkg/iam/problems"
-	"github.com/leftfold/leftfold/pkg/iam/provision"
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/service"
 	broker "github.com/leftfold/leftfold/services/broker/app"
@@ -34,60 +33,20 @@ type System struct {
 
 // Run runs everything until ctx ends.
 func (s *System) Run(ctx context.Context) error {
-	context.AfterFunc(ctx, s.AWS.Close) // ends long polls of outside clients, which a stop would wait for
 	return s.Platform.Run(ctx, s.Config.StopTimeout, s.parts...)
 }
 
-// AWS is the embedded AWS alone.
-type AWS struct {
-	Addr string
-
-	config   AWSConfig
-	platform service.Platform
-	server   *localaws.Server
-	parts    []service.Part
-}
-
-// NewAWS provisions an embedded AWS and takes its address.
-func NewAWS(ctx context.Context, cfg AWSConfig, logs io.Writer) (*AWS, error) {
-	platform, _, err := service.NewPlatform(cfg.Config, logs)
-	if err != nil {
-		return nil, err
-	}
-	server := newServer()
-	if err := provision.Run(ctx, server.Config(), provision.Config{Names: cfg.Names}); err != nil {
-		return nil, err
-	}
-	parts, addrs, err := service.Listen(ctx, platform.Log, endpoint(cfg, server))
-	if err != nil {
-		return nil, err
-	}
-	return &AWS{Addr: addrs["aws"], config: cfg, platform: platform, server: server, parts: parts}, nil
-}
-
-// Run serves until ctx ends.
-func (a *AWS) Run(ctx context.Context) error {
-	context.AfterFunc(ctx, a.server.Close) // ends long polls, which a stop would wait for
-	return a.platform.Run(ctx, a.config.StopTimeout, a.parts...)
-}
-
-func newServer() *localaws.Server { return localaws.New(localaws.Options{}) }
-
-func endpoint(cfg AWSConfig, server *localaws.Server) service.Endpoint {
-	return service.Endpoint{Name: "aws", Variable: "AWS_ADDR", Addr: cfg.AWSAddr, Handler: server}
-}
-
-func newSystem(
-	ctx context.Context, cfg Config, logs io.Writer, server *localaws.Server,
-) (*System, error) {
+// New provisions an embedded AWS, wires every service on it and takes all addresses.
+func New(ctx context.Context, cfg Config, logs io.Writer) (*System, error) {
 	platform, registry, err := service.NewPlatform(cfg.Config, logs)
 	if err != nil {
 		return nil, err
 	}
-	platform.AWS = server.Config()
-	if err := provision.Run(ctx, platform.AWS, provision.Config{Names: cfg.Names}); err != nil {
+	server, err := newServer(ctx, cfg.AWSConfig)
+	if err != nil {
 		return nil, err
 	}
+	platform.AWS = server.Config()
 	whole, err := together(ctx, cfg, platform)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
+	"github.com/leftfold/leftfold/pkg/service/auth/devissuer"
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
 	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
@@ -16,6 +17,12 @@ type AWSConfig struct {
 	service.Config
 	AWSAddr string `envconfig:"AWS_ADDR" default:"127.0.0.1:4566" desc:"address of the embedded AWS (leftfold only)"`
 	Names   topology.Names
+}
+
+// IssuerConfig is the configuration of the development issuer.
+type IssuerConfig struct {
+	Process service.Config
+	Issuer  devissuer.Config
 }
 
 // Config is the configuration of the leftfold program: its own and that of every service in it.
