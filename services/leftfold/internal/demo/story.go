@@ -8,30 +8,34 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 )
 
-// clients is how many clients play at once.
-const clients = 32
-
-// racers is how many of them want one e-mail address.
-const racers = 50
+const (
+	clients = 32 // that play at once
+	racers  = 50 // of them that want one e-mail address
+	perUser = 8  // commands of one user's part of the story
+)
 
 // story is what is played: roles, users with their names, grants and changes, refusals that are due, and a race.
 type story struct {
 	base   string
 	client *http.Client
 	users  int
-	pace   *pace
+	pace   *rate.Limiter
 
-	accepted, refused atomic.Int64
-	winners           atomic.Int64
-	done              atomic.Int64
+	accepted, refused, winners, done atomic.Int64
+}
+
+// command is one request and what is to come of it.
+type command struct {
+	method, path string
+	body         map[string]string
+	refused      string // the code of the refusal that is due, "" if it is to be accepted
 }
 
 // commands is how many commands the story has.
@@ -41,92 +45,58 @@ func roleNames() []string {
 	return []string{"reader", "writer", "editor", "auditor", "operator", "billing", "support", "release", "security", "owner"}
 }
 
-// perUser is the commands of one user's part of the story.
-const perUser = 8
-
 func (s *story) play(ctx context.Context) error {
-	roles, err := s.createRoles(ctx)
-	if err != nil {
+	var roles []string
+	var creations, renamings []command
+	for _, name := range roleNames() {
+		id := newID()
+		roles = append(roles, id)
+		creations = append(creations, command{method: http.MethodPost, path: "/roles", body: map[string]string{"id": id, "name": name}})
+		renamings = append(renamings, command{method: http.MethodPut, path: "/roles/" + id, body: map[string]string{"name": "chief-" + name}})
+	}
+	if err := s.send(ctx, creations...); err != nil {
 		return err
 	}
 	group, playing := errgroup.WithContext(ctx)
 	group.SetLimit(clients)
 	for i := range s.users {
-		group.Go(func() error { return s.playUser(playing, i, roles) })
+		group.Go(func() error { return s.send(playing, userCommands(i, roles)...) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	if err := s.renameRoles(ctx, roles); err != nil {
+	if err := s.send(ctx, renamings...); err != nil {
 		return err
 	}
 	return s.race(ctx)
 }
 
-func (s *story) createRoles(ctx context.Context) (ids []string, err error) {
-	for _, name := range roleNames() {
-		id := newID()
-		if err := s.accept(ctx, http.MethodPost, "/roles", map[string]string{"id": id, "name": name}); err != nil {
-			return nil, err
-		}
-		ids = append(ids, id)
-	}
-	return ids, nil
-}
-
-func (s *story) renameRoles(ctx context.Context, ids []string) error {
-	for i, name := range roleNames() {
-		if err := s.accept(ctx, http.MethodPut, "/roles/"+ids[i], map[string]string{"name": "chief-" + name}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// playUser is one user's life, refusals included.
-func (s *story) playUser(ctx context.Context, i int, roles []string) error {
+// userCommands is one user's life, refusals included.
+func userCommands(i int, roles []string) []command {
 	id := newID()
 	path := "/users/" + id
 	email := fmt.Sprintf("user%d@example.com", i)
+	name := map[string]string{"firstName": firstNames()[i%7], "lastName": lastNames()[i%11]}
 	role, other := roles[i%len(roles)], roles[(i+3)%len(roles)]
-	steps := []func() error{
-		func() error {
-			return s.accept(ctx, http.MethodPost, "/users", map[string]string{"id": id, "email": email})
-		},
-		func() error {
-			return s.accept(ctx, http.MethodPut, path, map[string]string{"firstName": firstNames()[i%7], "lastName": lastNames()[i%11]})
-		},
-		func() error { return s.accept(ctx, http.MethodPost, path+"/roles", map[string]string{"roleId": role}) },
-		func() error { return s.accept(ctx, http.MethodPost, path+"/roles", map[string]string{"roleId": other}) },
-		func() error {
-			return s.refuse(ctx, http.MethodPost, path+"/roles", map[string]string{"roleId": role}, "role_already_held")
-		},
-		func() error {
-			return s.refuse(ctx, http.MethodPost, "/users", map[string]string{"email": email}, "email_taken")
-		},
+	commands := []command{
+		{method: http.MethodPost, path: "/users", body: map[string]string{"id": id, "email": email}},
+		{method: http.MethodPut, path: path, body: name},
+		{method: http.MethodPost, path: path + "/roles", body: map[string]string{"roleId": role}},
+		{method: http.MethodPost, path: path + "/roles", body: map[string]string{"roleId": other}},
+		{method: http.MethodPost, path: path + "/roles", body: map[string]string{"roleId": role}, refused: "role_already_held"},
+		{method: http.MethodPost, path: "/users", body: map[string]string{"email": email}, refused: "email_taken"},
 	}
+	disable := command{method: http.MethodPut, path: path + "/disable"}
 	switch i % 3 {
 	case 0:
-		steps = append(steps,
-			func() error { return s.accept(ctx, http.MethodDelete, path+"/roles/"+other, nil) },
-			func() error {
-				return s.accept(ctx, http.MethodPut, path+"/email", map[string]string{"email": "new-" + email})
-			})
+		return append(commands,
+			command{method: http.MethodDelete, path: path + "/roles/" + other},
+			command{method: http.MethodPut, path: path + "/email", body: map[string]string{"email": "new-" + email}})
 	case 1:
-		steps = append(steps,
-			func() error { return s.accept(ctx, http.MethodPut, path+"/disable", nil) },
-			func() error { return s.refuse(ctx, http.MethodPut, path+"/disable", nil, "user_disabled") })
+		return append(commands, disable, command{method: http.MethodPut, path: path + "/disable", refused: "user_disabled"})
 	default:
-		steps = append(steps,
-			func() error { return s.accept(ctx, http.MethodPut, path+"/disable", nil) },
-			func() error { return s.accept(ctx, http.MethodPut, path+"/enable", nil) })
+		return append(commands, disable, command{method: http.MethodPut, path: path + "/enable"})
 	}
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func firstNames() []string {
@@ -142,17 +112,18 @@ func (s *story) race(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for range racers {
 		group.Go(func() error {
-			status, code, err := s.send(ctx, http.MethodPost, "/users", map[string]string{"email": "the.one@example.com"})
+			c := command{method: http.MethodPost, path: "/users", body: map[string]string{"email": "the.one@example.com"}}
+			code, err := s.answer(ctx, c)
 			switch {
 			case err != nil:
 				return err
-			case status == http.StatusAccepted:
+			case code == "":
 				s.winners.Add(1)
 				s.accepted.Add(1)
 			case code == "email_taken":
 				s.refused.Add(1)
 			default:
-				return fmt.Errorf("race for an address: answer %d %s", status, code)
+				return fmt.Errorf("race for an address: answer %s", code)
 			}
 			return nil
 		})
@@ -160,91 +131,58 @@ func (s *story) race(ctx context.Context) error {
 	return group.Wait()
 }
 
-func (s *story) accept(ctx context.Context, method, path string, body any) error {
-	status, code, err := s.send(ctx, method, path, body)
-	if err == nil && status != http.StatusAccepted {
-		err = fmt.Errorf("%s %s: answer %d %s, want 202", method, path, status, code)
+// send sends one command after the other, until one has not come out as it should.
+func (s *story) send(ctx context.Context, commands ...command) error {
+	for _, c := range commands {
+		code, err := s.answer(ctx, c)
+		if err != nil {
+			return err
+		}
+		if code != c.refused {
+			return fmt.Errorf("%s %s: refused with %q, want %q", c.method, c.path, code, c.refused)
+		}
+		if code == "" {
+			s.accepted.Add(1)
+		} else {
+			s.refused.Add(1)
+		}
 	}
-	s.accepted.Add(1)
-	return err
+	return nil
 }
 
-func (s *story) refuse(ctx context.Context, method, path string, body any, want string) error {
-	status, code, err := s.send(ctx, method, path, body)
-	if err == nil && code != want {
-		err = fmt.Errorf("%s %s: answer %d %s, want %s", method, path, status, code, want)
-	}
-	s.refused.Add(1)
-	return err
-}
-
-func (s *story) send(ctx context.Context, method, path string, body any) (status int, code string, err error) {
-	if err := s.pace.wait(ctx); err != nil {
-		return 0, "", err
+// answer sends a command and returns the code of its refusal, "" if it was accepted.
+func (s *story) answer(ctx context.Context, c command) (code string, err error) {
+	if err := s.pace.Wait(ctx); err != nil {
+		return "", err
 	}
 	defer s.done.Add(1)
 	var text bytes.Buffer
-	if body != nil {
-		if err := json.NewEncoder(&text).Encode(body); err != nil {
-			return 0, "", err
+	if c.body != nil {
+		if err := json.NewEncoder(&text).Encode(c.body); err != nil {
+			return "", err
 		}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, s.base+path, &text)
+	req, err := http.NewRequestWithContext(ctx, c.method, s.base+c.path, &text)
 	if err != nil {
-		return 0, "", err
+		return "", err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	res, err := s.client.Do(req)
 	if err != nil {
-		return 0, "", err
+		return "", err
 	}
 	defer func() { _ = res.Body.Close() }()
 	var answer struct {
 		Code string `json:"code"`
 	}
 	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
-		return res.StatusCode, "", fmt.Errorf("decode the answer to %s %s: %w", method, path, err)
+		return "", fmt.Errorf("decode the answer to %s %s, %s: %w", c.method, c.path, res.Status, err)
 	}
-	_, err = io.Copy(io.Discard, res.Body)
-	return res.StatusCode, answer.Code, err
+	if res.StatusCode != http.StatusAccepted && answer.Code == "" {
+		return "", fmt.Errorf("%s %s: answer %s", c.method, c.path, res.Status)
+	}
+	_, err = io.Copy(io.Discard, res.Body) // so that the connection is used again
+	return answer.Code, err
 }
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
-
-// pace spaces commands evenly. The zero rate is as fast as it goes.
-type pace struct {
-	every time.Duration
-	mu    sync.Mutex
-	next  time.Time
-	now   func() time.Time
-}
-
-func newPace(rate float64, now func() time.Time) *pace {
-	p := &pace{now: now}
-	if rate > 0 {
-		p.every = time.Duration(float64(time.Second) / rate)
-	}
-	return p
-}
-
-func (p *pace) wait(ctx context.Context) error {
-	if p.every == 0 {
-		return ctx.Err()
-	}
-	p.mu.Lock()
-	now := p.now()
-	if p.next.Before(now) {
-		p.next = now
-	}
-	pause := p.next.Sub(now)
-	p.next = p.next.Add(p.every)
-	p.mu.Unlock()
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
