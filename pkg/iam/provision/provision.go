@@ -28,17 +28,15 @@ type Config struct {
 	Names topology.Names
 	// StreamShards is how many shards a new Kinesis stream gets. Defaults to 2.
 	StreamShards int32
-	// Wait bounds the wait for each resource to become usable. Defaults to 2 minutes.
-	Wait time.Duration
 }
+
+// usable bounds the wait for each resource to become usable.
+const usable = 2 * time.Minute
 
 // Run creates what is missing, leaves what exists unchanged, and returns once all of it can be used.
 func Run(ctx context.Context, cfg aws.Config, c Config) error {
 	if c.StreamShards == 0 {
 		c.StreamShards = 2
-	}
-	if c.Wait == 0 {
-		c.Wait = 2 * time.Minute
 	}
 	db, k, q := dynamodb.NewFromConfig(cfg), kinesis.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
 	group, creating := errgroup.WithContext(ctx)
@@ -48,7 +46,7 @@ func Run(ctx context.Context, cfg aws.Config, c Config) error {
 	tables := append(store.CreateTableInputs(),
 		shards.CreateTableInput(c.Names.Leases), projection.CreateTableInput(c.Names.Users), projection.CreateTableInput(c.Names.Roles))
 	for _, t := range tables {
-		group.Go(func() error { return table(creating, db, t, c.Wait) })
+		group.Go(func() error { return table(creating, db, t) })
 	}
 	group.Go(func() error { return stream(creating, k, c) })
 	for _, s := range c.Names.Subscriptions() {
@@ -60,13 +58,13 @@ func Run(ctx context.Context, cfg aws.Config, c Config) error {
 	return expire(ctx, db, store.TimeToLiveInput())
 }
 
-func table(ctx context.Context, db *dynamodb.Client, in *dynamodb.CreateTableInput, wait time.Duration) error {
+func table(ctx context.Context, db *dynamodb.Client, in *dynamodb.CreateTableInput) error {
 	_, err := db.CreateTable(ctx, in)
 	if _, exists := errors.AsType[*dynamodbtypes.ResourceInUseException](err); err != nil && !exists {
 		return fmt.Errorf("create table %s: %w", *in.TableName, err)
 	}
 	waiter := dynamodb.NewTableExistsWaiter(db, func(o *dynamodb.TableExistsWaiterOptions) { o.MinDelay = time.Second })
-	if err := waiter.Wait(ctx, &dynamodb.DescribeTableInput{TableName: in.TableName}, wait); err != nil {
+	if err := waiter.Wait(ctx, &dynamodb.DescribeTableInput{TableName: in.TableName}, usable); err != nil {
 		return fmt.Errorf("wait for table %s: %w", *in.TableName, err)
 	}
 	return nil
@@ -78,10 +76,9 @@ func expire(ctx context.Context, db *dynamodb.Client, in *dynamodb.UpdateTimeToL
 	if err != nil {
 		return fmt.Errorf("describe expiry of table %s: %w", *in.TableName, err)
 	}
-	switch out.TimeToLiveDescription.TimeToLiveStatus {
-	case dynamodbtypes.TimeToLiveStatusEnabled, dynamodbtypes.TimeToLiveStatusEnabling:
+	status := out.TimeToLiveDescription.TimeToLiveStatus
+	if status == dynamodbtypes.TimeToLiveStatusEnabled || status == dynamodbtypes.TimeToLiveStatusEnabling {
 		return nil
-	default:
 	}
 	if _, err := db.UpdateTimeToLive(ctx, in); err != nil {
 		return fmt.Errorf("switch on expiry of table %s: %w", *in.TableName, err)
@@ -96,7 +93,7 @@ func stream(ctx context.Context, k *kinesis.Client, c Config) error {
 		return fmt.Errorf("create stream %s: %w", *name, err)
 	}
 	waiter := kinesis.NewStreamExistsWaiter(k, func(o *kinesis.StreamExistsWaiterOptions) { o.MinDelay = time.Second })
-	if err := waiter.Wait(ctx, &kinesis.DescribeStreamInput{StreamName: name}, c.Wait); err != nil {
+	if err := waiter.Wait(ctx, &kinesis.DescribeStreamInput{StreamName: name}, usable); err != nil {
 		return fmt.Errorf("wait for stream %s: %w", *name, err)
 	}
 	return nil
@@ -108,27 +105,22 @@ func queue(ctx context.Context, q *sqs.Client, name string) error {
 	if err != nil {
 		return err
 	}
-	out, err := q.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
-		QueueUrl: dlq, AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameQueueArn},
-	})
+	const arn = sqstypes.QueueAttributeNameQueueArn
+	out, err := q.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &dlq, AttributeNames: []sqstypes.QueueAttributeName{arn}})
 	if err != nil {
 		return fmt.Errorf("read the ARN of queue %s: %w", topology.DeadLetters(name), err)
 	}
-	_, err = create(ctx, q, name, fifoqueue.Attributes(out.Attributes[string(sqstypes.QueueAttributeNameQueueArn)]))
+	_, err = create(ctx, q, name, fifoqueue.Attributes(out.Attributes[string(arn)]))
 	return err
 }
 
-func create(ctx context.Context, q *sqs.Client, name string, attributes map[string]string) (url *string, err error) {
+func create(ctx context.Context, q *sqs.Client, name string, attributes map[string]string) (url string, err error) {
 	out, err := q.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(name), Attributes: attributes})
 	if err == nil {
-		return out.QueueUrl, nil
+		return *out.QueueUrl, nil
 	}
-	if _, other := errors.AsType[*sqstypes.QueueNameExists](err); !other {
-		return nil, fmt.Errorf("create queue %s: %w", name, err)
+	if _, other := errors.AsType[*sqstypes.QueueNameExists](err); other { // it exists with other attributes
+		return fifoqueue.QueueURL(ctx, q, name)
 	}
-	found, err := q.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(name)}) // it exists with other attributes
-	if err != nil {
-		return nil, fmt.Errorf("find queue %s: %w", name, err)
-	}
-	return found.QueueUrl, nil
+	return "", fmt.Errorf("create queue %s: %w", name, err)
 }
