@@ -72,18 +72,15 @@ func (c *CatchUps) Run(ctx context.Context) error {
 
 func (c *CatchUps) once(ctx context.Context) {
 	result, err := c.run(ctx)
-	state := done
+	ended, state := c.now(), done
 	if err != nil {
 		state = failed
 		c.log.ErrorContext(ctx, "catch-up failed", slog.String("projection", c.name), slog.Any(telemetry.KeyError, err))
 	}
-	ended := c.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.last = catchUp{
-		Projection: c.name, State: state, StartedAt: c.last.StartedAt, EndedAt: &ended,
-		Records: result.Records, Behind: result.Behind, Applied: result.Applied, Parked: result.Parked,
-	}
+	c.last.State, c.last.EndedAt = state, &ended
+	c.last.Records, c.last.Behind, c.last.Applied, c.last.Parked = result.Records, result.Behind, result.Applied, result.Parked
 }
 
 // start requests a run unless one is under way.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"path"
 	"reflect"
 	"strings"
 	"time"
@@ -62,9 +63,9 @@ type redriven struct {
 // never on a public address. A redrive takes as long as timeout at most. A parked aggregate is one whose event could not
 // be applied; the projection has set it aside so that all others flow.
 func RegisterParked(api huma.API, name string, parked ParkedStore, timeout time.Duration, log *slog.Logger) {
-	path := "/projections/" + name + "/parked"
+	list := "/projections/" + name + "/parked"
 	httpapi.Register(api, log, huma.Operation{
-		OperationID: "listParked-" + name, Method: http.MethodGet, Path: path, Tags: []string{"parked"},
+		OperationID: "listParked-" + name, Method: http.MethodGet, Path: list, Tags: []string{"parked"},
 		Summary:  "List the aggregates that projection " + name + " has set aside",
 		Metadata: httpapi.MayAnswer(projection.ErrBadCursor),
 	}, func(ctx context.Context, in *httpapi.Paging) (*httpapi.Page[parkedAggregate], error) {
@@ -78,18 +79,18 @@ func RegisterParked(api huma.API, name string, parked ParkedStore, timeout time.
 		}
 		shown := make([]parkedAggregate, len(rows))
 		for i, row := range rows {
+			category, id := path.Split(row.Stream) // an ID may hold anything but slashes
 			shown[i] = parkedAggregate{
 				Projection: name, Stream: row.Stream, Version: row.Version, Event: row.Event, Reason: row.Reason,
-				ParkedAt: row.ParkedAt, Waiting: row.Waiting(), Redrive: path + "/" + escaped(row.Stream) + "/redrive",
+				ParkedAt: row.ParkedAt, Waiting: row.Waiting(), Redrive: list + "/" + category + url.PathEscape(id) + "/redrive",
 			}
 		}
-		return httpapi.NewPage(shown, path, in, next), nil
+		return httpapi.NewPage(shown, list, in, next), nil
 	})
 	for _, category := range parked.Categories() { // an id has no slashes, but a category has: each is a path of its own
-		r := redrive{name: name, category: category, parked: parked, timeout: timeout}
 		httpapi.Register(api, log, huma.Operation{
 			OperationID: "redrive-" + name + "-" + strings.ReplaceAll(category, "/", "-"), Method: http.MethodPost,
-			Path: path + "/" + category + "/{id}/redrive", Tags: []string{"parked"},
+			Path: list + "/" + category + "/{id}/redrive", Tags: []string{"parked"},
 			Summary:  "Apply what waits of one such aggregate from the log, and take it up again",
 			Metadata: httpapi.MayAnswer(errNotParked, problems.ErrStillParked),
 			Responses: map[string]*huma.Response{"202": {
@@ -98,39 +99,27 @@ func RegisterParked(api huma.API, name string, parked ParkedStore, timeout time.
 					"application/json": {Schema: api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[redriven](), true, "")},
 				},
 			}},
-		}, r.handle)
+		}, func(ctx context.Context, in *redriveInput) (*redriveOutput, error) {
+			return redrive(ctx, name, parked, eventsourcing.StreamID{Category: category, ID: in.ID}, timeout)
+		})
 	}
 }
 
-// escaped returns a stream as part of a path: its ID may hold anything but slashes.
-func escaped(stream string) string {
-	id, err := eventsourcing.ParseStreamID(stream)
-	if err != nil {
-		return url.PathEscape(stream)
-	}
-	return id.Category + "/" + url.PathEscape(id.ID)
-}
-
-type redrive struct {
-	name, category string
-	parked         ParkedStore
-	timeout        time.Duration
-}
-
-func (r redrive) handle(ctx context.Context, in *redriveInput) (*redriveOutput, error) {
-	stream := eventsourcing.StreamID{Category: r.category, ID: in.ID}
-	row, found, err := r.parked.ParkedStream(ctx, stream)
+func redrive(
+	ctx context.Context, name string, parked ParkedStore, stream eventsourcing.StreamID, timeout time.Duration,
+) (*redriveOutput, error) {
+	row, found, err := parked.ParkedStream(ctx, stream)
 	if err != nil {
 		return nil, err
 	}
 	if !found {
 		return nil, errNotParked
 	}
-	limited, cancel := context.WithTimeout(ctx, r.timeout)
+	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	fence, err := r.parked.Redrive(limited, stream)
+	fence, err := parked.Redrive(limited, stream)
 	out := &redriveOutput{Status: http.StatusOK, Body: redriven{
-		Projection: r.name, Stream: stream.String(), Version: max(fence, row.Version-1), Done: err == nil,
+		Projection: name, Stream: stream.String(), Version: max(fence, row.Version-1), Done: err == nil,
 	}}
 	switch {
 	case err == nil:
