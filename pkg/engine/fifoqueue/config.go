@@ -13,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 
-	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/retry"
 )
 
@@ -88,7 +87,7 @@ func NewConsumer(cfg Config) (*Consumer, error) {
 	cfg.Logger = cfg.Logger.With(slog.String("queue", queue))
 	c := &Consumer{
 		cfg: cfg, counts: newCounters(queue), slots: semaphore.NewWeighted(int64(cfg.Concurrency)),
-		dead:     NewPublisher(cfg.Client, cfg.DeadLetterURL, ordered.WithJitter[Outgoing](cfg.Backoff.Jitter)),
+		dead:     NewPublisher(cfg.Client, cfg.DeadLetterURL, cfg.Backoff),
 		inFlight: newInFlight(), finished: make(chan []*delivery),
 	}
 	if cfg.Metrics != nil {

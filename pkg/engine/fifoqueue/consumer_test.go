@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 func TestGroupsAreConsumedInOrder(t *testing.T) {
@@ -42,7 +43,7 @@ func TestAMessageIsReceivedAsItWasPublished(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, b *fixture) {
 		sentAt := time.Now()
-		require.NoError(t, fifoqueue.NewPublisher(b.client, b.url).Publish(t.Context(), []fifoqueue.Outgoing{
+		require.NoError(t, fifoqueue.NewPublisher(b.client, b.url, retry.Backoff{}).Publish(t.Context(), []fifoqueue.Outgoing{
 			{Group: "g", DeduplicationID: "d", Body: []byte("äöü"), Attributes: map[string]string{"k": "v"}},
 		}))
 		var got fifoqueue.Message

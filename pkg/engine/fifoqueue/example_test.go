@@ -12,6 +12,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/localaws"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 // createQueues creates a queue and its dead-letter queue and returns their URLs.
@@ -35,7 +36,7 @@ func ExamplePublisher_Publish() {
 	ctx, client := context.Background(), sqs.NewFromConfig(server.Config())
 	live, _ := createQueues(ctx, client)
 
-	err := fifoqueue.NewPublisher(client, live).Publish(ctx, []fifoqueue.Outgoing{
+	err := fifoqueue.NewPublisher(client, live, retry.Backoff{}).Publish(ctx, []fifoqueue.Outgoing{
 		{Group: "order-1", DeduplicationID: "order-1#1", Body: []byte("placed")},
 		{Group: "order-2", DeduplicationID: "order-2#1", Body: []byte("placed")},
 		{Group: "order-1", DeduplicationID: "order-1#2", Body: []byte("paid")},
@@ -80,7 +81,7 @@ func ExampleNewConsumer() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	err = fifoqueue.NewPublisher(client, live).Publish(ctx, []fifoqueue.Outgoing{
+	err = fifoqueue.NewPublisher(client, live, retry.Backoff{}).Publish(ctx, []fifoqueue.Outgoing{
 		{Group: "order-1", DeduplicationID: "order-1#1", Body: []byte("placed")},
 		{Group: "order-1", DeduplicationID: "order-1#2", Body: []byte("broken")},
 		{Group: "order-1", DeduplicationID: "order-1#3", Body: []byte("paid")},

@@ -17,6 +17,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/localaws"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -146,7 +147,7 @@ func (b *fixture) send(from, to int, groups ...string) {
 			out = append(out, fifoqueue.Outgoing{Group: g, DeduplicationID: body, Body: []byte(body)})
 		}
 	}
-	require.NoError(b.t, fifoqueue.NewPublisher(b.client, b.url).Publish(b.t.Context(), out))
+	require.NoError(b.t, fifoqueue.NewPublisher(b.client, b.url, retry.Backoff{}).Publish(b.t.Context(), out))
 }
 
 func (b *fixture) handle(_ context.Context, group string, messages []fifoqueue.Message) (int, error) {

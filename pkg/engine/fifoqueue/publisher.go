@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"path"
 	"strconv"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/leftfold/leftfold/pkg/engine/ordered"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 // Limits of SendMessageBatch: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
@@ -50,22 +50,12 @@ func (o Outgoing) size() int {
 type Publisher struct {
 	client   PublisherAPI
 	queueURL string
-	options  ordered.Options[Outgoing]
+	backoff  retry.Backoff
 }
 
-// NewPublisher returns a publisher to the queue of that URL; see QueueURL. The functions may change the options of its Send.
-func NewPublisher(client PublisherAPI, queueURL string, tune ...func(*ordered.Options[Outgoing])) *Publisher {
-	p := &Publisher{client: client, queueURL: queueURL}
-	p.options = ordered.Options[Outgoing]{
-		Key:      func(o Outgoing) string { return o.Group },
-		Size:     Outgoing.size,
-		MaxCount: maxBatch, MaxBytes: maxBatchBytes,
-		Put: p.put,
-	}
-	for _, f := range tune {
-		f(&p.options)
-	}
-	return p
+// NewPublisher returns a publisher to the queue of that URL; see QueueURL. backoff is that of ordered.Options.
+func NewPublisher(client PublisherAPI, queueURL string, backoff retry.Backoff) *Publisher {
+	return &Publisher{client: client, queueURL: queueURL, backoff: backoff}
 }
 
 // Publish returns nil when the queue holds every message; see ordered.Send. Its error is ordered.ErrTooLarge for a message
@@ -76,7 +66,11 @@ func (p *Publisher) Publish(ctx context.Context, messages []Outgoing) error {
 			return fmt.Errorf("publish to %s: message %d: group, deduplication id and body are required", path.Base(p.queueURL), i)
 		}
 	}
-	if err := ordered.Send(ctx, messages, p.options); err != nil {
+	err := ordered.Send(ctx, messages, ordered.Options[Outgoing]{
+		Key:  func(o Outgoing) string { return o.Group },
+		Size: Outgoing.size, MaxCount: maxBatch, MaxBytes: maxBatchBytes, Put: p.put, Backoff: p.backoff,
+	})
+	if err != nil {
 		return fmt.Errorf("publish to %s: %w", path.Base(p.queueURL), err)
 	}
 	return nil
@@ -133,7 +127,7 @@ func attributeValues(attributes map[string]string) map[string]types.MessageAttri
 		return nil
 	}
 	out := make(map[string]types.MessageAttributeValue, len(attributes))
-	for name, value := range maps.All(attributes) {
+	for name, value := range attributes {
 		out[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(value)}
 	}
 	return out

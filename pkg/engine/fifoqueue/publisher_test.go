@@ -12,6 +12,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/engine/ordered"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 func TestThePublisherKeepsOrderThroughPartialFailures(t *testing.T) {
@@ -62,7 +63,7 @@ func TestThePublisherResendsEntriesThatTheAnswerLeavesOut(t *testing.T) {
 func TestThePublisherReportsMessagesThatCannotBeSent(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, b *fixture) {
-		p := fifoqueue.NewPublisher(b.client, b.url)
+		p := fifoqueue.NewPublisher(b.client, b.url, retry.Backoff{})
 		bad := fifoqueue.Outgoing{Group: "a", DeduplicationID: "1", Body: []byte("\x01")}
 		good := fifoqueue.Outgoing{Group: "b", DeduplicationID: "2", Body: []byte("x")}
 		err := p.Publish(t.Context(), []fifoqueue.Outgoing{bad})

@@ -60,7 +60,7 @@ func ExampleKinesisPublisher_Publish() {
 		log.Fatal(err)
 	}
 
-	err = ordered.NewKinesisPublisher(client, "events").Publish(ctx, []ordered.KinesisRecord{
+	err = ordered.NewKinesisPublisher(client, "events", retry.Backoff{}).Publish(ctx, []ordered.KinesisRecord{
 		{Key: "door-1", Data: []byte("opened")},
 		{Key: "door-2", Data: []byte("opened")},
 		{Key: "door-1", Data: []byte("closed")},

@@ -8,6 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 // Limits of PutRecords: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
@@ -31,6 +33,8 @@ type KinesisRecord struct {
 	Data []byte
 }
 
+func (r KinesisRecord) size() int { return len(r.Key) + len(r.Data) }
+
 // KinesisPublisher publishes to one stream. Safe for concurrent use, but order is kept within one Publish only.
 //
 // It needs the IAM permission kinesis:PutRecords for the stream and, if the stream is encrypted by a key of the
@@ -39,33 +43,27 @@ type KinesisRecord struct {
 type KinesisPublisher struct {
 	client  KinesisAPI
 	stream  string
-	options Options[KinesisRecord]
+	backoff retry.Backoff
 }
 
-// NewKinesisPublisher returns a publisher to the stream of that name. The functions may change the options of its Send.
-func NewKinesisPublisher(client KinesisAPI, stream string, tune ...func(*Options[KinesisRecord])) *KinesisPublisher {
-	k := &KinesisPublisher{client: client, stream: stream}
-	k.options = Options[KinesisRecord]{
-		Key:      func(r KinesisRecord) string { return r.Key },
-		Size:     func(r KinesisRecord) int { return len(r.Key) + len(r.Data) },
-		MaxCount: kinesisMaxCount, MaxBytes: kinesisMaxBytes,
-		Put: k.put,
-	}
-	for _, f := range tune {
-		f(&k.options)
-	}
-	return k
+// NewKinesisPublisher returns a publisher to the stream of that name. backoff is that of Options.
+func NewKinesisPublisher(client KinesisAPI, stream string, backoff retry.Backoff) *KinesisPublisher {
+	return &KinesisPublisher{client: client, stream: stream, backoff: backoff}
 }
 
 // Publish returns nil when the stream holds every record; see Send. A record over 1 MiB is ErrTooLarge.
 func (k *KinesisPublisher) Publish(ctx context.Context, records []KinesisRecord) error {
 	for i, r := range records {
-		if size := k.options.Size(r); size > kinesisMaxRecord {
+		if size := r.size(); size > kinesisMaxRecord {
 			return fmt.Errorf("publish to %s: record %d: %w: %d bytes, the limit is %d",
 				k.stream, i, ErrTooLarge, size, kinesisMaxRecord)
 		}
 	}
-	if err := Send(ctx, records, k.options); err != nil {
+	err := Send(ctx, records, Options[KinesisRecord]{
+		Key:  func(r KinesisRecord) string { return r.Key },
+		Size: KinesisRecord.size, MaxCount: kinesisMaxCount, MaxBytes: kinesisMaxBytes, Put: k.put, Backoff: k.backoff,
+	})
+	if err != nil {
 		return fmt.Errorf("publish to %s: %w", k.stream, err)
 	}
 	return nil

@@ -3,6 +3,8 @@ package ordered_test
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,6 +19,7 @@ import (
 
 // shard stores records and refuses every third one.
 type shard struct {
+	mu      sync.Mutex
 	turn    int
 	records []string
 	batches []int
@@ -24,6 +27,8 @@ type shard struct {
 }
 
 func (s *shard) PutRecords(_ context.Context, in *kinesis.PutRecordsInput, _ ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.batches = append(s.batches, len(in.Records))
 	if s.err != nil {
 		return nil, s.err
@@ -41,10 +46,7 @@ func (s *shard) PutRecords(_ context.Context, in *kinesis.PutRecordsInput, _ ...
 	return out, nil
 }
 
-func one(o *ordered.Options[ordered.KinesisRecord]) {
-	o.InFlight = 1
-	o.Backoff = retry.Backoff{First: 1, Max: 1}
-}
+var quick = retry.Backoff{First: 1, Max: 1} // read only
 
 func TestRecordsThatPutRecordsRefusedAreSentAgain(t *testing.T) {
 	t.Parallel()
@@ -55,7 +57,7 @@ func TestRecordsThatPutRecordsRefusedAreSentAgain(t *testing.T) {
 			records = append(records, ordered.KinesisRecord{Key: key, Data: fmt.Append(nil, n)})
 		}
 	}
-	require.NoError(t, ordered.NewKinesisPublisher(s, "s", one).Publish(t.Context(), records))
+	require.NoError(t, ordered.NewKinesisPublisher(s, "s", quick).Publish(t.Context(), records))
 	next := map[byte]byte{'a': '0', 'b': '0', 'c': '0'}
 	for _, r := range s.records {
 		assert.Equal(t, next[r[0]], r[1], r)
@@ -71,16 +73,16 @@ func TestBatchesKeepTheLimitsOfKinesis(t *testing.T) {
 	for i := range records {
 		records[i].Key = fmt.Sprint(i)
 	}
-	require.NoError(t, ordered.NewKinesisPublisher(s, "s", one).Publish(t.Context(), records))
-	assert.Equal(t, 500, s.batches[0])
+	require.NoError(t, ordered.NewKinesisPublisher(s, "s", quick).Publish(t.Context(), records))
+	assert.Equal(t, 500, slices.Max(s.batches))
 	s.batches = nil
 	for i := range 12 {
 		records[i].Data = make([]byte, 1<<20-10)
 	}
-	require.NoError(t, ordered.NewKinesisPublisher(s, "s", one).Publish(t.Context(), records[:12]))
-	assert.Equal(t, 5, s.batches[0], "5 MiB")
+	require.NoError(t, ordered.NewKinesisPublisher(s, "s", quick).Publish(t.Context(), records[:12]))
+	assert.Equal(t, 5, slices.Max(s.batches), "5 MiB")
 	records[3].Data = make([]byte, 1<<20)
-	err := ordered.NewKinesisPublisher(s, "s", one).Publish(t.Context(), records)
+	err := ordered.NewKinesisPublisher(s, "s", quick).Publish(t.Context(), records)
 	require.ErrorIs(t, err, ordered.ErrTooLarge)
 	require.ErrorContains(t, err, "publish to s: record 3")
 }
@@ -88,7 +90,7 @@ func TestBatchesKeepTheLimitsOfKinesis(t *testing.T) {
 func TestAnInvalidArgumentIsPermanent(t *testing.T) {
 	t.Parallel()
 	s := &shard{err: &types.InvalidArgumentException{Message: aws.String("no such key")}}
-	err := ordered.NewKinesisPublisher(s, "s", one).Publish(t.Context(), []ordered.KinesisRecord{{Key: "k"}})
+	err := ordered.NewKinesisPublisher(s, "s", quick).Publish(t.Context(), []ordered.KinesisRecord{{Key: "k"}})
 	require.ErrorIs(t, err, ordered.ErrPermanent)
 	assert.Len(t, s.batches, 1)
 }

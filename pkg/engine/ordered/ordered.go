@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/leftfold/leftfold/pkg/retry"
 )
@@ -34,13 +33,6 @@ type Options[E any] struct {
 	InFlight int
 	// Backoff spaces the retries of an entry. Defaults to 50 ms, doubled up to 5 s.
 	Backoff retry.Backoff
-	// OnRetry is called with the number of entries of a batch that will be sent again, and one of their errors. Optional.
-	OnRetry func(entries int, reason error)
-}
-
-// WithJitter returns an option of the publishers: jitter draws the pauses before retries; see retry.Backoff.
-func WithJitter[E any](jitter func(time.Duration) time.Duration) func(*Options[E]) {
-	return func(o *Options[E]) { o.Backoff.Jitter = jitter }
 }
 
 // Errors of Send.
@@ -58,8 +50,8 @@ func Permanent(err error) error { return fmt.Errorf("%w: %w", ErrPermanent, err)
 // sends no more of that key, sends all other keys to their end, and returns an error that joins the failures. When Send
 // returns, no call of Put is in flight.
 func Send[E any](ctx context.Context, entries []E, o Options[E]) error {
-	if err := o.check(); err != nil {
-		return err
+	if o.Key == nil || o.Size == nil || o.Put == nil || o.MaxCount < 1 || o.MaxBytes < 1 || o.InFlight < 0 {
+		return errors.New("ordered: Key, Size and Put are required, MaxCount and MaxBytes positive, InFlight not negative")
 	}
 	o.InFlight = cmp.Or(o.InFlight, 4)
 	s := sender[E]{options: o, entries: entries}
@@ -67,18 +59,4 @@ func Send[E any](ctx context.Context, entries []E, o Options[E]) error {
 		return err
 	}
 	return s.run(ctx)
-}
-
-func (o Options[E]) check() error {
-	var errs []error
-	if o.Key == nil || o.Size == nil || o.Put == nil {
-		errs = append(errs, errors.New("ordered: Key, Size and Put are required"))
-	}
-	if o.MaxCount < 1 || o.MaxBytes < 1 {
-		errs = append(errs, errors.New("ordered: MaxCount and MaxBytes must be positive"))
-	}
-	if o.InFlight < 0 {
-		errs = append(errs, errors.New("ordered: InFlight must not be negative"))
-	}
-	return errors.Join(errs...)
 }

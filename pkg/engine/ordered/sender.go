@@ -172,7 +172,6 @@ func (s *sender[E]) cut() []*lane {
 func (s *sender[E]) record(r result, retries chan<- []*lane) {
 	s.inFlight--
 	var failed []*lane
-	var reason error
 	for i, l := range r.lanes {
 		s.blocked -= len(l.queue) - 1
 		err := r.err
@@ -191,12 +190,12 @@ func (s *sender[E]) record(r result, retries chan<- []*lane) {
 			s.remove(l, len(l.queue))
 		default:
 			l.failures++
-			reason = err
 			failed = append(failed, l)
 		}
 	}
-	if len(failed) > 0 {
-		s.retry(failed, reason, retries)
+	if len(failed) > 0 { // lanes that failed together return together, so batches stay full
+		most := slices.MaxFunc(failed, func(a, b *lane) int { return a.failures - b.failures })
+		time.AfterFunc(s.options.Backoff.Delay(most.failures), func() { retries <- failed })
 	}
 }
 
@@ -204,13 +203,4 @@ func (s *sender[E]) push(back []*lane) {
 	for _, l := range back {
 		heap.Push(&s.ready, l)
 	}
-}
-
-// retry returns failed lanes to run after a pause. Lanes that failed together return together, so batches stay full.
-func (s *sender[E]) retry(failed []*lane, reason error, retries chan<- []*lane) {
-	if s.options.OnRetry != nil {
-		s.options.OnRetry(len(failed), reason)
-	}
-	most := slices.MaxFunc(failed, func(a, b *lane) int { return a.failures - b.failures })
-	time.AfterFunc(s.options.Backoff.Delay(most.failures), func() { retries <- failed })
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/engine/shards/shardstest"
 	"github.com/leftfold/leftfold/pkg/localaws"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 func newLocalAWS(t *testing.T) (*localaws.Server, *shards.DynamoDBLeases) {
@@ -126,7 +127,7 @@ func (k *kinesisFleet) send(n int) {
 			batch = append(batch, ordered.KinesisRecord{Key: fmt.Sprint("k", key), Data: []byte(strconv.Itoa(i))})
 		}
 	}
-	require.NoError(k.t, ordered.NewKinesisPublisher(k.Client, "s").Publish(k.t.Context(), batch))
+	require.NoError(k.t, ordered.NewKinesisPublisher(k.Client, "s", retry.Backoff{}).Publish(k.t.Context(), batch))
 	k.sent += n
 }
 

@@ -28,6 +28,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/iam/provision"
 	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/localaws"
+	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
@@ -115,7 +116,7 @@ func TestAParkedAggregateIsListedAndRedrivenOverHTTP(t *testing.T) {
 			})
 		}
 		if stream == group {
-			require.NoError(t, fifoqueue.NewPublisher(queues, url).Publish(t.Context(), out))
+			require.NoError(t, fifoqueue.NewPublisher(queues, url, retry.Backoff{}).Publish(t.Context(), out))
 		} else { // a group's name has no such characters; what the queue would bring is brought by hand
 			model, err := projection.NewProjector(projection.Config{
 				Name: "things", Table: names.Users, DB: db, EventLog: log, Sources: []projection.Source{sickSource(&sick)},

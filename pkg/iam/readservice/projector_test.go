@@ -25,6 +25,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/localaws"
+	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
@@ -177,7 +178,7 @@ func TestServiceProjectsMessagesToRows(t *testing.T) {
 			Group: group, DeduplicationID: fmt.Sprint(v), Body: message(t, record(group, v+1)).Body,
 		})
 	}
-	require.NoError(t, fifoqueue.NewPublisher(queues, url).Publish(t.Context(), out))
+	require.NoError(t, fifoqueue.NewPublisher(queues, url, retry.Backoff{}).Publish(t.Context(), out))
 	var got row
 	found, err := (<-reader).Await(t.Context(), "x", "thing", 3, time.Minute, &got)
 	require.NoError(t, err)

@@ -11,7 +11,6 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/engine/hop"
-	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/retry"
@@ -37,7 +36,7 @@ func newQueues(ctx context.Context, cfg Config, p service.Platform, client *sqs.
 		if err != nil {
 			return nil, err
 		}
-		publisher := fifoqueue.NewPublisher(client, url, ordered.WithJitter[fifoqueue.Outgoing](p.Jitter))
+		publisher := fifoqueue.NewPublisher(client, url, retry.Backoff{Jitter: p.Jitter})
 		for _, category := range s.Categories {
 			out[category] = append(out[category], publisher)
 		}

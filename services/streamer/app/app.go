@@ -26,7 +26,7 @@ func newPublisher(cfg Config, p service.Platform, db *dynamodb.Client, k *kinesi
 	eventLog := dynamostore.NewStore(db, dynamostore.Config{
 		Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter},
 	})
-	target := ordered.NewKinesisPublisher(k, cfg.Stream, ordered.WithJitter[ordered.KinesisRecord](p.Jitter))
+	target := ordered.NewKinesisPublisher(k, cfg.Stream, retry.Backoff{Jitter: p.Jitter})
 	return publish.NewPublisher(target, hop.Config[publish.Image]{
 		EventLog: eventLog, Now: p.Now, Logger: p.Log, Metrics: p.Metrics, Traces: p.Traces,
 	})

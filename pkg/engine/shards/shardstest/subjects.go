@@ -18,6 +18,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 // Kinesis creates a Kinesis stream of two shards, which the test's end deletes. open returns the way to read it.
@@ -46,7 +47,7 @@ func Kinesis(
 			for _, e := range entries {
 				records = append(records, ordered.KinesisRecord{Key: e.Key, Data: []byte(strconv.Itoa(e.N))})
 			}
-			return ordered.NewKinesisPublisher(client, name).Publish(ctx, records)
+			return ordered.NewKinesisPublisher(client, name, retry.Backoff{}).Publish(ctx, records)
 		},
 		Entry: func(r shards.Record[[]byte]) (Entry, error) {
 			n, err := strconv.Atoi(string(r.Value))
