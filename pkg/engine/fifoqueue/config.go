@@ -41,19 +41,9 @@ type Config struct {
 	Concurrency int
 	// Receivers is the number of concurrent receives. Defaults to 1.
 	Receivers int
-	// Wait is how long a receive waits for messages, in whole seconds up to 20. Defaults to 20 s.
-	Wait time.Duration
 	// Visibility is for how long SQS hides a received message from other consumers, in whole seconds. It is extended while the
 	// message is in flight. After a crash a group waits that long. Defaults to 30 s.
 	Visibility time.Duration
-	// Linger is how long a finished message may wait to be deleted in one batch with others. Defaults to 20 ms.
-	Linger time.Duration
-	// RetryDelay is how long a group waits after its first failure, in whole seconds. It doubles with each further receive.
-	// Defaults to 1 s.
-	RetryDelay time.Duration
-	// MaxRetryDelay limits the doubling. Together with the queue's maxReceiveCount it decides how long an outage may last
-	// before SQS moves messages to the dead-letter queue; see MaxReceiveCount. Defaults to 2 min.
-	MaxRetryDelay time.Duration
 	// StopTimeout is how long handlers may take to finish after a stop. Defaults to 10 s.
 	StopTimeout time.Duration
 	// Backoff spaces retries of calls to SQS. Defaults to 50 ms, doubled up to 5 s.
@@ -71,27 +61,21 @@ type Config struct {
 func NewConsumer(cfg Config) (*Consumer, error) {
 	cfg.Concurrency = cmp.Or(cfg.Concurrency, 32)
 	cfg.Receivers = cmp.Or(cfg.Receivers, 1)
-	cfg.Wait = cmp.Or(cfg.Wait, 20*time.Second)
 	cfg.Visibility = cmp.Or(cfg.Visibility, DefaultVisibility)
-	cfg.Linger = cmp.Or(cfg.Linger, 20*time.Millisecond)
-	cfg.RetryDelay = cmp.Or(cfg.RetryDelay, time.Second)
-	cfg.MaxRetryDelay = cmp.Or(cfg.MaxRetryDelay, 2*time.Minute)
 	cfg.StopTimeout = cmp.Or(cfg.StopTimeout, 10*time.Second)
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
 	queue := path.Base(cfg.QueueURL)
-	cfg.Logger = cfg.Logger.With(slog.String("queue", queue))
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)).With(slog.String("queue", queue))
 	c := &Consumer{
-		cfg: cfg, counts: newCounters(queue), slots: semaphore.NewWeighted(int64(cfg.Concurrency)),
+		cfg: cfg, slots: semaphore.NewWeighted(int64(cfg.Concurrency)),
 		dead:     NewPublisher(cfg.Client, cfg.DeadLetterURL, cfg.Backoff),
 		inFlight: newInFlight(), finished: make(chan []*delivery),
 	}
+	c.counts = newCounters(queue, c.inFlight, cfg.Now)
 	if cfg.Metrics != nil {
-		cfg.Metrics.MustRegister(c)
+		cfg.Metrics.MustRegister(c.counts.all)
 	}
 	return c, nil
 }
@@ -110,9 +94,6 @@ func (c Config) validate() error {
 			errs = append(errs, errors.New("fifoqueue: "+what))
 		}
 	}
-	seconds := func(name string, d, least, most time.Duration) {
-		require(d >= least && d <= most && d%time.Second == 0, fmt.Sprintf("%s must be %v to %v in whole seconds", name, least, most))
-	}
 	require(c.Client != nil, "Client is required")
 	require(c.QueueURL != "", "QueueURL is required")
 	require(c.DeadLetterURL != "", "DeadLetterURL is required")
@@ -120,11 +101,8 @@ func (c Config) validate() error {
 	require(c.Now != nil, "Now is required")
 	require(c.Concurrency > 0, "Concurrency must be positive")
 	require(c.Receivers > 0, "Receivers must be positive")
-	require(c.Linger > 0, "Linger must be positive")
 	require(c.StopTimeout > 0, "StopTimeout must be positive")
-	seconds("Wait", c.Wait, time.Second, 20*time.Second)
-	seconds("Visibility", c.Visibility, time.Second, MaxVisibility)
-	seconds("RetryDelay", c.RetryDelay, time.Second, MaxVisibility)
-	seconds("MaxRetryDelay", c.MaxRetryDelay, c.RetryDelay, MaxVisibility)
+	require(c.Visibility >= time.Second && c.Visibility <= MaxVisibility && c.Visibility%time.Second == 0,
+		fmt.Sprintf("Visibility must be 1s to %v in whole seconds", MaxVisibility))
 	return errors.Join(errs...)
 }

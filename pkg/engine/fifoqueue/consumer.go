@@ -57,7 +57,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	cancelUpkeep()
 	heartbeat.Wait()
 	if c.cfg.Metrics != nil {
-		c.cfg.Metrics.Unregister(c)
+		c.cfg.Metrics.Unregister(c.counts.all)
 	}
 	if errors.Is(context.Cause(workCtx), errStopTimeout) {
 		return fmt.Errorf("stop consuming: handlers cancelled after %v: %w", c.cfg.StopTimeout, errStopTimeout)
@@ -65,15 +65,22 @@ func (c *Consumer) Run(ctx context.Context) error {
 	return nil
 }
 
-// maxRunsPerReceive: a receive returns at most maxBatch messages, each perhaps of another group.
-const maxRunsPerReceive = maxBatch
+const (
+	// maxRunsPerReceive: a receive returns at most maxBatch messages, each perhaps of another group.
+	maxRunsPerReceive = maxBatch
+	// maxWait is the longest that a receive can wait for messages.
+	maxWait = 20 * time.Second
+	// A group waits firstRetryDelay after its first failure. That doubles with each further receive, up to maxRetryDelay. See
+	// MaxReceiveCount.
+	firstRetryDelay, maxRetryDelay = time.Second, 2 * time.Minute
+)
 
 func (c *Consumer) receive(ctx, workCtx context.Context) {
 	attempt, failures := rand.Text(), 0
 	for c.inFlight.waitForRoom(ctx, c.cfg.Concurrency, maxRunsPerReceive*c.cfg.Concurrency) {
 		out, err := c.cfg.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 			QueueUrl: aws.String(c.cfg.QueueURL), MaxNumberOfMessages: maxBatch,
-			WaitTimeSeconds: wholeSeconds(c.cfg.Wait), VisibilityTimeout: wholeSeconds(c.cfg.Visibility),
+			WaitTimeSeconds: wholeSeconds(maxWait), VisibilityTimeout: wholeSeconds(c.cfg.Visibility),
 			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 			MessageAttributeNames:       []string{"All"},
 			// a retry with the same attempt ID returns the messages of a lost answer
@@ -187,7 +194,7 @@ func (c *Consumer) retryLater(ctx context.Context, ds []*delivery, err error) {
 	c.counts.failures.Inc()
 	var delay time.Duration
 	if len(ds) > 0 {
-		noJitter := retry.Backoff{First: c.cfg.RetryDelay, Max: c.cfg.MaxRetryDelay, Jitter: whole}
+		noJitter := retry.Backoff{First: firstRetryDelay, Max: maxRetryDelay, Jitter: whole}
 		delay = noJitter.Delay(ds[0].ReceiveCount)
 		c.cfg.Logger.WarnContext(ctx, "handling messages failed, retrying", slog.String("group", ds[0].Group), slog.Any("error", err),
 			slog.Int("receive_count", ds[0].ReceiveCount), slog.Duration("retry_in", delay))

@@ -338,9 +338,9 @@ func TestFailedDeletionsAreRetried(t *testing.T) {
 
 func TestNewConsumerReportsAllMistakes(t *testing.T) {
 	t.Parallel()
-	_, err := fifoqueue.NewConsumer(fifoqueue.Config{Concurrency: -1, Wait: time.Minute, Visibility: time.Millisecond})
+	_, err := fifoqueue.NewConsumer(fifoqueue.Config{Concurrency: -1, StopTimeout: -1, Visibility: time.Millisecond})
 	for _, want := range []string{
-		"Client is", "QueueURL is", "DeadLetterURL is", "Handler is", "Now is", "Concurrency must", "Wait must", "Visibility must",
+		"Client is", "QueueURL is", "DeadLetterURL is", "Handler is", "Now is", "Concurrency must", "StopTimeout must", "Visibility must",
 	} {
 		require.ErrorContains(t, err, want)
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 // MaxReceiveCount is how often a message is received before SQS moves it to the dead-letter queue. It is a last resort:
-// the Consumer itself moves rejected messages, at once, and no others belong there. With the default of
-// Config.MaxRetryDelay it allows for an outage of more than a day.
+// the Consumer itself moves rejected messages, at once, and no others belong there. With its pauses between receives, of up
+// to 2 minutes, it allows for an outage of more than a day.
 const MaxReceiveCount = 1000
 
 // Attributes returns the settings of a queue for CreateQueue: FIFO at high throughput, with the given dead-letter queue.
