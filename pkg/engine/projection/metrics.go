@@ -2,6 +2,7 @@ package projection
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 type metrics struct {
@@ -9,35 +10,27 @@ type metrics struct {
 	latency                                       prometheus.Histogram
 }
 
+// newMetrics registers the metrics, if reg is not nil.
 func newMetrics(reg prometheus.Registerer, projection string, categories []string) metrics {
+	register := promauto.With(prometheus.WrapRegistererWith(prometheus.Labels{"projection": projection}, reg))
 	counter := func(name, help string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "projection_" + name + "_total", Help: help},
-			[]string{"category"})
+		c := register.NewCounterVec(prometheus.CounterOpts{Name: "projection_" + name + "_total", Help: help}, []string{"category"})
+		// Each counter starts at zero: Prometheus sees no increase if the first value is one, and alerts must see that one.
+		for _, category := range categories {
+			c.WithLabelValues(category)
+		}
+		return c
 	}
-	m := metrics{
+	return metrics{
 		applied:    counter("applied", "Events written to the projection, including healed ones."),
 		duplicates: counter("duplicates", "Events acknowledged because they were applied before."),
 		healed:     counter("healed", "Missing events read from the log."),
 		parked:     counter("parked", "Times that an aggregate was parked because an event could not be applied."),
 		redriven:   counter("redriven", "Times that a parked aggregate was caught up."),
-		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
+		latency: register.NewHistogram(prometheus.HistogramOpts{
 			Name:    "project_seconds",
 			Help:    "Time from the recording of an event until it is visible in the projection.",
 			Buckets: prometheus.ExponentialBucketsRange(0.001, 60, 40), // each a third wider: p99 to ±16 %
 		}),
 	}
-	// Each counter starts at zero: Prometheus sees no increase if the first value is one, and alerts must see that one.
-	for _, category := range categories {
-		for _, c := range []*prometheus.CounterVec{m.applied, m.duplicates, m.healed, m.parked, m.redriven} {
-			c.WithLabelValues(category)
-		}
-	}
-	if reg == nil {
-		return m
-	}
-	reg = prometheus.WrapRegistererWith(prometheus.Labels{"projection": projection}, reg)
-	for _, c := range []prometheus.Collector{m.applied, m.duplicates, m.healed, m.parked, m.redriven, m.latency} {
-		reg.MustRegister(c)
-	}
-	return m
 }

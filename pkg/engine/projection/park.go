@@ -37,11 +37,7 @@ type Parked struct {
 // Parked lists the parked aggregates, in no order. It reads a secondary index, which lags behind writes by milliseconds.
 func (p *Projector) Parked(ctx context.Context, limit int, cursor Cursor) (parked []Parked, next Cursor, err error) {
 	list := listOf("parked", p.config.Table)
-	items, err := p.reader.scan(ctx, parkingIndex, "parked", Filter{}, limit, list, cursor)
-	if err != nil {
-		return nil, Cursor{}, err
-	}
-	next, err = page(list, items, limit, &parked)
+	next, err = p.reader.scan(ctx, parkingIndex, "parked", Filter{}, limit, list, cursor, &parked)
 	return parked, next, err
 }
 

@@ -124,10 +124,7 @@ func NewProjector(c Config) (*Projector, error) {
 	if c.Now == nil {
 		c.Now = time.Now //nolint:forbidigo // the default of the option
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
-	c.Logger = c.Logger.With(slog.String("projection", c.Name))
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler)).With(slog.String("projection", c.Name))
 	p := &Projector{
 		config: c, reader: Reader{DB: c.DB, Table: c.Table, Backoff: c.Backoff},
 		sources: map[string]*Source{}, ownRows: map[string]struct{}{},

@@ -2,6 +2,7 @@ package projection
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,8 +19,13 @@ import (
 	"github.com/leftfold/leftfold/pkg/retry"
 )
 
-// ErrThrottled means that DynamoDB kept returning only a part of a batch. It is an eventsourcing.ErrUnavailable.
-var ErrThrottled = fmt.Errorf("%w: reads throttled", eventsourcing.ErrUnavailable)
+// Errors of a Reader.
+var (
+	// ErrThrottled: DynamoDB kept returning only a part of a batch. It is an eventsourcing.ErrUnavailable.
+	ErrThrottled = fmt.Errorf("%w: reads throttled", eventsourcing.ErrUnavailable)
+	// ErrNotYet: the projection has not reached the version.
+	ErrNotYet = errors.New("projection has not reached that version yet")
+)
 
 // The defaults of Backoff: a lost race is over at once.
 const (
@@ -67,27 +73,53 @@ func (r Reader) item(ctx context.Context, key Key) (Item, error) {
 	return res.Item, nil
 }
 
+// awaitEvery is the pause between the reads of Await: each costs a read unit.
+const awaitEvery = 25 * time.Millisecond
+
+// Await is Get of an own row whose fence is at least that version, so that a client can read what it wrote. If the row does
+// not reach it within wait, the error is ErrNotYet.
+func (r Reader) Await(
+	ctx context.Context, id, row string, least eventsourcing.Version, wait time.Duration, out any,
+) (found bool, err error) {
+	waitCtx, cancelWait := context.WithTimeoutCause(ctx, wait, ErrNotYet)
+	defer cancelWait()
+	for {
+		item, err := r.item(ctx, Key{id, row})
+		if err != nil {
+			return false, err
+		}
+		var at Fence
+		if err := attributevalue.UnmarshalMap(item, &at); err != nil {
+			return false, err
+		}
+		if at.Version >= least {
+			return item != nil, attributevalue.UnmarshalMap(item, out)
+		}
+		if err := retry.Sleep(waitCtx, awaitEvery); err != nil {
+			return false, err
+		}
+	}
+}
+
 // BatchGet reads the rows into out, a pointer to a slice of structs, in the order of keys. It skips rows that do not exist,
 // and duplicate keys.
 func (r Reader) BatchGet(ctx context.Context, keys []Key, out any) error {
-	found := map[Key]Item{}
-	pending := map[Key]struct{}{}
+	found := make(map[Key]Item, len(keys)) // nil: none found yet
+	var unique []Key
 	for _, key := range keys {
-		pending[key] = struct{}{}
-	}
-	ordered := slices.DeleteFunc(slices.Clone(keys), func(k Key) bool {
-		_, first := pending[k]
-		delete(pending, k)
-		return !first
-	})
-	for chunk := range slices.Chunk(ordered, maxBatchGet) {
-		if err := r.batch(ctx, chunk, found); err != nil {
-			return fmt.Errorf("read %d rows: %w", len(ordered), err)
+		if _, dup := found[key]; !dup {
+			found[key] = nil
+			unique = append(unique, key)
 		}
 	}
-	items := make([]Item, 0, len(found))
-	for _, key := range ordered {
-		if item, ok := found[key]; ok {
+	for chunk := range slices.Chunk(unique, maxBatchGet) {
+		if err := r.batch(ctx, chunk, found); err != nil {
+			return fmt.Errorf("read %d rows: %w", len(unique), err)
+		}
+	}
+	items := make([]Item, 0, len(unique))
+	for _, key := range unique {
+		if item := found[key]; item != nil {
 			items = append(items, item)
 		}
 	}
@@ -154,19 +186,15 @@ func (r Reader) Rows(ctx context.Context, id, prefix string, limit int, cursor C
 	if after != nil {
 		in.ExclusiveStartKey = after.item()
 	}
-	items, err := gather(limit, func(want int) ([]Item, Item, error) {
-		in.Limit = aws.Int32(int32(want)) //nolint:gosec // gather keeps it small
+	return page(list, limit, out, func(want int) ([]Item, Item, error) {
+		in.Limit = aws.Int32(int32(want)) //nolint:gosec // page keeps it small
 		res, err := r.DB.Query(ctx, in)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, fmt.Errorf("read rows %q: %w", prefix, err)
 		}
 		in.ExclusiveStartKey = res.LastEvaluatedKey
 		return res.Items, res.LastEvaluatedKey, nil
 	})
-	if err != nil {
-		return Cursor{}, fmt.Errorf("read rows %q: %w", prefix, err)
-	}
-	return page(list, items, limit, out)
 }
 
 // List reads a page of the own rows of listed sources into out, a pointer to a slice of structs. The order is stable but
@@ -174,18 +202,16 @@ func (r Reader) Rows(ctx context.Context, id, prefix string, limit int, cursor C
 // writes by milliseconds.
 func (r Reader) List(ctx context.Context, f Filter, limit int, cursor Cursor, out any) (next Cursor, err error) {
 	list := listOf("list", r.Table, f.Attr, f.Contains)
-	items, err := r.scan(ctx, listingIndex, "listed", f, limit, list, cursor)
-	if err != nil {
-		return Cursor{}, err
-	}
-	return page(list, items, limit, out)
+	return r.scan(ctx, listingIndex, "listed", f, limit, list, cursor, out)
 }
 
-// scan reads limit+1 rows of a sparse index, or all if there are fewer.
-func (r Reader) scan(ctx context.Context, index, attr string, f Filter, limit int, list string, cursor Cursor) ([]Item, error) {
+// scan reads a page of a sparse index.
+func (r Reader) scan(
+	ctx context.Context, index, attr string, f Filter, limit int, list string, cursor Cursor, out any,
+) (next Cursor, err error) {
 	after, err := cursor.start(list)
 	if err != nil {
-		return nil, err
+		return Cursor{}, err
 	}
 	in := &dynamodb.ScanInput{TableName: &r.Table, IndexName: &index}
 	if f.Contains != "" {
@@ -198,57 +224,47 @@ func (r Reader) scan(ctx context.Context, index, attr string, f Filter, limit in
 		in.ExclusiveStartKey[attr] = dynamo.Text(after.ID)
 	}
 	window := 0
-	items, err := gather(limit, func(want int) ([]Item, Item, error) {
+	return page(list, limit, out, func(want int) ([]Item, Item, error) {
 		if in.FilterExpression != nil { // Limit counts rows before the filter: widen it while matches are rare
 			window = min(max(4*want, 2*window), maxPage)
 			want = window
 		}
-		in.Limit = aws.Int32(int32(want)) //nolint:gosec // gather keeps it small
+		in.Limit = aws.Int32(int32(want)) //nolint:gosec // page keeps it small
 		res, err := r.DB.Scan(ctx, in)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, fmt.Errorf("scan index %s: %w", index, err)
 		}
 		in.ExclusiveStartKey = res.LastEvaluatedKey
 		return res.Items, res.LastEvaluatedKey, nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("scan index %s: %w", index, err)
-	}
-	return items, nil
-}
-
-// gather fetches until it has more than limit items, so that there is a next page, or no items are left.
-func gather(limit int, fetch func(want int) (items []Item, last Item, err error)) ([]Item, error) {
-	if limit < 1 || limit > maxPage {
-		return nil, fmt.Errorf("limit %d is not in 1…%d", limit, maxPage)
-	}
-	var all []Item
-	for {
-		items, last, err := fetch(limit + 1 - len(all))
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, items...)
-		if len(all) > limit || len(last) == 0 {
-			return all, nil
-		}
-	}
 }
 
 // maxPage bounds the rows that one read holds in memory.
 const maxPage = 10_000
 
-// page decodes the first limit items. If there are more, next is the cursor of the next page.
-func page(list string, items []Item, limit int, out any) (next Cursor, err error) {
-	if len(items) > limit {
-		items = items[:limit]
-		last, err := keyOf(items[limit-1])
+// page fetches until it has more than limit items, or no items are left, and decodes the first limit of them. If there are
+// more, next is the cursor of the next page.
+func page(list string, limit int, out any, fetch func(want int) (items []Item, last Item, err error)) (next Cursor, err error) {
+	if limit < 1 || limit > maxPage {
+		return Cursor{}, fmt.Errorf("limit %d is not in 1…%d", limit, maxPage)
+	}
+	var all []Item
+	for more := true; more && len(all) <= limit; {
+		items, last, err := fetch(limit + 1 - len(all))
+		if err != nil {
+			return Cursor{}, err
+		}
+		all, more = append(all, items...), len(last) > 0
+	}
+	if len(all) > limit {
+		all = all[:limit]
+		last, err := keyOf(all[limit-1])
 		if err != nil {
 			return Cursor{}, err
 		}
 		next = Cursor{place{Of: list, ID: last.ID, Row: last.Row}}
 	}
-	return next, decode(items, out)
+	return next, decode(all, out)
 }
 
 func decode(items []Item, out any) error {
