@@ -48,40 +48,21 @@ func (c *Claims) EventLog() *Store { return c.eventLog }
 // limit events each, or of 1 MB if it is 0. Most pages are short, since it scans the whole log for the streams' first
 // events. The first error ends the sequence.
 func (c *Claims) Streams(ctx context.Context, limit int32) iter.Seq2[[]string, error] {
-	return pagesOf(ctx, c.db, &dynamodb.ScanInput{
+	return scan(ctx, c.db, &dynamodb.ScanInput{
 		TableName: &c.eventLog.cfg.Tables.Events, Limit: orNone(limit), ConsistentRead: aws.Bool(true),
 		FilterExpression:          aws.String("#version = :first"),
 		ProjectionExpression:      aws.String("#stream"),
 		ExpressionAttributeNames:  map[string]string{"#stream": attrStream, "#version": attrVersion},
 		ExpressionAttributeValues: item{":first": dynamo.Number(1)},
-	}, func(it item) string { return textIn(it, attrStream) })
+	}, func(it item) (string, error) { return textIn(it, attrStream), nil })
 }
 
 // Rows yields every claim that was in the table throughout the call, and perhaps others, in pages of limit claims, or of
 // 1 MB if it is 0. The first error ends the sequence.
 func (c *Claims) Rows(ctx context.Context, limit int32) iter.Seq2[[]ClaimRow, error] {
-	return pagesOf(ctx, c.db, &dynamodb.ScanInput{
+	return scan(ctx, c.db, &dynamodb.ScanInput{
 		TableName: &c.eventLog.cfg.Tables.Claims, Limit: orNone(limit), ConsistentRead: aws.Bool(true),
-	}, rowOf)
-}
-
-func pagesOf[T any](ctx context.Context, db DynamoDBAPI, in *dynamodb.ScanInput, of func(item) T) iter.Seq2[[]T, error] {
-	return func(yield func([]T, error) bool) {
-		for pages := dynamodb.NewScanPaginator(db, in); pages.HasMorePages(); {
-			out, err := pages.NextPage(ctx)
-			if err != nil {
-				yield(nil, failed("scan "+*in.TableName, err))
-				return
-			}
-			page := make([]T, len(out.Items))
-			for i, it := range out.Items {
-				page[i] = of(it)
-			}
-			if !yield(page, nil) {
-				return
-			}
-		}
-	}
+	}, func(it item) (ClaimRow, error) { return *rowIn(it), nil })
 }
 
 // At returns the claim's row, or nil if there is none, as of a moment after the call at which each of the streams was at
@@ -192,12 +173,7 @@ func rowIn(it item) *ClaimRow {
 	if it == nil {
 		return nil
 	}
-	row := rowOf(it)
-	return &row
-}
-
-func rowOf(it item) ClaimRow {
-	return ClaimRow{Key: textIn(it, attrConstraint), Owner: textIn(it, attrStream), owner: it[attrStream]}
+	return &ClaimRow{Key: textIn(it, attrConstraint), Owner: textIn(it, attrStream), owner: it[attrStream]}
 }
 
 func textIn(it item, name string) string {

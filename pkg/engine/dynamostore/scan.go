@@ -24,7 +24,21 @@ func (s *Store) All(ctx context.Context, segments int) iter.Seq2[eventsourcing.R
 		pages := make(chan page)
 		var scans sync.WaitGroup
 		for segment := range segments {
-			scans.Go(func() { s.scan(scanCtx, segment, segments, pages) })
+			in := &dynamodb.ScanInput{
+				TableName:      aws.String(s.cfg.Tables.Events),
+				ConsistentRead: aws.Bool(true),
+				Segment:        aws.Int32(int32(segment)),  //nolint:gosec // at most maxSegments
+				TotalSegments:  aws.Int32(int32(segments)), //nolint:gosec // at most maxSegments
+			}
+			scans.Go(func() {
+				for records, err := range scan(scanCtx, s.db, in, recordOf) {
+					select {
+					case pages <- page{records, err}:
+					case <-scanCtx.Done():
+						return
+					}
+				}
+			})
 		}
 		go func() {
 			scans.Wait()
@@ -58,39 +72,26 @@ type page struct {
 	err     error
 }
 
-func (s *Store) scan(ctx context.Context, segment, segments int, pages chan<- page) {
-	calls := dynamodb.NewScanPaginator(s.db, &dynamodb.ScanInput{
-		TableName:      aws.String(s.cfg.Tables.Events),
-		ConsistentRead: aws.Bool(true),
-		Segment:        aws.Int32(int32(segment)),  //nolint:gosec // All bounds it
-		TotalSegments:  aws.Int32(int32(segments)), //nolint:gosec // All bounds it
-	})
-	for calls.HasMorePages() {
-		p := s.next(ctx, calls)
-		select {
-		case pages <- p:
-		case <-ctx.Done():
-			return
-		}
-		if p.err != nil {
-			return
+// scan yields the items of a table in the pages of in. The first error ends the sequence; its page has the items before it.
+func scan[T any](ctx context.Context, db DynamoDBAPI, in *dynamodb.ScanInput, of func(item) (T, error)) iter.Seq2[[]T, error] {
+	return func(yield func([]T, error) bool) {
+		for pages := dynamodb.NewScanPaginator(db, in); pages.HasMorePages(); {
+			out, err := pages.NextPage(ctx)
+			if err != nil {
+				yield(nil, failed("scan "+*in.TableName, err))
+				return
+			}
+			page := make([]T, 0, len(out.Items))
+			for _, it := range out.Items {
+				var one T
+				if one, err = of(it); err != nil {
+					break
+				}
+				page = append(page, one)
+			}
+			if !yield(page, err) || err != nil {
+				return
+			}
 		}
 	}
-}
-
-func (*Store) next(ctx context.Context, calls *dynamodb.ScanPaginator) page {
-	out, err := calls.NextPage(ctx)
-	if err != nil {
-		return page{err: failed("scan the log", err)}
-	}
-	var p page
-	for _, item := range out.Items {
-		record, err := recordOf(item)
-		if err != nil {
-			p.err = err
-			break
-		}
-		p.records = append(p.records, record)
-	}
-	return p
 }
