@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/leftfold/leftfold/pkg/engine/internal/dynamo"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
@@ -52,7 +53,7 @@ func (s *Store) Append(ctx context.Context, c eventsourcing.Commit) error {
 // write sends the plan, as a PutItem if it has one action, else as a transaction.
 func (s *Store) write(ctx context.Context, p plan) error {
 	if len(p.actions) == 1 {
-		err := s.put(ctx, p.actions[0].item.Put)
+		_, err := s.db.PutItem(ctx, dynamo.PutItem(p.actions[0].item.Put))
 		if refused, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
 			return s.refusal(ctx, p, []types.CancellationReason{{Code: aws.String(conditionFailed), Item: refused.Item}})
 		}
@@ -72,16 +73,6 @@ func (s *Store) write(ctx context.Context, p plan) error {
 		return s.refusal(ctx, p, canceled.CancellationReasons)
 	}
 	return failed("write the transaction", err)
-}
-
-// put sends a Put of a transaction as a PutItem.
-func (s *Store) put(ctx context.Context, put *types.Put) error {
-	_, err := s.db.PutItem(ctx, &dynamodb.PutItemInput{
-		TableName: put.TableName, Item: put.Item, ConditionExpression: put.ConditionExpression,
-		ExpressionAttributeNames: put.ExpressionAttributeNames, ExpressionAttributeValues: put.ExpressionAttributeValues,
-		ReturnValuesOnConditionCheckFailure: put.ReturnValuesOnConditionCheckFailure,
-	})
-	return err
 }
 
 // refusal returns the error that the reasons mean, one reason per action. The first refusal decides, since the plan has its

@@ -180,7 +180,7 @@ func (s *Store) Remember(ctx context.Context, r eventsourcing.CommandResult) err
 	if err := p.withinLimits(); err != nil {
 		return fmt.Errorf("remember a command: %w", err)
 	}
-	err := s.put(ctx, p.actions[0].item.Put)
+	_, err := s.db.PutItem(ctx, dynamo.PutItem(p.actions[0].item.Put))
 	if _, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
 		return eventsourcing.ErrCommandRepeated
 	}

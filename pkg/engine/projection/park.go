@@ -162,10 +162,7 @@ func (a *applier) acknowledge(ctx context.Context, latest eventsourcing.Version)
 	if err != nil {
 		return false, err
 	}
-	_, err = a.config.DB.PutItem(ctx, &dynamodb.PutItemInput{
-		TableName: put.TableName, Item: put.Item, ConditionExpression: put.ConditionExpression,
-		ExpressionAttributeNames: put.ExpressionAttributeNames, ExpressionAttributeValues: put.ExpressionAttributeValues,
-	})
+	_, err = a.config.DB.PutItem(ctx, dynamo.PutItem(put))
 	return true, writeError("acknowledge a parked event", err)
 }
 

@@ -124,19 +124,16 @@ func sorted(rows map[Key]Item) []Key {
 // send writes the own row, if its fence is unchanged, and the related rows in the same transaction.
 func (a *applier) send(ctx context.Context, fence eventsourcing.Version, item Item, related []types.TransactWriteItem) error {
 	condition, names, values := fenceAt(fence)
-	if len(related) == 0 {
-		_, err := a.config.DB.PutItem(ctx, &dynamodb.PutItemInput{
-			TableName: &a.config.Table, Item: item,
-			ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
-		})
-		return writeError("write the own row", err)
-	}
-	own := types.TransactWriteItem{Put: &types.Put{
+	own := &types.Put{
 		TableName: &a.config.Table, Item: item,
 		ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
-	}}
+	}
+	if len(related) == 0 {
+		_, err := a.config.DB.PutItem(ctx, dynamo.PutItem(own))
+		return writeError("write the own row", err)
+	}
 	_, err := a.config.DB.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{
-		TransactItems: append([]types.TransactWriteItem{own}, related...),
+		TransactItems: append([]types.TransactWriteItem{{Put: own}}, related...),
 	})
 	return writeError("write the rows", err)
 }

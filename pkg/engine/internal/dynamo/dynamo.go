@@ -20,6 +20,15 @@ func Number[T ~int | ~int64 | ~uint64](n T) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: fmt.Sprint(n)}
 }
 
+// PutItem is a Put of a transaction as a call of its own.
+func PutItem(p *types.Put) *dynamodb.PutItemInput {
+	return &dynamodb.PutItemInput{
+		TableName: p.TableName, Item: p.Item, ConditionExpression: p.ConditionExpression,
+		ExpressionAttributeNames: p.ExpressionAttributeNames, ExpressionAttributeValues: p.ExpressionAttributeValues,
+		ReturnValuesOnConditionCheckFailure: p.ReturnValuesOnConditionCheckFailure,
+	}
+}
+
 // Table declares a table that is billed per request, with a partition key of type S.
 func Table(name, partitionKey string) *dynamodb.CreateTableInput {
 	return &dynamodb.CreateTableInput{
