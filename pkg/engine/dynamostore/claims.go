@@ -29,8 +29,9 @@ type Claims struct {
 
 // NewClaims returns the claims in the tables that cfg names.
 func NewClaims(db ClaimsAPI, cfg Config) *Claims {
-	cfg.KnownStreams = 1 // for appends only
-	return &Claims{eventLog: NewStore(db, cfg), db: db}
+	eventLog := NewStore(db, cfg)
+	eventLog.known.Resize(1) // for appends only
+	return &Claims{eventLog: eventLog, db: db}
 }
 
 // ClaimRow is a row of the claims table. Its Key holds personal data: never log it.

@@ -65,9 +65,6 @@ type Config struct {
 	MaxAttempts int
 	// Backoff spaces those attempts. Defaults to 10 ms, doubled up to 160 ms.
 	Backoff retry.Backoff
-	// KnownStreams is the number of streams whose versions are cached, from reads and appends. An append to another stream
-	// also checks, in a transaction, that version Expected exists. Defaults to 65536.
-	KnownStreams int
 	// FirstPage limits the records of a Read's first page, for callers that may stop there. Defaults to the size that
 	// DynamoDB allows, as for all other pages.
 	FirstPage int32
@@ -80,9 +77,12 @@ type Config struct {
 type Store struct {
 	db  DynamoDBAPI
 	cfg Config
-	// known holds versions that streams have reached. It cannot be wrong, since streams only grow.
+	// known holds versions that streams have reached, as read or appended. It cannot be wrong, since streams only grow. An
+	// append to another stream also checks, in a transaction, that version Expected exists.
 	known *lru.Cache[eventsourcing.StreamID, eventsourcing.Version]
 }
+
+const knownStreams = 1 << 16
 
 var _ eventsourcing.Store = (*Store)(nil)
 
@@ -92,21 +92,13 @@ func NewStore(db DynamoDBAPI, cfg Config) *Store {
 	if cfg.Now == nil {
 		cfg.Now = time.Now //nolint:forbidigo // the documented default
 	}
-	cfg.MaxAttempts = positive(cfg.MaxAttempts, 10)
+	cfg.MaxAttempts = cmp.Or(max(cfg.MaxAttempts, 0), 10)
 	cfg.Backoff = cfg.Backoff.Or(10*time.Millisecond, 160*time.Millisecond)
-	known, err := lru.New[eventsourcing.StreamID, eventsourcing.Version](positive(cfg.KnownStreams, 1<<16))
+	known, err := lru.New[eventsourcing.StreamID, eventsourcing.Version](knownStreams)
 	if err != nil {
 		panic(err) // only for a size below 1
 	}
 	return &Store{db: db, cfg: cfg, known: known}
-}
-
-func positive[T cmp.Ordered](value, otherwise T) T {
-	var zero T
-	if value > zero {
-		return value
-	}
-	return otherwise
 }
 
 // Read implements eventsourcing.Store. A gap in the log is an error.
@@ -210,12 +202,9 @@ func (s *Store) Result(ctx context.Context, commandID string) (eventsourcing.Com
 	}
 	result, err := resultOf(out.Item)
 	if err == nil && !result.ExpiresAt.After(s.cfg.Now()) {
-		err = eventsourcing.ErrNoResult
+		return eventsourcing.CommandResult{}, eventsourcing.ErrNoResult
 	}
-	if err != nil {
-		return eventsourcing.CommandResult{}, err
-	}
-	return result, nil
+	return result, err
 }
 
 // reached records that the stream has at least that version.
