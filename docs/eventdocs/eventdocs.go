@@ -62,10 +62,9 @@ type Fact struct {
 	Reader string // the service that uses it
 }
 
-// New describes the events of all aggregates. Module is the repository: the types are declared in several of its modules: doc comments
-// and golden files are read from it.
-func New(module fs.FS, names topology.Names) (Catalogue, error) {
-	d := &describer{module: module, formats: map[reflect.Type]string{
+// New describes the events of all aggregates. Repository is its root directory, from which doc comments and golden files are read.
+func New(repository fs.FS, names topology.Names) (Catalogue, error) {
+	d := &describer{repository: repository, formats: map[reflect.Type]string{
 		reflect.TypeFor[user.ID](): "uuid", reflect.TypeFor[user.RoleID](): "uuid", reflect.TypeFor[role.ID](): "uuid",
 		reflect.TypeFor[user.Email](): "idn-email",
 	}}
@@ -98,7 +97,7 @@ func describe[S any, E eventsourcing.Event](
 	d *describer, of eventsourcing.Aggregate[S, E], opening E, id string, facts map[string]*Fact,
 ) (Aggregate, error) {
 	out := Aggregate{Category: of.Category, Opening: opening.EventName(), ID: id}
-	golden, err := fs.Sub(d.module, path.Join(dirOf(reflect.TypeFor[S]()), "testdata", "events"))
+	golden, err := fs.Sub(d.repository, path.Join(dirOf(reflect.TypeFor[S]()), "testdata", "events"))
 	if err != nil {
 		return out, err
 	}

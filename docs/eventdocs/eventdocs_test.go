@@ -18,17 +18,17 @@ import (
 var update = flag.Bool("update", false, "write docs/events.md and docs/asyncapi.yaml anew")
 
 const (
-	module = "../.."
-	page   = "../events.md"
-	api    = "../asyncapi.yaml"
-	again  = "run: go test ./docs/eventdocs -update"
+	root  = "../.."
+	page  = "../events.md"
+	api   = "../asyncapi.yaml"
+	again = "run: go test ./docs/eventdocs -update"
 )
 
 func newCatalogue(t *testing.T) eventdocs.Catalogue {
 	t.Helper()
 	var names topology.Names
 	require.NoError(t, envconfig.Process("", &names))
-	c, err := eventdocs.New(os.DirFS(module), names)
+	c, err := eventdocs.New(os.DirFS(root), names)
 	require.NoError(t, err)
 	return c
 }

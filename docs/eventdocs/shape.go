@@ -58,10 +58,10 @@ func (s Shape) schema() object {
 
 // describer knows types by reflection and their comments by their source.
 type describer struct {
-	module  fs.FS
-	formats map[reflect.Type]string
-	parsed  map[string]map[string]string
-	err     error
+	repository fs.FS
+	formats    map[reflect.Type]string
+	parsed     map[string]map[string]string
+	err        error
 }
 
 func (d *describer) shape(t reflect.Type) (Shape, error) {
@@ -122,7 +122,7 @@ func (d *describer) comment(in reflect.Type, symbol string) string {
 		return ""
 	}
 	if d.parsed[dir] == nil {
-		comments, err := comments(d.module, dir)
+		comments, err := comments(d.repository, dir)
 		if err != nil {
 			d.err = cmp.Or(d.err, fmt.Errorf("read the comments of %s: %w", dir, err))
 		}
@@ -135,9 +135,9 @@ func (d *describer) comment(in reflect.Type, symbol string) string {
 }
 
 // comments of a package's types and their fields, by "Type" and "Type.Field".
-func comments(module fs.FS, dir string) (map[string]string, error) {
+func comments(repository fs.FS, dir string) (map[string]string, error) {
 	out := map[string]string{}
-	files, err := fs.Glob(module, path.Join(dir, "*.go"))
+	files, err := fs.Glob(repository, path.Join(dir, "*.go"))
 	if err != nil {
 		return out, err
 	}
@@ -145,7 +145,7 @@ func comments(module fs.FS, dir string) (map[string]string, error) {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}
-		source, err := fs.ReadFile(module, name)
+		source, err := fs.ReadFile(repository, name)
 		if err != nil {
 			return out, err
 		}

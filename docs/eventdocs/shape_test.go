@@ -26,7 +26,7 @@ func TestTypesHaveTheirShapes(t *testing.T) {
 			ID string `json:"id"`
 		} `json:"within"`
 	}
-	got, err := (&describer{module: fstest.MapFS{}}).shape(reflect.TypeFor[all]())
+	got, err := (&describer{repository: fstest.MapFS{}}).shape(reflect.TypeFor[all]())
 	require.NoError(t, err)
 	assert.Equal(t, Shape{Type: "object", Fields: []Field{
 		{Name: "text", Shape: Shape{Type: "string"}},
@@ -56,7 +56,7 @@ func TestUnsupportedTypesAreRefused(t *testing.T) {
 			C []chan int `json:"c"`
 		}{},
 	} {
-		_, err := (&describer{module: fstest.MapFS{}}).shape(reflect.TypeOf(of))
+		_, err := (&describer{repository: fstest.MapFS{}}).shape(reflect.TypeOf(of))
 		require.ErrorContains(t, err, want)
 	}
 }
@@ -95,12 +95,12 @@ func Hang() {}
 
 func TestEveryTypeHasAComment(t *testing.T) {
 	t.Parallel()
-	d := &describer{module: os.DirFS("../..")}
+	d := &describer{repository: os.DirFS("../..")}
 	assert.Equal(t, "what the role is called at the time of an event of another aggregate", d.doc(reflect.TypeFor[role.Reference]()))
 	assert.Equal(t, "what a role is called, in the case it was given", d.doc(reflect.TypeFor[role.Reference]().Field(0).Type))
 	assert.Empty(t, d.doc(reflect.TypeFor[string]()))
 	require.NoError(t, d.err)
-	broken := &describer{module: fstest.MapFS{"pkg/domain/role/a.go": {Data: []byte(`?`)}}}
+	broken := &describer{repository: fstest.MapFS{"pkg/domain/role/a.go": {Data: []byte(`?`)}}}
 	_, err := broken.shape(reflect.TypeFor[role.Reference]())
 	require.ErrorContains(t, err, "read the comments of pkg/domain/role")
 }
