@@ -113,8 +113,8 @@ func record(e eventdocs.Event, schema int, data json.RawMessage) eventsourcing.R
 	}
 }
 
-// Whatever was ever stored is exactly the message of its name and schema version: as it is, with members that a later
-// build adds, and not without one that was always written.
+// Every stored event matches exactly the message of its name and schema version: as it is, and with members that a later
+// build adds, but not without a member that was always written.
 func TestStoredEventsMatchTheirMessages(t *testing.T) {
 	t.Parallel()
 	messages := newMessages(t)
@@ -149,7 +149,7 @@ func TestStoredEventsMatchTheirMessages(t *testing.T) {
 					require.NoError(t, err)
 					assert.Empty(t, match(record(e, v.Schema, wrong)), "%s with another %s", e.Name, f.Name)
 				}
-				assert.Empty(t, match(record(e, len(e.Versions)+1, v.Examples[0])), "%s of a version to come", e.Name)
+				assert.Empty(t, match(record(e, len(e.Versions)+1, v.Examples[0])), "%s of a future version", e.Name)
 				elsewhere := record(e, v.Schema, v.Examples[0])
 				elsewhere.Stream.Category = "org/iam/group"
 				assert.Empty(t, match(elsewhere))
@@ -159,7 +159,7 @@ func TestStoredEventsMatchTheirMessages(t *testing.T) {
 	assert.GreaterOrEqual(t, seen, 13)
 }
 
-// What the aggregate writes, its enrichment included, is what the document says.
+// Whatever the aggregate writes, its enrichment included, matches the document.
 func TestWrittenEventsMatchTheirMessages(t *testing.T) {
 	t.Parallel()
 	const id, roleID = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57", "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e58"

@@ -33,7 +33,7 @@ func newCatalogue(t *testing.T) eventdocs.Catalogue {
 	return c
 }
 
-// TestEventsPageIsCurrent holds what stands between the page's marks to the code; -update writes it.
+// TestEventsPageIsCurrent compares the text between the page's marks with the code; -update writes it.
 func TestEventsPageIsCurrent(t *testing.T) {
 	t.Parallel()
 	const from, to = "<!-- catalogue: written by go test ./docs/eventdocs -update -->\n", "<!-- end of catalogue -->\n"
@@ -53,7 +53,7 @@ func TestEventsPageIsCurrent(t *testing.T) {
 	assert.Equal(t, want, string(stands), again)
 }
 
-// TestAsyncAPIIsCurrent holds the document to the code; -update writes it.
+// TestAsyncAPIIsCurrent compares the document with the code; -update writes it.
 func TestAsyncAPIIsCurrent(t *testing.T) {
 	t.Parallel()
 	want, err := newCatalogue(t).AsyncAPI()

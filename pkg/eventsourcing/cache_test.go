@@ -57,7 +57,7 @@ func newCached(t testing.TB, size int) *cachedCounters {
 	return c
 }
 
-// given executes what must succeed, and forgets what it took.
+// given executes what must succeed, and resets the counts.
 func (c *cachedCounters) given(r *counterRepository, id string, events ...event) {
 	c.t.Helper()
 	_, err := r.Do(c.t.Context(), id, emit(events...))
@@ -136,7 +136,7 @@ func TestOnlyFreshStatesAreAnswered(t *testing.T) {
 		"no-op then and now":       {from(4), nil, 3, nil},
 		"at the old version":       {emit(counted{}), at(2), 3, eventsourcing.ErrVersionMismatch},
 		"at the version by now":    {emit(counted{}), at(3), 4, nil},
-		"at a version yet to come": {emit(counted{}), at(4), 3, eventsourcing.ErrVersionMismatch},
+		"at a future version":      {emit(counted{}), at(4), 3, eventsourcing.ErrVersionMismatch},
 		"the version goes first":   {upTo(0), at(2), 3, eventsourcing.ErrVersionMismatch},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -263,7 +263,7 @@ func TestAFailedReadLeavesTheCacheAsItWas(t *testing.T) {
 	assert.Equal(t, []eventsourcing.CacheUse{eventsourcing.CacheHit}, c.uses)
 }
 
-// TestTheCacheChangesNoAnswer runs one story twice: by several writers with small caches, and by one without.
+// TestTheCacheChangesNoAnswer runs one scenario twice: by several writers with small caches, and by one without.
 func TestTheCacheChangesNoAnswer(t *testing.T) {
 	t.Parallel()
 	refusal := &eventsourcing.Refusal{Kind: eventsourcing.FailedPrecondition, Code: "no", Reason: "no"}

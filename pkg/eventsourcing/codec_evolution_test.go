@@ -13,7 +13,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// filed has been filedV1, then filedV2. What those do not have is what a build to come may add to its own filed.
+// filed has been filedV1, then filedV2. A later build may add members that those do not have.
 type (
 	filed struct {
 		Title string          `json:"title"`
@@ -82,9 +82,9 @@ func TestUpcastingKeepsWhatItDoesNotKnow(t *testing.T) {
 			`{"heading":"","author":{},"score":12345678901234567890.10}`,
 			`{"title":"","by":{"name":""},"score":12345678901234567890.10}`,
 		},
-		"within an object to come": {`{"heading":"","author":{},"by":{"born":1}}`, `{"title":"","by":{"name":"","born":1}}`},
-		"that the new shape fills": {`{"heading":"a","author":{},"title":"b","Title":"c","by":7}`, `{"title":"A","by":{"name":""}}`},
-		"known in another case":    {`{"HEADING":"a","Author":{"name":"b"}}`, `{"title":"A","by":{"name":"b"}}`},
+		"within a member of a later build": {`{"heading":"","author":{},"by":{"born":1}}`, `{"title":"","by":{"name":"","born":1}}`},
+		"that the new shape fills":         {`{"heading":"a","author":{},"title":"b","Title":"c","by":7}`, `{"title":"A","by":{"name":""}}`},
+		"known in another case":            {`{"HEADING":"a","Author":{"name":"b"}}`, `{"title":"A","by":{"name":"b"}}`},
 	} {
 		e, err := newEvolved().Decode("test/filed", 1, []byte(tt.payload))
 		require.NoError(t, err, name)

@@ -370,7 +370,7 @@ func TestAFailedReadOfTheLogRemovesNoSnapshot(t *testing.T) {
 	assert.Equal(t, []eventsourcing.SnapshotUse{eventsourcing.SnapshotNone}, c.uses)
 }
 
-// TestSnapshotsChangeNoAnswer runs one story twice: by builds of two shapes, with caches or not, that share snapshots
+// TestSnapshotsChangeNoAnswer runs one scenario twice: by builds of two shapes, with caches or not, that share snapshots
 // which are lost and forged at random, and by one that has none.
 func TestSnapshotsChangeNoAnswer(t *testing.T) {
 	t.Parallel()
@@ -410,7 +410,7 @@ func TestSnapshotsChangeNoAnswer(t *testing.T) {
 		eventsourcing.SnapshotLoaded, eventsourcing.SnapshotNone, eventsourcing.SnapshotOtherShape,
 		eventsourcing.SnapshotOtherLog, eventsourcing.SnapshotUndecodable,
 	} {
-		assert.Positive(t, uses[u], "%s: the story never came to that", u)
+		assert.Positive(t, uses[u], "%s: did not occur in the scenario", u)
 	}
 }
 

@@ -133,7 +133,7 @@ func TestRoutesAreServedAtTheAPIsAddress(t *testing.T) {
 	assert.Equal(t, http.StatusNotFound, get(t, api.Handler, "/metrics").Code, "those are the admin's")
 }
 
-// platform is what an API needs of one.
+// platform has what an API needs.
 func platform() service.Platform {
 	return service.Platform{Log: quiet(), Metrics: prometheus.NewRegistry(), Now: time.Now}
 }
@@ -160,7 +160,7 @@ func TestEachServiceHasItsOwnLogsAndMetrics(t *testing.T) {
 	var logs bytes.Buffer
 	whole, registry, err := service.NewPlatform(service.Config{LogLevel: slog.LevelInfo, LogFormat: "json"}, &logs)
 	require.NoError(t, err)
-	for _, name := range []string{"broker", "streamer"} { // the second would panic if their metrics met
+	for _, name := range []string{"broker", "streamer"} { // the second would panic if they shared metrics
 		p := whole.For(name)
 		seen := prometheus.NewCounter(prometheus.CounterOpts{Name: "test_total"})
 		p.Metrics.MustRegister(seen)

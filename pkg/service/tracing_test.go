@@ -18,7 +18,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
-// slow is a collector that takes its time.
+// slow is a collector that answers late.
 type slow struct {
 	takes time.Duration
 	sent  *int
@@ -68,7 +68,7 @@ func TestBufferedTracesAreSentAtTheStop(t *testing.T) {
 				err = platform.Run(ctx, 10*time.Second, part)
 				assert.Equal(t, tt.work > 10*time.Second, err != nil, "%v", err)
 				assert.Equal(t, tt.want, time.Since(started))
-				time.Sleep(time.Hour) // lets what overstays end inside the bubble
+				time.Sleep(time.Hour) // lets the slow part end inside the bubble
 				assert.Equal(t, tt.sent, sent)
 				stop()
 			})

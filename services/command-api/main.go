@@ -1,4 +1,4 @@
-// Command-api takes commands over HTTP, decides them and appends the events to the log.
+// Command-api accepts commands over HTTP, decides them and appends the events to the log.
 package main
 
 import (
@@ -7,5 +7,5 @@ import (
 )
 
 func main() {
-	service.Main("command-api", "takes commands over HTTP, decides them and appends the events to the log", app.New)
+	service.Main("command-api", "accepts commands over HTTP, decides them and appends the events to the log", app.New)
 }

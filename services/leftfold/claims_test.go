@@ -86,7 +86,7 @@ func TestClaimsAudit(t *testing.T) { // not in parallel: it sets the environment
 	require.NoError(t, <-ended)
 }
 
-// Operators' endpoints of both projections stand on the admin address and nowhere else.
+// Operators' endpoints of both projections are served at the admin address only.
 func TestParkedIsOnlyOnTheAdminAddress(t *testing.T) {
 	t.Parallel()
 	system := start(t)

@@ -27,7 +27,7 @@ func TestDocsNameOnlyWhatExists(t *testing.T) {
 	metrics := found("(?m)^\\| `(leftfold_[a-z_]+)` \\|", read(t, root+"docs/observability.md"))
 	source := wordsOfSource(t, root)
 	for _, page := range pages {
-		// A marked block is a step that test/e2e/walkthrough carries out: it names what is yet to be.
+		// A marked block is a step that test/e2e/walkthrough runs: it may name what the step creates.
 		text := regexp.MustCompile("(?s)<!-- (?:new|in|run|walk)[^\n]* -->\n```.*?```").ReplaceAllString(read(t, page), "")
 		prose := regexp.MustCompile("(?s)```.*?```").ReplaceAllString(text, "")
 		for link := range found(`\]\(([^):]+)\)`, prose) {

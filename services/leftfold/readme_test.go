@@ -33,12 +33,12 @@ func TestTheReadmesCommandsWork(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
-// TestSmoke walks on the system at LEFTFOLD_API, such as http://127.0.0.1:8080, with values that are new to it.
+// TestSmoke runs them against the system at LEFTFOLD_API, such as http://127.0.0.1:8080, with values that are new to it.
 func TestSmoke(t *testing.T) {
 	t.Parallel()
 	api := os.Getenv("LEFTFOLD_API")
 	if api == "" {
-		t.Skip("LEFTFOLD_API is not set: no system to walk on")
+		t.Skip("LEFTFOLD_API is not set: no system to test")
 	}
 	run := strings.ToLower(rand.Text())
 	letters := strings.NewReplacer("2", "u", "3", "v", "4", "w", "5", "x", "6", "y", "7", "z").Replace(run)

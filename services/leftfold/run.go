@@ -51,7 +51,7 @@ func runDemo(ctx context.Context, lookup service.Lookup, logs io.Writer) error {
 	return play(ctx, system, story, os.Stdout)
 }
 
-// play runs the system for as long as the story takes.
+// play runs the system until the demo ends.
 func play(ctx context.Context, system *app.System, story demo.Config, out *os.File) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

@@ -1,4 +1,4 @@
-// Streamer publishes the log: it tails the DynamoDB stream of the EventLog into Kinesis.
+// Streamer publishes the event log: it reads its DynamoDB stream and writes every event to Kinesis.
 package main
 
 import (

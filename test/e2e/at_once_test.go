@@ -127,7 +127,7 @@ func TestRequestsAtOnceUnderOneKeyGetOneAnswer(t *testing.T) {
 	}
 }
 
-// oneAnswer asserts that all accepted answers are equal and exactly one is no replay; it counts those that ask for a retry.
+// oneAnswer asserts that all accepted answers are equal and exactly one is no replay; it counts those that request a retry.
 func oneAnswer(t *testing.T, kind string, answers []systemtest.Answer) (later int) {
 	t.Helper()
 	first := 0

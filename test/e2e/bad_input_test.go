@@ -56,7 +56,7 @@ func badBodies(valid object) (out []bad) {
 			spoiled := strings.Replace(body, `"`+name+`":"`+fmt.Sprint(valid[name])+`"`, `"`+name+`":`+value, 1)
 			add(422, "invalid", name+": "+value[:min(len(value), 12)], spoiled)
 		}
-		add(400, "malformed", name+" beyond all numbers",
+		add(400, "malformed", name+" beyond any number",
 			strings.Replace(body, `"`+name+`":"`+fmt.Sprint(valid[name])+`"`, `"`+name+`":1e999`, 1))
 		add(400, "malformed", name+" twice", strings.Replace(body, "{", `{"`+name+`":"x",`, 1))
 		if name != "id" {

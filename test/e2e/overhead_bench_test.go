@@ -17,11 +17,11 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// nowhere discards the benchmark's spans: the benchmark measures creating them.
-type nowhere struct{}
+// discarding drops the benchmark's spans: the benchmark measures creating them.
+type discarding struct{}
 
-func (nowhere) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error { return nil }
-func (nowhere) Shutdown(context.Context) error                             { return nil }
+func (discarding) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error { return nil }
+func (discarding) Shutdown(context.Context) error                             { return nil }
 
 // setting is a way to send and take a command.
 type setting struct {
@@ -76,7 +76,7 @@ func commandAPIOnly(b *testing.B, env map[string]string, traced *telemetry.Traci
 	var tracing *telemetry.Tracing
 	if traced != nil {
 		var err error
-		tracing, err = telemetry.NewTracing(*traced, telemetry.TracingOptions{Exporter: nowhere{}, Log: slog.New(slog.DiscardHandler)})
+		tracing, err = telemetry.NewTracing(*traced, telemetry.TracingOptions{Exporter: discarding{}, Log: slog.New(slog.DiscardHandler)})
 		require.NoError(b, err)
 		b.Cleanup(func() { tracing.Shutdown(context.Background()) })
 	}

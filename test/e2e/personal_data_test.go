@@ -190,7 +190,7 @@ func TestNoPersonalDataIsEmitted(t *testing.T) {
 	t.Parallel()
 	m := newMark()
 	e := newEmitted(t, quick())
-	dan, role := e.story(m)
+	dan, role := e.scenario(m)
 	e.mistakes(m, dan, role)
 	e.unreadable(m, dan)
 	e.crashes(m)
@@ -198,7 +198,7 @@ func TestNoPersonalDataIsEmitted(t *testing.T) {
 	e.faults(m)
 
 	output := e.all()
-	for kind, least := range map[string]string{ // the story happened
+	for kind, least := range map[string]string{ // the scenario happened
 		"logs": "aggregate parked", "spans": "project users", "metrics": "leftfold_projection_parked", "errors": "email_taken",
 	} {
 		if !strings.Contains(output[kind], least) {
@@ -219,8 +219,8 @@ func TestNoPersonalDataIsEmitted(t *testing.T) {
 	}
 }
 
-// story sends every command and provokes every refusal of the domain.
-func (e *emitted) story(m mark) (dan, role string) {
+// scenario sends every command and provokes every refusal of the domain.
+func (e *emitted) scenario(m mark) (dan, role string) {
 	e.t.Helper()
 	dan, role = newID(), newID()
 	keyed := func(r systemtest.Request) systemtest.Request {

@@ -59,7 +59,7 @@ func rights(mode string) map[string][]string {
 	}
 }
 
-// seldom is the rights, by prefix, that the story does not use, and what needs them.
+// seldom is the rights, by prefix, that the scenario does not use, and what needs them.
 var seldom = map[string]string{ //nolint:gochecknoglobals // read only
 	"dynamodb:Scan table/EventLog":                 "a stream has trimmed unread records: hop.Hop.Republish",
 	"dynamodb:DeleteItem table/snapshots":          "a snapshot proves wrong: dynamostore.Snapshots.Delete",
@@ -112,7 +112,7 @@ func grants(statements cty.Value) (out []string) {
 	return out
 }
 
-// TestServicesNeedTheseRightsAndNoOthers records the calls of every service through a whole story.
+// TestServicesNeedTheseRightsAndNoOthers records the calls of every service through a whole scenario.
 func TestServicesNeedTheseRightsAndNoOthers(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"polling", "fanout"} {
@@ -121,7 +121,7 @@ func TestServicesNeedTheseRightsAndNoOthers(t *testing.T) {
 			var calls recorder
 			env := map[string]string{"SNAPSHOT_EVERY": "2", "STREAM_MODE": mode, "COMMAND_CACHE": "0"}
 			s := systemtest.New(t, env, calls.record)
-			ill := runStory(t, s)
+			ill := runScenario(t, s)
 			operate(t, s, env, calls.record, ill)
 			for service, may := range rights(mode) {
 				used := calls.of(service)

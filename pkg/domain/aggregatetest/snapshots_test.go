@@ -53,8 +53,8 @@ func TestSnapshotShapeReportsAChangedFold(t *testing.T) {
 		breach   string
 		written  bool
 	}{
-		"as it was":                {file: stands, revision: 1, evolve: evolve},
-		"as it was, to be updated": {file: stands, revision: 1, evolve: evolve, update: true},
+		"unchanged":                {file: stands, revision: 1, evolve: evolve},
+		"unchanged, to be updated": {file: stands, revision: 1, evolve: evolve, update: true},
 		"another fold": {
 			file: stands, revision: 1, evolve: forget,
 			breach: `after event 2 was {"open":true} and is {"open":false}, in the same shape: raise the snapshot revision`,

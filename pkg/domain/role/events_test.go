@@ -16,7 +16,7 @@ func TestStoredEvents(t *testing.T) {
 	aggregatetest.Stored(t, role.NewCodec(), os.DirFS("testdata/events"))
 }
 
-// The names are written in every log there is.
+// The names are stored in every event log and must never change.
 func TestEventNames(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, map[string]int{

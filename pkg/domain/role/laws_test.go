@@ -25,7 +25,7 @@ func drawCommand(t *rapid.T) command {
 	}).Draw(t, "command")()
 }
 
-// drawState draws a state that commands lead to.
+// drawState draws a reachable state.
 func drawState(t *rapid.T) role.State {
 	var s role.State
 	for range rapid.IntRange(0, 20).Draw(t, "commands") {

@@ -47,7 +47,7 @@ func TestClaims(t *testing.T) {
 	}
 }
 
-// Evolve takes any event in any state, even such as no command leads to, and gives the same for the same.
+// Evolve accepts any event in any state, reachable or not, and is deterministic.
 func TestEvolveIsTotalAndPure(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -90,7 +90,7 @@ func TestRefusals(t *testing.T) {
 func TestAReferenceIsFoundByTheRolesID(t *testing.T) {
 	t.Parallel()
 	enrichment := []eventsourcing.Enrichment{
-		{Aggregate: "org/iam/user", ID: "r1", Data: []byte(`{"email":"dan@example.com"}`)}, // written by former builds
+		{Aggregate: "org/iam/user", ID: "r1", Data: []byte(`{"email":"dan@example.com"}`)}, // written by earlier builds
 		{Aggregate: role.Category, ID: "r1", Data: []byte(`[]`)},
 		role.NewReference("r2", "Auditor"), role.NewReference("r1", "Admin"),
 	}

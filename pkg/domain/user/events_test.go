@@ -37,7 +37,7 @@ func TestEveryStoredShapeOfANameIsRead(t *testing.T) {
 	}
 }
 
-// The names are written in every log there is.
+// The names are stored in every event log and must never change.
 func TestEventNames(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, map[string]int{

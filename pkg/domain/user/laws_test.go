@@ -46,7 +46,7 @@ func drawCommand(t *rapid.T) command {
 	return draw(t)
 }
 
-// drawState draws a state that commands lead to, half of them from a user with some of all the roles it may have.
+// drawState draws a reachable state, half of them from a user with some of all the roles it may have.
 func drawState(t *rapid.T) user.State {
 	var s user.State
 	if rapid.Bool().Draw(t, "rich") {

@@ -80,8 +80,7 @@ func drawEvent(t *rapid.T) user.Event {
 	return draw(t)
 }
 
-// Evolve takes any event in any state, even such as no command leads to, gives the same for the same, and never writes
-// into what it was given.
+// Evolve accepts any event in any state, reachable or not, is deterministic, and does not modify its arguments.
 func TestEvolveIsTotalAndPure(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -1,4 +1,4 @@
-// Package iamtest is the kit with which services test their read models: on the embedded AWS, by events and through the REST API.
+// Package iamtest tests read models on the embedded AWS: it applies events and reads the result through the REST API.
 package iamtest
 
 import (

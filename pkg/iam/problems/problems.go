@@ -1,4 +1,4 @@
-// Package problems lists what the product's services refuse, and describes the product to those who call its REST API.
+// Package problems lists every refusal of the product's services, and describes the REST API to its clients.
 package problems
 
 import (

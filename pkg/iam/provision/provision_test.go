@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// defaults are the names that an empty environment gives.
+// defaults returns the names for an empty environment.
 func defaults(t *testing.T) (n topology.Names) {
 	t.Helper()
 	require.NoError(t, service.LoadConfig(service.Fixed(nil), &n))
@@ -38,7 +38,7 @@ type world struct {
 	q  *sqs.Client
 }
 
-// provisioned is an empty AWS after a Run, and a second one that must change nothing.
+// provisioned is an empty AWS after Run, and after a second Run, which must change nothing.
 func provisioned(t *testing.T, c provision.Config) world {
 	t.Helper()
 	server := localaws.New(localaws.Options{})

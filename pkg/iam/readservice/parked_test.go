@@ -47,7 +47,7 @@ func sickSource(sick *atomic.Bool) projection.Source {
 	})
 }
 
-// answer asks h and decodes what it says into out, if that is not nil.
+// answer sends a request to h and decodes the response into out, unless that is nil.
 func answer(t *testing.T, h http.Handler, method, path string, out any) *httptest.ResponseRecorder {
 	t.Helper()
 	res := httptest.NewRecorder()
@@ -71,8 +71,8 @@ type outcome struct {
 	Done                     bool
 }
 
-// TestAParkedAggregateIsListedAndRedrivenOverHTTP goes the whole way: messages, parking, the admin address. The public one
-// knows nothing of it.
+// TestAParkedAggregateIsListedAndRedrivenOverHTTP sends messages, parks, and uses the admin address. The public address
+// has no such operations.
 func TestAParkedAggregateIsListedAndRedrivenOverHTTP(t *testing.T) {
 	t.Parallel()
 	server := localaws.New(localaws.Options{})
@@ -117,7 +117,7 @@ func TestAParkedAggregateIsListedAndRedrivenOverHTTP(t *testing.T) {
 		}
 		if stream == group {
 			require.NoError(t, fifoqueue.NewPublisher(queues, url, retry.Backoff{}).Publish(t.Context(), out))
-		} else { // a group's name has no such characters; what the queue would bring is brought by hand
+		} else { // a group's name cannot have such characters: the message is handled without the queue
 			model, err := projection.NewProjector(projection.Config{
 				Name: "things", Table: names.Users, DB: db, EventLog: log, Sources: []projection.Source{sickSource(&sick)},
 			})
@@ -226,16 +226,16 @@ func TestARedriveReportsItsOutcome(t *testing.T) {
 		status int
 		want   outcome
 	}{
-		"done":                  {returns(4, nil), path, 200, outcome{Projection: "things", Stream: group, Version: 4, Done: true}},
-		"time is up":            {slow, path, 202, outcome{Projection: "things", Stream: group, Version: 3}},
-		"still not applicable":  {returns(1, fmt.Errorf("redrive: %w", projection.ErrParked)), path, 409, outcome{Code: "still_parked"}},
-		"messages in the way":   {returns(1, fmt.Errorf("redrive: %w", projection.ErrContended)), path, 503, outcome{Code: "unavailable"}},
-		"the log is away":       {returns(1, eventsourcing.ErrUnavailable), path, 503, outcome{Code: "unavailable"}},
-		"the log lacks events":  {returns(1, projection.ErrLogBehind), path, 500, outcome{Code: "internal"}},
-		"the table is away":     {parked{err: eventsourcing.ErrUnavailable}, path, 503, outcome{Code: "unavailable"}},
-		"not parked":            {returns(4, nil), strings.Replace(path, "/x/", "/y/", 1), 404, outcome{Code: "not_found"}},
-		"another category":      {returns(4, nil), strings.Replace(path, "/thing/", "/thong/", 1), 404, outcome{Code: "not_found"}},
-		"an unexpected trouble": {returns(4, errors.New("secret")), path, 500, outcome{Code: "internal"}},
+		"done":                     {returns(4, nil), path, 200, outcome{Projection: "things", Stream: group, Version: 4, Done: true}},
+		"time is up":               {slow, path, 202, outcome{Projection: "things", Stream: group, Version: 3}},
+		"still not applicable":     {returns(1, fmt.Errorf("redrive: %w", projection.ErrParked)), path, 409, outcome{Code: "still_parked"}},
+		"messages in the way":      {returns(1, fmt.Errorf("redrive: %w", projection.ErrContended)), path, 503, outcome{Code: "unavailable"}},
+		"the log is unavailable":   {returns(1, eventsourcing.ErrUnavailable), path, 503, outcome{Code: "unavailable"}},
+		"the log lacks events":     {returns(1, projection.ErrLogBehind), path, 500, outcome{Code: "internal"}},
+		"the table is unavailable": {parked{err: eventsourcing.ErrUnavailable}, path, 503, outcome{Code: "unavailable"}},
+		"not parked":               {returns(4, nil), strings.Replace(path, "/x/", "/y/", 1), 404, outcome{Code: "not_found"}},
+		"another category":         {returns(4, nil), strings.Replace(path, "/thing/", "/thong/", 1), 404, outcome{Code: "not_found"}},
+		"an unexpected trouble":    {returns(4, errors.New("secret")), path, 500, outcome{Code: "internal"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -255,12 +255,12 @@ func TestTheListOfParkedRefusesAnInvalidCursor(t *testing.T) {
 	t.Parallel()
 	router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
 	readservice.RegisterParked(httpapi.NewAPI(router), "things", parked{}, time.Second, slog.New(slog.DiscardHandler))
-	for path, status := range map[string]int{"": 200, "?cursor=strange": 400, "?limit=0": 422, "?limit=101": 422} {
+	for path, status := range map[string]int{"": 200, "?cursor=invalid": 400, "?limit=0": 422, "?limit=101": 422} {
 		assert.Equal(t, status, answer(t, router, http.MethodGet, "/projections/things/parked"+path, nil).Code, path)
 	}
 }
 
-// Both projections stand on one address in leftfold.
+// The leftfold program serves both projections at one address.
 func TestTwoProjectionsCanShareAnAPI(t *testing.T) {
 	t.Parallel()
 	router := httpapi.NewRouter(slog.New(slog.DiscardHandler))

@@ -33,7 +33,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// model keeps what it is given; it applies at most `most` records, then fails with err.
+// model keeps what it receives; it applies at most `most` records, then fails with err.
 type model struct {
 	got         []eventsourcing.Record
 	correlation telemetry.Correlation

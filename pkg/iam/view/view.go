@@ -1,4 +1,4 @@
-// Package view is what every read model shows of a user and of a role, folded from their events.
+// Package view folds the events of users and roles into what every read model shows of them.
 package view
 
 import (

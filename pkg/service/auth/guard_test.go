@@ -249,7 +249,7 @@ func TestInvalidConfigFailsTheStart(t *testing.T) {
 	}{
 		"as it should be":    {func(*auth.Config) {}, ""},
 		"open in production": {func(c *auth.Config) { c.Mode = "none" }, "AUTH_MODE=none: only where ENVIRONMENT=local, and it is production"},
-		"open nowhere":       {func(c *auth.Config) { c.Mode, c.Environment = "none", "" }, "AUTH_MODE=none: only where ENVIRONMENT=local"},
+		"open in none":       {func(c *auth.Config) { c.Mode, c.Environment = "none", "" }, "AUTH_MODE=none: only where ENVIRONMENT=local"},
 		"open in LOCAL":      {func(c *auth.Config) { c.Mode, c.Environment = "none", "LOCAL" }, "AUTH_MODE=none: only where ENVIRONMENT=local"},
 		"open in local": {func(c *auth.Config) {
 			*c = auth.Config{Mode: "none", Environment: "local"}

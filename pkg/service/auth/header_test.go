@@ -14,15 +14,15 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
-// FuzzAuthorization sends any header: it gets in if it is the scheme, spaces and the one good token, and else it is
-// answered 401 and a problem.
+// FuzzAuthorization sends any header: only the scheme, spaces and the valid token are accepted; the answer to others is 401 and
+// a problem.
 func FuzzAuthorization(f *testing.F) {
 	i := newIssuer(published("r", rsaKey()))
 	a := newAPI(f, config(), i)
 	a.await(f)
 	token := good(map[string]any{"exp": time.Now().Add(time.Hour).Unix()})
 	allowed := regexp.MustCompile(`^(?i:bearer) +` + regexp.QuoteMeta(token) + ` *$`)
-	const here = "TOKEN" // stands for it in what is fuzzed
+	const here = "TOKEN" // is replaced by the valid token
 	for _, seed := range []string{
 		"Bearer TOKEN", "bearer  TOKEN ", "BEARER\tTOKEN", "Bearer", "", "Bearer TOKEN TOKEN", "Basic TOKEN", "TOKEN", "Bearer TOKEN.",
 		"Bearer eyJhbGciOiJub25lIn0.e30.", "Bearer ..", "Bearer e30.e30.e30", "Bearer \x00",
@@ -49,7 +49,7 @@ func FuzzAuthorization(f *testing.F) {
 	})
 }
 
-// FuzzClaims signs any claims: whatever they are, who gets in has a subject and has not expired.
+// FuzzClaims signs any claims: an accepted token has a subject and has not expired.
 func FuzzClaims(f *testing.F) {
 	a := newAPI(f, config(), newIssuer(published("e", ecKey())))
 	a.await(f)
@@ -130,7 +130,7 @@ func took(f func()) time.Duration {
 	return time.Since(started)
 }
 
-// await returns once the keys are there, where there is no virtual time.
+// await waits for the keys in real time.
 func (a *api) await(t testing.TB) {
 	t.Helper()
 	require.Eventually(t, func() bool { return a.guard.Checks()[0].Probe(t.Context()) == nil }, 10*time.Second, time.Millisecond)

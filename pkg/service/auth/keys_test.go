@@ -169,12 +169,12 @@ func TestAnInvalidIssuerIsRejected(t *testing.T) {
 		"no name":               {func(i *issuer) { delete(i.document, "issuer") }, "it says that it is"},
 		"keys without TLS":      {func(i *issuer) { i.document["jwks_uri"] = "http://id.example.com/tenant/keys" }, "want an https URL"},
 		"keys in a file":        {func(i *issuer) { i.document["jwks_uri"] = "file:///etc/passwd" }, "want an https URL"},
-		"keys nowhere":          {func(i *issuer) { delete(i.document, "jwks_uri") }, "want an https URL"},
+		"no URL of keys":        {func(i *issuer) { delete(i.document, "jwks_uri") }, "want an https URL"},
 		"keys not found":        {func(i *issuer) { i.document["jwks_uri"] = issuerURL + "/nothing" }, "404 Not Found"},
 		"keys no JSON":          {func(i *issuer) { i.keys = "<html>" }, "decode " + issuerURL + "/keys"},
 		"keys of another shape": {func(i *issuer) { i.keys = `{"key":[]}` }, "there are no keys in the answer"},
 		"keys without end":      {func(i *issuer) { i.keys = `{"x":"` + strings.Repeat("x", 2<<20) + `","keys":[]}` }, "decode"},
-		"only keys of no use": {
+		"only unusable keys": {
 			func(i *issuer) { i.keys = map[string]any{"keys": []any{published("r", shortRSA())}} },
 			"it has no key for ES256 or RS256",
 		},

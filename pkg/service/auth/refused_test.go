@@ -23,7 +23,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
-// forgery is a token, or a request's Authorization headers, that must not be believed, and the outcome it counts as.
+// forgery is a token, or a request's Authorization headers, that must be refused, and the outcome it is counted as.
 type forgery struct {
 	name, outcome string
 	headers       func() []string
@@ -33,17 +33,17 @@ func token(name, outcome string, make func() string) forgery {
 	return forgery{name, outcome, func() []string { return []string{"Bearer " + make()} }}
 }
 
-// claiming is signed by the issuer, and yet not for here.
+// claiming is a token of the issuer with other claims.
 func claiming(name, outcome string, more map[string]any) forgery {
 	return token(name, outcome, func() string { return good(more) })
 }
 
-// headed is signed by the issuer, under another header.
+// headed is a token of the issuer with another header.
 func headed(name, outcome string, more map[string]any) forgery {
 	return token(name, outcome, func() string { return sign("RS256", rsaKey(), header("RS256", "r", more), claims(nil)) })
 }
 
-// stating is signed by the issuer, with claims as a text.
+// stating is a token of the issuer with claims as text; "..." stands for valid ones.
 func stating(name, outcome, format string, args ...any) forgery {
 	return token(name, outcome, func() string {
 		text, err := json.Marshal(claims(nil))
@@ -57,7 +57,7 @@ func stating(name, outcome, format string, args ...any) forgery {
 
 func at(d time.Duration) any { return lazily(func() any { return time.Now().Add(d).Unix() }) }
 
-// lazily is a value that is made on virtual time.
+// lazily is a value computed on virtual time.
 type lazily func() any
 
 func (l lazily) MarshalJSON() ([]byte, error) { return json.Marshal(l()) }
@@ -109,9 +109,9 @@ func forgeries() []forgery {
 		claiming("expires never", "bad_claims", map[string]any{"exp": nil}),
 		stating("expires at null", "malformed", `{"exp":null,"iss":%q,"aud":%q,"sub":"dan"}`, issuerURL, audience),
 		stating("expires at a text", "malformed", `{"exp":"253402300799","iss":%q,"aud":%q,"sub":"dan"}`, issuerURL, audience),
-		stating("expires beyond all time", "malformed", `{"exp":1e300,"iss":%q,"aud":%q,"sub":"dan"}`, issuerURL, audience),
-		stating("valid beyond all time", "malformed", `{"nbf":1e300,...}`),
-		stating("expired before all time", "malformed", `{"exp":-1e300,"iss":%q,"aud":%q,"sub":"dan"}`, issuerURL, audience),
+		stating("expires beyond any time", "malformed", `{"exp":1e300,"iss":%q,"aud":%q,"sub":"dan"}`, issuerURL, audience),
+		stating("valid beyond any time", "malformed", `{"nbf":1e300,...}`),
+		stating("expired before any time", "malformed", `{"exp":-1e300,"iss":%q,"aud":%q,"sub":"dan"}`, issuerURL, audience),
 
 		claiming("for another audience", "wrong_audience", map[string]any{"aud": "https://other.example.com"}),
 		claiming("for other audiences", "wrong_audience", map[string]any{"aud": []string{"https://other.example.com", audience + "/"}}),
@@ -225,7 +225,7 @@ func publicKeyTexts() map[string][]byte {
 	}
 }
 
-// looselyEncoded is a good token but for bits in the last letter of its signature that mean nothing.
+// looselyEncoded is a valid token, but for unused bits in the last letter of its signature.
 func looselyEncoded() string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	g := good(nil)
@@ -233,7 +233,7 @@ func looselyEncoded() string {
 	return g[:len(g)-1] + string(alphabet[last|1]) // 256 bytes leave 4 bits over
 }
 
-// issuerWithOddKeys has keys of every kind that must not count.
+// issuerWithOddKeys also has keys of every kind that must be ignored.
 func issuerWithOddKeys() *issuer {
 	return newIssuer(
 		published("r", rsaKey()), published("r2", thirdRSA()), published("e", ecKey()), published("ed", edKey()), published("short", shortRSA()),
@@ -241,7 +241,7 @@ func issuerWithOddKeys() *issuer {
 		with(published("signs only", otherRSA()), map[string]any{"key_ops": []string{"sign"}}),
 		map[string]any{"kty": "oct", "kid": "oct", "k": base64.RawURLEncoding.EncodeToString([]byte("secret"))},
 		map[string]any{"kty": "RSA", "kid": "broken", "n": "!", "e": "AQAB"},
-		map[string]any{"kty": "new", "kid": "of a kind to come"}, map[string]any{},
+		map[string]any{"kty": "new", "kid": "of an unknown kind"}, map[string]any{},
 	)
 }
 

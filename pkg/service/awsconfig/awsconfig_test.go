@@ -22,7 +22,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 )
 
-// answer is what AWS says to one attempt: a status, an error's code if it is one, or nothing at all.
+// answer is the response of AWS to one attempt: a status, the code of an error, or no response.
 type answer struct {
 	status int
 	code   string
@@ -48,7 +48,7 @@ func (s *script) Do(*http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// config is one that does not wait between attempts.
+// config does not wait between attempts.
 func config(client aws.HTTPClient, retryer aws.Retryer) aws.Config {
 	return aws.Config{
 		Region: "eu-west-1", BaseEndpoint: aws.String("http://aws.invalid"), HTTPClient: client,

@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// checks are one of each kind.
+// checks returns one check of each kind.
 func checks(cfg aws.Config) []health.Check {
 	return []health.Check{
 		awsconfig.TableCheck(dynamodb.NewFromConfig(cfg), "log"),

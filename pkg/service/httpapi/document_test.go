@@ -19,7 +19,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
-// product is what the tests pass for a product.
+// product describes the product of these tests.
 func product() httpapi.Info {
 	return httpapi.Info{
 		Title: "Greeter", Description: "It greets.", ExampleIDs: map[string]string{"greet": "7"},

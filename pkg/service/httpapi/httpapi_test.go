@@ -37,7 +37,7 @@ type greet struct {
 	}
 }
 
-// Resolve finds fault with what huma may have found fault with already.
+// Resolve reports a field that huma may have reported already.
 func (in *greet) Resolve(huma.Context) []error {
 	return httpapi.Parse("body.name", &in.Body.Name, in.Body.Name, func(name string) (string, error) {
 		if name == "" {

@@ -103,15 +103,15 @@ func TestASlowClientIsDisconnected(t *testing.T) {
 						}
 					}
 				})
-				_, _ = io.Copy(io.Discard, c) // until the server hangs up
+				_, _ = io.Copy(io.Discard, c) // until the server disconnects
 				assert.InDelta(t, tt.want.Seconds(), time.Since(began).Seconds(), 1.5)
 			})
 		})
 	}
 }
 
-// TestWorkMayTakeLongerThanTheReadTimeout: http.Server continues to read in the background and must not take
-// the deadline's passing for the client's leaving, which would cancel the work.
+// TestWorkMayTakeLongerThanTheReadTimeout: http.Server continues to read in the background and must not mistake
+// the passed deadline for a client that disconnected, which would cancel the work.
 func TestWorkMayTakeLongerThanTheReadTimeout(t *testing.T) {
 	t.Parallel()
 	for _, request := range []string{

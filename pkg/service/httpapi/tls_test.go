@@ -51,7 +51,7 @@ func secured(t *testing.T) httpapi.Config {
 	return httpapi.Config{TLSCertFile: filepath.Join(dir, "cert.pem"), TLSKeyFile: filepath.Join(dir, "key.pem")}
 }
 
-// shake connects and returns what was agreed upon.
+// shake connects and returns the result of the handshake.
 func shake(t *testing.T, addr string, c *tls.Config) (tls.ConnectionState, error) {
 	t.Helper()
 	c.InsecureSkipVerify = true

@@ -86,7 +86,7 @@ func record(t *testing.T, cfg telemetry.TracingConfig, work func(*telemetry.Trac
 	return out.GetSpans()
 }
 
-// kept is an exporter that remembers after its shutdown.
+// kept is an exporter that keeps its spans after its shutdown.
 type kept struct{ *tracetest.InMemoryExporter }
 
 func (kept) Shutdown(context.Context) error { return nil }
@@ -215,7 +215,7 @@ func TestTracesGoToTheConsole(t *testing.T) {
 	assert.Contains(t, out.String(), `"Name":"work"`)
 }
 
-// away is a collector that is not there.
+// away is a collector that cannot be reached.
 type away struct{ shutdown error }
 
 func (away) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error {

@@ -1,4 +1,4 @@
-// Package walkthrough_test carries out the pages of docs that are meant to be followed step by step.
+// Package walkthrough_test runs the step-by-step guides of the documentation.
 package walkthrough_test
 
 import (
@@ -21,8 +21,8 @@ import (
 
 const root = "../../.." // of the repository
 
-// TestAddAnAggregateWorksAsWritten carries out docs/add-an-aggregate.md, step by step, in a copy of the repository, and
-// holds the page to its own counts.
+// TestAddAnAggregateWorksAsWritten follows docs/add-an-aggregate.md, step by step, in a copy of the repository, and
+// compares the page with its own counts.
 func TestAddAnAggregateWorksAsWritten(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"bash", "curl", "make"} {

@@ -14,7 +14,7 @@ import (
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
 )
 
-// as is a context of a subject's.
+// as returns a context with that subject.
 func as(t *testing.T, subject string) context.Context {
 	t.Helper()
 	return auth.With(t.Context(), auth.Principal{Subject: subject})
@@ -54,7 +54,7 @@ func TestClientsDoNotShareKeys(t *testing.T) {
 	assert.Equal(t, ben, string(repeated.Outcome), "each gets its own")
 	require.ErrorIs(t, send("eve", "k", ann), problems.ErrKeyReused)
 
-	// A subject has no spaces and neither has a key, so that none can be put together to look like another's.
+	// Neither subjects nor keys have spaces, so that no pair can be read as another.
 	require.ErrorIs(t, send("dan", "k", auditor), problems.ErrKeyReused)
 	require.NoError(t, send("dank", "k", auditor))
 }

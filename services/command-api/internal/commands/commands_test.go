@@ -31,7 +31,7 @@ const (
 	auditor = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e59"
 )
 
-// world is a Handler and what it wrote to.
+// world is a Handler with its store and metrics.
 type world struct {
 	t *testing.T
 	*commands.Handler
@@ -56,7 +56,7 @@ func newWorld(t *testing.T, wrap func(eventsourcing.Store) eventsourcing.Store) 
 	return w
 }
 
-// annAndAuditor are a user and a role, which most tests are given.
+// annAndAuditor creates the user and the role that most tests need.
 func (w *world) annAndAuditor() {
 	w.t.Helper()
 	_, err := w.User(w.t.Context(), "register", ann, user.Register{ID: ann, Email: "ann@example.com"}, commands.Options{})

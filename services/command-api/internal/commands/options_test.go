@@ -87,7 +87,7 @@ func TestReplaysAndConflictsAreCounted(t *testing.T) {
 	require.NoError(t, err, "keys are each sender's own")
 }
 
-// forgetful knows of a result only when it is asked to write it again.
+// forgetful refuses to write a result twice, but never finds it.
 type forgetful struct{ eventsourcing.Store }
 
 func (s forgetful) Result(context.Context, string) (eventsourcing.CommandResult, error) {

@@ -22,7 +22,7 @@ import (
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
 )
 
-// away is where no snapshot can be kept.
+// away is a store of snapshots that always fails.
 type away struct{ err error }
 
 func (a away) Load(context.Context, eventsourcing.StreamID) (eventsourcing.Snapshot, error) {
@@ -52,7 +52,7 @@ func newSnapshotting(t *testing.T, store *memstore.Store, snapshots eventsourcin
 	return w
 }
 
-// rename renames the role, which there must be, and waits until all is written behind.
+// rename renames the role, which must exist, and waits until its snapshots are written.
 func (w *world) rename(n int) {
 	w.t.Helper()
 	for i := range n {
@@ -107,7 +107,7 @@ func TestAMissingSnapshotTableIsLoggedOnce(t *testing.T) {
 	})
 }
 
-// moody is where snapshots can be kept at times.
+// moody is a store of snapshots that fails while err is set.
 type moody struct {
 	memstore.Snapshots
 	err error

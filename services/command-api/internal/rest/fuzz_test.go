@@ -55,7 +55,7 @@ func FuzzWrites(f *testing.F) {
 	})
 }
 
-// mustBeSound looks at the stream that an answer points to.
+// mustBeSound checks the stream that an answer names.
 func mustBeSound(t *testing.T, a *api, location string) {
 	t.Helper()
 	collection, id, _ := strings.Cut(strings.TrimPrefix(location, "/"), "/")

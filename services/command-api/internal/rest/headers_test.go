@@ -74,7 +74,7 @@ func TestIfMatch(t *testing.T) {
 		"one of two headers":        {[]request{annRegistered}, updated("A"), []string{`"7"`, `"1"`}, ""},
 		"any":                       {[]request{annRegistered}, updated("A"), []string{"*"}, ""},
 		"an older one":              {[]request{annRegistered, updated("A")}, updated("B"), []string{`"1"`}, "precondition_failed"},
-		"one yet to come":           {[]request{annRegistered}, updated("A"), []string{`"2"`}, "precondition_failed"},
+		"a future one":              {[]request{annRegistered}, updated("A"), []string{`"2"`}, "precondition_failed"},
 		"one of another writing":    {[]request{annRegistered}, updated("A"), []string{`"01"`}, "precondition_failed"},
 		"a comma inside":            {[]request{annRegistered}, updated("A"), []string{`"0,1"`}, "precondition_failed"},
 		"before the rules":          {[]request{annRegistered, annDisabled}, annDisabled, []string{`"1"`}, "precondition_failed"},
@@ -281,12 +281,12 @@ func TestARefusedKeyIsDecidedAgain(t *testing.T) {
 	mustRefuse(t, a.send(t, updated("A"), key...), "user_not_found")
 	a.given(t, annRegistered)
 	first := a.send(t, updated("A"), key...)
-	assert.Equal(t, http.StatusAccepted, first.Code, "what forbade it is gone")
+	assert.Equal(t, http.StatusAccepted, first.Code, "the reason for the refusal is gone")
 	mustReplay(t, first, a.send(t, updated("A"), key...))
 }
 
 // TestARetryAfterACrashWritesOnce cuts a request off before its write and after it, and retries it, in the same process
-// and in one that knows nothing.
+// and in a new one.
 func TestARetryAfterACrashWritesOnce(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

@@ -1,4 +1,4 @@
-// Package rest is the writing half of the REST API: each operation reads one command and answers 202 with the aggregate's
+// Package rest serves the commands of the REST API: each operation decodes one command and answers 202 with the aggregate's
 // id and version.
 package rest
 

@@ -63,7 +63,7 @@ func (s *counting) Append(ctx context.Context, c eventsourcing.Commit) error {
 
 func newAPI() *api { return startAPI(&counting{}, time.Now) }
 
-// startAPI is what a process does that finds a store.
+// startAPI starts an API on an existing store.
 func startAPI(store *counting, now func() time.Time) *api {
 	log := slog.New(slog.DiscardHandler)
 	h, err := commands.NewHandler(commands.Config{
@@ -77,7 +77,7 @@ func startAPI(store *counting, now func() time.Time) *api {
 	return &api{router, store}
 }
 
-// request is one line of a story: a method and path, and a body if it takes one.
+// request is a method and path, and a body if the operation takes one.
 type request struct{ line, body string }
 
 func (r request) String() string { return r.line + " " + r.body }

@@ -1,4 +1,4 @@
-// Package roles is the roles read model: a collection per role, of the role's own row, folded from that role's events,
+// Package roles provides the roles read model: a collection per role, of the role's own row, folded from that role's events,
 // and a row per member, derived from that user's. Each user's own row is what the member rows are derived from.
 package roles
 

@@ -1,4 +1,4 @@
-// Package users is the users read model: a row per user, folded from that user's events, and a row per role with its
+// Package users provides the users read model: a row per user, folded from that user's events, and a row per role with its
 // current name, folded from that role's.
 package users
 

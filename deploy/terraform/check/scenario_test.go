@@ -27,9 +27,9 @@ import (
 // patience bounds waiting for what usually takes milliseconds.
 const patience = 10 * time.Second
 
-// runStory uses every function of the services: every command, refusals, reads, lists, and an unknown event, which parks the
+// runScenario uses every function of the services: every command, refusals, reads, lists, and an unknown event, which parks the
 // aggregate that it returns.
-func runStory(t *testing.T, s *systemtest.System) eventsourcing.StreamID {
+func runScenario(t *testing.T, s *systemtest.System) eventsourcing.StreamID {
 	t.Helper()
 	send := func(status int, method, path string, body any) string {
 		in := systemtest.Request{Method: method, Path: path, Body: body, Header: http.Header{"Idempotency-Key": {uuid.NewString()}}}
