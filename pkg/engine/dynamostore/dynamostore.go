@@ -106,32 +106,6 @@ func (s *Store) Read(
 	ctx context.Context, stream eventsourcing.StreamID, after eventsourcing.Version,
 ) iter.Seq2[eventsourcing.Record, error] {
 	return func(yield func(eventsourcing.Record, error) bool) {
-		last := after
-		defer func() {
-			if last > after { // after itself is the caller's claim, not something read
-				s.reached(stream, last)
-			}
-		}()
-		for record, err := range s.query(ctx, stream, after) {
-			if err == nil && record.Version != last+1 {
-				err = fmt.Errorf("version %d follows %d", record.Version, last)
-			}
-			if err != nil {
-				yield(eventsourcing.Record{}, err)
-				return
-			}
-			last = record.Version
-			if !yield(record, nil) {
-				return
-			}
-		}
-	}
-}
-
-func (s *Store) query(
-	ctx context.Context, stream eventsourcing.StreamID, after eventsourcing.Version,
-) iter.Seq2[eventsourcing.Record, error] {
-	return func(yield func(eventsourcing.Record, error) bool) {
 		in := &dynamodb.QueryInput{
 			TableName:                aws.String(s.cfg.Tables.Events),
 			ConsistentRead:           aws.Bool(true),
@@ -144,6 +118,12 @@ func (s *Store) query(
 		if s.cfg.FirstPage > 0 {
 			in.Limit = aws.Int32(s.cfg.FirstPage)
 		}
+		last := after
+		defer func() {
+			if last > after { // after itself is the caller's claim, not something read
+				s.reached(stream, last)
+			}
+		}()
 		for more := true; more; {
 			page, err := s.db.Query(ctx, in)
 			if err != nil {
@@ -152,6 +132,12 @@ func (s *Store) query(
 			}
 			for _, item := range page.Items {
 				record, err := recordOf(item)
+				if err == nil && record.Version != last+1 {
+					record, err = eventsourcing.Record{}, fmt.Errorf("version %d follows %d", record.Version, last)
+				}
+				if err == nil {
+					last = record.Version
+				}
 				if !yield(record, err) || err != nil {
 					return
 				}
