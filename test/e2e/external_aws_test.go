@@ -97,7 +97,7 @@ func TestAnExternalAWSPassesTheSameTests(t *testing.T) {
 				t.Skip("AWS_ENDPOINT_URL may name LocalStack, which sends no initial response to SubscribeToShard: the SDK would wait forever")
 			}
 			read(t, func(c *kinesis.Client, name string) shards.Stream[[]byte] {
-				return shards.NewKinesisFanOut(c, shards.FanOutConfig{Stream: name, Consumer: "reader"})
+				return shards.NewKinesisFanOut(c, name, "reader")
 			})
 		})
 	})

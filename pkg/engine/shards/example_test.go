@@ -76,7 +76,7 @@ func ExampleNewKinesisFanOut() {
 	defer closeIt()
 	reader, err := shards.NewReader(shards.Config[[]byte]{
 		Consumer:   "billing",
-		Stream:     shards.NewKinesisFanOut(kinesis.NewFromConfig(cfg), shards.FanOutConfig{Stream: "orders", Consumer: "billing"}),
+		Stream:     shards.NewKinesisFanOut(kinesis.NewFromConfig(cfg), "orders", "billing"),
 		Leases:     shards.NewDynamoDBLeases(dynamodb.NewFromConfig(cfg), "leases"),
 		Retention:  24 * time.Hour,
 		Checkpoint: 5 * time.Second, // fewer writes of leases, more repetition after a crash

@@ -33,14 +33,6 @@ type FanOutAPI interface {
 	SubscribeToShard(context.Context, *kinesis.SubscribeToShardInput, ...func(*kinesis.Options)) (*kinesis.SubscribeToShardOutput, error)
 }
 
-// FanOutConfig configures NewKinesisFanOut. Both names are required.
-type FanOutConfig struct {
-	// Stream is the name of the Kinesis stream.
-	Stream string
-	// Consumer is the name of the stream consumer that all readers share. It is registered if it does not exist.
-	Consumer string
-}
-
 type fanOut struct {
 	kinesisShards
 
@@ -49,8 +41,9 @@ type fanOut struct {
 	arn      atomic.Value // a string: of the consumer, as last looked up; empty if it may be gone
 }
 
-// NewKinesisFanOut returns a Kinesis stream that is read by enhanced fan-out: records are pushed, and Config.Poll is not
-// used. The stream consumer stays registered when reading ends. Set Config.Retention as for NewKinesisStream.
+// NewKinesisFanOut returns the Kinesis stream of that name, read by enhanced fan-out: records are pushed, and Config.Poll is
+// not used. All readers share the stream consumer. It is registered if it does not exist, and stays so when reading ends.
+// Set Config.Retention as for NewKinesisStream.
 //
 // A consumer can subscribe to a shard once in 5 seconds: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_SubscribeToShard.html
 // So a shard that changes its owner sooner after a subscription is idle for the remaining time.
@@ -58,8 +51,8 @@ type fanOut struct {
 // It needs kinesis:ListShards, kinesis:DescribeStreamSummary, kinesis:DescribeStreamConsumer and, unless the consumer is
 // registered already, kinesis:RegisterStreamConsumer on the stream and its consumers, and kinesis:SubscribeToShard on the
 // consumer.
-func NewKinesisFanOut(client FanOutAPI, cfg FanOutConfig) Stream[[]byte] {
-	return &fanOut{kinesisShards: kinesisShards{client, cfg.Stream}, client: client, consumer: cfg.Consumer}
+func NewKinesisFanOut(client FanOutAPI, streamName, consumerName string) Stream[[]byte] {
+	return &fanOut{kinesisShards: kinesisShards{client, streamName}, client: client, consumer: consumerName}
 }
 
 func (f *fanOut) Open(ctx context.Context, shardID string, after Position) (Feed[[]byte], error) {

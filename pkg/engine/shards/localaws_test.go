@@ -38,7 +38,7 @@ func newLocalAWS(t *testing.T) (*localaws.Server, *shards.DynamoDBLeases) {
 var modes = map[string]func(*kinesis.Client, string) shards.Stream[[]byte]{
 	"polling": func(c *kinesis.Client, name string) shards.Stream[[]byte] { return shards.NewKinesisStream(c, name) },
 	"fan-out": func(c *kinesis.Client, name string) shards.Stream[[]byte] {
-		return shards.NewKinesisFanOut(c, shards.FanOutConfig{Stream: name, Consumer: "broker"})
+		return shards.NewKinesisFanOut(c, name, "broker")
 	},
 }
 

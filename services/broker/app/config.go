@@ -50,7 +50,7 @@ var consumerName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`) // read only
 
 func (c *Config) stream(client *kinesis.Client) shards.Stream[[]byte] {
 	if c.Mode == fanOut {
-		return shards.NewKinesisFanOut(client, shards.FanOutConfig{Stream: c.Stream, Consumer: c.FanOut})
+		return shards.NewKinesisFanOut(client, c.Stream, c.FanOut)
 	}
 	return shards.NewKinesisStream(client, c.Stream)
 }
