@@ -174,15 +174,15 @@ func (a *auditor) retry(ctx context.Context, stream string, check func() error) 
 
 // found counts and reports a difference.
 func (a *auditor) found(d Difference) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.result.Differences++
-	if d.Repaired {
-		a.result.Repaired++
-	}
-	if a.OnDifference != nil {
-		a.OnDifference(d)
-	}
+	a.count(func(r *Result) {
+		r.Differences++
+		if d.Repaired {
+			r.Repaired++
+		}
+		if a.OnDifference != nil {
+			a.OnDifference(d)
+		}
+	})
 }
 
 func (a *auditor) count(add func(*Result)) {

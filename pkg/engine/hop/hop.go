@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/leftfold/leftfold/pkg/engine/envelope"
@@ -66,18 +67,17 @@ type Hop[In any] struct {
 
 // New returns a Hop and registers its metrics.
 func New[In any](c Config[In]) *Hop[In] {
-	h := &Hop[In]{
+	register := promauto.With(c.Metrics)
+	return &Hop[In]{
 		Config: c, tracer: eventtrace.Tracer(c.Traces, "pkg/engine/hop"),
-		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
+		latency: register.NewHistogram(prometheus.HistogramOpts{
 			Name: c.Name + "_seconds", Help: "Time from an event's recording to its being in " + c.Target + ".",
 			Buckets: prometheus.ExponentialBucketsRange(0.0005, 60, 40),
 		}),
-		skipped: prometheus.NewCounter(prometheus.CounterOpts{
+		skipped: register.NewCounter(prometheus.CounterOpts{
 			Name: c.Name + "_undecodable_total", Help: "Records of " + c.Source + " skipped because they are not valid events.",
 		}),
 	}
-	c.Metrics.MustRegister(h.latency, h.skipped)
-	return h
 }
 
 // Handle moves a shard's next records; see shards.Config.

@@ -28,8 +28,8 @@ type worker[T any] struct {
 	moved chan struct{} // signals that the position has moved
 
 	mu       sync.Mutex
-	position Position      // all records up to it are handled; only the worker's own goroutine moves it
-	readAt   time.Time     // see Lease
+	position Position      // all records up to it are handled; only the goroutine of run moves it
+	readAt   time.Time     // see Lease; only the goroutine of run moves it
 	savedAt  time.Time     // before the last write of the lease, or the start
 	aheadAt  time.Time     // since when the position is ahead of the lease's; zero: it is not
 	behind   time.Duration // of the last page read, at behindAt
@@ -152,8 +152,7 @@ func ignore(err, ignored error) error {
 
 func (w *worker[T]) next() (Page[T], error) {
 	if w.feed == nil {
-		readAt := w.lastReadAt()
-		if w.cfg.Retention > 0 && !readAt.IsZero() && w.cfg.Now().Sub(readAt) >= w.cfg.Retention {
+		if w.cfg.Retention > 0 && !w.readAt.IsZero() && w.cfg.Now().Sub(w.readAt) >= w.cfg.Retention {
 			return Page[T]{}, ErrTrimmed
 		}
 		// After a pause of this process, it must not take the subscription to the shard from the new owner.
@@ -351,11 +350,4 @@ func (w *worker[T]) save(ctx context.Context, age time.Duration, change func(*Le
 		w.aheadAt = startedAt
 	}
 	return nil
-}
-
-// lastReadAt is Lease.ReadAt.
-func (w *worker[T]) lastReadAt() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.readAt
 }
