@@ -117,7 +117,7 @@ func (a *auditor) stream(ctx context.Context, stream string) error {
 		if err != nil {
 			return err
 		}
-		for key := range f.claims {
+		for key := range f.holds {
 			row, err := a.Claims.At(ctx, key)
 			if err != nil {
 				return err
@@ -137,7 +137,7 @@ func (a *auditor) stream(ctx context.Context, stream string) error {
 func (a *auditor) claim(ctx context.Context, row dynamostore.ClaimRow) error {
 	return a.retry(ctx, row.Owner, func() error {
 		f, err := a.fold(ctx, row.Owner)
-		if err != nil || f.holds(row.Key) {
+		if err != nil || f.holds[row.Key] {
 			return err
 		}
 		return a.suspect(ctx, row.Key, row.Owner)

@@ -45,12 +45,7 @@ func NewCategory[S any, E eventsourcing.Event](aggregate eventsourcing.Aggregate
 type folded struct {
 	stream eventsourcing.StreamID
 	head   []eventsourcing.Guard // its last version; empty if no stream can have that name
-	claims map[string]struct{}   // by key
-}
-
-func (f folded) holds(key string) bool {
-	_, ok := f.claims[key]
-	return ok
+	holds  map[string]bool       // by the claim's key
 }
 
 // illegible says why a stream cannot be folded. Its text is free of personal data.
@@ -85,9 +80,9 @@ func (a *auditor) fold(ctx context.Context, stream string) (folded, error) {
 		}
 		head = r.Version
 	}
-	f := folded{stream: id, head: []eventsourcing.Guard{{Stream: id, Version: head}}, claims: map[string]struct{}{}}
+	f := folded{stream: id, head: []eventsourcing.Guard{{Stream: id, Version: head}}, holds: map[string]bool{}}
 	for _, claim := range claims() {
-		f.claims[claim.Key()] = struct{}{}
+		f.holds[claim.Key()] = true
 	}
 	return f, nil
 }

@@ -71,7 +71,7 @@ func (a *auditor) judge(ctx context.Context, key, stream string) error {
 		return err
 	}
 	switch owned := row != nil && row.Owner == stream; {
-	case owned == f.holds(key):
+	case owned == f.holds[key]:
 		return nil
 	case owned:
 		return a.report(Difference{Kind: Orphan, Constraint: constraint(key), Stream: shown(stream)},
@@ -101,7 +101,7 @@ func (a *auditor) judgeBoth(ctx context.Context, f folded, row dynamostore.Claim
 	d := Difference{
 		Kind: Misplaced, Constraint: constraint(row.Key), Stream: f.stream.String(), Owner: shown(row.Owner),
 	}
-	if other.holds(row.Key) {
+	if other.holds[row.Key] {
 		d.Kind = Contested
 		return a.report(d, nil)
 	}

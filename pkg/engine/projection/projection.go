@@ -111,8 +111,8 @@ type Config struct {
 // Projector applies records to one projection. It is safe for concurrent use, also by several processes for one stream.
 type Projector struct {
 	config  Config
-	sources map[string]*Source  // by category
-	ownRows map[string]struct{} // the Row of each source
+	sources map[string]*Source // by category
+	ownRows map[string]bool    // the Row of each source
 	reader  Reader
 	metrics metrics
 }
@@ -127,7 +127,7 @@ func NewProjector(c Config) (*Projector, error) {
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler)).With(slog.String("projection", c.Name))
 	p := &Projector{
 		config: c, reader: Reader{DB: c.DB, Table: c.Table, Backoff: c.Backoff},
-		sources: map[string]*Source{}, ownRows: map[string]struct{}{},
+		sources: map[string]*Source{}, ownRows: map[string]bool{},
 	}
 	if mistakes := p.mistakes(); len(mistakes) > 0 {
 		return nil, fmt.Errorf("projection %q: %w", c.Name, errors.Join(mistakes...))
@@ -151,11 +151,9 @@ func (p *Projector) mistakes() (found []error) {
 	wrong(len(c.Sources) == 0, "sources are missing")
 	for _, src := range c.Sources {
 		found = append(found, src.mistakes...)
-		_, dup := p.sources[src.category]
-		wrong(dup, "two sources of category %q", src.category)
-		_, dup = p.ownRows[src.row]
-		wrong(dup, "two sources with the row %q", src.row)
-		p.sources[src.category], p.ownRows[src.row] = &src, struct{}{}
+		wrong(p.sources[src.category] != nil, "two sources of category %q", src.category)
+		wrong(p.ownRows[src.row], "two sources with the row %q", src.row)
+		p.sources[src.category], p.ownRows[src.row] = &src, true
 	}
 	return found
 }
@@ -165,6 +163,5 @@ func (p *Projector) Categories() []string { return slices.Sorted(maps.Keys(p.sou
 
 // derivable reports whether a related row may have this name: it is neither an own row nor a parked row.
 func (p *Projector) derivable(row string) bool {
-	_, own := p.ownRows[row]
-	return !own && !strings.HasPrefix(row, parkedPrefix)
+	return !p.ownRows[row] && !strings.HasPrefix(row, parkedPrefix)
 }
