@@ -27,7 +27,7 @@ func (s *Store) All(ctx context.Context, segments int) iter.Seq2[eventsourcing.R
 			in := &dynamodb.ScanInput{
 				TableName:      aws.String(s.cfg.Tables.Events),
 				ConsistentRead: aws.Bool(true),
-				Segment:        aws.Int32(int32(segment)),  //nolint:gosec // at most maxSegments
+				Segment:        aws.Int32(int32(segment)),
 				TotalSegments:  aws.Int32(int32(segments)), //nolint:gosec // at most maxSegments
 			}
 			scans.Go(func() {

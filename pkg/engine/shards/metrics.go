@@ -33,7 +33,8 @@ func newCounters(consumer string) *counters {
 		readFailures: promauto.With(all).NewCounterVec(prometheus.CounterOpts{
 			Name: "shards_read_failures_total", Help: "Failed reads by reason.", ConstLabels: labels,
 		}, []string{"reason"}),
-		behind:        gauge("behind_seconds", "Distance of the last page from the tip, and the time since: grows while a shard is not read or handled.", "shard"),
+		behind: gauge("behind_seconds",
+			"Distance of the last page from the tip, and the time since: grows while a shard is not read or handled.", "shard"),
 		checkpointAge: gauge("checkpoint_age_seconds", "Time since the lease of a shard was renewed, and its position stored.", "shard"),
 		leases:        gauge("leases", "Active leases by live owner, as this reader sees them.", "owner"),
 	}
