@@ -86,13 +86,17 @@ func (s *keySet) find(ctx context.Context, id keyID) (any, error) {
 
 // refreshAndWait requests a fetch and waits for it. It returns false, at once, if one ended less than minInterval ago.
 func (s *keySet) refreshAndWait(ctx context.Context) bool {
-	tried, lately := s.state()
+	s.mu.Lock()
+	tried, lately := s.tried, s.now().Sub(s.triedAt) < minInterval
+	if !lately {
+		select {
+		case s.requested <- struct{}{}:
+		default: // it is requested already
+		}
+	}
+	s.mu.Unlock()
 	if lately {
 		return false
-	}
-	select {
-	case s.requested <- struct{}{}:
-	default: // it is requested already
 	}
 	select {
 	case <-tried:
@@ -101,12 +105,6 @@ func (s *keySet) refreshAndWait(ctx context.Context) bool {
 	case <-s.stopped:
 	}
 	return false
-}
-
-func (s *keySet) state() (tried chan struct{}, lately bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.tried, s.now().Sub(s.triedAt) < minInterval
 }
 
 // run keeps the keys fresh until ctx ends.
@@ -122,24 +120,10 @@ func (s *keySet) run(ctx context.Context) {
 		} else {
 			failures = 0
 		}
-		s.wait(ctx, pause)
-	}
-}
-
-// wait returns when the pause is over or a fetch is requested.
-func (s *keySet) wait(ctx context.Context, pause time.Duration) {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	for {
 		select {
 		case <-ctx.Done():
-			return
-		case <-timer.C:
-			return
+		case <-time.After(pause):
 		case <-s.requested:
-			if _, lately := s.state(); !lately { // the last fetch answers what was requested during it
-				return
-			}
 		}
 	}
 }
@@ -157,6 +141,10 @@ func (s *keySet) refresh(ctx context.Context) error {
 	s.triedAt, s.err = s.now(), err
 	close(s.tried)
 	s.tried = make(chan struct{})
+	select {
+	case <-s.requested: // during this fetch, which answers it
+	default:
+	}
 	return err
 }
 
