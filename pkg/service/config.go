@@ -28,13 +28,13 @@ func Fixed(values map[string]string) Lookup {
 // method Validate() error of each struct that has one is called, those of inner structs first.
 func LoadConfig(lookup Lookup, targets ...any) error {
 	var errs []error
-	wrong := map[string]bool{} // a variable that several structs read is reported once
+	wrong := map[string]bool{} // a variable that several structs read, and an error of several, is reported once
 	for _, target := range targets {
 		declared := variables(reflect.ValueOf(target).Elem())
 		for _, v := range declared {
 			v.value.SetZero()
 		}
-		setDefaults(reflect.ValueOf(target).Elem())
+		setDefaults(target)
 		for _, v := range declared {
 			text := v.text(lookup)
 			if text == "" {
@@ -47,9 +47,15 @@ func LoadConfig(lookup Lookup, targets ...any) error {
 		}
 	}
 	if len(errs) == 0 {
-		reported := map[string]bool{}
 		for _, target := range targets {
-			errs = append(errs, validate(reflect.ValueOf(target).Elem(), reported)...)
+			walk(reflect.ValueOf(target).Elem(), func(s any) {
+				if v, ok := s.(interface{ Validate() error }); ok {
+					if err := v.Validate(); err != nil && !wrong[err.Error()] {
+						wrong[err.Error()] = true
+						errs = append(errs, err)
+					}
+				}
+			})
 		}
 	}
 	return errors.Join(errs...)
@@ -84,37 +90,22 @@ func innermost(err error) error {
 	return err
 }
 
-func setDefaults(s reflect.Value) {
-	for inner := range structs(s) {
-		setDefaults(inner)
-	}
-	if d, ok := reflect.TypeAssert[interface{ SetDefaults() }](s.Addr()); ok {
-		d.SetDefaults()
-	}
+func setDefaults(target any) {
+	walk(reflect.ValueOf(target).Elem(), func(s any) {
+		if d, ok := s.(interface{ SetDefaults() }); ok {
+			d.SetDefaults()
+		}
+	})
 }
 
-// validate calls Validate of every struct in s, then of s. It returns equal errors once.
-func validate(s reflect.Value, reported map[string]bool) (errs []error) {
-	for inner := range structs(s) {
-		errs = append(errs, validate(inner, reported)...)
-	}
-	if v, ok := reflect.TypeAssert[interface{ Validate() error }](s.Addr()); ok {
-		if err := v.Validate(); err != nil && !reported[err.Error()] {
-			reported[err.Error()] = true
-			errs = append(errs, err)
+// walk calls f with a pointer to every struct in s, then to s.
+func walk(s reflect.Value, f func(any)) {
+	for field, value := range s.Fields() {
+		if field.IsExported() && value.Kind() == reflect.Struct {
+			walk(value, f)
 		}
 	}
-	return errs
-}
-
-func structs(s reflect.Value) func(yield func(reflect.Value) bool) {
-	return func(yield func(reflect.Value) bool) {
-		for field, value := range s.Fields() {
-			if field.IsExported() && value.Kind() == reflect.Struct && !yield(value) {
-				return
-			}
-		}
-	}
+	f(s.Addr().Interface())
 }
 
 // Variable is one environment variable that a configuration reads.
@@ -175,9 +166,9 @@ func format(value any) string {
 func Variables(configs ...any) []Variable {
 	var out []Variable
 	for _, c := range configs {
-		fresh := reflect.New(reflect.TypeOf(c).Elem()).Elem()
-		setDefaults(fresh)
-		for _, v := range variables(fresh) {
+		fresh := reflect.New(reflect.TypeOf(c).Elem())
+		setDefaults(fresh.Interface())
+		for _, v := range variables(fresh.Elem()) {
 			if slices.ContainsFunc(out, func(o Variable) bool { return o.Name == v.Name }) {
 				continue
 			}
