@@ -32,7 +32,12 @@ func Ready(checks []Check) http.Handler {
 		results := make([]string, len(checks))
 		var wg sync.WaitGroup
 		for i, c := range checks {
-			wg.Go(func() { results[i] = probe(ctx, c) })
+			wg.Go(func() {
+				results[i] = "ok"
+				if err := c.Probe(ctx); err != nil {
+					results[i] = "away: " + err.Error()
+				}
+			})
 		}
 		wg.Wait()
 		out, status := report{Status: "ready", Dependencies: map[string]string{}}, http.StatusOK
@@ -44,13 +49,6 @@ func Ready(checks []Check) http.Handler {
 		}
 		answer(w, status, out)
 	})
-}
-
-func probe(ctx context.Context, c Check) string {
-	if err := c.Probe(ctx); err != nil {
-		return "away: " + err.Error()
-	}
-	return "ok"
 }
 
 type report struct {

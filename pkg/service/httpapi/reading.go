@@ -11,12 +11,9 @@ import (
 
 // Reading is what reads of one aggregate take beside its id, so that clients see what they wrote. Inputs embed it.
 type Reading struct {
-	MinVersion uint64 `query:"min_version" maximum:"9007199254740991" doc:"show this version or a later one" example:"1"`
-	Wait       Wait   `query:"wait" doc:"how long to wait for it, at most 10s" example:"2s"`
+	MinVersion eventsourcing.Version `query:"min_version" maximum:"9007199254740991" doc:"show this version or a later one" example:"1"`
+	Wait       Wait                  `query:"wait" doc:"how long to wait for it, at most 10s" example:"2s"`
 }
-
-// Least is the version to show at least.
-func (in *Reading) Least() eventsourcing.Version { return eventsourcing.Version(in.MinVersion) }
 
 // Wait is how long a read waits for a version; empty: not at all.
 type Wait string
@@ -34,15 +31,10 @@ func (Wait) Schema(huma.Registry) *huma.Schema {
 
 // Resolve implements huma.ResolverWithPath.
 func (w *Wait) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
-	if *w == "" {
-		return nil
+	if d, err := time.ParseDuration(string(*w)); *w != "" && (err != nil || d < 0 || d > maxWait) {
+		return []error{&huma.ErrorDetail{Location: at.String(), Message: fmt.Sprintf("want a duration from 0s to %s", maxWait)}}
 	}
-	return Parse(at.String(), w, string(*w), func(text string) (Wait, error) {
-		if d, err := time.ParseDuration(text); err != nil || d < 0 || d > maxWait {
-			return "", fmt.Errorf("want a duration from 0s to %s", maxWait)
-		}
-		return Wait(text), nil
-	})
+	return nil
 }
 
 // Duration returns the wait as a duration.

@@ -129,14 +129,6 @@ type RepeatedError struct{ Outcome []byte }
 
 func (*RepeatedError) Error() string { return "command repeated" }
 
-// result is what to remember of a command that has a key, without its outcome.
-func (o Options) result(actor string, at time.Time) eventsourcing.CommandResult {
-	return eventsourcing.CommandResult{
-		ID:          actor + " " + o.Key, // a key has no spaces
-		Fingerprint: o.Fingerprint, ExpiresAt: at.Add(keptFor),
-	}
-}
-
 // User runs a command on one user and returns the user's version afterwards. Name is the command's in metrics and traces.
 func (h *Handler) User(
 	ctx context.Context, name, id string, c eventsourcing.Command[user.State, user.Event], o Options,
@@ -192,7 +184,10 @@ func (h *Handler) run(
 			Traceparent:   eventtrace.Traceparent(ctx),
 		}),
 	}
-	result := o.result(actor, startedAt)
+	result := eventsourcing.CommandResult{
+		ID:          actor + " " + o.Key, // a key has no spaces
+		Fingerprint: o.Fingerprint, ExpiresAt: startedAt.Add(keptFor),
+	}
 	if o.Key != "" {
 		with = append(with, eventsourcing.WithResult(result, func(after eventsourcing.Version) []byte { return o.Outcome(id, after) }))
 	}

@@ -121,7 +121,7 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 		Security:    auth.Scopes("roles:read", "users:read"), // it shows users
 	}, func(ctx context.Context, in *getRole) (*oneRole, error) {
 		var row storedRole
-		found, err := reader.Await(ctx, string(in.ID), roleRowName, in.Least(), in.Wait.Duration(), &row)
+		found, err := reader.Await(ctx, string(in.ID), roleRowName, in.MinVersion, in.Wait.Duration(), &row)
 		if err != nil {
 			return nil, err
 		}

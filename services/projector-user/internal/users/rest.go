@@ -97,7 +97,7 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 		Security:    auth.Scopes("users:read"),
 	}, func(ctx context.Context, in *getUser) (*oneUser, error) {
 		var row storedUser
-		found, err := reader.Await(ctx, string(in.ID), userRowName, in.Least(), in.Wait.Duration(), &row)
+		found, err := reader.Await(ctx, string(in.ID), userRowName, in.MinVersion, in.Wait.Duration(), &row)
 		if err != nil {
 			return nil, err
 		}
