@@ -80,7 +80,7 @@ func TestACachedStateSavesTheRead(t *testing.T) {
 	assert.Equal(t, 3, state.N)
 }
 
-func TestAStaleStateIsReadOnFromWhereItIs(t *testing.T) {
+func TestAStaleStateIsUpdatedFromItsVersion(t *testing.T) {
 	t.Parallel()
 	c := newCached(t, 1)
 	c.given(c.counterRepository, "c1", counted{}, counted{})
@@ -198,7 +198,7 @@ func TestTheCacheEvictsTheLeastRecentlyUsed(t *testing.T) {
 	assert.Zero(t, newCounters(new(memstore.Store)).Cache.Len())
 }
 
-func TestTheCacheNeverGoesBack(t *testing.T) {
+func TestTheCacheKeepsTheLatestVersion(t *testing.T) {
 	t.Parallel()
 	c := newCached(t, 1)
 	c.given(c.rival, "c1", counted{})
@@ -215,7 +215,7 @@ func TestTheCacheNeverGoesBack(t *testing.T) {
 	assert.Equal(t, []eventsourcing.CacheUse{eventsourcing.CacheHit}, c.uses)
 }
 
-func TestOnACachedStateNothingButConflictsIsTriedAgain(t *testing.T) {
+func TestOnACachedStateOnlyConflictsAreRetried(t *testing.T) {
 	t.Parallel()
 	for _, want := range []error{
 		eventsourcing.ErrUnavailable, eventsourcing.ErrCommandRepeated, &eventsourcing.ClaimTakenError{}, context.DeadlineExceeded,

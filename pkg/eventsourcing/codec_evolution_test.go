@@ -70,7 +70,7 @@ func newEvolved() *eventsourcing.Codec[stored] {
 
 // A member that a former shape lacks is what another build added without a new schema version. Had an upcaster dropped
 // it, a build that knows it would miss it in old events only.
-func TestUpcastingKeepsWhatItDoesNotKnow(t *testing.T) {
+func TestUpcastingKeepsUnknownMembers(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ payload, want string }{
 		"nothing unknown": {`{"heading":"a","author":{"Name":"b"}}`, `{"title":"A","by":{"name":"b"}}`},
@@ -115,7 +115,7 @@ type (
 func (lent) EventName() string { return "test/lent" }
 func (lent) isStored()         {}
 
-func TestUpcastingLeavesTheRestInItsPlace(t *testing.T) {
+func TestUpcastingKeepsUnknownMembersInTheirPlace(t *testing.T) {
 	t.Parallel()
 	c := eventsourcing.NewCodec[stored](lent{}).History(lent{},
 		eventsourcing.Upcast(func(v1 lentV1) lentV2 { return lentV2{LentTo: v1.By.Name + v1.hidden + v1.Kept} }),
@@ -134,7 +134,7 @@ func TestUpcastingLeavesTheRestInItsPlace(t *testing.T) {
 }
 
 // Whatever else an object holds, what is known decodes the same with it as without.
-func TestUnknownMembersNeverDisturb(t *testing.T) {
+func TestUnknownMembersDoNotChangeWhatIsDecoded(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		known := map[string]any{"heading": rapid.String().Draw(t, "heading"), "author": map[string]any{"Name": rapid.String().Draw(t, "name")}}
@@ -197,7 +197,7 @@ type revived struct{}
 func (revived) EventName() string { return "test/written" }
 func (revived) isStored()         {}
 
-func TestKnownTellsEverything(t *testing.T) {
+func TestKnownReturnsEveryEventAndShape(t *testing.T) {
 	t.Parallel()
 	shapes := func(all ...any) (out []reflect.Type) {
 		for _, a := range all {

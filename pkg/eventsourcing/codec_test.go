@@ -51,7 +51,7 @@ func newCodec() *eventsourcing.Codec[stored] {
 	)
 }
 
-func TestCodecUpcastsEveryFormerShape(t *testing.T) {
+func TestCodecUpcastsEveryEarlierShape(t *testing.T) {
 	t.Parallel()
 	for schema, payload := range map[int]string{
 		1: `{"to":"n 50"}`,
@@ -64,7 +64,7 @@ func TestCodecUpcastsEveryFormerShape(t *testing.T) {
 	}
 }
 
-func TestCodecUpcastsCurrentShapeNoFurther(t *testing.T) {
+func TestCodecDoesNotUpcastTheCurrentShape(t *testing.T) {
 	t.Parallel()
 	e, err := newCodec().Decode("test/moved", 3, []byte(`{"place":"lower case stays","height":1.5,"unknown":[]}`))
 	require.NoError(t, err)

@@ -274,7 +274,7 @@ func TestDoWritesNothingWithoutEvents(t *testing.T) {
 	}
 }
 
-func TestDoTriesNothingButConflictsAgain(t *testing.T) {
+func TestDoRetriesOnlyConflicts(t *testing.T) {
 	t.Parallel()
 	for _, want := range []error{
 		eventsourcing.ErrUnavailable, eventsourcing.ErrTooLarge, eventsourcing.ErrCommandRepeated,
@@ -282,7 +282,7 @@ func TestDoTriesNothingButConflictsAgain(t *testing.T) {
 	} {
 		store := &scripted{Store: new(memstore.Store), before: func(int) error { return want }}
 		counters := newCounters(store)
-		counters.OnConflict = func() { t.Errorf("%v called a conflict", want) }
+		counters.OnConflict = func() { t.Errorf("%v was counted as a conflict", want) }
 		_, err := counters.Do(t.Context(), "c1", emit(counted{}))
 		require.ErrorIs(t, err, want)
 		require.ErrorContains(t, err, "append to test/counter/c1 at version 0")

@@ -118,7 +118,7 @@ func TestALongStreamIsReadFromItsSnapshot(t *testing.T) {
 	assert.Equal(t, []eventsourcing.Version{10}, c.snapshots.saved, "nothing is new, so nothing is saved")
 }
 
-func TestWhatFollowsTheSnapshotIsRead(t *testing.T) {
+func TestEventsAfterTheSnapshotAreRead(t *testing.T) {
 	t.Parallel()
 	c := newLong(t, 10)
 	c.holds(t, 10)
@@ -142,7 +142,7 @@ func TestAShortStreamLoadsNoSnapshot(t *testing.T) {
 	}
 }
 
-func TestACachedStateIsReadOnWithoutASnapshot(t *testing.T) {
+func TestAStaleCachedStateNeedsNoSnapshot(t *testing.T) {
 	t.Parallel()
 	c := newLong(t, 2)
 	c.Cache = eventsourcing.NewCache[counter](1)
@@ -163,7 +163,7 @@ func TestACachedStateIsReadOnWithoutASnapshot(t *testing.T) {
 	assert.Equal(t, 1, c.snapshots.loads, "four were to be read")
 }
 
-func TestEveryNEventsLeaveASnapshot(t *testing.T) {
+func TestASnapshotIsSavedEveryNEvents(t *testing.T) {
 	t.Parallel()
 	c := newLong(t, 0)
 	c.Cache = eventsourcing.NewCache[counter](1)
@@ -185,7 +185,7 @@ func TestEveryNEventsLeaveASnapshot(t *testing.T) {
 	assert.Equal(t, []eventsourcing.SnapshotUse{eventsourcing.SnapshotLoaded}, c.uses)
 }
 
-func TestWhatIsNotWrittenLeavesNoSnapshot(t *testing.T) {
+func TestAFailedAppendSavesNoSnapshot(t *testing.T) {
 	t.Parallel()
 	c := newLong(t, 2)
 	c.Store = &scripted{Store: c.store, before: func(int) error { return eventsourcing.ErrUnavailable }}
@@ -259,7 +259,7 @@ func TestASnapshotThatTheLogConfirmsIsUsed(t *testing.T) { // or the test above 
 	assert.Equal(t, 999, state.N)
 }
 
-func TestAFoldThatChangedIgnoresWhatItFoldedBefore(t *testing.T) {
+func TestAChangedFoldIgnoresOlderSnapshots(t *testing.T) {
 	t.Parallel()
 	c := newLong(t, 10)
 	c.holds(t, 10)
@@ -271,7 +271,7 @@ func TestAFoldThatChangedIgnoresWhatItFoldedBefore(t *testing.T) {
 	assert.JSONEq(t, `{"name":"","n":20}`, string(c.snapshot(t).State), "and leaves its own at once")
 }
 
-func TestSnapshotsThatFailFailNoCommand(t *testing.T) {
+func TestFailedSnapshotsFailNoCommand(t *testing.T) {
 	t.Parallel()
 	errAway := errors.New("away")
 	for name, spoil := range map[string]func(*longCounters){
@@ -315,7 +315,7 @@ func TestALoadWaitsForASnapshotOnlyUpToItsTimeout(t *testing.T) {
 	})
 }
 
-func TestWithoutSnapshotsNothingIsKept(t *testing.T) {
+func TestWithoutSnapshotsNoneIsSaved(t *testing.T) {
 	t.Parallel()
 	for name, without := range map[string]func(*longCounters){
 		"place to keep them": func(c *longCounters) { c.Snapshots = nil },

@@ -39,7 +39,7 @@ func eventsOf(events ...event) *eventsourcing.Codec[event] { return eventsourcin
 
 type former struct{}
 
-func TestAShapeChangesWithWhatItStandsFor(t *testing.T) {
+func TestAShapeChangesWithItsRevisionAndEvents(t *testing.T) {
 	t.Parallel()
 	shapeOf := func(revision int, events *eventsourcing.Codec[event]) string {
 		return snapshot.NewCodec[kept](revision, events).Shape()
@@ -62,7 +62,7 @@ func TestAShapeChangesWithWhatItStandsFor(t *testing.T) {
 	assert.Equal(t, shapeOf(1, eventsOf(named{}, counted{})), shapeOf(1, eventsOf(counted{}, named{})))
 }
 
-func TestStatesComeBackAsTheyWere(t *testing.T) {
+func TestStatesAreDecodedAsEncoded(t *testing.T) {
 	t.Parallel()
 	codec := snapshot.NewCodec[kept](1, eventsOf())
 	for _, want := range []kept{

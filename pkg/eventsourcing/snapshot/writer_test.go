@@ -121,7 +121,7 @@ func TestWritesBeyondTheQueueAreDropped(t *testing.T) {
 	})
 }
 
-func TestWhatWaitsIsWrittenAtTheStop(t *testing.T) {
+func TestQueuedSnapshotsAreWrittenAtTheStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &slow{takes: 100 * time.Millisecond}
@@ -137,7 +137,7 @@ func TestWhatWaitsIsWrittenAtTheStop(t *testing.T) {
 	})
 }
 
-func TestAStopIsNotHeldUp(t *testing.T) {
+func TestTheStopIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, c, stop := running(t, &slow{takes: time.Hour})
@@ -149,7 +149,7 @@ func TestAStopIsNotHeldUp(t *testing.T) {
 	})
 }
 
-func TestOneStuckWriteDoesNotHoldUpTheNextForLong(t *testing.T) {
+func TestAStuckWriteDelaysTheNextByItsTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &slow{takes: time.Hour}

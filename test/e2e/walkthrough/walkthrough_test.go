@@ -107,9 +107,9 @@ func (c *cost) String() string {
 
 var (
 	newFile   = regexp.MustCompile(`^new: (\S+)$`)
-	afterLine = regexp.MustCompile("^in (\\S+), after: (.+)$")
-	before    = regexp.MustCompile("^in (\\S+), before: (.+)$")
-	instead   = regexp.MustCompile("^in (\\S+), instead of: (.+)$")
+	afterLine = regexp.MustCompile(`^in (\S+), after: (.+)$`)
+	before    = regexp.MustCompile(`^in (\S+), before: (.+)$`)
+	instead   = regexp.MustCompile(`^in (\S+), instead of: (.+)$`)
 )
 
 func (s step) carryOut(t *testing.T, dir string, spent *cost) {
