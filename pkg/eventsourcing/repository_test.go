@@ -205,7 +205,7 @@ func TestDoDerivesClaimsAsDifferences(t *testing.T) {
 		{"swapped", []event{named{"bob"}}, claim("bob"), claim("ann")},
 		{"only where it ends counts", []event{named{"cid"}, named{"dan"}}, claim("dan"), claim("bob")},
 		{"there and back", []event{named{"eve"}, named{"dan"}}, nil, nil},
-		{"given up", []event{named{""}}, nil, claim("dan")},
+		{"released", []event{named{""}}, nil, claim("dan")},
 	} {
 		_, err := counters.Do(t.Context(), "c1", emit(step.decided...))
 		require.NoError(t, err, step.what)
@@ -213,7 +213,7 @@ func TestDoDerivesClaimsAsDifferences(t *testing.T) {
 		assert.ElementsMatch(t, step.take, store.commits[i].Take, step.what)
 		assert.ElementsMatch(t, step.release, store.commits[i].Release, step.what)
 	}
-	// All names given up are free for others; one that is held is not.
+	// All released names are free for others; one that is held is not.
 	_, err := counters.Do(t.Context(), "c2", emit(named{"dan"}))
 	require.NoError(t, err)
 	_, err = counters.Do(t.Context(), "c1", emit(named{"DAN"}))

@@ -53,7 +53,7 @@ const (
 	SnapshotNone        SnapshotUse = "none"                // a load found none, or one no newer than the state it had
 	SnapshotOtherShape  SnapshotUse = "ignored_shape"       // written by a build with other events, states or folds
 	SnapshotOtherLog    SnapshotUse = "ignored_log"         // the log does not have its event at its version, and maybe no such version
-	SnapshotUndecodable SnapshotUse = "ignored_undecodable" // not what its shape promises
+	SnapshotUndecodable SnapshotUse = "ignored_undecodable" // does not decode as its shape says
 	SnapshotUnread      SnapshotUse = "load_failed"
 	SnapshotSaved       SnapshotUse = "saved"
 	SnapshotForgotten   SnapshotUse = "forgotten" // a wrong one was removed
@@ -72,7 +72,7 @@ func (r *Repository[S, E]) snapshotEvery() Version {
 	return Version(r.cfg.SnapshotEvery) //nolint:gosec // NewRepository makes it positive
 }
 
-var errUndecodable = errors.New("not what its shape promises")
+var errUndecodable = errors.New("does not decode as its shape says")
 
 // loadSnapshot returns the stream's snapshot if it is of this build's shape and of more events than m.
 func (r *Repository[S, E]) loadSnapshot(ctx context.Context, m versioned[S]) (s Snapshot, at versioned[S], found bool) {

@@ -73,7 +73,7 @@ func (c Commit) Validate() error {
 	}
 	for i, r := range c.Records {
 		if want := c.Expected + Version(i) + 1; r.Stream != c.Stream || r.Version != want {
-			return fmt.Errorf("record %q of %s at version %d stands where version %d belongs", r.ID, r.Stream, r.Version, want)
+			return fmt.Errorf("record %q of %s: version %d, want %d", r.ID, r.Stream, r.Version, want)
 		}
 		if err := r.Validate(); err != nil {
 			return fmt.Errorf("record of version %d: %w", r.Version, err)

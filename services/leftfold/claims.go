@@ -104,7 +104,7 @@ func newClaims(out, logs io.Writer) *cobra.Command {
 			if len(args) > 0 {
 				return misused(c, service.UnknownArguments(args))
 			}
-			return misused(c, errors.New("which command?"))
+			return misused(c, errors.New("missing command"))
 		},
 	}
 	claims.SetFlagErrorFunc(misused)

@@ -46,11 +46,11 @@ func TestEnvExample(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, text, string(stands), "run: go test ./test/e2e -run TestEnvExample -update")
 	for name := range declared {
-		assert.Equal(t, 1, strings.Count(text, "\n# "+name+"="), "%s must stand there once", name)
+		assert.Equal(t, 1, strings.Count(text, "\n# "+name+"="), "%s must be listed once", name)
 	}
 }
 
-// envExample groups the variables by who reads them; each stands where it comes first.
+// envExample groups the variables by who reads them; each is listed with its first reader.
 func envExample(declared map[string]service.Variable) string {
 	var out strings.Builder
 	out.WriteString(`# Every variable of every service, with its meaning and its default; a service needs none of them set but

@@ -296,7 +296,7 @@ func (j *judgement) items(table string) (items []map[string]types.AttributeValue
 	return items
 }
 
-// deadLetters checks that no message was given up on: all can be decoded.
+// deadLetters checks that no message is in a dead-letter queue: all can be decoded.
 func (j *judgement) deadLetters() {
 	queues := sqs.NewFromConfig(j.aws.Config())
 	for _, s := range j.names.Subscriptions() {

@@ -44,7 +44,7 @@ func GoldenFiles[E eventsourcing.Event](codec *eventsourcing.Codec[E], dir fs.FS
 	errs = append(errs, err)
 	for _, f := range files {
 		if !known[f.Name()] {
-			errs = append(errs, fmt.Errorf("%s is of no event that the codec knows", f.Name()))
+			errs = append(errs, fmt.Errorf("%s: no such event in the codec", f.Name()))
 		}
 	}
 	return out, errors.Join(errs...)

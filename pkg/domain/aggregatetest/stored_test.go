@@ -54,6 +54,6 @@ func TestGoldenFilesRequiresEveryFile(t *testing.T) {
 		more := files()
 		more[name] = &fstest.MapFile{}
 		_, err := aggregatetest.GoldenFiles(newCodec(), more)
-		require.ErrorContains(t, err, name+" is of no event that the codec knows")
+		require.ErrorContains(t, err, name+": no such event in the codec")
 	}
 }

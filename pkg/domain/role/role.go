@@ -44,7 +44,7 @@ type Created struct {
 	Name Name `json:"name"`
 }
 
-// Renamed gives the role another name and the old one up.
+// Renamed gives the role another name and releases the old one.
 type Renamed struct {
 	fact
 

@@ -67,7 +67,7 @@ type Updated struct {
 	LastName  Name `json:"lastName"`
 }
 
-// EmailChanged moves the user to another address and gives the old one up.
+// EmailChanged gives the user another address and releases the old one.
 type EmailChanged struct {
 	fact
 

@@ -107,7 +107,7 @@ func TestEachDifferenceIsFoundAndRepaired(t *testing.T) {
 			[]string{"missing: user#email is held by user/a and has no owner in the table"},
 			[]string{"missing: user#email is held by user/a and has no owner in the table: repaired"},
 		},
-		"a value that was given up": {
+		"a released value": {
 			func(s *stage) { s.plant(key("bob-then"), text(userStream("b"))) },
 			[]string{"orphan: user#email is given to user/b, which does not hold it"},
 			[]string{"orphan: user#email is given to user/b, which does not hold it: repaired"},

@@ -112,7 +112,7 @@ func (s *Store) Result(ctx context.Context, commandID string) (eventsourcing.Com
 	return result, nil
 }
 
-// written reports whether every record of c already stands where c would put it.
+// written reports whether every record of c is already stored at its version.
 func (s *Store) written(c eventsourcing.Commit) bool {
 	stream := s.streams[c.Stream]
 	if eventsourcing.Version(len(stream)) < c.Expected+eventsourcing.Version(len(c.Records)) {
