@@ -73,7 +73,7 @@ func (c Commit) Validate() error {
 	}
 	for i, r := range c.Records {
 		if want := c.Expected + Version(i) + 1; r.Stream != c.Stream || r.Version != want {
-			return fmt.Errorf("record %q of %s: version %d, want %d", r.ID, r.Stream, r.Version, want)
+			return fmt.Errorf("record %q: %s at version %d, want %s at version %d", r.ID, r.Stream, r.Version, c.Stream, want)
 		}
 		if err := r.Validate(); err != nil {
 			return fmt.Errorf("record of version %d: %w", r.Version, err)
