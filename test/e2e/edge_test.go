@@ -95,7 +95,7 @@ func startEdge(t *testing.T, replicas ...*replica) systemtest.Client {
 	dir, err := os.MkdirTemp("", "edge") //nolint:usetesting // a socket's path is short
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
-	require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // nginx's workers have another user if root starts it
+	require.NoError(t, os.Chmod(dir, 0o755)) // nginx's workers have another user if root starts it
 	var upstreams strings.Builder
 	for _, service := range []string{"command-api", "projector-user", "projector-role"} {
 		fmt.Fprintf(&upstreams, "upstream %s {", service)
@@ -117,7 +117,7 @@ func startEdge(t *testing.T, replicas ...*replica) systemtest.Client {
 		conf = strings.ReplaceAll(conf, change[0], change[1])
 	}
 	file := filepath.Join(dir, "nginx.conf")
-	require.NoError(t, os.WriteFile(file, []byte(conf), 0o644)) //nolint:gosec // not secret
+	require.NoError(t, os.WriteFile(file, []byte(conf), 0o644)) // not secret
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), nginx, "-e", "stderr", "-p", dir, "-c", file, "-g", "daemon off;")
 	cmd.Stderr = t.Output()
 	require.NoError(t, cmd.Start())
