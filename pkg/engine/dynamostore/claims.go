@@ -20,8 +20,8 @@ type ClaimsAPI interface {
 	TransactGetItems(context.Context, *dynamodb.TransactGetItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactGetItemsOutput, error)
 }
 
-// Claims reads and repairs the claims table, for an audit that compares it with the event log. Commands write claims only
-// by Store.Append. It is safe for concurrent use.
+// Claims reads and repairs the claims table, for an audit that compares it with the event log. Commands take and
+// release claims only by Store.Append: see plan.go. It is safe for concurrent use.
 type Claims struct {
 	eventLog *Store
 	db       ClaimsAPI

@@ -107,7 +107,7 @@ func (a *applier) advance(ctx context.Context, own ownRow, records []eventsourci
 		if parked {
 			return len(records), nil
 		}
-		if run, err = a.missing(ctx, own.Version, max(first-1, own.Version+1)); err != nil {
+		if run, err = a.heal(ctx, own.Version, max(first-1, own.Version+1)); err != nil {
 			return 0, err
 		}
 	}
@@ -133,8 +133,8 @@ func (a *applier) advance(ctx context.Context, own ownRow, records []eventsourci
 	return n, nil
 }
 
-// missing reads the records in (after, upTo] from the log, at most limit of them.
-func (a *applier) missing(ctx context.Context, after, upTo eventsourcing.Version) ([]eventsourcing.Record, error) {
+// heal reads the records in (after, upTo], which no message brought, from the log: at most limit of them.
+func (a *applier) heal(ctx context.Context, after, upTo eventsourcing.Version) ([]eventsourcing.Record, error) {
 	upTo = min(upTo, after+eventsourcing.Version(a.limit)) //nolint:gosec // limit is positive
 	run, err := a.logged(ctx, after, upTo)
 	if err != nil {

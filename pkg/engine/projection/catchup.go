@@ -28,8 +28,8 @@ type CaughtUp struct {
 }
 
 // CatchUp applies the missing events of every stream in log. Use it when a projection was down for longer than the queue's
-// retention. log yields the whole log in any order, such as dynamostore.Store.All; streams whose records are adjacent are
-// compared once. It can run while messages are applied. After an error it can be called again.
+// retention. log yields every record, in any order, as dynamostore.Store.All does; adjacent records of a stream cost
+// one comparison. It can run while messages are applied. After an error it can be called again.
 func (p *Projector) CatchUp(ctx context.Context, log iter.Seq2[eventsourcing.Record, error]) (CaughtUp, error) {
 	var done CaughtUp
 	heads := map[eventsourcing.StreamID]eventsourcing.Version{} // not yet compared
@@ -82,7 +82,7 @@ func (p *Projector) catchUp(ctx context.Context, heads map[eventsourcing.StreamI
 			continue
 		}
 		group.Go(func() error {
-			if err := p.closeGap(groupCtx, s, fence, done); err != nil {
+			if err := p.catchUpStream(groupCtx, s, fence, done); err != nil {
 				return fmt.Errorf("catch up %s with %s: %w", p.config.Name, s, err)
 			}
 			return nil
@@ -91,8 +91,8 @@ func (p *Projector) catchUp(ctx context.Context, heads map[eventsourcing.StreamI
 	return group.Wait()
 }
 
-// closeGap applies the events of a stream after its fence, unless it is parked.
-func (p *Projector) closeGap(ctx context.Context, stream eventsourcing.StreamID, fence eventsourcing.Version, done *CaughtUp) error {
+// catchUpStream applies the events of a stream after its fence, unless it is parked.
+func (p *Projector) catchUpStream(ctx context.Context, stream eventsourcing.StreamID, fence eventsourcing.Version, done *CaughtUp) error {
 	a, err := p.newApplier(stream)
 	if err != nil {
 		return err

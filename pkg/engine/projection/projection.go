@@ -103,8 +103,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Metrics registers the projection's metrics. Defaults to none.
 	Metrics prometheus.Registerer
-	// OnApplied is called with each record right after it was written, in version order per stream; it must be quick. After
-	// a write whose answer was lost it is not called. Optional.
+	// OnApplied is called with each record right after it was written, in version order per stream; it must be quick. It
+	// may be missed if the answer to a write is lost. Optional.
 	OnApplied func(eventsourcing.Record)
 }
 

@@ -44,7 +44,7 @@ const (
 type Reader struct {
 	DB    DynamoDBAPI
 	Table string
-	// Backoff is the pause before the rest of a batch is read that DynamoDB returned in part. Defaults to 1 ms, doubled up to 64 ms.
+	// Backoff is the pause before the unprocessed keys of a BatchGetItem are read again. Defaults to 1 ms, doubled up to 64 ms.
 	Backoff retry.Backoff
 }
 

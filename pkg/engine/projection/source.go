@@ -25,14 +25,14 @@ type Spec[R any, E eventsourcing.Event] struct {
 	// Fold must be pure, but may change the R that it is called with.
 	Fold func(R, E, eventsourcing.Record) R
 	// Rows derives the related rows from a state. It must be pure, and no other stream may derive the same row. One event
-	// may change 99 of them. Defaults to none.
+	// may change at most 99 rows. Defaults to none.
 	Rows func(id string, r R) []Row
 	// Listed makes Reader.List return the own rows. Defaults to false.
 	Listed bool
 }
 
 // Row is a related row, owned by the stream that derives it. Data is a struct with dynamodbav tags that uses no attribute
-// name of Fence or Key; nil makes a row of its key only.
+// name of Fence or Key; with nil only the key is stored.
 type Row struct {
 	ID, Row string
 	Data    any

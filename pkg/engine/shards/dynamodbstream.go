@@ -47,7 +47,7 @@ type dynamoDBStream struct {
 }
 
 // NewDynamoDBStream returns the items inserted into a table, from its latest stream, whose view type must include new
-// images. If the table gets another stream, unread records of the former one count as trimmed. Changed and removed items
+// images. If the table's stream is switched off and on, unread records of the old one count as trimmed. Changed and removed items
 // are skipped.
 //
 // It needs dynamodb:DescribeTable on the table, and dynamodb:DescribeStream, dynamodb:GetShardIterator and

@@ -46,7 +46,7 @@ type fanOut struct {
 // Set Config.Retention as for NewKinesisStream.
 //
 // A consumer can subscribe to a shard once in 5 seconds: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_SubscribeToShard.html
-// So a shard that changes its owner sooner after a subscription is idle for the remaining time.
+// So a shard that changes its owner within 5 s of a subscription is idle for the remaining time.
 //
 // It needs kinesis:ListShards, kinesis:DescribeStreamSummary, kinesis:DescribeStreamConsumer and, unless the consumer is
 // registered already, kinesis:RegisterStreamConsumer on the stream and its consumers, and kinesis:SubscribeToShard on the

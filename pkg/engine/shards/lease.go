@@ -38,7 +38,7 @@ type Lease struct {
 	ReadAt time.Time `dynamodbav:"-"`
 }
 
-// State says what a lease is of.
+// State is the progress of a shard, or says that the lease is a reader's.
 type State string
 
 // The states of a lease.
@@ -47,14 +47,14 @@ const (
 	StateOpen State = "open"
 	// StateDone: the shard is closed and all its records are handled.
 	StateDone State = "done"
-	// StateReader: not a shard, but a reader that is alive. Their number decides what an even share is.
+	// StateReader: not a shard, but a reader that is alive. The number of readers decides what an even share is.
 	StateReader State = "reader"
 )
 
 // ErrLeaseLost means that another reader wrote the lease.
 var ErrLeaseLost = errors.New("lease lost")
 
-// LostError is an ErrLeaseLost with the lease that is stored now. The zero Stored: there is none.
+// LostError is an ErrLeaseLost with the lease that is stored now. Stored is zero if there is none.
 type LostError struct{ Stored Lease }
 
 func (e *LostError) Error() string {

@@ -29,7 +29,8 @@ import (
 	"time"
 )
 
-// Stream is a sharded stream. Its errors wrap those below where they apply; any other error is retried.
+// Stream is a sharded stream. Its errors wrap ErrIteratorExpired, ErrTrimmed, ErrThrottled or ErrShardGone where they
+// apply; any other error is retried.
 // It is safe for concurrent use.
 type Stream[T any] interface {
 	// Shards lists all shards, closed ones too, as long as the stream remembers them.

@@ -65,25 +65,6 @@ func (v *view) stale(l Lease, now time.Time) bool {
 	return now.Sub(v.observed[l.Shard].since) >= v.duration
 }
 
-// readable reports whether the shard is open and all its parents are done. A parent without a lease counts as done only if
-// the stream no longer lists it: parents get their leases before their children, so it was trimmed before it was read,
-// or its lease was deleted after it was done.
-func (v *view) readable(l Lease) bool {
-	if l.State != StateOpen {
-		return false
-	}
-	for _, p := range l.Parents {
-		parent, ok := v.leases[p]
-		if ok && parent.State != StateDone {
-			return false
-		}
-		if !ok && (v.listed == nil || v.listed[p]) {
-			return false
-		}
-	}
-	return true
-}
-
 // available lists the free leases, those free for longest first: never owned, released, or of an owner that stopped
 // renewing. A lease with our name that we do not hold is from before a restart.
 func (v *view) available(now time.Time, holds func(shard string) bool) []Lease {
