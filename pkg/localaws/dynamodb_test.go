@@ -344,6 +344,10 @@ func TestDynamoDBItemsExpire(t *testing.T) {
 		put(t, db, "commands", avs{"pk": str("renewed"), "ttl": num(int(time.Now().Add(2 * time.Hour).Unix()))})
 		put(t, db, "commands", avs{"pk": str("ancient"), "ttl": num(1)})
 		time.Sleep(time.Hour + 2*time.Second)
+		// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ttl-expired-items.html
+		assert.NotNil(t, get(t, db, "commands", avs{"pk": str("before")}), "expired items are read until they are deleted")
+		assert.NotNil(t, get(t, db, "commands", avs{"pk": str("after")}), "expired items are read until they are deleted")
+		time.Sleep(time.Hour)
 		assert.Nil(t, get(t, db, "commands", avs{"pk": str("before")}))
 		assert.Nil(t, get(t, db, "commands", avs{"pk": str("after")}))
 		assert.NotNil(t, get(t, db, "commands", avs{"pk": str("renewed")}))

@@ -67,6 +67,7 @@ func (in *createTableInput) check() error {
 	k.definitions(in.AttributeDefinitions)
 	k.keySchema(in.KeySchema, "keySchema")
 	k.settings(in.BillingMode, in.TableClass, in.ProvisionedThroughput, in.StreamSpecification)
+	k.tags(in.Tags)
 	for i, ix := range in.LocalSecondaryIndexes {
 		ix.check(k, fmt.Sprintf("localSecondaryIndexes.%d.member", i+1))
 	}
@@ -310,8 +311,12 @@ func (t *table) checkDefinitions() error {
 	if len(t.indexes) == 0 {
 		return invalidParameter("Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions")
 	}
+	return unusedDefinitions(t.defs, used)
+}
+
+func unusedDefinitions[V any](given definitions, used map[string]V) error {
 	return invalidParameter("Some AttributeDefinitions are not used. AttributeDefinitions: %s, keys used: %s",
-		bracketed(sortedKeys(t.defs)), bracketed(sortedKeys(used)))
+		bracketed(sortedKeys(given)), bracketed(sortedKeys(used)))
 }
 
 func sortedKeys[M ~map[K]V, K cmp.Ordered, V any](m M) []K { return slices.Sorted(maps.Keys(m)) }

@@ -150,10 +150,14 @@ func (db *DB) describeStream(_ context.Context, in *describeStreamInput) (*descr
 	return &describeStreamOutput{d}, nil
 }
 
-// after returns the shards that follow a shard; all of them if that one has expired.
+// after returns the shards that follow a shard, which may have expired. Clients rely on the order of ids, although no page of
+// AWS promises it: https://github.com/scylladb/scylladb/issues/7409
 func after(shards []*shard, id string) []*shard {
-	i := slices.IndexFunc(shards, func(sh *shard) bool { return sh.id == id })
-	return shards[i+1:]
+	i, found := slices.BinarySearchFunc(shards, id, func(sh *shard, id string) int { return strings.Compare(sh.id, id) })
+	if found {
+		i++
+	}
+	return shards[i:]
 }
 
 func (sh *shard) describe() shardDescription {

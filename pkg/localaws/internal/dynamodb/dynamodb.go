@@ -25,8 +25,6 @@ type Options struct {
 	AccountID string
 	// Now is the clock for timestamps, expiry and deduplication.
 	Now func() time.Time
-	// StreamShards is the number of open shards of a stream. Defaults to 2.
-	StreamShards int
 }
 
 // DB is one account's DynamoDB in one region.
@@ -41,9 +39,6 @@ type DB struct {
 
 // New returns a DB without tables.
 func New(o Options) *DB {
-	if o.StreamShards == 0 {
-		o.StreamShards = 2
-	}
 	return &DB{
 		options: o,
 		tokens:  tokens{entries: map[string]*token{}},

@@ -16,6 +16,12 @@ import (
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-before-you-start.html
 const oldestExpiry = 5 * 365 * 24 * time.Hour
 
+// expiryDelay is how long an expired item is still read, written and billed. AWS deletes it "within a few days"; every delay is
+// right, and none would hide that clients must not rely on the deletion.
+//
+// Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ttl-expired-items.html
+const expiryDelay = time.Hour
+
 // expiry orders the items of a table by when they expire. Its entries are not updated when an item changes: a popped entry
 // is compared with the current item instead.
 type expiry struct {
@@ -67,15 +73,15 @@ func (x *expiry) watch(id primaryKey, item attr.Item) {
 	x.next.Store(x.due[0].at)
 }
 
-// take removes and returns the entries that are due before now.
-func (x *expiry) take(now int64) []dueItem {
-	if x.attribute == "" || x.next.Load() >= now {
+// take removes and returns the entries that were due before a second.
+func (x *expiry) take(before int64) []dueItem {
+	if x.attribute == "" || x.next.Load() >= before {
 		return nil
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	var out []dueItem
-	for len(x.due) > 0 && x.due[0].at < now {
+	for len(x.due) > 0 && x.due[0].at < before {
 		out = append(out, heap.Pop(&x.due).(dueItem)) //nolint:errcheck,forcetypeassert // watch pushes nothing else
 	}
 	x.settle()
@@ -109,10 +115,10 @@ func (t *table) stopExpiry() {
 	t.expiry.attribute, t.expiry.due = "", nil
 }
 
-// expire deletes the items that are due, as the service. AWS does so within days; here it happens before any other access
+// expire deletes the items that expired more than expiryDelay ago, as the service does. It is called before any other access
 // to the table.
 func (t *table) expire(now time.Time) {
-	for _, d := range t.expiry.take(now.Unix()) {
+	for _, d := range t.expiry.take(now.Add(-expiryDelay).Unix()) {
 		t.expireItem(d, now)
 	}
 }

@@ -65,9 +65,9 @@ func (ix *index) check(item attr.Item, defs definitions, updating bool) error {
 				name, defs[name], v.TypeName(), ix.name)
 		}
 		if kind, empty := emptyKey(v); empty {
-			return invalid("One or more parameter values are not valid. A value specified for a secondary index key is not "+
+			return emptyKeyError{invalid("One or more parameter values are not valid. A value specified for a secondary index key is not "+
 				"supported. The AttributeValue for a key attribute cannot contain an empty %s value. IndexName: %s, IndexKey: %s",
-				kind, ix.name, name)
+				kind, ix.name, name)}
 		}
 		if err := checkKeySize(v, name == ix.keys.hash); err != nil {
 			return err

@@ -150,7 +150,7 @@ func updatedAttributes(choice string, c change, update *expr.Update) attr.Item {
 			return update.Project(c.before)
 		}
 	case "UPDATED_NEW":
-		if update != nil {
+		if update != nil && c.after != nil {
 			return update.Project(c.after)
 		}
 	}

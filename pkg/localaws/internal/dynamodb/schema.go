@@ -1,6 +1,8 @@
 package dynamodb
 
 import (
+	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -66,6 +68,18 @@ func parseDefinitions(defs []attributeDefinition) (definitions, error) {
 			return nil, invalidParameter("Cannot have two attributes with the same name: %s", d.AttributeName)
 		}
 		out[d.AttributeName] = d.AttributeType
+	}
+	return out, nil
+}
+
+// with returns the definitions together with more.
+func (d definitions) with(more definitions) (definitions, error) {
+	out := maps.Clone(d)
+	for name, kind := range more {
+		if has, ok := d[name]; ok && has != kind {
+			return nil, invalidParameter("Attribute %s is a key of type %s already and cannot become one of type %s", name, has, kind)
+		}
+		out[name] = kind
 	}
 	return out, nil
 }
@@ -153,10 +167,24 @@ func (k keySchema) checkItemKey(item attr.Item, defs definitions) error {
 	return nil
 }
 
+// emptyKeyError is the ValidationException for an empty key. It fails a transaction as a whole: AWS does not make a
+// cancellation reason of it.
+//
+// Source: https://github.com/nubo-db/dynoxide/issues/95
+type emptyKeyError struct{ cause *awsjson.Error }
+
+func (e emptyKeyError) Error() string { return e.cause.Error() }
+func (e emptyKeyError) Unwrap() error { return e.cause }
+
+func isEmptyKey(err error) bool {
+	_, ok := errors.AsType[emptyKeyError](err)
+	return ok
+}
+
 func checkKeyValue(name string, v attr.Value, isHash bool) error {
 	if kind, empty := emptyKey(v); empty {
-		return invalid("One or more parameter values are not valid. The AttributeValue for a key attribute "+
-			"cannot contain an empty %s value. Key: %s", kind, name)
+		return emptyKeyError{invalid("One or more parameter values are not valid. The AttributeValue for a key attribute "+
+			"cannot contain an empty %s value. Key: %s", kind, name)}
 	}
 	return checkKeySize(v, isHash)
 }

@@ -74,6 +74,9 @@ func (in *getShardIteratorInput) check() error {
 	if numbered && in.SequenceNumber == "" {
 		return invalid("Missing SequenceNumber: ShardIteratorType %s requires one", in.ShardIteratorType)
 	}
+	if !numbered && in.SequenceNumber != "" {
+		return invalid("Invalid SequenceNumber: ShardIteratorType %s does not take one", in.ShardIteratorType)
+	}
 	return nil
 }
 

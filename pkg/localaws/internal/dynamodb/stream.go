@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -58,7 +59,8 @@ type stream struct {
 
 	mu         sync.RWMutex // held shared by writers, exclusively to change shards
 	disabledAt time.Time    // zero while enabled
-	shards     []*shard     // in order of creation
+	shards     []*shard     // in order of creation, which is the order of their ids
+	lastStamp  int64        // in the id of the newest shard
 	open       []*shard     // by slot of the partition key's hash
 }
 
@@ -92,8 +94,9 @@ func newStream(t *table, view string, number int, now time.Time) *stream {
 func (s *stream) newShard(parent string, now time.Time) *shard {
 	start := s.last.Add(1)
 	hash := sha256.Sum256(fmt.Append(nil, s.arn, start))
+	s.lastStamp = max(now.UnixMilli(), s.lastStamp+1)
 	sh := &shard{
-		id:     fmt.Sprintf("shardId-%020d-%s", now.UnixMilli(), hex.EncodeToString(hash[:4])),
+		id:     fmt.Sprintf("shardId-%020d-%s", s.lastStamp, hex.EncodeToString(hash[:4])),
 		parent: parent, start: start, keys: s.keys,
 	}
 	s.shards = append(s.shards, sh)
@@ -223,15 +226,30 @@ func (db *DB) RotateShards(table string) error {
 	return nil
 }
 
+// onDemandPartitions is less than on AWS, where a new on-demand table has four partitions.
+const onDemandPartitions = 2
+
+// partitions returns the number of a new table's partitions, each of which has an open shard in the table's stream. A
+// partition has 3,000 read and 1,000 write units.
+//
+// Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
+func (s settings) partitions() int {
+	if s.onDemand {
+		return onDemandPartitions
+	}
+	needed := float64(s.throughput.ReadCapacityUnits)/3000 + float64(s.throughput.WriteCapacityUnits)/1000
+	return max(1, int(math.Ceil(needed)))
+}
+
 // enableStream gives the table a new stream. It requires the table's gate exclusively.
 func (db *DB) enableStream(t *table, view string) {
 	now := db.options.Now()
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	s := newStream(t, view, db.options.StreamShards, now)
+	s := newStream(t, view, t.settings.partitions(), now)
 	for db.streams[s.arn] != nil { // labels have a resolution of milliseconds
 		now = now.Add(time.Millisecond)
-		s = newStream(t, view, db.options.StreamShards, now)
+		s = newStream(t, view, t.settings.partitions(), now)
 	}
 	db.streams[s.arn] = s
 	t.stream, t.lastARN = s, s.arn

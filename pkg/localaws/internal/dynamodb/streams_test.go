@@ -93,6 +93,83 @@ func TestDescribeStreamPagesAndFilters(t *testing.T) {
 	assert.Equal(t, all[3:], children)
 }
 
+// Sources: https://github.com/scylladb/scylladb/issues/5862 and https://github.com/scylladb/scylladb/issues/28368
+func TestUpdatesThatOnlyRemoveCreateNoItem(t *testing.T) {
+	t.Parallel()
+	s, arn := newStreamServer(t)
+	const key = `"TableName":"users","Key":{"id":{"S":"a"}}`
+	for _, expression := range []string{
+		`"UpdateExpression":"REMOVE a, b"`,
+		`"UpdateExpression":"DELETE s :v","ExpressionAttributeValues":{":v":{"SS":["x"]}}`,
+	} {
+		for _, choice := range []string{"ALL_NEW", "ALL_OLD", "UPDATED_NEW", "UPDATED_OLD"} {
+			out := s.ok("UpdateItem", `{`+key+`,`+expression+`,"ReturnValues":"`+choice+`"}`)
+			assert.NotContains(t, out, "Attributes")
+		}
+		s.ok("TransactWriteItems", `{"TransactItems":[{"Update":{`+key+`,`+expression+`}}]}`)
+		assert.NotContains(t, s.ok("GetItem", `{`+key+`,"ConsistentRead":true}`), "Item")
+	}
+	shards, _ := s.shards(arn, "")
+	for _, sh := range shards {
+		ids, _, _ := s.records(s.iterator(arn, as[string](sh["ShardId"]), "TRIM_HORIZON", ""), "")
+		assert.Empty(t, ids)
+	}
+	s.ok("UpdateItem", `{`+key+`}`)
+	assert.Contains(t, s.ok("GetItem", `{`+key+`}`), "Item", "an update without an expression creates an item")
+	s.ok("UpdateItem", `{`+key+`,"UpdateExpression":"REMOVE a"}`)
+	assert.Contains(t, s.ok("GetItem", `{`+key+`}`), "Item", "an item that exists stays, although it has only its key")
+}
+
+// No page of AWS promises it, but clients rely on it: https://github.com/scylladb/scylladb/issues/7409
+func TestShardsAreListedInTheOrderOfTheirIDs(t *testing.T) {
+	t.Parallel()
+	s, arn := newStreamServer(t)
+	for range 10 {
+		require.NoError(t, s.RotateShards("users"))
+	}
+	shards, _ := s.shards(arn, "")
+	ids := make([]string, len(shards))
+	for i, sh := range shards {
+		ids[i] = as[string](sh["ShardId"])
+	}
+	require.Len(t, ids, 22)
+	assert.IsIncreasing(t, ids)
+	s.clock.advance(streamRetention + time.Second)
+	require.NoError(t, s.RotateShards("users"))
+	s.clock.advance(streamRetention + time.Second)
+	left, _ := s.shards(arn, fmt.Sprintf(`,"ExclusiveStartShardId":%q`, ids[3]))
+	assert.Len(t, left, 2, "a page can start after a shard that has expired")
+}
+
+// Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
+func TestStreamsOfProvisionedTablesHaveAShardPerPartition(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	for i, c := range []struct{ read, write, shards int }{{1, 1, 1}, {1500, 500, 1}, {3000, 1, 2}, {3000, 1000, 2}, {1, 2500, 3}} {
+		out := s.ok("CreateTable", fmt.Sprintf(`{"TableName":"table-%d","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
+			"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],"StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_IMAGE"},
+			"ProvisionedThroughput":{"ReadCapacityUnits":%d,"WriteCapacityUnits":%d}}`, i, c.read, c.write))
+		shards, _ := s.shards(as[string](as[object](out["TableDescription"])["LatestStreamArn"]), "")
+		assert.Len(t, shards, c.shards, "%+v", c)
+	}
+}
+
+// Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_GetShardIterator.html; Kinesis refuses it,
+// too: https://github.com/mhart/kinesalite/tree/master/test/getShardIterator.js
+func TestOnlyIteratorsAtASequenceNumberTakeOne(t *testing.T) {
+	t.Parallel()
+	s, arn := newStreamServer(t)
+	shards, _ := s.shards(arn, "")
+	id := as[string](shards[0]["ShardId"])
+	number := as[string](as[object](shards[0]["SequenceNumberRange"])["StartingSequenceNumber"])
+	for _, kind := range []string{"LATEST", "TRIM_HORIZON"} {
+		s.fails("GetShardIterator", iteratorRequest(arn, id, kind, number), "ValidationException",
+			"Invalid SequenceNumber: ShardIteratorType "+kind+" does not take one")
+		s.iterator(arn, id, kind, "")
+	}
+	s.iterator(arn, id, "AT_SEQUENCE_NUMBER", number)
+}
+
 // Every item's records stay in one lineage, parent before child, and a closed shard has an end.
 func TestShardRotationKeepsTheOrderOfEachItem(t *testing.T) {
 	t.Parallel()

@@ -210,7 +210,9 @@ func (s *settings) update(in *updateTableInput) {
 	}
 }
 
-// updateIndexes makes all changes or none.
+// updateIndexes makes all changes or none. AttributeDefinitions need only have the keys of new indexes, but all of those:
+// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateTable.html and
+// https://github.com/nubo-db/dynoxide/issues/144
 func (t *table) updateIndexes(in *updateTableInput) (err error) {
 	indexes, defs := slices.Clone(t.indexes), t.defs
 	defer func() {
@@ -218,22 +220,29 @@ func (t *table) updateIndexes(in *updateTableInput) (err error) {
 			t.indexes, t.defs = indexes, defs
 		}
 	}()
-	if in.AttributeDefinitions != nil {
-		if t.defs, err = parseDefinitions(in.AttributeDefinitions); err != nil {
-			return err
-		}
+	given, err := parseDefinitions(in.AttributeDefinitions)
+	if err != nil {
+		return err
+	}
+	if t.defs, err = t.defs.with(given); err != nil {
+		return err
 	}
 	for _, u := range in.GlobalSecondaryIndexUpdates {
+		if u.Create != nil {
+			if _, err = parseKeySchema(u.Create.KeySchema, given); err != nil {
+				return err
+			}
+		}
 		if err = t.updateIndex(u); err != nil {
 			return err
 		}
 	}
-	if in.AttributeDefinitions != nil {
-		if err = t.checkDefinitions(); err != nil {
-			return err
+	t.dropUnusedDefinitions()
+	for name := range given {
+		if _, used := t.defs[name]; !used {
+			return unusedDefinitions(given, t.defs)
 		}
 	}
-	t.dropUnusedDefinitions()
 	return nil
 }
 

@@ -1,6 +1,8 @@
 package dynamodb
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,6 +79,55 @@ func TestIndexesCreatedLaterAreFilled(t *testing.T) {
 	s.putUser("e", `,"city":{"N":"1"}`)
 }
 
+// Sources: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateTable.html and
+// https://github.com/nubo-db/dynoxide/issues/144
+func TestNewIndexesNeedTheDefinitionsOfTheirOwnKeysOnly(t *testing.T) {
+	t.Parallel()
+	const wrong = "One or more parameter values were invalid: "
+	s := newTables(t)
+	update := func(definitions, key string) string {
+		return `{"TableName":"users","AttributeDefinitions":[` + definitions + `],"GlobalSecondaryIndexUpdates":[{"Create":{
+			"IndexName":"by-` + key + `","KeySchema":[{"AttributeName":"` + key + `","KeyType":"HASH"}],
+			"Projection":{"ProjectionType":"ALL"}}}]}`
+	}
+	city := `{"AttributeName":"city","AttributeType":"S"}`
+	s.ok("UpdateTable", update(city, "city"))
+	s.putUser("a", `,"city":{"S":"Rome"}`)
+	assert.EqualValues(t, 1, s.ok("Scan", `{"TableName":"users","IndexName":"by-city"}`)["Count"])
+
+	s.fails("UpdateTable", update(city, "id"), "ValidationException",
+		wrong+"Some index key attributes are not defined in AttributeDefinitions. Keys: [id], AttributeDefinitions: [city]")
+	s.fails("UpdateTable", update(`{"AttributeName":"x","AttributeType":"S"},{"AttributeName":"y","AttributeType":"S"}`, "x"),
+		"ValidationException", wrong+"Some AttributeDefinitions are not used. AttributeDefinitions: [x, y], keys used: [city, id, x]")
+	s.fails("UpdateTable", update(`{"AttributeName":"id","AttributeType":"N"}`, "id"), "ValidationException",
+		wrong+"Attribute id is a key of type S already and cannot become one of type N")
+	d := as[object](s.ok("DescribeTable", `{"TableName":"users"}`)["Table"])
+	assert.Len(t, d["AttributeDefinitions"], 2, "a refused update changes nothing")
+	assert.Len(t, d["GlobalSecondaryIndexes"], 1)
+}
+
+// Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TagResource.html
+func TestTagsAreAddedAllOrNone(t *testing.T) {
+	t.Parallel()
+	s := newTables(t)
+	arn := `"ResourceArn":"arn:aws:dynamodb:eu-west-1:123456789012:table/users"`
+	tags := func(n int, more string) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `{"Key":"k%d","Value":""},`, i)
+		}
+		return `{` + arn + `,"Tags":[` + b.String() + more + `]}`
+	}
+	last := `{"Key":"last","Value":"v"}`
+	s.fails("TagResource", tags(50, last), "ValidationException",
+		"One or more parameter values were invalid: Too many tags: a table has at most 50")
+	s.fails("TagResource", tags(1, `{"Key":"none"}`), "ValidationException",
+		"1 validation error detected: Value null at 'tags.2.member.value' failed to satisfy constraint: Member must not be null")
+	assert.Empty(t, s.ok("ListTagsOfResource", `{`+arn+`}`)["Tags"], "a refused request adds none of its tags")
+	s.ok("TagResource", tags(49, last))
+	assert.Len(t, s.ok("ListTagsOfResource", `{`+arn+`}`)["Tags"], 50)
+}
+
 func TestTimeToLiveIsEnabledAndDisabled(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)
@@ -93,7 +144,7 @@ func TestTimeToLiveIsEnabledAndDisabled(t *testing.T) {
 	s.putUser("text", `,"ttl":{"S":"1778534500"}`)
 	s.putUser("least", `,"ttl":{"N":"-9223372036854775808"}`)
 	s.ok("UpdateTimeToLive", set("ttl", "false"))
-	s.clock.advance(time.Hour)
+	s.clock.advance(2 * time.Hour)
 	assert.EqualValues(t, 3, s.ok("Scan", `{"TableName":"users"}`)["Count"], "nothing expires while TTL is disabled")
 	s.ok("UpdateTimeToLive", set("ttl", "true"))
 	assert.EqualValues(t, 2, s.ok("Scan", `{"TableName":"users"}`)["Count"], "only numbers of the last five years are times")
@@ -106,7 +157,7 @@ func TestExpiryWaitsForTransactions(t *testing.T) {
 	s.ok("UpdateTimeToLive", `{"TableName":"users","TimeToLiveSpecification":{"AttributeName":"ttl","Enabled":true}}`)
 	s.putUser("a", `,"ttl":{"N":"1778534500"}`)
 	release := s.held("a")
-	s.clock.advance(time.Hour)
+	s.clock.advance(2 * time.Hour)
 	key := `{"TableName":"users","Key":{"id":{"S":"a"}}}`
 	require.Contains(t, s.ok("GetItem", key), "Item")
 	release()

@@ -2,6 +2,9 @@ package dynamodb
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"unicode/utf8"
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 )
@@ -9,24 +12,38 @@ import (
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Tagging.html
 const maxTags = 50
 
-type tag struct {
-	Key   string
-	Value string
-}
+type tag struct{ Key, Value *string }
 
 type nothing struct{}
 
-// addTags requires the gate exclusively.
-func (t *table) addTags(tags []tag) error {
-	for _, g := range tags {
-		if len(g.Key) == 0 || len(g.Key) > 128 || len(g.Value) > 256 {
-			return invalidParameter("Tag keys have 1 to 128 characters and tag values at most 256. Key: %s", g.Key)
+// tags checks tags, whose value may be empty but not absent.
+//
+// Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Tag.html
+func (k *constraints) tags(tags []tag) {
+	check := func(value *string, at string, least, most int) {
+		if value == nil {
+			k.required(false, at)
+			return
 		}
-		t.tags[g.Key] = g.Value
+		k.length(utf8.RuneCountInString(*value), *value, at, least, most)
 	}
-	if len(t.tags) > maxTags {
+	for i, g := range tags {
+		at := fmt.Sprintf("tags.%d.member.", i+1)
+		check(g.Key, at+"key", 1, 128)
+		check(g.Value, at+"value", 0, 256)
+	}
+}
+
+// addTags adds all tags, which have been checked, or none. It requires the gate exclusively.
+func (t *table) addTags(tags []tag) error {
+	all := maps.Clone(t.tags)
+	for _, g := range tags {
+		all[*g.Key] = *g.Value
+	}
+	if len(all) > maxTags {
 		return invalidParameter("Too many tags: a table has at most %d", maxTags)
 	}
+	t.tags = all
 	return nil
 }
 
@@ -44,6 +61,12 @@ type tagResourceInput struct {
 }
 
 func (db *DB) tagResource(_ context.Context, in *tagResourceInput) (*nothing, error) {
+	k := &constraints{}
+	k.required(in.Tags != nil, "tags")
+	k.tags(in.Tags)
+	if err := k.err(); err != nil {
+		return nil, err
+	}
 	if err := db.checkARN(in.ResourceArn); err != nil {
 		return nil, err
 	}
@@ -90,7 +113,8 @@ func (db *DB) listTagsOfResource(_ context.Context, in *listTagsInput) (*listTag
 	defer t.gate.RUnlock()
 	out := &listTagsOutput{Tags: []tag{}}
 	for _, key := range sortedKeys(t.tags) {
-		out.Tags = append(out.Tags, tag{key, t.tags[key]})
+		value := t.tags[key]
+		out.Tags = append(out.Tags, tag{&key, &value})
 	}
 	return out, nil
 }

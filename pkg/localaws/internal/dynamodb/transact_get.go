@@ -59,7 +59,9 @@ func (db *DB) transactGetItems(ctx context.Context, in *transactGetItemsInput) (
 	reasons := newCancellation(len(items))
 	for i, it := range in.TransactItems {
 		t := tables[tableName(it.Get.TableName)]
-		if err := t.keys.checkKey(it.Get.Key, t.defs); err != nil {
+		if err := t.keys.checkKey(it.Get.Key, t.defs); isEmptyKey(err) {
+			return nil, err
+		} else if err != nil {
 			reasons.fail(i, err)
 			continue
 		}

@@ -85,6 +85,9 @@ func newTransaction(tables opened, steps []step) (*transaction, error) {
 	bytes := 0
 	for i, s := range steps {
 		w, err := s.build(tables[tableName(s.table)])
+		if isEmptyKey(err) {
+			return nil, err
+		}
 		if err != nil {
 			reasons.fail(i, err)
 			continue

@@ -79,6 +79,32 @@ func TestCancelledTransactionsChangeAndMarkNothing(t *testing.T) {
 	s.ok("PutItem", `{"TableName":"users","Item":{"id":{"S":"b"}}}`)
 }
 
+// Sources: https://github.com/nubo-db/dynoxide/issues/95, https://github.com/paritysuite/dynamodb-conformance/issues/46
+func TestAnEmptyKeyFailsATransactionAsAWhole(t *testing.T) {
+	t.Parallel()
+	s := newTables(t)
+	const (
+		empty = "One or more parameter values are not valid. The AttributeValue for a key attribute " +
+			"cannot contain an empty string value. Key: "
+		emptyIndex = "One or more parameter values are not valid. A value specified for a secondary index key is not supported. " +
+			"The AttributeValue for a key attribute cannot contain an empty string value. IndexName: by-kind, IndexKey: kind"
+	)
+	for action, message := range map[string]string{
+		`{"Put":{"TableName":"users","Item":{"id":{"S":""}}}}`:                                                        empty + "id",
+		`{"Delete":{"TableName":"users","Key":{"id":{"S":""}}}}`:                                                      empty + "id",
+		`{"Update":{"TableName":"users","Key":{"id":{"S":""}},"UpdateExpression":"REMOVE a"}}`:                        empty + "id",
+		`{"ConditionCheck":{"TableName":"users","Key":{"id":{"S":""}},"ConditionExpression":"attribute_exists(id)"}}`: empty + "id",
+		`{"Put":{"TableName":"events","Item":{"stream":{"S":"s"},"version":{"N":"1"},"kind":{"S":""}}}}`:              emptyIndex,
+	} {
+		out := s.fails("TransactWriteItems", `{"TransactItems":[{"Delete":{"TableName":"users","Key":{"id":{"N":"1"}}}},`+action+`]}`,
+			"ValidationException", message)
+		assert.NotContains(t, out, "CancellationReasons")
+	}
+	s.fails("TransactGetItems", `{"TransactItems":[{"Get":{"TableName":"users","Key":{"id":{"S":""}}}}]}`, "ValidationException", empty+"id")
+	s.fails("TransactWriteItems", `{"TransactItems":[{"Put":{"TableName":"users","Item":{"id":{"N":"1"}}}}]}`,
+		"TransactionCanceledException", cancelledFor+"[ValidationError]")
+}
+
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-dynamodb-transactions
 func TestTransactionsOfMoreThan4MBAreRefused(t *testing.T) {
 	t.Parallel()

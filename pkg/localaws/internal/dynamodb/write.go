@@ -164,6 +164,9 @@ func (t *table) updated(key, old attr.Item, update *expr.Update) (attr.Item, err
 		if next, err = update.Apply(next); err != nil {
 			return nil, err
 		}
+		if old == nil && !update.Creates() {
+			return nil, nil
+		}
 	}
 	for _, ix := range t.indexes {
 		if err := ix.check(next, t.defs, true); err != nil {

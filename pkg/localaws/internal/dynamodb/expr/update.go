@@ -10,6 +10,7 @@ import (
 // Update is a parsed update expression. It is safe for concurrent use.
 type Update struct {
 	actions *pathTree[action]
+	creates bool
 }
 
 // action is the effect of a clause on one path.
@@ -75,7 +76,8 @@ func newUpdate(actions []action, placeholders *Placeholders) (*Update, error) {
 			}
 		}
 	}
-	return &Update{actions: tree}, nil
+	creates := slices.ContainsFunc(actions, func(a action) bool { return a.clause == "SET" || a.clause == "ADD" })
+	return &Update{actions: tree, creates: creates}, nil
 }
 
 func (p *parser) section(actions []action) ([]action, error) {
@@ -253,6 +255,10 @@ func checkSetValues(nodes []node) error {
 	}
 	return nil
 }
+
+// Creates reports whether the update makes an item that does not exist yet. One that only removes and deletes does not:
+// https://github.com/scylladb/scylladb/issues/5862
+func (u *Update) Creates() bool { return u.creates }
 
 // TopLevel returns the names of the top-level attributes that the update writes, sorted.
 func (u *Update) TopLevel() []string { return slices.Clone(u.actions.topLevel()) }
