@@ -421,3 +421,19 @@ func TestKinesisStreamsAreTagged(t *testing.T) {
 	var invalid *types.InvalidArgumentException
 	require.ErrorAs(t, err, &invalid)
 }
+
+// https://github.com/etspaceman/kinesis-mock/issues/336, https://docs.aws.amazon.com/streams/latest/dev/how-do-i-size-a-stream.html
+func TestKinesisStreamsWithoutAShardCountAreOnDemand(t *testing.T) {
+	t.Parallel()
+	s := newKinesis(t, 1)
+	_, err := s.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String("demand")})
+	require.NoError(t, err)
+	d, err := s.DescribeStream(t.Context(), &kinesis.DescribeStreamInput{StreamName: aws.String("demand")})
+	require.NoError(t, err)
+	assert.Equal(t, types.StreamModeOnDemand, d.StreamDescription.StreamModeDetails.StreamMode)
+	assert.Len(t, d.StreamDescription.Shards, 4)
+	_, err = s.CreateStream(t.Context(), &kinesis.CreateStreamInput{
+		StreamName: aws.String("provisioned"), StreamModeDetails: &types.StreamModeDetails{StreamMode: types.StreamModeProvisioned},
+	})
+	require.ErrorContains(t, err, "ShardCount is required")
+}

@@ -60,7 +60,10 @@ func (k *Kinesis) createStream(_ context.Context, in *createStreamInput) (*done,
 	if err := in.check(); err != nil {
 		return nil, err
 	}
-	demand := in.StreamModeDetails != nil && *in.StreamModeDetails.StreamMode == onDemand
+	demand := in.ShardCount == nil // https://github.com/etspaceman/kinesis-mock/issues/336
+	if in.StreamModeDetails != nil {
+		demand = *in.StreamModeDetails.StreamMode == onDemand
+	}
 	count := onDemandShards
 	switch {
 	case demand && in.ShardCount != nil:
