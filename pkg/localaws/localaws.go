@@ -129,14 +129,23 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		svc.Refuse(w, awsjson.Errorf("SerializationException", "the request is not valid UTF-8"))
 		return
 	}
+	ctx := awsjson.WithEndpoint(r.Context(), endpoint(r))
 	c := call{svc, operation, body}
 	if set := s.faults.Load(); set != nil {
 		if f := set.plan.Call(op); f != nil {
-			c.doWithFaults(r.Context(), f, w)
+			c.doWithFaults(ctx, f, w)
 			return
 		}
 	}
-	c.do(r.Context(), w)
+	c.do(ctx, w)
+}
+
+func endpoint(r *http.Request) string {
+	scheme := "http://"
+	if r.TLS != nil {
+		scheme = "https://"
+	}
+	return scheme + cmp.Or(r.Host, r.URL.Host)
 }
 
 // name returns the service's name in a target prefix: "DynamoDB" of "DynamoDB_20120810".

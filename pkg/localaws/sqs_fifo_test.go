@@ -111,6 +111,26 @@ func TestSQSStaleReceiptsAreRefused(t *testing.T) {
 	})
 }
 
+// Older handles "might sometimes succeed" on standard queues: https://repost.aws/knowledge-center/sqs-receipt-handle-error
+func TestSQSStandardQueuesTakeOlderReceipts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, c := newSQS(t)
+		queue, err := c.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("q")})
+		require.NoError(t, err)
+		_, err = c.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: queue.QueueUrl, MessageBody: aws.String("m")})
+		require.NoError(t, err)
+		old := sqsTake(t, c, queue.QueueUrl, 1)[0]
+		time.Sleep(30 * time.Second)
+		require.NoError(t, sqsChange(t, c, queue.QueueUrl, old, 5), "the message is visible again")
+		require.Len(t, sqsTake(t, c, queue.QueueUrl, 1), 1, "and stays so")
+		require.NoError(t, sqsChange(t, c, queue.QueueUrl, old, 5), "received again, by another receipt")
+		require.Empty(t, sqsTake(t, c, queue.QueueUrl, 1))
+		time.Sleep(5 * time.Second)
+		require.Len(t, sqsTake(t, c, queue.QueueUrl, 1), 1, "the timeout has changed")
+	})
+}
+
 // sqsGuide + using-messagededuplicationid-property.html and high-throughput-fifo.html
 func TestSQSDeduplicatesWithinFiveMinutes(t *testing.T) {
 	t.Parallel()

@@ -236,8 +236,13 @@ func TestSQSBadMessagesAreRefused(t *testing.T) {
 			in.QueueUrl = aws.String("http://sqs.us-east-1.localhost/000000000000/none.fifo")
 		}), "AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist."},
 		{
+			"no queue of this name", sqsAPI + "API_SendMessage.html#API_SendMessage_Errors",
+			send(func(in *sqs.SendMessageInput) { in.QueueUrl = aws.String("none.fifo") }), "AWS.SimpleQueueService.NonExistentQueue",
+			"The specified queue does not exist.",
+		},
+		{
 			"no queue URL", sqsAPI + "API_SendMessage.html#API_SendMessage_Errors",
-			send(func(in *sqs.SendMessageInput) { in.QueueUrl = aws.String("q.fifo") }), "InvalidAddress", "q.fifo",
+			send(func(in *sqs.SendMessageInput) { in.QueueUrl = aws.String("http://localhost/q.fifo") }), "InvalidAddress", "q.fifo",
 		},
 		{
 			"no group", sqsAPI + "API_SendMessage.html", send(func(in *sqs.SendMessageInput) { in.MessageGroupId = nil }), "MissingParameter",
@@ -342,6 +347,98 @@ func TestSQSBadMessagesAreRefused(t *testing.T) {
 			requireSQSError(t, err, row.code, row.message)
 			assert.Empty(t, sqsTake(t, c, sqsCreate(t, c, "another.fifo"), 10))
 		})
+	}
+}
+
+// Clients such as the JavaScript SDK send their requests to the queue's URL (useQueueUrlAsEndpoint):
+// https://github.com/aws/aws-sdk-js-v3/pull/6337. AWS also takes a name for a URL: https://github.com/getmoto/moto/pull/5073
+func TestSQSQueueURLsLeadToTheServer(t *testing.T) {
+	t.Parallel()
+	server, _ := newSQS(t)
+	listener := httptest.NewServer(server)
+	t.Cleanup(listener.Close)
+	cfg := server.Config()
+	cfg.BaseEndpoint, cfg.HTTPClient = &listener.URL, listener.Client()
+	c := sqs.NewFromConfig(cfg)
+	url := sqsCreate(t, c, "q.fifo")
+	assert.Equal(t, listener.URL+"/000000000000/q.fifo", *url)
+	got, err := c.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: aws.String("q.fifo")})
+	require.NoError(t, err)
+	assert.Equal(t, url, got.QueueUrl)
+	listed, err := c.ListQueues(t.Context(), &sqs.ListQueuesInput{})
+	require.NoError(t, err)
+	assert.Equal(t, []string{*url}, listed.QueueUrls)
+
+	cfg.BaseEndpoint = url
+	sqsSend(t, sqs.NewFromConfig(cfg), url, "g", "by-URL")
+	assert.Equal(t, []string{"by-URL"}, sqsBodies(sqsTake(t, c, aws.String("q.fifo"), 1)), "by the name")
+}
+
+// Python and the CDK write booleans so: https://github.com/getmoto/moto/pull/4830
+func TestSQSBooleanAttributesIgnoreCase(t *testing.T) {
+	t.Parallel()
+	_, c := newSQS(t)
+	create := func(fifo, dedup string) (*sqs.CreateQueueOutput, error) {
+		return c.CreateQueue(t.Context(), &sqs.CreateQueueInput{
+			QueueName: aws.String("q.fifo"), Attributes: sqsAttrs("FifoQueue", fifo, "ContentBasedDeduplication", dedup),
+		})
+	}
+	q, err := create("True", "TRUE")
+	require.NoError(t, err)
+	_, err = create("true", "true")
+	require.NoError(t, err, "it is the same queue")
+	_, err = c.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{
+		QueueUrl: q.QueueUrl, Attributes: sqsAttrs("FifoQueue", "True", "KmsMasterKeyId", "k"),
+	})
+	require.NoError(t, err)
+	_, err = c.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{
+		QueueUrl: q.QueueUrl, Attributes: sqsAttrs("SqsManagedSseEnabled", "True"),
+	})
+	require.NoError(t, err)
+	got := sqsAttributes(t, c, q.QueueUrl)
+	for _, name := range []string{"FifoQueue", "ContentBasedDeduplication", "SqsManagedSseEnabled"} {
+		assert.Equal(t, "true", got[name], name)
+	}
+	assert.NotContains(t, got, "KmsMasterKeyId", "the other encryption replaces it")
+	_, err = create("True", "yes")
+	requireSQSError(t, err, "InvalidAttributeValue", "ContentBasedDeduplication")
+}
+
+// https://github.com/localstack/localstack/pull/8218
+func TestSQSPurgedQueuesForgetDeduplicationIDs(t *testing.T) {
+	t.Parallel()
+	_, c := newSQS(t)
+	url := sqsCreate(t, c, "q.fifo")
+	sqsSend(t, c, url, "g", "m")
+	_, err := c.PurgeQueue(t.Context(), &sqs.PurgeQueueInput{QueueUrl: url})
+	require.NoError(t, err)
+	sqsSend(t, c, url, "g", "m")
+	assert.Equal(t, []string{"m"}, sqsBodies(sqsTake(t, c, url, 10)))
+}
+
+// sqsAPI + API_ReceiveMessage.html; "*" is not documented: https://github.com/localstack/localstack/issues/8566
+func TestSQSMessageAttributesAreSelectedByName(t *testing.T) {
+	t.Parallel()
+	_, c := newSQS(t)
+	queue, err := c.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("q")})
+	require.NoError(t, err)
+	value := types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String("v")}
+	_, err = c.SendMessage(t.Context(), &sqs.SendMessageInput{
+		QueueUrl: queue.QueueUrl, MessageBody: aws.String("b"),
+		MessageAttributes: map[string]types.MessageAttributeValue{"a.one": value, "a.two": value, "b": value},
+	})
+	require.NoError(t, err)
+	for name, want := range map[string]int{"*": 3, "All": 3, ".*": 3, "a.*": 2, "b": 1, "a": 0} {
+		out, err := c.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
+			QueueUrl: queue.QueueUrl, MessageAttributeNames: []string{name}, VisibilityTimeout: 1,
+		})
+		require.NoError(t, err)
+		require.Len(t, out.Messages, 1)
+		assert.Len(t, out.Messages[0].MessageAttributes, want, name)
+		_, err = c.ChangeMessageVisibility(t.Context(), &sqs.ChangeMessageVisibilityInput{
+			QueueUrl: queue.QueueUrl, ReceiptHandle: out.Messages[0].ReceiptHandle, VisibilityTimeout: 0,
+		})
+		require.NoError(t, err)
 	}
 }
 

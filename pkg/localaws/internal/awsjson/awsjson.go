@@ -41,6 +41,21 @@ func NotSupported(what string) *Error {
 	return &Error{Code: "NotSupportedByLocalaws", Message: what + " is not supported by localaws", Status: http.StatusNotImplemented}
 }
 
+type endpointKey struct{}
+
+// WithEndpoint adds the base URL by which the client reached the server, without a slash at the end.
+func WithEndpoint(ctx context.Context, url string) context.Context {
+	return context.WithValue(ctx, endpointKey{}, url)
+}
+
+// Endpoint returns the URL of WithEndpoint, or "http://localhost".
+func Endpoint(ctx context.Context) string {
+	if url, ok := ctx.Value(endpointKey{}).(string); ok {
+		return url
+	}
+	return "http://localhost"
+}
+
 // Operation handles one request body. An error other than *Error becomes an InternalServerError.
 type Operation func(ctx context.Context, body []byte) (any, error)
 

@@ -185,7 +185,7 @@ func drain(t *rapid.T, s *Service, q *queue, m *model, clock *testClock) {
 	clock.advance(time.Hour)
 	m.now = clock.read()
 	for left := len(m.all()); left > 0; left = len(m.all()) {
-		got := receive(t, s, q.url, 10, time.Minute)
+		got := receive(t, s, q.name, 10, time.Minute)
 		require.NotEmpty(t, got, "%d messages lost", left)
 		m.take(t, got, 10, time.Minute)
 		for _, msg := range m.all() {

@@ -67,13 +67,13 @@ type sent struct {
 
 // queue is one queue. Callers of its methods hold its lock, which is taken by lock.
 type queue struct {
-	name, arn, url string
-	id             string // distinguishes its receipts from those of a deleted queue of the same name
-	fifo           bool
-	now            func() time.Time
-	sequence       *atomic.Uint64
-	createdAt      time.Time
-	settings       atomic.Pointer[settings] // replaced under the lock, never modified
+	name, arn string
+	id        string // distinguishes its receipts from those of a deleted queue of the same name
+	fifo      bool
+	now       func() time.Time
+	sequence  *atomic.Uint64
+	createdAt time.Time
+	settings  atomic.Pointer[settings] // replaced under the lock, never modified
 
 	mu         sync.Mutex
 	modifiedAt time.Time
@@ -286,8 +286,9 @@ func (q *queue) setDelay(delay time.Duration) {
 	q.wakeReceivers()
 }
 
-// purge removes all messages. Deduplication ids are kept.
+// purge removes all messages and deduplication ids: https://github.com/localstack/localstack/pull/8218
 func (q *queue) purge() {
+	q.sent = newRecent[dedupKey, sent](dedupSpan)
 	for q.arrival.front != nil {
 		q.remove(q.arrival.front.value)
 	}

@@ -27,7 +27,7 @@ type queueURLOutput struct {
 	QueueURL string `json:"QueueUrl"`
 }
 
-func (s *Service) createQueue(_ context.Context, in *createQueueInput) (*queueURLOutput, error) {
+func (s *Service) createQueue(ctx context.Context, in *createQueueInput) (*queueURLOutput, error) {
 	_, fifo := in.Attributes["FifoQueue"]
 	if err := checkQueueName(in.QueueName, fifo); err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func (s *Service) createQueue(_ context.Context, in *createQueueInput) (*queueUR
 				return nil, queueNameExists(name)
 			}
 		}
-		return &queueURLOutput{q.url}, nil
+		return &queueURLOutput{s.url(ctx, q.name)}, nil
 	}
 	now := s.options.Now()
 	maps.DeleteFunc(s.deletedAt, func(_ string, at time.Time) bool { return now.Sub(at) >= cooldown })
@@ -59,7 +59,7 @@ func (s *Service) createQueue(_ context.Context, in *createQueueInput) (*queueUR
 	q := s.newQueue(in.QueueName, fifo, now, maps.Clone(in.Tags))
 	q.settings.Store(wanted)
 	s.queues[in.QueueName] = q
-	return &queueURLOutput{q.url}, nil
+	return &queueURLOutput{s.url(ctx, q.name)}, nil
 }
 
 func checkQueueName(name string, fifo bool) error {
@@ -81,7 +81,7 @@ func (s *Service) newQueue(name string, fifo bool, now time.Time, tags map[strin
 		tags = map[string]string{}
 	}
 	return &queue{
-		name: name, arn: s.arn(name), url: s.url(name), id: newID(), fifo: fifo,
+		name: name, arn: s.arn(name), id: newID(), fifo: fifo,
 		now: s.options.Now, sequence: &s.sequence, createdAt: now, modifiedAt: now, tags: tags,
 		messages: map[uint64]*message{}, groups: map[string]*group{}, wake: make(chan struct{}),
 		sent: newRecent[dedupKey, sent](dedupSpan), attempts: newRecent[string, []receipt](attemptSpan),
@@ -152,7 +152,7 @@ type getQueueURLInput struct {
 	QueueOwnerAWSAccountID string `json:"QueueOwnerAWSAccountId"`
 }
 
-func (s *Service) queueURL(_ context.Context, in *getQueueURLInput) (*queueURLOutput, error) {
+func (s *Service) queueURL(ctx context.Context, in *getQueueURLInput) (*queueURLOutput, error) {
 	if in.QueueName == "" {
 		return nil, missingParameter("QueueName")
 	}
@@ -163,7 +163,7 @@ func (s *Service) queueURL(_ context.Context, in *getQueueURLInput) (*queueURLOu
 	if err != nil {
 		return nil, err
 	}
-	return &queueURLOutput{q.url}, nil
+	return &queueURLOutput{s.url(ctx, q.name)}, nil
 }
 
 type listQueuesInput struct {
@@ -176,8 +176,8 @@ type listQueuesOutput struct {
 	NextToken string   `json:",omitempty"`
 }
 
-func (s *Service) listQueues(_ context.Context, in *listQueuesInput) (*listQueuesOutput, error) {
-	urls, next, err := s.list(in.page, func(q *queue) bool { return strings.HasPrefix(q.name, in.QueueNamePrefix) })
+func (s *Service) listQueues(ctx context.Context, in *listQueuesInput) (*listQueuesOutput, error) {
+	urls, next, err := s.list(ctx, in.page, func(q *queue) bool { return strings.HasPrefix(q.name, in.QueueNamePrefix) })
 	return &listQueuesOutput{urls, next}, err
 }
 
@@ -192,12 +192,12 @@ type listSourcesOutput struct {
 	NextToken string   `json:",omitempty"`
 }
 
-func (s *Service) listDeadLetterSourceQueues(_ context.Context, in *listSourcesInput) (*listSourcesOutput, error) {
+func (s *Service) listDeadLetterSourceQueues(ctx context.Context, in *listSourcesInput) (*listSourcesOutput, error) {
 	dead, err := s.byURL(in.QueueURL)
 	if err != nil {
 		return nil, err
 	}
-	urls, next, err := s.list(in.page, func(q *queue) bool { return q.settings.Load().redrive.Target == dead.arn })
+	urls, next, err := s.list(ctx, in.page, func(q *queue) bool { return q.settings.Load().redrive.Target == dead.arn })
 	return &listSourcesOutput{append([]string{}, urls...), next}, err
 }
 
@@ -208,7 +208,7 @@ type page struct {
 
 // list returns a page of the queues that match, sorted by name. Without MaxResults there is no next page, and the list ends
 // after 1,000: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ListQueues.html
-func (s *Service) list(p page, match func(*queue) bool) (urls []string, next string, err error) {
+func (s *Service) list(ctx context.Context, p page, match func(*queue) bool) (urls []string, next string, err error) {
 	limit := 1000
 	if err := checkRange("MaxResults", p.MaxResults, 1, limit); err != nil {
 		return nil, "", err
@@ -234,7 +234,7 @@ func (s *Service) list(p page, match func(*queue) bool) (urls []string, next str
 			}
 			break
 		}
-		urls, last = append(urls, q.url), name
+		urls, last = append(urls, s.url(ctx, name)), name
 	}
 	return urls, next, nil
 }
@@ -301,7 +301,7 @@ func (s *Service) setQueueAttributes(_ context.Context, in *setAttributesInput) 
 	if len(in.Attributes) == 0 {
 		return nil, missingParameter("Attributes")
 	}
-	if v, ok := in.Attributes["FifoQueue"]; ok && q.fifo && v != "true" {
+	if v, ok := in.Attributes["FifoQueue"]; ok && q.fifo && !strings.EqualFold(v, "true") {
 		return nil, failure("InvalidAttributeValue", "InvalidAttributeValue",
 			"Invalid value for the parameter FifoQueue. Reason: Modifying queue type is not supported.")
 	}

@@ -277,10 +277,10 @@ func (q *queue) render(m *message, r request, sender string) receivedMessage {
 	return out
 }
 
-// selects supports All, .* and prefix.*
+// selects supports All, .* and prefix.*, and *, which AWS does not document: https://github.com/localstack/localstack/issues/8566
 func selects(wanted, name string) bool {
 	prefix, isPrefix := strings.CutSuffix(wanted, ".*")
-	return wanted == name || wanted == "All" || isPrefix && strings.HasPrefix(name, prefix)
+	return wanted == name || wanted == "All" || wanted == "*" || isPrefix && strings.HasPrefix(name, prefix)
 }
 
 func (q *queue) systemAttributes(m *message, sender string) map[string]string {

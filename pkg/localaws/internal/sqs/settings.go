@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
@@ -44,19 +45,20 @@ func defaultAttributes(fifo bool) map[string]string {
 
 // change returns a queue's attributes with some of them changed, checked and in canonical form.
 func change(old, changes map[string]string, fifo bool) (*settings, error) {
-	merged := maps.Clone(old)
+	merged, checked := maps.Clone(old), map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(changes)) {
 		value, err := canonical(name, changes[name], fifo)
 		if err != nil {
 			return nil, err
 		}
+		checked[name] = value
 		if value == "" {
 			delete(merged, name)
 		} else {
 			merged[name] = value
 		}
 	}
-	if err := oneEncryption(merged, changes); err != nil {
+	if err := oneEncryption(merged, checked); err != nil {
 		return nil, err
 	}
 	if merged["FifoThroughputLimit"] == "perMessageGroupId" && merged["DeduplicationScope"] != "messageGroup" {
@@ -73,6 +75,10 @@ func canonical(name, value string, fifo bool) (string, error) {
 			return "", invalidAttribute(name)
 		}
 		return strconv.Itoa(n), nil
+	}
+	switch name {
+	case "FifoQueue", "ContentBasedDeduplication", "SqsManagedSseEnabled":
+		value = strings.ToLower(value) // https://github.com/getmoto/moto/pull/4830: Python and the CDK write "True"
 	}
 	switch name {
 	case "FifoQueue":

@@ -9,6 +9,7 @@
 package sqs
 
 import (
+	"context"
 	"net/url"
 	"strings"
 	"sync"
@@ -81,18 +82,23 @@ func (s *Service) Service() *awsjson.Service {
 	}
 }
 
-func (s *Service) url(name string) string {
-	return "http://sqs." + s.options.Region + ".localhost/" + s.options.AccountID + "/" + name
+// url returns a queue's URL at the address by which the client reached the server: some SDKs send their requests to it.
+func (s *Service) url(ctx context.Context, name string) string {
+	return awsjson.Endpoint(ctx) + "/" + s.options.AccountID + "/" + name
 }
 
 func (s *Service) arn(name string) string {
 	return "arn:aws:sqs:" + s.options.Region + ":" + s.options.AccountID + ":" + name
 }
 
-// byURL returns a queue by the path of its URL; the host does not matter.
+// byURL returns a queue by the path of its URL, whose host does not matter, or by its name, which AWS accepts, too:
+// https://github.com/getmoto/moto/pull/5073
 func (s *Service) byURL(queueURL string) (*queue, error) {
 	if queueURL == "" {
 		return nil, missingParameter("QueueUrl")
+	}
+	if !strings.ContainsAny(queueURL, ":/") {
+		return s.byName(queueURL)
 	}
 	u, err := url.Parse(queueURL)
 	if err != nil {

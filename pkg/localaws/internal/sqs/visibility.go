@@ -74,8 +74,8 @@ func (s *Service) changeMessageVisibilityBatch(ctx context.Context, in *changeVi
 	return out, nil
 }
 
-// changeVisibility restarts a received message's visibility timeout; zero makes the message visible. On a standard queue, it
-// succeeds without effect if the message has already become visible.
+// changeVisibility restarts a received message's visibility timeout; zero makes the message visible. On a standard queue, the
+// receipt may be of an earlier receive, and it succeeds without effect if the message has already become visible.
 func (q *queue) changeVisibility(in changeVisibility) error {
 	if in.VisibilityTimeout == nil {
 		return missingParameter("VisibilityTimeout")
@@ -88,7 +88,7 @@ func (q *queue) changeVisibility(in changeVisibility) error {
 		return err
 	}
 	defer q.mu.Unlock()
-	if m == nil || !current || q.fifo && m.state != inFlight {
+	if m == nil || q.fifo && (!current || m.state != inFlight) {
 		return invalidValue(in.ReceiptHandle, "ReceiptHandle",
 			"Message does not exist or is not available for visibility timeout change.")
 	}
