@@ -14,8 +14,10 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"hash/crc32"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -100,6 +102,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		s.healthy(w)
+		return
+	}
 	target, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	svc := s.services[target]
 	if svc == nil || r.Method != http.MethodPost {
@@ -138,6 +144,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	c.do(ctx, w)
+}
+
+// healthy answers a GET as DynamoDB does, the space at the end included, which health checks compare:
+// https://github.com/architect/dynalite/blob/main/test/connection.js
+func (s *Server) healthy(w http.ResponseWriter) {
+	body := "healthy: dynamodb." + s.region + ".amazonaws.com "
+	w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE([]byte(body))), 10))
+	_, _ = io.WriteString(w, body) // the client may have disconnected
 }
 
 func endpoint(r *http.Request) string {

@@ -59,7 +59,7 @@ func TestUnsupportedRequestsAreRefusedByName(t *testing.T) {
 			"member", http.MethodPost, "Kinesis_20131202.CreateStream", `{"StreamName":"s","ShardCount":1,"WarmThroughputMiBps":5}`,
 			`request member "WarmThroughputMiBps" is not supported by localaws`,
 		},
-		{"method", http.MethodGet, "", "", "GET / is not supported by localaws"},
+		{"method", http.MethodPut, "", "", "PUT / is not supported by localaws"},
 		{"method with a target", http.MethodPut, "Kinesis_20131202.ListStreams", "{}", "not supported by localaws"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -76,6 +76,15 @@ func TestUnsupportedRequestsAreRefusedByName(t *testing.T) {
 			assert.Contains(t, got.Message, tt.message)
 		})
 	}
+}
+
+// Source: https://github.com/architect/dynalite/blob/main/test/connection.js, a test suite that was run against AWS.
+func TestHealthChecksAreAnsweredAsByDynamoDB(t *testing.T) {
+	t.Parallel()
+	w := call(t, newServer(t), http.MethodGet, "", http.NoBody)
+	assert.Equal(t, http.StatusOK, w.Code)
+	assert.Equal(t, "healthy: dynamodb.us-east-1.amazonaws.com ", w.Body.String())
+	assert.Equal(t, "3128867991", w.Header().Get("X-Amz-Crc32"))
 }
 
 func TestMalformedBodiesAreRefused(t *testing.T) {
