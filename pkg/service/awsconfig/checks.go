@@ -3,6 +3,7 @@ package awsconfig
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -22,13 +23,11 @@ var errNotActive = errors.New("not active")
 func TableCheck(db *dynamodb.Client, table string) health.Check {
 	return health.Check{Name: table, Probe: func(ctx context.Context) error {
 		out, err := db.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
-		if err != nil {
-			return brief(err)
-		}
-		if s := out.Table.TableStatus; s != types.TableStatusActive && s != types.TableStatusUpdating {
+		usable := []types.TableStatus{types.TableStatusActive, types.TableStatusUpdating}
+		if err == nil && !slices.Contains(usable, out.Table.TableStatus) {
 			return errNotActive
 		}
-		return nil
+		return brief(err)
 	}}
 }
 
@@ -36,14 +35,11 @@ func TableCheck(db *dynamodb.Client, table string) health.Check {
 func StreamCheck(k *kinesis.Client, stream string) health.Check {
 	return health.Check{Name: stream, Probe: func(ctx context.Context) error {
 		out, err := k.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: &stream})
-		if err != nil {
-			return brief(err)
-		}
-		s := out.StreamDescriptionSummary.StreamStatus
-		if s != kinesistypes.StreamStatusActive && s != kinesistypes.StreamStatusUpdating {
+		usable := []kinesistypes.StreamStatus{kinesistypes.StreamStatusActive, kinesistypes.StreamStatusUpdating}
+		if err == nil && !slices.Contains(usable, out.StreamDescriptionSummary.StreamStatus) {
 			return errNotActive
 		}
-		return nil
+		return brief(err)
 	}}
 }
 
@@ -55,7 +51,7 @@ func QueueCheck(q *sqs.Client, queue string) health.Check {
 	}}
 }
 
-// brief keeps of an AWS error what an operator reads first.
+// brief keeps of an AWS error, if there is one, what an operator reads first.
 func brief(err error) error {
 	if answer, ok := errors.AsType[smithy.APIError](err); ok {
 		return errors.New(answer.ErrorCode())
