@@ -46,10 +46,10 @@ type Config[T any] struct {
 	// https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
 	// Defaults to 200 ms.
 	Poll time.Duration
-	// Checkpoint is the longest time from handling a record to storing its position: after a crash at most that much
-	// work, and the batch in flight, is repeated. If the lease cannot be written, handling pauses after twice that time. A clean stop, a release and a
-	// shard's end store the position at once. Renewals of the lease store it too, so values above a third of
-	// LeaseDuration have no effect. Defaults to 1 s.
+	// Checkpoint is the longest time from handling a record to storing its position: after a crash at most that much work,
+	// and the batch in flight, is repeated. If the lease cannot be written, handling pauses after twice that time. A clean
+	// stop, a release and a shard's end store the position at once. Renewals of the lease store it too, so values above a
+	// third of LeaseDuration have no effect. Defaults to 1 s.
 	Checkpoint time.Duration
 	// LeaseDuration is the time without renewal after which other readers take a lease. Leases are renewed each third of
 	// it. Defaults to 10 s.
