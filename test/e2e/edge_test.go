@@ -117,7 +117,7 @@ func startEdge(t *testing.T, replicas ...*replica) systemtest.Client {
 		conf = strings.ReplaceAll(conf, change[0], change[1])
 	}
 	file := filepath.Join(dir, "nginx.conf")
-	require.NoError(t, os.WriteFile(file, []byte(conf), 0o644)) // not secret
+	require.NoError(t, os.WriteFile(file, []byte(conf), 0o644))
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), nginx, "-e", "stderr", "-p", dir, "-c", file, "-g", "daemon off;")
 	cmd.Stderr = t.Output()
 	require.NoError(t, cmd.Start())

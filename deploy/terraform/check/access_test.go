@@ -2,147 +2,165 @@ package check_test
 
 import (
 	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/zclconf/go-cty/cty"
 
-	"github.com/leftfold/leftfold/deploy/terraform/check"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// rights returns the rights of each service, as "action resource"; "of x" means only items with the partition key x.
-func rights(mode string) map[string][]string {
-	leases := func(consumer string) []string {
-		return each("dynamodb:", "DescribeTable table/leases", "Query table/leases of "+consumer, "PutItem table/leases of "+consumer,
-			"DeleteItem table/leases of "+consumer)
+// seldom is, by service, the rights that the scenario does not use, and when they are needed.
+var seldom = map[string]map[string]string{ //nolint:gochecknoglobals // read only
+	"command-api": {"dynamodb:DeleteItem table/snapshots": "a snapshot proves wrong: dynamostore.Snapshots.Delete"},
+	"streamer": {
+		"dynamodb:Scan table/EventLog":                 "the table's stream has trimmed unread records: hop.Hop.Republish",
+		"dynamodb:DeleteItem table/leases of streamer": "a shard is gone: shards.DynamoDBLeases",
+	},
+	"broker": {
+		"dynamodb:Scan table/EventLog":               "the stream has trimmed unread records: hop.Hop.Republish",
+		"dynamodb:DeleteItem table/leases of broker": "a shard is gone: shards.DynamoDBLeases",
+	},
+	"projector-user": {"sqs:ChangeMessageVisibility queue/IamUserQueue.fifo": "handling takes long, fails or is released: fifoqueue.Consumer"},
+	"projector-role": {"sqs:ChangeMessageVisibility queue/IamRoleQueue.fifo": "handling takes long, fails or is released: fifoqueue.Consumer"},
+}
+
+// services is the task role of each service.
+type services map[string]*role
+
+func taskRoles(t *testing.T, mode string) services {
+	t.Helper()
+	roles := services{}
+	m := data(t, map[string]cty.Value{"stream_mode": cty.StringVal(mode)})
+	for service, statements := range m.Outputs["access"].AsValueMap() {
+		roles[service] = newRole(statements)
 	}
-	projector := func(table, queue string) []string {
-		dlq := strings.TrimSuffix(queue, ".fifo") + "-dlq.fifo"
-		return slices.Concat(
-			each("dynamodb:", "DescribeTable table/EventLog", "Query table/EventLog"),
-			each("dynamodb:", "DescribeTable "+table, "GetItem "+table, "PutItem "+table, "DeleteItem "+table, "ConditionCheckItem "+table),
-			each("dynamodb:", "Scan "+table+"/index/*"),
-			each("sqs:", "GetQueueUrl "+queue, "ReceiveMessage "+queue, "DeleteMessage "+queue, "ChangeMessageVisibility "+queue),
-			each("sqs:", "GetQueueUrl "+dlq, "SendMessage "+dlq),
-		)
-	}
-	reading := map[string][]string{
-		"polling": each("kinesis:", "DescribeStreamSummary stream/event-source", "ListShards stream/event-source",
-			"GetShardIterator stream/event-source", "GetRecords stream/event-source"),
-		"fanout": each("kinesis:", "DescribeStreamSummary stream/event-source", "ListShards stream/event-source",
-			"RegisterStreamConsumer stream/event-source",
-			"DescribeStreamConsumer stream/event-source", "DescribeStreamConsumer stream/event-source/consumer/*",
-			"SubscribeToShard stream/event-source", "SubscribeToShard stream/event-source/consumer/*"),
-	}
-	return map[string][]string{
-		"command-api": each("dynamodb:",
-			"DescribeTable table/EventLog", "Query table/EventLog", "PutItem table/EventLog", "ConditionCheckItem table/EventLog",
-			"DescribeTable table/set-validations", "PutItem table/set-validations", "DeleteItem table/set-validations",
-			"DescribeTable table/commands", "GetItem table/commands", "PutItem table/commands",
-			"GetItem table/snapshots", "PutItem table/snapshots", "DeleteItem table/snapshots"),
-		"streamer": slices.Concat(leases("streamer"),
-			each("dynamodb:", "DescribeTable table/EventLog", "Scan table/EventLog"),
-			each("dynamodb:", "DescribeStream table/EventLog/stream/*",
-				"GetShardIterator table/EventLog/stream/*", "GetRecords table/EventLog/stream/*"),
-			each("kinesis:", "DescribeStreamSummary stream/event-source", "PutRecords stream/event-source")),
-		"broker": slices.Concat(leases("broker"), reading[mode], each("dynamodb:", "Scan table/EventLog"),
-			each("sqs:", "GetQueueUrl queue/IamUserQueue.fifo", "SendMessage queue/IamUserQueue.fifo",
-				"GetQueueUrl queue/IamRoleQueue.fifo", "SendMessage queue/IamRoleQueue.fifo")),
-		"projector-user": slices.Concat(projector("table/projection-user", "queue/IamUserQueue.fifo"),
-			each("dynamodb:", "BatchGetItem table/projection-user")), // names of roles
-		"projector-role": slices.Concat(projector("table/projection-roles", "queue/IamRoleQueue.fifo"),
-			each("dynamodb:", "Query table/projection-roles")), // its members
+	require.ElementsMatch(t, systemtest.ServiceNames(), slices.Collect(maps.Keys(roles)))
+	return roles
+}
+
+// guard puts a service under its role from its start.
+func (s services) guard(p *service.Platform) {
+	name := p.Instance[:strings.LastIndex(p.Instance, "-")]
+	if client, ok := p.AWS.HTTPClient.(*http.Client); ok { // systemtest's
+		p.AWS.HTTPClient = &http.Client{Transport: guarded{s[name], client.Transport}}
 	}
 }
 
-// seldom is the rights, by prefix, that the scenario does not use, and what needs them.
-var seldom = map[string]string{ //nolint:gochecknoglobals // read only
-	"dynamodb:Scan table/EventLog":                 "a stream has trimmed unread records: hop.Hop.Republish",
-	"dynamodb:DeleteItem table/snapshots":          "a snapshot proves wrong: dynamostore.Snapshots.Delete",
-	"dynamodb:DeleteItem table/leases of ":         "a shard is gone: shards.DynamoDBLeases",
-	"dynamodb:DeleteItem table/projection-user":    "an aggregate is redriven: projection.Projector.Redrive",
-	"sqs:SendMessage queue/IamUserQueue-dlq":       "a message is undecodable: fifoqueue.Consumer",
-	"sqs:SendMessage queue/IamRoleQueue-dlq":       "a message is undecodable: fifoqueue.Consumer",
-	"sqs:ChangeMessageVisibility queue/":           "handling takes long, fails or is released: fifoqueue.Consumer",
-	"kinesis:SubscribeToShard stream/event-source": "IAM checks the consumer, and its stream with it",
-	"kinesis:DescribeStreamConsumer stream/event-": "IAM checks the consumer, and its stream with it",
-}
-
-func each(prefix string, rights ...string) []string {
-	for i := range rights {
-		rights[i] = prefix + rights[i]
-	}
-	return rights
-}
-
-// TestRolesHaveTheseRightsAndNoOthers compares Terraform's rights with the list above.
-func TestRolesHaveTheseRightsAndNoOthers(t *testing.T) {
-	t.Parallel()
-	for _, mode := range []string{"polling", "fanout"} {
-		granted := map[string][]string{}
-		m := data(t, map[string]cty.Value{"stream_mode": cty.StringVal(mode)})
-		for service, statements := range m.Outputs["access"].AsValueMap() {
-			granted[service] = grants(statements)
-		}
-		want := rights(mode)
-		require.ElementsMatch(t, slices.Collect(maps.Keys(want)), slices.Collect(maps.Keys(granted)))
-		for service := range want {
-			assert.ElementsMatch(t, want[service], granted[service], "%s, %s", service, mode)
-		}
-	}
-}
-
-func grants(statements cty.Value) (out []string) {
-	for it := statements.ElementIterator(); it.Next(); {
-		_, s := it.Element()
-		of := ""
-		if s.Type().HasAttribute("leading_keys") {
-			of = " of " + strings.Join(check.Strings(s.GetAttr("leading_keys")), ",")
-		}
-		for _, action := range check.Strings(s.GetAttr("actions")) {
-			for _, resource := range check.Strings(s.GetAttr("resources")) {
-				out = append(out, action+" "+resource+of)
-			}
-		}
-	}
-	return out
-}
-
-// TestServicesNeedTheseRightsAndNoOthers records the calls of every service through a whole scenario.
+// TestServicesNeedTheseRightsAndNoOthers runs every service under the role that Terraform gives it, which refuses what IAM would
+// refuse, through a scenario that uses every operation of every address.
 func TestServicesNeedTheseRightsAndNoOthers(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"polling", "fanout"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			var calls recorder
-			env := map[string]string{"SNAPSHOT_EVERY": "2", "STREAM_MODE": mode, "COMMAND_CACHE": "0"}
-			s := systemtest.New(t, env, calls.record)
-			ill := runScenario(t, s)
-			operate(t, s, env, calls.record, ill)
-			for service, may := range rights(mode) {
-				used := calls.of(service)
-				for _, right := range used {
-					assert.Contains(t, may, right, "%s needs a right that it has not", service)
+			roles := taskRoles(t, mode)
+			s := systemtest.New(t, map[string]string{"SNAPSHOT_EVERY": "2", "STREAM_MODE": mode, "COMMAND_CACHE": "0"}, roles.guard)
+			defer func() { // also when a refused call has failed a step of the scenario
+				for name, r := range roles {
+					r.assertEnough(t, name)
 				}
-				for _, right := range may {
-					if !slices.Contains(used, right) {
-						assert.True(t, isSeldom(right), "%s has the right %s and never uses it", service, right)
-					}
-				}
+			}()
+			play := &scenario{t: t, s: s}
+			play.operate(play.run())
+			play.verify()
+			for name, r := range roles {
+				r.assertNoMore(t, name, seldom[name])
 			}
 		})
 	}
 }
 
-func isSeldom(right string) bool {
-	for prefix := range seldom {
-		if strings.HasPrefix(right, prefix) {
-			return true
-		}
+// commandsOnAWS lists the commands of the program leftfold, and for which of them Terraform knows rights.
+var commandsOnAWS = map[string]string{ //nolint:gochecknoglobals // read only
+	"claims audit": "operators",
+	"provision":    "none: Terraform makes what it would make",
+	"config":       "none: it makes no call", "completion": "none: it makes no call", "help": "none: it makes no call",
+	"aws": "none: its own AWS", "run": "none: its own AWS", "demo": "none: its own AWS", "issuer": "none: it makes no call",
+}
+
+// TestCommandsNeedTheseRightsAndNoOthers runs the commands for operators under the rights that Terraform states for them.
+func TestCommandsNeedTheseRightsAndNoOthers(t *testing.T) {
+	t.Parallel()
+	program := filepath.Join(t.TempDir(), "leftfold")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "github.com/leftfold/leftfold/services/leftfold")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	var known []string
+	for name := range commandsOnAWS {
+		known = append(known, name)
 	}
-	return false
+	require.ElementsMatch(t, known, commands(t, program, nil), "every command is known here with the rights it needs")
+
+	s := systemtest.New(t, nil)
+	operator := newRole(data(t, nil).Outputs["operators"].AsValueMap()["claims audit"])
+	(&scenario{t: t, s: s}).run()
+	endpoint := serveUnder(t, operator, s)
+	run := func(code int, args ...string) {
+		cmd := exec.CommandContext(t.Context(), program, args...)
+		cmd.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+endpoint, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x")
+		out, _ := cmd.CombinedOutput()
+		assert.Equal(t, code, cmd.ProcessState.ExitCode(), "%s: %s", args, out)
+	}
+	claim := func(email string) map[string]types.AttributeValue {
+		return map[string]types.AttributeValue{"constraint": &types.AttributeValueMemberS{Value: "org/iam/user#email:" + email}}
+	}
+	missing := claim("d@example.com")
+	_, err = s.DB.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: aws.String("set-validations"), Key: missing})
+	require.NoError(t, err)
+	orphan := claim("orphan@example.com")
+	orphan["stream"] = &types.AttributeValueMemberS{Value: "org/iam/user/01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"}
+	_, err = s.DB.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("set-validations"), Item: orphan})
+	require.NoError(t, err)
+	run(1, "claims", "audit")
+	run(1, "claims", "audit", "--repair") // the scenario's unreadable stream remains
+	operator.assertEnough(t, "claims audit")
+	operator.assertNoMore(t, "claims audit", nil)
+}
+
+// commands lists the commands below a command of the program that have none below them.
+func commands(t *testing.T, program string, above []string) (out []string) {
+	t.Helper()
+	help, err := exec.CommandContext(t.Context(), program, append(above, "--help")...).Output()
+	require.NoError(t, err)
+	_, list, found := strings.Cut(string(help), "Available Commands:\n")
+	if !found || len(above) == 1 && above[0] == "completion" {
+		return []string{strings.Join(above, " ")}
+	}
+	list, _, _ = strings.Cut(list, "\n\n")
+	for _, name := range regexp.MustCompile(`(?m)^  (\S+)`).FindAllStringSubmatch(list, -1) {
+		if name[1] == "help" && len(above) == 0 {
+			out = append(out, "help")
+			continue
+		}
+		out = append(out, commands(t, program, append(append([]string{}, above...), name[1]))...)
+	}
+	return out
+}
+
+// serveUnder returns an endpoint of the system's AWS where everyone has the role.
+func serveUnder(t *testing.T, r *role, s *systemtest.System) (endpoint string) {
+	t.Helper()
+	proxy := &httputil.ReverseProxy{
+		Transport: guarded{r, s.AWS.Transport()},
+		Rewrite:   func(p *httputil.ProxyRequest) { p.SetURL(&url.URL{Scheme: "http", Host: p.In.Host}) },
+	}
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	return server.URL
 }

@@ -5,10 +5,8 @@ go 1.26.0
 require (
 	github.com/aws/aws-sdk-go-v2 v1.47.3
 	github.com/aws/aws-sdk-go-v2/service/dynamodb v1.72.0
-	github.com/aws/aws-sdk-go-v2/service/dynamodbstreams v1.46.1
 	github.com/aws/aws-sdk-go-v2/service/kinesis v1.56.5
 	github.com/aws/aws-sdk-go-v2/service/sqs v1.52.4
-	github.com/aws/smithy-go v1.28.8
 	github.com/danielgtaylor/huma/v2 v2.37.2
 	github.com/go-chi/chi/v5 v5.5.0
 	github.com/google/uuid v1.6.0
@@ -24,6 +22,11 @@ require (
 	github.com/leftfold/leftfold/test/e2e v0.0.0-00010101000000-000000000000
 	github.com/stretchr/testify v1.12.1
 	github.com/zclconf/go-cty v1.19.0
+)
+
+require (
+	github.com/aws/aws-sdk-go-v2/service/dynamodbstreams v1.46.1 // indirect
+	github.com/aws/smithy-go v1.28.8 // indirect
 )
 
 require (

@@ -2,19 +2,29 @@ package check_test
 
 import (
 	"context"
+	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
-	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
 	"github.com/leftfold/leftfold/services/leftfold/app"
@@ -27,25 +37,38 @@ import (
 // patience bounds waiting for what usually takes milliseconds.
 const patience = 10 * time.Second
 
-// runScenario uses every function of the services: every command, refusals, reads, lists, and an unknown event, which parks the
-// aggregate that it returns.
-func runScenario(t *testing.T, s *systemtest.System) eventsourcing.StreamID {
-	t.Helper()
-	send := func(status int, method, path string, body any) string {
-		in := systemtest.Request{Method: method, Path: path, Body: body, Header: http.Header{"Idempotency-Key": {uuid.NewString()}}}
-		a, err := s.Do(t.Context(), in)
-		require.NoError(t, err)
-		require.Equal(t, status, a.Status, "%s %s: %s", method, path, a.Body)
-		if method == http.MethodGet || status >= 300 {
-			return ""
-		}
-		again, err := s.Do(t.Context(), in)
-		require.NoError(t, err)
-		require.Equal(t, a.Body, again.Body, "the same key gives the same answer")
-		receipt, err := systemtest.Decode[systemtest.Receipt](a)
-		require.NoError(t, err)
-		return receipt.ID
+// scenario uses every operation of the services.
+type scenario struct {
+	t    *testing.T
+	s    *systemtest.System
+	sent []string // service, method and path of each request
+}
+
+// send sends a request to an API, a command twice, and returns the ID in the receipt.
+func (p *scenario) send(status int, method, path string, body any) string {
+	p.t.Helper()
+	in := systemtest.Request{Method: method, Path: path, Body: body, Header: http.Header{"Idempotency-Key": {uuid.NewString()}}}
+	r, err := http.NewRequestWithContext(p.t.Context(), method, path, http.NoBody)
+	require.NoError(p.t, err)
+	p.sent = append(p.sent, systemtest.ServiceFor(r)+" "+method+" "+r.URL.Path)
+	a, err := p.s.Do(p.t.Context(), in)
+	require.NoError(p.t, err)
+	require.Equal(p.t, status, a.Status, "%s %s: %s", method, path, a.Body)
+	if method == http.MethodGet || status >= 300 {
+		return ""
 	}
+	again, err := p.s.Do(p.t.Context(), in)
+	require.NoError(p.t, err)
+	require.Equal(p.t, a.Body, again.Body, "the same key gives the same answer")
+	receipt, err := systemtest.Decode[systemtest.Receipt](a)
+	require.NoError(p.t, err)
+	return receipt.ID
+}
+
+// run sends every command and read, refused ones too, and appends an unknown event, which parks the aggregate that it returns.
+func (p *scenario) run() eventsourcing.StreamID {
+	t, s, send := p.t, p.s, p.send
+	t.Helper()
 	type object map[string]any
 	dan := send(202, http.MethodPost, "/users", object{"email": "dan@example.com"})
 	role := send(202, http.MethodPost, "/roles", object{"name": "auditor"})
@@ -66,7 +89,9 @@ func runScenario(t *testing.T, s *systemtest.System) eventsourcing.StreamID {
 	send(202, http.MethodPut, "/roles/"+role, object{"name": "examiner"})
 	send(202, http.MethodDelete, "/users/"+dan+"/roles/"+role, nil)
 	send(200, http.MethodGet, "/users/"+dan+"?min_version=11&wait=10s", nil)
-	send(200, http.MethodGet, "/roles/"+role+"?min_version=2&wait=10s", nil)
+	send(202, http.MethodPut, "/roles/"+role+"/disable", nil)
+	send(202, http.MethodPut, "/roles/"+role+"/enable", nil)
+	send(200, http.MethodGet, "/roles/"+role+"?min_version=4&wait=10s", nil)
 	for _, path := range []string{"/users", "/users?contains=email:d", "/roles", "/roles/" + role + "/users"} {
 		send(200, http.MethodGet, path, nil)
 	}
@@ -86,36 +111,116 @@ func runScenario(t *testing.T, s *systemtest.System) eventsourcing.StreamID {
 	return ill
 }
 
-// operate calls the admin API of every service as an operator does: health, and the parked aggregates of the projectors.
-func operate(t *testing.T, s *systemtest.System, env map[string]string, record func(*service.Platform), ill eventsourcing.StreamID) {
+// admin sends a request to the admin address of a service and returns the answer.
+func (p *scenario) admin(status int, service *systemtest.Service, method, path string) []byte {
+	p.t.Helper()
+	p.sent = append(p.sent, service.Name+" "+method+" "+path)
+	answer := service.Admin(httptest.NewRequestWithContext(p.t.Context(), method, path, http.NoBody))
+	body, err := io.ReadAll(answer.Body)
+	require.NoError(p.t, err)
+	require.NoError(p.t, answer.Body.Close())
+	require.Equal(p.t, status, answer.StatusCode, "%s %s %s: %s", service.Name, method, path, body)
+	return body
+}
+
+// operate does what an operator does: it asks for health, redrives the parked aggregate, in vain and then with success, and lets
+// each projection catch up with an aggregate that it has lost. It also sends each projector a message that it cannot decode.
+func (p *scenario) operate(ill eventsourcing.StreamID) {
+	t, s := p.t, p.s
 	t.Helper()
-	var cfg app.Config
-	require.NoError(t, service.LoadConfig(app.Lookup(service.Fixed(env)), &cfg))
-	for name, newApp := range newApps(cfg) {
-		p, _, err := service.NewPlatform(cfg.Config, t.Output())
+	for _, service := range s.Services() {
+		p.admin(200, service, http.MethodGet, "/readyz")
+	}
+	redrive := func(status int, service *systemtest.Service, projection string) {
+		p.admin(200, service, http.MethodGet, "/projections/"+projection+"/parked")
+		p.admin(status, service, http.MethodPost, "/projections/"+projection+"/parked/"+ill.String()+"/redrive")
+	}
+	redrive(409, s.ProjectorUser, "users")
+	redrive(409, s.ProjectorRole, "roles")
+	// A build that knows the event is one to which it is another event.
+	_, err := s.DB.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+		TableName: &s.Names.EventLog, UpdateExpression: aws.String("SET #n = :n"),
+		Key: map[string]types.AttributeValue{
+			"stream": &types.AttributeValueMemberS{Value: ill.String()}, "version": &types.AttributeValueMemberN{Value: "2"},
+		},
+		ExpressionAttributeNames:  map[string]string{"#n": "name"},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":n": &types.AttributeValueMemberS{Value: "org/iam/user/disabled"}},
+	})
+	require.NoError(t, err)
+	redrive(200, s.ProjectorUser, "users")
+	redrive(200, s.ProjectorRole, "roles")
+	p.admin(404, s.ProjectorUser, http.MethodPost, "/projections/users/parked/org/iam/role/"+uuid.NewString()+"/redrive")
+	p.admin(404, s.ProjectorRole, http.MethodPost, "/projections/roles/parked/org/iam/role/"+uuid.NewString()+"/redrive")
+
+	for _, of := range []struct {
+		service           *systemtest.Service
+		projection, table string
+		queue             string
+	}{
+		{s.ProjectorUser, "users", s.Names.Users, s.Names.UserQueue}, {s.ProjectorRole, "roles", s.Names.Roles, s.Names.RoleQueue},
+	} {
+		_, err := s.DB.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: &of.table, Key: map[string]types.AttributeValue{
+			"id": &types.AttributeValueMemberS{Value: ill.ID}, "row": &types.AttributeValueMemberS{Value: "user"},
+		}})
 		require.NoError(t, err)
-		p.AWS, p.Instance = s.AWS.Config(), name+"-0"
-		record(&p)
-		a, err := newApp(t.Context(), p.For(name))
-		require.NoError(t, err, name)
-		for _, check := range a.Checks {
-			require.NoError(t, check.Probe(t.Context()), "%s: %s", name, check.Name)
+		path := "/projections/" + of.projection + "/catch-up"
+		p.admin(202, of.service, http.MethodPost, path)
+		require.Eventually(t, func() bool {
+			return !strings.Contains(string(p.admin(200, of.service, http.MethodGet, path)), `"running"`)
+		}, patience, time.Millisecond)
+		done := p.admin(200, of.service, http.MethodGet, path)
+		require.Contains(t, string(done), `"state":"done"`)
+		require.Contains(t, string(done), `"behind":1,`)
+		p.sendUndecodable(of.queue)
+	}
+}
+
+// sendUndecodable sends a message that cannot be decoded, and waits for it in the dead-letter queue.
+func (p *scenario) sendUndecodable(queue string) {
+	p.t.Helper()
+	client := sqs.NewFromConfig(p.s.AWS.Config())
+	url, err := client.GetQueueUrl(p.t.Context(), &sqs.GetQueueUrlInput{QueueName: &queue})
+	require.NoError(p.t, err)
+	_, err = client.SendMessage(p.t.Context(), &sqs.SendMessageInput{
+		QueueUrl: url.QueueUrl, MessageBody: aws.String("{"), MessageGroupId: aws.String("g"), MessageDeduplicationId: aws.String("d"),
+	})
+	require.NoError(p.t, err)
+	dead, err := client.GetQueueUrl(p.t.Context(), &sqs.GetQueueUrlInput{QueueName: aws.String(topology.DeadLetters(queue))})
+	require.NoError(p.t, err)
+	got, err := client.ReceiveMessage(p.t.Context(), &sqs.ReceiveMessageInput{QueueUrl: dead.QueueUrl, WaitTimeSeconds: 10})
+	require.NoError(p.t, err)
+	require.Len(p.t, got.Messages, 1)
+}
+
+// verify fails the test for each operation, of any address of any service, that the scenario has not used.
+func (p *scenario) verify() {
+	p.t.Helper()
+	declared := 0
+	verify := func(service *systemtest.Service, text []byte) {
+		var document struct {
+			Paths map[string]map[string]json.RawMessage `json:"paths"`
 		}
-		if a.Admin == nil {
-			continue
-		}
-		router := httpapi.NewRouter(p.Log)
-		a.Admin(httpapi.NewAPI(router))
-		path := "/projections/" + map[string]string{"projector-user": "users", "projector-role": "roles"}[name] + "/parked"
-		for status, r := range map[int]*http.Request{
-			200: httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody),
-			409: httptest.NewRequestWithContext(t.Context(), http.MethodPost, path+"/"+ill.String()+"/redrive", http.NoBody),
-		} {
-			w := httptest.NewRecorder()
-			router.ServeHTTP(w, r)
-			require.Equal(t, status, w.Code, "%s %s: %s", name, r.URL.Path, w.Body)
+		require.NoError(p.t, json.Unmarshal(text, &document))
+		for path, methods := range document.Paths {
+			for method := range methods {
+				declared++
+				pattern := regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(path, "[^/]+")
+				used := regexp.MustCompile("^" + service.Name + " " + strings.ToUpper(method) + " " + pattern + "$")
+				assert.True(p.t, slices.ContainsFunc(p.sent, used.MatchString), "the scenario uses %s", used)
+			}
 		}
 	}
+	for _, service := range p.s.Services() {
+		verify(service, p.admin(200, service, http.MethodGet, "/openapi.json"))
+		if service == p.s.Streamer || service == p.s.Broker { // they have no API
+			continue
+		}
+		api := systemtest.Client{HTTP: &http.Client{Transport: service}, Base: "http://leftfold.test"}
+		answer, err := api.Do(p.t.Context(), systemtest.Request{Method: http.MethodGet, Path: "/openapi.json"})
+		require.NoError(p.t, err)
+		verify(service, answer.Body)
+	}
+	assert.Greater(p.t, declared, 20)
 }
 
 // newApps returns the constructor of each service.

@@ -1,5 +1,5 @@
-# What each service may do. deploy/terraform/check runs the services, records their calls of AWS and compares. Transactions need
-# the rights of their parts; batches of SQS those of the single call.
+# What each service may do. deploy/terraform/check runs every service under its role, refuses what IAM would refuse, and fails for a
+# right that is missing or never used. Transactions need the rights of their parts; batches of SQS those of the single call.
 locals {
   log     = aws_dynamodb_table.this["TABLE_EVENT_LOG"]
   claims  = aws_dynamodb_table.this["TABLE_SET_VALIDATIONS"]
@@ -38,6 +38,20 @@ locals {
     projector-role = local.projecting.projector-role
   }
 
+  # By command of the program leftfold: what an operator who runs it needs. No role has these.
+  operators = {
+    "claims audit" = {
+      log = {
+        actions   = ["dynamodb:Scan", "dynamodb:Query", "dynamodb:GetItem", "dynamodb:ConditionCheckItem"]
+        resources = [local.log.arn]
+      }
+      claims = {
+        actions   = ["dynamodb:Scan", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"]
+        resources = [local.claims.arn]
+      }
+    }
+  }
+
   # Each reader reads and writes only the leases of its own name.
   leasing = { for consumer in ["streamer", "broker"] : consumer => {
     leases = { actions = ["dynamodb:DescribeTable"], resources = [aws_dynamodb_table.this["TABLE_LEASES"].arn] }
@@ -68,14 +82,15 @@ locals {
   }
 
   projecting = { for service, of in {
-    projector-user = { table = "TABLE_PROJECTION_USER", queue = "QUEUE_IAM_USER", reads = ["dynamodb:BatchGetItem"] } # names of roles
-    projector-role = { table = "TABLE_PROJECTION_ROLES", queue = "QUEUE_IAM_ROLE", reads = ["dynamodb:Query"] }       # a role's members
+    projector-user = { table = "TABLE_PROJECTION_USER", queue = "QUEUE_IAM_USER", reads = [] }
+    projector-role = { table = "TABLE_PROJECTION_ROLES", queue = "QUEUE_IAM_ROLE", reads = ["dynamodb:Query"] } # a role's members
     } : service => {
-    log = { actions = ["dynamodb:DescribeTable", "dynamodb:Query"], resources = [local.log.arn] }
+    # Scan, and BatchGetItem of the projection: a catch-up compares the projection with the whole log.
+    log = { actions = ["dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:Scan"], resources = [local.log.arn] }
     table = {
       actions = concat(
-        ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"],
-        of.reads,
+        ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"],
+        ["dynamodb:ConditionCheckItem"], of.reads,
       )
       resources = [aws_dynamodb_table.this[of.table].arn]
     }

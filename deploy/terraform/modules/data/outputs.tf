@@ -17,6 +17,11 @@ output "access" {
   value       = local.access
 }
 
+output "operators" {
+  description = "By command of the program leftfold: what an operator who runs it must be allowed to do."
+  value       = local.operators
+}
+
 output "tables" {
   description = "Names of the tables."
   value       = [for t in aws_dynamodb_table.this : t.name]
