@@ -190,7 +190,9 @@ func (s *keySet) fetch(ctx context.Context) (*keyring, error) {
 		}
 		from = issuer.JWKSURI
 	}
-	var set jwkset.JWKSMarshal
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
 	if err := s.get(ctx, from, &set); err != nil {
 		return nil, err
 	}
@@ -224,12 +226,16 @@ func (s *keySet) get(ctx context.Context, from string, into any) error {
 	return nil
 }
 
-// usable returns the keys that verify signatures by the configured algorithms and skips all others, malformed ones too. A
-// token need not name the only key of its algorithm.
-func (c *Config) usable(set []jwkset.JWKMarshal) map[keyID]any {
+// usable returns the keys that verify signatures by the configured algorithms and skips all others, also what is no key at
+// all: https://www.rfc-editor.org/rfc/rfc7517#section-5. A token need not name the only key of its algorithm.
+func (c *Config) usable(set []json.RawMessage) map[keyID]any {
 	keys := map[keyID]any{}
 	only := map[string][]any{}
-	for _, member := range set {
+	for _, text := range set {
+		var member jwkset.JWKMarshal
+		if json.Unmarshal(text, &member) != nil {
+			continue
+		}
 		jwk, err := jwkset.NewJWKFromMarshal(member, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 		verifies := len(member.KEYOPS) == 0 || slices.Contains(member.KEYOPS, jwkset.KeyOpsVerify)
 		if err != nil || !verifies || member.USE != "" && member.USE != jwkset.UseSig {

@@ -191,6 +191,42 @@ func TestAnInvalidIssuerIsRejected(t *testing.T) {
 	}
 }
 
+func TestAMalformedKeyCostsThatKeyOnly(t *testing.T) {
+	t.Parallel()
+	odd := map[string]any{
+		"of a type that none knows":  map[string]any{"kty": "AKP", "alg": "ML-DSA-65", "kid": "pq", "pub": "AAAA"},
+		"symmetric":                  map[string]any{"kty": "oct", "kid": "s", "k": "c2VjcmV0"},
+		"EC without y":               map[string]any{"kty": "EC", "crv": "P-256", "kid": "e", "x": "AAAA"},
+		"of a curve that none knows": map[string]any{"kty": "EC", "crv": "secp256k1", "kid": "k", "x": "AAAA", "y": "AAAA"},
+		"padded base64":              with(published("p", thirdRSA()), map[string]any{"n": "AQAB=="}),
+		"x5c is no certificate":      with(published("p", thirdRSA()), map[string]any{"x5c": []any{"AAAA"}}),
+		"of another use":             with(published("p", thirdRSA()), map[string]any{"use": "tls"}),
+		"text":                       "oops", "number": 7, "true": true, "null": nil, "array": []any{}, "empty": map[string]any{},
+	}
+	for _, member := range []string{
+		"kty", "use", "key_ops", "alg", "kid", "x5u", "x5c", "x5t", "x5t#S256", "crv", "x", "y", "k",
+		"n", "e", "d", "p", "q", "dp", "dq", "qi", "oth",
+	} {
+		for _, value := range []any{7, true, "x", []any{7}, []any{"x"}, map[string]any{}} {
+			odd[fmt.Sprintf("%s is %v, a %[2]T", member, value)] = with(published("p", thirdRSA()), map[string]any{member: value})
+		}
+	}
+	for name, key := range odd {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			i := newIssuer()
+			i.keys = map[string]any{"keys": []any{key, published("r", rsaKey())}}
+			inBubble(t, config(), i, func(t *testing.T, a *api) {
+				assert.Equal(t, http.StatusOK, a.get("Bearer "+good(nil)).Code, "beside it from the start")
+				i.set(func(i *issuer) { i.keys = map[string]any{"keys": []any{published("new", otherRSA()), key}} })
+				time.Sleep(5 * time.Minute)
+				synctest.Wait()
+				assert.Equal(t, http.StatusOK, a.get(byOther("new")).Code, "rotated to, with the odd one beside it")
+			})
+		})
+	}
+}
+
 func TestTheKeysURLIsConfigurable(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(published("r", rsaKey()))
