@@ -115,14 +115,14 @@ func (s *Server) SetFaults(f Faults) error {
 		return nil
 	}
 	if f.Seed == 0 {
-		f.Seed = s.seed
+		f.Seed = s.options.Seed
 	}
 	f.Faults = slices.Clone(f.Faults)
 	rules := make([]faults.Rule, len(f.Faults))
 	for i, each := range f.Faults {
 		rules[i] = each.rule()
 	}
-	plan, err := faults.New(rules, f.Seed, s.operations(), s.now)
+	plan, err := faults.New(rules, f.Seed, s.operations(), s.options.Now)
 	if err != nil {
 		return fmt.Errorf("set faults: %w", err)
 	}
@@ -140,7 +140,7 @@ func (f Fault) rule() faults.Rule {
 // operations returns the names of all supported operations, sorted.
 func (s *Server) operations() []string {
 	var out []string
-	for target, svc := range s.services {
+	for target, svc := range s.region(s.options.Region).services {
 		for operation := range svc.Operations {
 			out = append(out, name(target)+"."+operation)
 		}
@@ -151,7 +151,7 @@ func (s *Server) operations() []string {
 
 // FaultReport returns the faults that are set and how often each struck.
 func (s *Server) FaultReport() FaultReport {
-	out := FaultReport{Seed: s.seed, Faults: []FaultStrikes{}}
+	out := FaultReport{Seed: s.options.Seed, Faults: []FaultStrikes{}}
 	f := s.faults.Load()
 	if f == nil {
 		return out
@@ -165,14 +165,22 @@ func (s *Server) FaultReport() FaultReport {
 
 // RotateShards closes every open shard of a table's stream and opens a child for each, as AWS does about every four hours:
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html
-func (s *Server) RotateShards(table string) error { return s.dynamodb.RotateShards(table) }
+//
+// Like TrimTable and TrimStream, it applies to every region that has one of the name.
+func (s *Server) RotateShards(table string) error {
+	return s.everywhere(func(r *region) error { return r.dynamodb.RotateShards(table) })
+}
 
 // TrimTable removes the stream records of a table that are older than t, as if their 24 hours had passed, and the shards
 // that were closed before t. A zero t removes all of them. Reads at a removed position fail with
 // TrimmedDataAccessException.
-func (s *Server) TrimTable(table string, t time.Time) error { return s.dynamodb.TrimStream(table, t) }
+func (s *Server) TrimTable(table string, t time.Time) error {
+	return s.everywhere(func(r *region) error { return r.dynamodb.TrimStream(table, t) })
+}
 
 // TrimStream removes the records of a Kinesis stream that arrived before t, as if their retention period had passed, and
 // the shards that were closed before t. A zero t removes all of them. Reads at a removed position silently continue with
 // the oldest record that is left, as on AWS.
-func (s *Server) TrimStream(stream string, t time.Time) error { return s.kinesis.TrimStream(stream, t) }
+func (s *Server) TrimStream(stream string, t time.Time) error {
+	return s.everywhere(func(r *region) error { return r.kinesis.TrimStream(stream, t) })
+}

@@ -27,9 +27,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
-	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb"
-	"github.com/leftfold/leftfold/pkg/localaws/internal/kinesis"
-	"github.com/leftfold/leftfold/pkg/localaws/internal/sqs"
 )
 
 // maxBody limits a request: AWS's largest is a BatchWriteItem of 16 MB, which base64 and JSON make longer.
@@ -37,7 +34,7 @@ const maxBody = 32 << 20
 
 // Options configure a Server.
 type Options struct {
-	// Region is part of every ARN. Defaults to "us-east-1".
+	// Region is the region of Config and of requests that are not signed. Defaults to "us-east-1".
 	Region string
 	// AccountID is part of every ARN and queue URL. Defaults to "000000000000".
 	AccountID string
@@ -47,18 +44,13 @@ type Options struct {
 	Seed uint64
 }
 
-// Server is one embedded AWS: one account in one region. It is an http.Handler; Config connects to it without a socket.
+// Server is one embedded AWS: one account in all regions. It is an http.Handler; Config connects to it without a socket.
 type Server struct {
-	region   string
-	seed     uint64
-	now      func() time.Time
-	dynamodb *dynamodb.DB
-	kinesis  *kinesis.Kinesis
-	services map[string]*awsjson.Service // by target prefix
-	admin    *http.ServeMux
-	calls    sync.Map                     // "DynamoDB.PutItem" → *atomic.Int64
-	faults   atomic.Pointer[activeFaults] // nil if there are none
-	close    func()
+	options Options
+	regions regions
+	admin   *http.ServeMux
+	calls   sync.Map                     // "DynamoDB.PutItem" → *atomic.Int64
+	faults  atomic.Pointer[activeFaults] // nil if there are none
 }
 
 // New returns a server without tables, streams and queues. Call Close to end its long polls and subscriptions.
@@ -68,22 +60,13 @@ func New(o Options) *Server {
 	if o.Now == nil {
 		o.Now = time.Now //nolint:forbidigo // the only use of the real clock
 	}
-	db := dynamodb.New(dynamodb.Options{Region: o.Region, AccountID: o.AccountID, Now: o.Now})
-	ks := kinesis.New(kinesis.Options{Region: o.Region, AccountID: o.AccountID, Now: o.Now})
-	qs := sqs.New(sqs.Options{Region: o.Region, AccountID: o.AccountID, Now: o.Now})
-	s := &Server{
-		region: o.Region, seed: o.Seed, now: o.Now, dynamodb: db, kinesis: ks, services: map[string]*awsjson.Service{},
-		close: func() { qs.Close(); ks.Close() },
-	}
+	s := &Server{options: o, regions: regions{byName: map[string]*region{}}}
 	s.admin = s.adminRoutes()
-	for _, svc := range []*awsjson.Service{db.Service(), db.Streams(), ks.Service(), qs.Service()} {
-		s.services[svc.Target] = svc
-	}
 	return s
 }
 
 // Close ends every long poll with an empty response, and every subscription. Later calls are still served.
-func (s *Server) Close() { s.close() }
+func (s *Server) Close() { s.regions.close() }
 
 // ServeHTTP serves an AWS request or one of the server's own routes:
 //
@@ -107,7 +90,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	target, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	svc := s.services[target]
+	if target == "" && r.Method == http.MethodPost && isForm(r) {
+		s.query(w, r)
+		return
+	}
+	svc := s.regionOf(r).services[target]
 	if svc == nil || r.Method != http.MethodPost {
 		unknown := &awsjson.Service{ContentType: "application/x-amz-json-1.0"}
 		what := r.Method + " " + r.URL.Path
@@ -149,7 +136,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // healthy answers a GET as DynamoDB does, the space at the end included, which health checks compare:
 // https://github.com/architect/dynalite/blob/main/test/connection.js
 func (s *Server) healthy(w http.ResponseWriter) {
-	body := "healthy: dynamodb." + s.region + ".amazonaws.com "
+	body := "healthy: dynamodb." + s.options.Region + ".amazonaws.com "
 	w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE([]byte(body))), 10))
 	_, _ = io.WriteString(w, body) // the client may have disconnected
 }
@@ -189,7 +176,7 @@ func (s *Server) Calls() map[string]int64 {
 // Config returns an SDK configuration that calls the server within the process, without a socket.
 func (s *Server) Config() aws.Config {
 	return aws.Config{
-		Region:       s.region,
+		Region:       s.options.Region,
 		BaseEndpoint: aws.String("http://localaws.invalid"),
 		HTTPClient:   &http.Client{Transport: s.Transport()},
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {

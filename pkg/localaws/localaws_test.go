@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -76,6 +77,67 @@ func TestUnsupportedRequestsAreRefusedByName(t *testing.T) {
 			assert.Contains(t, got.Message, tt.message)
 		})
 	}
+}
+
+// Source: https://docs.aws.amazon.com/general/latest/gr/rande.html: endpoints, and so resources, are regional.
+func TestRegionsHaveTheirOwnResources(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	cfg := server.Config()
+	home := kinesis.NewFromConfig(cfg)
+	abroad := kinesis.NewFromConfig(cfg, func(o *kinesis.Options) { o.Region = "eu-west-1" })
+	_, err := abroad.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String("s"), ShardCount: aws.Int32(1)})
+	require.NoError(t, err)
+	_, err = home.DescribeStream(t.Context(), &kinesis.DescribeStreamInput{StreamName: aws.String("s")})
+	require.ErrorContains(t, err, "ResourceNotFoundException")
+	d, err := abroad.DescribeStream(t.Context(), &kinesis.DescribeStreamInput{StreamName: aws.String("s")})
+	require.NoError(t, err)
+	assert.Equal(t, "arn:aws:kinesis:eu-west-1:000000000000:stream/s", *d.StreamDescription.StreamARN)
+
+	require.NoError(t, server.TrimStream("s", time.Time{}), "it is found in its region")
+	require.Error(t, server.TrimStream("none", time.Time{}))
+}
+
+func TestAClosedServerDoesNotWaitInAnyRegion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(t)
+		server.Close()
+		start := time.Now()
+		for _, region := range []string{"us-east-1", "eu-north-1"} {
+			client := sqs.NewFromConfig(server.Config(), func(o *sqs.Options) { o.Region = region })
+			q, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("q")})
+			require.NoError(t, err)
+			_, err = client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: q.QueueUrl, WaitTimeSeconds: 20})
+			require.NoError(t, err)
+		}
+		assert.Equal(t, start, time.Now())
+	})
+}
+
+// Sources: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html,
+// https://smithy.io/2.0/aws/protocols/aws-query-protocol.html
+func TestSTSTellsTheCallersIdentity(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	form := func(body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
+		w := httptest.NewRecorder()
+		server.ServeHTTP(w, r)
+		assert.Equal(t, "text/xml", w.Header().Get("Content-Type"))
+		return w
+	}
+	w := form("Action=GetCallerIdentity&Version=2011-06-15")
+	assert.Equal(t, http.StatusOK, w.Code)
+	assert.Equal(t, `<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>`+
+		`<Arn>arn:aws:iam::000000000000:root</Arn><UserId>000000000000</UserId><Account>000000000000</Account></GetCallerIdentityResult>`+
+		`<ResponseMetadata><RequestId>`+w.Header().Get("X-Amzn-Requestid")+`</RequestId></ResponseMetadata></GetCallerIdentityResponse>`,
+		w.Body.String())
+	assert.EqualValues(t, 1, server.Calls()["STS.GetCallerIdentity"])
+	w = form("Action=SendMessage&Version=2012-11-05")
+	assert.Equal(t, http.StatusNotImplemented, w.Code)
+	assert.Contains(t, w.Body.String(), "<Code>NotSupportedByLocalaws</Code><Message>the query protocol&#39;s action SendMessage is not")
 }
 
 // Source: https://github.com/architect/dynalite/blob/main/test/connection.js, a test suite that was run against AWS.

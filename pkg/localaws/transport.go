@@ -69,7 +69,7 @@ func (r *recorder) Write(b []byte) (int, error) { return r.body.Write(b) }
 // streams reports whether a request has a streaming response if it succeeds.
 func (s *Server) streams(r *http.Request) bool {
 	target, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	svc := s.services[target]
+	svc := s.regionOf(r).services[target]
 	return svc != nil && operation != "" && operation == svc.Streaming
 }
 

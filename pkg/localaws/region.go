@@ -1,0 +1,103 @@
+package localaws
+
+import (
+	"net/http"
+	"regexp"
+	"sync"
+
+	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/kinesis"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/sqs"
+)
+
+// region holds the resources of one region, which other regions do not see.
+type region struct {
+	dynamodb *dynamodb.DB
+	kinesis  *kinesis.Kinesis
+	sqs      *sqs.Service
+	services map[string]*awsjson.Service // by target prefix
+}
+
+func newRegion(name string, o Options) *region {
+	r := &region{
+		dynamodb: dynamodb.New(dynamodb.Options{Region: name, AccountID: o.AccountID, Now: o.Now}),
+		kinesis:  kinesis.New(kinesis.Options{Region: name, AccountID: o.AccountID, Now: o.Now}),
+		sqs:      sqs.New(sqs.Options{Region: name, AccountID: o.AccountID, Now: o.Now}),
+		services: map[string]*awsjson.Service{},
+	}
+	for _, svc := range []*awsjson.Service{r.dynamodb.Service(), r.dynamodb.Streams(), r.kinesis.Service(), r.sqs.Service()} {
+		r.services[svc.Target] = svc
+	}
+	return r
+}
+
+func (r *region) close() {
+	r.sqs.Close()
+	r.kinesis.Close()
+}
+
+// regions are the regions that have been used.
+type regions struct {
+	mu     sync.RWMutex
+	byName map[string]*region
+	closed bool
+}
+
+// region returns a region, which it creates on first use.
+func (s *Server) region(name string) *region {
+	s.regions.mu.RLock()
+	r := s.regions.byName[name]
+	s.regions.mu.RUnlock()
+	if r != nil {
+		return r
+	}
+	s.regions.mu.Lock()
+	defer s.regions.mu.Unlock()
+	if r = s.regions.byName[name]; r != nil {
+		return r
+	}
+	r = newRegion(name, s.options)
+	if s.regions.closed {
+		r.close()
+	}
+	s.regions.byName[name] = r
+	return r
+}
+
+func (r *regions) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	for _, each := range r.byName {
+		each.close()
+	}
+}
+
+// credentialRegion finds the region in the credential scope of a signature, version 4.
+//
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+var credentialRegion = regexp.MustCompile(`^AWS4-HMAC-SHA256 .*Credential=[^/, ]*/[0-9]{8}/([a-z0-9-]{1,32})/`)
+
+// regionOf returns the region for which a request is signed, as an endpoint that serves all regions must. Signatures are not
+// verified.
+func (s *Server) regionOf(r *http.Request) *region {
+	if found := credentialRegion.FindStringSubmatch(r.Header.Get("Authorization")); found != nil {
+		return s.region(found[1])
+	}
+	return s.region(s.options.Region)
+}
+
+// everywhere calls do for every region. It fails if do fails for all.
+func (s *Server) everywhere(do func(*region) error) error {
+	own := s.region(s.options.Region)
+	err := do(own)
+	s.regions.mu.RLock()
+	defer s.regions.mu.RUnlock()
+	for _, r := range s.regions.byName {
+		if r != own && do(r) == nil {
+			err = nil
+		}
+	}
+	return err
+}
