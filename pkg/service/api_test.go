@@ -32,7 +32,7 @@ func TestAPIIsServedAsConfigured(t *testing.T) {
 			func(context.Context, *nothing) (*nothing, error) { return &nothing{}, nil })
 	}}
 	h, _, err := app.Handler(service.Platform{
-		Log: quiet(), Metrics: prometheus.NewRegistry(), Now: func() time.Time { return time.Unix(0, 0) },
+		Logger: quiet(), Metrics: prometheus.NewRegistry(), Now: func() time.Time { return time.Unix(0, 0) },
 	})
 	require.NoError(t, err)
 	ping := func(client, origin string) *httptest.ResponseRecorder {
@@ -82,7 +82,7 @@ func TestIssuerKeysAreFetchedByAPart(t *testing.T) {
 		"ENVIRONMENT": "local", "OIDC_ISSUER": issuer.URL, "OIDC_AUDIENCE": "leftfold", "ADMIN_ADDR": "127.0.0.1:0", "API_ADDR": "127.0.0.1:0",
 	}), &cfg, &api))
 	registry := prometheus.NewRegistry()
-	p := service.Platform{Log: quiet(), Metrics: registry, Now: time.Now}
+	p := service.Platform{Logger: quiet(), Metrics: registry, Now: time.Now}
 	endpoints, err := service.Endpoints(cfg, p, registry, service.App{API: api, Routes: func(huma.API) {}})
 	require.NoError(t, err)
 	parts, _, err := service.Listen(t.Context(), quiet(), endpoints...)

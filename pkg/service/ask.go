@@ -14,8 +14,8 @@ import (
 // askTimeout exceeds the time that a readiness check may take.
 const askTimeout = 5 * time.Second
 
-// Ask returns nil if the process that runs with this environment's configuration is ready. A container without a shell or
-// curl checks its health by it.
+// Ask returns nil if the process at this environment's ADMIN_ADDR is ready. A container without a shell or curl uses it as
+// its health check.
 func Ask(ctx context.Context) error {
 	var cfg Config
 	if err := LoadConfig(os.LookupEnv, &cfg); err != nil {

@@ -23,9 +23,9 @@ func Fixed(values map[string]string) Lookup {
 }
 
 // LoadConfig fills structs (pointers) from environment variables, named by their fields' `envconfig` tags, and reports all
-// mistakes at once, each by its variable. An unset or empty variable has its default: that of the `default` tag or, where a
-// package declares one for other callers too, what the struct's method SetDefaults() sets. If all variables can be read, the
-// method Validate() error of each struct that has one is called, those of inner structs first.
+// variables that cannot be read at once. An unset or empty variable has its default: that of the `default` tag or, where the
+// default is a constant of another package, what the struct's method SetDefaults() sets. If all can be read, the method
+// Validate() error of each struct that has one is called, those of inner structs first, and all their errors are reported.
 func LoadConfig(lookup Lookup, targets ...any) error {
 	var errs []error
 	wrong := map[string]bool{} // a variable that several structs read, and an error of several, is reported once

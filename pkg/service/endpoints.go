@@ -17,7 +17,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
-// API is the configuration, beside Config, of every service with a REST API.
+// API is the configuration of every service with a REST API, in addition to Config.
 type API struct {
 	Addr string `envconfig:"API_ADDR" default:"127.0.0.1:8080" desc:"address of the REST API"`
 	HTTP httpapi.Config
@@ -26,11 +26,11 @@ type API struct {
 
 // Handler serves the app's Routes behind the guard, which has to run beside it.
 func (a App) Handler(p Platform) (http.Handler, *auth.Guard, error) {
-	guard, err := auth.NewGuard(a.API.Auth, auth.Options{Now: p.Now, Logger: p.Log, Metrics: p.Metrics, Jitter: p.Jitter})
+	guard, err := auth.NewGuard(a.API.Auth, auth.Options{Now: p.Now, Logger: p.Logger, Metrics: p.Metrics, Jitter: p.Jitter})
 	if err != nil {
 		return nil, nil, err
 	}
-	router := httpapi.NewRouter(p.Log, a.API.HTTP.Front()...)
+	router := httpapi.NewRouter(p.Logger, a.API.HTTP.Front()...)
 	api := httpapi.NewAPI(router)
 	a.API.HTTP.LimitRate(api, p.Now, guard.Protect, subject)
 	a.Routes(api)
@@ -72,7 +72,7 @@ func Endpoints(cfg Config, p Platform, registry *prometheus.Registry, app App) (
 			Parts: []Part{{Name: "issuer's keys", Run: guard.Run}},
 		})
 	}
-	admin := httpapi.NewRouter(p.Log)
+	admin := httpapi.NewRouter(p.Logger)
 	admin.Method(http.MethodGet, "/healthz", health.Live())
 	admin.Method(http.MethodGet, "/readyz", health.Ready(checks))
 	admin.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
@@ -89,7 +89,7 @@ func Endpoints(cfg Config, p Platform, registry *prometheus.Registry, app App) (
 }
 
 // Listen takes every address at once, or none: its error names all that cannot be taken. It returns the parts that serve
-// them and the addresses taken, by name, with the ports that ":0" became.
+// them and the addresses taken, by name, with the actual ports where ":0" was requested.
 func Listen(ctx context.Context, log *slog.Logger, endpoints ...Endpoint) (parts []Part, addrs map[string]string, err error) {
 	addrs = map[string]string{}
 	var servers []*httpapi.Server

@@ -100,7 +100,7 @@ func TestAdminServesLivenessReadinessAndMetrics(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "test_total"}))
-	endpoints, err := service.Endpoints(service.Config{AdminAddr: "here:1"}, service.Platform{Log: quiet()}, registry, service.App{
+	endpoints, err := service.Endpoints(service.Config{AdminAddr: "here:1"}, service.Platform{Logger: quiet()}, registry, service.App{
 		Checks: []health.Check{{Name: "EventLog", Probe: func(context.Context) error { return errors.New("gone") }}},
 	})
 	require.NoError(t, err)
@@ -135,7 +135,7 @@ func TestRoutesAreServedAtTheAPIsAddress(t *testing.T) {
 
 // platform has what an API needs.
 func platform() service.Platform {
-	return service.Platform{Log: quiet(), Metrics: prometheus.NewRegistry(), Now: time.Now}
+	return service.Platform{Logger: quiet(), Metrics: prometheus.NewRegistry(), Now: time.Now}
 }
 
 func TestAnAPIWithoutKeysIsNotReady(t *testing.T) {
@@ -168,7 +168,7 @@ func TestEachServiceHasItsOwnLogsAndMetrics(t *testing.T) {
 		assert.Len(t, p.AWS.APIOptions, 1, "its calls are counted")
 
 		logs.Reset()
-		p.Log.Info("hello")
+		p.Logger.Info("hello")
 		var line map[string]any
 		require.NoError(t, json.Unmarshal(logs.Bytes(), &line))
 		assert.Equal(t, name, line[telemetry.KeyService])

@@ -55,7 +55,7 @@ const metricPrefix = "leftfold_"
 // Platform is what a process provides to its services.
 type Platform struct {
 	AWS     aws.Config
-	Log     *slog.Logger
+	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 	Now     func() time.Time
 	// Tracing makes Traces for each service. Nil: there are none.
@@ -75,13 +75,13 @@ type Platform struct {
 // For returns the platform as one service of the process sees it: its name in every log line, metric and span, its
 // release among the metrics, its AWS calls counted, the SDK's warnings among its logs.
 func (p Platform) For(service string) Platform {
-	p.Log = p.Log.With(slog.String(telemetry.KeyService, service))
+	p.Logger = p.Logger.With(slog.String(telemetry.KeyService, service))
 	p.Metrics = prometheus.WrapRegistererWithPrefix(metricPrefix,
 		prometheus.WrapRegistererWith(prometheus.Labels{telemetry.KeyService: service}, p.Metrics))
 	p.Metrics.MustRegister(buildInfo())
 	p.Traces = p.Tracing.For(service)
 	p.AWS = awsconfig.Instrument(p.AWS, p.Metrics, p.Traces)
-	p.AWS.Logger = awsconfig.Logger(p.Log)
+	p.AWS.Logger = awsconfig.Logger(p.Logger)
 	return p
 }
 
@@ -97,23 +97,23 @@ func NewPlatform(cfg Config, logs io.Writer) (Platform, *prometheus.Registry, er
 	}
 	registry := telemetry.NewRegistry()
 	p := Platform{
-		Log: log, Metrics: registry, Now: time.Now, //nolint:forbidigo // the clock comes in here
+		Logger: log, Metrics: registry, Now: time.Now, //nolint:forbidigo // the clock comes in here
 		Instance: host + "-" + uuid.NewString()[:8], Drain: cfg.StopTimeout * 3 / 4,
 	}
 	version, _ := Release()
 	p.Tracing, err = telemetry.NewTracing(cfg.Tracing, telemetry.TracingOptions{
-		Console: os.Stdout, Instance: p.Instance, Version: version, Log: log,
+		Console: os.Stdout, Instance: p.Instance, Version: version, Logger: log,
 	})
 	return p, registry, err
 }
 
-// Run is RunParts and then sends the remaining traces, all within grace after the stop.
+// Run calls RunParts and then sends the remaining traces. Both end within grace after the stop.
 func (p Platform) Run(ctx context.Context, grace time.Duration, parts ...Part) error {
 	workCtx, cancelWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancelWork()
 	stopping := sync.OnceFunc(func() { time.AfterFunc(grace, cancelWork) })
 	defer context.AfterFunc(ctx, stopping)()
-	err := RunParts(ctx, p.Log, grace, parts...)
+	err := RunParts(ctx, p.Logger, grace, parts...)
 	stopping() // a part may have ended by itself
 	p.Tracing.Shutdown(workCtx)
 	return err
@@ -123,10 +123,10 @@ func (p Platform) Run(ctx context.Context, grace time.Duration, parts ...Part) e
 type App struct {
 	Parts  []Part
 	Checks []health.Check
-	// Routes adds the service's operations to an API, which is served as API says. Nil: it serves none.
+	// Routes adds the service's operations to an API, which is served with the configuration in the field API. Nil: there is none.
 	Routes func(huma.API)
 	API    API
-	// Info is what the documents of these addresses say of the product.
+	// Info describes the product in the OpenAPI document and on the problem pages.
 	Info httpapi.Info
 	// Admin adds operations to the admin address. Nil: there are none but every process's.
 	Admin func(huma.API)
@@ -169,14 +169,14 @@ func Main[C any](name, does string, newApp func(context.Context, C, Platform) (A
 		if err != nil {
 			return err
 		}
-		servers, _, err := Listen(ctx, platform.Log, endpoints...)
+		servers, _, err := Listen(ctx, platform.Logger, endpoints...)
 		if err != nil {
 			return err
 		}
 		version, revision := Release()
-		platform.Log.InfoContext(ctx, "started", slog.String("instance", platform.Instance),
+		platform.Logger.InfoContext(ctx, "started", slog.String("instance", platform.Instance),
 			slog.String("version", version), slog.String("revision", revision))
-		defer platform.Log.InfoContext(ctx, "stopped")
+		defer platform.Logger.InfoContext(ctx, "stopped")
 		return platform.Run(ctx, base.StopTimeout, append(app.Parts, servers...)...)
 	})
 }

@@ -9,10 +9,10 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 )
 
-// Shards is the configuration, beside Config, of every service that reads shards.
+// Shards is the configuration of every service that reads shards, in addition to Config.
 type Shards struct {
 	Poll          time.Duration `envconfig:"STREAM_POLL" desc:"pause after a read of a shard that found nothing"`
-	Checkpoint    time.Duration `envconfig:"STREAM_CHECKPOINT" desc:"how much of a shard a crash repeats, beside the batch in flight; at most a third of LEASE_DURATION counts"`
+	Checkpoint    time.Duration `envconfig:"STREAM_CHECKPOINT" desc:"how much of a shard a crash repeats, in addition to the batch in flight; at most a third of LEASE_DURATION counts"`
 	LeaseDuration time.Duration `envconfig:"LEASE_DURATION" desc:"how long a shard waits for another reader after its reader has died"`
 }
 
@@ -39,7 +39,7 @@ func (s *Shards) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Queue is the configuration, beside Config, of every service that consumes a queue.
+// Queue is the configuration of every service that consumes a queue, in addition to Config.
 type Queue struct {
 	Visibility time.Duration `envconfig:"QUEUE_VISIBILITY" desc:"how long messages in flight stay hidden after their projector has crashed, in whole seconds"`
 }

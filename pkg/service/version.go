@@ -14,8 +14,7 @@ var Version = "dev"
 // Revision is the commit of the build, set as Version is.
 var Revision = "unknown"
 
-// Release returns Version and Revision or, where no build set them, what the go command recorded of its checkout, if
-// anything.
+// Release returns Version and Revision or, where the build did not set them, what debug.BuildInfo has of the checkout.
 func Release() (version, revision string) {
 	info, _ := debug.ReadBuildInfo()
 	return release(Version, Revision, info)

@@ -65,8 +65,8 @@ func play(ctx context.Context, system *app.System, story demo.Config, out *os.Fi
 	names := system.Config.Names
 	info, err := out.Stat()
 	err = errors.Join(err, demo.Play(ctx, story, demo.Stage{
-		Base: "http://" + system.APIAddr,
-		Log:  dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}}),
+		Base:     "http://" + system.APIAddr,
+		EventLog: dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}}),
 		Models: []projection.Reader{
 			{DB: db, Table: names.Users}, {DB: db, Table: names.Roles},
 		},

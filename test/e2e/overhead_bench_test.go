@@ -76,7 +76,7 @@ func commandAPIOnly(b *testing.B, env map[string]string, traced *telemetry.Traci
 	var tracing *telemetry.Tracing
 	if traced != nil {
 		var err error
-		tracing, err = telemetry.NewTracing(*traced, telemetry.TracingOptions{Exporter: discarding{}, Log: slog.New(slog.DiscardHandler)})
+		tracing, err = telemetry.NewTracing(*traced, telemetry.TracingOptions{Exporter: discarding{}, Logger: slog.New(slog.DiscardHandler)})
 		require.NoError(b, err)
 		b.Cleanup(func() { tracing.Shutdown(context.Background()) })
 	}

@@ -139,7 +139,7 @@ func newEmitted(t *testing.T, env map[string]string) *emitted {
 	log, err := telemetry.NewLogger(e, slog.LevelDebug, "json")
 	require.NoError(t, err)
 	e.traced = newTraced(t, env, func(p *service.Platform) {
-		p.Log, p.AWS.RetryMaxAttempts = log, 1 // so that the services see the faults
+		p.Logger, p.AWS.RetryMaxAttempts = log, 1 // so that the services see the faults
 	})
 	return e
 }

@@ -47,7 +47,7 @@ func newTraced(t *testing.T, env map[string]string, with ...func(*service.Platfo
 	t.Helper()
 	kept := keptSpans{tracetest.NewInMemoryExporter()}
 	tracing, err := telemetry.NewTracing(telemetry.TracingConfig{}, telemetry.TracingOptions{
-		Exporter: kept, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Exporter: kept, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { tracing.Shutdown(context.WithoutCancel(t.Context())) })

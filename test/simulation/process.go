@@ -101,7 +101,7 @@ func (l *life) run(ctx context.Context) {
 		w.crash(l, err)
 		return
 	}
-	if err := service.RunParts(ctx, platform.Log, w.config.StopTimeout, app.Parts...); err != nil && ctx.Err() == nil {
+	if err := service.RunParts(ctx, platform.Logger, w.config.StopTimeout, app.Parts...); err != nil && ctx.Err() == nil {
 		w.crash(l, err)
 	}
 	<-ctx.Done() // a service without parts serves

@@ -98,7 +98,7 @@ func run(t *testing.T, target aws.Config, cfg app.Config) http.RoundTripper {
 			front[name], _, err = a.Handler(p)
 			require.NoError(t, err)
 		}
-		parts.Go(func() { assert.NoError(t, service.RunParts(ctx, p.Log, time.Minute, a.Parts...), name) })
+		parts.Go(func() { assert.NoError(t, service.RunParts(ctx, p.Logger, time.Minute, a.Parts...), name) })
 	}
 	return front
 }

@@ -27,7 +27,7 @@ type CatchUps struct {
 	last catchUp
 }
 
-// NewCatchUps returns the CatchUps of the projection of that name; run is one of them.
+// NewCatchUps returns the CatchUps of the projection of that name; run performs one.
 func NewCatchUps(
 	name string, run func(context.Context) (projection.CaughtUp, error), now func() time.Time, log *slog.Logger,
 ) *CatchUps {

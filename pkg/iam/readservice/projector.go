@@ -52,7 +52,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 	log := dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: c.EventLog}, Now: p.Now, Backoff: backoff})
 	model, err := projection.NewProjector(projection.Config{
 		Name: c.Name, Table: c.Table, DB: db, Sources: c.Sources, EventLog: log,
-		Now: p.Now, Backoff: backoff, Logger: p.Log, Metrics: p.Metrics,
+		Now: p.Now, Backoff: backoff, Logger: p.Logger, Metrics: p.Metrics,
 	})
 	if err != nil {
 		return service.App{}, err
@@ -68,14 +68,14 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 	consumer, err := fifoqueue.NewConsumer(fifoqueue.Config{
 		Client: queues, QueueURL: url, DeadLetterURL: deadLetters,
 		Handler:    Handler(model, eventtrace.Tracer(p.Traces, "pkg/iam/readservice"), "project "+c.Name),
-		Visibility: c.Visibility, StopTimeout: p.Drain, Backoff: backoff, Now: p.Now, Logger: p.Log, Metrics: p.Metrics,
+		Visibility: c.Visibility, StopTimeout: p.Drain, Backoff: backoff, Now: p.Now, Logger: p.Logger, Metrics: p.Metrics,
 	})
 	if err != nil {
 		return service.App{}, err
 	}
 	catchUps := NewCatchUps(c.Name, func(ctx context.Context) (projection.CaughtUp, error) {
 		return model.CatchUp(ctx, log.All(ctx, logSegments))
-	}, p.Now, p.Log)
+	}, p.Now, p.Logger)
 	return service.App{
 		Parts: []service.Part{
 			{Name: "projector of " + c.Name, Run: consumer.Run}, {Name: "catch-up of " + c.Name, Run: catchUps.Run},
@@ -87,7 +87,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 		Info:   problems.Info(),
 		Routes: func(api huma.API) { c.Routes(api, projection.Reader{DB: db, Table: c.Table, Backoff: backoff}) },
 		Admin: func(api huma.API) {
-			RegisterParked(api, c.Name, model, redriveTimeout, p.Log)
+			RegisterParked(api, c.Name, model, redriveTimeout, p.Logger)
 			catchUps.Register(api)
 		},
 	}, nil

@@ -206,6 +206,6 @@ func TestAMissingQueueIsNamed(t *testing.T) {
 
 func platform(server *localaws.Server) service.Platform {
 	return service.Platform{
-		AWS: server.Config(), Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: time.Now, Instance: "test",
+		AWS: server.Config(), Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: time.Now, Instance: "test",
 	}
 }

@@ -8,7 +8,7 @@ import (
 
 // Principal is who sends a request.
 type Principal struct {
-	// Subject names them, in 1 to 255 visible ASCII characters. Events record it as their actor.
+	// Subject identifies the principal, in 1 to 255 visible ASCII characters. Events record it as their actor.
 	Subject string
 	Scopes  []string
 }

@@ -19,14 +19,14 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
-// Options are what a Guard needs beside its Config.
+// Options are what a Guard needs in addition to its Config.
 type Options struct {
 	Now     func() time.Time
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 	// Jitter draws a pause from zero up to its argument. Defaults to a uniform draw.
 	Jitter func(time.Duration) time.Duration
-	// HTTP reaches the issuer; Run closes its idle connections at its end. Defaults to a client that follows no redirect away from https.
+	// HTTP reaches the issuer; Run closes its idle connections when it returns. Defaults to a client that follows no redirect away from https.
 	HTTP *http.Client
 }
 
@@ -101,7 +101,7 @@ func (g *Guard) Checks() []health.Check {
 	return []health.Check{{Name: "issuer of tokens", Probe: g.keys.ready}}
 }
 
-// Protect requires of every request for an operation added to the API afterwards what the operation's Security says, before
+// Protect makes every operation that is added to the API afterwards require what its Security says. That is checked before
 // the request's body is read.
 func (g *Guard) Protect(api huma.API) {
 	components := api.OpenAPI().Components

@@ -65,7 +65,7 @@ func isOrigin(text string) bool {
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && text == u.Scheme+"://"+u.Host
 }
 
-// SetDefaults sets what an address for the operators, or a test, has too. LoadConfig, Front and Listen call it.
+// SetDefaults sets the timeouts and the header limit, which the admin address and tests use too. LoadConfig, Front and Listen call it.
 func (c *Config) SetDefaults() {
 	c.HeaderTimeout = cmp.Or(c.HeaderTimeout, 5*time.Second)
 	c.ReadTimeout = cmp.Or(c.ReadTimeout, 15*time.Second)

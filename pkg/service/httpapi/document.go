@@ -13,7 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// MayAnswer is the Metadata of an operation that answers with these errors, beside the problems that any operation has.
+// MayAnswer is the Metadata of an operation that answers with these errors, in addition to the problems that any operation has.
 func MayAnswer(errs ...error) map[string]any { return map[string]any{answersKey: errs} }
 
 const answersKey = "answers"

@@ -16,12 +16,12 @@ type Info struct {
 	License            *huma.License
 	// ExampleIDs are the ids that examples show, by the first segment of the path, such as "users".
 	ExampleIDs map[string]string
-	// Refusals are those of all the product's services. Each service explains all, because behind an edge one of them
-	// serves /problems.
+	// Refusals are those of all the product's services. Each service explains all, because a reverse proxy sends
+	// /problems to only one of them.
 	Refusals []*eventsourcing.Refusal
 }
 
-// Entry explains a code at /problems. Its texts are Markdown, of which they use `code` alone.
+// Entry explains a code at /problems. Its texts are Markdown limited to `code` spans.
 type Entry struct {
 	Code   string `json:"code"`
 	Status int    `json:"status"`

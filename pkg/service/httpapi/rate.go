@@ -17,8 +17,8 @@ import (
 // LimitRate adds authentication to an API and holds each client to a number of requests a second. A client is the subject
 // that a request is authenticated as, or else an IP address; subject returns who sent the request of a context, or "".
 //
-// The limit stands on both sides of authentication: requests that pass it count for their subject, and those that it
-// refuses for their address, so that guessing tokens is held back without verifying any.
+// Authenticated requests count against their subject. Requests whose token is refused count against their address, so that
+// guessing tokens is limited without verifying any.
 func (c Config) LimitRate(api huma.API, now func() time.Time, authenticate func(huma.API), subject func(context.Context) string) {
 	if c.RateLimit <= 0 {
 		authenticate(api)

@@ -15,7 +15,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// Reading is what reads of one aggregate take beside its id, so that clients see what they wrote. Inputs embed it.
+// Reading has the query parameters of reads of one aggregate, by which clients see what they wrote. Inputs embed it.
 type Reading struct {
 	MinVersion eventsourcing.Version `query:"min_version" maximum:"9007199254740991" doc:"show this version or a later one" example:"1"`
 	Wait       Wait                  `query:"wait" doc:"how long to wait for it, at most 10s" example:"2s"`
@@ -97,8 +97,8 @@ func NewPage[T any](rows []T, path string, in *Paging, next projection.Cursor, f
 	return page
 }
 
-// ParseContains returns a parser of "attribute:text", where the attribute is one of allowed. Those that are stored in
-// lower case find text in any case.
+// ParseContains returns a parser of "attribute:text", where the attribute is one of allowed. lowerCased is the attribute
+// that is stored in lower case; its text is matched whatever its case.
 func ParseContains(lowerCased string, allowed ...string) func(string) (projection.Filter, error) {
 	return func(text string) (projection.Filter, error) {
 		attr, part, ok := strings.Cut(text, ":")

@@ -19,7 +19,7 @@ type Server struct {
 // extraHeader is how many bytes beyond the limit are read so that a problem can be answered; http.Server refuses more.
 const extraHeader = 64 << 10
 
-// Listen takes the address at once, so that one in use is known before anything else starts; likewise a certificate that
+// Listen takes the address at once, so that an address in use is reported before anything else starts; likewise a certificate that
 // cannot be read. Run serves it.
 func Listen(ctx context.Context, addr string, h http.Handler, c Config, log *slog.Logger) (*Server, error) {
 	c.SetDefaults()
@@ -78,7 +78,7 @@ func (u *unusedConnections) close() {
 	}
 }
 
-// Addr is the address taken, with the port that ":0" became.
+// Addr is the address taken, with the actual port if ":0" was requested.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // Close releases the address, whether or not Run was called, and cuts off requests in flight.

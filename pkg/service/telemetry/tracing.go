@@ -188,8 +188,8 @@ type TracingOptions struct {
 	Console io.Writer
 	// Instance and Version tell this process from others.
 	Instance, Version string
-	// Log receives a warning about traces that cannot be sent.
-	Log *slog.Logger
+	// Logger receives a warning about traces that cannot be sent.
+	Logger *slog.Logger
 }
 
 // NewTracing returns a Tracing as configured; Shutdown ends it. It is off unless there is an exporter.
@@ -198,7 +198,7 @@ func NewTracing(c TracingConfig, o TracingOptions) (*Tracing, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	t := &Tracing{service: c.ServiceName, log: o.Log}
+	t := &Tracing{service: c.ServiceName, log: o.Logger}
 	t.propagator, _ = c.propagator() // Validate saw it, and those below
 	t.sampler, _ = c.sampler()
 	attributes, _ := c.attributes()
@@ -212,7 +212,7 @@ func NewTracing(c TracingConfig, o TracingOptions) (*Tracing, error) {
 	if exporter == nil {
 		return t, nil
 	}
-	t.processor = sdktrace.NewBatchSpanProcessor(reporting{exporter, o.Log})
+	t.processor = sdktrace.NewBatchSpanProcessor(reporting{exporter, o.Logger})
 	t.attributes = append([]attribute.KeyValue{
 		attribute.String("service.instance.id", o.Instance), attribute.String("service.version", o.Version),
 		attribute.String("telemetry.sdk.name", "opentelemetry"), attribute.String("telemetry.sdk.language", "go"),

@@ -78,7 +78,7 @@ func record(t *testing.T, cfg telemetry.TracingConfig, work func(*telemetry.Trac
 	t.Helper()
 	out := &kept{InMemoryExporter: tracetest.NewInMemoryExporter()}
 	tracing, err := telemetry.NewTracing(cfg, telemetry.TracingOptions{
-		Exporter: out, Instance: "host-1", Version: "v1", Log: slog.New(slog.DiscardHandler),
+		Exporter: out, Instance: "host-1", Version: "v1", Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	work(tracing)
@@ -191,7 +191,7 @@ func TestTracesGoToACollector(t *testing.T) {
 		"/mine":           {Endpoint: "http://192.0.2.1", TracesEndpoint: server.URL + "/mine"},
 		"/":               {TracesEndpoint: server.URL},
 	} {
-		tracing, err := telemetry.NewTracing(cfg, telemetry.TracingOptions{Log: slog.New(slog.DiscardHandler)})
+		tracing, err := telemetry.NewTracing(cfg, telemetry.TracingOptions{Logger: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
 		span(t, tracing.For("broker"), "")
 		tracing.Shutdown(t.Context())
@@ -207,7 +207,7 @@ func TestTracesGoToTheConsole(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	tracing, err := telemetry.NewTracing(telemetry.TracingConfig{Exporter: "console"}, telemetry.TracingOptions{
-		Console: &out, Log: slog.New(slog.DiscardHandler),
+		Console: &out, Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	span(t, tracing.For("broker"), "")
@@ -228,7 +228,7 @@ func TestTracesThatCannotBeSentAreLogged(t *testing.T) {
 	var out bytes.Buffer
 	log, err := telemetry.NewLogger(&out, slog.LevelInfo, "text")
 	require.NoError(t, err)
-	tracing, err := telemetry.NewTracing(telemetry.TracingConfig{}, telemetry.TracingOptions{Exporter: away{errors.New("gone")}, Log: log})
+	tracing, err := telemetry.NewTracing(telemetry.TracingConfig{}, telemetry.TracingOptions{Exporter: away{errors.New("gone")}, Logger: log})
 	require.NoError(t, err)
 	span(t, tracing.For("broker"), "")
 	tracing.Shutdown(t.Context())

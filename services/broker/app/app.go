@@ -49,7 +49,7 @@ func newRouter(cfg Config, p service.Platform, db *dynamodb.Client, q queues) *h
 		EventLog: dynamostore.NewStore(db, dynamostore.Config{
 			Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter},
 		}),
-		Now: p.Now, Logger: p.Log, Metrics: p.Metrics, Traces: p.Traces,
+		Now: p.Now, Logger: p.Logger, Metrics: p.Metrics, Traces: p.Traces,
 	})
 }
 
@@ -61,7 +61,7 @@ func newReader(
 		Stream: cfg.stream(k), Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
 		Handle: router.Handle, Republish: router.Republish, Retention: cfg.Retention,
 		Poll: cfg.Poll, Checkpoint: cfg.Checkpoint, LeaseDuration: cfg.LeaseDuration, StopTimeout: p.Drain,
-		Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Logger: p.Log, Metrics: p.Metrics,
+		Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Logger: p.Logger, Metrics: p.Metrics,
 	})
 }
 

@@ -19,7 +19,7 @@ const (
 	fanOut  = "fanout"
 )
 
-// Config is the configuration of broker, beside that of every process.
+// Config is the configuration of broker, in addition to that of every process.
 type Config struct {
 	topology.EventLogName
 	topology.HopNames

@@ -35,7 +35,7 @@ func newTables(cfg Config) dynamostore.Tables {
 func newCommandsConfig(cfg Config, p service.Platform, db *dynamodb.Client, store eventsourcing.Store) commands.Config {
 	c := commands.Config{
 		Store: store, Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter}, MaxAttempts: cfg.MaxAttempts, Timeout: cfg.Timeout,
-		Cache: cfg.Cache, Logger: p.Log, Metrics: p.Metrics, Traces: p.Traces,
+		Cache: cfg.Cache, Logger: p.Logger, Metrics: p.Metrics, Traces: p.Traces,
 	}
 	if cfg.SnapshotEvery > 0 {
 		c.Snapshots, c.SnapshotEvery = dynamostore.NewSnapshots(db, newTables(cfg)), cfg.SnapshotEvery
@@ -51,6 +51,6 @@ func newApp(cfg Config, p service.Platform, db *dynamodb.Client, h *commands.Han
 	return service.App{
 		Parts:  []service.Part{{Name: "snapshots", Run: h.WriteSnapshots}},
 		Checks: checks, API: cfg.API, Info: problems.Info(),
-		Routes: func(api huma.API) { rest.Register(api, h, p.Log) },
+		Routes: func(api huma.API) { rest.Register(api, h, p.Logger) },
 	}
 }

@@ -13,7 +13,7 @@ import (
 // maxSnapshotEvery is about what one call of DynamoDB can read; with fewer snapshots, none would be read.
 const maxSnapshotEvery = 10_000
 
-// Config is the configuration of command-api, beside that of every process.
+// Config is the configuration of command-api, in addition to that of every process.
 type Config struct {
 	topology.EventLogName
 	topology.CommandNames

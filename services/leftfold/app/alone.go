@@ -12,7 +12,7 @@ import (
 
 // Alone is one server as a process of its own, ready to run.
 type Alone struct {
-	Addr string // taken, with the port that ":0" became
+	Addr string // taken, with the actual port if ":0" was requested
 
 	run func(context.Context) error
 }
@@ -47,7 +47,7 @@ func alone(
 	if err != nil {
 		return nil, err
 	}
-	parts, addrs, err := service.Listen(ctx, platform.Log, e)
+	parts, addrs, err := service.Listen(ctx, platform.Logger, e)
 	return &Alone{
 		Addr: addrs[e.Name], run: func(ctx context.Context) error { return platform.Run(ctx, cfg.StopTimeout, parts...) },
 	}, err

@@ -25,7 +25,7 @@ type System struct {
 	Platform service.Platform
 	Registry *prometheus.Registry
 	AWS      *localaws.Server
-	// The addresses taken, with the ports that ":0" became.
+	// The addresses taken, with the actual ports where ":0" was requested.
 	APIAddr, AdminAddr, AWSAddr string
 
 	parts []service.Part
@@ -56,7 +56,7 @@ func New(ctx context.Context, cfg Config, logs io.Writer) (*System, error) {
 	if err != nil {
 		return nil, err
 	}
-	servers, addrs, err := service.Listen(ctx, platform.Log, append(endpoints, endpoint(cfg.AWSConfig, server))...)
+	servers, addrs, err := service.Listen(ctx, platform.Logger, append(endpoints, endpoint(cfg.AWSConfig, server))...)
 	if err != nil {
 		return nil, err
 	}

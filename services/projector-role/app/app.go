@@ -14,6 +14,6 @@ func newConfig(cfg Config, p service.Platform) readservice.Config {
 	return readservice.Config{
 		Name: "roles", EventLog: cfg.EventLog, Table: cfg.Roles, Queue: cfg.RoleQueue,
 		Sources: roles.Sources(), Visibility: cfg.Visibility, API: cfg.API,
-		Routes: func(api huma.API, r projection.Reader) { roles.Register(api, r, p.Log) },
+		Routes: func(api huma.API, r projection.Reader) { roles.Register(api, r, p.Logger) },
 	}
 }

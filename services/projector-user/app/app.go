@@ -14,6 +14,6 @@ func newConfig(cfg Config, p service.Platform) readservice.Config {
 	return readservice.Config{
 		Name: "users", EventLog: cfg.EventLog, Table: cfg.Users, Queue: cfg.UserQueue,
 		Sources: users.Sources(), Visibility: cfg.Visibility, API: cfg.API,
-		Routes: func(api huma.API, r projection.Reader) { users.Register(api, r, p.Log) },
+		Routes: func(api huma.API, r projection.Reader) { users.Register(api, r, p.Logger) },
 	}
 }

@@ -28,7 +28,7 @@ func newPublisher(cfg Config, p service.Platform, db *dynamodb.Client, k *kinesi
 	})
 	target := ordered.NewKinesisPublisher(k, cfg.Stream, retry.Backoff{Jitter: p.Jitter})
 	return publish.NewPublisher(target, hop.Config[publish.Image]{
-		EventLog: eventLog, Now: p.Now, Logger: p.Log, Metrics: p.Metrics, Traces: p.Traces,
+		EventLog: eventLog, Now: p.Now, Logger: p.Logger, Metrics: p.Metrics, Traces: p.Traces,
 	})
 }
 
@@ -41,7 +41,7 @@ func newReader(
 		Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
 		Handle: publisher.Handle, Republish: publisher.Republish,
 		Poll: cfg.Poll, Checkpoint: cfg.Checkpoint, LeaseDuration: cfg.LeaseDuration, StopTimeout: p.Drain,
-		Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Logger: p.Log, Metrics: p.Metrics,
+		Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Logger: p.Logger, Metrics: p.Metrics,
 	})
 }
 

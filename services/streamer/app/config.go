@@ -5,7 +5,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service"
 )
 
-// Config is the configuration of streamer, beside that of every process.
+// Config is the configuration of streamer, in addition to that of every process.
 type Config struct {
 	topology.EventLogName
 	topology.HopNames

@@ -97,7 +97,7 @@ func (s *Service) Start(ctx context.Context) error {
 	l.stop = stop
 	go func() {
 		defer close(l.ended)
-		l.err = service.RunParts(running, platform.Log, s.cfg.StopTimeout, parts...)
+		l.err = service.RunParts(running, platform.Logger, s.cfg.StopTimeout, parts...)
 	}()
 	s.registries = append(s.registries, registry)
 	s.now = l

@@ -39,7 +39,7 @@ func (c *Config) Validate() error {
 // Stage is the running system that the story is played on.
 type Stage struct {
 	Base     string // of the API, such as http://127.0.0.1:8080
-	Log      oracle.EventLog
+	EventLog oracle.EventLog
 	Models   []projection.Reader
 	Registry prometheus.Gatherer
 	Now      func() time.Time
@@ -66,7 +66,7 @@ func Play(ctx context.Context, c Config, stage Stage) error {
 	}
 	took := stage.Now().Sub(started)
 
-	fold, err := oracle.FoldLog(ctx, stage.Log)
+	fold, err := oracle.FoldLog(ctx, stage.EventLog)
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,5 @@
-// Package roles provides the roles read model: a collection per role, of the role's own row, folded from that role's events,
-// and a row per member, derived from that user's. Each user's own row is what the member rows are derived from.
+// Package roles provides the roles read model: for each role one row, folded from that role's events, and one row for each
+// member, derived from the member's own row, which is folded from that user's events.
 package roles
 
 import (

@@ -1,4 +1,4 @@
-// Package publish publishes the events that are inserted into the event log's table to Kinesis, each stream's in order.
+// Package publish publishes newly appended events to Kinesis, each stream's in order.
 package publish
 
 import (
