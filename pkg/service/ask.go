@@ -21,7 +21,7 @@ func Ask(ctx context.Context) error {
 	if err := LoadConfig(os.LookupEnv, &cfg); err != nil {
 		return err
 	}
-	return AskAt(ctx, cfg.AdminAddr, "/readyz")
+	return AskAt(ctx, cfg.Admin.Addr, "/readyz")
 }
 
 // AskAt returns nil if a GET of the path at the address is answered 200. An address without a host is this machine's.

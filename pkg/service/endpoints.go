@@ -72,7 +72,7 @@ func Endpoints(cfg Config, p Platform, registry *prometheus.Registry, app App) (
 			Parts: []Part{{Name: "issuer's keys", Run: guard.Run}},
 		})
 	}
-	admin := httpapi.NewRouter(p.Logger)
+	admin := httpapi.NewRouter(p.Logger, cfg.Admin.protect)
 	admin.Method(http.MethodGet, "/healthz", health.Live())
 	admin.Method(http.MethodGet, "/readyz", health.Ready(checks))
 	admin.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
@@ -85,7 +85,7 @@ func Endpoints(cfg Config, p Platform, registry *prometheus.Registry, app App) (
 	if err := httpapi.Publish(admin, adminAPI, app.Info); err != nil {
 		return nil, err
 	}
-	return append([]Endpoint{{Name: "admin", Variable: "ADMIN_ADDR", Addr: cfg.AdminAddr, Handler: admin}}, apis...), nil
+	return append([]Endpoint{{Name: "admin", Variable: "ADMIN_ADDR", Addr: cfg.Admin.Addr, Handler: admin}}, apis...), nil
 }
 
 // Listen takes every address at once, or none: its error names all that cannot be taken. It returns the parts that serve

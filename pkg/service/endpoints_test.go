@@ -28,7 +28,7 @@ import (
 func get(t *testing.T, h http.Handler, path string) *httptest.ResponseRecorder {
 	t.Helper()
 	res := httptest.NewRecorder()
-	h.ServeHTTP(res, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+	h.ServeHTTP(res, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1"+path, nil))
 	return res
 }
 
@@ -100,7 +100,8 @@ func TestAdminServesLivenessReadinessAndMetrics(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "test_total"}))
-	endpoints, err := service.Endpoints(service.Config{AdminAddr: "here:1"}, service.Platform{Logger: quiet()}, registry, service.App{
+	cfg := service.Config{Admin: service.AdminConfig{Addr: "here:1"}}
+	endpoints, err := service.Endpoints(cfg, service.Platform{Logger: quiet()}, registry, service.App{
 		Checks: []health.Check{{Name: "EventLog", Probe: func(context.Context) error { return errors.New("gone") }}},
 	})
 	require.NoError(t, err)

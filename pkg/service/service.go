@@ -30,7 +30,7 @@ import (
 
 // Config is the configuration of every process.
 type Config struct {
-	AdminAddr   string        `envconfig:"ADMIN_ADDR" default:"127.0.0.1:9090" desc:"address of /healthz, /readyz and /metrics"`
+	Admin       AdminConfig
 	LogLevel    slog.Level    `envconfig:"LOG_LEVEL" default:"info" desc:"debug, info, warn or error"`
 	LogFormat   string        `envconfig:"LOG_FORMAT" default:"json" desc:"json or text"`
 	StopTimeout time.Duration `envconfig:"STOP_TIMEOUT" default:"20s" desc:"longest wait for work in flight after a signal to stop"`

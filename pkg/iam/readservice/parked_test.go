@@ -51,7 +51,7 @@ func sickSource(sick *atomic.Bool) projection.Source {
 func answer(t *testing.T, h http.Handler, method, path string, out any) *httptest.ResponseRecorder {
 	t.Helper()
 	res := httptest.NewRecorder()
-	h.ServeHTTP(res, httptest.NewRequestWithContext(t.Context(), method, path, nil))
+	h.ServeHTTP(res, httptest.NewRequestWithContext(t.Context(), method, "http://127.0.0.1"+path, nil))
 	if out != nil {
 		require.NoError(t, json.Unmarshal(res.Body.Bytes(), out), "%s %s: %s", method, path, res.Body)
 	}

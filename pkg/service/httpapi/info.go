@@ -79,8 +79,10 @@ func ownProblems() []Entry {
 			Meaning: "there is no bearer token, or one that is not valid here, such as one that has expired; `WWW-Authenticate` says which",
 		},
 		{
-			Code: CodeForbidden, Status: http.StatusForbidden, Remedy: "get a token with those scopes",
-			Meaning: "the token does not have the scopes that the operation needs; `WWW-Authenticate` names them",
+			Code: CodeForbidden, Status: http.StatusForbidden,
+			Remedy: "get a token with those scopes; call the admin address by an IP address, `localhost` or one of `ADMIN_HOSTS`",
+			Meaning: "the token does not have the scopes that the operation needs, which `WWW-Authenticate` names; " +
+				"or, at the admin address, the Host or Origin is not allowed",
 		},
 		{Code: CodeNotFound, Status: http.StatusNotFound, Meaning: "there is nothing at this address", Remedy: "correct the address"},
 		{

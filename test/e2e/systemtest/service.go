@@ -105,11 +105,12 @@ func (s *Service) Start(ctx context.Context) error {
 	return nil
 }
 
-// Admin sends a request to the service's admin address. It must be up.
+// Admin sends a request to the service's admin address, by localhost. It must be up.
 func (s *Service) Admin(r *http.Request) *http.Response {
 	s.mu.Lock()
 	l := s.now
 	s.mu.Unlock()
+	r.Host = "localhost" // httptest's is refused
 	answer := httptest.NewRecorder()
 	l.admin.ServeHTTP(answer, r)
 	return answer.Result()

@@ -69,7 +69,7 @@ variable "target" {
 }
 
 variable "admin_cidrs" {
-  description = "Networks that may reach the admin address, which has no authentication: Prometheus, operators. Defaults to none."
+  description = "Networks that may reach the admin address: Prometheus, operators (with a token if secrets has one). Defaults to none."
   type        = set(string)
   default     = []
 }
