@@ -226,7 +226,7 @@ func TestUnsupportedMembersAreRefusedByName(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)
 	for operation, body := range map[string]string{
-		"PutItem":     `{"TableName":"users","Item":{"id":{"S":"a"}},"Expected":{}}`,
+		"PutItem":     `{"TableName":"users","Item":{"id":{"S":"a"}},"AttributesToGet":[]}`,
 		"Query":       `{"TableName":"users","KeyConditions":{}}`,
 		"CreateTable": `{"TableName":"users","ResourcePolicy":"{}"}`,
 	} {

@@ -12,6 +12,7 @@ import (
 type writeOptions struct {
 	TableName string
 	conditional
+	legacyConditions
 	ReturnValues                string
 	ReturnConsumedCapacity      capacityChoice
 	ReturnItemCollectionMetrics string
@@ -21,6 +22,7 @@ func (o *writeOptions) constraints() *constraints {
 	k := &constraints{}
 	k.table(o.TableName)
 	o.check(k)
+	o.checkLegacy(k)
 	o.ReturnConsumedCapacity.check(k)
 	k.oneOf(o.ReturnValues, "returnValues", "ALL_NEW", "UPDATED_OLD", "ALL_OLD", "NONE", "UPDATED_NEW")
 	k.oneOf(o.ReturnItemCollectionMetrics, "returnItemCollectionMetrics", "SIZE", "NONE")
@@ -91,6 +93,9 @@ func (db *DB) putItem(ctx context.Context, in *putItemInput) (*writeOutput, erro
 	if err := in.oldOnly(); err != nil {
 		return nil, err
 	}
+	if _, err := in.translate(nil, nil); err != nil {
+		return nil, err
+	}
 	p, err := in.parse(nil, false)
 	if err != nil {
 		return nil, err
@@ -112,6 +117,9 @@ func (db *DB) deleteItem(ctx context.Context, in *deleteItemInput) (*writeOutput
 	if err := in.oldOnly(); err != nil {
 		return nil, err
 	}
+	if _, err := in.translate(nil, nil); err != nil {
+		return nil, err
+	}
 	p, err := in.parse(nil, false)
 	if err != nil {
 		return nil, err
@@ -123,6 +131,7 @@ type updateItemInput struct {
 	writeOptions
 	Key              attr.Item
 	UpdateExpression *string
+	AttributeUpdates map[string]attributeUpdate
 }
 
 func (db *DB) updateItem(ctx context.Context, in *updateItemInput) (*writeOutput, error) {
@@ -131,7 +140,11 @@ func (db *DB) updateItem(ctx context.Context, in *updateItemInput) (*writeOutput
 	if err := k.err(); err != nil {
 		return nil, err
 	}
-	p, err := in.parse(in.UpdateExpression, true)
+	update, err := in.translate(in.AttributeUpdates, in.UpdateExpression)
+	if err != nil {
+		return nil, err
+	}
+	p, err := in.parse(update, true)
 	if err != nil {
 		return nil, err
 	}
