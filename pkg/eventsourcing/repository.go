@@ -202,6 +202,9 @@ func (r *Repository[S, E]) decide(before versioned[S], prepared Prepared[S, E], 
 	if r.cfg.Aggregate.Claims != nil {
 		held, wanted := r.cfg.Aggregate.Claims(before.state), r.cfg.Aggregate.Claims(after.state)
 		commit.Take, commit.Release = without(wanted, held), without(held, wanted)
+		if len(commit.Take)+len(commit.Release) > 0 {
+			commit.Take = wanted // also what stays: a former build may have claimed by another rule
+		}
 	}
 	commit.Result = o.resultAt(after.version)
 	return commit, after, nil

@@ -223,6 +223,26 @@ func TestDoDerivesClaimsAsDifferences(t *testing.T) {
 	assert.NotContains(t, err.Error(), "dan", "personal data in an error's text")
 }
 
+// An aggregate's claims may come from a rule that the build before did not have, so that the store lacks some of them.
+func TestDoTakesAllClaimsWhenItChangesOne(t *testing.T) {
+	t.Parallel()
+	store := &scripted{Store: new(memstore.Store)}
+	counters := newCounters(store)
+	claim := func(value string) eventsourcing.Claim {
+		return eventsourcing.Claim{Category: "test/counter", Name: "name", Value: value}
+	}
+	former := counters.Aggregate.Claims
+	_, err := counters.Do(t.Context(), "c1", emit(named{"ANN"}))
+	require.NoError(t, err)
+	counters.Aggregate.Claims = func(c counter) []eventsourcing.Claim {
+		return append(former(c), claim(fmt.Sprint("length ", len(c.Name))))
+	}
+	_, err = counters.Do(t.Context(), "c1", emit(named{"bob"}))
+	require.NoError(t, err)
+	assert.ElementsMatch(t, []eventsourcing.Claim{claim("bob"), claim("length 3")}, store.commits[1].Take)
+	assert.Equal(t, []eventsourcing.Claim{claim("ann")}, store.commits[1].Release)
+}
+
 func TestDoWithoutClaims(t *testing.T) {
 	t.Parallel()
 	store := &scripted{Store: new(memstore.Store)}
