@@ -13,7 +13,7 @@ import (
 type command = eventsourcing.Command[role.State, role.Event]
 
 func drawName(t *rapid.T) role.Name {
-	return rapid.SampledFrom([]role.Name{"Admin", "ADMIN", "admin", "Auditor"}).Draw(t, "name")
+	return rapid.SampledFrom([]role.Name{"Admin", "ADMIN", "admin", "Auditor", "Cl\u1f71", "Cl\u03ac"}).Draw(t, "name")
 }
 
 func drawCommand(t *rapid.T) command {

@@ -9,19 +9,19 @@ import (
 
 const maxName = 30 // characters
 
-// Name is what a role is called, in the case it was given. Make one with ParseName.
+// Name is what a role is called, in the case it was given. It is in NFC, but former builds kept it as it was. Make one with
+// ParseName.
 type Name string
 
-// ParseName drops the space around text and refuses with ErrInvalidName what then is not 1 to 30 letters of any script,
-// hyphens and underscores, with at least one letter. Combining marks are refused: with them one name could be written
-// in two ways.
+// ParseName drops the space around text, composes it and refuses with ErrInvalidName what then is not 1 to 30 letters of
+// any script with their marks, hyphens and underscores, with at least one letter.
 func ParseName(text string) (Name, error) {
-	name := strings.TrimSpace(text)
-	if !utf8.ValidString(text) || utf8.RuneCountInString(name) > maxName ||
-		!strings.ContainsFunc(name, value.IsLetter) || strings.ContainsFunc(name, isNoNameText) {
+	name, ok := value.Compose(text)
+	if !ok || utf8.RuneCountInString(name) > maxName ||
+		!strings.ContainsFunc(name, value.IsLetter) || !value.ConsistsOf(name, isPunctuation) {
 		return "", ErrInvalidName
 	}
 	return Name(name), nil
 }
 
-func isNoNameText(r rune) bool { return !value.IsLetter(r) && r != '-' && r != '_' }
+func isPunctuation(r rune) bool { return r == '-' || r == '_' }

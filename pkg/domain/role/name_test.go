@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
 )
@@ -20,6 +21,11 @@ func TestParseName(t *testing.T) {
 		"Ж":                     "Ж",
 		"管理者":                   "管理者",
 		strings.Repeat("é", 30): role.Name(strings.Repeat("é", 30)),
+		"e\u0301diteur":         "éditeur",
+		"\u1100\u1161":          "\uac00",
+		"\u1f71\uf900":          "\u03ac\u8c48",
+		"\u0958":                "\u0915\u093c", // a letter that is never composed
+		"\u0915\u093c":          "\u0915\u093c",
 	} {
 		got, err := role.ParseName(text)
 		require.NoError(t, err, text)
@@ -33,7 +39,10 @@ func TestParseName(t *testing.T) {
 		"inner space":    "read only",
 		"dot":            "org.admin",
 		"apostrophe":     "admin's",
-		"combining mark": "e\u0301diteur",
+		"mark only":      "\u0301",
+		"mark after -":   "a-\u0301",
+		"variation":      "a\ufe0f",
+		"invisible mark": "a\u034f",
 		"blank letter":   "admin\u3164",
 		"joiner":         "ad\u200dmin",
 		"NUL":            "admin\x00",
@@ -66,8 +75,13 @@ func FuzzParseName(f *testing.F) {
 		assert.True(t, utf8.ValidString(name))
 		assert.LessOrEqual(t, utf8.RuneCountInString(name), 30)
 		assert.True(t, strings.ContainsFunc(name, unicode.IsLetter))
+		for _, form := range []norm.Form{norm.NFC, norm.NFD} {
+			same, err := role.ParseName(form.String(text))
+			require.NoError(t, err)
+			assert.Equal(t, parsed, same)
+		}
 		assert.Empty(t, strings.Trim(strings.Map(func(r rune) rune {
-			if unicode.IsLetter(r) {
+			if unicode.IsLetter(r) || unicode.IsMark(r) {
 				return -1
 			}
 			return r

@@ -40,7 +40,7 @@ type Created struct {
 	fact
 
 	RoleID ID `json:"roleId"`
-	// Name is what the role is called from now on; no other role can be, whatever the case of its letters.
+	// Name is what the role is called from now on; no other role can be, whatever the case of its letters and their spelling in Unicode.
 	Name Name `json:"name"`
 }
 
@@ -94,13 +94,13 @@ func Evolve(s State, e Event) State {
 	return s
 }
 
-// Claims holds the role's name whatever its case, disabled or not: no other role may take over an identity that the log
-// still names.
+// Claims holds the role's name whatever its case and spelling in Unicode, disabled or not: no other role may take over an
+// identity that the log still names.
 func Claims(s State) []eventsourcing.Claim {
 	if !s.Exists {
 		return nil
 	}
-	return []eventsourcing.Claim{{Category: Category, Name: "name", Value: value.Fold(string(s.Name))}}
+	return value.Claims(Category, "name", value.Fold(string(s.Name)), value.FoldCase(string(s.Name)))
 }
 
 // Decisions.

@@ -8,8 +8,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/idna"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
 func TestParseEmail(t *testing.T) {
@@ -25,7 +28,21 @@ func TestParseEmail(t *testing.T) {
 		"!#$%&'*+-/=?^_`{|}~@a-b.c1":    "!#$%&'*+-/=?^_`{|}~@a-b.c1",
 		"ΣΊΣΥΦΟΣ@Παράδειγμα.ελ":         "σίσυφοσ@παράδειγμα.ελ",
 		"用户１２@例え.テスト":                   "用户１２@例え.テスト",
-		"İ@x.y":                         "i@x.y",
+		"İNFO@x.y":                      "İnfo@x.y", // i would be another mailbox
+		"I\u0307NFO@x.y":                "İnfo@x.y",
+		"\u212AELVIN@x.y":               "kelvin@x.y",
+		"\u1100\u1161\u1f71\uf900@x.y":  "\uac00\u03ac\u8c48@x.y",
+		"e\u0301@x.y":                   "é@x.y",
+		"\u0399\u0308\u0301@x.y":        "\u0390@x.y", // composed in lower case alone
+		"x@BÜCHER.example":              "x@bücher.example",
+		"x@bu\u0308cher.example":        "x@bücher.example",
+		"x@XN--Bcher-KVA.example":       "x@bücher.example",
+		"x@ｂücher.example":              "x@bücher.example", // one name in DNS
+		"x@xn--nxasmm1c.example":        "x@βόλος.example",
+		"x@xn--0.example":               "x@xn--0.example",     // not a label of letters
+		"x@xn--i-7iq.ws":                "x@xn--i-7iq.ws",      // i and a heart
+		"x@r3---sn-a.example":           "x@r3---sn-a.example", // hyphens as in names that are in use
+		"x@प्रिया.example":              "x@प्रिया.example",
 		"1@2.c3":                        "1@2.c3",
 		local64 + "@" + label63 + ".d":  user.Email(local64 + "@" + label63 + ".d"),
 		local64 + "@" + domain190:       user.Email(local64 + "@" + domain190), // 255
@@ -65,6 +82,9 @@ func TestParseEmail(t *testing.T) {
 		"right-to-left override":     "dan\u202e@example.com",
 		"blank letter":               "dan\u3164@example.com",
 		"byte-order mark":            "\uFEFFdan@example.com",
+		"mark first":                 "\u0301dan@example.com",
+		"mark after a symbol":        "dan=\u0338@example.com",
+		"label of 64 as A-label":     "dan@" + strings.Repeat("é", 60) + ".com",
 		"hyphen first":               "dan@-example.com",
 		"hyphen last":                "dan@example-.com",
 		"underscore in the domain":   "dan@ex_ample.com",
@@ -83,6 +103,19 @@ func TestParseEmail(t *testing.T) {
 	}
 }
 
+func TestEmailSpellingsFindBothFormsOfADomain(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][]string{
+		"U4@EXAMPLE":        {"u4@example", "u4@example", "u4@example"},
+		"İnfo":              {"İnfo", "i\u0307nfo", "xn--info-qwc"},
+		"@Bücher.example":   {"@bücher.example", "@bücher.example", "@xn--bcher-kva.example"},
+		"xn--bcher-kva.exa": {"xn--bcher-kva.exa", "bücher.exa", "xn--bcher-kva.exa"},
+		"a b":               {"a b", "a b", "a b"},
+	} {
+		assert.Equal(t, want, user.EmailSpellings(text), text)
+	}
+}
+
 func FuzzParseEmail(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		email, err := user.ParseEmail(text)
@@ -98,7 +131,20 @@ func FuzzParseEmail(f *testing.F) {
 		canonical := string(email)
 		assert.True(t, utf8.ValidString(canonical))
 		assert.LessOrEqual(t, utf8.RuneCountInString(canonical), 255)
-		assert.Equal(t, strings.ToLower(canonical), canonical)
+		assert.Equal(t, strings.ReplaceAll(strings.ToLower(strings.ReplaceAll(canonical, "İ", "%")), "%", "İ"),
+			strings.ReplaceAll(canonical, "%", "İ"))
+		assert.True(t, norm.NFC.IsNormalString(canonical))
+		for _, form := range []norm.Form{norm.NFC, norm.NFD} {
+			same, err := user.ParseEmail(form.String(text))
+			require.NoError(t, err)
+			assert.Equal(t, email, same)
+		}
+		claims := func(e user.Email) []eventsourcing.Claim { return user.Claims(user.State{Registered: true, Email: e}) }
+		local, host, _ := strings.Cut(canonical, "@")
+		if ascii, err := idna.Lookup.ToASCII(host); err == nil {
+			assert.Equal(t, claims(email)[0], claims(user.Email(local + "@" + ascii))[0], "one key for each form of the domain")
+		}
+		assert.Equal(t, claims(email)[0], claims(user.Email(norm.NFD.String(canonical)))[0], "one key for each form")
 		assert.Equal(t, 1, strings.Count(canonical, "@"))
 		assert.LessOrEqual(t, strings.IndexByte(canonical, '@'), 64)
 		assert.False(t, strings.ContainsFunc(canonical, func(r rune) bool {

@@ -16,7 +16,9 @@ import (
 type command = eventsourcing.Command[user.State, user.Event]
 
 func drawEmail(t *rapid.T) user.Email {
-	return rapid.SampledFrom([]user.Email{"dan@example.com", "ann@example.com", "zoë@example.org"}).Draw(t, "email")
+	return rapid.SampledFrom([]user.Email{
+		"dan@example.com", "ann@example.com", "zoë@example.org", "z\u1f71@xn--bcher-kva.example",
+	}).Draw(t, "email")
 }
 
 func drawName(t *rapid.T) user.Name {

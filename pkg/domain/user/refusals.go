@@ -11,8 +11,8 @@ var (
 	}
 	ErrInvalidName = &eventsourcing.Refusal{
 		Kind: eventsourcing.Invalid, Code: "invalid_name",
-		Reason: "a name has 1 to 50 characters: letters, spaces, ' - and ., at least one of them a letter",
-		Remedy: "send 1 to 50 letters, spaces, `'`, `-` and `.`",
+		Reason: "a name has 1 to 50 characters: " + NameRule,
+		Remedy: "send 1 to 50 letters, spaces, `'`, `-` and `.`; `·` and joiners between letters",
 	}
 )
 
@@ -21,8 +21,9 @@ var (
 	ErrExists = &eventsourcing.Refusal{
 		Kind: eventsourcing.FailedPrecondition, Code: "user_exists", Reason: "the user exists already", Remedy: "choose another id, or none",
 	}
-	ErrEmailTaken = eventsourcing.ClaimTaken("email", "choose another; upper and lower case count as the same")
-	ErrNotFound   = &eventsourcing.Refusal{
+	ErrEmailTaken = eventsourcing.ClaimTaken("email",
+		"choose another; upper and lower case count as the same, and so do all spellings in Unicode")
+	ErrNotFound = &eventsourcing.Refusal{
 		Kind: eventsourcing.NotFound, Code: "user_not_found", Reason: "there is no such user",
 		Remedy: "correct the id; if the user is new, read with `min_version` and `wait`",
 	}

@@ -151,7 +151,7 @@ func Claims(s State) []eventsourcing.Claim {
 	if !s.Registered {
 		return nil
 	}
-	return []eventsourcing.Claim{{Category: Category, Name: "email", Value: value.Fold(string(s.Email))}}
+	return value.Claims(Category, "email", s.Email.key(), value.FoldCase(string(s.Email)))
 }
 
 // Decisions.

@@ -48,8 +48,20 @@ type Reader struct {
 	Backoff retry.Backoff
 }
 
-// Filter selects the rows whose attribute Attr, a string, contains the text, case-sensitively. The zero Filter selects all.
-type Filter struct{ Attr, Contains string }
+// Filter selects the rows whose attribute Attr, a string, contains one of the texts, case-sensitively. The zero Filter selects
+// all.
+type Filter struct {
+	Attr  string
+	AnyOf []string
+}
+
+// key is part of the identity of a list.
+func (f Filter) key() []string {
+	if len(f.AnyOf) == 0 {
+		return []string{f.Attr, ""}
+	}
+	return append([]string{f.Attr}, f.AnyOf...)
+}
 
 // Get reads one row into out, a pointer to a struct. If there is no such row, it leaves out unchanged.
 func (r Reader) Get(ctx context.Context, id, row string, out any) (found bool, err error) {
@@ -201,7 +213,7 @@ func (r Reader) Rows(ctx context.Context, id, prefix string, limit int, cursor C
 // arbitrary. Every page but the last has limit rows, also with a filter. It reads a secondary index, which lags behind
 // writes by milliseconds.
 func (r Reader) List(ctx context.Context, f Filter, limit int, cursor Cursor, out any) (next Cursor, err error) {
-	list := listOf("list", r.Table, f.Attr, f.Contains)
+	list := listOf(append([]string{"list", r.Table}, f.key()...)...)
 	return r.scan(ctx, listingIndex, "listed", f, limit, list, cursor, out)
 }
 
@@ -214,10 +226,16 @@ func (r Reader) scan(
 		return Cursor{}, err
 	}
 	in := &dynamodb.ScanInput{TableName: &r.Table, IndexName: &index}
-	if f.Contains != "" {
-		in.FilterExpression = aws.String("contains(#attr, :text)")
+	if len(f.AnyOf) > 0 {
 		in.ExpressionAttributeNames = map[string]string{"#attr": f.Attr}
-		in.ExpressionAttributeValues = Item{":text": dynamo.Text(f.Contains)}
+		in.ExpressionAttributeValues = Item{}
+		conditions := make([]string, len(f.AnyOf))
+		for i, text := range f.AnyOf {
+			value := fmt.Sprintf(":text%d", i)
+			conditions[i] = "contains(#attr, " + value + ")"
+			in.ExpressionAttributeValues[value] = dynamo.Text(text)
+		}
+		in.FilterExpression = aws.String(strings.Join(conditions, " OR "))
 	}
 	if after != nil {
 		in.ExclusiveStartKey = after.item()

@@ -64,7 +64,8 @@ type Email string
 func (Email) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
 		Type: huma.TypeString, MaxLength: new(255), Pattern: `^\s*[^@\s]+@[^@\s]+\.[^@\s]+\s*$`,
-		PatternDescription: "an e-mail address: local@domain", Description: "unique ignoring case",
+		PatternDescription: "an e-mail address: local@domain",
+		Description:        "unique ignoring case and spelling in Unicode; a domain is shown in letters, bücher for xn--bcher-kva",
 	}
 }
 
@@ -73,15 +74,18 @@ func (e *Email) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
 	return canonical(at, e, user.ParseEmail)
 }
 
+// inName is what user.NameRule lists, and U+0387, which is composed to ·. What may only be between letters is checked by the
+// parser.
+const inName = `\p{L}\p{M}' .’·` + "\u0387\u200c\u200d-"
+
 // UserName is a user's first or last name.
 type UserName string
 
 // Schema implements huma.SchemaProvider.
 func (UserName) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
-		Type: huma.TypeString, MinLength: new(1), MaxLength: new(50), Pattern: `^[\p{L}\p{M}' .-]*\p{L}[\p{L}\p{M}' .-]*$`,
-		PatternDescription: "letters, spaces, ' - and ., at least one of them a letter",
-		Description:        "letters of any script, space, ' - and .",
+		Type: huma.TypeString, MinLength: new(1), MaxLength: new(50), Pattern: "^[" + inName + "]*\\p{L}[" + inName + "]*$",
+		PatternDescription: user.NameRule, Description: user.NameRule + "; ’ becomes '",
 	}
 }
 
@@ -96,9 +100,9 @@ type RoleName string
 // Schema implements huma.SchemaProvider.
 func (RoleName) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
-		Type: huma.TypeString, MinLength: new(1), MaxLength: new(30), Pattern: `^\s*[\p{L}_-]*\p{L}[\p{L}_-]*\s*$`,
-		PatternDescription: "letters, - and _, at least one of them a letter",
-		Description:        "letters of any script, - and _; unique ignoring case",
+		Type: huma.TypeString, MinLength: new(1), MaxLength: new(30), Pattern: `^\s*[\p{L}\p{M}_-]*\p{L}[\p{L}\p{M}_-]*\s*$`,
+		PatternDescription: "letters with their marks, - and _, at least one of them a letter",
+		Description:        "letters of any script with their marks, - and _; unique ignoring case and spelling in Unicode",
 	}
 }
 

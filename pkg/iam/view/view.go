@@ -8,7 +8,7 @@ import (
 
 // User is what others see of a user, beside its roles.
 type User struct {
-	Email     string `dynamodbav:"email" json:"email" doc:"unique ignoring case" example:"dan@example.com"`
+	Email     string `dynamodbav:"email" json:"email" doc:"unique ignoring case and spelling in Unicode" example:"dan@example.com"`
 	FirstName string `dynamodbav:"firstName" json:"firstName" doc:"empty until it is given" example:"Dan"`
 	LastName  string `dynamodbav:"lastName" json:"lastName" doc:"empty until it is given" example:"O'Neill"`
 	Disabled  bool   `dynamodbav:"disabled" json:"disabled" doc:"it is barred from changes" example:"false"`
@@ -34,7 +34,7 @@ func (u User) Fold(event user.Event) User {
 
 // Role is what others see of a role, beside its members.
 type Role struct {
-	Name     string `dynamodbav:"name" json:"name" doc:"unique ignoring case" example:"auditor"`
+	Name     string `dynamodbav:"name" json:"name" doc:"unique ignoring case and spelling in Unicode" example:"auditor"`
 	Disabled bool   `dynamodbav:"disabled" json:"disabled" doc:"it cannot be given to others" example:"false"`
 }
 

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
@@ -97,17 +98,27 @@ func NewPage[T any](rows []T, path string, in *Paging, next projection.Cursor, f
 	return page
 }
 
-// ParseContains returns a parser of "attribute:text", where the attribute is one of allowed. lowerCased is the attribute
-// that is stored in lower case; its text is matched whatever its case.
-func ParseContains(lowerCased string, allowed ...string) func(string) (projection.Filter, error) {
+// ParseContains returns a parser of "attribute:text", where the attribute is one of allowed. Text finds what is stored in NFC
+// or in NFD, whichever form it has itself. spellings has, by attribute, functions that return the texts to search for in place
+// of the one given; the texts of other attributes are searched for as they are.
+func ParseContains(spellings map[string]func(string) []string, allowed ...string) func(string) (projection.Filter, error) {
 	return func(text string) (projection.Filter, error) {
 		attr, part, ok := strings.Cut(text, ":")
 		if !ok || part == "" || !slices.Contains(allowed, attr) || !utf8.ValidString(part) {
 			return projection.Filter{}, fmt.Errorf("want attribute:text, the attribute one of %s", strings.Join(allowed, ", "))
 		}
-		if attr == lowerCased {
-			part = strings.ToLower(part)
+		parts := []string{part}
+		if spell, ok := spellings[attr]; ok {
+			parts = spell(part)
 		}
-		return projection.Filter{Attr: attr, Contains: part}, nil
+		filter := projection.Filter{Attr: attr}
+		for _, part := range parts {
+			for _, form := range []string{part, norm.NFC.String(part), norm.NFD.String(part)} {
+				if !slices.Contains(filter.AnyOf, form) {
+					filter.AnyOf = append(filter.AnyOf, form)
+				}
+			}
+		}
+		return filter, nil
 	}
 }

@@ -37,7 +37,7 @@ type Member struct {
 	ID        string `json:"id" format:"uuid" doc:"the user's id" example:"01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"`
 	FirstName string `json:"firstName" doc:"empty until it is given" example:"Dan"`
 	LastName  string `json:"lastName" doc:"empty until it is given" example:"O'Neill"`
-	Email     string `json:"email" doc:"unique ignoring case" example:"dan@example.com"`
+	Email     string `json:"email" doc:"unique ignoring case and spelling in Unicode" example:"dan@example.com"`
 	Disabled  bool   `json:"disabled,omitempty" doc:"it is barred from changes" example:"false"`
 }
 
@@ -63,7 +63,7 @@ func (in *listRoles) Resolve(huma.Context) []error {
 	if in.Contains == "" {
 		return nil
 	}
-	return httpapi.Parse("query.contains", &in.filter, string(in.Contains), httpapi.ParseContains("", "name"))
+	return httpapi.Parse("query.contains", &in.filter, string(in.Contains), httpapi.ParseContains(nil, "name"))
 }
 
 type getRole struct {

@@ -54,7 +54,8 @@ func (in *listUsers) Resolve(huma.Context) []error {
 	if in.Contains == "" {
 		return nil
 	}
-	return httpapi.Parse("query.contains", &in.filter, string(in.Contains), httpapi.ParseContains("email", "email", "firstName", "lastName"))
+	spellings := map[string]func(string) []string{"email": user.EmailSpellings}
+	return httpapi.Parse("query.contains", &in.filter, string(in.Contains), httpapi.ParseContains(spellings, "email", "firstName", "lastName"))
 }
 
 type getUser struct {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -157,6 +158,34 @@ func TestContainsFiltersAList(t *testing.T) {
 		"contains=lastName:Neill%26limit%3D": {},
 	} {
 		assert.ElementsMatch(t, want, slices.Concat(m.Pages("/users?"+query, "email")...), query)
+	}
+}
+
+// Former builds kept what they were given, so that rows have either form.
+func TestContainsFindsEachSpellingOfAText(t *testing.T) {
+	t.Parallel()
+	m := newModel(t)
+	emails := []string{
+		"\uac00@x.example", "\u1100\u1161@x.example", "a@bücher.example", "a@xn--bcher-kva.example", "İnfo@x.example", "info@x.example",
+	}
+	for i, email := range emails {
+		id := fmt.Sprintf("01920b7c-5e3a-7c4d-9b1e-%012d", i+1)
+		m.User(id, user.Registered{UserID: user.ID(id), Email: user.Email(email)},
+			user.Updated{FirstName: []user.Name{"Jos\u00e9", "Jose\u0301"}[i%2], LastName: "Lee"})
+	}
+	for text, want := range map[string][]string{
+		"firstName:Jos\u00e9":   emails,
+		"firstName:Jose\u0301":  emails,
+		"email:\uac00@":         emails[:2],
+		"email:\u1100\u1161@":   emails[:2],
+		"email:@B\u00dcCHER.":   emails[2:4],
+		"email:@bu\u0308cher.e": emails[2:4],
+		"email:XN--BCHER-KVA":   emails[2:4],
+		"email:İNFO@":           emails[4:5],
+		"email:INFO@":           emails[5:],
+	} {
+		query := "/users?limit=1&" + url.Values{"contains": {text}}.Encode()
+		assert.ElementsMatch(t, want, slices.Concat(m.Pages(query, "email")...), text)
 	}
 }
 

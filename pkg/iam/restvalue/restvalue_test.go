@@ -1,0 +1,45 @@
+package restvalue_test
+
+import (
+	"regexp"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/domain/role"
+	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/iam/restvalue"
+)
+
+// A schema must not refuse what the parser takes: clients check by it, and so does the API before it parses.
+func TestSchemasAcceptWhatTheParsersAccept(t *testing.T) {
+	t.Parallel()
+	texts := []string{
+		"Dan", "O'Neill", "O\u2019Neill", "Gal\u00b7la", "Gal\u0387la", "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627",
+		"\u0915\u094d\u200d\u0937", "Jose\u0301", "प्रिया", "O'Hara-Smith Jr.", "e\u0301diteur", "\u1100\u1161", "\u0958",
+		"read-only_users", "Dan 2", "<b>", "·", "dan@example.com", "x@bu\u0308cher.example", "x@xn--bcher-kva.example", "İnfo@x.y",
+	}
+	for name, c := range map[string]struct {
+		schema *huma.Schema
+		parse  func(string) error
+	}{
+		"user name": {restvalue.UserName("").Schema(nil), func(s string) error { _, err := user.ParseName(s); return err }},
+		"role name": {restvalue.RoleName("").Schema(nil), func(s string) error { _, err := role.ParseName(s); return err }},
+		"e-mail":    {restvalue.Email("").Schema(nil), func(s string) error { _, err := user.ParseEmail(s); return err }},
+	} {
+		pattern := regexp.MustCompile(c.schema.Pattern)
+		accepted := 0
+		for _, text := range texts {
+			if c.parse(text) == nil {
+				accepted++
+				assert.Regexp(t, pattern, text, name)
+				assert.LessOrEqual(t, utf8.RuneCountInString(text), *c.schema.MaxLength)
+			}
+		}
+		require.GreaterOrEqual(t, accepted, 4, name)
+		assert.NotRegexp(t, pattern, "<b>", name)
+	}
+}
