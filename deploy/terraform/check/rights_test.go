@@ -162,7 +162,10 @@ func neededFor(header string, body []byte) []right {
 	case "DynamoDBStreams": // one table has a stream, and an iterator does not tell it
 		return []right{{action: "dynamodb:" + action, resource: "table/EventLog/stream/*"}}
 	case "DynamoDB":
-		return c.ofTables(action)
+		if tables := c.ofTables(action); len(tables) > 0 {
+			return tables
+		}
+		return []right{{action: "dynamodb:" + action, resource: "*"}}
 	case "AmazonSQS":
 		return []right{{action: "sqs:" + action, resource: "queue/" + c.QueueName + c.QueueURL[strings.LastIndex(c.QueueURL, "/")+1:]}}
 	default:
@@ -196,8 +199,11 @@ func (c *call) ofTables(action string) (out []right) {
 
 func (c *call) ofStream(action string) []right {
 	stream := "stream/event-source" // there is one, and an iterator does not tell it
-	if c.StreamName != "" {
+	switch {
+	case c.StreamName != "":
 		stream = "stream/" + c.StreamName
+	case c.StreamARN != "":
+		stream = strings.SplitN(c.StreamARN, ":", 6)[5]
 	}
 	out := []right{{action: action, resource: stream}} // a call of a consumer needs the right on its stream, too
 	switch {
@@ -207,4 +213,41 @@ func (c *call) ofStream(action string) []right {
 		out = append(out, right{action: action, resource: stream + "/consumer/" + c.ConsumerName})
 	}
 	return out
+}
+
+func TestARoleAllowsWhatItsStatementsSay(t *testing.T) {
+	t.Parallel()
+	r := &role{refused: map[right]bool{}, used: map[right]bool{
+		{"dynamodb:GetItem", "table/a", ""}: false, {"dynamodb:PutItem", "table/a", ""}: false,
+		{"dynamodb:Scan", "table/a/index/*", ""}: false, {"dynamodb:PutItem", "table/leases", "me"}: false,
+		{"kinesis:SubscribeToShard", "stream/event-source", ""}: false, {"kinesis:SubscribeToShard", "stream/event-source/consumer/*", ""}: false,
+		{"sqs:SendMessage", "queue/q.fifo", ""}: false,
+	}}
+	for _, call := range []struct {
+		target, body string
+		allowed      bool
+	}{
+		{"DynamoDB_20120810.GetItem", `{"TableName":"a","Key":{"id":{"S":"x"}}}`, true},
+		{"DynamoDB_20120810.GetItem", `{"TableName":"ab"}`, false},
+		{"DynamoDB_20120810.Query", `{"TableName":"a"}`, false},
+		{"DynamoDB_20120810.Scan", `{"TableName":"a","IndexName":"i"}`, true},
+		{"DynamoDB_20120810.Scan", `{"TableName":"a"}`, false},
+		{"DynamoDB_20120810.PutItem", `{"TableName":"leases","Item":{"consumer":{"S":"me"},"n":{"N":"1"}}}`, true},
+		{"DynamoDB_20120810.PutItem", `{"TableName":"leases","Item":{"consumer":{"S":"other"}}}`, false},
+		{"DynamoDB_20120810.BatchGetItem", `{"RequestItems":{"a":{"Keys":[]}}}`, false},
+		{"DynamoDB_20120810.TransactGetItems", `{"TransactItems":[{"Get":{"TableName":"a"}}]}`, true},
+		{"DynamoDB_20120810.TransactWriteItems", `{"TransactItems":[{"Put":{"TableName":"a"}}]}`, true},
+		{"DynamoDB_20120810.TransactWriteItems", `{"TransactItems":[{"Put":{"TableName":"a"}},{"ConditionCheck":{"TableName":"a"}}]}`, false},
+		{"Kinesis_20131202.SubscribeToShard", `{"ConsumerARN":"arn:aws:kinesis:r:1:stream/event-source/consumer/c:1"}`, true},
+		{"Kinesis_20131202.SubscribeToShard", `{"ConsumerARN":"arn:aws:kinesis:r:1:stream/other/consumer/c:1"}`, false},
+		{"Kinesis_20131202.PutRecords", `{"StreamName":"event-source"}`, false},
+		{"AmazonSQS.SendMessageBatch", `{"QueueUrl":"http://sqs/1/q.fifo"}`, true},
+		{"AmazonSQS.SendMessage", `{"QueueUrl":"http://sqs/1/q-dlq.fifo"}`, false},
+		{"Kinesis_20131202.SubscribeToShard", `{"StreamARN":"arn:aws:kinesis:r:1:stream/other"}`, false},
+		{"DynamoDB_20120810.ListTables", `{}`, false},
+		{"AmazonSSM.GetParameter", `{}`, false},
+		{"", ``, false},
+	} {
+		assert.Equal(t, call.allowed, r.allows(neededFor(call.target, []byte(call.body))), "%s %s", call.target, call.body)
+	}
 }
