@@ -92,6 +92,26 @@ func TestOneEmailHasOneOwner(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// TestEachSpellingOfAValueIsTheSame registers through the API what Unicode or DNS counts as equal.
+func TestEachSpellingOfAValueIsTheSame(t *testing.T) {
+	t.Parallel()
+	a := api{systemtest.New(t, nil), t}
+	for _, pair := range [][2]string{
+		{"\uac00\uac01", "\u1100\u1161\u1100\u1161\u11a8"}, {"\u03ba\u03ac", "\u03ba\u1f71"}, {"\u8c48", "\uf900"}, {"\u00e9", "E\u0301"},
+	} {
+		a.accept(http.MethodPost, "/users", object{"email": pair[0] + "@example.com"})
+		a.refuse(http.MethodPost, "/users", object{"email": pair[1] + "@example.com"}, 409, "email_taken")
+		a.accept(http.MethodPost, "/roles", object{"name": pair[0]})
+		a.refuse(http.MethodPost, "/roles", object{"name": pair[1]}, 409, "name_taken")
+	}
+	a.accept(http.MethodPost, "/users", object{"email": "x@b\u00fccher.example"})
+	a.refuse(http.MethodPost, "/users", object{"email": "x@xn--bcher-kva.example"}, 409, "email_taken")
+	a.accept(http.MethodPost, "/users", object{"email": "\u0130nfo@example.com"})
+	a.accept(http.MethodPost, "/users", object{"email": "info@example.com"}) // another mailbox
+	_, err := a.Audit(t.Context(), 30*time.Second)
+	require.NoError(t, err)
+}
+
 func newIDs() (ids []string) {
 	for range racers {
 		ids = append(ids, newID())
