@@ -51,7 +51,8 @@ func TestBufferedTracesAreSentAtTheStop(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				sent := 0
-				tracing, err := telemetry.NewTracing(telemetry.TracingConfig{}, telemetry.TracingOptions{Exporter: slow{tt.takes, &sent}, Logger: quiet()})
+				tracing, err := telemetry.NewTracing(telemetry.TracingConfig{},
+					telemetry.TracingOptions{Exporter: slow{tt.takes, &sent}, Logger: quiet()})
 				require.NoError(t, err)
 				platform := service.Platform{Logger: slog.New(slog.DiscardHandler), Tracing: tracing}
 				ctx, stop := context.WithCancel(t.Context())
