@@ -40,8 +40,12 @@ test-processes: ## Kill real processes at random for CHAOS under load, COUNT tim
 memory: ## Fail if the whole system holds more than 300 MB after 10,000 commands (without the race detector)
 	go test -count=1 -run '^TestMemoryStaysSmall$$' -v ./test/e2e
 
+CHECKS := lint lint-floors lint-workflows lint-asyncapi tidy vuln wire-check test memory fuzz
+
 .PHONY: check
-check: lint lint-floors lint-workflows lint-asyncapi tidy vuln wire-check test memory fuzz ## Everything CI checks
+check: ## Everything CI checks; says what each part took
+	@for part in $(CHECKS); do started=$$SECONDS; $(MAKE) --no-print-directory $$part || exit 1; \
+	  echo "check: $$part took $$((SECONDS - started)) s"; done
 
 .PHONY: check-long
 check-long: ## What does not fit into check: 2,000 seeds, planted bugs, processes killed, the API fuzzed, containers, benchmarks (hours)
