@@ -89,7 +89,7 @@ func together(ctx context.Context, cfg Config, p service.Platform) (whole servic
 	add("broker", func(p service.Platform) (service.App, error) { return broker.New(ctx, cfg.Broker, p) })
 	add("projector-user", func(p service.Platform) (service.App, error) { return projectoruser.New(ctx, cfg.ProjectorUser, p) })
 	add("projector-role", func(p service.Platform) (service.App, error) { return projectorrole.New(ctx, cfg.ProjectorRole, p) })
-	whole.Routes, whole.Admin, whole.Info = all(routes), all(admin), problems.Info()
+	whole.Routes, whole.Admin = all(routes), all(admin)
 	return whole, err
 }
 
