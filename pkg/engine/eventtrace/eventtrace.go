@@ -125,6 +125,9 @@ func End(span trace.Span, err error) {
 	span.End()
 }
 
+// LatencyBuckets are fine enough to read a p50 and a p99 between half a millisecond and a minute.
+func LatencyBuckets() []float64 { return prometheus.ExponentialBucketsRange(0.0005, 60, 40) }
+
 // Observe adds a value to a histogram and, if its trace is sampled, sets the trace as exemplar.
 func Observe(o prometheus.Observer, value float64, of trace.SpanContext) {
 	if e, ok := o.(prometheus.ExemplarObserver); ok && of.IsSampled() {

@@ -141,3 +141,14 @@ func TestAnExemplarNamesASampledTrace(t *testing.T) {
 	assert.Equal(t, strings.Repeat("a", 32), first.GetExemplar().GetLabel()[0].GetValue())
 	assert.Nil(t, second.GetExemplar(), "neither is sampled")
 }
+
+func TestLatencyBucketsSeparateMillisecondsFromSeconds(t *testing.T) {
+	t.Parallel()
+	buckets := eventtrace.LatencyBuckets()
+	assert.IsIncreasing(t, buckets)
+	assert.InDelta(t, 0.0005, buckets[0], 1e-9)
+	assert.InDelta(t, 60, buckets[len(buckets)-1], 1e-6)
+	for i := range buckets[1:] {
+		assert.Less(t, buckets[i+1]/buckets[i], 1.4, "a quantile is known to within this factor")
+	}
+}

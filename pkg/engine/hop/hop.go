@@ -72,7 +72,7 @@ func New[In any](c Config[In]) *Hop[In] {
 		Config: c, tracer: eventtrace.Tracer(c.Traces, "pkg/engine/hop"),
 		latency: register.NewHistogram(prometheus.HistogramOpts{
 			Name: c.Name + "_seconds", Help: "Time from an event's recording to its being in " + c.Target + ".",
-			Buckets: prometheus.ExponentialBucketsRange(0.0005, 60, 40),
+			Buckets: eventtrace.LatencyBuckets(),
 		}),
 		skipped: register.NewCounter(prometheus.CounterOpts{
 			Name: c.Name + "_undecodable_total", Help: "Records of " + c.Source + " skipped because they are not valid events.",

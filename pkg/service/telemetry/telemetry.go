@@ -85,6 +85,3 @@ func NewRegistry() *prometheus.Registry {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
 }
-
-// LatencyBuckets are fine enough to read a p50 and a p99 between half a millisecond and a minute.
-func LatencyBuckets() []float64 { return prometheus.ExponentialBucketsRange(0.0005, 60, 40) }

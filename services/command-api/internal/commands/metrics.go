@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
@@ -36,7 +37,7 @@ func newMetrics(c Config) *metrics {
 			Name: "command_conflicts_total", Help: "Attempts lost to another writer and decided again.",
 		}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "command_seconds", Help: "Time from a command's arrival to its answer.", Buckets: telemetry.LatencyBuckets(),
+			Name: "command_seconds", Help: "Time from a command's arrival to its answer.", Buckets: eventtrace.LatencyBuckets(),
 		}, []string{"command"}),
 	}
 	c.Metrics.MustRegister(m.outcomes, m.cache, m.snapshots, m.conflicts, m.seconds)
