@@ -14,20 +14,21 @@ func (r *Repository[S, E]) Load(ctx context.Context, id string) (S, Version, err
 }
 
 // load always reads from the store, though only what follows the cached state. It looks for a snapshot only where more
-// than SnapshotEvery records follow: short streams, which most are, pay nothing.
+// than SnapshotEvery records follow: short streams, which most are, pay nothing. A load that fails, or runs out of time,
+// saves how far it came, so that the next one, here or elsewhere, continues from there.
 func (r *Repository[S, E]) load(ctx context.Context, id string) (versioned[S], error) {
 	known, _ := r.cfg.Cache.newest(id)
 	f, err := r.fold(ctx, progress[S]{versioned: known}, "", r.snapshotEvery())
 	if err == nil && f.more {
 		f, err = r.foldFromSnapshot(ctx, f)
 	}
+	if every := r.snapshotEvery(); every > 0 && f.count >= every {
+		r.saveSnapshot(context.WithoutCancel(ctx), f.versioned, f.last)
+	}
 	if err != nil {
-		return f.versioned, err
+		return f.versioned, err // not for the cache: an append that relies on it would not see a hole in the log behind it
 	}
 	r.cfg.Cache.keep(f.versioned)
-	if every := r.snapshotEvery(); every > 0 && f.count >= every {
-		r.saveSnapshot(ctx, f.versioned, f.last)
-	}
 	return f.versioned, nil
 }
 

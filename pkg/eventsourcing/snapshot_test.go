@@ -357,6 +357,64 @@ func (s torn) Read(ctx context.Context, id eventsourcing.StreamID, after eventso
 	return func(yield func(eventsourcing.Record, error) bool) { yield(eventsourcing.Record{}, s.err) }
 }
 
+// shortOfTime is a Store whose reads break off after some records.
+type shortOfTime struct {
+	eventsourcing.Store
+	after int
+}
+
+func (s shortOfTime) Read(
+	ctx context.Context, id eventsourcing.StreamID, after eventsourcing.Version,
+) iter.Seq2[eventsourcing.Record, error] {
+	return func(yield func(eventsourcing.Record, error) bool) {
+		read := 0
+		for rec, err := range s.Store.Read(ctx, id, after) {
+			if read == s.after {
+				yield(eventsourcing.Record{}, context.DeadlineExceeded)
+				return
+			}
+			if read++; !yield(rec, err) {
+				return
+			}
+		}
+	}
+}
+
+func TestALoadThatIsBrokenOffIsContinuedByTheNext(t *testing.T) {
+	t.Parallel()
+	c := newLong(t, 20)
+	whole := c.Store
+	c.Store = shortOfTime{whole, 8}
+	cut, cancel := context.WithCancel(t.Context())
+	for _, at := range []eventsourcing.Version{11, 18} {
+		_, _, err := c.Load(cut, "c1")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, at, c.snapshot(t).Version)
+	}
+	c.holds(t, 20)
+	assert.Equal(t, []eventsourcing.Version{11, 18}, c.snapshots.saved)
+	cancel()
+
+	c.snapshots.Snapshots = new(memstore.Snapshots) // they were lost
+	_, _, err := c.Load(t.Context(), "c1")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	c.Store = whole
+	c.holds(t, 20)
+}
+
+// A load that is not confirmed by the log, or has read next to nothing, has nothing to save.
+func TestALoadThatIsBrokenOffAtOnceSavesNothing(t *testing.T) {
+	t.Parallel()
+	c := newLong(t, 20)
+	whole := c.Store
+	for after := range 3 {
+		c.Store = shortOfTime{whole, after}
+		_, _, err := c.Load(t.Context(), "c1")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	}
+	assert.Empty(t, c.snapshots.saved)
+}
+
 func TestAFailedReadOfTheLogRemovesNoSnapshot(t *testing.T) {
 	t.Parallel()
 	c := newLong(t, 10)
