@@ -166,7 +166,7 @@ func TestEachServiceHasItsOwnLogsAndMetrics(t *testing.T) {
 		seen := prometheus.NewCounter(prometheus.CounterOpts{Name: "test_total"})
 		p.Metrics.MustRegister(seen)
 		seen.Inc()
-		assert.Len(t, p.AWS.APIOptions, 1, "its calls are counted")
+		assert.Len(t, p.AWS.APIOptions, 2, "its calls have deadlines and are counted")
 
 		logs.Reset()
 		p.Logger.Info("hello")

@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/leftfold/leftfold/pkg/engine/awscall"
 	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 	"github.com/leftfold/leftfold/pkg/service/health"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
@@ -73,14 +74,14 @@ type Platform struct {
 }
 
 // For returns the platform as one service of the process sees it: its name in every log line, metric and span, its
-// release among the metrics, its AWS calls counted, the SDK's warnings among its logs.
+// release among the metrics, its AWS calls counted and ended when no answer comes, the SDK's warnings among its logs.
 func (p Platform) For(service string) Platform {
 	p.Logger = p.Logger.With(slog.String(telemetry.KeyService, service))
 	p.Metrics = prometheus.WrapRegistererWithPrefix(metricPrefix,
 		prometheus.WrapRegistererWith(prometheus.Labels{telemetry.KeyService: service}, p.Metrics))
 	p.Metrics.MustRegister(buildInfo())
 	p.Traces = p.Tracing.For(service)
-	p.AWS = awsconfig.Instrument(p.AWS, p.Metrics, p.Traces)
+	p.AWS = awsconfig.Instrument(awscall.Configure(p.AWS), p.Metrics, p.Traces)
 	p.AWS.Logger = awsconfig.Logger(p.Logger)
 	return p
 }

@@ -15,7 +15,7 @@ import (
 
 // newTables returns a client of an embedded AWS that has the tables.
 func newTables(ctx context.Context) *dynamodb.Client {
-	db := dynamodb.NewFromConfig(localaws.New(localaws.Options{}).Config()) // in production: config.LoadDefaultConfig
+	db := dynamodb.NewFromConfig(localaws.New(localaws.Options{}).Config()) // in production: config.LoadDefaultConfig and awscall.Configure
 	for _, table := range (dynamostore.Tables{}).CreateTableInputs() {
 		if _, err := db.CreateTable(ctx, table); err != nil {
 			panic(err)

@@ -31,7 +31,7 @@ func createQueues(ctx context.Context, client *sqs.Client) (live, dead string) {
 
 // Messages of one group keep their order, whatever fails on the way.
 func ExamplePublisher_Publish() {
-	server := localaws.New(localaws.Options{}) // embedded AWS; in production: config.LoadDefaultConfig
+	server := localaws.New(localaws.Options{}) // embedded AWS; in production: config.LoadDefaultConfig and awscall.Configure
 	defer server.Close()
 	ctx, client := context.Background(), sqs.NewFromConfig(server.Config())
 	live, _ := createQueues(ctx, client)
@@ -55,7 +55,7 @@ func ExamplePublisher_Publish() {
 // A consumer calls its handler with the messages of one group, in order. A message that can never be handled is moved to
 // the dead-letter queue; after any other error it is received again.
 func ExampleNewConsumer() {
-	server := localaws.New(localaws.Options{}) // embedded AWS; in production: config.LoadDefaultConfig
+	server := localaws.New(localaws.Options{}) // embedded AWS; in production: config.LoadDefaultConfig and awscall.Configure
 	defer server.Close()
 	ctx, stop := context.WithCancel(context.Background())
 	client := sqs.NewFromConfig(server.Config())

@@ -48,7 +48,7 @@ func ExampleSend() {
 
 // Records of one key keep their order in the stream, whatever PutRecords refuses.
 func ExampleKinesisPublisher_Publish() {
-	server := localaws.New(localaws.Options{}) // embedded AWS; in production: config.LoadDefaultConfig
+	server := localaws.New(localaws.Options{}) // embedded AWS; in production: config.LoadDefaultConfig and awscall.Configure
 	defer server.Close()
 	ctx, client := context.Background(), kinesis.NewFromConfig(server.Config())
 	_, err := client.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: aws.String("events"), ShardCount: aws.Int32(1)})

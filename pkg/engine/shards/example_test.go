@@ -19,7 +19,7 @@ import (
 // newAWS returns an embedded AWS with a table of leases and a Kinesis stream of orders with one record.
 func newAWS(ctx context.Context) (cfg aws.Config, closeIt func()) {
 	server := localaws.New(localaws.Options{})
-	cfg = server.Config() // in production: config.LoadDefaultConfig
+	cfg = server.Config() // in production: config.LoadDefaultConfig and awscall.Configure
 	check := func(_ any, err error) {
 		if err != nil {
 			panic(err)

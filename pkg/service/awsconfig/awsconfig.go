@@ -19,24 +19,26 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"github.com/leftfold/leftfold/pkg/engine/awscall"
 	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 )
 
-// Load reads the SDK's usual sources: environment (AWS_REGION, AWS_ENDPOINT_URL, credentials), files, the task's role.
+// Load reads the SDK's usual sources: environment (AWS_REGION, AWS_ENDPOINT_URL, credentials), files, the task's role. Each
+// attempt of a call has a deadline, those that fetch credentials included.
 func Load(ctx context.Context) (aws.Config, error) {
-	cfg, err := config.LoadDefaultConfig(ctx)
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithAPIOptions([]func(*middleware.Stack) error{awscall.Deadlines}))
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("load AWS configuration: %w", err)
 	}
 	if cfg.Region == "" {
 		return aws.Config{}, errors.New("AWS_REGION is not set")
 	}
-	return cfg, nil
+	return awscall.Configure(cfg), nil
 }
 
 // Instrument returns cfg with every attempt counted in aws_calls_total{api,operation,outcome}: ok, throttled,
-// refused (an answer such as a failed condition) or failed. Every call within a trace is a span of traces, unless that is
-// nil or does nothing: then it costs nothing.
+// refused (an answer such as a failed condition), timeout (no answer by the deadline of package awscall) or failed. Every call
+// within a trace is a span of traces, unless that is nil or does nothing: then it costs nothing.
 func Instrument(cfg aws.Config, reg prometheus.Registerer, traces trace.TracerProvider) aws.Config {
 	calls := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "aws_calls_total", Help: "Attempts of AWS calls by what came of them.",
@@ -47,8 +49,11 @@ func Instrument(cfg aws.Config, reg prometheus.Registerer, traces trace.TracerPr
 	) (middleware.DeserializeOutput, middleware.Metadata, error) {
 		out, md, err := next.HandleDeserialize(ctx, in)
 		outcome := "ok"
+		_, late := errors.AsType[*awscall.TimeoutError](err)
 		switch answer, _ := out.RawResponse.(*smithyhttp.Response); {
 		case err == nil:
+		case late:
+			outcome = "timeout"
 		case Throttled(err):
 			outcome = "throttled"
 		case answer != nil && answer.StatusCode/100 == 4:

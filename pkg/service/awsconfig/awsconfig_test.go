@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,6 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/engine/awscall"
 	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 )
 
@@ -27,14 +29,19 @@ type answer struct {
 	status int
 	code   string
 	away   bool
+	silent bool
 }
 
 // script is an AWS that gives its answers in turn.
 type script struct{ answers []answer }
 
-func (s *script) Do(*http.Request) (*http.Response, error) {
+func (s *script) Do(r *http.Request) (*http.Response, error) {
 	a := s.answers[0]
 	s.answers = s.answers[1:]
+	if a.silent {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
 	if a.away {
 		return nil, errors.New("connection refused")
 	}
@@ -74,17 +81,20 @@ func TestEveryAttemptIsCountedByItsOutcome(t *testing.T) {
 		"throttling":          {answer{status: 400, code: "ThrottlingException"}, "throttled"},
 		"a fault of AWS":      {answer{status: 500, code: "InternalServerError"}, "failed"},
 		"a gateway's failure": {answer{status: 502}, "failed"},
-		"no answer":           {answer{away: true}, "failed"},
+		"no connection":       {answer{away: true}, "failed"},
+		"no answer":           {answer{silent: true}, "timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			registry := prometheus.NewRegistry()
-			cfg := awsconfig.Instrument(config(&script{[]answer{tt.answer}}, aws.NopRetryer{}), registry, nil)
-			_, err := dynamodb.NewFromConfig(cfg).DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String("log")})
-			assert.Equal(t, tt.outcome == "ok", err == nil, "%v", err)
-			require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(calls(
-				`aws_calls_total{api="DynamoDB",operation="DescribeTable",outcome="`+tt.outcome+`"} 1`,
-			))))
+			synctest.Test(t, func(t *testing.T) {
+				registry := prometheus.NewRegistry()
+				cfg := awsconfig.Instrument(awscall.Configure(config(&script{[]answer{tt.answer}}, aws.NopRetryer{})), registry, nil)
+				_, err := dynamodb.NewFromConfig(cfg).DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String("log")})
+				assert.Equal(t, tt.outcome == "ok", err == nil, "%v", err)
+				require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(calls(
+					`aws_calls_total{api="DynamoDB",operation="DescribeTable",outcome="`+tt.outcome+`"} 1`,
+				))))
+			})
 		})
 	}
 }
