@@ -46,9 +46,8 @@ type dynamoDBStream struct {
 	describes *rate.Limiter // calls of DescribeStream
 }
 
-// NewDynamoDBStream returns the items inserted into a table, from its latest stream, whose view type must include new
-// images. If the table's stream is switched off and on, unread records of the old one count as trimmed. Changed and removed items
-// are skipped.
+// NewDynamoDBStream returns the items inserted into a table, from its stream, whose view type must include new images. A
+// stream that is switched off and on again is another Source. Changed and removed items are skipped.
 //
 // It needs dynamodb:DescribeTable on the table, and dynamodb:DescribeStream, dynamodb:GetShardIterator and
 // dynamodb:GetRecords on its streams.
@@ -58,27 +57,46 @@ func NewDynamoDBStream(streams StreamsAPI, tables TableAPI, tableName string) St
 	}
 }
 
-func (d *dynamoDBStream) Shards(ctx context.Context) ([]Shard, error) {
+func (d *dynamoDBStream) Shards(ctx context.Context) (Listing, error) {
 	arn, err := d.lookUp(ctx)
 	if err != nil {
-		return nil, err
+		return Listing{}, err
 	}
-	var shards []Shard
+	listing := Listing{Source: Source(arn)} // it ends with the time of creation
 	for in := (&dynamodbstreams.DescribeStreamInput{StreamArn: aws.String(arn)}); ; {
 		if err := d.describes.Wait(ctx); err != nil {
-			return nil, err
+			return Listing{}, err
 		}
 		out, err := d.streams.DescribeStream(ctx, in)
 		if err != nil {
-			return nil, fmt.Errorf("describe stream of table %s: %w", d.table, err)
+			return Listing{}, fmt.Errorf("describe stream of table %s: %w", d.table, err)
+		}
+		if err := d.usable(out.StreamDescription); err != nil {
+			return Listing{}, err
 		}
 		for _, s := range out.StreamDescription.Shards {
-			shards = append(shards, Shard{ID: aws.ToString(s.ShardId), Parents: parents(s.ParentShardId)})
+			listing.Shards = append(listing.Shards, Shard{
+				ID: aws.ToString(s.ShardId), Parents: parents(s.ParentShardId),
+				Closed: s.SequenceNumberRange != nil && s.SequenceNumberRange.EndingSequenceNumber != nil,
+			})
 		}
 		in.ExclusiveStartShardId = out.StreamDescription.LastEvaluatedShardId
 		if aws.ToString(in.ExclusiveStartShardId) == "" {
-			return shards, nil
+			return listing, nil
 		}
+	}
+}
+
+// usable returns what to do about a stream that is off, or whose records have no new images.
+func (d *dynamoDBStream) usable(s *types.StreamDescription) error {
+	switch {
+	case s.StreamStatus != types.StreamStatusEnabled:
+		return fmt.Errorf("the stream of table %s is %s: enable it with view type NEW_IMAGE", d.table, s.StreamStatus)
+	case s.StreamViewType != types.StreamViewTypeNewImage && s.StreamViewType != types.StreamViewTypeNewAndOldImages:
+		return fmt.Errorf("the stream of table %s has view type %s, so it has no new items: disable it and enable it with NEW_IMAGE",
+			d.table, s.StreamViewType)
+	default:
+		return nil
 	}
 }
 
@@ -89,7 +107,7 @@ func (d *dynamoDBStream) lookUp(ctx context.Context) (string, error) {
 	}
 	arn := aws.ToString(out.Table.LatestStreamArn)
 	if arn == "" {
-		return "", fmt.Errorf("table %s has no stream", d.table)
+		return "", fmt.Errorf("table %s has no stream: enable it with view type NEW_IMAGE", d.table)
 	}
 	d.arn.Store(arn)
 	return arn, nil
@@ -112,7 +130,7 @@ func (d *dynamoDBStream) Open(ctx context.Context, shardID string, after Positio
 	}
 	out, err := d.streams.GetShardIterator(ctx, in)
 	if err != nil {
-		return nil, fmt.Errorf("open shard %s of table %s: %w", shardID, d.table, normalise(err))
+		return nil, fmt.Errorf("open shard %s of table %s: %w", shardID, d.table, atPosition(after, err))
 	}
 	return &dynamoDBFeed{stream: d, iterator: out.ShardIterator}, nil
 }

@@ -123,7 +123,7 @@ func (d *DynamoDBLeases) lost(wanted Lease, item dynamo.Item) error {
 		return fmt.Errorf("table %s: %w", d.table, err)
 	}
 	if stored.Owner == wanted.Owner && stored.Counter == wanted.Counter && stored.Shard == wanted.Shard &&
-		stored.Checkpoint == wanted.Checkpoint && stored.State == wanted.State {
+		stored.Checkpoint == wanted.Checkpoint && stored.State == wanted.State && stored.Source == wanted.Source {
 		return nil
 	}
 	return &LostError{Stored: stored}

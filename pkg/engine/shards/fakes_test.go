@@ -93,6 +93,7 @@ type stream struct {
 	page   int
 	reads  map[string]int
 
+	source  shards.Source
 	trimmed map[string]int           // records trimmed away, by shard
 	refuse  func(shard string) error // of a read
 }
@@ -106,7 +107,7 @@ type memShard struct {
 
 func newStream() *stream {
 	return &stream{
-		now: time.Now, shards: map[string]*memShard{}, page: 3, reads: map[string]int{},
+		now: time.Now, shards: map[string]*memShard{}, page: 3, reads: map[string]int{}, source: "first",
 		trimmed: map[string]int{},
 	}
 }
@@ -119,6 +120,13 @@ func (s *stream) open(id string, parents ...string) {
 	for _, p := range parents {
 		s.shards[p].closed = true
 	}
+}
+
+// replace deletes the stream and makes another one under its name, without shards.
+func (s *stream) replace(source shards.Source) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.source, s.names, s.shards, s.trimmed = source, nil, map[string]*memShard{}, map[string]int{}
 }
 
 func (s *stream) hide(id string) {
@@ -144,13 +152,16 @@ func (s *stream) put(id string, values ...string) {
 	}
 }
 
-func (s *stream) Shards(context.Context) ([]shards.Shard, error) {
+func (s *stream) Shards(context.Context) (shards.Listing, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var out []shards.Shard
+	if s.source == "" {
+		return shards.Listing{}, errors.New("there is no stream")
+	}
+	out := shards.Listing{Source: s.source}
 	for _, id := range slices.Backward(s.names) { // children first: a reader must not rely on it
 		if !s.shards[id].hidden {
-			out = append(out, shards.Shard{ID: id, Parents: s.shards[id].parents})
+			out.Shards = append(out.Shards, shards.Shard{ID: id, Parents: s.shards[id].parents, Closed: s.shards[id].closed})
 		}
 	}
 	return out, nil
@@ -172,9 +183,11 @@ func (s *stream) Open(_ context.Context, id string, after shards.Position) (shar
 		if n+1 < from {
 			return nil, fmt.Errorf("open: %w", shards.ErrTrimmed)
 		}
-		from = n + 1
+		if from = n + 1; from > len(sh.records) {
+			return nil, fmt.Errorf("open: %w", shards.ErrForeignPosition)
+		}
 	}
-	return &feed{stream: s, id: id, from: from}, nil
+	return &feed{stream: s, shard: sh, id: id, from: from}, nil
 }
 
 var errRemote = errors.New("InternalFailure")
@@ -182,6 +195,7 @@ var errRemote = errors.New("InternalFailure")
 // feed reads a shard of a stream.
 type feed struct {
 	stream *stream
+	shard  *memShard
 	id     string
 	from   int
 }
@@ -200,6 +214,9 @@ func (f *feed) Next(ctx context.Context) (shards.Page[string], error) {
 		}
 	}
 	sh := s.shards[f.id]
+	if sh != f.shard {
+		return shards.Page[string]{}, fmt.Errorf("read: %w", shards.ErrShardGone)
+	}
 	to := min(f.from+s.page, len(sh.records))
 	page := shards.Page[string]{Records: slices.Clone(sh.records[f.from:to]), More: to < len(sh.records)}
 	page.End = sh.closed && to == len(sh.records)

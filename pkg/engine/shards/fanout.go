@@ -21,9 +21,6 @@ const renewAfter = 4*time.Minute + 30*time.Second
 // FanOutAPI is the part of *kinesis.Client that NewKinesisFanOut uses.
 type FanOutAPI interface {
 	ListShardsAPI
-	DescribeStreamSummary(
-		context.Context, *kinesis.DescribeStreamSummaryInput, ...func(*kinesis.Options),
-	) (*kinesis.DescribeStreamSummaryOutput, error)
 	DescribeStreamConsumer(
 		context.Context, *kinesis.DescribeStreamConsumerInput, ...func(*kinesis.Options),
 	) (*kinesis.DescribeStreamConsumerOutput, error)
@@ -73,7 +70,7 @@ func (f *fanOut) Open(ctx context.Context, shardID string, after Position) (Feed
 		if _, gone := errors.AsType[*types.ResourceNotFoundException](err); gone { // the shard, or the consumer
 			f.arn.Store("")
 		}
-		return nil, fmt.Errorf("subscribe to shard %s of stream %s: %w", shardID, f.name, normaliseBusy(err))
+		return nil, fmt.Errorf("subscribe to shard %s of stream %s: %w", shardID, f.name, normaliseBusy(atPosition(after, err)))
 	}
 	return &fanOutFeed{name: f.name, shard: shardID, events: out.GetStream(), cancel: cancel, renew: time.NewTimer(renewAfter)}, nil
 }

@@ -14,6 +14,9 @@ import (
 
 // ListShardsAPI is the part of *kinesis.Client that lists shards.
 type ListShardsAPI interface {
+	DescribeStreamSummary(
+		context.Context, *kinesis.DescribeStreamSummaryInput, ...func(*kinesis.Options),
+	) (*kinesis.DescribeStreamSummaryOutput, error)
 	ListShards(context.Context, *kinesis.ListShardsInput, ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error)
 }
 
@@ -33,7 +36,7 @@ type kinesisStream struct {
 // NewKinesisStream returns the Kinesis stream of that name, read by polling. Kinesis does not report a trimmed position: set
 // Config.Retention to the stream's retention (24 hours, unless changed).
 //
-// It needs kinesis:ListShards, kinesis:GetShardIterator and kinesis:GetRecords on the stream.
+// It needs kinesis:DescribeStreamSummary, kinesis:ListShards, kinesis:GetShardIterator and kinesis:GetRecords on the stream.
 func NewKinesisStream(client KinesisAPI, streamName string) Stream[[]byte] {
 	return &kinesisStream{kinesisShards{client, streamName}, client}
 }
@@ -44,20 +47,35 @@ type kinesisShards struct {
 	name   string
 }
 
-func (k kinesisShards) Shards(ctx context.Context) ([]Shard, error) {
-	var shards []Shard
-	for in := (&kinesis.ListShardsInput{StreamName: aws.String(k.name)}); ; {
+// Shards makes two calls for up to 1,000 shards, of which AWS allows an account 20 of the first and a stream 1,000 of the
+// second in a second: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStreamSummary.html
+func (k kinesisShards) Shards(ctx context.Context) (Listing, error) {
+	found, err := k.lister.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: aws.String(k.name)})
+	if err != nil {
+		return Listing{}, fmt.Errorf("describe stream %s: %w", k.name, err)
+	}
+	stream := found.StreamDescriptionSummary
+	if s := stream.StreamStatus; s != types.StreamStatusActive && s != types.StreamStatusUpdating {
+		return Listing{}, fmt.Errorf("describe stream %s: it is %s, want ACTIVE", k.name, s)
+	}
+	created := aws.ToTime(stream.StreamCreationTimestamp)
+	listing := Listing{Source: Source(aws.ToString(stream.StreamARN) + "@" + created.UTC().Format(time.RFC3339))}
+	// The creation time makes the call fail for a stream that replaced the described one since.
+	for in := (&kinesis.ListShardsInput{StreamName: aws.String(k.name), StreamCreationTimestamp: &created}); ; {
 		out, err := k.lister.ListShards(ctx, in)
 		if err != nil {
-			return nil, fmt.Errorf("list shards of stream %s: %w", k.name, err)
+			return Listing{}, fmt.Errorf("list shards of stream %s: %w", k.name, err)
 		}
 		for _, s := range out.Shards {
-			shards = append(shards, Shard{ID: aws.ToString(s.ShardId), Parents: parents(s.ParentShardId, s.AdjacentParentShardId)})
+			listing.Shards = append(listing.Shards, Shard{
+				ID: aws.ToString(s.ShardId), Parents: parents(s.ParentShardId, s.AdjacentParentShardId),
+				Closed: s.SequenceNumberRange != nil && s.SequenceNumberRange.EndingSequenceNumber != nil,
+			})
 		}
 		if aws.ToString(out.NextToken) == "" {
-			return shards, nil
+			return listing, nil
 		}
-		in = &kinesis.ListShardsInput{NextToken: out.NextToken} // the token stands for the name
+		in = &kinesis.ListShardsInput{NextToken: out.NextToken} // the token stands for the stream
 	}
 }
 
@@ -71,7 +89,7 @@ func (k *kinesisStream) Open(ctx context.Context, shardID string, after Position
 	}
 	out, err := k.client.GetShardIterator(ctx, in)
 	if err != nil {
-		return nil, fmt.Errorf("open shard %s of stream %s: %w", shardID, k.name, normalise(err))
+		return nil, fmt.Errorf("open shard %s of stream %s: %w", shardID, k.name, atPosition(after, err))
 	}
 	return &kinesisFeed{stream: k, iterator: out.ShardIterator}, nil
 }
@@ -116,6 +134,16 @@ func parents(ids ...*string) []string {
 		}
 	}
 	return out
+}
+
+// atPosition is normalise for a call that opens a shard after a position. Of its arguments only the position can be wrong:
+// the others are from a listing.
+func atPosition(after Position, err error) error {
+	api, ok := errors.AsType[smithy.APIError](err)
+	if ok && after != TrimHorizon && (api.ErrorCode() == "InvalidArgumentException" || api.ErrorCode() == "ValidationException") {
+		return fmt.Errorf("%w: %w", ErrForeignPosition, err)
+	}
+	return normalise(err)
 }
 
 // normalise wraps err in the error of this package that it means, if any. After any other error, such as a failure

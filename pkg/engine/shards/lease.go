@@ -22,7 +22,7 @@ type Leases interface {
 	Delete(ctx context.Context, expected Lease) error
 }
 
-// Lease is one consumer's state of one shard or, with StateReader, the presence of a reader.
+// Lease is one consumer's state of one shard, or of its source, or, with StateReader, the presence of a reader.
 type Lease struct {
 	Consumer string `dynamodbav:"consumer"`
 	Shard    string `dynamodbav:"shard"`
@@ -34,11 +34,13 @@ type Lease struct {
 	Checkpoint Position `dynamodbav:"checkpoint"`
 	Parents    []string `dynamodbav:"parents"`
 	State      State    `dynamodbav:"state"`
+	// Source is where Checkpoint and State are valid. Builds that knew no sources left it empty.
+	Source Source `dynamodbav:"source,omitempty"`
 	// ReadAt is a time: all records that had arrived in the shard by then are handled. Zero: unknown.
 	ReadAt time.Time `dynamodbav:"-"`
 }
 
-// State is the progress of a shard, or says that the lease is a reader's.
+// State is the progress of a shard or of a source, or says that the lease is a reader's.
 type State string
 
 // The states of a lease.
@@ -49,6 +51,10 @@ const (
 	StateDone State = "done"
 	// StateReader: not a shard, but a reader that is alive. The number of readers decides what an even share is.
 	StateReader State = "reader"
+	// StateGap: not a shard, but the consumer's source, which replaced another one: the log is to be published again.
+	StateGap State = "gap"
+	// StateWhole: not a shard, but the consumer's source. What former ones lost has been published again.
+	StateWhole State = "whole"
 )
 
 // ErrLeaseLost means that another reader wrote the lease.

@@ -193,7 +193,7 @@ func TestKinesisSplitsAndMergesKeepEveryKeysOrder(t *testing.T) {
 		require.Len(t, k.open(), 2)
 		lineage, err := k.stream(k.Client, "s").Shards(t.Context())
 		require.NoError(t, err)
-		assert.ElementsMatch(t, open[1:], lineage[len(lineage)-1].Parents, "a merge has two")
+		assert.ElementsMatch(t, open[1:], lineage.Shards[len(lineage.Shards)-1].Parents, "a merge has two")
 		k.send(10)
 		z := k.start("z")
 		after(20 * time.Second)

@@ -11,6 +11,7 @@ import (
 type counters struct {
 	all                                         *prometheus.Registry
 	records, handleFailures, takeOvers, trimmed prometheus.Counter
+	listFailures, replaced                      prometheus.Counter
 	readFailures                                *prometheus.CounterVec
 
 	behind, checkpointAge, leases *prometheus.Desc
@@ -30,6 +31,8 @@ func newCounters(consumer string) *counters {
 		handleFailures: counter("handle_failures_total", "Batches whose handling failed and is retried."),
 		takeOvers:      counter("take_overs_total", "Leases taken from owners that stopped renewing them."),
 		trimmed:        counter("trimmed_total", "Times that records were trimmed before they were read."),
+		replaced:       counter("source_replaced_total", "Times that the stream was found replaced by another one under its name."),
+		listFailures:   counter("list_failures_total", "Failed listings of the stream's shards, such as while there is no stream."),
 		readFailures: promauto.With(all).NewCounterVec(prometheus.CounterOpts{
 			Name: "shards_read_failures_total", Help: "Failed reads by reason.", ConstLabels: labels,
 		}, []string{"reason"}),

@@ -1,6 +1,7 @@
 package shards
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,11 +24,13 @@ type Reader[T any] struct {
 	view     *view
 	presence *held // with StateReader
 	listedAt time.Time
+	source   Source // as listed last
 
 	relist atomic.Bool // list the stream's shards in the next round
 
 	mu      sync.Mutex
 	workers map[string]*worker[T] // by shard; removed when their lease is released
+	filler  *worker[T]            // republishes the log while this reader holds the lease of the source
 	owners  map[string]int        // leases by owner, as of the last round
 }
 
@@ -66,6 +69,9 @@ func (r *Reader[T]) stop(workCtx context.Context, cancelWork context.CancelCause
 	for _, w := range r.workers {
 		w.stop()
 	}
+	if r.filler != nil {
+		r.filler.cancelWork(errStopped) // it takes long, and the next reader repeats it anyway
+	}
 	r.mu.Unlock()
 	r.wg.Wait()
 	if r.cfg.Metrics != nil {
@@ -99,7 +105,7 @@ func (r *Reader[T]) round(ctx, workCtx context.Context) error {
 	r.mu.Lock()
 	r.owners = r.view.alive
 	r.mu.Unlock()
-	return errors.Join(listErr, r.share(ctx, workCtx, now), r.deleteObsolete(ctx, now))
+	return errors.Join(listErr, r.share(ctx, workCtx, now), r.fillGap(ctx, workCtx, now), r.deleteObsolete(ctx, now))
 }
 
 // announce shows other readers that this one is alive.
@@ -121,7 +127,7 @@ func (r *Reader[T]) announce(ctx context.Context) error {
 }
 
 // list lists the stream's shards when that is due, and adds a lease for each shard without one, parents before children.
-// New shards start at TrimHorizon, never at their tip, so that their first records are read.
+// The leases were listed before the shards, so they are of no newer source.
 func (r *Reader[T]) list(ctx context.Context, leases []Lease) (_ []Lease, err error) {
 	if !r.relist.Swap(false) && r.cfg.Now().Sub(r.listedAt) < r.cfg.ListEvery {
 		return leases, nil
@@ -131,21 +137,25 @@ func (r *Reader[T]) list(ctx context.Context, leases []Lease) (_ []Lease, err er
 			r.relist.Store(true)
 		}
 	}()
-	shards, err := r.cfg.Stream.Shards(ctx)
+	listing, err := r.cfg.Stream.Shards(ctx)
 	if err != nil {
+		r.counts.listFailures.Inc()
 		return leases, fmt.Errorf("list shards: %w", err)
+	}
+	if leases, err = r.follow(ctx, leases, listing); err != nil {
+		return leases, err
 	}
 	have := make(map[string]bool, len(leases))
 	for _, l := range leases {
 		have[l.Shard] = true
 	}
-	listed := make(map[string]bool, len(shards))
-	for _, s := range parentsFirst(shards) {
+	listed := make(map[string]bool, len(listing.Shards))
+	for _, s := range parentsFirst(listing.Shards) {
 		listed[s.ID] = true
 		if have[s.ID] {
 			continue
 		}
-		l := Lease{Consumer: r.cfg.Consumer, Shard: s.ID, Counter: 1, Parents: s.Parents, State: StateOpen}
+		l := r.unread(s, listing.Source)
 		if err := r.cfg.Leases.Put(ctx, l, Lease{}); errors.Is(err, ErrLeaseLost) {
 			continue // another reader was first; the next round sees it
 		} else if err != nil {
@@ -153,7 +163,7 @@ func (r *Reader[T]) list(ctx context.Context, leases []Lease) (_ []Lease, err er
 		}
 		leases = append(leases, l)
 	}
-	r.listedAt, r.view.listed = r.cfg.Now(), listed
+	r.listedAt, r.view.listed, r.source = r.cfg.Now(), listed, listing.Source
 	return leases, nil
 }
 
@@ -165,11 +175,11 @@ func (r *Reader[T]) share(ctx, workCtx context.Context, now time.Time) error {
 	free := r.view.available(now, func(shard string) bool { return mine[shard] != nil })
 	count := len(mine)
 	for _, l := range free {
-		if !r.view.mayTake(l, count, now) {
+		next := l
+		next.Owner, next.Source = r.cfg.Owner, cmp.Or(l.Source, r.source)
+		if next.Source == "" || !r.view.mayTake(l, count, now) {
 			continue
 		}
-		next := l
-		next.Owner = r.cfg.Owner
 		h, err := take(ctx, r.cfg.Leases, r.cfg.Now, l, next)
 		if errors.Is(err, ErrLeaseLost) {
 			continue
@@ -179,6 +189,10 @@ func (r *Reader[T]) share(ctx, workCtx context.Context, now time.Time) error {
 		if l.Owner != "" && l.Owner != r.cfg.Owner {
 			r.counts.takeOvers.Inc()
 			r.cfg.Logger.InfoContext(ctx, "shard taken over", slog.String("shard", l.Shard), slog.String("from", l.Owner))
+		}
+		if l.Source == "" {
+			r.cfg.Logger.InfoContext(ctx, "position without a source, of an earlier build, adopted for the stream that is there",
+				slog.String("shard", l.Shard), slog.String("source", string(next.Source)))
 		}
 		count++
 		r.start(workCtx, h)
@@ -208,8 +222,12 @@ func (r *Reader[T]) start(workCtx context.Context, h *held) {
 	r.workers[w.shard] = w
 	r.mu.Unlock()
 	r.wg.Go(func() {
-		if done := w.run(); done {
-			r.relist.Store(true) // to find its children
+		done, replaced := w.run(w.read)
+		if done {
+			w.log.InfoContext(workCtx, "shard done")
+		}
+		if done || replaced { // find its children, or what replaced it
+			r.relist.Store(true)
 		}
 		r.mu.Lock()
 		delete(r.workers, w.shard)

@@ -15,6 +15,8 @@
 //     its lease may finish the batch in flight, but begins no other. So handlers must be idempotent.
 //   - A batch that cannot be handled is retried for ever and never skipped. It delays its own shard only.
 //   - If the stream has trimmed the position, Republish is called before reading continues.
+//   - If the stream is replaced by another one under its name, the new one is read from its oldest record, and one of the
+//     readers calls Republish for all. A crash in the middle of that repeats it. See Source.
 //
 // # Table and permissions
 //
@@ -29,12 +31,13 @@ import (
 	"time"
 )
 
-// Stream is a sharded stream. Its errors wrap ErrIteratorExpired, ErrTrimmed, ErrThrottled or ErrShardGone where they
-// apply; any other error is retried.
+// Stream is a sharded stream. Its errors wrap ErrIteratorExpired, ErrTrimmed, ErrThrottled, ErrShardGone or
+// ErrForeignPosition where they apply; any other error is retried.
 // It is safe for concurrent use.
 type Stream[T any] interface {
-	// Shards lists all shards, closed ones too, as long as the stream remembers them.
-	Shards(ctx context.Context) ([]Shard, error)
+	// Shards lists all shards, closed ones too, as long as the stream remembers them. It fails while there is no stream that
+	// can be read.
+	Shards(ctx context.Context) (Listing, error)
 	// Open returns a feed of a shard that starts after a position. The feed ends with ctx.
 	Open(ctx context.Context, shardID string, after Position) (Feed[T], error)
 }
@@ -58,13 +61,27 @@ var (
 	ErrThrottled = errors.New("shard read throttled")
 	// ErrShardGone: the stream does not have the shard, or no longer.
 	ErrShardGone = errors.New("shard gone")
+	// ErrForeignPosition: the position is not one of this shard, and never will be.
+	ErrForeignPosition = errors.New("position of another stream")
 )
+
+// Source identifies a stream for as long as it exists. A stream made anew under the same name is another source: its shards
+// may have the IDs of the former ones, but no position of a source is valid in another.
+type Source string
+
+// Listing is the shards of one source.
+type Listing struct {
+	Source Source
+	Shards []Shard
+}
 
 // Shard is an ordered part of a stream.
 type Shard struct {
 	ID string
 	// Parents are the shards that this one continues: none for a first shard, two after a merge.
 	Parents []string
+	// Closed says that the shard takes no more records.
+	Closed bool
 }
 
 // Position is the sequence number of the record read last.

@@ -15,6 +15,7 @@ import (
 type worker[T any] struct {
 	cfg    *Config[T]
 	shard  string
+	source Source
 	lease  *held
 	counts *counters
 	log    *slog.Logger
@@ -39,7 +40,7 @@ type worker[T any] struct {
 func newWorker[T any](workCtx context.Context, cfg *Config[T], h *held, counts *counters) *worker[T] {
 	l := h.lease // not shared yet
 	w := &worker[T]{
-		cfg: cfg, shard: l.Shard, lease: h, counts: counts, log: cfg.Logger.With(slog.String("shard", l.Shard)),
+		cfg: cfg, shard: l.Shard, source: l.Source, lease: h, counts: counts, log: cfg.Logger.With(slog.String("shard", l.Shard)),
 		moved: make(chan struct{}, 1), position: l.Checkpoint, readAt: l.ReadAt, savedAt: cfg.Now(), behindAt: cfg.Now(),
 	}
 	w.workCtx, w.cancelWork = context.WithCancelCause(workCtx)
@@ -49,24 +50,23 @@ func newWorker[T any](workCtx context.Context, cfg *Config[T], h *held, counts *
 
 func (w *worker[T]) stopping() bool { return w.ctx.Err() != nil }
 
-// run reads until the shard is done, the lease lost or the worker stopped, and then releases a lease that is not lost.
-func (w *worker[T]) run() (done bool) {
+// run does its work, such as read, until that is done, the lease lost or the worker stopped, and then releases a lease that is
+// not lost. replaced says that the stream is no longer the lease's source.
+func (w *worker[T]) run(work func() (done bool, err error)) (done, replaced bool) {
 	var heartbeat sync.WaitGroup
 	heartbeatCtx, cancelHeartbeat := context.WithCancel(w.workCtx)
 	heartbeat.Go(func() { w.heartbeat(heartbeatCtx) })
-	done, err := w.read()
+	done, err := work()
 	cancelHeartbeat()
 	heartbeat.Wait()
 	defer w.cancelWork(nil)
 	switch {
 	case errors.Is(err, ErrLeaseLost) || errors.Is(context.Cause(w.workCtx), ErrLeaseLost):
 		w.log.WarnContext(w.workCtx, "lease lost")
-	case done:
-		w.log.InfoContext(w.workCtx, "shard done")
-	default:
+	case !done:
 		w.release()
 	}
-	return done
+	return done, errors.Is(err, errReplaced)
 }
 
 // release gives up the lease. If that fails, other readers take it after the lease duration.
@@ -141,7 +141,10 @@ func (w *worker[T]) read() (done bool, err error) {
 	return false, nil
 }
 
-var errStopped = errors.New("stopped")
+var (
+	errStopped  = errors.New("stopped")
+	errReplaced = errors.New("stream replaced") // the Reader makes the lease one of the new source
+)
 
 func ignore(err, ignored error) error {
 	if errors.Is(err, ignored) {
@@ -188,12 +191,12 @@ func (w *worker[T]) recover(err error, failures int) (done bool, _ error) {
 		if err := w.trimmed(); err != nil {
 			return false, ignore(err, errStopped)
 		}
-	case errors.Is(err, ErrShardGone) && w.gone():
-		err := w.trimmed()
-		if err == nil {
-			err = w.write(shardDone)
+	case errors.Is(err, ErrShardGone) || errors.Is(err, ErrForeignPosition):
+		w.closeFeed()
+		if done, changed := w.changed(err); done || changed != nil {
+			return done, ignore(changed, errStopped)
 		}
-		return err == nil, ignore(err, errStopped)
+		w.log.WarnContext(w.workCtx, "shard read failed, retrying", slog.Any(keyError, err), slog.Int("failures", failures))
 	default:
 		w.closeFeed()
 		if errors.Is(err, ErrIteratorExpired) && failures == 1 {
@@ -205,10 +208,25 @@ func (w *worker[T]) recover(err error, failures int) (done bool, _ error) {
 	return false, nil
 }
 
-// gone reports whether the stream exists but no longer has the shard.
-func (w *worker[T]) gone() bool {
-	shards, err := w.cfg.Stream.Shards(w.ctx)
-	return err == nil && !slices.ContainsFunc(shards, func(s Shard) bool { return s.ID == w.shard })
+// changed looks whether the stream was replaced, or no longer has the shard or the position.
+func (w *worker[T]) changed(failure error) (done bool, _ error) {
+	listing, err := w.cfg.Stream.Shards(w.ctx)
+	switch {
+	case err != nil:
+		return false, nil // the failure is retried
+	case listing.Source != w.source:
+		return false, errReplaced
+	case !slices.ContainsFunc(listing.Shards, func(s Shard) bool { return s.ID == w.shard }):
+		if err := w.trimmed(); err != nil {
+			return false, err
+		}
+		err := w.write(shardDone)
+		return err == nil, err
+	case errors.Is(failure, ErrForeignPosition):
+		return false, w.trimmed()
+	default:
+		return false, nil
+	}
 }
 
 // trimmed calls Republish until it succeeds, then starts at the oldest record.

@@ -20,6 +20,14 @@ locals {
       of        = local.readers, namespace = local.own, metric = "leftfold_shards_trimmed_total"
       statistic = "Sum", above = 0, minutes = 1
     }
+    source-replaced = {
+      of        = local.readers, namespace = local.own, metric = "leftfold_shards_source_replaced_total"
+      statistic = "Sum", above = 0, minutes = 1
+    }
+    source-missing = {
+      of        = local.readers, namespace = local.own, metric = "leftfold_shards_list_failures_total"
+      statistic = "Sum", above = 5, minutes = 5
+    }
     aggregate-parked = {
       of        = local.projectors, namespace = local.own, metric = "leftfold_projection_parked_total"
       statistic = "Sum", above = 0, minutes = 1

@@ -9,6 +9,8 @@ locals {
     "leftfold_route_undecodable_total",
     "leftfold_shards_behind_seconds",
     "leftfold_shards_checkpoint_age_seconds",
+    "leftfold_shards_list_failures_total",
+    "leftfold_shards_source_replaced_total",
     "leftfold_shards_trimmed_total",
   ]
 
