@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -81,48 +82,50 @@ func TestRequestsAtOnceUnderOneKeyGetOneAnswer(t *testing.T) {
 	for name, conflicts := range map[string]float64{"as they come": 0, "with conflicts": 0.7} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a, proxy := newProxied(t, map[string]string{"COMMAND_CACHE": "0"})
-			wrote, later := map[string]string{}, 0
-			for i, k := range kinds() {
-				if k.idle {
-					continue
+			synctest.Test(t, func(t *testing.T) {
+				a, proxy := newProxied(t, map[string]string{"COMMAND_CACHE": "0"})
+				wrote, later := map[string]string{}, 0
+				for i, k := range kinds() {
+					if k.idle {
+						continue
+					}
+					s := newSubject()
+					for _, build := range k.given {
+						r := build(s)
+						a.accept(r.Method, r.Path, r.Body)
+					}
+					requests := make([]systemtest.Request, clients+1)
+					for i := range requests {
+						requests[i] = k.request(s)
+						requests[i].Correlation, requests[i].Header = newID(), http.Header{"Idempotency-Key": {s.word}}
+						wrote[requests[i].Correlation] = k.name
+					}
+					if conflicts > 0 {
+						require.NoError(t, a.AWS.SetFaults(localaws.Faults{Seed: uint64(i) + 1, Faults: []localaws.Fault{
+							{Kind: localaws.FaultTransactionConflict, Operation: "DynamoDB.TransactWriteItems", Probability: conflicts},
+						}}))
+					}
+					barrier := newBarrier(clients, func(c call) bool { return step{call: c.String()}.writes() })
+					proxy.handle(barrier.handle)
+					answers := a.atOnce(requests[:clients], func() { barrier.release(t, func() {}) })
+					proxy.handle(nil)
+					require.NoError(t, a.AWS.SetFaults(localaws.Faults{}))
+					last, err := a.Do(t.Context(), requests[clients])
+					require.NoError(t, err)
+					later += oneAnswer(t, k.name, append(answers, last))
 				}
-				s := newSubject()
-				for _, build := range k.given {
-					r := build(s)
-					a.accept(r.Method, r.Path, r.Body)
-				}
-				requests := make([]systemtest.Request, clients+1)
-				for i := range requests {
-					requests[i] = k.request(s)
-					requests[i].Correlation, requests[i].Header = newID(), http.Header{"Idempotency-Key": {s.word}}
-					wrote[requests[i].Correlation] = k.name
-				}
-				if conflicts > 0 {
-					require.NoError(t, a.AWS.SetFaults(localaws.Faults{Seed: uint64(i) + 1, Faults: []localaws.Fault{
-						{Kind: localaws.FaultTransactionConflict, Operation: "DynamoDB.TransactWriteItems", Probability: conflicts},
-					}}))
-				}
-				barrier := newBarrier(clients, func(c call) bool { return step{call: c.String()}.writes() })
-				proxy.handle(barrier.handle)
-				answers := a.atOnce(requests[:clients], func() { barrier.release(t, func() {}) })
-				proxy.handle(nil)
-				require.NoError(t, a.AWS.SetFaults(localaws.Faults{}))
-				last, err := a.Do(t.Context(), requests[clients])
+				t.Logf("%d of %d were asked to retry", later, len(wrote))
+				records, err := a.Records(t.Context())
 				require.NoError(t, err)
-				later += oneAnswer(t, k.name, append(answers, last))
-			}
-			t.Logf("%d of %d were asked to retry", later, len(wrote))
-			records, err := a.Records(t.Context())
-			require.NoError(t, err)
-			events := map[string]int{}
-			for correlation, name := range wrote {
-				events[name] += len(records[correlation])
-			}
-			for name, n := range events {
-				assert.Equal(t, 1, n, name)
-			}
-			a.settled()
+				events := map[string]int{}
+				for correlation, name := range wrote {
+					events[name] += len(records[correlation])
+				}
+				for name, n := range events {
+					assert.Equal(t, 1, n, name)
+				}
+				a.settled()
+			})
 		})
 	}
 }
@@ -153,89 +156,91 @@ func oneAnswer(t *testing.T, kind string, answers []systemtest.Answer) (later in
 // are about to write.
 func TestARoleDisabledAtTheSameMomentIsNeverGranted(t *testing.T) {
 	t.Parallel()
-	a, proxy := newProxied(t, nil)
-	grants := func(c call) bool { return bytes.Contains(c.body, []byte(`"org/iam/user/roleAdded"`)) }
-	goes := func(c call) bool { return bytes.Contains(c.body, []byte(`"org/iam/role/disabled"`)) }
-	users := make([]string, racers)
-	for i := range users {
-		users[i] = a.accept(http.MethodPost, "/users", object{"email": fmt.Sprintf("racer%d@example.com", i)}).ID
-	}
-	granted := map[string]bool{} // "user role"
-	race := func(name string, with ...systemtest.Request) (role string, requests []systemtest.Request) {
-		role = a.accept(http.MethodPost, "/roles", object{"name": name}).ID
-		for _, user := range users {
-			requests = append(requests, post("/users/"+user+"/roles", object{"roleId": role}))
+	synctest.Test(t, func(t *testing.T) {
+		a, proxy := newProxied(t, nil)
+		grants := func(c call) bool { return bytes.Contains(c.body, []byte(`"org/iam/user/roleAdded"`)) }
+		goes := func(c call) bool { return bytes.Contains(c.body, []byte(`"org/iam/role/disabled"`)) }
+		users := make([]string, racers)
+		for i := range users {
+			users[i] = a.accept(http.MethodPost, "/users", object{"email": fmt.Sprintf("racer%d@example.com", i)}).ID
 		}
-		return role, append(requests, with...)
-	}
-	judge := func(role string, answers []systemtest.Answer) (n int) {
-		for i, answer := range answers[:racers] {
-			if answer.Status == http.StatusAccepted {
-				granted[users[i]+" "+role] = true
-				n++
-				continue
+		granted := map[string]bool{} // "user role"
+		race := func(name string, with ...systemtest.Request) (role string, requests []systemtest.Request) {
+			role = a.accept(http.MethodPost, "/roles", object{"name": name}).ID
+			for _, user := range users {
+				requests = append(requests, post("/users/"+user+"/roles", object{"roleId": role}))
 			}
-			assert.Equal(t, http.StatusConflict, answer.Status)
-			a.problem(answer, "role_disabled")
+			return role, append(requests, with...)
 		}
-		return n
-	}
-
-	role, requests := race("gone")
-	barrier := newBarrier(racers, grants)
-	proxy.handle(barrier.handle)
-	answers := a.atOnce(requests, func() {
-		barrier.release(t, func() { a.accept(http.MethodPut, "/roles/"+role+"/disable", nil) })
-	})
-	assert.Zero(t, judge(role, answers), "granted after it was disabled")
-
-	const rounds = 10
-	won, ended := 0, 0
-	for round := range rounds {
-		role, requests := race("going" + letters(newID()))
-		requests = append(requests, put("/roles/"+role+"/disable", nil))
-		var ticks, gone atomic.Int64
-		gone.Store(math.MaxInt64)
-		late := make(chan int64, racers)
-		barrier := newBarrier(racers+1, func(c call) bool { return grants(c) || goes(c) })
-		proxy.handle(func(c call, send sending) (*http.Response, error) {
-			return barrier.handle(c, func() (*http.Response, error) {
-				began := ticks.Add(1)
-				res, err := send()
-				switch {
-				case err != nil || res.StatusCode != http.StatusOK:
-				case goes(c):
-					gone.Store(ticks.Add(1))
-				case grants(c):
-					late <- began
+		judge := func(role string, answers []systemtest.Answer) (n int) {
+			for i, answer := range answers[:racers] {
+				if answer.Status == http.StatusAccepted {
+					granted[users[i]+" "+role] = true
+					n++
+					continue
 				}
-				return res, err
-			})
+				assert.Equal(t, http.StatusConflict, answer.Status)
+				a.problem(answer, "role_disabled")
+			}
+			return n
+		}
+
+		role, requests := race("gone")
+		barrier := newBarrier(racers, grants)
+		proxy.handle(barrier.handle)
+		answers := a.atOnce(requests, func() {
+			barrier.release(t, func() { a.accept(http.MethodPut, "/roles/"+role+"/disable", nil) })
 		})
-		answers := a.atOnce(requests, func() { barrier.release(t, func() {}) })
-		close(late)
-		for began := range late {
-			assert.Less(t, began, gone.Load(), "round %d: a grant was sent after the role had been disabled", round)
-		}
-		won += judge(role, answers)
-		if answers[racers].Status == http.StatusAccepted { // else it lost to the grants and was refused
-			ended++
-		}
-	}
-	proxy.handle(nil)
-	assert.Positive(t, ended)
-	t.Logf("%d of %d grants came before their role was disabled, as %d of %d roles were", won, rounds*racers, ended, rounds)
-	records, err := a.Records(t.Context())
-	require.NoError(t, err)
-	for _, written := range records {
-		for _, r := range written {
-			if r.Name == "org/iam/user/roleAdded" {
-				key := r.Stream.ID + " " + r.Enrichment[0].ID
-				assert.True(t, granted[key], "in the log, but refused: %s", key)
-				delete(granted, key)
+		assert.Zero(t, judge(role, answers), "granted after it was disabled")
+
+		const rounds = 10
+		won, ended := 0, 0
+		for round := range rounds {
+			role, requests := race("going" + letters(newID()))
+			requests = append(requests, put("/roles/"+role+"/disable", nil))
+			var ticks, gone atomic.Int64
+			gone.Store(math.MaxInt64)
+			late := make(chan int64, racers)
+			barrier := newBarrier(racers+1, func(c call) bool { return grants(c) || goes(c) })
+			proxy.handle(func(c call, send sending) (*http.Response, error) {
+				return barrier.handle(c, func() (*http.Response, error) {
+					began := ticks.Add(1)
+					res, err := send()
+					switch {
+					case err != nil || res.StatusCode != http.StatusOK:
+					case goes(c):
+						gone.Store(ticks.Add(1))
+					case grants(c):
+						late <- began
+					}
+					return res, err
+				})
+			})
+			answers := a.atOnce(requests, func() { barrier.release(t, func() {}) })
+			close(late)
+			for began := range late {
+				assert.Less(t, began, gone.Load(), "round %d: a grant was sent after the role had been disabled", round)
+			}
+			won += judge(role, answers)
+			if answers[racers].Status == http.StatusAccepted { // else it lost to the grants and was refused
+				ended++
 			}
 		}
-	}
-	assert.Empty(t, granted, "accepted, but not in the log")
-	a.settled()
+		proxy.handle(nil)
+		assert.Positive(t, ended)
+		t.Logf("%d of %d grants came before their role was disabled, as %d of %d roles were", won, rounds*racers, ended, rounds)
+		records, err := a.Records(t.Context())
+		require.NoError(t, err)
+		for _, written := range records {
+			for _, r := range written {
+				if r.Name == "org/iam/user/roleAdded" {
+					key := r.Stream.ID + " " + r.Enrichment[0].ID
+					assert.True(t, granted[key], "in the log, but refused: %s", key)
+					delete(granted, key)
+				}
+			}
+		}
+		assert.Empty(t, granted, "accepted, but not in the log")
+		a.settled()
+	})
 }

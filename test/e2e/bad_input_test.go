@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/stretchr/testify/assert"
@@ -84,58 +85,60 @@ func malformedIDs(valid string) []string {
 // TestInvalidInputWritesNothing sends every kind of invalid request to every write endpoint.
 func TestInvalidInputWritesNothing(t *testing.T) {
 	t.Parallel()
-	a := api{systemtest.New(t, nil), t}
-	user := a.accept(http.MethodPost, "/users", object{"email": "dan@example.com"}).ID
-	role := a.accept(http.MethodPost, "/roles", object{"name": "reader"}).ID
-	other := a.accept(http.MethodPost, "/roles", object{"name": "writer"}).ID
-	a.accept(http.MethodPost, "/users/"+user+"/roles", object{"roleId": role})
-	before := stored(a)
-	require.Len(t, before, 7, "four events, three claims")
+	synctest.Test(t, func(t *testing.T) {
+		a := api{systemtest.New(t, nil), t}
+		user := a.accept(http.MethodPost, "/users", object{"email": "dan@example.com"}).ID
+		role := a.accept(http.MethodPost, "/roles", object{"name": "reader"}).ID
+		other := a.accept(http.MethodPost, "/roles", object{"name": "writer"}).ID
+		a.accept(http.MethodPost, "/users/"+user+"/roles", object{"roleId": role})
+		before := stored(a)
+		require.Len(t, before, 7, "four events, three claims")
 
-	for _, e := range []struct {
-		method, path string
-		body         object // nil: it takes none
-		missing      string // code if {user} or {role} is unknown; "": the path has neither
-	}{
-		{http.MethodPost, "/users", object{"id": newID(), "email": "new@example.com"}, ""},
-		{http.MethodPut, "/users/{user}", object{"firstName": "Ann", "lastName": "Lee"}, "user_not_found"},
-		{http.MethodPut, "/users/{user}/email", object{"email": "new@example.com"}, "user_not_found"},
-		{http.MethodPut, "/users/{user}/disable", nil, "user_not_found"},
-		{http.MethodPut, "/users/{user}/enable", nil, "user_not_found"},
-		{http.MethodPost, "/users/{user}/roles", object{"roleId": other}, "user_not_found"},
-		{http.MethodDelete, "/users/{user}/roles/" + role, nil, "user_not_found"},
-		{http.MethodPost, "/roles", object{"id": newID(), "name": "new"}, ""},
-		{http.MethodPut, "/roles/{role}", object{"name": "new"}, "role_not_found"},
-		{http.MethodPut, "/roles/{role}/disable", nil, "role_not_found"},
-		{http.MethodPut, "/roles/{role}/enable", nil, "role_not_found"},
-	} {
-		at := func(id string) string { return strings.NewReplacer("{user}", id, "{role}", id).Replace(e.path) }
-		here := strings.NewReplacer("{user}", user, "{role}", role).Replace(e.path)
-		if e.body != nil {
-			for _, b := range badBodies(e.body) {
-				a.bad(systemtest.Request{Method: e.method, Path: here, Body: b.body, ContentType: b.contentType}, b.what, b.status, b.code)
+		for _, e := range []struct {
+			method, path string
+			body         object // nil: it takes none
+			missing      string // code if {user} or {role} is unknown; "": the path has neither
+		}{
+			{http.MethodPost, "/users", object{"id": newID(), "email": "new@example.com"}, ""},
+			{http.MethodPut, "/users/{user}", object{"firstName": "Ann", "lastName": "Lee"}, "user_not_found"},
+			{http.MethodPut, "/users/{user}/email", object{"email": "new@example.com"}, "user_not_found"},
+			{http.MethodPut, "/users/{user}/disable", nil, "user_not_found"},
+			{http.MethodPut, "/users/{user}/enable", nil, "user_not_found"},
+			{http.MethodPost, "/users/{user}/roles", object{"roleId": other}, "user_not_found"},
+			{http.MethodDelete, "/users/{user}/roles/" + role, nil, "user_not_found"},
+			{http.MethodPost, "/roles", object{"id": newID(), "name": "new"}, ""},
+			{http.MethodPut, "/roles/{role}", object{"name": "new"}, "role_not_found"},
+			{http.MethodPut, "/roles/{role}/disable", nil, "role_not_found"},
+			{http.MethodPut, "/roles/{role}/enable", nil, "role_not_found"},
+		} {
+			at := func(id string) string { return strings.NewReplacer("{user}", id, "{role}", id).Replace(e.path) }
+			here := strings.NewReplacer("{user}", user, "{role}", role).Replace(e.path)
+			if e.body != nil {
+				for _, b := range badBodies(e.body) {
+					a.bad(systemtest.Request{Method: e.method, Path: here, Body: b.body, ContentType: b.contentType}, b.what, b.status, b.code)
+				}
 			}
-		}
-		if e.missing != "" {
-			a.bad(systemtest.Request{Method: e.method, Path: at(newID()), Body: e.body}, "unknown id", 404, e.missing)
-			for _, id := range malformedIDs(user) {
-				a.bad(systemtest.Request{Method: e.method, Path: at(id), Body: e.body}, "malformed id", 422, "invalid")
+			if e.missing != "" {
+				a.bad(systemtest.Request{Method: e.method, Path: at(newID()), Body: e.body}, "unknown id", 404, e.missing)
+				for _, id := range malformedIDs(user) {
+					a.bad(systemtest.Request{Method: e.method, Path: at(id), Body: e.body}, "malformed id", 422, "invalid")
+				}
+				a.bad(systemtest.Request{Method: e.method, Path: at("a%2Fb%2Fc"), Body: e.body}, "slashes", 422, "invalid")
 			}
-			a.bad(systemtest.Request{Method: e.method, Path: at("a%2Fb%2Fc"), Body: e.body}, "slashes", 422, "invalid")
+			for _, method := range []string{http.MethodPatch, http.MethodTrace, "PROPFIND"} {
+				a.bad(systemtest.Request{Method: method, Path: here, Body: e.body}, "wrong method", 405, "method_not_allowed")
+			}
+			a.bad(systemtest.Request{Method: e.method, Path: here + "/and/even/more", Body: e.body}, "a longer path", 404, "not_found")
 		}
-		for _, method := range []string{http.MethodPatch, http.MethodTrace, "PROPFIND"} {
-			a.bad(systemtest.Request{Method: method, Path: here, Body: e.body}, "wrong method", 405, "method_not_allowed")
+		a.bad(systemtest.Request{Method: http.MethodDelete, Path: "/users/" + user}, "wrong method", 405, "method_not_allowed")
+		a.bad(systemtest.Request{Method: http.MethodPost, Path: "/roles/" + role + "/disable"}, "wrong method", 405, "method_not_allowed")
+		a.bad(put("/users", object{"email": "x@example.com"}), "wrong method", 405, "method_not_allowed")
+		for _, id := range malformedIDs(role) {
+			a.bad(systemtest.Request{Method: http.MethodDelete, Path: "/users/" + user + "/roles/" + id}, "malformed role", 422, "invalid")
 		}
-		a.bad(systemtest.Request{Method: e.method, Path: here + "/and/even/more", Body: e.body}, "a longer path", 404, "not_found")
-	}
-	a.bad(systemtest.Request{Method: http.MethodDelete, Path: "/users/" + user}, "wrong method", 405, "method_not_allowed")
-	a.bad(systemtest.Request{Method: http.MethodPost, Path: "/roles/" + role + "/disable"}, "wrong method", 405, "method_not_allowed")
-	a.bad(put("/users", object{"email": "x@example.com"}), "wrong method", 405, "method_not_allowed")
-	for _, id := range malformedIDs(role) {
-		a.bad(systemtest.Request{Method: http.MethodDelete, Path: "/users/" + user + "/roles/" + id}, "malformed role", 422, "invalid")
-	}
-	a.bad(post("/users/"+user+"/roles", object{"roleId": newID()}), "unknown role", 404, "role_not_found")
-	assert.Equal(t, before, stored(a), "a refused request wrote something")
+		a.bad(post("/users/"+user+"/roles", object{"roleId": newID()}), "unknown role", 404, "role_not_found")
+		assert.Equal(t, before, stored(a), "a refused request wrote something")
+	})
 }
 
 // bad sends a request that must be refused with status and code.

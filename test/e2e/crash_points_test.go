@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -110,26 +111,28 @@ func TestACommandIsCarriedOutOnceWhateverCrashes(t *testing.T) {
 	for name, c := range scenarios() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newStage(t, c)
-			all := s.points()
-			var together []point
-			for _, p := range all {
-				switch {
-				case !p.kills():
-					s.play(p)
-				case s.behind(p.at): // snapshots are written one after another
-					s.crash(p)
-				default:
-					together = append(together, p)
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, c)
+				all := s.points()
+				var together []point
+				for _, p := range all {
+					switch {
+					case !p.kills():
+						s.play(p)
+					case s.behind(p.at): // snapshots are written one after another
+						s.crash(p)
+					default:
+						together = append(together, p)
+					}
+					if p.kills() {
+						kills.Add(1)
+					}
 				}
-				if p.kills() {
-					kills.Add(1)
-				}
-			}
-			s.crash(together...)
-			points.Add(int64(len(all)))
-			s.compare()
-			s.settled()
+				s.crash(together...)
+				points.Add(int64(len(all)))
+				s.compare()
+				s.settled()
+			})
 		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -20,49 +21,52 @@ import (
 
 // quick lets others take over from crashed services within a second or two.
 func quick() map[string]string {
-	return map[string]string{"LEASE_DURATION": "1s", "QUEUE_VISIBILITY": "2s", "STOP_TIMEOUT": "6s"}
+	return map[string]string{"LEASE_DURATION": "1s", "QUEUE_VISIBILITY": "2s"}
 }
 
 // TestReadModelsEqualTheFoldThroughCrashes tests the contract's third line: whatever crashes and reshards in between, every logged
 // event has the effect of exactly one application. It also compares every answer with the log.
 func TestReadModelsEqualTheFoldThroughCrashes(t *testing.T) {
-	sys := systemtest.New(t, quick())
-	commands := 10_000
-	if testing.Short() {
-		commands = 1_000
-	}
-	play := newPlay(chaos(t, sys), commands)
-	tr := newTraffic(sys.Client, 150, 15)
-	tr.down, tr.between = sys.CommandAPI.AwaitUp, play.cue
-	go play.run()
-	started := time.Now()
-	outcomes := tr.send(t.Context(), t, 64, commands)
-	play.end()
-	for _, s := range sys.Services() {
-		require.NoError(t, s.Restart(t.Context()))
-	}
-	sent := time.Now()
-	fold, err := sys.Audit(t.Context(), time.Minute)
-	require.NoError(t, err)
-	t.Logf("%d commands in %s, settled and compared after %s more: %d events of %d users and %d roles",
-		commands, sent.Sub(started).Round(time.Millisecond), time.Since(sent).Round(time.Millisecond),
-		fold.Events, len(fold.Users), len(fold.Roles))
-	records, err := sys.Records(t.Context())
-	require.NoError(t, err)
-	answers := inLog(t, outcomes, records)
-	assert.NotZero(t, answers["unknown but in the log"], "no crash hit a command that was decided")
-	for _, s := range sys.Services() {
-		assert.Greater(t, s.Starts(), 4, "%s was not killed often enough to prove anything", s.Name)
-	}
-	for _, s := range []*systemtest.Service{sys.ProjectorUser, sys.ProjectorRole} {
-		t.Logf("%s: applied %.0f, healed %.0f, duplicates %.0f, parked %.0f", s.Name,
-			sum(t, s, "leftfold_projection_applied_total"), sum(t, s, "leftfold_projection_healed_total"),
-			sum(t, s, "leftfold_projection_duplicates_total"), sum(t, s, "leftfold_projection_parked_total"))
-		assert.Zero(t, sum(t, s, "leftfold_projection_parked_total"))
-	}
-	published := len(kinesisRecords(t, sys))
-	t.Logf("%d records in Kinesis, in %d shards", published, len(shardsOf(t, sys)))
-	assert.Greater(t, published, fold.Events, "no crash caused a repeated publication: they prove nothing")
+	synctest.Test(t, func(t *testing.T) {
+		sys := systemtest.New(t, quick())
+		require.NoError(t, sys.AWS.SetFaults(likeAWS()))
+		commands := 10_000
+		if testing.Short() {
+			commands = 1_000
+		}
+		play := newPlay(chaos(t, sys), commands)
+		tr := newTraffic(sys.Client, 150, 15)
+		tr.down, tr.between = sys.CommandAPI.AwaitUp, play.cue
+		go play.run()
+		started := time.Now()
+		outcomes := tr.send(t.Context(), t, 64, commands)
+		play.end()
+		for _, s := range sys.Services() {
+			require.NoError(t, s.Restart(t.Context()))
+		}
+		sent := time.Now()
+		fold, err := sys.Audit(t.Context(), time.Minute)
+		require.NoError(t, err)
+		t.Logf("%d commands in %s, settled and compared after %s more: %d events of %d users and %d roles",
+			commands, sent.Sub(started).Round(time.Millisecond), time.Since(sent).Round(time.Millisecond),
+			fold.Events, len(fold.Users), len(fold.Roles))
+		records, err := sys.Records(t.Context())
+		require.NoError(t, err)
+		answers := inLog(t, outcomes, records)
+		assert.NotZero(t, answers["unknown but in the log"], "no crash hit a command that was decided")
+		for _, s := range sys.Services() {
+			assert.Greater(t, s.Starts(), 4, "%s was not killed often enough to prove anything", s.Name)
+		}
+		for _, s := range []*systemtest.Service{sys.ProjectorUser, sys.ProjectorRole} {
+			t.Logf("%s: applied %.0f, healed %.0f, duplicates %.0f, parked %.0f", s.Name,
+				sum(t, s, "leftfold_projection_applied_total"), sum(t, s, "leftfold_projection_healed_total"),
+				sum(t, s, "leftfold_projection_duplicates_total"), sum(t, s, "leftfold_projection_parked_total"))
+			assert.Zero(t, sum(t, s, "leftfold_projection_parked_total"))
+		}
+		published := len(kinesisRecords(t, sys))
+		t.Logf("%d records in Kinesis, in %d shards", published, len(shardsOf(t, sys)))
+		assert.Greater(t, published, fold.Events, "no crash caused a repeated publication: they prove nothing")
+	})
 }
 
 // TestTheLastEventsSurviveACrash kills each service right after each kind of call that matters, at the last events of streams: no
@@ -78,22 +82,24 @@ func TestTheLastEventsSurviveACrash(t *testing.T) {
 		for _, operation := range operations {
 			t.Run(name+" after "+operation, func(t *testing.T) {
 				t.Parallel()
-				a := api{systemtest.New(t, quick()), t}
-				role := a.accept(http.MethodPost, "/roles", object{"name": "reader"}).ID
-				roleAt(a, role, 1)
-				i := slices.IndexFunc(a.Services(), func(s *systemtest.Service) bool { return s.Name == name })
-				s := a.Services()[i]
-				require.NoError(t, s.Stop())
-				for i := range 25 {
-					id := a.accept(http.MethodPost, "/users", object{"email": fmt.Sprintf("user%d@example.com", i)}).ID
-					a.accept(http.MethodPost, "/users/"+id+"/roles", object{"roleId": role})
-				}
-				killed := s.KillAfter(operation)
-				require.NoError(t, s.Start(t.Context()))
-				<-killed
-				require.NoError(t, s.Start(t.Context()))
-				_, err := a.Audit(t.Context(), 30*time.Second)
-				require.NoError(t, err)
+				synctest.Test(t, func(t *testing.T) {
+					a := api{systemtest.New(t, quick()), t}
+					role := a.accept(http.MethodPost, "/roles", object{"name": "reader"}).ID
+					roleAt(a, role, 1)
+					i := slices.IndexFunc(a.Services(), func(s *systemtest.Service) bool { return s.Name == name })
+					s := a.Services()[i]
+					require.NoError(t, s.Stop())
+					for i := range 25 {
+						id := a.accept(http.MethodPost, "/users", object{"email": fmt.Sprintf("user%d@example.com", i)}).ID
+						a.accept(http.MethodPost, "/users/"+id+"/roles", object{"roleId": role})
+					}
+					killed := s.KillAfter(operation)
+					require.NoError(t, s.Start(t.Context()))
+					<-killed
+					require.NoError(t, s.Start(t.Context()))
+					_, err := a.Audit(t.Context(), 30*time.Second)
+					require.NoError(t, err)
+				})
 			})
 		}
 	}

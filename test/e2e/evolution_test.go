@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -44,70 +45,74 @@ func store(a api, userID string, version eventsourcing.Version, name, data strin
 // TestEventsOfEarlierBuildsAreServed: events with a retired name or an earlier shape are folded and projected without a gap.
 func TestEventsOfEarlierBuildsAreServed(t *testing.T) {
 	t.Parallel()
-	a := api{systemtest.New(t, nil), t}
-	roleID := a.accept(http.MethodPost, "/roles", object{"name": "auditor"}).ID
-	id := a.accept(http.MethodPost, "/users", object{"email": "zoe@example.com"}).ID
-	names := func(first, last string) object { return object{"firstName": first, "lastName": last} }
+	synctest.Test(t, func(t *testing.T) {
+		a := api{systemtest.New(t, nil), t}
+		roleID := a.accept(http.MethodPost, "/roles", object{"name": "auditor"}).ID
+		id := a.accept(http.MethodPost, "/users", object{"email": "zoe@example.com"}).ID
+		names := func(first, last string) object { return object{"firstName": first, "lastName": last} }
 
-	store(a, id, 2, "org/iam/user/renamed", `{"name":{"first":"Zoë","last":"O'Hara"}}`)
-	shown := userAt(a, id, 2)
-	assert.Equal(t, []string{"Zoë", "O'Hara"}, []string{shown.FirstName, shown.LastName})
-	assert.Equal(t, uint64(2), a.accept(http.MethodPut, "/users/"+id, names("Zoë", "O'Hara")).Version, "it has these names")
+		store(a, id, 2, "org/iam/user/renamed", `{"name":{"first":"Zoë","last":"O'Hara"}}`)
+		shown := userAt(a, id, 2)
+		assert.Equal(t, []string{"Zoë", "O'Hara"}, []string{shown.FirstName, shown.LastName})
+		assert.Equal(t, uint64(2), a.accept(http.MethodPut, "/users/"+id, names("Zoë", "O'Hara")).Version, "it has these names")
 
-	a.accept(http.MethodPost, "/users/"+id+"/roles", object{"roleId": roleID})
-	store(a, id, 4, "org/iam/user/updated", `{"addedLater":[1.10],"name":{"first":"Ann","last":"Lee","middle":"x"}}`)
-	shown = userAt(a, id, 4)
-	assert.Equal(t, []string{"Ann", "Lee"}, []string{shown.FirstName, shown.LastName})
-	userInRoles(a, id, 4)
-	members := roleAt(a, roleID, 1).Users
-	require.Len(t, members, 1)
-	assert.Equal(t, []string{"Ann", "Lee"}, []string{members[0].FirstName, members[0].LastName})
+		a.accept(http.MethodPost, "/users/"+id+"/roles", object{"roleId": roleID})
+		store(a, id, 4, "org/iam/user/updated", `{"addedLater":[1.10],"name":{"first":"Ann","last":"Lee","middle":"x"}}`)
+		shown = userAt(a, id, 4)
+		assert.Equal(t, []string{"Ann", "Lee"}, []string{shown.FirstName, shown.LastName})
+		userInRoles(a, id, 4)
+		members := roleAt(a, roleID, 1).Users
+		require.Len(t, members, 1)
+		assert.Equal(t, []string{"Ann", "Lee"}, []string{members[0].FirstName, members[0].LastName})
 
-	assert.Equal(t, uint64(5), a.accept(http.MethodPut, "/users/"+id, names("Zoë", "O'Hara")).Version)
-	assert.Equal(t, "Zoë", userAt(a, id, 5).FirstName)
-	_, err := a.Audit(t.Context(), 30*time.Second)
-	require.NoError(t, err)
-	for _, s := range []*systemtest.Service{a.ProjectorUser, a.ProjectorRole} {
-		assert.Zero(t, sum(t, s, "leftfold_projection_parked_total"), s.Name)
-	}
+		assert.Equal(t, uint64(5), a.accept(http.MethodPut, "/users/"+id, names("Zoë", "O'Hara")).Version)
+		assert.Equal(t, "Zoë", userAt(a, id, 5).FirstName)
+		_, err := a.Audit(t.Context(), 30*time.Second)
+		require.NoError(t, err)
+		for _, s := range []*systemtest.Service{a.ProjectorUser, a.ProjectorRole} {
+			assert.Zero(t, sum(t, s, "leftfold_projection_parked_total"), s.Name)
+		}
+	})
 }
 
 // TestPayloadsTravelByteForByte: unknown payloads reach the queues as they are in the log, with the same white space and notation of
 // numbers.
 func TestPayloadsTravelByteForByte(t *testing.T) {
 	t.Parallel()
-	a := api{systemtest.New(t, nil), t}
-	require.NoError(t, a.ProjectorUser.Stop()) // so that messages stay in its queue
-	const data = `{ "name": {"last":"O", "first":"Zo\u00eb <&>", "first2": null},` +
-		"\n\t" + `"big": 12345678901234567890.10, "exp": 1.0E+2, "b": 1, "a": [ {} ], "b": 2, "fox": "🦊" }`
-	fact := eventsourcing.Enrichment{Aggregate: role.Category, ID: "r1", Data: json.RawMessage(`{ "n": 1.00, "name": "x" }`)}
-	id := newID()
-	store(a, id, 1, "org/iam/user/registered", fmt.Sprintf(`{"userId":%q,"email":"zoe@example.com"}`, id))
-	written := store(a, id, 2, "org/iam/user/updated", data, fact)
+	synctest.Test(t, func(t *testing.T) {
+		a := api{systemtest.New(t, nil), t}
+		require.NoError(t, a.ProjectorUser.Stop()) // so that messages stay in its queue
+		const data = `{ "name": {"last":"O", "first":"Zo\u00eb <&>", "first2": null},` +
+			"\n\t" + `"big": 12345678901234567890.10, "exp": 1.0E+2, "b": 1, "a": [ {} ], "b": 2, "fox": "🦊" }`
+		fact := eventsourcing.Enrichment{Aggregate: role.Category, ID: "r1", Data: json.RawMessage(`{ "n": 1.00, "name": "x" }`)}
+		id := newID()
+		store(a, id, 1, "org/iam/user/registered", fmt.Sprintf(`{"userId":%q,"email":"zoe@example.com"}`, id))
+		written := store(a, id, 2, "org/iam/user/updated", data, fact)
 
-	received := receive(a, a.Names.UserQueue, 2)
-	body := []byte(*received[1].Body)
-	var travelled struct {
-		Data       json.RawMessage
-		Enrichment []struct{ Data json.RawMessage }
-	}
-	require.NoError(t, json.Unmarshal(body, &travelled))
-	assert.Equal(t, data, string(travelled.Data), "byte for byte") //nolint:testifylint // stricter than JSONEq
-	require.Len(t, travelled.Enrichment, 1)
-	assert.Equal(t, string(fact.Data), string(travelled.Enrichment[0].Data))
-	got, err := envelope.Decode(body)
-	require.NoError(t, err)
-	assert.Equal(t, written, got)
-	assert.True(t, slices.ContainsFunc(kinesisBodies(a), func(b []byte) bool { return bytes.Equal(b, body) }), "Kinesis has the same bytes")
-	assert.Equal(t, []string{"org.iam.user.updated.v1"}, messageOf(t, messages(t), body))
+		received := receive(a, a.Names.UserQueue, 2)
+		body := []byte(*received[1].Body)
+		var travelled struct {
+			Data       json.RawMessage
+			Enrichment []struct{ Data json.RawMessage }
+		}
+		require.NoError(t, json.Unmarshal(body, &travelled))
+		assert.Equal(t, data, string(travelled.Data), "byte for byte") //nolint:testifylint // stricter than JSONEq
+		require.Len(t, travelled.Enrichment, 1)
+		assert.Equal(t, string(fact.Data), string(travelled.Enrichment[0].Data))
+		got, err := envelope.Decode(body)
+		require.NoError(t, err)
+		assert.Equal(t, written, got)
+		assert.True(t, slices.ContainsFunc(kinesisBodies(a), func(b []byte) bool { return bytes.Equal(b, body) }), "Kinesis has the same bytes")
+		assert.Equal(t, []string{"org.iam.user.updated.v1"}, messageOf(t, messages(t), body))
 
-	// A newer streamer may write more into the envelope; the broker forwards it unchanged.
-	more := bytes.Replace(body, []byte(`"version":2`), []byte(`"version":3, "specVersion": 2.0`), 1)
-	_, err = kinesis.NewFromConfig(a.AWS.Config()).PutRecord(t.Context(), &kinesis.PutRecordInput{
-		StreamName: &a.Names.Stream, PartitionKey: aws.String(written.Stream.String()), Data: more,
+		// A newer streamer may write more into the envelope; the broker forwards it unchanged.
+		more := bytes.Replace(body, []byte(`"version":2`), []byte(`"version":3, "specVersion": 2.0`), 1)
+		_, err = kinesis.NewFromConfig(a.AWS.Config()).PutRecord(t.Context(), &kinesis.PutRecordInput{
+			StreamName: &a.Names.Stream, PartitionKey: aws.String(written.Stream.String()), Data: more,
+		})
+		require.NoError(t, err)
+		assert.Equal(t, string(more), *receive(a, a.Names.UserQueue, 1)[0].Body)
 	})
-	require.NoError(t, err)
-	assert.Equal(t, string(more), *receive(a, a.Names.UserQueue, 1)[0].Body)
 }
 
 // receive receives n messages of one group from a queue, in order.
@@ -160,44 +165,46 @@ func messageOf(t *testing.T, m eventdocstest.Messages, body []byte) []string {
 // docs/asyncapi.yaml.
 func TestMessagesMatchTheAsyncAPIDocument(t *testing.T) {
 	t.Parallel()
-	a := api{systemtest.New(t, nil), t}
-	require.NoError(t, a.ProjectorUser.Stop())
-	roleID := a.accept(http.MethodPost, "/roles", object{"name": "auditor"}).ID
-	id := a.accept(http.MethodPost, "/users", object{"email": "zoe@example.com"}).ID
-	for _, r := range []systemtest.Request{
-		{Method: http.MethodPut, Path: "/users/" + id, Body: object{"firstName": "Zoë", "lastName": "O"}},
-		{Method: http.MethodPut, Path: "/users/" + id + "/email", Body: object{"email": "ann@example.com"}},
-		{Method: http.MethodPost, Path: "/users/" + id + "/roles", Body: object{"roleId": roleID}},
-		{Method: http.MethodPut, Path: "/users/" + id + "/disable"},
-		{Method: http.MethodPut, Path: "/users/" + id + "/enable"},
-		{Method: http.MethodDelete, Path: "/users/" + id + "/roles/" + roleID},
-		{Method: http.MethodPut, Path: "/roles/" + roleID, Body: object{"name": "inspector"}},
-		{Method: http.MethodPut, Path: "/roles/" + roleID + "/disable"},
-		{Method: http.MethodPut, Path: "/roles/" + roleID + "/enable"},
-	} {
-		a.accept(r.Method, r.Path, r.Body)
-	}
-	described, left := messages(t), map[string]bool{}
-	for _, m := range receive(a, a.Names.UserQueue, 11) {
-		r, err := envelope.Decode([]byte(*m.Body))
-		require.NoError(t, err)
-		name := fmt.Sprintf("%s.v%d", strings.ReplaceAll(r.Name, "/", "."), r.Schema)
-		left[r.Name] = true
-		assert.Equal(t, []string{name}, messageOf(t, described, []byte(*m.Body)))
-		assert.Equal(t, r.Stream.String(), m.Attributes["MessageGroupId"])
-		assert.Equal(t, fmt.Sprintf("%s#%d", r.Stream, r.Version), m.Attributes["MessageDeduplicationId"])
-		if r.Name == (user.RoleAdded{}).EventName() {
-			require.Len(t, r.Enrichment, 1)
-			assert.JSONEq(t, `{"name":"auditor"}`, string(r.Enrichment[0].Data))
+	synctest.Test(t, func(t *testing.T) {
+		a := api{systemtest.New(t, nil), t}
+		require.NoError(t, a.ProjectorUser.Stop())
+		roleID := a.accept(http.MethodPost, "/roles", object{"name": "auditor"}).ID
+		id := a.accept(http.MethodPost, "/users", object{"email": "zoe@example.com"}).ID
+		for _, r := range []systemtest.Request{
+			{Method: http.MethodPut, Path: "/users/" + id, Body: object{"firstName": "Zoë", "lastName": "O"}},
+			{Method: http.MethodPut, Path: "/users/" + id + "/email", Body: object{"email": "ann@example.com"}},
+			{Method: http.MethodPost, Path: "/users/" + id + "/roles", Body: object{"roleId": roleID}},
+			{Method: http.MethodPut, Path: "/users/" + id + "/disable"},
+			{Method: http.MethodPut, Path: "/users/" + id + "/enable"},
+			{Method: http.MethodDelete, Path: "/users/" + id + "/roles/" + roleID},
+			{Method: http.MethodPut, Path: "/roles/" + roleID, Body: object{"name": "inspector"}},
+			{Method: http.MethodPut, Path: "/roles/" + roleID + "/disable"},
+			{Method: http.MethodPut, Path: "/roles/" + roleID + "/enable"},
+		} {
+			a.accept(r.Method, r.Path, r.Body)
 		}
-	}
-	for _, k := range slices.Concat(user.NewCodec().Known(), role.NewCodec().Known()) {
-		assert.Equal(t, !k.Retired, left[k.Name], k.Name)
-	}
-	for _, r := range kinesisRecords(t, a.System) {
-		assert.Len(t, messageOf(t, described, r.Data), 1)
-		e, err := envelope.Decode(r.Data)
-		require.NoError(t, err)
-		assert.Equal(t, e.Stream.String(), aws.ToString(r.PartitionKey))
-	}
+		described, left := messages(t), map[string]bool{}
+		for _, m := range receive(a, a.Names.UserQueue, 11) {
+			r, err := envelope.Decode([]byte(*m.Body))
+			require.NoError(t, err)
+			name := fmt.Sprintf("%s.v%d", strings.ReplaceAll(r.Name, "/", "."), r.Schema)
+			left[r.Name] = true
+			assert.Equal(t, []string{name}, messageOf(t, described, []byte(*m.Body)))
+			assert.Equal(t, r.Stream.String(), m.Attributes["MessageGroupId"])
+			assert.Equal(t, fmt.Sprintf("%s#%d", r.Stream, r.Version), m.Attributes["MessageDeduplicationId"])
+			if r.Name == (user.RoleAdded{}).EventName() {
+				require.Len(t, r.Enrichment, 1)
+				assert.JSONEq(t, `{"name":"auditor"}`, string(r.Enrichment[0].Data))
+			}
+		}
+		for _, k := range slices.Concat(user.NewCodec().Known(), role.NewCodec().Known()) {
+			assert.Equal(t, !k.Retired, left[k.Name], k.Name)
+		}
+		for _, r := range kinesisRecords(t, a.System) {
+			assert.Len(t, messageOf(t, described, r.Data), 1)
+			e, err := envelope.Decode(r.Data)
+			require.NoError(t, err)
+			assert.Equal(t, e.Stream.String(), aws.ToString(r.PartitionKey))
+		}
+	})
 }

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -83,10 +84,11 @@ func (s *stage) play(p point) {
 			cancel()
 			return nil, context.Canceled
 		}
-		s.loseAnswers(true)
-		if p.failure == answerLost {
-			defer s.loseAnswers(false)
+		if p.failure == answerLost { // this one alone: a snapshot is written while the command goes on
+			drop(send())
+			return lost(len(s.ledger))
 		}
+		s.loseAnswers(true)
 		return send()
 	}
 	answer := s.attempt(ctx, e, p.request(p.subject))
@@ -95,6 +97,14 @@ func (s *stage) play(p point) {
 	s.judge(p, answer)
 	s.afterwards(e)
 	s.forget()
+}
+
+// lost is what comes instead of an answer: a status 500 or a broken connection.
+func lost(n int) (*http.Response, error) {
+	if n%2 == 0 {
+		return nil, io.ErrUnexpectedEOF
+	}
+	return &http.Response{StatusCode: http.StatusInternalServerError, Body: http.NoBody}, nil
 }
 
 // loseAnswers makes AWS's answers get lost, some by a status 500, others by a broken connection.

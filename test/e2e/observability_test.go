@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -161,24 +162,26 @@ func add(t *testing.T, byName map[string]*metric, desc string, kinds map[string]
 // TestMetricsAreDocumented compares the table of docs/observability.md with a running system; -update writes it.
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
-	all := metrics(t)
-	order := systemtest.ServiceNames()
-	var table strings.Builder
-	table.WriteString("| metric | type | labels | of | meaning |\n|---|---|---|---|---|\n")
-	for _, m := range all {
-		assert.NotEmpty(t, m.kind, "%s: count it once in the test", m.name)
-		slices.SortFunc(m.services, func(a, b string) int { return slices.Index(order, a) - slices.Index(order, b) })
-		of := strings.Join(slices.Compact(m.services), ", ")
-		if of == strings.Join(order, ", ") {
-			of = "all"
+	synctest.Test(t, func(t *testing.T) {
+		all := metrics(t)
+		order := systemtest.ServiceNames()
+		var table strings.Builder
+		table.WriteString("| metric | type | labels | of | meaning |\n|---|---|---|---|---|\n")
+		for _, m := range all {
+			assert.NotEmpty(t, m.kind, "%s: count it once in the test", m.name)
+			slices.SortFunc(m.services, func(a, b string) int { return slices.Index(order, a) - slices.Index(order, b) })
+			of := strings.Join(slices.Compact(m.services), ", ")
+			if of == strings.Join(order, ", ") {
+				of = "all"
+			}
+			fmt.Fprintf(&table, "| `%s` | %s | %s | %s | %s |\n", m.name, m.kind, strings.Join(m.labels, ", "), of, m.help)
 		}
-		fmt.Fprintf(&table, "| `%s` | %s | %s | %s | %s |\n", m.name, m.kind, strings.Join(m.labels, ", "), of, m.help)
-	}
-	text := written(t, "metrics", table.String(), "TestMetricsAreDocumented")
-	for _, name := range regexp.MustCompile(`\bleftfold_[a-z_]+`).FindAllString(text, -1) {
-		known := slices.ContainsFunc(all, func(m metric) bool { return m.name == name || slices.Contains(m.series(), name) })
-		assert.True(t, known, "there is no metric %s", name)
-	}
+		text := written(t, "metrics", table.String(), "TestMetricsAreDocumented")
+		for _, name := range regexp.MustCompile(`\bleftfold_[a-z_]+`).FindAllString(text, -1) {
+			known := slices.ContainsFunc(all, func(m metric) bool { return m.name == name || slices.Contains(m.series(), name) })
+			assert.True(t, known, "there is no metric %s", name)
+		}
+	})
 }
 
 // TestLogFieldsAreDocumented finds every key that code logs.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/assert"
@@ -195,120 +196,123 @@ func documented(t *testing.T, s *systemtest.System) map[string]*operation {
 // and checks each answer against the document.
 func TestTheExamplesOfTheOpenAPIDocumentWork(t *testing.T) {
 	t.Parallel()
-	all := documented(t, systemtest.New(t, nil))
-	order := []struct{ id, about string }{
-		{"registerUser", "user"},
-		{"updateUser", "user"},
-		{"changeEmail", "user"},
-		{"createRole", "role"},
-		{"addRole", "user"},
-		{"getUser", ""},
-		{"listUsers", ""},
-		{"getRole", ""},
-		{"listRoles", ""},
-		{"listMembers", ""},
-		{"renameRole", "role"},
-		{"disableRole", "role"},
-		{"enableRole", "role"},
-		{"removeRole", "user"},
-		{"disableUser", "user"},
-		{"enableUser", "user"},
-	}
-	assert.Len(t, all, len(order), "an operation is left out below")
-	versions := map[string]string{} // ETags of the answers
-	for _, step := range order {
-		op := all[step.id]
-		require.NotNil(t, op, step.id)
-		target, header, body := op.example(versions[step.about])
-		got := op.call(t, target, header, body)
-		for tries := 0; got.status == http.StatusPreconditionFailed && got.header.Get("Retry-After") != "" && tries < 20; tries++ {
-			got = op.call(t, target, header, body) // the read model of a busy machine lags; each try waits
+	synctest.Test(t, func(t *testing.T) {
+		all := documented(t, systemtest.New(t, nil))
+		order := []struct{ id, about string }{
+			{"registerUser", "user"},
+			{"updateUser", "user"},
+			{"changeEmail", "user"},
+			{"createRole", "role"},
+			{"addRole", "user"},
+			{"getUser", ""},
+			{"listUsers", ""},
+			{"getRole", ""},
+			{"listRoles", ""},
+			{"listMembers", ""},
+			{"renameRole", "role"},
+			{"disableRole", "role"},
+			{"enableRole", "role"},
+			{"removeRole", "user"},
+			{"disableUser", "user"},
+			{"enableUser", "user"},
 		}
-		require.Less(t, got.status, 300, "%s: %s", op.ID, got.body)
-		if op.method == http.MethodGet {
-			continue
+		assert.Len(t, all, len(order), "an operation is left out below")
+		versions := map[string]string{} // ETags of the answers
+		for _, step := range order {
+			op := all[step.id]
+			require.NotNil(t, op, step.id)
+			target, header, body := op.example(versions[step.about])
+			got := op.call(t, target, header, body)
+			require.Less(t, got.status, 300, "%s: %s", op.ID, got.body)
+			if op.method == http.MethodGet {
+				continue
+			}
+			versions[step.about] = got.header.Get("ETag")
+			again := op.call(t, target, header, body)
+			assert.Equal(t, "true", again.header.Get("Idempotent-Replayed"), op.ID)
+			assert.Equal(t, got.body, again.body, op.ID)
 		}
-		versions[step.about] = got.header.Get("ETag")
-		again := op.call(t, target, header, body)
-		assert.Equal(t, "true", again.header.Get("Idempotent-Replayed"), op.ID)
-		assert.Equal(t, got.body, again.body, op.ID)
-	}
+	})
 }
 
 // TestEverythingInTheDocumentHasAnExample that is valid by its schema.
 func TestEverythingInTheDocumentHasAnExample(t *testing.T) {
 	t.Parallel()
-	for _, op := range documented(t, systemtest.New(t, nil)) {
-		for _, p := range op.Parameters {
-			assert.True(t, p.Example != nil || p.Name == "cursor", "%s: parameter %s; a cursor cannot be made up", op.ID, p.Name)
-		}
-		if op.RequestBody != nil {
-			at := fmt.Sprintf("/paths/%s/%s/requestBody", escape(op.path), strings.ToLower(op.method))
-			for mediaType, m := range op.RequestBody.Content {
-				assert.NotEmpty(t, m.all(), op.ID)
-				for _, e := range m.all() {
-					op.validate(t, at, mediaType, e)
+	synctest.Test(t, func(t *testing.T) {
+		for _, op := range documented(t, systemtest.New(t, nil)) {
+			for _, p := range op.Parameters {
+				assert.True(t, p.Example != nil || p.Name == "cursor", "%s: parameter %s; a cursor cannot be made up", op.ID, p.Name)
+			}
+			if op.RequestBody != nil {
+				at := fmt.Sprintf("/paths/%s/%s/requestBody", escape(op.path), strings.ToLower(op.method))
+				for mediaType, m := range op.RequestBody.Content {
+					assert.NotEmpty(t, m.all(), op.ID)
+					for _, e := range m.all() {
+						op.validate(t, at, mediaType, e)
+					}
+				}
+			}
+			for status, r := range op.Responses {
+				for mediaType, m := range r.Content {
+					assert.NotEmpty(t, m.all(), "%s %s", op.ID, status)
+					for _, e := range m.all() {
+						op.validate(t, r.at, mediaType, e)
+					}
 				}
 			}
 		}
-		for status, r := range op.Responses {
-			for mediaType, m := range r.Content {
-				assert.NotEmpty(t, m.all(), "%s %s", op.ID, status)
-				for _, e := range m.all() {
-					op.validate(t, r.at, mediaType, e)
-				}
-			}
-		}
-	}
+	})
 }
 
 // TestEveryErrorAnswerIsInTheDocument provokes errors of every operation.
 func TestEveryErrorAnswerIsInTheDocument(t *testing.T) {
 	t.Parallel()
-	all := documented(t, systemtest.New(t, nil))
-	seen := map[string]bool{}
-	for _, op := range all {
-		target, header, body := op.example("")
-		path, _, _ := strings.Cut(target, "?")
-		with := func(name, value string) http.Header {
-			h := header.Clone()
-			h.Set(name, value)
-			return h
-		}
-		tries := []result{
-			op.call(t, target, header, body), // too early: the aggregate does not exist yet
-			op.call(t, path+"?colour=red", header, body),
-			op.call(t, path+"?colour=%zz", header, body),
-			op.call(t, target, with("X-Large", strings.Repeat("x", 20_000)), body),
-			op.call(t, strings.ReplaceAll(path, "01920b7", "zzz"), header, body),
-			op.call(t, strings.ReplaceAll(path, "01920b7", "ffff0b7"), with("Idempotency-Key", op.ID), body),
-		}
-		if op.method == http.MethodGet {
-			for _, query := range []string{"?cursor=x", "?min_version=99", "?limit=x"} {
-				tries = append(tries, op.call(t, path+query, nil, nil))
+	synctest.Test(t, func(t *testing.T) {
+		all := documented(t, systemtest.New(t, nil))
+		seen := map[string]bool{}
+		for _, op := range all {
+			target, header, body := op.example("")
+			path, _, _ := strings.Cut(target, "?")
+			with := func(name, value string) http.Header {
+				h := header.Clone()
+				h.Set(name, value)
+				return h
 			}
-		} else {
-			tries = append(tries,
-				op.call(t, target, with("If-Match", "3"), body), op.call(t, target, with("If-Match", `"99"`), body),
-				op.call(t, target, with("Idempotency-Key", "a b"), body))
-		}
-		if op.RequestBody != nil {
-			tries = append(tries,
-				op.call(t, target, with("Idempotency-Key", "another"), append([]byte(" "), body...)),
-				op.call(t, target, header, nil), op.call(t, target, header, []byte(`{`)), op.call(t, target, header, []byte(`{"x":1}`)),
-				op.call(t, target, header, []byte(`[null]`)), op.call(t, target, with("Content-Type", "text/plain"), body),
-				op.call(t, target, header, bytes.Repeat([]byte(" "), 70_000)))
-		}
-		for _, got := range tries {
-			if problem, err := systemtest.Decode[systemtest.Problem](systemtest.Answer{Body: got.body}); err == nil {
-				seen[problem.Code] = true
+			tries := []result{
+				op.call(t, target, header, body), // too early: the aggregate does not exist yet
+				op.call(t, path+"?colour=red", header, body),
+				op.call(t, path+"?colour=%zz", header, body),
+				op.call(t, target, with("X-Large", strings.Repeat("x", 20_000)), body),
+				op.call(t, strings.ReplaceAll(path, "01920b7", "zzz"), header, body),
+				op.call(t, strings.ReplaceAll(path, "01920b7", "ffff0b7"), with("Idempotency-Key", op.ID), body),
+			}
+			if op.method == http.MethodGet {
+				for _, query := range []string{"?cursor=x", "?min_version=99", "?limit=x"} {
+					tries = append(tries, op.call(t, path+query, nil, nil))
+				}
+			} else {
+				tries = append(tries,
+					op.call(t, target, with("If-Match", "3"), body), op.call(t, target, with("If-Match", `"99"`), body),
+					op.call(t, target, with("Idempotency-Key", "a b"), body))
+			}
+			if op.RequestBody != nil {
+				tries = append(tries,
+					op.call(t, target, with("Idempotency-Key", "another"), append([]byte(" "), body...)),
+					op.call(t, target, header, nil), op.call(t, target, header, []byte(`{`)), op.call(t, target, header, []byte(`{"x":1}`)),
+					op.call(t, target, header, []byte(`[null]`)), op.call(t, target, with("Content-Type", "text/plain"), body),
+					op.call(t, target, header, bytes.Repeat([]byte(" "), 70_000)))
+			}
+			for _, got := range tries {
+				if problem, err := systemtest.Decode[systemtest.Problem](systemtest.Answer{Body: got.body}); err == nil {
+					seen[problem.Code] = true
+				}
 			}
 		}
-	}
-	for _, code := range []string{
-		"malformed", "invalid", "bad_cursor", "not_yet", "too_large", "unsupported_media_type", "header_too_large", "precondition_failed",
-		"user_not_found", "role_not_found", "idempotency_key_reused",
-	} {
-		assert.True(t, seen[code], "nothing above brought about %s", code)
-	}
+		for _, code := range []string{
+			"malformed", "invalid", "bad_cursor", "not_yet", "too_large", "unsupported_media_type", "header_too_large", "precondition_failed",
+			"user_not_found", "role_not_found", "idempotency_key_reused",
+		} {
+			assert.True(t, seen[code], "nothing above brought about %s", code)
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -23,51 +24,53 @@ import (
 // TestSnapshotsMayBeDeletedAtAnyTime deletes the snapshots, first the items and then the table: commands do not notice.
 func TestSnapshotsMayBeDeletedAtAnyTime(t *testing.T) {
 	t.Parallel()
-	a := api{systemtest.New(t, map[string]string{"SNAPSHOT_EVERY": "5", "COMMAND_CACHE": "0", "TABLE_SNAPSHOTS": "photographs"}), t}
-	table := aws.String(a.Names.Snapshots)
-	ann := a.accept(http.MethodPost, "/users", object{"email": "ann@example.com"})
-	version := ann.Version
-	update := func(n int) {
-		for range n {
-			version++
-			got := a.accept(http.MethodPut, "/users/"+ann.ID, object{"firstName": letters(newID()), "lastName": "Lee"})
-			require.Equal(t, version, got.Version)
+	synctest.Test(t, func(t *testing.T) {
+		a := api{systemtest.New(t, map[string]string{"SNAPSHOT_EVERY": "5", "COMMAND_CACHE": "0", "TABLE_SNAPSHOTS": "photographs"}), t}
+		table := aws.String(a.Names.Snapshots)
+		ann := a.accept(http.MethodPost, "/users", object{"email": "ann@example.com"})
+		version := ann.Version
+		update := func(n int) {
+			for range n {
+				version++
+				got := a.accept(http.MethodPut, "/users/"+ann.ID, object{"firstName": letters(newID()), "lastName": "Lee"})
+				require.Equal(t, version, got.Version)
+			}
+			require.NoError(t, a.CommandAPI.Stop(), "queued snapshots are saved")
+			require.NoError(t, a.CommandAPI.Restart(t.Context()))
 		}
-		require.NoError(t, a.CommandAPI.Stop(), "queued snapshots are saved")
-		require.NoError(t, a.CommandAPI.Restart(t.Context()))
-	}
-	used := func(result string) float64 {
-		n, err := a.CommandAPI.Sum("leftfold_snapshots_total", "result", result)
+		used := func(result string) float64 {
+			n, err := a.CommandAPI.Sum("leftfold_snapshots_total", "result", result)
+			require.NoError(t, err)
+			return n
+		}
+		update(12)
+		items, err := a.Items(t.Context(), *table)
 		require.NoError(t, err)
-		return n
-	}
-	update(12)
-	items, err := a.Items(t.Context(), *table)
-	require.NoError(t, err)
-	require.Len(t, items, 1)
-	assert.Positive(t, used("saved"))
-	update(1)
-	loaded := used("loaded")
-	assert.Positive(t, loaded)
+		require.Len(t, items, 1)
+		assert.Positive(t, used("saved"))
+		update(1)
+		loaded := used("loaded")
+		assert.Positive(t, loaded)
 
-	_, err = a.DB.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{
-		TableName: table, Key: map[string]types.AttributeValue{"stream": items[0]["stream"]},
+		_, err = a.DB.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{
+			TableName: table, Key: map[string]types.AttributeValue{"stream": items[0]["stream"]},
+		})
+		require.NoError(t, err)
+		update(12)
+		items, err = a.Items(t.Context(), *table)
+		require.NoError(t, err)
+		assert.Len(t, items, 1, "there is one again")
+		update(1)
+		assert.Greater(t, used("loaded"), loaded)
+
+		_, err = a.DB.DeleteTable(t.Context(), &dynamodb.DeleteTableInput{TableName: table})
+		require.NoError(t, err)
+		update(12)
+		assert.Positive(t, used("load_failed"))
+		assert.Positive(t, used("save_failed"))
+		_, err = a.Audit(t.Context(), time.Minute)
+		require.NoError(t, err)
 	})
-	require.NoError(t, err)
-	update(12)
-	items, err = a.Items(t.Context(), *table)
-	require.NoError(t, err)
-	assert.Len(t, items, 1, "there is one again")
-	update(1)
-	assert.Greater(t, used("loaded"), loaded)
-
-	_, err = a.DB.DeleteTable(t.Context(), &dynamodb.DeleteTableInput{TableName: table})
-	require.NoError(t, err)
-	update(12)
-	assert.Positive(t, used("load_failed"))
-	assert.Positive(t, used("save_failed"))
-	_, err = a.Audit(t.Context(), time.Minute)
-	require.NoError(t, err)
 }
 
 // BenchmarkLoad10000 loads an uncached user of 10,000 events in turn from the log only and from a snapshot that is 50 events old;

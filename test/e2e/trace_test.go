@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -162,16 +163,17 @@ func linked(s tracetest.SpanStub) (out []traceID) {
 // TestOneTraceFromTheRequestToBothReadModels follows a single command: everything it causes is one trace.
 func TestOneTraceFromTheRequestToBothReadModels(t *testing.T) {
 	t.Parallel()
-	a := newTraced(t, nil)
-	id := traceNumber(1)
-	user := a.in(id, http.MethodPost, "/users", object{"email": "dan@example.com"}).ID
-	userAt(a.api, user, 1)
-	userInRoles(a.api, user, 1)
-	records, err := a.Records(t.Context())
-	require.NoError(t, err)
-	spans := a.spans()
+	synctest.Test(t, func(t *testing.T) {
+		a := newTraced(t, nil)
+		id := traceNumber(1)
+		user := a.in(id, http.MethodPost, "/users", object{"email": "dan@example.com"}).ID
+		userAt(a.api, user, 1)
+		userInRoles(a.api, user, 1)
+		records, err := a.Records(t.Context())
+		require.NoError(t, err)
+		spans := a.spans()
 
-	assert.Equal(t, strings.TrimSpace(`
+		assert.Equal(t, strings.TrimSpace(`
 command-api: POST /users
   command-api: registerUser
     command-api: DynamoDB.Query
@@ -188,39 +190,40 @@ command-api: POST /users
       projector-role: DynamoDB.GetItem
       projector-role: DynamoDB.PutItem`), tree(spans, id))
 
-	request, command := find(t, spans, id, "POST /users"), find(t, spans, id, "registerUser")
-	assert.Equal(t, "00000000000000c1", request.Parent.SpanID().String(), "the client's span")
-	assert.Equal(t, map[string]string{
-		"http.request.method": "POST", "http.route": "/users", "http.response.status_code": "202",
-	}, attributesOf(request))
-	assert.Equal(t, "accepted", attributesOf(command)["leftfold.outcome"])
-	for _, recs := range records {
-		for _, r := range recs {
-			assert.Equal(t, fmt.Sprintf("00-%s-%s-01", id, command.SpanContext.SpanID()), r.Metadata.Traceparent)
+		request, command := find(t, spans, id, "POST /users"), find(t, spans, id, "registerUser")
+		assert.Equal(t, "00000000000000c1", request.Parent.SpanID().String(), "the client's span")
+		assert.Equal(t, map[string]string{
+			"http.request.method": "POST", "http.route": "/users", "http.response.status_code": "202",
+		}, attributesOf(request))
+		assert.Equal(t, "accepted", attributesOf(command)["leftfold.outcome"])
+		for _, recs := range records {
+			for _, r := range recs {
+				assert.Equal(t, fmt.Sprintf("00-%s-%s-01", id, command.SpanContext.SpanID()), r.Metadata.Traceparent)
+			}
 		}
-	}
-	for name, kind := range map[string]trace.SpanKind{
-		"POST /users": trace.SpanKindServer, "registerUser": trace.SpanKindInternal, "publish": trace.SpanKindProducer,
-		"route": trace.SpanKindProducer, "project users": trace.SpanKindConsumer, "project roles": trace.SpanKindConsumer,
-		"DynamoDB.PutItem": trace.SpanKindClient,
-	} {
-		assert.Equal(t, kind, find(t, spans, id, name).SpanKind, name)
-	}
-	assert.Equal(t, []string{
-		"leftfold_command_seconds", "leftfold_http_request_seconds", "leftfold_project_seconds projection=roles",
-		"leftfold_project_seconds projection=users", "leftfold_publish_seconds", "leftfold_route_seconds",
-	}, a.exemplars(id))
-	text, err := os.ReadFile(observability)
-	require.NoError(t, err)
-	if !strings.Contains(string(text), "```\n"+tree(spans, id)+"\n```") {
-		t.Errorf("%s shows another tree", observability)
-	}
-	for _, s := range spans {
-		assert.Equal(t, codes.Unset, s.Status.Code, s.Name)
-		if s.SpanContext.TraceID().String() != string(id) {
-			assert.Equal(t, "GET /users/{id}", requestOf(spans, s).Name, "polls and leases make no traces")
+		for name, kind := range map[string]trace.SpanKind{
+			"POST /users": trace.SpanKindServer, "registerUser": trace.SpanKindInternal, "publish": trace.SpanKindProducer,
+			"route": trace.SpanKindProducer, "project users": trace.SpanKindConsumer, "project roles": trace.SpanKindConsumer,
+			"DynamoDB.PutItem": trace.SpanKindClient,
+		} {
+			assert.Equal(t, kind, find(t, spans, id, name).SpanKind, name)
 		}
-	}
+		assert.Equal(t, []string{
+			"leftfold_command_seconds", "leftfold_http_request_seconds", "leftfold_project_seconds projection=roles",
+			"leftfold_project_seconds projection=users", "leftfold_publish_seconds", "leftfold_route_seconds",
+		}, a.exemplars(id))
+		text, err := os.ReadFile(observability)
+		require.NoError(t, err)
+		if !strings.Contains(string(text), "```\n"+tree(spans, id)+"\n```") {
+			t.Errorf("%s shows another tree", observability)
+		}
+		for _, s := range spans {
+			assert.Equal(t, codes.Unset, s.Status.Code, s.Name)
+			if s.SpanContext.TraceID().String() != string(id) {
+				assert.Equal(t, "GET /users/{id}", requestOf(spans, s).Name, "polls and leases make no traces")
+			}
+		}
+	})
 }
 
 // exemplars returns the histograms with an exemplar of the trace.
@@ -261,92 +264,96 @@ func requestOf(spans tracetest.SpanStubs, s tracetest.SpanStub) tracetest.SpanSt
 // TestBatchesAreLinkedToTheTracesInThem has events of several traces in one batch, of which Kinesis refuses some at first.
 func TestBatchesAreLinkedToTheTracesInThem(t *testing.T) {
 	t.Parallel()
-	a := newTraced(t, nil)
-	require.NoError(t, a.Streamer.Stop())
-	var users []string
-	var ids []traceID
-	for i := range 6 {
-		ids = append(ids, traceNumber(i+1))
-		users = append(users, a.in(ids[i], http.MethodPost, "/users", object{"email": fmt.Sprintf("user%d@example.com", i)}).ID)
-	}
-	require.NoError(t, a.AWS.SetFaults(localaws.Faults{Faults: []localaws.Fault{
-		{Kind: localaws.FaultPartial, Operation: "Kinesis.PutRecords", Probability: 1, Limit: 1},
-	}}))
-	require.NoError(t, a.Streamer.Start(t.Context()))
-	for _, id := range users {
-		userAt(a.api, id, 1)
-		userInRoles(a.api, id, 1)
-	}
-	spans := a.spans()
+	synctest.Test(t, func(t *testing.T) {
+		a := newTraced(t, nil)
+		require.NoError(t, a.Streamer.Stop())
+		var users []string
+		var ids []traceID
+		for i := range 6 {
+			ids = append(ids, traceNumber(i+1))
+			users = append(users, a.in(ids[i], http.MethodPost, "/users", object{"email": fmt.Sprintf("user%d@example.com", i)}).ID)
+		}
+		require.NoError(t, a.AWS.SetFaults(localaws.Faults{Faults: []localaws.Fault{
+			{Kind: localaws.FaultPartial, Operation: "Kinesis.PutRecords", Probability: 1, Limit: 1},
+		}}))
+		require.NoError(t, a.Streamer.Start(t.Context()))
+		for _, id := range users {
+			userAt(a.api, id, 1)
+			userInRoles(a.api, id, 1)
+		}
+		spans := a.spans()
 
-	published := map[traceID]bool{}
-	for _, s := range spans {
-		if s.Name != "publish" || len(s.Links) == 0 {
-			continue
+		published := map[traceID]bool{}
+		for _, s := range spans {
+			if s.Name != "publish" || len(s.Links) == 0 {
+				continue
+			}
+			assert.False(t, s.Parent.IsValid(), "a batch of several traces begins one of its own")
+			own := traceID(s.SpanContext.TraceID().String())
+			assert.NotContains(t, ids, own)
+			assert.Equal(t, strconv.Itoa(len(s.Links)), attributesOf(s)["messaging.batch.message_count"])
+			assert.GreaterOrEqual(t, strings.Count(tree(spans, own), "streamer: Kinesis.PutRecords"), 1)
+			for _, l := range s.Links {
+				id := traceID(l.SpanContext.TraceID().String())
+				published[id] = true
+				assert.Equal(t, find(t, spans, id, "registerUser").SpanContext.SpanID(), l.SpanContext.SpanID(),
+					"the span under which the event was appended")
+			}
 		}
-		assert.False(t, s.Parent.IsValid(), "a batch of several traces begins one of its own")
-		own := traceID(s.SpanContext.TraceID().String())
-		assert.NotContains(t, ids, own)
-		assert.Equal(t, strconv.Itoa(len(s.Links)), attributesOf(s)["messaging.batch.message_count"])
-		assert.GreaterOrEqual(t, strings.Count(tree(spans, own), "streamer: Kinesis.PutRecords"), 1)
-		for _, l := range s.Links {
-			id := traceID(l.SpanContext.TraceID().String())
-			published[id] = true
-			assert.Equal(t, find(t, spans, id, "registerUser").SpanContext.SpanID(), l.SpanContext.SpanID(),
-				"the span under which the event was appended")
+		assert.NotEmpty(t, published, "no batch had events of two traces")
+		assert.NotZero(t, a.AWS.FaultReport().Faults[0].Strikes["Kinesis.PutRecords"])
+		for _, id := range ids { // each message group has one user, so that its trace continues alone
+			for _, name := range []string{"project users", "project roles"} {
+				projected := find(t, spans, id, name)
+				assert.Equal(t, find(t, spans, id, "registerUser").SpanContext.SpanID(), projected.Parent.SpanID())
+				assert.Contains(t, tree(spans, id), name+"\n")
+			}
+			if !published[id] {
+				find(t, spans, id, "publish")
+			}
 		}
-	}
-	assert.NotEmpty(t, published, "no batch had events of two traces")
-	assert.NotZero(t, a.AWS.FaultReport().Faults[0].Strikes["Kinesis.PutRecords"])
-	for _, id := range ids { // each message group has one user, so that its trace continues alone
-		for _, name := range []string{"project users", "project roles"} {
-			projected := find(t, spans, id, name)
-			assert.Equal(t, find(t, spans, id, "registerUser").SpanContext.SpanID(), projected.Parent.SpanID())
-			assert.Contains(t, tree(spans, id), name+"\n")
+		split := 0
+		for _, s := range spans {
+			if s.Name == "Kinesis.PutRecords" {
+				split++
+			}
 		}
-		if !published[id] {
-			find(t, spans, id, "publish")
-		}
-	}
-	split := 0
-	for _, s := range spans {
-		if s.Name == "Kinesis.PutRecords" {
-			split++
-		}
-	}
-	assert.Greater(t, split, 1, "what was refused is sent again")
+		assert.Greater(t, split, 1, "what was refused is sent again")
+	})
 }
 
 // TestAHealedEventIsLinkedToItsTrace loses a message, so that its event is read from the log on behalf of the next.
 func TestAHealedEventIsLinkedToItsTrace(t *testing.T) {
 	t.Parallel()
-	a := newTraced(t, map[string]string{"COMMAND_CACHE": "0"})
-	user := a.in(traceNumber(1), http.MethodPost, "/users", object{"email": "dan@example.com"}).ID
-	userAt(a.api, user, 1)
-	require.NoError(t, a.ProjectorUser.Stop())
-	a.in(traceNumber(2), http.MethodPut, "/users/"+user, object{"firstName": "Dan", "lastName": "Lee"})
-	userInRoles(a.api, user, 2)
-	a.in(traceNumber(3), http.MethodPut, "/users/"+user+"/disable", nil)
-	userInRoles(a.api, user, 3)
-	a.lose("IamUserQueue.fifo", user, 2)
-	require.NoError(t, a.ProjectorUser.Start(t.Context()))
-	a.in(traceNumber(4), http.MethodPut, "/users/"+user+"/enable", nil)
-	userAt(a.api, user, 4)
-	spans := a.spans()
+	synctest.Test(t, func(t *testing.T) {
+		a := newTraced(t, map[string]string{"COMMAND_CACHE": "0"})
+		user := a.in(traceNumber(1), http.MethodPost, "/users", object{"email": "dan@example.com"}).ID
+		userAt(a.api, user, 1)
+		require.NoError(t, a.ProjectorUser.Stop())
+		a.in(traceNumber(2), http.MethodPut, "/users/"+user, object{"firstName": "Dan", "lastName": "Lee"})
+		userInRoles(a.api, user, 2)
+		a.in(traceNumber(3), http.MethodPut, "/users/"+user+"/disable", nil)
+		userInRoles(a.api, user, 3)
+		a.lose("IamUserQueue.fifo", user, 2)
+		require.NoError(t, a.ProjectorUser.Start(t.Context()))
+		a.in(traceNumber(4), http.MethodPut, "/users/"+user+"/enable", nil)
+		userAt(a.api, user, 4)
+		spans := a.spans()
 
-	projected := find(t, spans, traceNumber(4), "project users")
-	assert.Equal(t, find(t, spans, traceNumber(4), "enableUser").SpanContext.SpanID(), projected.Parent.SpanID())
-	assert.Equal(t, []traceID{traceNumber(2), traceNumber(3)}, linked(projected), "the events it healed")
-	assert.Contains(t, tree(spans, traceNumber(4)), strings.Trim(`
+		projected := find(t, spans, traceNumber(4), "project users")
+		assert.Equal(t, find(t, spans, traceNumber(4), "enableUser").SpanContext.SpanID(), projected.Parent.SpanID())
+		assert.Equal(t, []traceID{traceNumber(2), traceNumber(3)}, linked(projected), "the events it healed")
+		assert.Contains(t, tree(spans, traceNumber(4)), strings.Trim(`
     projector-user: project users
       projector-user: DynamoDB.GetItem
       projector-user: DynamoDB.GetItem
       projector-user: DynamoDB.Query
       projector-user: DynamoDB.PutItem`, "\n"), "one write of all three")
-	for _, id := range []traceID{traceNumber(2), traceNumber(3)} {
-		assert.NotContains(t, tree(spans, id), "project users")
-		find(t, spans, id, "project roles")
-	}
+		for _, id := range []traceID{traceNumber(2), traceNumber(3)} {
+			assert.NotContains(t, tree(spans, id), "project users")
+			find(t, spans, id, "project roles")
+		}
+	})
 }
 
 // lose deletes n of a user's messages from a queue.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -58,58 +59,62 @@ func mixed(text string, racer int) string {
 // TestOneEmailHasOneOwner races for one address and for one role name, by registering and by changing.
 func TestOneEmailHasOneOwner(t *testing.T) {
 	t.Parallel()
-	a := api{systemtest.New(t, nil), t}
-	var users, roles []string
-	for i := range racers {
-		users = append(users, a.accept(http.MethodPost, "/users", object{"email": fmt.Sprintf("racer%d@example.com", i)}).ID)
-		name := "racer" + strings.Repeat("x", i/8) + "-" + strings.Repeat("y", i%8)
-		roles = append(roles, a.accept(http.MethodPost, "/roles", object{"name": name}).ID)
-	}
-	for round := range 5 {
-		email, name := fmt.Sprintf("prize%d@example.com", round), "prize"+strings.Repeat("z", round)
-		made := newIDs()
-		winner := race(a, "email_taken", func(racer int) systemtest.Request {
-			return post("/users", object{"id": made[racer], "email": mixed(email, racer)})
-		})
-		a.accept(http.MethodPut, "/users/"+made[winner]+"/email", object{"email": "other." + email}) // releases it
-		winner = race(a, "email_taken", func(racer int) systemtest.Request {
-			return put("/users/"+users[racer]+"/email", object{"email": mixed(email, racer)})
-		})
-		a.accept(http.MethodPut, "/users/"+users[winner]+"/disable", nil) // keeps it
-		a.refuse(http.MethodPost, "/users", object{"email": email}, 409, "email_taken")
-		a.accept(http.MethodPut, "/users/"+users[winner]+"/enable", nil)
+	synctest.Test(t, func(t *testing.T) {
+		a := api{systemtest.New(t, nil), t}
+		var users, roles []string
+		for i := range racers {
+			users = append(users, a.accept(http.MethodPost, "/users", object{"email": fmt.Sprintf("racer%d@example.com", i)}).ID)
+			name := "racer" + strings.Repeat("x", i/8) + "-" + strings.Repeat("y", i%8)
+			roles = append(roles, a.accept(http.MethodPost, "/roles", object{"name": name}).ID)
+		}
+		for round := range 5 {
+			email, name := fmt.Sprintf("prize%d@example.com", round), "prize"+strings.Repeat("z", round)
+			made := newIDs()
+			winner := race(a, "email_taken", func(racer int) systemtest.Request {
+				return post("/users", object{"id": made[racer], "email": mixed(email, racer)})
+			})
+			a.accept(http.MethodPut, "/users/"+made[winner]+"/email", object{"email": "other." + email}) // releases it
+			winner = race(a, "email_taken", func(racer int) systemtest.Request {
+				return put("/users/"+users[racer]+"/email", object{"email": mixed(email, racer)})
+			})
+			a.accept(http.MethodPut, "/users/"+users[winner]+"/disable", nil) // keeps it
+			a.refuse(http.MethodPost, "/users", object{"email": email}, 409, "email_taken")
+			a.accept(http.MethodPut, "/users/"+users[winner]+"/enable", nil)
 
-		made = newIDs()
-		winner = race(a, "name_taken", func(racer int) systemtest.Request {
-			return post("/roles", object{"id": made[racer], "name": mixed(name, racer)})
-		})
-		a.accept(http.MethodPut, "/roles/"+made[winner], object{"name": "other-" + name})
-		race(a, "name_taken", func(racer int) systemtest.Request {
-			return put("/roles/"+roles[racer], object{"name": mixed(name, racer)})
-		})
-	}
-	_, err := a.Audit(t.Context(), 30*time.Second)
-	require.NoError(t, err)
+			made = newIDs()
+			winner = race(a, "name_taken", func(racer int) systemtest.Request {
+				return post("/roles", object{"id": made[racer], "name": mixed(name, racer)})
+			})
+			a.accept(http.MethodPut, "/roles/"+made[winner], object{"name": "other-" + name})
+			race(a, "name_taken", func(racer int) systemtest.Request {
+				return put("/roles/"+roles[racer], object{"name": mixed(name, racer)})
+			})
+		}
+		_, err := a.Audit(t.Context(), 30*time.Second)
+		require.NoError(t, err)
+	})
 }
 
 // TestEachSpellingOfAValueIsTheSame registers through the API what Unicode or DNS counts as equal.
 func TestEachSpellingOfAValueIsTheSame(t *testing.T) {
 	t.Parallel()
-	a := api{systemtest.New(t, nil), t}
-	for _, pair := range [][2]string{
-		{"\uac00\uac01", "\u1100\u1161\u1100\u1161\u11a8"}, {"\u03ba\u03ac", "\u03ba\u1f71"}, {"\u8c48", "\uf900"}, {"\u00e9", "E\u0301"},
-	} {
-		a.accept(http.MethodPost, "/users", object{"email": pair[0] + "@example.com"})
-		a.refuse(http.MethodPost, "/users", object{"email": pair[1] + "@example.com"}, 409, "email_taken")
-		a.accept(http.MethodPost, "/roles", object{"name": pair[0]})
-		a.refuse(http.MethodPost, "/roles", object{"name": pair[1]}, 409, "name_taken")
-	}
-	a.accept(http.MethodPost, "/users", object{"email": "x@b\u00fccher.example"})
-	a.refuse(http.MethodPost, "/users", object{"email": "x@xn--bcher-kva.example"}, 409, "email_taken")
-	a.accept(http.MethodPost, "/users", object{"email": "\u0130nfo@example.com"})
-	a.accept(http.MethodPost, "/users", object{"email": "info@example.com"}) // another mailbox
-	_, err := a.Audit(t.Context(), 30*time.Second)
-	require.NoError(t, err)
+	synctest.Test(t, func(t *testing.T) {
+		a := api{systemtest.New(t, nil), t}
+		for _, pair := range [][2]string{
+			{"\uac00\uac01", "\u1100\u1161\u1100\u1161\u11a8"}, {"\u03ba\u03ac", "\u03ba\u1f71"}, {"\u8c48", "\uf900"}, {"\u00e9", "E\u0301"},
+		} {
+			a.accept(http.MethodPost, "/users", object{"email": pair[0] + "@example.com"})
+			a.refuse(http.MethodPost, "/users", object{"email": pair[1] + "@example.com"}, 409, "email_taken")
+			a.accept(http.MethodPost, "/roles", object{"name": pair[0]})
+			a.refuse(http.MethodPost, "/roles", object{"name": pair[1]}, 409, "name_taken")
+		}
+		a.accept(http.MethodPost, "/users", object{"email": "x@b\u00fccher.example"})
+		a.refuse(http.MethodPost, "/users", object{"email": "x@xn--bcher-kva.example"}, 409, "email_taken")
+		a.accept(http.MethodPost, "/users", object{"email": "\u0130nfo@example.com"})
+		a.accept(http.MethodPost, "/users", object{"email": "info@example.com"}) // another mailbox
+		_, err := a.Audit(t.Context(), 30*time.Second)
+		require.NoError(t, err)
+	})
 }
 
 func newIDs() (ids []string) {

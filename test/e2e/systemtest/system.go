@@ -36,7 +36,8 @@ type System struct {
 	CommandAPI, Streamer, Broker, ProjectorUser, ProjectorRole *Service
 }
 
-// New is On with a new embedded AWS.
+// New is On with a new embedded AWS. In a bubble of synctest, where everything is on virtual time, a test does not depend on how busy
+// the machine is.
 func New(t testing.TB, env map[string]string, with ...func(*service.Platform)) *System {
 	t.Helper()
 	server := localaws.New(localaws.Options{})
@@ -53,6 +54,7 @@ func On(t testing.TB, target aws.Config, transport http.RoundTripper, env map[st
 	lookup := map[string]string{
 		"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0",
 		"LOG_LEVEL": "error", "LOG_FORMAT": "text", "STREAM_POLL": "10ms",
+		"STOP_TIMEOUT": "5m", // a service that is slow to stop on a busy machine does not hang
 	}
 	maps.Copy(lookup, env)
 	var cfg app.Config
