@@ -21,15 +21,22 @@ type Event interface{ EventName() string }
 // Version counts the events of a stream; an absent stream is at version 0.
 type Version uint64
 
-// StreamID names one aggregate's stream. Its text is "category/id", such as "org/iam/user/0192…".
+// StreamID names one aggregate's stream. Its text is "category/id", such as "org/iam/user/0192…": 3 to MaxStreamText
+// characters, all of them visible ASCII, so that every transport can use it as a key.
 type StreamID struct{ Category, ID string }
+
+// MaxStreamText is the most characters of a stream's text. SQS takes 128 in the ID of a group and in the ID by which it
+// drops repetitions, which is the stream, "#" and the version, of up to 20 digits. Kinesis takes 256 in a key.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+const MaxStreamText = 128 - len("#18446744073709551615")
 
 func (s StreamID) String() string { return s.Category + "/" + s.ID }
 
 // errNoStream does not quote the text, which could be anything, personal data included.
 var errNoStream = errors.New("stream is not category/id")
 
-// ParseStreamID is the inverse of StreamID.String: the ID is what follows the last slash.
+// ParseStreamID is the inverse of StreamID.String: the ID is what follows the last slash. It also reads texts that are no
+// valid stream, such as one with a space, so that what others wrote can be named.
 func ParseStreamID(text string) (StreamID, error) {
 	category, id, ok := cutLast(text)
 	if !ok {

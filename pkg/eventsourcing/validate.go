@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -21,7 +22,7 @@ func (r Record) Validate() error {
 		want string
 	}{
 		{"id", isText(r.ID), "text"},
-		{"stream", r.Stream.isValid(), "category/id"},
+		{"stream", r.Stream.isValid(), streamRule},
 		{"version", r.Version >= 1, "1 or more"},
 		{"name", isText(r.Name), "text"},
 		{"schema", r.Schema >= 1, "1 or more"},
@@ -82,7 +83,7 @@ func (c Commit) Validate() error {
 	guarded := map[StreamID]bool{c.Stream: true}
 	for _, g := range c.Guards {
 		if guarded[g.Stream] || !g.Stream.isValid() {
-			return fmt.Errorf("guard of %q: not another stream, or guarded twice", g.Stream)
+			return fmt.Errorf("guard of %q: not another valid stream, or guarded twice", g.Stream)
 		}
 		guarded[g.Stream] = true
 	}
@@ -107,10 +108,13 @@ func (r CommandResult) Validate() error {
 	return nil
 }
 
-// isValid reports whether ParseStreamID reads the stream's text back as it is.
+var streamRule = fmt.Sprintf("category/id in up to %d visible ASCII characters", MaxStreamText)
+
 func (s StreamID) isValid() bool {
-	parsed, err := ParseStreamID(s.String())
-	return err == nil && parsed == s && utf8.ValidString(s.String())
+	text := s.String()
+	parsed, err := ParseStreamID(text)
+	invisible := func(r rune) bool { return r <= ' ' || r > '~' }
+	return err == nil && parsed == s && len(text) <= MaxStreamText && !strings.ContainsFunc(text, invisible)
 }
 
 func isText(s string) bool { return s != "" && utf8.ValidString(s) }

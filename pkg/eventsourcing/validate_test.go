@@ -37,8 +37,12 @@ func TestValidateNamesWhatIsWrongWithACommit(t *testing.T) {
 		"no records":      {func(c *eventsourcing.Commit, _ *eventsourcing.Record) { c.Records = nil }, "without records"},
 		"another version": {func(_ *eventsourcing.Commit, r *eventsourcing.Record) { r.Version = 3 }, "c1 at version 3, want"},
 		"another stream":  {func(c *eventsourcing.Commit, _ *eventsourcing.Record) { c.Stream.ID = "c2" }, "want test/counter/c2 at"},
-		"no JSON":         {func(_ *eventsourcing.Commit, r *eventsourcing.Record) { r.Data = []byte(`{`) }, data},
-		"invalid UTF-8":   {func(_ *eventsourcing.Commit, r *eventsourcing.Record) { r.Data = []byte("\"\xff\"") }, data},
+		"a stream that is no key": {
+			func(c *eventsourcing.Commit, r *eventsourcing.Record) { c.Stream.ID, r.Stream.ID = "c 1", "c 1" },
+			`field "stream": not category/id in up to 107 visible ASCII characters`,
+		},
+		"no JSON":       {func(_ *eventsourcing.Commit, r *eventsourcing.Record) { r.Data = []byte(`{`) }, data},
+		"invalid UTF-8": {func(_ *eventsourcing.Commit, r *eventsourcing.Record) { r.Data = []byte("\"\xff\"") }, data},
 		"a year of five digits": {
 			func(_ *eventsourcing.Commit, r *eventsourcing.Record) {
 				r.RecordedAt = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)

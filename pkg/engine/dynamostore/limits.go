@@ -25,7 +25,7 @@ func (p *plan) withinLimits() error {
 	total := 0
 	for _, a := range p.actions {
 		what, it := a.content()
-		for _, name := range []string{attrStream, attrConstraint, attrID} {
+		for _, name := range []string{attrConstraint, attrID} { // a stream is shorter, if it is valid
 			key, ok := it[name].(*types.AttributeValueMemberS)
 			if ok && len(key.Value) > maxKeyBytes && (name != attrID || it[attrVersion] == nil) {
 				return tooLarge("key %s of %s has %d bytes; a key takes %d", name, what, len(key.Value), maxKeyBytes)

@@ -1,12 +1,14 @@
 package dynamostore
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/leftfold/leftfold/pkg/engine/envelope"
 	"github.com/leftfold/leftfold/pkg/engine/internal/dynamo"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
@@ -59,7 +61,22 @@ func (s *Store) plan(c eventsourcing.Commit) (plan, error) {
 	for _, claim := range c.Release {
 		p.release(s.cfg.Tables.Claims, claim)
 	}
-	return p, p.withinLimits()
+	if err := p.withinLimits(); err != nil {
+		return plan{}, err
+	}
+	return p, carried(c.Records)
+}
+
+// carried returns an error if an event could be stored, but not be sent on from the log.
+func carried(records []eventsourcing.Record) error {
+	for _, r := range records {
+		if _, err := envelope.Encode(r); errors.Is(err, envelope.ErrTooLarge) {
+			return fmt.Errorf("%w: %w", eventsourcing.ErrTooLarge, err)
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *plan) add(item types.TransactWriteItem, refusal error) {

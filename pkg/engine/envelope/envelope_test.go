@@ -150,7 +150,7 @@ func TestEncodeNamesTheField(t *testing.T) {
 	t.Parallel()
 	for field, spoil := range map[string]func(*eventsourcing.Record){
 		"id":                      func(r *eventsourcing.Record) { r.ID = "\xff" },
-		"stream":                  func(r *eventsourcing.Record) { r.Stream.ID = "a/b" },
+		"stream":                  func(r *eventsourcing.Record) { r.Stream.ID = "a b" },
 		"version":                 func(r *eventsourcing.Record) { r.Version = 0 },
 		"name":                    func(r *eventsourcing.Record) { r.Name = "" },
 		"schema":                  func(r *eventsourcing.Record) { r.Schema = -1 },
@@ -219,7 +219,7 @@ func TestCharactersThatSQSRefusesAreEscaped(t *testing.T) {
 func TestDecodeIsTheInverseOfEncode(t *testing.T) {
 	t.Parallel()
 	text := rapid.StringN(1, 30, -1)
-	part := text.Filter(func(s string) bool { return !strings.Contains(s, "/") })
+	part := rapid.StringMatching(`[!-.0-~]{1,30}`)
 	data := rapid.Custom(func(t *rapid.T) json.RawMessage {
 		escaped := strings.NewReplacer("\ufffe", "", "\uffff", "")
 		b, err := json.Marshal(map[string]any{escaped.Replace(text.Draw(t, "key")): []any{

@@ -1,0 +1,116 @@
+package envelope_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/envelope"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/localaws"
+)
+
+// hops are the tables, the stream and the queue that an event passes.
+type hops struct {
+	store *dynamostore.Store
+	k     *kinesis.Client
+	q     *sqs.Client
+	queue *string
+}
+
+func newHops(t *testing.T) hops {
+	t.Helper()
+	server := localaws.New(localaws.Options{})
+	t.Cleanup(server.Close)
+	db, k, q := dynamodb.NewFromConfig(server.Config()), kinesis.NewFromConfig(server.Config()), sqs.NewFromConfig(server.Config())
+	for _, table := range (dynamostore.Tables{}).CreateTableInputs() {
+		_, err := db.CreateTable(t.Context(), table)
+		require.NoError(t, err)
+	}
+	_, err := k.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String("s"), ShardCount: aws.Int32(1)})
+	require.NoError(t, err)
+	queue, err := q.CreateQueue(t.Context(), &sqs.CreateQueueInput{
+		QueueName: aws.String("q.fifo"), Attributes: map[string]string{"FifoQueue": "true"},
+	})
+	require.NoError(t, err)
+	return hops{dynamostore.NewStore(db, dynamostore.Config{}), k, q, queue.QueueUrl}
+}
+
+// pass appends r as the first event of its stream and, if the log accepts it, sends it through every hop.
+func (h hops) pass(t require.TestingT, r eventsourcing.Record) (accepted bool) {
+	ctx := context.Background()
+	if h.store.Append(ctx, eventsourcing.Commit{Stream: r.Stream, Records: []eventsourcing.Record{r}}) != nil {
+		return false
+	}
+	for stored, err := range h.store.Read(ctx, r.Stream, 0) {
+		require.NoError(t, err)
+		body, err := envelope.Encode(stored)
+		require.NoError(t, err)
+		_, err = h.k.PutRecord(ctx, &kinesis.PutRecordInput{
+			StreamName: aws.String("s"), PartitionKey: aws.String(r.Stream.String()), Data: body,
+		})
+		require.NoError(t, err)
+		for _, version := range []eventsourcing.Version{1, ^eventsourcing.Version(0)} { // the stream goes on
+			_, err = h.q.SendMessage(ctx, &sqs.SendMessageInput{
+				QueueUrl: h.queue, MessageBody: aws.String(string(body)), MessageGroupId: aws.String(r.Stream.String()),
+				MessageDeduplicationId: aws.String(fmt.Sprintf("%s#%d", r.Stream, version)),
+			})
+			require.NoError(t, err)
+		}
+		_, err = envelope.Decode(body)
+		require.NoError(t, err)
+	}
+	return true
+}
+
+// An event that the log accepts is one that every hop accepts. Whatever stream, text or size an aggregate comes up with, a
+// refusal comes at once, and to the one who caused it.
+func TestWhatTheLogAcceptsPassesEveryHop(t *testing.T) {
+	t.Parallel()
+	h, n := newHops(t), 0
+	rapid.Check(t, func(t *rapid.T) {
+		n++
+		r := minimal()
+		r.Stream = eventsourcing.StreamID{
+			Category: "test/" + rapid.SampledFrom([]string{"thing", "a b", "é", "c\n"}).Draw(t, "category"),
+			ID: fmt.Sprint(n) + rapid.OneOf(rapid.StringMatching(`[!-~]{0,20}`), rapid.StringN(0, 200, 400),
+				rapid.Map(rapid.IntRange(80, 120), func(n int) string { return strings.Repeat("x", n) })).Draw(t, "id"),
+		}
+		r.ID, r.Name, r.Metadata.Actor = rapid.StringN(1, -1, 300).Draw(t, "event"), rapid.String().Draw(t, "name"), rapid.String().Draw(t, "actor")
+		h.pass(t, r)
+	})
+}
+
+// An item's 400 KB are more in an envelope if its text has to be escaped.
+func TestAnEventWhoseEnvelopeIsTooLargeIsRefused(t *testing.T) {
+	t.Parallel()
+	h := newHops(t)
+	for i, c := range []struct {
+		bytes int
+		fits  bool
+	}{{170_000, true}, {180_000, false}} { // \u0001 has six bytes
+		r := minimal()
+		r.Stream.ID = fmt.Sprint(i)
+		r.Metadata.Extra = map[string]string{"note": strings.Repeat("\x01", c.bytes)}
+		require.Equal(t, c.fits, h.pass(t, r), c.bytes)
+	}
+	r := minimal()
+	r.Data, r.Stream.ID = json.RawMessage(`"`+strings.Repeat("\ufffe", 190_000/3)+`"`), "escaped" // from three bytes to six
+	require.True(t, h.pass(t, r))
+
+	r = minimal()
+	r.Metadata.Extra = map[string]string{"note": strings.Repeat("\x01", 180_000)}
+	err := h.store.Append(t.Context(), eventsourcing.Commit{Stream: r.Stream, Records: []eventsourcing.Record{r}})
+	require.True(t, errors.Is(err, eventsourcing.ErrTooLarge) && errors.Is(err, envelope.ErrTooLarge), err)
+}
