@@ -208,7 +208,7 @@ func TestNoPersonalDataIsEmitted(t *testing.T) {
 			}
 		}
 		for _, line := range []string{
-			"record skipped", `"operation":"publish"`, `"operation":"route"`, "message rejected", "gap healed", "request failed",
+			"record set aside", `"operation":"publish"`, `"operation":"route"`, "message rejected", "gap healed", "request failed",
 		} {
 			if !strings.Contains(output["logs"], line) {
 				t.Errorf("no log line has %q", line)

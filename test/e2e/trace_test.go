@@ -182,6 +182,7 @@ command-api: POST /users
       streamer: Kinesis.PutRecords
     broker: route
       broker: SQS.SendMessageBatch
+    broker: route
       broker: SQS.SendMessageBatch
     projector-user: project users
       projector-user: DynamoDB.GetItem

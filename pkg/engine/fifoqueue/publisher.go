@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/retry"
@@ -46,6 +47,13 @@ func (o Outgoing) size() int {
 	return size
 }
 
+func (o Outgoing) check() error {
+	if o.Group == "" || o.DeduplicationID == "" || len(o.Body) == 0 {
+		return ordered.Permanent(fmt.Errorf("message %q: group, deduplication id and body are required", o.DeduplicationID))
+	}
+	return nil
+}
+
 // Publisher publishes to one queue. Safe for concurrent use, but order is kept within one Publish only.
 type Publisher struct {
 	client   PublisherAPI
@@ -61,19 +69,18 @@ func NewPublisher(client PublisherAPI, queueURL string, backoff retry.Backoff) *
 // Publish returns nil when the queue holds every message; see ordered.Send. Its error is ordered.ErrTooLarge for a message
 // over 1 MiB, and ordered.ErrPermanent for one whose content SQS refuses.
 func (p *Publisher) Publish(ctx context.Context, messages []Outgoing) error {
-	for i, m := range messages {
-		if m.Group == "" || m.DeduplicationID == "" || len(m.Body) == 0 {
-			return fmt.Errorf("publish to %s: message %d: group, deduplication id and body are required", path.Base(p.queueURL), i)
-		}
-	}
-	err := ordered.Send(ctx, messages, ordered.Options[Outgoing]{
-		Key:  func(o Outgoing) string { return o.Group },
-		Size: Outgoing.size, MaxCount: maxBatch, MaxBytes: maxBatchBytes, Put: p.put, Backoff: p.backoff,
-	})
-	if err != nil {
+	if err := ordered.Send(ctx, messages, p.Options()); err != nil {
 		return fmt.Errorf("publish to %s: %w", path.Base(p.queueURL), err)
 	}
 	return nil
+}
+
+// Options are those of a Sender to the queue.
+func (p *Publisher) Options() ordered.Options[Outgoing] {
+	return ordered.Options[Outgoing]{
+		Key:  func(o Outgoing) string { return o.Group },
+		Size: Outgoing.size, MaxCount: maxBatch, MaxBytes: maxBatchBytes, Check: Outgoing.check, Put: p.put, Backoff: p.backoff,
+	}
 }
 
 func (p *Publisher) put(ctx context.Context, batch []Outgoing) (map[int]error, error) {
@@ -115,7 +122,7 @@ func index(id *string) int {
 }
 
 func entryError(e types.BatchResultErrorEntry) error {
-	err := fmt.Errorf("%s: %s", aws.ToString(e.Code), aws.ToString(e.Message))
+	err := &smithy.GenericAPIError{Code: aws.ToString(e.Code), Message: aws.ToString(e.Message)}
 	if e.SenderFault && !strings.Contains(strings.ToLower(aws.ToString(e.Code)), "throttl") {
 		return ordered.Permanent(err)
 	}

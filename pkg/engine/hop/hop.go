@@ -1,11 +1,13 @@
 // Package hop moves events one transport further: from the event log's stream to Kinesis, and from Kinesis to queues.
 //
-// A Hop adds to what package shards promises: a record that is not a valid event is logged, counted and skipped, so that
-// it does not block the events behind it; nothing is lost by that, since projections read missing events from the event
-// log. When the source has trimmed records that were not read, Republish sends the whole event log.
+// A Hop adds to what package shards promises: one stream's events delay no other stream's. What can never be moved on, a
+// record that is not a valid event or one that a target refuses for good, is set aside and delays nothing; nothing is
+// lost by that, since projections read missing events from the event log. When the source has trimmed records that were not
+// read, Republish sends the whole event log.
 package hop
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -24,10 +26,44 @@ import (
 
 // Event is an event on its way.
 type Event struct {
-	eventsourcing.Record
-
+	Stream      eventsourcing.StreamID
+	Version     eventsourcing.Version
+	ID          string
+	RecordedAt  time.Time
+	Traceparent string
 	// Envelope is the record as package envelope encodes it.
 	Envelope []byte
+}
+
+// Encode returns the event of a record. It fails if the record cannot be encoded.
+func Encode(r eventsourcing.Record) (Event, error) {
+	body, err := envelope.Encode(r)
+	return newEvent(r, body), err
+}
+
+// Decode returns the event of an envelope, which stays as it came, with fields that this version does not know.
+func Decode(body []byte) (Event, error) {
+	r, err := envelope.Decode(body)
+	return newEvent(r, body), err
+}
+
+func newEvent(r eventsourcing.Record, body []byte) Event {
+	return Event{
+		Stream: r.Stream, Version: r.Version, ID: r.ID, RecordedAt: r.RecordedAt, Traceparent: r.Metadata.Traceparent, Envelope: body,
+	}
+}
+
+// Place is where a record came from.
+type Place struct {
+	// Operation is the Hop's name.
+	Operation string
+	// Shard and Sequence are those of the source. Sequence is empty if the record was read from the event log.
+	Shard    string
+	Sequence shards.Position
+	// Stream, Version and EventID are zero as far as they are unknown. Stream is as the record has it, valid or not.
+	Stream  string
+	Version eventsourcing.Version
+	EventID string
 }
 
 // EventLog yields all events, each stream's in order.
@@ -35,18 +71,25 @@ type EventLog interface {
 	All(ctx context.Context, segments int) iter.Seq2[eventsourcing.Record, error]
 }
 
-// Config configures a Hop that reads records of type In. All fields are required but Traces.
+// Config configures a Hop that reads records of type In. All fields are required but Known, MaxPending and Traces.
 type Config[In any] struct {
 	// Name is a verb, such as "publish": the name of spans and the prefix of metrics.
 	Name string
 	// Source and Target are for the help of the metrics.
 	Source, Target string
-	// Decode reads an event. Its errors are about the record alone: another attempt cannot help. Where it leaves Envelope
-	// empty, the record is encoded.
+	// Decode reads an event. Its errors are about the record alone: another attempt cannot help.
 	Decode func(In) (Event, error)
-	// Put returns nil when the target holds all events, never none. It keeps the order of each stream's events, and it must
-	// not keep the slice.
-	Put func(ctx context.Context, events []Event) error
+	// Known returns what a record that does not decode says of its place. Defaults to the partition key as Stream.
+	Known func(In) Place
+	// Targets are where an event goes.
+	Targets []Target
+	// SetAside keeps what can never be moved on, for an operator to look at. It is called until it succeeds; only then is the
+	// record done. It may be called again for the same record.
+	SetAside func(ctx context.Context, place Place, reason error) error
+	// MaxPending is how many bytes of a shard a target may owe: from then on the shard is read no further. Until then a stream
+	// with many events, or one that fails for ever, delays no other. After a crash up to that much is repeated. Defaults to
+	// 32 MiB, about 60,000 events.
+	MaxPending int
 
 	EventLog EventLog
 	Now      func() time.Time
@@ -60,65 +103,77 @@ type Config[In any] struct {
 type Hop[In any] struct {
 	Config[In]
 
-	latency prometheus.Histogram
-	skipped prometheus.Counter
-	tracer  trace.Tracer
+	instruments
+}
+
+// instruments are what a Hop of any type shows of its work.
+type instruments struct {
+	latency              prometheus.Histogram
+	undecodable, refused prometheus.Counter
+	retries              *prometheus.CounterVec
+	tracer               trace.Tracer
 }
 
 // New returns a Hop and registers its metrics.
 func New[In any](c Config[In]) *Hop[In] {
+	c.MaxPending = cmp.Or(c.MaxPending, 32<<20)
 	register := promauto.With(c.Metrics)
-	return &Hop[In]{
-		Config: c, tracer: eventtrace.Tracer(c.Traces, "pkg/engine/hop"),
+	return &Hop[In]{c, instruments{
 		latency: register.NewHistogram(prometheus.HistogramOpts{
 			Name: c.Name + "_seconds", Help: "Time from an event's recording to its being in " + c.Target + ".",
 			Buckets: eventtrace.LatencyBuckets(),
 		}),
-		skipped: register.NewCounter(prometheus.CounterOpts{
-			Name: c.Name + "_undecodable_total", Help: "Records of " + c.Source + " skipped because they are not valid events.",
+		undecodable: register.NewCounter(prometheus.CounterOpts{
+			Name: c.Name + "_undecodable_total", Help: "Records of " + c.Source + " set aside because they are not valid events.",
 		}),
-	}
+		refused: register.NewCounter(prometheus.CounterOpts{
+			Name: c.Name + "_refused_total", Help: "Events set aside because they were refused for good.",
+		}),
+		retries: register.NewCounterVec(prometheus.CounterOpts{
+			Name: c.Name + "_retries_total", Help: "Batches that failed, at least in part, and are retried, by reason.",
+		}, []string{"reason"}),
+		tracer: eventtrace.Tracer(c.Traces, "pkg/engine/hop"),
+	}}
 }
 
-// Handle moves a shard's next records; see shards.Config.
-func (h *Hop[In]) Handle(ctx context.Context, shard string, records []shards.Record[In]) error {
-	events := make([]Event, 0, len(records))
-	for _, r := range records {
-		e, err := h.Decode(r.Value)
-		if err != nil {
-			h.skipped.Inc()
-			h.Logger.ErrorContext(ctx, "record skipped: not a valid event", slog.String("operation", h.Name),
-				slog.String("shard", shard), slog.String("sequence", string(r.Sequence)), slog.Any("error", err))
-			continue
-		}
-		events = append(events, e)
-	}
-	return h.move(ctx, events)
+// Open returns the handler of a shard; see shards.Config.
+func (h *Hop[In]) Open(ctx context.Context, shard string, held func(context.Context) error) shards.Handler[In] {
+	return &handler[In]{h, h.begin(ctx, shard, held)}
 }
 
-func (h *Hop[In]) move(ctx context.Context, events []Event) (err error) {
-	if len(events) == 0 {
-		return nil
+func (h *Hop[In]) begin(ctx context.Context, shard string, held func(context.Context) error) *run {
+	r := &run{
+		instruments: h.instruments, name: h.Name, shard: shard, held: held, keep: h.SetAside, maxPending: h.MaxPending, now: h.Now,
+		log: h.Logger.With(slog.String("operation", h.Name), slog.String("shard", shard)), targets: h.Targets,
 	}
-	ctx, span := eventtrace.StartBatch(ctx, h.tracer, h.Name, trace.SpanKindProducer, events,
-		func(e Event) string { return e.Metadata.Traceparent })
-	defer func() { eventtrace.End(span, err) }()
-	for i, e := range events {
-		if e.Envelope != nil {
-			continue
-		}
-		if events[i].Envelope, err = envelope.Encode(e.Record); err != nil {
-			return err
-		}
+	for _, t := range h.Targets {
+		r.senders = append(r.senders, t.open(ctx, r))
 	}
-	if err := h.Put(ctx, events); err != nil {
-		return err
-	}
-	for _, e := range events {
-		eventtrace.Observe(h.latency, h.Now().Sub(e.RecordedAt).Seconds(), eventtrace.Parse(e.Metadata.Traceparent))
-	}
-	return nil
+	return r
 }
+
+// handler moves the records of a shard during one lease.
+type handler[In any] struct {
+	hop *Hop[In]
+	run *run
+}
+
+func (h *handler[In]) Handle(ctx context.Context, records []shards.Record[In], done func(i int)) error {
+	items := make([]*item, len(records))
+	for i, r := range records {
+		it := &item{sequence: r.Sequence, done: done, number: i}
+		if it.Event, it.invalid = h.hop.Decode(r.Value); it.invalid != nil {
+			it.known = Place{Stream: r.Key}
+			if h.hop.Known != nil {
+				it.known = h.hop.Known(r.Value)
+			}
+		}
+		items[i] = it
+	}
+	return h.run.move(ctx, items)
+}
+
+func (h *handler[In]) Wait() { h.run.wait() }
 
 // batchSize is how many events of the event log Republish moves at a time.
 const batchSize = 500
@@ -126,17 +181,34 @@ const batchSize = 500
 // Republish moves the whole event log; see shards.Config. What was moved before is repeated, which the fences of
 // projections ignore.
 func (h *Hop[In]) Republish(ctx context.Context, shard string) error {
-	batch := make([]Event, 0, batchSize)
-	for r, err := range h.EventLog.All(ctx, 1) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r := h.begin(ctx, shard, func(context.Context) error { return nil })
+	if err := h.republish(ctx, r); err != nil {
+		cancel()
+		r.wait()
+		return fmt.Errorf("republish after shard %s was trimmed: %w", shard, err)
+	}
+	r.wait()
+	return context.Cause(ctx)
+}
+
+func (h *Hop[In]) republish(ctx context.Context, r *run) error {
+	batch := make([]*item, 0, batchSize)
+	for record, err := range h.EventLog.All(ctx, 1) {
 		if err != nil {
-			return fmt.Errorf("republish after shard %s was trimmed: %w", shard, err)
+			return err
 		}
-		if batch = append(batch, Event{Record: r}); len(batch) == batchSize {
-			if err := h.move(ctx, batch); err != nil {
+		it := &item{done: func(int) {}}
+		if it.Event, it.invalid = Encode(record); it.invalid != nil {
+			it.known = Place{Stream: record.Stream.String(), Version: record.Version, EventID: record.ID}
+		}
+		if batch = append(batch, it); len(batch) == batchSize {
+			if err := r.move(ctx, batch); err != nil {
 				return err
 			}
 			batch = batch[:0]
 		}
 	}
-	return h.move(ctx, batch)
+	return r.move(ctx, batch)
 }

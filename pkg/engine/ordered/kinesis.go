@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/leftfold/leftfold/pkg/retry"
 )
@@ -35,6 +36,13 @@ type KinesisRecord struct {
 
 func (r KinesisRecord) size() int { return len(r.Key) + len(r.Data) }
 
+func (r KinesisRecord) check() error {
+	if r.size() > kinesisMaxRecord {
+		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, r.size(), kinesisMaxRecord)
+	}
+	return nil
+}
+
 // KinesisPublisher publishes to one stream. Safe for concurrent use, but order is kept within one Publish only.
 //
 // It needs the IAM permission kinesis:PutRecords for the stream and, if the stream is encrypted by a key of the
@@ -53,20 +61,19 @@ func NewKinesisPublisher(client KinesisAPI, stream string, backoff retry.Backoff
 
 // Publish returns nil when the stream holds every record; see Send. A record over 1 MiB is ErrTooLarge.
 func (k *KinesisPublisher) Publish(ctx context.Context, records []KinesisRecord) error {
-	for i, r := range records {
-		if size := r.size(); size > kinesisMaxRecord {
-			return fmt.Errorf("publish to %s: record %d: %w: %d bytes, the limit is %d",
-				k.stream, i, ErrTooLarge, size, kinesisMaxRecord)
-		}
-	}
-	err := Send(ctx, records, Options[KinesisRecord]{
-		Key:  func(r KinesisRecord) string { return r.Key },
-		Size: KinesisRecord.size, MaxCount: kinesisMaxCount, MaxBytes: kinesisMaxBytes, Put: k.put, Backoff: k.backoff,
-	})
-	if err != nil {
+	if err := Send(ctx, records, k.Options()); err != nil {
 		return fmt.Errorf("publish to %s: %w", k.stream, err)
 	}
 	return nil
+}
+
+// Options are those of a Sender to the stream.
+func (k *KinesisPublisher) Options() Options[KinesisRecord] {
+	return Options[KinesisRecord]{
+		Key:  func(r KinesisRecord) string { return r.Key },
+		Size: KinesisRecord.size, MaxCount: kinesisMaxCount, MaxBytes: kinesisMaxBytes, Check: KinesisRecord.check,
+		Put: k.put, Backoff: k.backoff,
+	}
 }
 
 func (k *KinesisPublisher) put(ctx context.Context, batch []KinesisRecord) (map[int]error, error) {
@@ -84,10 +91,10 @@ func (k *KinesisPublisher) put(ctx context.Context, batch []KinesisRecord) (map[
 	if len(out.Records) != len(batch) {
 		return nil, fmt.Errorf("PutRecords returned %d results for %d records", len(out.Records), len(batch))
 	}
-	failed := map[int]error{} // by the entries alone: FailedRecordCount could disagree with them
-	for i, r := range out.Records {
+	failed := map[int]error{}
+	for i, r := range out.Records { // by the entries alone: FailedRecordCount could disagree with them
 		if r.ErrorCode != nil || r.SequenceNumber == nil {
-			failed[i] = fmt.Errorf("%s: %s", aws.ToString(r.ErrorCode), aws.ToString(r.ErrorMessage))
+			failed[i] = &smithy.GenericAPIError{Code: aws.ToString(r.ErrorCode), Message: aws.ToString(r.ErrorMessage)}
 		}
 	}
 	return failed, nil

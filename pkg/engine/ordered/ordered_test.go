@@ -112,7 +112,12 @@ func TestOrderHoldsWhateverFails(t *testing.T) {
 		})
 		o := options(s)
 		o.MaxCount, o.MaxBytes, o.InFlight = count, bytes, inFlight
-		require.NoError(t, ordered.Send(context.Background(), entries, o))
+		o.MaxPending = rapid.IntRange(1, 200).Draw(t, "max pending")
+		sender := ordered.NewSender(context.Background(), o)
+		for piece := range slices.Chunk(entries, rapid.IntRange(1, 80).Draw(t, "added at once")) {
+			require.NoError(t, sender.Add(context.Background(), piece...))
+		}
+		sender.Wait()
 		require.Empty(t, s.violated)
 		require.Equal(t, want, s.acked)
 		for _, b := range s.batches {
@@ -141,7 +146,6 @@ func TestBatchesAreAsFullAsTheRuleAllows(t *testing.T) {
 		{"all different", many(95, func(i int) string { return fmt.Sprint(i) }), 10},
 		{"ten keys in turn", many(100, func(i int) string { return fmt.Sprint(i % 10) }), 10},
 		{"ten keys, one after the other", many(100, func(i int) string { return fmt.Sprint(i / 10) }), 10},
-		{"one hot key behind the others", many(100, func(i int) string { return fmt.Sprint(min(i, 90)) }), 10},
 		{"fifteen keys in turn", many(60, func(i int) string { return fmt.Sprint(i % 15) }), 6},
 		{"one key", many(7, func(int) string { return "k" }), 7},
 		{"none", nil, 0},
@@ -219,7 +223,7 @@ func TestASuccessResetsThePause(t *testing.T) {
 	})
 }
 
-func TestAPermanentFailureEndsItsKeyOnly(t *testing.T) {
+func TestAPermanentFailureRefusesThatEntryOnly(t *testing.T) {
 	t.Parallel()
 	s := newSink(func(batch []entry) (map[int]error, error) {
 		for i, e := range batch {
@@ -233,8 +237,64 @@ func TestAPermanentFailureEndsItsKeyOnly(t *testing.T) {
 	err := ordered.Send(t.Context(), entries, options(s))
 	require.ErrorIs(t, err, ordered.ErrPermanent)
 	require.ErrorIs(t, err, errFlaky)
-	require.ErrorContains(t, err, "entry 1")
-	assert.Equal(t, map[string][]int{"a": {0}, "b": {3, 4}}, s.acked)
+	assert.Equal(t, map[string][]int{"a": {0, 2}, "b": {3, 4}}, s.acked)
+}
+
+// TestABatchThatIsRefusedAsAWholeIsNarrowed: an error of the call names no entry.
+func TestABatchThatIsRefusedAsAWholeIsNarrowed(t *testing.T) {
+	t.Parallel()
+	s := newSink(func(batch []entry) (map[int]error, error) {
+		if slices.ContainsFunc(batch, func(e entry) bool { return e.n == 3 }) {
+			return nil, ordered.Permanent(errFlaky)
+		}
+		return nil, nil
+	})
+	var refused []int
+	o := options(s)
+	o.SetAside = func(_ context.Context, e entry, reason error) error {
+		require.ErrorIs(t, reason, errFlaky)
+		refused = append(refused, e.n)
+		return nil
+	}
+	entries := append(many(8, func(i int) string { return fmt.Sprint(i) }), entry{"3", 8, 1})
+	require.ErrorIs(t, ordered.Send(t.Context(), entries, o), errFlaky)
+	assert.Equal(t, []int{3}, refused)
+	assert.Equal(t, map[string][]int{"0": {0}, "1": {1}, "2": {2}, "3": {8}, "4": {4}, "5": {5}, "6": {6}, "7": {7}}, s.acked)
+}
+
+func TestAnEntryIsDoneOnlyOnceItIsSetAside(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSink(func(batch []entry) (map[int]error, error) {
+			if i := slices.IndexFunc(batch, func(e entry) bool { return e.n == 0 }); i >= 0 {
+				return map[int]error{i: ordered.Permanent(errFlaky)}, nil
+			}
+			return nil, nil
+		})
+		tries, retries, done := 0, []int{}, []int{}
+		var mu sync.Mutex
+		o := options(s)
+		o.SetAside = func(context.Context, entry, error) error {
+			if tries++; tries < 5 {
+				return errors.New("the store is unavailable")
+			}
+			return nil
+		}
+		o.OnRetry = func(reason error, failures int) {
+			require.EqualError(t, reason, "the store is unavailable")
+			retries = append(retries, failures)
+		}
+		o.Done = func(e entry, reason error) {
+			mu.Lock()
+			defer mu.Unlock()
+			done = append(done, e.n)
+			assert.Equal(t, e.n == 0, reason != nil)
+		}
+		require.Error(t, ordered.Send(t.Context(), []entry{{"a", 0, 1}, {"a", 1, 1}, {"b", 2, 1}}, o))
+		assert.Equal(t, []int{2, 0, 1}, done, "b does not wait")
+		assert.Equal(t, []int{1, 2, 3, 4}, retries)
+		assert.Equal(t, map[string][]int{"a": {1}, "b": {2}}, s.acked)
+	})
 }
 
 func TestRetriesEndWithTheContext(t *testing.T) {
@@ -269,15 +329,92 @@ func TestSendReturnsOnlyAfterAllCallsOfPut(t *testing.T) {
 	})
 }
 
-func TestInvalidInputIsReportedBeforeAnythingIsSent(t *testing.T) {
+func TestAnEntryLargerThanABatchIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSink(fine)
-	err := ordered.Send(t.Context(), []entry{{"a", 0, 1}, {"b", 1, 101}}, options(s))
+	err := ordered.Send(t.Context(), []entry{{"a", 0, 1}, {"b", 1, 101}, {"b", 2, 100}}, options(s))
 	require.ErrorIs(t, err, ordered.ErrTooLarge)
-	require.EqualError(t, err, "entry 1: entry too large: 101 bytes, the limit is 100")
-	err = ordered.Send(t.Context(), nil, ordered.Options[entry]{InFlight: -1})
-	for _, want := range []string{"Key, Size and Put", "MaxCount and MaxBytes", "InFlight"} {
-		require.ErrorContains(t, err, want)
+	require.ErrorIs(t, err, ordered.ErrPermanent)
+	assert.Equal(t, map[string][]int{"a": {0}, "b": {2}}, s.acked)
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	t.Parallel()
+	assert.Panics(t, func() { ordered.NewSender(t.Context(), ordered.Options[entry]{}) })
+}
+
+// bubble runs a test with a sender whose calls take 10 ms of virtual time.
+func bubble(t *testing.T, s *sink, tune func(*ordered.Options[entry]), f func(t *testing.T, sender *ordered.Sender[entry])) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		o := options(s)
+		o.Put = func(ctx context.Context, batch []entry) (map[int]error, error) {
+			_ = retry.Sleep(ctx, 10*time.Millisecond)
+			return s.put(ctx, batch)
+		}
+		tune(&o)
+		ctx, cancel := context.WithCancel(t.Context())
+		sender := ordered.NewSender(ctx, o)
+		f(t, sender)
+		cancel()
+		sender.Wait()
+	})
+}
+
+// TestABusyKeyDelaysNoOther: others arrive while 10,000 entries of each of 20 keys wait, and are as early as without them.
+func TestABusyKeyDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	for _, busy := range []int{0, 1, 20} {
+		var slowest time.Duration
+		addedAt := map[string]time.Time{}
+		bubble(t, newSink(fine), func(o *ordered.Options[entry]) {
+			o.Done = func(e entry, _ error) {
+				if at, ok := addedAt[e.key]; ok {
+					slowest = max(slowest, time.Since(at))
+				}
+			}
+		}, func(t *testing.T, s *ordered.Sender[entry]) {
+			for i := range busy {
+				require.NoError(t, s.Add(t.Context(), many(10_000, func(int) string { return fmt.Sprint("busy", i) })...))
+			}
+			for i := range 200 {
+				<-time.After(7 * time.Millisecond)
+				key := fmt.Sprint("other", i)
+				addedAt[key] = time.Now()
+				require.NoError(t, s.Add(t.Context(), entry{key, 0, 1}))
+			}
+			<-time.After(time.Second)
+		})
+		assert.LessOrEqual(t, slowest, 20*time.Millisecond, "%d busy keys: at most one call before its own", busy)
+		assert.Positive(t, slowest)
 	}
-	assert.Empty(t, s.batches)
+}
+
+func TestAKeyThatIsRetriedForEverDelaysOthersOnlyOnceTooMuchIsPending(t *testing.T) {
+	t.Parallel()
+	s := newSink(func(batch []entry) (map[int]error, error) {
+		if i := slices.IndexFunc(batch, func(e entry) bool { return e.key == "stuck" }); i >= 0 {
+			return map[int]error{i: errFlaky}, nil
+		}
+		return nil, nil
+	})
+	bubble(t, s, func(o *ordered.Options[entry]) { o.MaxPending = 100 }, func(t *testing.T, sender *ordered.Sender[entry]) {
+		require.NoError(t, sender.Add(t.Context(), many(99, func(int) string { return "stuck" })...))
+		for i := range 50 {
+			require.NoError(t, sender.Add(t.Context(), entry{"b", i, 1}))
+			<-time.After(time.Second)
+		}
+		assert.Len(t, s.acked["b"], 50)
+		require.NoError(t, sender.Add(t.Context(), entry{"stuck", 99, 1}))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		require.ErrorIs(t, sender.Add(ctx, entry{"b", 50, 1}), context.DeadlineExceeded)
+		s.mu.Lock()
+		s.fate = fine
+		s.mu.Unlock()
+		require.NoError(t, sender.Add(t.Context(), entry{"b", 50, 1}), "there is room again")
+		sender.Wait()
+		assert.Len(t, s.acked["b"], 51)
+		assert.Len(t, s.acked["stuck"], 100)
+	})
 }

@@ -1,206 +1,238 @@
 package ordered
 
 import (
-	"container/heap"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"sync"
 	"time"
 )
 
-// sender is the state of one Send. Only the goroutine of run uses it; calls of Put report through a channel.
-type sender[E any] struct {
-	options  Options[E]
-	entries  []E
-	ready    lanes
-	inFlight int     // batches
-	blocked  int     // entries behind an entry in flight of the same key
-	unsent   int     // entries neither acknowledged nor failed for good
-	bytes    int     // of the unsent entries
-	byLength []int   // byLength[n] is the number of lanes with n entries; the last element is not zero
-	failures []error // permanent ones
+// Sender sends what is added to it, for as long as its context lasts. It is safe for concurrent use; the entries of a key
+// keep the order of the calls of Add.
+type Sender[E any] struct {
+	ctx context.Context // of all calls; nothing is begun after its end
+	o   Options[E]
+
+	mu       sync.Mutex
+	lanes    map[string]*lane[E] // by key: those with entries that are not done
+	ready    []*lane[E]          // may send an entry; in turn, so that none starves
+	inFlight int                 // calls
+	refill   int                 // lanes in flight that will be ready again
+	left     int                 // entries that are not done
+	bytes    int                 // of them
+	failures int                 // batches that failed at least in part, since nothing was left
+	changed  chan struct{}       // closed at the end of the next call; nil: nobody waits for it
 }
 
 // lane is the queue of one key.
-type lane struct {
-	queue    []int // indexes of the unsent entries, oldest first
-	failures int   // of the first entry, in a row
+type lane[E any] struct {
+	key      string
+	queue    []E // entries that are not done, oldest first
+	inFlight bool
+
+	// of the first entry; while that is in flight, its call has them
+	done     bool
+	failures int   // in a row
+	alone    bool  // to be sent alone, since its batch was refused as a whole
+	refused  error // why it is to be set aside
 }
 
-// lanes is a heap, longest lane first. A key with n entries needs n batches, so the batches are fewest and fullest if
-// the longest lanes are in all of them. Lanes of equal length are in the order of their entries.
-type lanes []*lane
-
-func (l lanes) Len() int { return len(l) }
-func (l lanes) Less(i, j int) bool {
-	if len(l[i].queue) != len(l[j].queue) {
-		return len(l[i].queue) > len(l[j].queue)
+// Add queues entries and returns. If too much is pending, it waits until there is room, or fails when ctx or the
+// context of the Sender ends.
+func (s *Sender[E]) Add(ctx context.Context, entries ...E) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.bytes >= s.o.MaxPending && ctx.Err() == nil && s.ctx.Err() == nil {
+		s.wait(ctx.Done(), s.ctx.Done())
 	}
-	return l[i].queue[0] < l[j].queue[0]
-}
-func (l lanes) Swap(i, j int) { l[i], l[j] = l[j], l[i] }
-func (l *lanes) Push(x any)   { *l = append(*l, x.(*lane)) } //nolint:errcheck,forcetypeassert // only lanes are pushed
-func (l *lanes) Pop() any {
-	last := len(*l) - 1
-	x := (*l)[last]
-	*l = (*l)[:last]
-	return x
-}
-
-// result is the outcome of one batch; lanes[i] is the lane of its entry i.
-type result struct {
-	lanes  []*lane
-	failed map[int]error
-	err    error
-}
-
-// group puts the entries into the lanes of their keys.
-func (s *sender[E]) group() error {
-	byKey := map[string]*lane{}
-	for i, e := range s.entries {
-		size := s.options.Size(e)
-		if size > s.options.MaxBytes {
-			return fmt.Errorf("entry %d: %w: %d bytes, the limit is %d", i, ErrTooLarge, size, s.options.MaxBytes)
-		}
-		s.bytes += size
-		key := s.options.Key(e)
-		l, ok := byKey[key]
+	if err := errors.Join(context.Cause(ctx), context.Cause(s.ctx)); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		key := s.o.Key(e)
+		l, ok := s.lanes[key]
 		if !ok {
-			l = &lane{}
-			byKey[key] = l
+			l = &lane[E]{key: key}
+			s.lanes[key] = l
 			s.ready = append(s.ready, l)
 		}
-		l.queue = append(l.queue, i)
-	}
-	heap.Init(&s.ready)
-	s.unsent = len(s.entries)
-	for _, l := range s.ready {
-		for len(s.byLength) <= len(l.queue) {
-			s.byLength = append(s.byLength, 0)
+		l.queue = append(l.queue, e)
+		if l.inFlight && len(l.queue) == 2 {
+			s.refill++
 		}
-		s.byLength[len(l.queue)]++
+		s.left++
+		s.bytes += s.o.Size(e)
 	}
+	s.send()
 	return nil
 }
 
-func (s *sender[E]) run(ctx context.Context) error {
-	results := make(chan result)
-	retries := make(chan []*lane, len(s.ready)) // sending never blocks: a lane is in it at most once
-	for s.unsent > 0 {
-		if ctx.Err() == nil {
-			s.send(ctx, results)
-		} else if s.inFlight == 0 {
-			return fmt.Errorf("send: %d of %d entries left: %w", s.unsent, len(s.entries), context.Cause(ctx))
-		}
-		done := ctx.Done()
-		if s.inFlight > 0 {
-			done = nil // the calls of Put have ctx and return soon
-		}
-		select {
-		case r := <-results:
-			s.record(r, retries)
-		case lanes := <-retries:
-			s.push(lanes)
-		case <-done:
-		}
+// Wait returns when everything added is done or, once the Sender's context has ended, when no call is in flight.
+func (s *Sender[E]) Wait() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.left > 0 && s.ctx.Err() == nil {
+		s.wait(s.ctx.Done(), nil)
 	}
-	return errors.Join(s.failures...)
+	for s.inFlight > 0 {
+		s.wait(nil, nil)
+	}
 }
 
-// send starts batches as long as that is worthwhile.
-func (s *sender[E]) send(ctx context.Context, results chan<- result) {
-	for s.inFlight < s.options.InFlight && len(s.ready) > 0 && (s.inFlight == 0 || !s.shouldWait()) {
+// wait waits, without the lock, for the end of a call or for one of the channels.
+func (s *Sender[E]) wait(either, or <-chan struct{}) {
+	if s.changed == nil {
+		s.changed = make(chan struct{})
+	}
+	changed := s.changed
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	select {
+	case <-changed:
+	case <-either:
+	case <-or:
+	}
+}
+
+// send begins calls while that is worthwhile.
+func (s *Sender[E]) send() {
+	for s.ctx.Err() == nil && s.inFlight < s.o.InFlight && len(s.ready) > 0 && !s.shouldWait() {
 		taken := s.cut()
 		batch := make([]E, len(taken))
 		for i, l := range taken {
-			batch[i] = s.entries[l.queue[0]]
-			s.blocked += len(l.queue) - 1
+			batch[i], l.inFlight = l.queue[0], true
+			if len(l.queue) > 1 {
+				s.refill++
+			}
 		}
 		s.inFlight++
-		go func() {
-			failed, err := s.options.Put(ctx, batch)
-			results <- result{lanes: taken, failed: failed, err: err}
-		}()
+		go s.call(taken, batch)
 	}
 }
 
-// shouldWait reports whether the next batch should wait for one in flight: it is not full, and blocked entries could
-// fill it; or the longest lane alone needs as many batches as all entries together, so that sending now would save no
-// time and leave the last batches almost empty. With one hot key among 500 entries, in batches of ten, it saves a third of
-// the calls.
-func (s *sender[E]) shouldWait() bool {
-	batches := max(ceil(s.unsent, s.options.MaxCount), ceil(s.bytes, s.options.MaxBytes))
-	longest := len(s.byLength) - 1
-	return (s.blocked > 0 && len(s.ready) < s.options.MaxCount) || longest >= max(batches, 2)
+// shouldWait reports whether the next batch should wait for a call in flight: it is not full, and as many keys again are
+// about to be ready. That keeps batches full. One busy key alone does not make the others wait.
+func (s *Sender[E]) shouldWait() bool {
+	return s.inFlight > 0 && len(s.ready) < s.o.MaxCount && s.refill >= max(len(s.ready), 2)
 }
 
-func ceil(n, d int) int { return (n + d - 1) / d }
-
-// remove takes the first n entries out of a lane.
-func (s *sender[E]) remove(l *lane, n int) {
-	for _, i := range l.queue[:n] {
-		s.bytes -= s.options.Size(s.entries[i])
+// single reports whether the lane's first entry cannot share a call.
+func (s *Sender[E]) single(l *lane[E]) bool {
+	if l.refused == nil {
+		l.refused = s.o.Check(l.queue[0])
 	}
-	s.unsent -= n
-	s.byLength[len(l.queue)]--
-	l.queue = l.queue[n:]
-	s.byLength[len(l.queue)]++
-	for len(s.byLength) > 1 && s.byLength[len(s.byLength)-1] == 0 {
-		s.byLength = s.byLength[:len(s.byLength)-1]
+	if size := s.o.Size(l.queue[0]); l.refused == nil && size > s.o.MaxBytes {
+		l.refused = fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, size, s.o.MaxBytes)
 	}
+	return l.alone || l.refused != nil
 }
 
-// cut takes the lanes of the next batch out of ready. An entry that does not fit leaves its place to smaller ones.
-func (s *sender[E]) cut() []*lane {
-	var taken, tooBig []*lane
-	room := s.options.MaxBytes
-	for len(s.ready) > 0 && len(taken) < s.options.MaxCount && len(tooBig) < s.options.MaxCount {
-		l := heap.Pop(&s.ready).(*lane) //nolint:errcheck,forcetypeassert // only lanes are pushed
-		if size := s.options.Size(s.entries[l.queue[0]]); size <= room {
-			room -= size
-			taken = append(taken, l)
-		} else {
-			tooBig = append(tooBig, l)
+// cut takes the lanes of the next batch out of ready, in turn. An entry that does not fit leaves its place to smaller ones.
+func (s *Sender[E]) cut() []*lane[E] {
+	taken := make([]*lane[E], 0, min(len(s.ready), s.o.MaxCount))
+	var passed []*lane[E]
+	n := 0
+	if s.single(s.ready[0]) {
+		taken, n = append(taken, s.ready[0]), 1
+	} else {
+		for room := s.o.MaxBytes; n < len(s.ready) && len(taken) < s.o.MaxCount && len(passed) < s.o.MaxCount; n++ {
+			l := s.ready[n]
+			if size := s.o.Size(l.queue[0]); size <= room && !s.single(l) {
+				room -= size
+				taken = append(taken, l)
+			} else {
+				passed = append(passed, l)
+			}
 		}
 	}
-	s.push(tooBig)
+	clear(s.ready[:n])
+	n -= len(passed)
+	copy(s.ready[n:], passed)
+	s.ready = s.ready[n:]
 	return taken
 }
 
-// record updates the lanes of a batch by its result: each continues, is retried after a pause, or ends.
-func (s *sender[E]) record(r result, retries chan<- []*lane) {
-	s.inFlight--
-	var failed []*lane
-	for i, l := range r.lanes {
-		s.blocked -= len(l.queue) - 1
-		err := r.err
-		if err == nil {
-			err = r.failed[i]
+// call sends a batch, or sets its single entry aside, and notes the outcome in each lane.
+func (s *Sender[E]) call(taken []*lane[E], batch []E) {
+	var failed map[int]error
+	var err, retried error
+	if refused := taken[0].refused; refused != nil {
+		err = s.o.SetAside(s.ctx, batch[0], refused)
+	} else {
+		failed, err = s.o.Put(s.ctx, batch)
+	}
+	for i, l := range taken {
+		reason := err
+		if reason == nil {
+			reason = failed[i]
 		}
 		switch {
-		case err == nil:
-			s.remove(l, 1)
-			l.failures = 0
-			if len(l.queue) > 0 {
-				heap.Push(&s.ready, l)
-			}
-		case errors.Is(err, ErrPermanent):
-			s.failures = append(s.failures, fmt.Errorf("entry %d: %w", l.queue[0], err))
-			s.remove(l, len(l.queue))
-		default:
+		case reason == nil:
+			l.done = true
+			s.o.Done(batch[i], l.refused)
+		case l.refused != nil || !errors.Is(reason, ErrPermanent):
 			l.failures++
-			failed = append(failed, l)
+			retried = reason
+		case err != nil && len(batch) > 1:
+			l.alone = true
+		default:
+			l.refused = reason
 		}
 	}
-	if len(failed) > 0 { // lanes that failed together return together, so batches stay full
-		most := slices.MaxFunc(failed, func(a, b *lane) int { return a.failures - b.failures })
-		time.AfterFunc(s.options.Backoff.Delay(most.failures), func() { retries <- failed })
-	}
+	s.end(taken, retried)
 }
 
-func (s *sender[E]) push(back []*lane) {
-	for _, l := range back {
-		heap.Push(&s.ready, l)
+// end takes back the lanes of a call: each continues, or is retried after a pause.
+func (s *Sender[E]) end(taken []*lane[E], retried error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inFlight--
+	var failed []*lane[E]
+	most := 0
+	for _, l := range taken {
+		if l.inFlight = false; len(l.queue) > 1 {
+			s.refill--
+		}
+		switch {
+		case l.done:
+			s.remove(l)
+		case l.failures > 0:
+			failed, most = append(failed, l), max(most, l.failures)
+		default:
+			s.ready = append(s.ready, l)
+		}
+	}
+	if len(failed) > 0 && s.ctx.Err() == nil { // lanes that failed together return together, so batches stay full
+		s.failures++
+		s.o.OnRetry(retried, s.failures)
+		time.AfterFunc(s.o.Backoff.Delay(most), func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.ready = append(s.ready, failed...)
+			s.send()
+		})
+	}
+	if s.left == 0 {
+		s.failures = 0
+	}
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
+	s.send()
+}
+
+// remove takes the first entry, which is done, out of a lane.
+func (s *Sender[E]) remove(l *lane[E]) {
+	s.left--
+	s.bytes -= s.o.Size(l.queue[0])
+	clear(l.queue[:1])
+	l.queue = l.queue[1:]
+	l.done, l.failures, l.alone, l.refused = false, 0, false, nil
+	if len(l.queue) > 0 {
+		s.ready = append(s.ready, l)
+	} else {
+		delete(s.lanes, l.key)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/leftfold/leftfold/pkg/engine/progress"
 	"github.com/leftfold/leftfold/pkg/retry"
 )
 
@@ -34,8 +35,13 @@ type Config[T any] struct {
 	// Handle handles a shard's next records, at least one. It returns nil once all are acknowledged downstream; only then
 	// is the position stored. After an error it is called with the same records again, after a pause, for ever. Its context
 	// ends when the lease is lost, or StopTimeout after a stop. Calls for one shard do not overlap; those for different shards
-	// do. Required.
+	// do. A call that takes longer than LeaseDuration must call progress.Turn(ctx) meanwhile. Handle or Open is required.
 	Handle func(ctx context.Context, shard string, records []Record[T]) error
+	// Open is for handlers that acknowledge records one by one: it returns the Handler of a shard for as long as this reader
+	// holds its lease. ctx ends when the lease is lost, at the shard's end, and at the latest StopTimeout after a stop. The
+	// Handler calls held before anything that has an effect elsewhere, and tries again later after an error: the process may
+	// have been paused for longer than the lease duration, or positions cannot be stored.
+	Open func(ctx context.Context, shard string, held func(context.Context) error) Handler[T]
 	// Republish is called when records of the shard may have been trimmed before they were read: it must handle what the
 	// stream's source still has. When it returns nil, reading continues at the oldest record; after an error it is called
 	// again. It may be called although nothing was lost. Required: no record is lost silently.
@@ -52,14 +58,15 @@ type Config[T any] struct {
 	// third of LeaseDuration have no effect. Defaults to 1 s.
 	Checkpoint time.Duration
 	// LeaseDuration is the time without renewal after which other readers take a lease. Leases are renewed each third of
-	// it. Defaults to 10 s.
+	// it. A shard of which nothing is completed for that time, but at least 10 s, neither a poll nor any work, is given up,
+	// too; errors count as completed. Defaults to 10 s.
 	LeaseDuration time.Duration
 	// Round is the pause between two readings of all leases. A released shard is idle for at most that long. Defaults to 500 ms.
 	Round time.Duration
 	// ListEvery is the pause between two listings of the stream's shards. At the end of a shard they are listed at once.
 	// Defaults to 10 s.
 	ListEvery time.Duration
-	// StopTimeout is how long batches in flight may take after a stop. Defaults to 10 s.
+	// StopTimeout is how long what was read may take to be handled after a stop or for a hand-off. Defaults to 10 s.
 	StopTimeout time.Duration
 	// Retention is how long the stream keeps records. Set it for streams that do not report a trimmed position, such as
 	// Kinesis: then a shard that was last read longer ago counts as trimmed. Defaults to zero: none does.
@@ -71,9 +78,26 @@ type Config[T any] struct {
 	Now func() time.Time
 	// Logger logs take-overs, failures and shards' ends. Defaults to none.
 	Logger *slog.Logger
+	// Loops gets the reader's loops while they run. Defaults to none.
+	Loops *progress.Loops
 	// Metrics registers the reader's metrics, named in metrics.go. Defaults to none.
 	Metrics prometheus.Registerer
 }
+
+// Handler handles the records of one shard during one lease.
+type Handler[T any] interface {
+	// Handle takes the shard's next records, at least one. It calls done(i) for each once that is acknowledged downstream, in
+	// any order, from any goroutine. It returns without waiting for that, but waits for room. It fails only when ctx ends.
+	Handle(ctx context.Context, records []Record[T], done func(i int)) error
+	// Wait returns when nothing is in flight. It is called at the end, when all is done or the context of Open has ended.
+	Wait()
+}
+
+// minPatience is longer than a Feed waits for records and than a pause before a retry.
+const minPatience = 10 * time.Second
+
+// patience is how long a shard of which nothing is completed is kept.
+func (c Config[T]) patience() time.Duration { return max(c.LeaseDuration, minPatience) }
 
 // NewReader validates cfg, reports all mistakes at once and returns a Reader that Run starts.
 func NewReader[T any](cfg Config[T]) (*Reader[T], error) {
@@ -112,7 +136,7 @@ func (c Config[T]) validate() error {
 	require(c.Consumer != "", "Consumer is required")
 	require(c.Stream != nil, "Stream is required")
 	require(c.Leases != nil, "Leases is required")
-	require(c.Handle != nil, "Handle is required")
+	require((c.Handle != nil) != (c.Open != nil), "either Handle or Open is required")
 	require(c.Republish != nil, "Republish is required")
 	require(c.Poll >= 0, "Poll must not be negative")
 	require(c.Checkpoint >= 0, "Checkpoint must not be negative")

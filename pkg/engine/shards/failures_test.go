@@ -175,7 +175,7 @@ func TestNewReaderReportsAllMistakes(t *testing.T) {
 	t.Parallel()
 	_, err := shards.NewReader(shards.Config[string]{Poll: -1, Round: time.Minute})
 	for _, want := range []string{
-		"Consumer is", "Stream is", "Leases is", "Handle is", "Republish is", "Poll must", "Round must",
+		"Consumer is", "Stream is", "Leases is", "Handle or Open is", "Republish is", "Poll must", "Round must",
 	} {
 		require.ErrorContains(t, err, want)
 	}

@@ -11,10 +11,10 @@ import (
 type counters struct {
 	all                                         *prometheus.Registry
 	records, handleFailures, takeOvers, trimmed prometheus.Counter
-	listFailures, replaced                      prometheus.Counter
+	listFailures, replaced, stuck               prometheus.Counter
 	readFailures                                *prometheus.CounterVec
 
-	behind, checkpointAge, leases *prometheus.Desc
+	behind, checkpointAge, pollAge, leases *prometheus.Desc
 }
 
 func newCounters(consumer string) *counters {
@@ -28,17 +28,19 @@ func newCounters(consumer string) *counters {
 	return &counters{
 		all:            all,
 		records:        counter("records_total", "Records handled."),
-		handleFailures: counter("handle_failures_total", "Batches whose handling failed and is retried."),
+		handleFailures: counter("handle_failures_total", "Operations on a shard, such as publishing the log again, that failed and are retried."),
 		takeOvers:      counter("take_overs_total", "Leases taken from owners that stopped renewing them."),
 		trimmed:        counter("trimmed_total", "Times that records were trimmed before they were read."),
 		replaced:       counter("source_replaced_total", "Times that the stream was found replaced by another one under its name."),
 		listFailures:   counter("list_failures_total", "Failed listings of the stream's shards, such as while there is no stream."),
+		stuck:          counter("stuck_total", "Leases given up because nothing was completed for the lease duration."),
 		readFailures: promauto.With(all).NewCounterVec(prometheus.CounterOpts{
 			Name: "shards_read_failures_total", Help: "Failed reads by reason.", ConstLabels: labels,
 		}, []string{"reason"}),
 		behind: gauge("behind_seconds",
-			"Distance of the last page from the tip, and the time since: grows while a shard is not read or handled.", "shard"),
+			"Distance from the tip up to which all of a shard is handled: grows while it is not read or a record not handled.", "shard"),
 		checkpointAge: gauge("checkpoint_age_seconds", "Time since the lease of a shard was renewed, and its position stored.", "shard"),
+		pollAge:       gauge("poll_age_seconds", "Time since a poll of a shard was completed, with records, without, or with an error.", "shard"),
 		leases:        gauge("leases", "Active leases by live owner, as this reader sees them.", "owner"),
 	}
 }
@@ -63,6 +65,7 @@ func (r *Reader[T]) Describe(ch chan<- *prometheus.Desc) {
 	r.counts.all.Describe(ch)
 	ch <- r.counts.behind
 	ch <- r.counts.checkpointAge
+	ch <- r.counts.pollAge
 	ch <- r.counts.leases
 }
 
@@ -76,8 +79,9 @@ func (r *Reader[T]) Collect(ch chan<- prometheus.Metric) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for shard, w := range r.workers {
+		gauge(r.counts.behind, w.lag(now).Seconds(), shard)
 		w.mu.Lock()
-		gauge(r.counts.behind, (w.behind + now.Sub(w.behindAt)).Seconds(), shard)
+		gauge(r.counts.pollAge, now.Sub(w.polledAt).Seconds(), shard)
 		gauge(r.counts.checkpointAge, now.Sub(w.savedAt).Seconds(), shard)
 		w.mu.Unlock()
 	}

@@ -201,7 +201,7 @@ func (r *Reader[T]) share(ctx, workCtx context.Context, now time.Time) error {
 		return nil
 	}
 	if !slices.ContainsFunc(slices.Collect(maps.Values(mine)), (*worker[T]).stopping) { // one at a time
-		mine[slices.Min(slices.Collect(maps.Keys(mine)))].stop()
+		mine[slices.Min(slices.Collect(maps.Keys(mine)))].handOff()
 	}
 	return nil
 }

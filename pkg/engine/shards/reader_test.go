@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/engine/progress"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 )
 
@@ -214,7 +215,10 @@ func TestALeaseIsKeptThroughASlowBatch(t *testing.T) {
 		handle := f.log.handle("x")
 		x := f.start("x", func(c *shards.Config[string]) {
 			c.Handle = func(ctx context.Context, shard string, records []shards.Record[string]) error {
-				<-time.After(5 * time.Minute)
+				for range 60 {
+					<-time.After(5 * time.Second)
+					progress.Turn(ctx)
+				}
 				return handle(ctx, shard, records)
 			}
 		})

@@ -6,14 +6,16 @@
 //
 // A Reader guarantees, through crashes, pauses, splits and merges:
 //
-//   - Every record is handled at least once. A position is stored only after Handle returned nil, and by time, not by
-//     batch; see Config.Checkpoint.
-//   - Records of one shard are handled in order, one batch at a time, and only after all records of both its parents.
-//     So the records of one partition key are handled in order across splits and merges.
-//   - A clean stop, and the release of a shard to balance the load, repeat nothing. After a crash the next owner repeats the
-//     batch in flight and what was handled since the last checkpoint. A process that was paused for so long that it lost
-//     its lease may finish the batch in flight, but begins no other. So handlers must be idempotent.
-//   - A batch that cannot be handled is retried for ever and never skipped. It delays its own shard only.
+//   - Every record is handled at least once. The position is that before the oldest record that is not done. It is stored by
+//     time, not by batch; see Config.Checkpoint.
+//   - Records of one shard come to its Handler in order, and only after all records of both its parents are done. So the
+//     records of one partition key are handled in order across splits and merges, if the Handler keeps each key's order.
+//   - A clean stop, and the release of a shard to balance the load, repeat nothing, unless StopTimeout is over before all that
+//     was read is done. After a crash the next owner repeats what was done since the last checkpoint, what is in flight, and
+//     what overtook a record that was not done. A process that was paused for so long that it lost its lease may finish what
+//     is in flight, but begins nothing else. So handlers must be idempotent.
+//   - What cannot be handled is retried for ever and never skipped. It delays its own shard only; see Config.Open.
+//   - A shard of which nothing is completed is given up, so that a call that never returns stops no shard.
 //   - If the stream has trimmed the position, Republish is called before reading continues.
 //   - If the stream is replaced by another one under its name, the new one is read from its oldest record, and one of the
 //     readers calls Republish for all. A crash in the middle of that repeats it. See Source.

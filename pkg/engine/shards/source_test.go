@@ -17,7 +17,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/engine/progress"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 // sourceLease is the shard of the lease that says which source the others are of.
@@ -86,7 +88,9 @@ func TestNewRecordsDoNotWaitForTheLogToBePublishedAgain(t *testing.T) {
 				if tries.Add(1) < 3 {
 					return errors.New("the log is unavailable")
 				}
-				<-ctx.Done() // a long log
+				for retry.Sleep(ctx, 5*time.Second) == nil { // a long log
+					progress.Turn(ctx)
+				}
 				return ctx.Err()
 			}
 		})

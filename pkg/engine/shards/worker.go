@@ -3,11 +3,13 @@ package shards
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/leftfold/leftfold/pkg/engine/progress"
 	"github.com/leftfold/leftfold/pkg/retry"
 )
 
@@ -22,15 +24,28 @@ type worker[T any] struct {
 
 	ctx        context.Context         // ends by stop, and with workCtx: begin nothing new
 	stop       context.CancelFunc      // ends ctx
-	workCtx    context.Context         // ends when the lease is lost or StopTimeout is over
+	workCtx    context.Context         // ends when the lease is lost, the worker stuck, or StopTimeout over
 	cancelWork context.CancelCauseFunc // ends workCtx
 
-	feed  Feed[T]       // nil: to be opened
-	moved chan struct{} // signals that the position has moved
+	// used by the goroutine of run only
+	handler Handler[T]
+	feed    Feed[T]   // nil: to be opened
+	next    Position  // of the last record read
+	nextAt  time.Time // all that had arrived in the shard by then is read; zero: unknown
+
+	moved   chan struct{}  // signals that the position has moved
+	handled chan struct{}  // signals that nothing is pending
+	beats   *progress.Loop // turns while the worker is not stuck
+	polls   *progress.Loop // turns with each poll
+	works   *progress.Loop // turns with each piece of work; workCtx carries it to where that is done
 
 	mu       sync.Mutex
-	position Position      // all records up to it are handled; only the goroutine of run moves it
-	readAt   time.Time     // see Lease; only the goroutine of run moves it
+	polling  bool
+	polledAt time.Time     // when the last poll was completed, or the start
+	insists  bool          // works besides on what is pending
+	pending  pending       // read and not handled
+	position Position      // all records up to it are handled
+	readAt   time.Time     // see Lease
 	savedAt  time.Time     // before the last write of the lease, or the start
 	aheadAt  time.Time     // since when the position is ahead of the lease's; zero: it is not
 	behind   time.Duration // of the last page read, at behindAt
@@ -41,18 +56,41 @@ func newWorker[T any](workCtx context.Context, cfg *Config[T], h *held, counts *
 	l := h.lease // not shared yet
 	w := &worker[T]{
 		cfg: cfg, shard: l.Shard, source: l.Source, lease: h, counts: counts, log: cfg.Logger.With(slog.String("shard", l.Shard)),
-		moved: make(chan struct{}, 1), position: l.Checkpoint, readAt: l.ReadAt, savedAt: cfg.Now(), behindAt: cfg.Now(),
+		next: l.Checkpoint, nextAt: l.ReadAt, moved: make(chan struct{}, 1), handled: make(chan struct{}, 1),
+		position: l.Checkpoint, readAt: l.ReadAt, savedAt: h.writtenAt, polledAt: cfg.Now(), behindAt: cfg.Now(),
 	}
-	w.workCtx, w.cancelWork = context.WithCancelCause(workCtx)
+	loop := func(name string) *progress.Loop {
+		return progress.NewLoop(fmt.Sprintf("%s of shard %s: %s", cfg.Consumer, l.Shard, name), cfg.patience(), cfg.Now)
+	}
+	w.beats, w.polls, w.works = loop("heartbeat"), loop("poll"), loop("work")
+	w.workCtx, w.cancelWork = context.WithCancelCause(progress.With(workCtx, w.works))
 	w.ctx, w.stop = context.WithCancel(w.workCtx) //nolint:gosec // called by the Reader; run ends workCtx, and ctx with it
 	return w
 }
 
 func (w *worker[T]) stopping() bool { return w.ctx.Err() != nil }
 
+// handOff stops the worker, with what is pending after StopTimeout, so that a busy key keeps the shard from no other reader.
+func (w *worker[T]) handOff() {
+	w.stop()
+	time.AfterFunc(w.cfg.StopTimeout, func() { w.cancelWork(errStopped) })
+}
+
+// lag returns the distance from the tip of the shard up to which all is handled.
+func (w *worker[T]) lag(now time.Time) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	lag := w.behind + now.Sub(w.behindAt)
+	if oldest := w.pending.oldest(); !oldest.IsZero() {
+		lag = max(lag, now.Sub(oldest))
+	}
+	return lag
+}
+
 // run does its work, such as read, until that is done, the lease lost or the worker stopped, and then releases a lease that is
 // not lost. replaced says that the stream is no longer the lease's source.
 func (w *worker[T]) run(work func() (done bool, err error)) (done, replaced bool) {
+	defer w.cfg.Loops.Register(w.beats)()
 	var heartbeat sync.WaitGroup
 	heartbeatCtx, cancelHeartbeat := context.WithCancel(w.workCtx)
 	heartbeat.Go(func() { w.heartbeat(heartbeatCtx) })
@@ -63,6 +101,7 @@ func (w *worker[T]) run(work func() (done bool, err error)) (done, replaced bool
 	switch {
 	case errors.Is(err, ErrLeaseLost) || errors.Is(context.Cause(w.workCtx), ErrLeaseLost):
 		w.log.WarnContext(w.workCtx, "lease lost")
+	case errors.Is(context.Cause(w.workCtx), errStuck): // released, if that was possible
 	case !done:
 		w.release()
 	}
@@ -78,11 +117,21 @@ func (w *worker[T]) release() {
 	}
 }
 
-// heartbeat renews the lease, and stores the position when it has been ahead for Config.Checkpoint.
+// heartbeat renews the lease, and stores the position when it has been ahead for Config.Checkpoint. If the worker is stuck,
+// it gives up the lease, so that another reader, or this one anew, continues.
 func (w *worker[T]) heartbeat(ctx context.Context) {
 	every := w.cfg.LeaseDuration / 3
 	for ctx.Err() == nil {
-		timer := time.NewTimer(every)
+		left, operation := w.left()
+		if left <= 0 {
+			w.counts.stuck.Inc()
+			w.log.WarnContext(ctx, "shard makes no progress, giving its lease up", slog.String("operation", operation))
+			w.cancelWork(errStuck)
+			w.release()
+			return
+		}
+		w.beats.Turn()
+		timer := time.NewTimer(min(every, left))
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
@@ -106,19 +155,41 @@ func (w *worker[T]) heartbeat(ctx context.Context) {
 			w.cancelWork(err)
 		case err != nil && ctx.Err() == nil:
 			w.log.WarnContext(ctx, "lease renewal failed, retrying", slog.Any(keyError, err))
-			w.signalMoved()
+			signal(w.moved)
 		}
 	}
 }
 
-// read handles page after page. It returns nil after a stop or at the shard's end.
+// left returns the time until the worker is stuck if nothing of what it does is completed by then, and what that is.
+func (w *worker[T]) left() (left time.Duration, operation string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	left, patience := w.cfg.patience(), w.cfg.patience()
+	if w.polling {
+		left, operation = min(left, patience-w.polls.Age()), "poll"
+	}
+	if works := patience - w.works.Age(); (w.insists || len(w.pending.marks) > 0) && works < left {
+		left, operation = works, "handle records"
+	}
+	return left, operation
+}
+
+// read reads page after page, while those before are handled. It returns nil after a stop or at the shard's end, when all
+// that was read is handled.
 func (w *worker[T]) read() (done bool, err error) {
+	ctx, cancel := context.WithCancel(w.workCtx)
+	w.handler = caller[T]{w}
+	if w.cfg.Open != nil {
+		w.handler = w.cfg.Open(ctx, w.shard, w.held)
+	}
+	defer w.handler.Wait()
+	defer cancel()
 	defer w.closeFeed()
 	for failures := 0; !w.stopping(); {
 		startedAt := w.cfg.Now()
-		page, err := w.next()
+		page, err := w.poll()
 		if w.stopping() {
-			return false, nil // the stop made the read fail
+			break // the stop made the read fail
 		}
 		if err != nil {
 			failures++
@@ -138,11 +209,29 @@ func (w *worker[T]) read() (done bool, err error) {
 			_ = retry.Sleep(w.ctx, w.cfg.Poll) // the loop sees why it ended
 		}
 	}
-	return false, nil
+	return false, ignore(w.drain(), errStopped)
+}
+
+// drain waits until all that was read is handled.
+func (w *worker[T]) drain() error {
+	for {
+		w.mu.Lock()
+		left := len(w.pending.marks)
+		w.mu.Unlock()
+		if left == 0 {
+			return nil
+		}
+		select {
+		case <-w.handled:
+		case <-w.workCtx.Done():
+			return errors.Join(errStopped, context.Cause(w.workCtx))
+		}
+	}
 }
 
 var (
 	errStopped  = errors.New("stopped")
+	errStuck    = errors.New("no progress")
 	errReplaced = errors.New("stream replaced") // the Reader makes the lease one of the new source
 )
 
@@ -153,22 +242,35 @@ func ignore(err, ignored error) error {
 	return err
 }
 
-func (w *worker[T]) next() (Page[T], error) {
+// poll returns the next page.
+func (w *worker[T]) poll() (Page[T], error) {
+	w.setPolling(true)
+	defer w.setPolling(false)
 	if w.feed == nil {
-		if w.cfg.Retention > 0 && !w.readAt.IsZero() && w.cfg.Now().Sub(w.readAt) >= w.cfg.Retention {
+		if w.cfg.Retention > 0 && !w.nextAt.IsZero() && w.cfg.Now().Sub(w.nextAt) >= w.cfg.Retention {
 			return Page[T]{}, ErrTrimmed
 		}
 		// After a pause of this process, it must not take the subscription to the shard from the new owner.
-		if err := w.save(w.workCtx, w.cfg.LeaseDuration, unchanged); err != nil {
+		if err := w.held(w.workCtx); err != nil {
 			return Page[T]{}, err
 		}
 		var err error
-		if w.feed, err = w.cfg.Stream.Open(w.ctx, w.shard, w.position); err != nil {
+		if w.feed, err = w.cfg.Stream.Open(w.ctx, w.shard, w.next); err != nil {
 			w.feed = nil
 			return Page[T]{}, err
 		}
 	}
 	return w.feed.Next(w.ctx)
+}
+
+func (w *worker[T]) setPolling(on bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.polling = on
+	w.polls.Turn()
+	if !on {
+		w.polledAt = w.cfg.Now()
+	}
 }
 
 func (w *worker[T]) closeFeed() {
@@ -231,55 +333,118 @@ func (w *worker[T]) changed(failure error) (done bool, _ error) {
 
 // trimmed calls Republish until it succeeds, then starts at the oldest record.
 func (w *worker[T]) trimmed() error {
-	w.log.WarnContext(w.workCtx, "records trimmed before they were read", slog.String("position", string(w.position)))
+	w.log.WarnContext(w.workCtx, "records trimmed before they were read", slog.String("position", string(w.next)))
 	w.counts.trimmed.Inc()
+	if err := w.drain(); err != nil {
+		return err
+	}
 	if err := w.insist("republish", func(ctx context.Context) error { return w.cfg.Republish(ctx, w.shard) }); err != nil {
 		return err
 	}
+	w.next, w.nextAt = TrimHorizon, time.Time{}
 	w.mu.Lock()
 	w.position, w.readAt = TrimHorizon, time.Time{}
 	w.mu.Unlock()
 	return w.write(unchanged)
 }
 
-// process handles a page and only then moves the position. The last page also ends the shard.
+// process gives a page to the handler; the position moves as its records are done. The last page also ends the shard.
 func (w *worker[T]) process(page Page[T], startedAt time.Time) error {
+	w.nextAt = startedAt.Add(-page.Behind)
+	if last := page.last(); last != "" {
+		w.next = last
+	}
 	w.mu.Lock()
 	w.behindAt, w.behind = startedAt, page.Behind
-	if n := len(page.Records); n > 0 {
-		w.behind = max(w.behind, startedAt.Sub(page.Records[n-1].ArrivedAt))
+	if len(w.pending.marks) == 0 {
+		w.works.Turn() // so far there was nothing to do
 	}
+	first := add(&w.pending, page, w.nextAt)
+	w.move()
 	w.mu.Unlock()
 	if len(page.Records) > 0 {
-		err := w.insist("handle records", func(ctx context.Context) error {
-			return w.cfg.Handle(ctx, w.shard, page.Records)
-		})
-		if err != nil {
+		if err := w.handler.Handle(w.workCtx, page.Records, func(i int) { w.done(first + i) }); err != nil {
 			return err
 		}
-		w.counts.records.Add(float64(len(page.Records)))
 	}
-	w.move(page.last(), startedAt.Add(-page.Behind))
-	switch {
-	case page.End:
-		return w.write(shardDone)
-	case w.ahead() >= 2*w.cfg.Checkpoint: // the heartbeat cannot store it
-		return w.write(unchanged)
-	default:
+	if !page.End {
 		return nil
+	}
+	if err := w.drain(); err != nil {
+		return err
+	}
+	return w.write(shardDone)
+}
+
+// done says that a record is handled.
+func (w *worker[T]) done(number int) {
+	w.counts.records.Inc()
+	w.works.Turn()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pending.done(number)
+	w.move()
+}
+
+// move moves the position up to the oldest record that is pending. The caller holds mu.
+func (w *worker[T]) move() {
+	at, readAt := w.pending.pass()
+	if !readAt.IsZero() {
+		w.readAt = readAt
+	}
+	if len(w.pending.marks) == 0 {
+		signal(w.handled)
+	}
+	if at == "" || at == w.position {
+		return
+	}
+	w.position = at
+	if w.aheadAt.IsZero() {
+		w.aheadAt = w.cfg.Now()
+	}
+	signal(w.moved)
+}
+
+func signal(ch chan<- struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
 	}
 }
 
-// insist calls f until it succeeds. Before each call it checks that the lease is held: the process may have been paused
-// for longer than the lease duration.
+// held returns nil while the lease is held and its positions can be stored. What changes anything elsewhere asks it first: the
+// process may have been paused for longer than the lease duration.
+func (w *worker[T]) held(ctx context.Context) error {
+	age := w.cfg.LeaseDuration
+	if w.ahead() >= 2*w.cfg.Checkpoint { // the heartbeat cannot store it
+		age = w.cfg.Checkpoint
+	}
+	w.mu.Lock()
+	fresh := w.cfg.Now().Sub(w.savedAt) < age
+	w.mu.Unlock()
+	if fresh {
+		return nil
+	}
+	err := w.save(ctx, age, unchanged)
+	if errors.Is(err, ErrLeaseLost) {
+		w.cancelWork(err)
+	}
+	return err
+}
+
+// insist calls f until it succeeds.
 func (w *worker[T]) insist(operation string, f func(ctx context.Context) error) error {
+	w.setInsists(true)
+	defer w.setInsists(false)
 	for failures := 1; ; failures++ {
-		err := w.save(w.workCtx, w.cfg.LeaseDuration, unchanged)
+		err := w.held(w.workCtx)
 		if errors.Is(err, ErrLeaseLost) {
 			return err
 		}
 		if err == nil {
-			if err = f(w.workCtx); err == nil {
+			err = f(w.workCtx)
+			w.works.Turn()
+			if err == nil {
 				return nil
 			}
 		}
@@ -294,6 +459,28 @@ func (w *worker[T]) insist(operation string, f func(ctx context.Context) error) 
 		}
 	}
 }
+
+func (w *worker[T]) setInsists(on bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.insists = on
+	w.works.Turn()
+}
+
+// caller is a Handler that calls Config.Handle.
+type caller[T any] struct{ w *worker[T] }
+
+func (c caller[T]) Handle(_ context.Context, records []Record[T], done func(i int)) error {
+	err := c.w.insist("handle records", func(ctx context.Context) error { return c.w.cfg.Handle(ctx, c.w.shard, records) })
+	for i := range records {
+		if err == nil {
+			done(i)
+		}
+	}
+	return err
+}
+
+func (c caller[T]) Wait() {}
 
 // write retries a change of the lease until it succeeds, the lease is lost or StopTimeout is over.
 func (w *worker[T]) write(change func(*Lease)) error {
@@ -313,29 +500,6 @@ func (w *worker[T]) write(change func(*Lease)) error {
 func unchanged(*Lease)   {}
 func shardDone(l *Lease) { l.State, l.Owner = StateDone, "" }
 
-// move sets the position: all records up to last, and all that had arrived by readAt, are handled. It stores nothing.
-func (w *worker[T]) move(last Position, readAt time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.readAt = readAt
-	if last == "" || last == w.position {
-		return
-	}
-	w.position = last
-	if w.aheadAt.IsZero() {
-		w.aheadAt = w.cfg.Now()
-	}
-	w.signalMoved()
-}
-
-// signalMoved makes the heartbeat store the position soon.
-func (w *worker[T]) signalMoved() {
-	select {
-	case w.moved <- struct{}{}:
-	default:
-	}
-}
-
 // ahead returns for how long the position has been ahead of the lease's; zero if it is not.
 func (w *worker[T]) ahead() time.Duration {
 	w.mu.Lock()
@@ -348,6 +512,8 @@ func (w *worker[T]) ahead() time.Duration {
 
 // save writes the lease, with the change and the newest position, unless it was written within age.
 func (w *worker[T]) save(ctx context.Context, age time.Duration, change func(*Lease)) error {
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.LeaseDuration) // a later answer is of no use
+	defer cancel()
 	startedAt := w.cfg.Now()
 	written, err := w.lease.renew(ctx, age, func(l *Lease) {
 		change(l)

@@ -26,30 +26,26 @@ func newKinesis(p service.Platform) *kinesis.Client { return kinesis.NewFromConf
 
 func newSQS(p service.Platform) *sqs.Client { return sqs.NewFromConfig(p.AWS) }
 
-// queues are the publishers to a category's subscribers, by category.
-type queues map[string][]route.Queue
-
-func newQueues(ctx context.Context, cfg Config, p service.Platform, client *sqs.Client) (queues, error) {
-	out := queues{}
+func newQueues(ctx context.Context, cfg Config, p service.Platform, client *sqs.Client) ([]route.Queue, error) {
+	var out []route.Queue
 	for _, s := range cfg.Subscriptions() {
 		url, err := fifoqueue.QueueURL(ctx, client, s.Queue)
 		if err != nil {
 			return nil, err
 		}
 		publisher := fifoqueue.NewPublisher(client, url, retry.Backoff{Jitter: p.Jitter})
-		for _, category := range s.Categories {
-			out[category] = append(out[category], publisher)
-		}
+		out = append(out, route.Queue{Categories: s.Categories, Sender: publisher.Options()})
 	}
 	return out, nil
 }
 
-func newRouter(cfg Config, p service.Platform, db *dynamodb.Client, q queues) *hop.Hop[[]byte] {
-	return route.NewRouter(q, hop.Config[[]byte]{
+func newRouter(cfg Config, p service.Platform, db *dynamodb.Client, queues []route.Queue) *hop.Hop[[]byte] {
+	return route.NewRouter(queues, hop.Config[[]byte]{
 		EventLog: dynamostore.NewStore(db, dynamostore.Config{
 			Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter},
 		}),
-		Now: p.Now, Logger: p.Logger, Metrics: p.Metrics, Traces: p.Traces,
+		SetAside: func(context.Context, hop.Place, error) error { return nil }, // the hop logs and counts it
+		Now:      p.Now, Logger: p.Logger, Metrics: p.Metrics, Traces: p.Traces,
 	})
 }
 
@@ -59,7 +55,7 @@ func newReader(
 	return shards.NewReader(shards.Config[[]byte]{
 		Consumer: "broker", Owner: p.Instance,
 		Stream: cfg.stream(k), Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
-		Handle: router.Handle, Republish: router.Republish, Retention: cfg.Retention,
+		Open: router.Open, Republish: router.Republish, Retention: cfg.Retention,
 		Poll: cfg.Poll, Checkpoint: cfg.Checkpoint, LeaseDuration: cfg.LeaseDuration, StopTimeout: p.Drain,
 		Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Logger: p.Logger, Metrics: p.Metrics,
 	})

@@ -18,11 +18,11 @@ func New(ctx context.Context, cfg Config, p service.Platform) (service.App, erro
 	client := newDynamoDB(p)
 	kinesisClient := newKinesis(p)
 	sqsClient := newSQS(p)
-	appQueues, err := newQueues(ctx, cfg, p, sqsClient)
+	v, err := newQueues(ctx, cfg, p, sqsClient)
 	if err != nil {
 		return service.App{}, err
 	}
-	hop := newRouter(cfg, p, client, appQueues)
+	hop := newRouter(cfg, p, client, v)
 	reader, err := newReader(cfg, p, client, kinesisClient, hop)
 	if err != nil {
 		return service.App{}, err

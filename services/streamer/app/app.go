@@ -2,6 +2,8 @@
 package app
 
 import (
+	"context"
+
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -27,7 +29,8 @@ func newPublisher(cfg Config, p service.Platform, db *dynamodb.Client, k *kinesi
 		Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter},
 	})
 	target := ordered.NewKinesisPublisher(k, cfg.Stream, retry.Backoff{Jitter: p.Jitter})
-	return publish.NewPublisher(target, hop.Config[publish.Image]{
+	return publish.NewPublisher(target.Options(), hop.Config[publish.Image]{
+		SetAside: func(context.Context, hop.Place, error) error { return nil }, // the hop logs and counts it
 		EventLog: eventLog, Now: p.Now, Logger: p.Logger, Metrics: p.Metrics, Traces: p.Traces,
 	})
 }
@@ -39,7 +42,7 @@ func newReader(
 		Consumer: "streamer", Owner: p.Instance,
 		Stream: shards.NewDynamoDBStream(dynamodbstreams.NewFromConfig(p.AWS), db, cfg.EventLog),
 		Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
-		Handle: publisher.Handle, Republish: publisher.Republish,
+		Open:   publisher.Open, Republish: publisher.Republish,
 		Poll: cfg.Poll, Checkpoint: cfg.Checkpoint, LeaseDuration: cfg.LeaseDuration, StopTimeout: p.Drain,
 		Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Logger: p.Logger, Metrics: p.Metrics,
 	})

@@ -2,43 +2,35 @@
 package route
 
 import (
-	"context"
 	"fmt"
+	"slices"
 
-	"golang.org/x/sync/errgroup"
-
-	"github.com/leftfold/leftfold/pkg/engine/envelope"
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/engine/hop"
+	"github.com/leftfold/leftfold/pkg/engine/ordered"
 )
 
-// Queue stores messages in order; *fifoqueue.Publisher is one.
-type Queue interface {
-	Publish(ctx context.Context, messages []fifoqueue.Outgoing) error
+// Queue is a queue and the categories whose events it gets.
+type Queue struct {
+	Categories []string
+	Sender     ordered.Options[fifoqueue.Outgoing]
 }
 
-// NewRouter returns the hop to the queues of each category; events of other categories are dropped. It sets Name,
-// Source, Target, Decode and Put of c.
-func NewRouter(queues map[string][]Queue, c hop.Config[[]byte]) *hop.Hop[[]byte] {
+// NewRouter returns the hop to the queues; events of other categories are dropped. It sets Name, Source, Target, Targets
+// and Decode of c.
+func NewRouter(queues []Queue, c hop.Config[[]byte]) *hop.Hop[[]byte] {
 	c.Name, c.Source, c.Target = "route", "Kinesis", "every queue"
-	c.Decode = func(body []byte) (hop.Event, error) {
-		r, err := envelope.Decode(body)
-		return hop.Event{Record: r, Envelope: body}, err // as it came: with fields that this version does not know
-	}
-	c.Put = func(ctx context.Context, events []hop.Event) error {
-		messages := map[Queue][]fifoqueue.Outgoing{}
-		for _, e := range events {
-			for _, q := range queues[e.Stream.Category] {
-				messages[q] = append(messages[q], fifoqueue.Outgoing{
-					Group: e.Stream.String(), DeduplicationID: fmt.Sprintf("%s#%d", e.Stream, e.Version), Body: e.Envelope,
-				})
-			}
-		}
-		group, ctx := errgroup.WithContext(ctx)
-		for q, m := range messages {
-			group.Go(func() error { return q.Publish(ctx, m) })
-		}
-		return group.Wait()
+	c.Decode = hop.Decode
+	for _, q := range queues {
+		t := hop.NewTarget(q.Sender, message)
+		t.Takes = func(e hop.Event) bool { return slices.Contains(q.Categories, e.Stream.Category) }
+		c.Targets = append(c.Targets, t)
 	}
 	return hop.New(c)
+}
+
+func message(e hop.Event) fifoqueue.Outgoing {
+	return fifoqueue.Outgoing{
+		Group: e.Stream.String(), DeduplicationID: fmt.Sprintf("%s#%d", e.Stream, e.Version), Body: e.Envelope,
+	}
 }

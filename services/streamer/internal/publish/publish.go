@@ -2,8 +2,6 @@
 package publish
 
 import (
-	"context"
-
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
@@ -14,24 +12,25 @@ import (
 // Image is an item of the event log's table as DynamoDB Streams shows it.
 type Image = map[string]types.AttributeValue
 
-// Target stores records in order; *ordered.KinesisPublisher is one.
-type Target interface {
-	Publish(ctx context.Context, records []ordered.KinesisRecord) error
-}
-
-// NewPublisher returns the hop to target. It sets Name, Source, Target, Decode and Put of c.
-func NewPublisher(target Target, c hop.Config[Image]) *hop.Hop[Image] {
+// NewPublisher returns the hop to a Kinesis stream. It sets Name, Source, Target, Targets, Decode and Known of c.
+func NewPublisher(target ordered.Options[ordered.KinesisRecord], c hop.Config[Image]) *hop.Hop[Image] {
 	c.Name, c.Source, c.Target = "publish", "the event log's stream", "Kinesis"
 	c.Decode = func(image Image) (hop.Event, error) {
 		r, err := dynamostore.FromStreamImage(image)
-		return hop.Event{Record: r}, err
-	}
-	c.Put = func(ctx context.Context, events []hop.Event) error {
-		records := make([]ordered.KinesisRecord, len(events))
-		for i, e := range events {
-			records[i] = ordered.KinesisRecord{Key: e.Stream.String(), Data: e.Envelope}
+		if err != nil {
+			return hop.Event{}, err
 		}
-		return target.Publish(ctx, records)
+		return hop.Encode(r)
 	}
+	c.Known = func(image Image) hop.Place {
+		stream, _ := image["stream"].(*types.AttributeValueMemberS)
+		if stream == nil {
+			return hop.Place{}
+		}
+		return hop.Place{Stream: stream.Value}
+	}
+	c.Targets = []hop.Target{hop.NewTarget(target, func(e hop.Event) ordered.KinesisRecord {
+		return ordered.KinesisRecord{Key: e.Stream.String(), Data: e.Envelope}
+	})}
 	return hop.New(c)
 }

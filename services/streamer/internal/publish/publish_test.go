@@ -4,10 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	kinesistypes "github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/assert"
@@ -18,15 +22,25 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/services/streamer/internal/publish"
 )
 
 // target keeps the records it is called with.
-type target struct{ records []ordered.KinesisRecord }
+type target struct {
+	mu      sync.Mutex
+	records []ordered.KinesisRecord
+}
 
-func (k *target) Publish(_ context.Context, records []ordered.KinesisRecord) error {
-	k.records = append(k.records, records...)
-	return nil
+func (k *target) PutRecords(_ context.Context, in *kinesis.PutRecordsInput, _ ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	out := &kinesis.PutRecordsOutput{}
+	for _, r := range in.Records {
+		k.records = append(k.records, ordered.KinesisRecord{Key: *r.PartitionKey, Data: r.Data})
+		out.Records = append(out.Records, kinesistypes.PutRecordsResultEntry{SequenceNumber: aws.String("1")})
+	}
+	return out, nil
 }
 
 func text(s string) types.AttributeValue   { return &types.AttributeValueMemberS{Value: s} }
@@ -35,16 +49,23 @@ func number(s string) types.AttributeValue { return &types.AttributeValueMemberN
 func TestInsertedItemsArePublishedByStream(t *testing.T) {
 	t.Parallel()
 	to, registry := &target{}, prometheus.NewRegistry()
-	p := publish.NewPublisher(to, hop.Config[publish.Image]{
+	var aside []hop.Place
+	p := publish.NewPublisher(ordered.NewKinesisPublisher(to, "s", retry.Backoff{}).Options(), hop.Config[publish.Image]{
+		SetAside: func(_ context.Context, place hop.Place, _ error) error {
+			aside = append(aside, place)
+			return nil
+		},
 		Now: time.Now, Logger: slog.New(slog.DiscardHandler), Metrics: registry,
 	})
 	image := publish.Image{
 		"stream": text("test/thing/x"), "version": number("7"), "id": text("e7"), "name": text("test/thing/happened"),
 		"schema": number("1"), "data": text(`{"a":1}`), "recorded_at": text("2026-01-02T03:04:05.000Z"),
 	}
-	require.NoError(t, p.Handle(t.Context(), "shard-1", []shards.Record[publish.Image]{
-		{Value: publish.Image{"stream": text("not an event")}}, {Value: image},
-	}))
+	h := p.Open(t.Context(), "shard-1", func(context.Context) error { return nil })
+	records := []shards.Record[publish.Image]{{Sequence: "6", Value: publish.Image{"stream": text("not an event")}}, {Value: image}}
+	require.NoError(t, h.Handle(t.Context(), records, func(int) {}))
+	h.Wait()
+	assert.Equal(t, []hop.Place{{Operation: "publish", Shard: "shard-1", Sequence: "6", Stream: "not an event"}}, aside)
 	require.Len(t, to.records, 1)
 	assert.Equal(t, "test/thing/x", to.records[0].Key)
 	got, err := envelope.Decode(to.records[0].Data)
