@@ -1,14 +1,16 @@
 package service
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"io"
+	"math"
+	"net/netip"
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/kelseyhightower/envconfig"
@@ -23,42 +25,62 @@ func Fixed(values map[string]string) Lookup {
 }
 
 // LoadConfig fills structs (pointers) from environment variables, named by their fields' `envconfig` tags, and reports all
-// variables that cannot be read at once. An unset or empty variable has its default: that of the `default` tag or, where the
-// default is a constant of another package, what the struct's method SetDefaults() sets. If all can be read, the method
-// Validate() error of each struct that has one is called, those of inner structs first, and all their errors are reported.
+// mistakes at once. An unset or empty variable has its default: that of the `default` tag or, where the default is a constant
+// of another package, what the struct's method SetDefaults() sets. The method Validate() error of each struct that has one is
+// called, those of inner structs first; it sees the default of a variable that cannot be read.
 func LoadConfig(lookup Lookup, targets ...any) error {
 	var errs []error
-	wrong := map[string]bool{} // a variable that several structs read, and an error of several, is reported once
+	reported := map[string]bool{} // several structs may read one variable, and several may have one mistake
+	var report func(error)
+	report = func(err error) {
+		joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // a wrapped one has a text of its own
+		switch {
+		case ok:
+			for _, part := range joined.Unwrap() {
+				report(part)
+			}
+		case err != nil && !reported[err.Error()]:
+			reported[err.Error()] = true
+			errs = append(errs, err)
+		}
+	}
 	for _, target := range targets {
-		declared := variables(reflect.ValueOf(target).Elem())
+		declared := variables(reflect.ValueOf(target).Elem(), "")
 		for _, v := range declared {
 			v.value.SetZero()
 		}
 		setDefaults(target)
 		for _, v := range declared {
-			text := v.text(lookup)
-			if text == "" {
-				continue
-			}
-			if err := decode(text, v.value); err != nil && !wrong[v.Name] {
-				wrong[v.Name] = true
-				errs = append(errs, fmt.Errorf("%s=%s: %w; it is %s", v.Name, v.masked(text), err, v.Meaning))
+			if err := v.read(lookup); err != nil {
+				report(err)
 			}
 		}
 	}
-	if len(errs) == 0 {
-		for _, target := range targets {
-			walk(reflect.ValueOf(target).Elem(), func(s any) {
-				if v, ok := s.(interface{ Validate() error }); ok {
-					if err := v.Validate(); err != nil && !wrong[err.Error()] {
-						wrong[err.Error()] = true
-						errs = append(errs, err)
-					}
-				}
-			})
-		}
+	for _, target := range targets {
+		walk(reflect.ValueOf(target).Elem(), func(s any) {
+			if v, ok := s.(interface{ Validate() error }); ok {
+				report(v.Validate())
+			}
+		})
 	}
 	return errors.Join(errs...)
+}
+
+// read sets the value to the default and then, if it can be read, to what the variable is set to.
+func (v Variable) read(lookup Lookup) error {
+	if v.Default != "" {
+		if err := decode(v.Default, v.value); err != nil {
+			return fmt.Errorf("%s: its default %s: %w", v.Name, v.Default, err)
+		}
+	}
+	text, _ := lookup(v.Name)
+	if text == "" {
+		return nil
+	}
+	if err := decode(text, v.value); err != nil {
+		return fmt.Errorf("%s=%s: %w (%s)", v.Name, v.masked(text), err, v.Meaning)
+	}
+	return nil
 }
 
 var commas = regexp.MustCompile(`\s*,\s*`) // read only
@@ -74,13 +96,42 @@ func decode(text string, value reflect.Value) error {
 		Name: "Value", Type: value.Type(), Tag: reflect.StructTag(fmt.Sprintf(`envconfig:"=" default:%q`, text)),
 	}}))
 	err := envconfig.Process("", one.Interface())
+	read := one.Elem().Field(0)
+	if f, ok := read.Interface().(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
+		return notA(read.Type())
+	}
 	if parse, ok := errors.AsType[*envconfig.ParseError](err); ok {
-		err = innermost(parse.Err) // the rest names Go fields, which mean nothing to an operator
+		if err = innermost(parse.Err); errors.Is(err, strconv.ErrRange) {
+			return errors.New("too large a number")
+		}
+		if plain := notA(read.Type()); plain != nil {
+			return plain
+		}
 	}
 	if err == nil {
-		value.Set(one.Elem().Field(0))
+		value.Set(read)
 	}
 	return err
+}
+
+// notA says what a text is not, where the parser's own words name Go's syntax. Nil: they can be shown.
+func notA(kind reflect.Type) error {
+	if kind.Kind() == reflect.Slice {
+		kind = kind.Elem()
+	}
+	switch kind {
+	case reflect.TypeFor[int]():
+		return errors.New("not a whole number")
+	case reflect.TypeFor[float64]():
+		return errors.New("not a number")
+	case reflect.TypeFor[bool]():
+		return errors.New("neither true nor false")
+	case reflect.TypeFor[time.Duration]():
+		return errors.New("not a duration such as 500ms, 10s or 1h30m")
+	case reflect.TypeFor[netip.Prefix]():
+		return errors.New("not a network")
+	}
+	return nil
 }
 
 func innermost(err error) error {
@@ -111,6 +162,8 @@ func walk(s reflect.Value, f func(any)) {
 // Variable is one environment variable that a configuration reads.
 type Variable struct {
 	Name, Default, Meaning string
+	// Group is the subject under which the help lists it.
+	Group string
 	// Secret says that its value must not be shown.
 	Secret bool
 
@@ -132,18 +185,21 @@ func (v Variable) masked(text string) string {
 	return text
 }
 
-// variables lists what a struct reads, with the defaults of tags.
-func variables(s reflect.Value) []Variable {
+// variables lists what a struct reads, with the defaults of tags. A field _ with a `group` tag names the group of those that
+// follow in the struct; until then it is the one of the struct around it.
+func variables(s reflect.Value, group string) []Variable {
 	var out []Variable
 	for field, value := range s.Fields() {
 		switch tag := field.Tag; {
+		case field.Name == "_":
+			group = cmp.Or(tag.Get("group"), group)
 		case tag.Get("envconfig") != "":
 			out = append(out, Variable{
-				Name: tag.Get("envconfig"), Default: tag.Get("default"), Meaning: tag.Get("desc"),
+				Name: tag.Get("envconfig"), Default: tag.Get("default"), Meaning: tag.Get("desc"), Group: group,
 				Secret: tag.Get("secret") == "true", value: value,
 			})
 		case field.Type.Kind() == reflect.Struct:
-			out = append(out, variables(value)...)
+			out = append(out, variables(value, group)...)
 		}
 	}
 	return out
@@ -168,7 +224,7 @@ func Variables(configs ...any) []Variable {
 	for _, c := range configs {
 		fresh := reflect.New(reflect.TypeOf(c).Elem())
 		setDefaults(fresh.Interface())
-		for _, v := range variables(fresh.Elem()) {
+		for _, v := range variables(fresh.Elem(), "") {
 			if slices.ContainsFunc(out, func(o Variable) bool { return o.Name == v.Name }) {
 				continue
 			}
@@ -179,46 +235,4 @@ func Variables(configs ...any) []Variable {
 		}
 	}
 	return out
-}
-
-// WantsHelp reports whether the arguments request help, in one of the usual ways.
-func WantsHelp(args []string) bool {
-	return len(args) == 1 && slices.Contains([]string{"-h", "-help", "--help", "help"}, args[0])
-}
-
-// UnknownArguments is the error of a program that does not know its arguments.
-func UnknownArguments(args []string) error {
-	return fmt.Errorf("unknown arguments %q; -help lists what there is", strings.Join(args, " "))
-}
-
-// WriteHelp prints what a program does and the variables it reads.
-func WriteHelp(w io.Writer, name, does string, configs ...any) error {
-	_, _ = fmt.Fprintf(w, "%s: %s\n\n"+
-		"Usage: %[1]s [-help | -health | config]\n\n"+
-		"  -health  ask the process that runs here whether it is ready; exit code 0: yes\n"+
-		"  config   check and print the configuration, secrets masked; exit code 1: there are mistakes\n\n", name, does)
-	return WriteVariables(w, Variables(configs...))
-}
-
-// WriteVariables prints a table of variables with their meanings and defaults.
-func WriteVariables(w io.Writer, variables []Variable) error {
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "Environment variables, with their [defaults]:")
-	for _, v := range variables {
-		_, _ = fmt.Fprintf(t, "  %s\t%s\t[%s]\n", v.Name, v.Meaning, v.Default)
-	}
-	return t.Flush() // a failed write shows here
-}
-
-// WriteConfig prints the configuration in effect as NAME=value lines, secrets masked, unless it has mistakes.
-func WriteConfig(w io.Writer, lookup Lookup, configs ...any) error {
-	if err := LoadConfig(lookup, configs...); err != nil {
-		return err
-	}
-	for _, v := range Variables(configs...) {
-		if _, err := fmt.Fprintf(w, "%s=%s\n", v.Name, v.masked(v.text(lookup))); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -13,10 +14,12 @@ import (
 )
 
 type part struct {
-	Size int `envconfig:"TEST_SIZE" default:"7" desc:"how much"`
+	_    struct{} `group:"First"`
+	Size int      `envconfig:"TEST_SIZE" default:"7" desc:"how much"`
 }
 
 type list struct {
+	_     struct{}      `group:"Second"`
 	Sizes []int         `envconfig:"TEST_SIZES" desc:"how much of each"`
 	Key   string        `envconfig:"TEST_KEY" secret:"true" desc:"never printed"`
 	Life  time.Duration `envconfig:"TEST_LIFE" desc:"how long it lives"`
@@ -79,10 +82,37 @@ func TestTheConfigurationIsPrintedWithoutSecrets(t *testing.T) {
 func TestLoadConfigReportsAllMistakesAtOnceByVariable(t *testing.T) {
 	t.Parallel()
 	var c config
-	err := service.LoadConfig(env(map[string]string{"TEST_WAIT": "soon", "TEST_SIZE": "big"}), &c)
-	require.ErrorContains(t, err, "TEST_WAIT=soon: ")
-	require.ErrorContains(t, err, "TEST_SIZE=big: invalid syntax; it is how much")
-	assert.NotContains(t, err.Error(), "Nested", "Go fields mean nothing to an operator")
+	vars := map[string]string{"TEST_WAIT": "soon", "TEST_SIZE": "big", "TEST_NAME": "right"}
+	require.EqualError(t, service.LoadConfig(env(vars), &c, &config{}), "TEST_SIZE=big: not a whole number (how much)\n"+
+		"TEST_WAIT=soon: not a duration such as 500ms, 10s or 1h30m (how long)\n"+
+		"TEST_NAME: want left", "those that cannot be read, and those that are not valid, each once")
+}
+
+func TestWhatCannotBeReadIsSaidInPlainWords(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ variable, text, want string }{
+		"a number with a unit":  {"TEST_SIZE", "7k", "not a whole number"},
+		"a number out of range": {"TEST_SIZE", "99999999999999999999", "too large a number"},
+		"a number of a list":    {"TEST_SIZES", "1,x", "not a whole number"},
+		"a duration, no unit":   {"TEST_WAIT", "10", "not a duration such as 500ms, 10s or 1h30m"},
+		"words for a number":    {"TEST_RATIO", "half", "not a number"},
+		"not a number":          {"TEST_RATIO", "NaN", "not a number"},
+		"no finite number":      {"TEST_RATIO", "-Inf", "not a number"},
+		"a switch":              {"TEST_ON", "maybe", "neither true nor false"},
+		"a level":               {"TEST_LEVEL", "loud", "unknown name"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var c struct {
+				config
+				Ratio float64    `envconfig:"TEST_RATIO" default:"0.5" desc:"which part"`
+				On    bool       `envconfig:"TEST_ON" desc:"whether"`
+				Level slog.Level `envconfig:"TEST_LEVEL" desc:"debug, info, warn or error"`
+			}
+			err := service.LoadConfig(env(map[string]string{tt.variable: tt.text}), &c)
+			require.ErrorContains(t, err, tt.variable+"="+tt.text+": "+tt.want+" (")
+		})
+	}
 }
 
 func TestLoadConfigValidatesTheStructAtTheEnd(t *testing.T) {
@@ -90,25 +120,4 @@ func TestLoadConfigValidatesTheStructAtTheEnd(t *testing.T) {
 	var c config
 	err := service.LoadConfig(env(map[string]string{"TEST_NAME": "right"}), &c)
 	require.EqualError(t, err, "TEST_NAME: want left")
-}
-
-func TestHelpNamesEveryVariable(t *testing.T) {
-	t.Parallel()
-	var out strings.Builder
-	require.NoError(t, service.WriteHelp(&out, "prog", "does it", &config{}, &config{}))
-	for _, want := range []string{"TEST_SIZE", "how much", "[7]", "TEST_WAIT", "TEST_NAME"} {
-		assert.Contains(t, out.String(), want)
-	}
-	assert.Equal(t, 1, strings.Count(out.String(), "TEST_NAME"), "each variable is listed once")
-}
-
-func TestHelpHasTheUsualNamesAndUnknownArgumentsAreNamed(t *testing.T) {
-	t.Parallel()
-	for _, arg := range []string{"-h", "-help", "--help", "help"} {
-		assert.True(t, service.WantsHelp([]string{arg}), arg)
-	}
-	for _, args := range [][]string{nil, {"run"}, {"help", "run"}} {
-		assert.False(t, service.WantsHelp(args), args)
-	}
-	assert.EqualError(t, service.UnknownArguments([]string{"claims", "adit"}), `unknown arguments "claims adit"; -help lists what there is`)
 }

@@ -19,7 +19,8 @@ import (
 
 // API is the configuration of every service with a REST API, in addition to Config.
 type API struct {
-	Addr string `envconfig:"API_ADDR" default:"127.0.0.1:8080" desc:"address of the REST API"`
+	_    struct{} `group:"REST API"`
+	Addr string   `envconfig:"API_ADDR" default:"127.0.0.1:8080" desc:"address of the REST API"`
 	HTTP httpapi.Config
 	Auth auth.Config
 }

@@ -31,6 +31,7 @@ import (
 
 // Config is the configuration of every process.
 type Config struct {
+	_           struct{} `group:"Process"`
 	Admin       AdminConfig
 	LogLevel    slog.Level    `envconfig:"LOG_LEVEL" default:"info" desc:"debug, info, warn or error"`
 	LogFormat   string        `envconfig:"LOG_FORMAT" default:"json" desc:"json or text"`
@@ -134,7 +135,7 @@ type App struct {
 }
 
 // Main runs one service as a process and never returns. newApp wires the service from its own configuration C. The process
-// takes one argument at most: -help, -health or config.
+// takes one argument at most: -help, -health, config or version.
 func Main[C any](name, does string, newApp func(context.Context, C, Platform) (App, error)) {
 	Exit(name, os.Args[1:], func(ctx context.Context, args []string) error {
 		var base Config
@@ -148,8 +149,11 @@ func Main[C any](name, does string, newApp func(context.Context, C, Platform) (A
 		if slices.Equal(args, []string{"config"}) {
 			return WriteConfig(os.Stdout, os.LookupEnv, &base, &cfg)
 		}
+		if slices.Equal(args, []string{"version"}) {
+			return WriteVersion(os.Stdout, name)
+		}
 		if len(args) > 0 {
-			return UnknownArguments(args)
+			return UnknownArguments(name, args)
 		}
 		if err := LoadConfig(os.LookupEnv, &base, &cfg); err != nil {
 			return err
@@ -182,22 +186,25 @@ func Main[C any](name, does string, newApp func(context.Context, C, Platform) (A
 	})
 }
 
-// Exit runs f until it returns or a signal cancels its context, prints its error as one line and ends the process. A second
-// signal ends it at once. The exit code is 1 after an error, unless it has a method ExitCode() int: then the code is that
-// one, and nothing is printed.
+// Exit runs f until it returns or a signal cancels its context, prints its error, if it has a text, and ends the process. A
+// second signal ends it at once. The exit code is 1 after an error, unless it has a method ExitCode() int.
 func Exit(name string, args []string, f func(ctx context.Context, args []string) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the next signal has its usual effect
 	err := f(ctx, args)
+	if err == nil {
+		os.Exit(0)
+	}
+	if text := err.Error(); text != "" {
+		for line := range strings.SplitSeq(text, "\n") { // several mistakes are joined by lines
+			_, _ = fmt.Fprintf(os.Stderr, "%s: %s\n", name, line)
+		}
+	}
 	if coded, ok := errors.AsType[interface {
 		error
 		ExitCode() int
 	}](err); ok {
 		os.Exit(coded.ExitCode())
 	}
-	if err != nil {
-		_, _ = fmt.Fprintf(os.Stderr, "%s: %s\n", name, strings.ReplaceAll(err.Error(), "\n", "; "))
-		os.Exit(1)
-	}
-	os.Exit(0)
+	os.Exit(1)
 }

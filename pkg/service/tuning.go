@@ -11,6 +11,7 @@ import (
 
 // Shards is the configuration of every service that reads shards, in addition to Config.
 type Shards struct {
+	_             struct{}      `group:"Reading of streams"`
 	Poll          time.Duration `envconfig:"STREAM_POLL" desc:"pause after a read of a shard that found nothing"`
 	Checkpoint    time.Duration `envconfig:"STREAM_CHECKPOINT" desc:"how much of a shard a crash repeats, in addition to the batch in flight; at most a third of LEASE_DURATION counts"`
 	LeaseDuration time.Duration `envconfig:"LEASE_DURATION" desc:"how long a shard waits for another reader after its reader has died"`
@@ -41,6 +42,7 @@ func (s *Shards) Validate() error {
 
 // Queue is the configuration of every service that consumes a queue, in addition to Config.
 type Queue struct {
+	_          struct{}      `group:"Reading of queues"`
 	Visibility time.Duration `envconfig:"QUEUE_VISIBILITY" desc:"how long messages in flight stay hidden after their projector has crashed, in whole seconds"`
 }
 

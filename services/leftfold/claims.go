@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -18,6 +18,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/awsconfig"
+	"github.com/leftfold/leftfold/services/leftfold/internal/amount"
 )
 
 // Exit codes of the audit beside 0, as diff(1) has them.
@@ -31,13 +32,16 @@ const (
 	auditsAttempts = 10 // of one call: an audit of hours should outlive a throttled minute
 )
 
-// exitCode is the error of a command that has printed all there is to say.
-type exitCode int
+// outcome is the error of a command with an exit code of its own. Its text may be empty: all is said already.
+type outcome struct {
+	code int
+	text string
+}
 
-func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+func (e outcome) Error() string { return e.text }
 
 // ExitCode is used by service.Exit.
-func (c exitCode) ExitCode() int { return int(c) }
+func (e outcome) ExitCode() int { return e.code }
 
 // auditConfig is what the audit reads.
 type auditConfig struct {
@@ -45,71 +49,71 @@ type auditConfig struct {
 	topology.CommandNames
 }
 
-const aboutAudit = `Prove, in the AWS that AWS_ENDPOINT_URL and the like name, that the reserved values are those of the log.
+const aboutAudit = `Prove, in the AWS of the environment, that the reserved values are those of the
+log. Differences and the result go to standard output, progress to standard
+error.
 
 Exit codes: 0 equal, 1 different, 2 not proved.`
 
-// newClaims returns the command that audits the claims table. It prints differences on out, and progress on logs. Whatever
-// does not run has exit code 2, because it proves nothing.
+// newClaims returns the command that audits the claims table. Whatever does not run has exit code 2, because it proves
+// nothing.
 func newClaims(out, logs io.Writer) *cobra.Command {
-	say := func(format string, values ...any) {
-		_, _ = fmt.Fprintf(logs, "claims audit: "+format+"\n", values...)
-	}
-	misused := func(c *cobra.Command, err error) error {
-		say("%v", err)
-		_, _ = fmt.Fprint(logs, c.UsageString())
-		return exitCode(trouble)
-	}
+	notProved := func(err error) error { return outcome{trouble, fmt.Sprintf("claims audit: %v", err)} }
 	var repair bool
 	var parallel int
 	audit := &cobra.Command{
-		Use: "audit [--repair] [--parallel n]", Short: "Compare the reserved values with the log", Long: aboutAudit,
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return misused(c, service.UnknownArguments(args))
+		Use: "audit", Short: "Compare the reserved values with the log", Long: aboutAudit,
+		Args: func(c *cobra.Command, args []string) error {
+			if err := noArguments(c, args); err != nil {
+				return notProved(err)
 			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error {
 			if parallel < 1 {
-				return misused(c, fmt.Errorf("--parallel %d: want at least 1", parallel))
+				return notProved(fmt.Errorf("--parallel %d: want at least 1", parallel))
 			}
 			result, err := auditClaims(c.Context(), func(c *claimsaudit.Config) {
 				c.Repair, c.Parallel = repair, parallel
 				c.OnDifference = func(d claimsaudit.Difference) { _, _ = fmt.Fprintln(out, d) }
 				c.OnPage = everySoOften(func(r claimsaudit.Result) {
-					say("%d streams and %d claims so far, %d differences", r.Streams, r.Claims, r.Differences)
+					_, _ = fmt.Fprintf(logs, "so far %s\n", compared(r))
 				})
 			})
 			if err != nil {
-				say("%v", err)
-				return exitCode(trouble)
+				return notProved(err)
 			}
-			say("%d streams and %d claims compared, %d checked twice; %d differences, %d repaired",
-				result.Streams, result.Claims, result.Suspicions, result.Differences, result.Repaired)
+			_, _ = fmt.Fprintf(out, "%s, %s repaired\n", compared(result), amount.Digits(result.Repaired))
 			switch {
 			case result.Equal():
 				return nil
 			case result.Differences > result.Repaired:
-				return exitCode(differs)
+				return outcome{code: differs}
 			default:
-				say("%d streams kept changing: run it again", result.Undecided)
-				return exitCode(trouble)
+				return notProved(fmt.Errorf("%s kept changing: run it again", amount.Of(result.Undecided, "stream")))
 			}
 		},
 	}
 	audit.Flags().BoolVar(&repair, "repair", false, "repair the differences that can be repaired")
-	audit.Flags().IntVar(&parallel, "parallel", 8, "streams that are read at once: more is faster and loads the tables more")
-	listVariables(audit, os.LookupEnv, &auditConfig{})
+	audit.Flags().IntVar(&parallel, "parallel", 8, "streams read at once; each loads the tables")
+	withVariables(audit, slices.Concat(service.Variables(&auditConfig{}), service.AWSVariables())...)
 	claims := &cobra.Command{
-		Use: "claims", Short: "Audit the reserved values",
+		GroupID: toOperate, Use: "claims", Short: "Audit the reserved values",
 		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return misused(c, service.UnknownArguments(args))
+			if err := noArguments(c, args); err != nil {
+				return notProved(err)
 			}
-			return misused(c, errors.New("missing command"))
+			return notProved(fmt.Errorf("a command is missing; %s --help lists them", c.CommandPath()))
 		},
 	}
-	claims.SetFlagErrorFunc(misused)
+	claims.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return notProved(unknownFlag(c, err)) })
 	claims.AddCommand(audit)
 	return claims
+}
+
+func compared(r claimsaudit.Result) string {
+	return fmt.Sprintf("%s and %s compared: %s", amount.Of(r.Streams, "stream"), amount.Of(r.Claims, "claim"),
+		amount.Of(r.Differences, "difference"))
 }
 
 func auditClaims(ctx context.Context, with func(*claimsaudit.Config)) (claimsaudit.Result, error) {

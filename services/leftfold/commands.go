@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -18,77 +19,117 @@ import (
 
 const about = `Leftfold runs every service and an embedded AWS in one process until Ctrl-C.
 
-Environment variables configure it: the help of each command lists those that the command reads.
-Exit codes: 0 success, 1 failure or (with -health) not ready. The help of "claims audit" lists its own.`
+Environment variables configure it: the help of each command lists those that
+the command reads. Exit codes: 0 success, 1 failure or (with -health) not ready.
+The help of "claims audit" lists its own.`
+
+// The groups of commands in the help.
+const (
+	toRun     = "run"
+	toOperate = "operate"
+	toKnow    = "know"
+)
 
 // newRoot returns the program's command line. Results go to out; logs and progress go to logs.
 func newRoot(out, logs io.Writer) *cobra.Command {
-	lookup := app.Lookup(os.LookupEnv)
-	runSystem := func(ctx context.Context) error { return run(ctx, lookup, out, logs, app.New, banner) }
+	local := app.Lookup(os.LookupEnv)
+	runSystem := func(ctx context.Context) error { return run(ctx, local, out, logs, app.New, banner) }
 	root := &cobra.Command{
-		Use: "leftfold", Short: "Run every service and an embedded AWS", Long: about, Args: cobra.NoArgs,
+		Use: "leftfold", Short: "Run every service and an embedded AWS", Long: about, Args: noArguments,
 		SilenceErrors: true, SilenceUsage: true,
 		RunE: func(c *cobra.Command, _ []string) error { return runSystem(c.Context()) },
 	}
 	root.SetOut(out)
 	root.SetErr(logs)
+	root.SetFlagErrorFunc(unknownFlag)
 	withHealth(root, service.Ask)
+	root.AddGroup(
+		&cobra.Group{ID: toRun, Title: "To try it and to develop:"},
+		&cobra.Group{ID: toOperate, Title: "To operate it:"},
+		&cobra.Group{ID: toKnow, Title: "To know more:"},
+	)
+	root.SetHelpCommandGroupID(toKnow)
+	root.SetCompletionCommandGroupID(toKnow)
 
-	embedded := command("aws", "Run the embedded AWS alone, provisioned, for services that run one by one",
-		func(ctx context.Context) error { return run(ctx, lookup, out, logs, app.NewAWS, awsBanner) }, &app.AWSConfig{})
+	embedded := command(toRun, "aws", "Run the embedded AWS alone, for services that run one by one",
+		func(ctx context.Context) error { return run(ctx, local, out, logs, app.NewAWS, awsBanner) })
 	withHealth(embedded, func(ctx context.Context) error {
 		var cfg app.AWSConfig
-		if err := service.LoadConfig(lookup, &cfg); err != nil {
+		if err := service.LoadConfig(local, &cfg); err != nil {
 			return err
 		}
 		return service.AskAt(ctx, cfg.AWSAddr, "/_localaws/calls")
 	})
 	root.AddCommand(
-		command("run", "Run every service and an embedded AWS until Ctrl-C, as without a command", runSystem, &app.Config{}),
-		command("demo", "Play a story through the pipeline, show each hop, and end",
-			func(ctx context.Context) error { return runDemo(ctx, lookup, logs) }, &app.Config{}, &demo.Config{}),
-		embedded,
-		command("provision", "Create tables, stream and queues in the AWS that AWS_ENDPOINT_URL and the like name, and end",
-			func(ctx context.Context) error { return provisionAWS(ctx, lookup) }, &topology.Names{}),
-		command("issuer", "Run an issuer that gives every token to everyone, where ENVIRONMENT=local is set",
-			func(ctx context.Context) error { return runIssuer(ctx, out, logs) }, &app.IssuerConfig{}),
-		command("config", "Check and print the configuration of run and demo, secrets masked",
-			func(context.Context) error { return service.WriteConfig(out, lookup, &app.Config{}, &demo.Config{}) },
-			&app.Config{}, &demo.Config{}),
+		withVariables(command(toRun, "run", "Run every service and an embedded AWS, as without a command", runSystem),
+			localVariables(&app.Config{})...),
+		withVariables(command(toRun, "demo", "Play a story through the pipeline, show each hop, and end",
+			func(ctx context.Context) error { return runDemo(ctx, local, logs) }),
+			localVariables(&demo.Config{}, &app.Config{})...),
+		withVariables(embedded, localVariables(&app.AWSConfig{})...),
+		withVariables(command(toRun, "issuer", "Give every token to everyone, only where ENVIRONMENT=local is set",
+			func(ctx context.Context) error { return runIssuer(ctx, out, logs) }),
+			service.Variables(&app.IssuerConfig{})...), // it does not assume ENVIRONMENT=local
+		withVariables(command(toOperate, "provision", "Create tables, stream and queues in the AWS of the environment", provisionAWS),
+			slices.Concat(service.Variables(&topology.Names{}), service.AWSVariables())...),
 		newClaims(out, logs),
+		command(toKnow, "config", "Check and print the configuration of run and demo, secrets masked",
+			func(context.Context) error { return service.WriteConfig(out, local, &app.Config{}, &demo.Config{}) }),
+		command(toKnow, "version", "Print the release",
+			func(context.Context) error { return service.WriteVersion(out, "leftfold") }),
 	)
 	return root
 }
 
-// command returns a command without arguments, whose help lists the variables of its configuration structs.
-func command(name, short string, do func(context.Context) error, configs ...any) *cobra.Command {
-	c := &cobra.Command{
-		Use: name, Short: short, Args: cobra.NoArgs,
+// command returns a command without arguments.
+func command(group, name, short string, do func(context.Context) error) *cobra.Command {
+	return &cobra.Command{
+		GroupID: group, Use: name, Short: short, Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return do(c.Context()) },
 	}
-	listVariables(c, app.Lookup(service.Fixed(nil)), configs...)
-	return c
 }
 
-// listVariables adds variables to a command's help. Where own sets one, that is its default here.
-func listVariables(c *cobra.Command, own service.Lookup, configs ...any) {
+// noArguments names the command that was probably meant.
+func noArguments(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := service.UnknownArguments(c.CommandPath(), args)
+	if c.SuggestionsMinimumDistance = 2; len(c.SuggestionsFor(args[0])) > 0 {
+		err = fmt.Errorf("%w; did you mean %s %s?", err, c.CommandPath(), c.SuggestionsFor(args[0])[0])
+	}
+	return err
+}
+
+func unknownFlag(c *cobra.Command, err error) error {
+	return fmt.Errorf("%w; %s --help lists what there is", err, c.CommandPath())
+}
+
+// withVariables adds variables to a command's help.
+func withVariables(c *cobra.Command, variables ...service.Variable) *cobra.Command {
 	help := c.HelpFunc()
 	c.SetHelpFunc(func(c *cobra.Command, args []string) {
 		help(c, args)
-		variables := service.Variables(configs...)
-		for i := range variables {
-			if value, ok := own(variables[i].Name); ok {
-				variables[i].Default = value
-			}
-		}
 		_, _ = fmt.Fprintln(c.OutOrStdout())
 		_ = service.WriteVariables(c.OutOrStdout(), variables) // a reader that went away needs no help
 	})
+	return c
+}
+
+// localVariables are those of configuration structs, with the defaults of app.Lookup.
+func localVariables(configs ...any) []service.Variable {
+	own, variables := app.Lookup(service.Fixed(nil)), service.Variables(configs...)
+	for i := range variables {
+		if value, ok := own(variables[i].Name); ok {
+			variables[i].Default = value
+		}
+	}
+	return variables
 }
 
 // withHealth adds the flag of a container's health check.
 func withHealth(c *cobra.Command, ask func(context.Context) error) {
-	health := c.Flags().Bool("health", false, "ask the process that runs here whether it is ready (-health too)")
+	health := c.Flags().Bool("health", false, "ask the process that runs here whether it is ready")
 	run := c.RunE
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if *health {
@@ -98,9 +139,9 @@ func withHealth(c *cobra.Command, ask func(context.Context) error) {
 	}
 }
 
-func provisionAWS(ctx context.Context, lookup service.Lookup) error {
+func provisionAWS(ctx context.Context) error {
 	var names topology.Names
-	if err := service.LoadConfig(lookup, &names); err != nil {
+	if err := service.LoadConfig(os.LookupEnv, &names); err != nil {
 		return err
 	}
 	target, err := awsconfig.Load(ctx)

@@ -22,30 +22,35 @@ type Names struct {
 
 // EventLogName is the log, which every service reads.
 type EventLogName struct {
-	EventLog string `envconfig:"TABLE_EVENT_LOG" default:"EventLog" desc:"DynamoDB table of all events"`
+	_        struct{} `group:"Names of AWS resources"`
+	EventLog string   `envconfig:"TABLE_EVENT_LOG" default:"EventLog" desc:"DynamoDB table of all events"`
 }
 
 // CommandNames are what command-api writes besides the log.
 type CommandNames struct {
-	SetValidations string `envconfig:"TABLE_SET_VALIDATIONS" default:"set-validations" desc:"DynamoDB table of unique values and their owners"`
-	Commands       string `envconfig:"TABLE_COMMANDS" default:"commands" desc:"DynamoDB table of command results"`
-	Snapshots      string `envconfig:"TABLE_SNAPSHOTS" default:"snapshots" desc:"DynamoDB table of states of long streams; may be emptied at any time"`
+	_              struct{} `group:"Names of AWS resources"`
+	SetValidations string   `envconfig:"TABLE_SET_VALIDATIONS" default:"set-validations" desc:"DynamoDB table of unique values and their owners"`
+	Commands       string   `envconfig:"TABLE_COMMANDS" default:"commands" desc:"DynamoDB table of command results"`
+	Snapshots      string   `envconfig:"TABLE_SNAPSHOTS" default:"snapshots" desc:"DynamoDB table of states of long streams; may be emptied at any time"`
 }
 
 // HopNames are what the streamer and the broker share.
 type HopNames struct {
-	Leases string `envconfig:"TABLE_LEASES" default:"leases" desc:"DynamoDB table of shard leases and checkpoints"`
-	Stream string `envconfig:"STREAM_EVENTS" default:"event-source" desc:"Kinesis stream of all events"`
+	_      struct{} `group:"Names of AWS resources"`
+	Leases string   `envconfig:"TABLE_LEASES" default:"leases" desc:"DynamoDB table of shard leases and checkpoints"`
+	Stream string   `envconfig:"STREAM_EVENTS" default:"event-source" desc:"Kinesis stream of all events"`
 }
 
 // UserTableName is the read model of projector-user.
 type UserTableName struct {
-	Users string `envconfig:"TABLE_PROJECTION_USER" default:"projection-user" desc:"DynamoDB table of the users read model"`
+	_     struct{} `group:"Names of AWS resources"`
+	Users string   `envconfig:"TABLE_PROJECTION_USER" default:"projection-user" desc:"DynamoDB table of the users read model"`
 }
 
 // RoleTableName is the read model of projector-role.
 type RoleTableName struct {
-	Roles string `envconfig:"TABLE_PROJECTION_ROLES" default:"projection-roles" desc:"DynamoDB table of the roles read model"`
+	_     struct{} `group:"Names of AWS resources"`
+	Roles string   `envconfig:"TABLE_PROJECTION_ROLES" default:"projection-roles" desc:"DynamoDB table of the roles read model"`
 }
 
 // QueueNames are all queues.
@@ -56,12 +61,14 @@ type QueueNames struct {
 
 // UserQueueName is the queue of projector-user.
 type UserQueueName struct {
-	UserQueue string `envconfig:"QUEUE_IAM_USER" default:"IamUserQueue.fifo" desc:"SQS FIFO queue of the users projection"`
+	_         struct{} `group:"Names of AWS resources"`
+	UserQueue string   `envconfig:"QUEUE_IAM_USER" default:"IamUserQueue.fifo" desc:"SQS FIFO queue of the users projection"`
 }
 
 // RoleQueueName is the queue of projector-role.
 type RoleQueueName struct {
-	RoleQueue string `envconfig:"QUEUE_IAM_ROLE" default:"IamRoleQueue.fifo" desc:"SQS FIFO queue of the roles projection"`
+	_         struct{} `group:"Names of AWS resources"`
+	RoleQueue string   `envconfig:"QUEUE_IAM_ROLE" default:"IamRoleQueue.fifo" desc:"SQS FIFO queue of the roles projection"`
 }
 
 // Subscription feeds one queue with whole categories: the fence needs to see every version of a stream.

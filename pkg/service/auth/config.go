@@ -15,6 +15,7 @@ const Local = "local"
 
 // Config says whose tokens are accepted.
 type Config struct {
+	_            struct{}      `group:"Tokens"`
 	Environment  string        `envconfig:"ENVIRONMENT" default:"production" desc:"where this runs; only local allows what is unsafe"`
 	Mode         string        `envconfig:"AUTH_MODE" default:"oidc" desc:"oidc: every request needs a token; none: no request does, only where ENVIRONMENT=local"`
 	Issuer       string        `envconfig:"OIDC_ISSUER" desc:"issuer of the accepted tokens: a URL as in their iss claim; needed with AUTH_MODE=oidc"`

@@ -28,17 +28,18 @@ import (
 // compression, the batches' and spans' limits) its SDK reads by itself:
 // https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 type TracingConfig struct {
-	Disabled           bool   `envconfig:"OTEL_SDK_DISABLED" default:"false" desc:"true: no traces, whatever else is set"`
-	Exporter           string `envconfig:"OTEL_TRACES_EXPORTER" desc:"where traces go: otlp, console (standard output) or none; unset: otlp if an endpoint is set, else none"`
-	Endpoint           string `envconfig:"OTEL_EXPORTER_OTLP_ENDPOINT" secret:"true" desc:"URL of an OpenTelemetry collector that takes OTLP over HTTP, such as http://127.0.0.1:4318; /v1/traces is added"`
-	TracesEndpoint     string `envconfig:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" secret:"true" desc:"the whole URL for traces, instead"`
-	Protocol           string `envconfig:"OTEL_EXPORTER_OTLP_PROTOCOL" default:"http/protobuf" desc:"http/protobuf is the only one built in"`
-	TracesProtocol     string `envconfig:"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" desc:"as OTEL_EXPORTER_OTLP_PROTOCOL, for traces"`
-	ServiceName        string `envconfig:"OTEL_SERVICE_NAME" desc:"service.name of all traces; unset: the service's own"`
-	ResourceAttributes string `envconfig:"OTEL_RESOURCE_ATTRIBUTES" desc:"attributes of all traces, such as deployment.environment.name=prod,k8s.pod.name=x"`
-	Sampler            string `envconfig:"OTEL_TRACES_SAMPLER" desc:"always_on, always_off, traceidratio, or one of these with parentbased_ before it"`
-	SamplerArg         string `envconfig:"OTEL_TRACES_SAMPLER_ARG" desc:"the ratio of traceidratio, 0 to 1; unset: 1"`
-	Propagators        string `envconfig:"OTEL_PROPAGATORS" desc:"tracecontext: a request's traceparent is continued; baggage: accepted, never propagated; none: each request begins a trace of its own"`
+	_                  struct{} `group:"Traces"`
+	Disabled           bool     `envconfig:"OTEL_SDK_DISABLED" default:"false" desc:"true: no traces, whatever else is set"`
+	Exporter           string   `envconfig:"OTEL_TRACES_EXPORTER" desc:"where traces go: otlp, console (standard output) or none; unset: otlp if an endpoint is set, else none"`
+	Endpoint           string   `envconfig:"OTEL_EXPORTER_OTLP_ENDPOINT" secret:"true" desc:"URL of an OpenTelemetry collector that takes OTLP over HTTP, such as http://127.0.0.1:4318; /v1/traces is added"`
+	TracesEndpoint     string   `envconfig:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" secret:"true" desc:"the whole URL for traces, instead"`
+	Protocol           string   `envconfig:"OTEL_EXPORTER_OTLP_PROTOCOL" default:"http/protobuf" desc:"http/protobuf is the only one built in"`
+	TracesProtocol     string   `envconfig:"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" desc:"as OTEL_EXPORTER_OTLP_PROTOCOL, for traces"`
+	ServiceName        string   `envconfig:"OTEL_SERVICE_NAME" desc:"service.name of all traces; unset: the service's own"`
+	ResourceAttributes string   `envconfig:"OTEL_RESOURCE_ATTRIBUTES" desc:"attributes of all traces, such as deployment.environment.name=prod,k8s.pod.name=x"`
+	Sampler            string   `envconfig:"OTEL_TRACES_SAMPLER" desc:"always_on, always_off, traceidratio, or one of these with parentbased_ before it"`
+	SamplerArg         string   `envconfig:"OTEL_TRACES_SAMPLER_ARG" desc:"the ratio of traceidratio, 0 to 1; unset: 1"`
+	Propagators        string   `envconfig:"OTEL_PROPAGATORS" desc:"tracecontext: a request's traceparent is continued; baggage: accepted, never propagated; none: each request begins a trace of its own"`
 }
 
 // SetDefaults sets OpenTelemetry's own defaults. LoadConfig and NewTracing call it.

@@ -25,6 +25,7 @@ type Config struct {
 	topology.HopNames
 	topology.QueueNames
 	service.Shards
+	_         struct{}      `group:"Reading of streams"`
 	Retention time.Duration `envconfig:"STREAM_RETENTION" default:"24h" desc:"how long the Kinesis stream keeps records; what is older is read from the log"`
 	Mode      string        `envconfig:"STREAM_MODE" default:"polling" desc:"how Kinesis is read: polling, or fanout for enhanced fan-out, which AWS charges for"`
 	FanOut    string        `envconfig:"STREAM_FANOUT_CONSUMER" default:"leftfold-broker" desc:"the stream's consumer for enhanced fan-out, registered if it does not exist"`

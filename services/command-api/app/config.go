@@ -18,6 +18,7 @@ type Config struct {
 	topology.EventLogName
 	topology.CommandNames
 	service.API
+	_             struct{}      `group:"Commands"`
 	MaxAttempts   int           `envconfig:"COMMAND_MAX_ATTEMPTS" desc:"decisions of one command under conflicts, at least 1"`
 	Timeout       time.Duration `envconfig:"COMMAND_TIMEOUT" default:"10s" desc:"longest time one command may take"`
 	Cache         int           `envconfig:"COMMAND_CACHE" default:"10000" desc:"users, and as many roles, whose state is kept in memory; 0: none"`

@@ -15,7 +15,8 @@ import (
 // AWSConfig is the configuration of the embedded AWS.
 type AWSConfig struct {
 	service.Config
-	AWSAddr string `envconfig:"AWS_ADDR" default:"127.0.0.1:4566" desc:"address of the embedded AWS (leftfold only)"`
+	_       struct{} `group:"Embedded AWS"`
+	AWSAddr string   `envconfig:"AWS_ADDR" default:"127.0.0.1:4566" desc:"address of the embedded AWS (leftfold only)"`
 	Names   topology.Names
 }
 

@@ -29,6 +29,7 @@ import (
 
 // Config says where the issuer is and what its tokens say.
 type Config struct {
+	_           struct{}      `group:"Issuer"`
 	Environment string        `envconfig:"ENVIRONMENT" default:"production" desc:"where this runs; only local allows what is unsafe"`
 	Addr        string        `envconfig:"ISSUER_ADDR" default:"127.0.0.1:9000" desc:"address of the development issuer, which plain HTTP reaches"`
 	URL         string        `envconfig:"ISSUER_URL" default:"http://127.0.0.1:9000" desc:"name of the development issuer: the OIDC_ISSUER of those who accept its tokens"`

@@ -20,18 +20,19 @@ import (
 
 // Config is the size and the speed of the story.
 type Config struct {
-	Users int     `envconfig:"DEMO_USERS" default:"1000" desc:"users in the story of make demo"`
-	Rate  float64 `envconfig:"DEMO_RATE" default:"0" desc:"commands a second in make demo; 0: as fast as it goes"`
+	_     struct{} `group:"Demo"`
+	Users int      `envconfig:"DEMO_USERS" default:"1000" desc:"users in the demo's story, 1 to 1,000,000"`
+	Rate  float64  `envconfig:"DEMO_RATE" default:"0" desc:"commands a second in the demo; 0: as fast as it goes"`
 }
 
 // Validate is called by service.LoadConfig.
 func (c *Config) Validate() error {
 	var errs []error
 	if c.Users < 1 || c.Users > 1_000_000 {
-		errs = append(errs, fmt.Errorf("DEMO_USERS: %d is not in 1 to 1000000", c.Users))
+		errs = append(errs, fmt.Errorf("DEMO_USERS=%d: want 1 to 1,000,000", c.Users))
 	}
 	if c.Rate < 0 {
-		errs = append(errs, fmt.Errorf("DEMO_RATE: %g is negative", c.Rate))
+		errs = append(errs, fmt.Errorf("DEMO_RATE=%g: want 0 or more", c.Rate))
 	}
 	return errors.Join(errs...)
 }
