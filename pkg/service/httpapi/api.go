@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"log/slog"
-	"mime"
 	"net/http"
 	"slices"
 
@@ -13,9 +12,6 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
-
-// MaxBody bounds a request's body, in bytes. The largest sensible command is below 1 KB.
-const MaxBody = 64 << 10
 
 // NewAPI returns an API that speaks JSON and problem+json on the router.
 func NewAPI(r chi.Router) huma.API {
@@ -42,18 +38,13 @@ type jsonAPI struct{ huma.API }
 // Negotiate implements huma.API.
 func (jsonAPI) Negotiate(string) (string, error) { return jsonType, nil }
 
-// Unmarshal implements huma.API. The media type is JSON's or none: https://www.rfc-editor.org/rfc/rfc9110#section-8.3.1
-func (jsonAPI) Unmarshal(contentType string, data []byte, v any) error {
-	if media, _, err := mime.ParseMediaType(contentType); err != nil || media != jsonType {
-		return huma.ErrUnknownContentType
-	}
-	return unmarshal(data, v)
-}
+// Unmarshal implements huma.API. What it is called for is JSON: awaitBody refuses everything else.
+func (jsonAPI) Unmarshal(_ string, data []byte, v any) error { return unmarshal(data, v) }
 
 // Register adds an operation. An error of handle is answered by ProblemOf, and logged if its status is 500 or more.
 func Register[In, Out any](api huma.API, log *slog.Logger, op huma.Operation, handle func(context.Context, *In) (*Out, error)) {
-	op.MaxBodyBytes = MaxBody + 1
-	op.Middlewares = append(slices.Clip(op.Middlewares), strictQuery(api))
+	op.BodyReadTimeout, op.MaxBodyBytes = -1, -1 // awaitBody has bounds of its own
+	op.Middlewares = slices.Concat(huma.Middlewares{awaitBody}, op.Middlewares, huma.Middlewares{strictQuery(api)})
 	huma.Register(api, op, func(ctx context.Context, in *In) (*Out, error) {
 		out, err := handle(ctx, in)
 		if err == nil {

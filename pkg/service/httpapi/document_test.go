@@ -191,7 +191,7 @@ func TestAQueryParameterMustBeKnownAndSentOnce(t *testing.T) {
 		"?cursor=&limit=7":      {200, ""},
 		"?limit=":               {422, "query.limit"},
 		"?limit=7&limit=7":      {422, "query.limit"},
-		"?limit=7&colour=red":   {422, "query"},
+		"?limit=7&colour=red":   {422, "query.colour"},
 		"?limit=7&%3Cscript%3E": {422, "query"},
 		"?cursor=%ff":           {422, "query.cursor"},
 		"?limit=%zz":            {400, "query"},
@@ -209,12 +209,13 @@ func TestAQueryParameterMustBeKnownAndSentOnce(t *testing.T) {
 	}
 }
 
-func TestABodyMustHaveTheMediaTypeOfJSON(t *testing.T) {
+func TestABodyMustBeDeclaredAsJSON(t *testing.T) {
 	t.Parallel()
 	h := newServer(io.Discard, nil)
 	for contentType, want := range map[string]int{
 		"application/json": 200, "Application/JSON": 200, "application/json; charset=utf-8": 200, "application/json ; charset=utf-8": 200,
-		"application/problem+json": 415, "text/json": 415, "application/jsonp": 415, ";": 415,
+		"application/problem+json": 415, "text/json": 415, "application/jsonp": 415, ";": 415, "": 415,
+		"application/json, text/plain": 415,
 	} {
 		rec, _ := do(t, h, http.MethodPost, "/greet", contentType, `{"name":"Ann"}`)
 		assert.Equal(t, want, rec.Code, contentType)
@@ -279,16 +280,19 @@ func TestMemberNamesAreCaseSensitive(t *testing.T) {
 	r := httpapi.NewRouter(quiet())
 	httpapi.Register(httpapi.NewAPI(r), quiet(), huma.Operation{OperationID: "x", Method: http.MethodPost, Path: "/"},
 		func(context.Context, *body) (*struct{}, error) { return &struct{}{}, nil })
-	unexpected := func(at string) httpapi.Field { return httpapi.Field{Location: at, Message: "unexpected property"} }
+	unexpected := func(at string) httpapi.Field { return httpapi.Field{Location: at, Message: "unexpected"} }
+	hidden := func(at string) httpapi.Field {
+		return httpapi.Field{Location: at, Message: "has an unexpected part, whose name is not repeated here"}
+	}
 	missing := func(at string) httpapi.Field { return httpapi.Field{Location: at, Message: "is missing"} }
 	for text, want := range map[string][]httpapi.Field{
 		`{"kind":"a","names":[{"first":"b"}]}`:                  nil,
 		`{"KIND":"a"}`:                                          {unexpected("body.KIND"), missing("body.kind")},
 		`{"kind":"a","Kind":"b"}`:                               {unexpected("body.Kind")},
-		`{"kind":"a","name\u017f":[]}`:                          {unexpected("body")}, // long s
-		"{\"kind\":\"a\",\"\u212aind\":\"b\"}":                  {unexpected("body")}, // Kelvin sign
-		`{"kind":"a","names":[{"fir\u017ft":"b","first":"c"}]}`: {unexpected("body")},
-		`{"kind":"a","names":[{"FIRST":"b"}]}`:                  {unexpected("body"), missing("body.names[0].first")},
+		`{"kind":"a","name\u017f":[]}`:                          {hidden("body")}, // long s
+		"{\"kind\":\"a\",\"\u212aind\":\"b\"}":                  {hidden("body")}, // Kelvin sign
+		`{"kind":"a","names":[{"fir\u017ft":"b","first":"c"}]}`: {hidden("body.names[0]")},
+		`{"kind":"a","names":[{"FIRST":"b"}]}`:                  {unexpected("body.names[0].FIRST"), missing("body.names[0].first")},
 	} {
 		_, p := do(t, r, http.MethodPost, "/", "application/json", text)
 		assert.Equal(t, want, p.Errors, text)

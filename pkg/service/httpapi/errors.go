@@ -30,7 +30,7 @@ func ProblemOf(err error) *Problem {
 		return NewProblem(http.StatusPreconditionFailed, CodeNotYet, "the read model has not come to that version yet; ask again").
 			RetryAfter(time.Second)
 	case errors.Is(err, eventsourcing.ErrVersionMismatch):
-		return NewProblem(http.StatusPreconditionFailed, CodePreconditionFailed, "it is not, or no longer, at the version of If-Match")
+		return NewProblem(http.StatusPreconditionFailed, CodePreconditionFailed, "it is not, or no longer, at a version that the request allows")
 	case errors.Is(err, eventsourcing.ErrConflict), errors.Is(err, eventsourcing.ErrGuardMoved):
 		return NewProblem(http.StatusConflict, CodeBusy, "too many changes at once; try again").RetryAfter(time.Second)
 	case errors.Is(err, eventsourcing.ErrTooLarge):

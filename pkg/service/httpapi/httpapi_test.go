@@ -133,7 +133,15 @@ func TestEveryInvalidFieldIsNamedOnce(t *testing.T) {
 		`{"name":"much too long a name","times":0}`: {"body.name", "body.times"},
 		`{"times":"x","extra":1}`:                   {"body.extra", "body.name", "body.times"},
 		`{}`:                                        {"body.name"},
-		`null`:                                      {"body", "body.name"},
+		`{"e-mail":"x","name":"a"}`:                 {"body.e-mail"},
+		// what is wrong as a whole has no parts
+		`null`:                {"body"},
+		`[]`:                  {"body"},
+		`"Ann"`:               {"body"},
+		`{"name":"Ann"`:       {"body"},
+		`name=Ann`:            {"body"},
+		`{"name":1e999}`:      {"body"},
+		"{\"name\":\"\xff\"}": {"body"},
 	} {
 		_, p := do(t, newServer(io.Discard, nil), "POST", "/greet", "application/json", body)
 		var at []string

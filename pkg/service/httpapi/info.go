@@ -67,8 +67,8 @@ func ownProblems() []Entry {
 	return []Entry{
 		{
 			Code: CodeMalformed, Status: http.StatusBadRequest, Remedy: "correct the request",
-			Meaning: "the body is missing, broken off, or is not JSON in UTF-8, repeats a member or is nested too deeply; " +
-				"or the query is not well encoded; or `If-Match` or `Idempotency-Key` is not as it should be",
+			Meaning: "the body is missing, broken off, or is not JSON in UTF-8, repeats a member or is nested too deeply; or the " +
+				"query is not well encoded; or `If-Match`, `If-None-Match` or `Idempotency-Key` is not as it should be",
 		},
 		{
 			Code: CodeBadCursor, Status: http.StatusBadRequest, Remedy: "take the cursor from the `Link` of the page before, and keep its filter",
@@ -101,7 +101,8 @@ func ownProblems() []Entry {
 		},
 		{
 			Code: CodePreconditionFailed, Status: http.StatusPreconditionFailed, Remedy: "read it again, and decide anew",
-			Meaning: "what the request changes is not at a version that `If-Match` names, or does not exist; nothing was written",
+			Meaning: "what the request changes is not at a version that `If-Match` names, or does not exist, or is at one that `If-None-Match` " +
+				"names; nothing was written",
 		},
 		{
 			Code: CodeTooLarge, Status: http.StatusRequestEntityTooLarge, Remedy: "send less",
@@ -109,7 +110,8 @@ func ownProblems() []Entry {
 		},
 		{
 			Code: CodeUnsupportedMediaType, Status: http.StatusUnsupportedMediaType,
-			Meaning: "the body is not declared as JSON", Remedy: "send `Content-Type: application/json`",
+			Meaning: "the body is not declared as JSON, or has a content encoding, which `Accept-Encoding` then excludes",
+			Remedy:  "send `Content-Type: application/json`, and the body as it is",
 		},
 		{
 			Code: CodeInvalid, Status: http.StatusUnprocessableEntity, Remedy: "correct those parts",

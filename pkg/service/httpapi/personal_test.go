@@ -29,7 +29,7 @@ func TestAnUnexpectedMemberIsNamedOnlyIfAnIdentifier(t *testing.T) {
 			return nil, nil
 		})
 	for member, want := range map[string]string{
-		"fristName": "body.fristName", "first_name2": "body.first_name2",
+		"fristName": "body.fristName", "e-mail": "body.e-mail", "first_name2": "body.first_name2",
 		"dan@example.com": "body", "Dan O'Neill": "body", strings.Repeat("x", 41): "body",
 	} {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/x", strings.NewReader(fmt.Sprintf(`{"Name":"x",%q:1}`, member)))

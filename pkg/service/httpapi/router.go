@@ -23,7 +23,7 @@ const CorrelationHeader = "X-Correlation-Id"
 // NewRouter returns a router with the middlewares of every request, and front after them.
 func NewRouter(log *slog.Logger, front ...func(http.Handler) http.Handler) chi.Router {
 	r := chi.NewRouter()
-	r.Use(correlate, secure, logRequests(log), recoverPanics(log), failTruncated)
+	r.Use(correlate, secure, logRequests(log), linger, recoverPanics(log), normalisePath)
 	r.Use(front...)
 	r.Use(middleware.GetHead)
 	r.NotFound(NewProblem(http.StatusNotFound, CodeNotFound, "there is nothing at this address").ServeHTTP)
@@ -52,6 +52,24 @@ func methodNotAllowed(routes chi.Routes) http.HandlerFunc {
 		}
 		problem.ServeHTTP(w, r)
 	}
+}
+
+// normalisePath makes one of the addresses that mean the same: with a slash at the end or not, with letters percent-encoded or not.
+func normalisePath(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		address := *r.URL
+		if len(address.Path) > 1 && strings.HasSuffix(address.Path, "/") {
+			address.Path, address.RawPath = strings.TrimSuffix(address.Path, "/"), strings.TrimSuffix(address.RawPath, "/")
+		}
+		if !strings.Contains(strings.ToLower(address.RawPath), "%2f") { // which is no separator
+			address.RawPath = ""
+		}
+		if address != *r.URL {
+			r = r.WithContext(r.Context())
+			r.URL = &address
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // correlate takes the client's correlation ID, or makes one, and returns it with the answer.

@@ -7,10 +7,10 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
 )
 
 // maxDepth bounds the nesting of a request's JSON; no command nests at all.
@@ -124,11 +124,11 @@ func strictQuery(api huma.API) func(huma.Context, func(huma.Context)) {
 		}
 		var errs []error
 		for name, values := range query {
-			at := slices.IndexFunc(c.Operation().Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Name == name })
 			message := ""
+			at := slices.IndexFunc(c.Operation().Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Name == name })
 			switch {
 			case at < 0:
-				name, message = "", "has a parameter that this operation does not know"
+				message = validation.MsgUnexpectedProperty
 			case len(values) > 1:
 				message = "is repeated"
 			case values[0] == "" && c.Operation().Parameters[at].Schema.Type != huma.TypeString:
@@ -138,7 +138,7 @@ func strictQuery(api huma.API) func(huma.Context, func(huma.Context)) {
 			default:
 				continue
 			}
-			errs = append(errs, &huma.ErrorDetail{Location: strings.TrimSuffix("query."+name, "."), Message: message})
+			errs = append(errs, &huma.ErrorDetail{Location: "query." + name, Message: message})
 		}
 		if len(errs) > 0 {
 			_ = huma.WriteErr(api, c, http.StatusUnprocessableEntity, "", errs...) // the client may have gone

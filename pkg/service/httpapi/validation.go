@@ -21,18 +21,13 @@ func problemOfHuma(m *huma.ErrorModel) *Problem {
 		return withFields(NewProblem(m.Status, CodeMalformed, "the request cannot be read"), m.Errors)
 	case http.StatusUnprocessableEntity:
 		return withFields(NewProblem(m.Status, CodeInvalid, "the request has invalid parts"), m.Errors)
-	case http.StatusUnsupportedMediaType:
-		return NewProblem(m.Status, CodeUnsupportedMediaType, "send application/json")
-	case http.StatusRequestEntityTooLarge:
-		return NewProblem(m.Status, CodeTooLarge, m.Detail)
-	case http.StatusRequestTimeout:
-		return NewProblem(m.Status, CodeTimeout, m.Detail)
 	default:
 		return internal()
 	}
 }
 
-// withFields names each wrong part once. Where a rule of the domain and the schema both complain, the rule's words stay.
+// withFields names each wrong part once. Where a rule of the domain and the schema both complain, the rule's words stay. Of a
+// value that is wrong as a whole, no part is named: what is said of those comes of their being absent.
 func withFields(p *Problem, errs []*huma.ErrorDetail) *Problem {
 	for _, e := range errs[:min(len(errs), maxFields)] {
 		p.Errors = append(p.Errors, fieldOf(e))
@@ -41,6 +36,12 @@ func withFields(p *Problem, errs []*huma.ErrorDetail) *Problem {
 		return cmp.Or(cmp.Compare(a.Location, b.Location), cmp.Compare(a.bySchema(), b.bySchema()))
 	})
 	p.Errors = slices.CompactFunc(p.Errors, func(a, b Field) bool { return a.Location == b.Location })
+	whole := slices.Clone(p.Errors)
+	p.Errors = slices.DeleteFunc(p.Errors, func(part Field) bool {
+		return slices.ContainsFunc(whole, func(f Field) bool {
+			return f.Message != hasUnexpected && strings.HasPrefix(part.Location, f.Location+".")
+		})
+	})
 	return p
 }
 
@@ -59,22 +60,24 @@ func fieldOf(e *huma.ErrorDetail) Field {
 		return Field{Location: e.Location + "." + member, Message: "is missing"}
 	}
 	if e.Message == validation.MsgUnexpectedProperty {
-		return Field{Location: identifiersOf(e.Location), Message: e.Message}
+		return unexpected(e.Location)
 	}
 	return Field{Location: e.Location, Message: e.Message}
 }
 
-// identifiersOf cuts a location off before the first part that is no identifier: a client may send any text as a
-// member's name, an e-mail address for instance.
-func identifiersOf(location string) string {
+const hasUnexpected = "has an unexpected part, whose name is not repeated here"
+
+// unexpected names what a client has sent without need, unless its name might hold anything, such as an e-mail address: answers
+// are kept in logs that are not ours.
+func unexpected(location string) Field {
 	parts := strings.Split(location, ".")
 	odd := slices.IndexFunc(parts, func(part string) bool {
-		return len(part) > 40 || strings.ContainsFunc(part, func(r rune) bool {
-			return r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+		return part == "" || len(part) > 40 || strings.ContainsFunc(part, func(r rune) bool {
+			return !strings.ContainsRune("_-[]", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 		})
 	})
 	if odd > 0 {
-		return strings.Join(parts[:odd], ".")
+		return Field{Location: strings.Join(parts[:odd], "."), Message: hasUnexpected}
 	}
-	return location
+	return Field{Location: location, Message: "unexpected"}
 }

@@ -22,23 +22,29 @@ import (
 
 // Headers are what every command takes beside its values. The type is exported because huma skips the fields of others.
 type Headers struct {
-	Key     key     `header:"Idempotency-Key" example:"6f9c2a1e-register-dan"`
-	IfMatch ifMatch `header:"If-Match" example:"\"3\""`
+	Key         key         `header:"Idempotency-Key" example:"6f9c2a1e-register-dan"`
+	IfMatch     ifMatch     `header:"If-Match" example:"\"3\""`
+	IfNoneMatch ifNoneMatch `header:"If-None-Match" example:"*"`
 }
 
 func (in *Headers) options(ctx context.Context) (o commands.Options) {
 	if in.Key != "" {
 		o.Key, o.Fingerprint = string(in.Key), fingerprintOf(ctx)
 	}
-	if in.IfMatch != "" {
-		o.AllowVersion, _ = parseIfMatch(string(in.IfMatch)) // Resolve has checked it
+	if in.IfMatch != "" || in.IfNoneMatch != "" {
+		match, _ := parseTags(string(in.IfMatch)) // Resolve has checked them
+		none, _ := parseTags(string(in.IfNoneMatch))
+		o.AllowVersion = func(v eventsourcing.Version) bool {
+			return (in.IfMatch == "" || match.has(v, false)) && !none.has(v, true)
+		}
 	}
 	return o
 }
 
 const (
-	keyHeader     = "Idempotency-Key"
-	ifMatchHeader = "If-Match"
+	keyHeader         = "Idempotency-Key"
+	ifMatchHeader     = "If-Match"
+	ifNoneMatchHeader = "If-None-Match"
 )
 
 // key is an Idempotency-Key.
@@ -76,36 +82,68 @@ func (ifMatch) Schema(huma.Registry) *huma.Schema {
 
 // Resolve implements huma.ResolverWithPath.
 func (m *ifMatch) Resolve(c huma.Context, at *huma.PathBuffer) []error {
-	tags := valuesOf(c, ifMatchHeader)
-	if len(tags) == 0 {
+	return resolveTags(c, at, ifMatchHeader, m)
+}
+
+// ifNoneMatch is the list of all If-None-Match headers: https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2
+type ifNoneMatch string
+
+// Schema implements huma.SchemaProvider.
+func (ifNoneMatch) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Type: huma.TypeString, Description: "do not carry it out at this ETag, or at one of these; *: only if the aggregate does not exist",
+	}
+}
+
+// Resolve implements huma.ResolverWithPath.
+func (m *ifNoneMatch) Resolve(c huma.Context, at *huma.PathBuffer) []error {
+	return resolveTags(c, at, ifNoneMatchHeader, m)
+}
+
+func resolveTags[T ~string](c huma.Context, at *huma.PathBuffer, header string, target *T) []error {
+	lists := valuesOf(c, header)
+	if len(lists) == 0 {
 		return nil
 	}
-	*m = ifMatch(strings.Join(tags, ","))
-	if _, err := parseIfMatch(string(*m)); err != nil {
+	*target = T(strings.Join(lists, ","))
+	if _, err := parseTags(string(*target)); err != nil {
 		return malformed(at, err)
 	}
 	return nil
 }
 
-// parseIfMatch takes "*" or a list of strong entity tags. A weak one never matches, so it is refused as a mistake.
-func parseIfMatch(list string) (holds func(eventsourcing.Version) bool, err error) {
+// tags are entity tags, or any.
+type tags struct {
+	any          bool
+	strong, weak []string
+}
+
+// parseTags takes "*" or a list of entity tags.
+func parseTags(list string) (t tags, err error) {
 	list = strings.Trim(list, " \t,")
 	if list == "*" {
-		return func(v eventsourcing.Version) bool { return v > 0 }, nil
+		return tags{any: true}, nil
 	}
-	var tags []string
-	for separated := true; list != "" || len(tags) == 0; {
-		opaque, quoted := strings.CutPrefix(list, `"`)
-		end := strings.IndexByte(opaque, '"')
-		if !separated || !quoted || end < 0 {
-			return nil, errors.New(`want * or strong tags with commas between them, such as "3"`)
+	for first := true; first || list != ""; first = false {
+		unprefixed, weak := strings.CutPrefix(list, "W/")
+		opaque, quoted := strings.CutPrefix(unprefixed, `"`)
+		tag, rest, closed := strings.Cut(opaque, `"`)
+		list = strings.TrimLeft(rest, " \t,")
+		if !quoted || !closed || list != "" && !strings.Contains(rest[:len(rest)-len(list)], ",") {
+			return tags{}, errors.New(`want * or tags with commas between them, such as "3"`)
 		}
-		tags = append(tags, list[:end+2])
-		remaining := strings.TrimLeft(opaque[end+1:], " \t")
-		list = strings.TrimLeft(remaining, " \t,")
-		separated = len(list) < len(remaining)
+		if weak {
+			t.weak = append(t.weak, `"`+tag+`"`)
+		} else {
+			t.strong = append(t.strong, `"`+tag+`"`)
+		}
 	}
-	return func(v eventsourcing.Version) bool { return v > 0 && slices.Contains(tags, httpapi.ETag(v)) }, nil
+	return t, nil
+}
+
+// has reports whether the version of an aggregate that exists is among the tags. A weak tag never is where the comparison is strong.
+func (t tags) has(v eventsourcing.Version, weakly bool) bool {
+	return v > 0 && (t.any || slices.Contains(t.strong, httpapi.ETag(v)) || weakly && slices.Contains(t.weak, httpapi.ETag(v)))
 }
 
 func valuesOf(c huma.Context, header string) []string {
@@ -154,7 +192,7 @@ func (h *bodyHasher) BodyReader() io.Reader { return io.TeeReader(h.request.Body
 // Unwrap lets the adapter find its own context.
 func (h *bodyHasher) Unwrap() huma.Context { return h.request }
 
-// fingerprintOf distinguishes requests under one key: by method, path, If-Match and the body's bytes as they came.
+// fingerprintOf distinguishes requests under one key: by method, path, conditions and the body's bytes as they came.
 func fingerprintOf(ctx context.Context) string {
 	h, ok := ctx.Value(hasherKey{}).(*bodyHasher)
 	if !ok {
@@ -162,6 +200,9 @@ func fingerprintOf(ctx context.Context) string {
 	}
 	url, sum := h.URL(), sha256.New()
 	_, _ = fmt.Fprintf(sum, "%s %q %q ", h.Method(), url.EscapedPath(), valuesOf(h.request, ifMatchHeader)) // a hash never fails
+	if none := valuesOf(h.request, ifNoneMatchHeader); len(none) > 0 {                                      // former builds ignored it
+		_, _ = fmt.Fprintf(sum, "%q ", none)
+	}
 	_, _ = sum.Write(h.body.Sum(nil))
 	return hex.EncodeToString(sum.Sum(nil))
 }

@@ -83,8 +83,11 @@ func TestIfMatch(t *testing.T) {
 		"an unknown user":           {nil, updated("A"), []string{`"0"`}, "precondition_failed"},
 		"any, of an unknown user":   {nil, annRegistered, []string{"*"}, "precondition_failed"},
 		"unquoted":                  {[]request{annRegistered}, updated("A"), []string{"1"}, "malformed"},
-		"weak":                      {[]request{annRegistered}, updated("A"), []string{`W/"1"`}, "malformed"},
-		"weak in a list":            {[]request{annRegistered}, updated("A"), []string{`"1", W/"1"`}, "malformed"},
+		"weak":                      {[]request{annRegistered}, updated("A"), []string{`W/"1"`}, "precondition_failed"},
+		"weak beside the version":   {[]request{annRegistered}, updated("A"), []string{`W/"1", "1"`}, ""},
+		"weak and another one":      {[]request{annRegistered}, updated("A"), []string{`"2", W/"1"`}, "precondition_failed"},
+		"weak in lower case":        {[]request{annRegistered}, updated("A"), []string{`w/"1"`}, "malformed"},
+		"weak and no more":          {[]request{annRegistered}, updated("A"), []string{`W/`}, "malformed"},
 		"half quoted":               {[]request{annRegistered}, updated("A"), []string{`"1`}, "malformed"},
 		"a lone quote":              {[]request{annRegistered}, updated("A"), []string{`"`}, "malformed"},
 		"no comma":                  {[]request{annRegistered}, updated("A"), []string{`"1" "2"`}, "malformed"},
@@ -104,6 +107,40 @@ func TestIfMatch(t *testing.T) {
 				headers = append(headers, "If-Match", value)
 			}
 			res := a.send(t, tt.when, headers...)
+			if tt.code == "" {
+				assert.Equal(t, http.StatusAccepted, res.Code, res.Body.String())
+				return
+			}
+			mustRefuse(t, res, tt.code)
+			assert.Equal(t, written, a.store.appended.Load())
+		})
+	}
+}
+
+func TestIfNoneMatch(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		given   []request
+		when    request
+		headers []string
+		code    string // "": accepted
+	}{
+		"any, of one that is new":     {nil, annRegistered, []string{"If-None-Match", "*"}, ""},
+		"any, of one that exists":     {[]request{annRegistered}, updated("A"), []string{"If-None-Match", "*"}, "precondition_failed"},
+		"any, before the rules":       {[]request{annRegistered}, annRegistered, []string{"If-None-Match", "*"}, "precondition_failed"},
+		"the version":                 {[]request{annRegistered}, updated("A"), []string{"If-None-Match", `"1"`}, "precondition_failed"},
+		"the version, weakly":         {[]request{annRegistered}, updated("A"), []string{"If-None-Match", `W/"1"`}, "precondition_failed"},
+		"another version":             {[]request{annRegistered}, updated("A"), []string{"If-None-Match", `"2"`}, ""},
+		"with If-Match, both hold":    {[]request{annRegistered}, updated("A"), []string{"If-None-Match", `"2"`, "If-Match", `"1"`}, ""},
+		"with If-Match that does not": {[]request{annRegistered}, updated("A"), []string{"If-None-Match", `"2"`, "If-Match", `"3"`}, "precondition_failed"},
+		"no tag":                      {[]request{annRegistered}, updated("A"), []string{"If-None-Match", "2"}, "malformed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAPI()
+			a.given(t, tt.given...)
+			written := a.store.appended.Load()
+			res := a.send(t, tt.when, tt.headers...)
 			if tt.code == "" {
 				assert.Equal(t, http.StatusAccepted, res.Code, res.Body.String())
 				return
@@ -193,6 +230,19 @@ func TestAReplayIgnoresLaterChanges(t *testing.T) {
 	a.given(t, annDisabled)
 	mustReplay(t, first, a.send(t, updated("A"), headers...)) // though it is forbidden now
 	assert.Equal(t, int64(4), a.store.appended.Load())
+}
+
+func TestACommandWithNothingToChangeIsRemembered(t *testing.T) {
+	t.Parallel()
+	a := newAPI()
+	a.given(t, annRegistered, updated("A"))
+	first := a.send(t, updated("A"), "Idempotency-Key", "k")
+	require.Equal(t, http.StatusAccepted, first.Code)
+	assert.Equal(t, `"2"`, first.Header().Get("ETag"))
+	a.given(t, updated("B"))
+	mustReplay(t, first, a.send(t, updated("A"), "Idempotency-Key", "k")) // though there would be something to change now
+	assert.Equal(t, int64(3), a.store.appended.Load())
+	mustRefuse(t, a.send(t, updated("C"), "Idempotency-Key", "k"), "idempotency_key_reused")
 }
 
 func TestAKeyCannotBeReusedForAnotherRequest(t *testing.T) {
