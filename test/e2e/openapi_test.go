@@ -156,7 +156,7 @@ func (op *operation) example(version string) (target string, header http.Header,
 	for _, p := range op.Parameters {
 		text := fmt.Sprint(p.Example)
 		switch {
-		case p.Example == nil:
+		case p.Example == nil, p.Name == "If-None-Match": // beside If-Match it makes no sense
 		case p.In == "path":
 			target = strings.ReplaceAll(target, "{"+p.Name+"}", text)
 		case p.In == "query":

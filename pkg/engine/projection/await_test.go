@@ -2,11 +2,14 @@ package projection_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -62,5 +65,106 @@ func TestAwaitReturnsTheVersionOrNotYet(t *testing.T) {
 		cancel()
 		_, err = reader.Await(gone, "d1", "door", 9, time.Minute, &doorRow{})
 		require.ErrorIs(t, err, context.Canceled)
+	})
+}
+
+// TestWaitingIsCheap counts what a row that never comes costs those who wait for it.
+func TestWaitingIsCheap(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		waiters int
+		every   time.Duration // between their arrivals
+		most    int64
+	}{
+		"one":                 {1, 0, 26},
+		"many at once":        {200, 0, 200 + 26},
+		"many, one by one":    {100, 50 * time.Millisecond, 100 + 2*100 + 26},
+		"two with long pause": {2, 5 * time.Second, 2 * 26},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := localaws.New(localaws.Options{})
+				db := dynamodb.NewFromConfig(server.Config())
+				_, err := db.CreateTable(t.Context(), projection.CreateTableInput("doors"))
+				require.NoError(t, err)
+				reader := projection.Reader{DB: db, Table: "doors", Waiting: new(projection.Waiting)}
+				var waiters sync.WaitGroup
+				for range tt.waiters {
+					waiters.Go(func() {
+						_, err := reader.Await(t.Context(), "d1", "door", 1, 10*time.Second, &doorRow{})
+						assert.ErrorIs(t, err, projection.ErrNotYet)
+					})
+					time.Sleep(tt.every)
+				}
+				waiters.Wait()
+				synctest.Wait()
+				reads := server.Calls()["DynamoDB.GetItem"]
+				assert.LessOrEqual(t, reads, tt.most)
+				time.Sleep(time.Minute)
+				assert.Equal(t, reads, server.Calls()["DynamoDB.GetItem"], "nobody waits any more")
+			})
+		})
+	}
+}
+
+// TestWhoWaitsIsAnsweredSoon: one who comes late is not held up by the long pauses of those who have waited long already, and
+// different versions of a row may be waited for at once.
+func TestWhoWaitsIsAnsweredSoon(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := localaws.New(localaws.Options{})
+		db := dynamodb.NewFromConfig(server.Config())
+		_, err := db.CreateTable(t.Context(), projection.CreateTableInput("doors"))
+		require.NoError(t, err)
+		reader := projection.Reader{DB: db, Table: "doors", Waiting: new(projection.Waiting)}
+		var waiters sync.WaitGroup
+		waiters.Go(func() {
+			_, err := reader.Await(t.Context(), "d1", "door", 9, 8*time.Second, &doorRow{})
+			assert.ErrorIs(t, err, projection.ErrNotYet)
+		})
+		time.Sleep(5*time.Second + time.Millisecond)
+		waiters.Go(func() {
+			began := time.Now()
+			found, err := reader.Await(t.Context(), "d1", "door", 1, 8*time.Second, &doorRow{})
+			assert.NoError(t, err)
+			assert.True(t, found)
+			assert.LessOrEqual(t, time.Since(began), 100*time.Millisecond)
+		})
+		time.Sleep(10 * time.Millisecond)
+		_, err = db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("doors"), Item: map[string]types.AttributeValue{
+			"id": &types.AttributeValueMemberS{Value: "d1"}, "row": &types.AttributeValueMemberS{Value: "door"},
+			"version": &types.AttributeValueMemberN{Value: "1"},
+		}})
+		require.NoError(t, err)
+		waiters.Wait()
+	})
+}
+
+// TestAFailedReadEndsAWait: all that wait for the row get the error, and the next begins anew.
+func TestAFailedReadEndsAWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := localaws.New(localaws.Options{})
+		cfg := server.Config()
+		cfg.RetryMaxAttempts = 1
+		db := dynamodb.NewFromConfig(cfg)
+		_, err := db.CreateTable(t.Context(), projection.CreateTableInput("doors"))
+		require.NoError(t, err)
+		reader := projection.Reader{DB: db, Table: "doors", Waiting: new(projection.Waiting)}
+		var waiters sync.WaitGroup
+		for range 3 {
+			waiters.Go(func() {
+				_, err := reader.Await(t.Context(), "d1", "door", 1, 10*time.Second, &doorRow{})
+				assert.ErrorContains(t, err, "InternalServerError")
+			})
+		}
+		time.Sleep(time.Second)
+		require.NoError(t, server.SetFaults(localaws.Faults{Faults: []localaws.Fault{
+			{Kind: localaws.FaultFail, Operation: "DynamoDB.GetItem", Probability: 1, Limit: 1},
+		}}))
+		waiters.Wait()
+		_, err = reader.Await(t.Context(), "d1", "door", 1, 10*time.Second, &doorRow{})
+		require.ErrorIs(t, err, projection.ErrNotYet)
 	})
 }

@@ -46,6 +46,8 @@ type Reader struct {
 	Table string
 	// Backoff is the pause before the unprocessed keys of a BatchGetItem are read again. Defaults to 1 ms, doubled up to 64 ms.
 	Backoff retry.Backoff
+	// Waiting shares the reads of Await. Defaults to none: each Await reads for itself.
+	Waiting *Waiting
 }
 
 // Filter selects the rows whose attribute Attr, a string, contains one of the texts, case-sensitively. The zero Filter selects
@@ -83,34 +85,6 @@ func (r Reader) item(ctx context.Context, key Key) (Item, error) {
 		return nil, fmt.Errorf("read row %q: %w", key.Row, err)
 	}
 	return res.Item, nil
-}
-
-// awaitEvery is the pause between the reads of Await: each costs a read unit.
-const awaitEvery = 25 * time.Millisecond
-
-// Await is Get of an own row whose fence is at least that version, so that a client can read what it wrote. If the row does
-// not reach it within wait, the error is ErrNotYet.
-func (r Reader) Await(
-	ctx context.Context, id, row string, least eventsourcing.Version, wait time.Duration, out any,
-) (found bool, err error) {
-	waitCtx, cancelWait := context.WithTimeoutCause(ctx, wait, ErrNotYet)
-	defer cancelWait()
-	for {
-		item, err := r.item(ctx, Key{id, row})
-		if err != nil {
-			return false, err
-		}
-		var at Fence
-		if err := attributevalue.UnmarshalMap(item, &at); err != nil {
-			return false, err
-		}
-		if at.Version >= least {
-			return item != nil, attributevalue.UnmarshalMap(item, out)
-		}
-		if err := retry.Sleep(waitCtx, awaitEvery); err != nil {
-			return false, err
-		}
-	}
 }
 
 // BatchGet reads the rows into out, a pointer to a slice of structs, in the order of keys. It skips rows that do not exist,

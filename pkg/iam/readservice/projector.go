@@ -83,9 +83,11 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 		Checks: []health.Check{
 			awsconfig.TableCheck(db, c.EventLog), awsconfig.TableCheck(db, c.Table), awsconfig.QueueCheck(queues, c.Queue),
 		},
-		API:    c.API,
-		Info:   problems.Info(),
-		Routes: func(api huma.API) { c.Routes(api, projection.Reader{DB: db, Table: c.Table, Backoff: backoff}) },
+		API:  c.API,
+		Info: problems.Info(),
+		Routes: func(api huma.API) {
+			c.Routes(api, projection.Reader{DB: db, Table: c.Table, Backoff: backoff, Waiting: new(projection.Waiting)})
+		},
 		Admin: func(api huma.API) {
 			RegisterParked(api, c.Name, model, redriveTimeout, p.Logger)
 			catchUps.Register(api)

@@ -19,7 +19,7 @@ type Config struct {
 	CORSOrigins []string `envconfig:"CORS_ORIGINS" desc:"web origins whose pages may call the API, such as https://admin.example.com, with commas; *: all; empty: none"`
 
 	RateLimit      float64        `envconfig:"RATE_LIMIT" default:"50" desc:"requests a second of one client, by its subject or else its IP address, in each process; 0: no limit"`
-	RateBurst      int            `envconfig:"RATE_BURST" default:"100" desc:"requests that a client may send at once"`
+	RateBurst      int            `envconfig:"RATE_BURST" default:"100" desc:"requests that a client may send at once, and reads of one client that may wait at the same time"`
 	TrustedProxies []netip.Prefix `envconfig:"TRUSTED_PROXIES" desc:"networks whose X-Forwarded-For names the client, such as 10.0.0.0/8, with commas; empty: none"`
 	MaxInFlight    int            `envconfig:"MAX_IN_FLIGHT" default:"1000" desc:"requests answered at the same time, more get 503; 0: no limit"`
 

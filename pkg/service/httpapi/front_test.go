@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -259,4 +260,38 @@ func TestConfigReportsAllMistakesAtOnce(t *testing.T) {
 	assert.NotContains(t, err.Error(), "ok.example.com")
 	assert.NotContains(t, err.Error(), "CORS_ORIGINS: *")
 	require.ErrorContains(t, (&httpapi.Config{RateLimit: -1}).Validate(), "RATE_LIMIT=-1")
+}
+
+func TestAClientWaitsWithFewRequestsAtATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := httpapi.Config{RateLimit: 1000, RateBurst: 3}
+		r := httpapi.NewRouter(quiet())
+		api := httpapi.NewAPI(r)
+		type reader struct{}
+		c.LimitRate(api, time.Now, func(api huma.API) {
+			api.UseMiddleware(func(ctx huma.Context, next func(huma.Context)) {
+				next(huma.WithValue(ctx, reader{}, ctx.Header("X-User")))
+			})
+		}, func(ctx context.Context) string { s, _ := ctx.Value(reader{}).(string); return s })
+		httpapi.Register(api, quiet(), huma.Operation{OperationID: "get", Method: http.MethodGet, Path: "/"},
+			func(_ context.Context, in *struct{ httpapi.Reading }) (*struct{}, error) {
+				time.Sleep(in.Wait.Duration()) // virtual
+				return &struct{}{}, nil
+			})
+		codes := make(chan int, 9)
+		for range 9 {
+			go func() { codes <- send(t, r, http.MethodGet, "/?wait=10s", "X-User", "ann").Code }()
+			time.Sleep(time.Millisecond)
+		}
+		for range 6 {
+			assert.Equal(t, http.StatusTooManyRequests, <-codes)
+		}
+		assert.Equal(t, http.StatusNoContent, send(t, r, http.MethodGet, "/", "X-User", "ann").Code, "one that does not wait")
+		assert.Equal(t, http.StatusNoContent, send(t, r, http.MethodGet, "/?wait=1s", "X-User", "dan").Code, "another client")
+		for range 3 {
+			assert.Equal(t, http.StatusNoContent, <-codes)
+		}
+		assert.Equal(t, http.StatusNoContent, send(t, r, http.MethodGet, "/?wait=1s", "X-User", "ann").Code, "they have ended")
+	})
 }

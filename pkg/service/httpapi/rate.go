@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -17,6 +18,9 @@ import (
 // LimitRate adds authentication to an API and holds each client to a number of requests a second. A client is the subject
 // that a request is authenticated as, or else an IP address; subject returns who sent the request of a context, or "".
 //
+// Reads that wait for a version (the query parameter wait) are held to RateBurst of one client at a time: a rate
+// would let one client fill all places with them.
+//
 // Authenticated requests count against their subject. Requests whose token is refused count against their address, so that
 // guessing tokens is limited without verifying any.
 func (c Config) LimitRate(api huma.API, now func() time.Time, authenticate func(huma.API), subject func(context.Context) string) {
@@ -24,7 +28,7 @@ func (c Config) LimitRate(api huma.API, now func() time.Time, authenticate func(
 		authenticate(api)
 		return
 	}
-	refused, passed := newBuckets(c, now), newBuckets(c, now)
+	refused, passed, waiting := newBuckets(c, now), newBuckets(c, now), newWaiting(c.RateBurst)
 	api.UseMiddleware(func(c huma.Context, next func(huma.Context)) {
 		client := addressOf(c)
 		if wait := refused.wait(client, 0); wait > 0 {
@@ -46,6 +50,13 @@ func (c Config) LimitRate(api huma.API, now func() time.Time, authenticate func(
 		if wait := passed.wait(client, 1); wait > 0 {
 			tooMany(c, wait)
 			return
+		}
+		if c.Query("wait") != "" {
+			if !waiting.enter(client) {
+				tooMany(c, time.Second)
+				return
+			}
+			defer waiting.leave(client)
 		}
 		next(c)
 	})
@@ -118,4 +129,32 @@ func (b *buckets) wait(client string, n int) time.Duration {
 		return 0
 	}
 	return max(time.Duration((1-bucket.TokensAt(now))/float64(b.limit)*float64(time.Second)), time.Millisecond)
+}
+
+// waiting counts the requests of each client that wait.
+type waiting struct {
+	most int
+	mu   sync.Mutex
+	of   map[string]int
+}
+
+func newWaiting(most int) *waiting { return &waiting{most: most, of: map[string]int{}} }
+
+// enter counts one more, or reports that the client has enough.
+func (w *waiting) enter(client string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.of[client] >= w.most {
+		return false
+	}
+	w.of[client]++
+	return true
+}
+
+func (w *waiting) leave(client string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.of[client]--; w.of[client] == 0 {
+		delete(w.of, client)
+	}
 }
