@@ -28,8 +28,12 @@ demo: ## Play a story through the whole pipeline and show each hop (DEMO_USERS, 
 	@go build -o bin/leftfold ./services/leftfold && exec bin/leftfold demo
 
 .PHONY: test
-test: ## All tests with the race detector: no Docker, no network
-	go test -race -timeout 20m work
+test: ## All tests: no C compiler, no Docker, no network
+	@go run ./.ci/gotest
+
+.PHONY: test-race
+test-race: ## All tests with the race detector, which needs a C compiler
+	@go run ./.ci/gotest -race
 
 .PHONY: test-processes
 test-processes: ## Kill real processes at random for CHAOS under load, COUNT times; then let replicas share shards
@@ -40,7 +44,7 @@ test-processes: ## Kill real processes at random for CHAOS under load, COUNT tim
 memory: ## Fail if the whole system holds more than 300 MB after 10,000 commands (without the race detector)
 	go test -count=1 -run '^TestMemoryStaysSmall$$' -v ./test/e2e
 
-CHECKS := lint lint-floors lint-workflows lint-asyncapi tidy vuln wire-check test memory fuzz
+CHECKS := lint lint-floors lint-workflows lint-asyncapi tidy vuln wire-check test-race memory fuzz
 
 .PHONY: check
 check: ## Everything CI checks; says what each part took

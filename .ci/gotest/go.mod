@@ -1,0 +1,3 @@
+module github.com/leftfold/leftfold/.ci/gotest
+
+go 1.26.0
