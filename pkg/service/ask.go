@@ -14,14 +14,14 @@ import (
 // askTimeout exceeds the time that a readiness check may take.
 const askTimeout = 5 * time.Second
 
-// Ask returns nil if the process at this environment's ADMIN_ADDR is ready. A container without a shell or curl uses it as
-// its health check.
-func Ask(ctx context.Context) error {
+// Ask returns nil if the process at this environment's ADMIN_ADDR answers 200 at the path: /healthz or /readyz. A container
+// without a shell or curl uses it as its health check.
+func Ask(ctx context.Context, path string) error {
 	var cfg Config
 	if err := LoadConfig(os.LookupEnv, &cfg); err != nil {
 		return err
 	}
-	return AskAt(ctx, cfg.Admin.Addr, "/readyz")
+	return AskAt(ctx, cfg.Admin.Addr, path)
 }
 
 // AskAt returns nil if a GET of the path at the address is answered 200. An address without a host is this machine's.

@@ -23,12 +23,12 @@ func TestAskReportsWhetherTheProcessIsReady(t *testing.T) {
 	_, port, _ := strings.Cut(addr, ":")
 	for _, set := range []string{addr, ":" + port, "0.0.0.0:" + port} {
 		t.Setenv("ADMIN_ADDR", set)
-		require.NoError(t, service.Ask(t.Context()), set)
+		require.NoError(t, service.Ask(t.Context(), "/readyz"), set)
 	}
 	ready = false
-	require.ErrorContains(t, service.Ask(t.Context()), "503 Service Unavailable: EventLog is away")
+	require.ErrorContains(t, service.Ask(t.Context(), "/readyz"), "503 Service Unavailable: EventLog is away")
 	server.Close()
-	require.ErrorContains(t, service.Ask(t.Context()), "connection refused")
+	require.ErrorContains(t, service.Ask(t.Context(), "/readyz"), "connection refused")
 	t.Setenv("ADMIN_ADDR", "nowhere")
-	require.ErrorContains(t, service.Ask(t.Context()), "address nowhere")
+	require.ErrorContains(t, service.Ask(t.Context(), "/readyz"), "address nowhere")
 }

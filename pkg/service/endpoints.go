@@ -27,7 +27,7 @@ type API struct {
 
 // Handler serves the app's Routes behind the guard, which has to run beside it.
 func (a App) Handler(p Platform) (http.Handler, *auth.Guard, error) {
-	guard, err := auth.NewGuard(a.API.Auth, auth.Options{Now: p.Now, Logger: p.Logger, Metrics: p.Metrics, Jitter: p.Jitter})
+	guard, err := auth.NewGuard(a.API.Auth, auth.Options{Now: p.Now, Logger: p.Logger, Metrics: p.Metrics, Jitter: p.Jitter, Loops: p.Loops})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -54,28 +54,31 @@ type Endpoint struct {
 	Addr     string
 	Handler  http.Handler
 	HTTP     httpapi.Config
+	// Last is that of Part.
+	Last bool
 	// Parts run beside the Handler.
 	Parts []Part
 }
 
 // Endpoints returns the admin endpoint and, if the app has routes, the API's.
 func Endpoints(cfg Config, p Platform, registry *prometheus.Registry, app App) ([]Endpoint, error) {
-	checks := app.Checks
+	first := app.First
 	var apis []Endpoint
 	if app.Routes != nil {
 		api, guard, err := app.Handler(p)
 		if err != nil {
 			return nil, err
 		}
-		checks = slices.Concat(checks, guard.Checks())
+		first = slices.Concat(first, guard.Checks())
 		apis = append(apis, Endpoint{
 			Name: "api", Variable: "API_ADDR", Addr: app.API.Addr, Handler: api, HTTP: app.API.HTTP,
 			Parts: []Part{{Name: "issuer's keys", Run: guard.Run}},
 		})
 	}
 	admin := httpapi.NewRouter(p.Logger, cfg.Admin.protect)
-	admin.Method(http.MethodGet, "/healthz", health.Live())
-	admin.Method(http.MethodGet, "/readyz", health.Ready(checks))
+	ready := health.NewReadiness(first, app.Checks)
+	admin.Method(http.MethodGet, "/healthz", health.Live(p.Loops))
+	admin.Method(http.MethodGet, "/readyz", ready)
 	admin.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		Registry: registry, EnableOpenMetrics: true, // which has exemplars
 	}))
@@ -86,7 +89,11 @@ func Endpoints(cfg Config, p Platform, registry *prometheus.Registry, app App) (
 	if err := httpapi.Publish(admin, adminAPI, app.Info); err != nil {
 		return nil, err
 	}
-	return append([]Endpoint{{Name: "admin", Variable: "ADMIN_ADDR", Addr: cfg.Admin.Addr, Handler: admin}}, apis...), nil
+	p.Metrics.MustRegister(loopAges{p.Loops})
+	return append([]Endpoint{{
+		Name: "admin", Variable: "ADMIN_ADDR", Addr: cfg.Admin.Addr, Handler: admin, Last: true,
+		Parts: []Part{{Name: "readiness", Run: ready.Run}},
+	}}, apis...), nil
 }
 
 // Listen takes every address at once, or none: its error names all that cannot be taken. It returns the parts that serve
@@ -103,7 +110,7 @@ func Listen(ctx context.Context, log *slog.Logger, endpoints ...Endpoint) (parts
 		}
 		servers = append(servers, server)
 		addrs[e.Name] = server.Addr()
-		parts = append(append(parts, Part{Name: e.Name, Run: server.Run}), e.Parts...)
+		parts = append(append(parts, Part{Name: e.Name, Run: server.Run, Last: e.Last}), e.Parts...)
 	}
 	if len(errs) == 0 {
 		return parts, addrs, nil

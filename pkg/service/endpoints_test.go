@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/engine/progress"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/service/health"
@@ -98,22 +99,35 @@ func TestEndpointsServeAtTheirAddresses(t *testing.T) {
 
 func TestAdminServesLivenessReadinessAndMetrics(t *testing.T) {
 	t.Parallel()
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "test_total"}))
+	p, registry, err := service.NewPlatform(service.Config{LogFormat: "json"}, io.Discard)
+	require.NoError(t, err)
+	p = p.For("broker")
+	now := time.Now()
+	for range 2 { // the first one was an hour ago
+		now = now.Add(time.Hour)
+		defer p.Loops.Register(progress.NewLoop("handler of users", time.Minute, func() time.Time { return now }))()
+	}
 	cfg := service.Config{Admin: service.AdminConfig{Addr: "here:1"}}
-	endpoints, err := service.Endpoints(cfg, service.Platform{Logger: quiet()}, registry, service.App{
-		Checks: []health.Check{{Name: "EventLog", Probe: func(context.Context) error { return errors.New("gone") }}},
+	failing := func(text string) func(context.Context) error {
+		return func(context.Context) error { return errors.New(text) }
+	}
+	endpoints, err := service.Endpoints(cfg, p, registry, service.App{
+		First:  []health.Check{{Name: "lease round", Probe: failing("none yet")}},
+		Checks: []health.Check{{Name: "EventLog", Probe: failing("gone")}},
 	})
 	require.NoError(t, err)
 	require.Len(t, endpoints, 1, "an app without routes has no API")
 	admin := endpoints[0]
 	assert.Equal(t, "here:1", admin.Addr)
 	assert.Equal(t, "ADMIN_ADDR", admin.Variable)
-	assert.Equal(t, http.StatusOK, get(t, admin.Handler, "/healthz").Code)
+	live := get(t, admin.Handler, "/healthz")
+	assert.Equal(t, http.StatusServiceUnavailable, live.Code)
+	assert.Contains(t, live.Body.String(), "handler of users: no turn for 1h0m0s")
 	ready := get(t, admin.Handler, "/readyz")
 	assert.Equal(t, http.StatusServiceUnavailable, ready.Code)
-	assert.JSONEq(t, `{"status":"not ready","dependencies":{"EventLog":"away: gone"}}`, ready.Body.String())
-	assert.Contains(t, get(t, admin.Handler, "/metrics").Body.String(), "test_total 0")
+	assert.JSONEq(t, `{"status":"not ready","waiting":{"lease round":"none yet"},"dependencies":{"EventLog":"away: gone"}}`, ready.Body.String())
+	assert.Regexp(t, `leftfold_loop_age_seconds\{loop="handler of users",service="broker"\} 3600`,
+		get(t, admin.Handler, "/metrics").Body.String(), "of two loops with one name, the older")
 	assert.Equal(t, http.StatusNotFound, get(t, admin.Handler, "/").Code)
 }
 
@@ -152,7 +166,7 @@ func TestAnAPIWithoutKeysIsNotReady(t *testing.T) {
 	require.NoError(t, err)
 	ready := get(t, endpoints[0].Handler, "/readyz")
 	assert.Equal(t, http.StatusServiceUnavailable, ready.Code)
-	assert.Contains(t, ready.Body.String(), `"issuer of tokens":"away: `)
+	assert.Contains(t, ready.Body.String(), `"issuer of tokens":"its keys are being fetched"`)
 	assert.Contains(t, ready.Body.String(), `"EventLog":"ok"`)
 }
 

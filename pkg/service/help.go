@@ -33,7 +33,9 @@ func WriteHelp(w io.Writer, name, does string, configs ...any) error {
 Usage: %s [command]
 
   (none)   run until a signal
-  -health  ask the process that runs here whether it is ready; exit code 0: yes
+  -health  ask the process that runs here whether its loops turn; exit code 1:
+           restart it
+  -ready   ask it whether it may get requests; exit code 0: yes
   config   check and print the configuration, secrets masked; exit code 1: there
            are mistakes
   version  print the release

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
@@ -18,6 +19,8 @@ import (
 type Part struct {
 	Name string // unique in the process
 	Run  func(ctx context.Context) error
+	// Last parts are stopped when all others have ended: they show how those end.
+	Last bool
 }
 
 // RunParts runs all parts until ctx ends or one of them returns, then cancels the others and waits at most grace for them.
@@ -25,16 +28,28 @@ type Part struct {
 func RunParts(ctx context.Context, log *slog.Logger, grace time.Duration, parts ...Part) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	lastCtx, stopLast := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLast()
 	type end struct {
 		name string
 		err  error
 	}
 	ends := make(chan end, len(parts))
 	running := map[string]bool{}
+	var others sync.WaitGroup // those that are not Last
 	for _, p := range parts {
 		running[p.Name] = true
-		go func() { ends <- end{p.Name, p.Run(ctx)} }()
+		if p.Last {
+			go func() { ends <- end{p.Name, p.Run(lastCtx)} }()
+		} else {
+			others.Go(func() { ends <- end{p.Name, p.Run(ctx)} })
+		}
 	}
+	go func() {
+		<-ctx.Done()
+		others.Wait()
+		stopLast()
+	}()
 	var errs []error
 	var deadline <-chan time.Time
 	stopping := ctx.Done()

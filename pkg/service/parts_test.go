@@ -49,6 +49,23 @@ func TestPartsStopWhenOneOfThemEnds(t *testing.T) {
 	})
 }
 
+func TestLastPartsShowHowTheOthersEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		time.AfterFunc(time.Minute, stop)
+		started := time.Now()
+		var servedFor time.Duration
+		admin := service.Part{Name: "admin", Last: true, Run: func(ctx context.Context) error {
+			<-ctx.Done()
+			servedFor = time.Since(started)
+			return nil
+		}}
+		require.NoError(t, service.RunParts(ctx, quiet(), 10*time.Second, admin, untilStopped("a", 9*time.Second), untilStopped("b", 0)))
+		assert.Equal(t, time.Minute+9*time.Second, servedFor)
+	})
+}
+
 func TestAPartThatExceedsTheStopTimeoutIsNamed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -23,6 +23,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/leftfold/leftfold/pkg/engine/awscall"
+	"github.com/leftfold/leftfold/pkg/engine/progress"
 	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 	"github.com/leftfold/leftfold/pkg/service/health"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
@@ -64,6 +65,8 @@ type Platform struct {
 	Tracing *telemetry.Tracing
 	// Traces makes tracers. Nil: there are none.
 	Traces trace.TracerProvider
+	// Loops watches the loops of the process. Nil: nobody does.
+	Loops *progress.Loops
 	// Instance names this process among its replicas.
 	Instance string
 	// Drain is how long a part may finish work in flight after a stop: three quarters of STOP_TIMEOUT. The last quarter is
@@ -99,7 +102,7 @@ func NewPlatform(cfg Config, logs io.Writer) (Platform, *prometheus.Registry, er
 	}
 	registry := telemetry.NewRegistry()
 	p := Platform{
-		Logger: log, Metrics: registry, Now: time.Now, //nolint:forbidigo // the clock comes in here
+		Logger: log, Metrics: registry, Loops: &progress.Loops{}, Now: time.Now, //nolint:forbidigo // the clock comes in here
 		Instance: host + "-" + uuid.NewString()[:8], Drain: cfg.StopTimeout * 3 / 4,
 	}
 	version, _ := Release()
@@ -123,7 +126,10 @@ func (p Platform) Run(ctx context.Context, grace time.Duration, parts ...Part) e
 
 // App is a wired service.
 type App struct {
-	Parts  []Part
+	Parts []Part
+	// First are the calls of AWS that the service's work is made of: it is ready once each has succeeded.
+	First []health.Check
+	// Checks are of its dependencies; /readyz shows them.
 	Checks []health.Check
 	// Routes adds the service's operations to an API, which is served with the configuration in the field API. Nil: there is none.
 	Routes func(huma.API)
@@ -135,13 +141,16 @@ type App struct {
 }
 
 // Main runs one service as a process and never returns. newApp wires the service from its own configuration C. The process
-// takes one argument at most: -help, -health, config or version.
+// takes one argument at most: -help, -health, -ready, config or version.
 func Main[C any](name, does string, newApp func(context.Context, C, Platform) (App, error)) {
 	Exit(name, os.Args[1:], func(ctx context.Context, args []string) error {
 		var base Config
 		var cfg C
 		if slices.Equal(args, []string{"-health"}) {
-			return Ask(ctx)
+			return Ask(ctx, "/healthz")
+		}
+		if slices.Equal(args, []string{"-ready"}) {
+			return Ask(ctx, "/readyz")
 		}
 		if WantsHelp(args) {
 			return WriteHelp(os.Stdout, name, does, &base, &cfg)

@@ -20,7 +20,7 @@ import (
 const about = `Leftfold runs every service and an embedded AWS in one process until Ctrl-C.
 
 Environment variables configure it: the help of each command lists those that
-the command reads. Exit codes: 0 success, 1 failure or (with -health) not ready.
+the command reads. Exit codes: 0 success, 1 failure or (with -health or -ready) no.
 The help of "claims audit" lists its own.`
 
 // The groups of commands in the help.
@@ -53,7 +53,7 @@ func newRoot(out, logs io.Writer) *cobra.Command {
 
 	embedded := command(toRun, "aws", "Run the embedded AWS alone, for services that run one by one",
 		func(ctx context.Context) error { return run(ctx, local, out, logs, app.NewAWS, awsBanner) })
-	withHealth(embedded, func(ctx context.Context) error {
+	withHealth(embedded, func(ctx context.Context, _ string) error {
 		var cfg app.AWSConfig
 		if err := service.LoadConfig(local, &cfg); err != nil {
 			return err
@@ -127,15 +127,20 @@ func localVariables(configs ...any) []service.Variable {
 	return variables
 }
 
-// withHealth adds the flag of a container's health check.
-func withHealth(c *cobra.Command, ask func(context.Context) error) {
-	health := c.Flags().Bool("health", false, "ask the process that runs here whether it is ready")
+// withHealth adds the flags of a container's health checks.
+func withHealth(c *cobra.Command, ask func(ctx context.Context, path string) error) {
+	health := c.Flags().Bool("health", false, "ask the process that runs here whether its loops turn")
+	ready := c.Flags().Bool("ready", false, "ask it whether it may get requests")
 	run := c.RunE
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if *health {
-			return ask(c.Context())
+		switch {
+		case *health:
+			return ask(c.Context(), "/healthz")
+		case *ready:
+			return ask(c.Context(), "/readyz")
+		default:
+			return run(c, args)
 		}
-		return run(c, args)
 	}
 }
 

@@ -20,7 +20,7 @@ func main() {
 func withDoubleDashes(args []string) []string {
 	out := make([]string, 0, len(args))
 	for _, arg := range args {
-		if arg == "-health" || arg == "-help" {
+		if arg == "-health" || arg == "-ready" || arg == "-help" {
 			arg = "-" + arg
 		}
 		out = append(out, arg)

@@ -138,8 +138,11 @@ func add(t *testing.T, byName map[string]*metric, desc string, kinds map[string]
 	m := byName[name]
 	if m == nil {
 		m = &metric{name: name, help: help, kind: kinds[name]}
-		if m.kind == "" && strings.HasSuffix(name, "_total") {
-			m.kind = "counter" // without a value so far
+		switch { // without a value so far
+		case m.kind == "" && strings.HasSuffix(name, "_total"):
+			m.kind = "counter"
+		case m.kind == "" && strings.HasSuffix(name, "_age_seconds"):
+			m.kind = "gauge"
 		}
 		byName[name] = m
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/leftfold/leftfold/pkg/engine/progress"
 	"github.com/leftfold/leftfold/pkg/retry"
 )
 
@@ -53,6 +54,8 @@ type Config struct {
 	Now func() time.Time
 	// Logger gets failures and rejected messages, but never their bodies. Defaults to one that discards.
 	Logger *slog.Logger
+	// Loops watches the loops of the consumer. Optional.
+	Loops *progress.Loops
 	// Metrics registers the metrics, which Run unregisters at its end. Optional.
 	Metrics prometheus.Registerer
 }
@@ -69,13 +72,14 @@ func NewConsumer(cfg Config) (*Consumer, error) {
 	queue := path.Base(cfg.QueueURL)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)).With(slog.String("queue", queue))
 	c := &Consumer{
-		cfg: cfg, slots: semaphore.NewWeighted(int64(cfg.Concurrency)),
+		cfg: cfg, queue: queue, slots: semaphore.NewWeighted(int64(cfg.Concurrency)),
 		dead:     NewPublisher(cfg.Client, cfg.DeadLetterURL, cfg.Backoff),
 		inFlight: newInFlight(), finished: make(chan []*delivery),
 	}
-	c.counts = newCounters(queue, c.inFlight, cfg.Now)
+	c.polledAt.Store(cfg.Now().UnixNano())
+	c.counts = newCounters(queue, c.inFlight)
 	if cfg.Metrics != nil {
-		cfg.Metrics.MustRegister(c.counts.all)
+		cfg.Metrics.MustRegister(c)
 	}
 	return c, nil
 }

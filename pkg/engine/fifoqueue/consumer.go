@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,18 +18,23 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/leftfold/leftfold/pkg/engine/progress"
 	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 // Consumer receives messages from one queue and calls a Handler with them. Any number of Consumers share a queue.
 type Consumer struct {
 	cfg      Config
+	queue    string // its name
 	counts   *counters
 	slots    *semaphore.Weighted // running handlers
 	dead     *Publisher
 	inFlight *inFlight
 	finished chan []*delivery // to be deleted
 	runs     sync.WaitGroup
+
+	polledAt atomic.Int64 // when a receive was answered last, or the Consumer was made; in nanoseconds since the Unix epoch
+	polled   atomic.Bool  // a receive was answered
 }
 
 var errStopTimeout = errors.New("stop timeout")
@@ -45,8 +51,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 	var receivers, deleter, heartbeat sync.WaitGroup
 	deleter.Go(func() { c.deleteFinished(upkeepCtx) })
 	heartbeat.Go(func() { c.heartbeat(upkeepCtx) })
-	for range c.cfg.Receivers {
-		receivers.Go(func() { c.receive(ctx, workCtx) })
+	for i := range c.cfg.Receivers {
+		receivers.Go(func() { c.receive(ctx, workCtx, fmt.Sprintf("receiver %d", i+1)) })
 	}
 	receivers.Wait()
 	timer := time.AfterFunc(c.cfg.StopTimeout, func() { cancelWork(errStopTimeout) })
@@ -57,7 +63,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	cancelUpkeep()
 	heartbeat.Wait()
 	if c.cfg.Metrics != nil {
-		c.cfg.Metrics.Unregister(c.counts.all)
+		c.cfg.Metrics.Unregister(c)
 	}
 	if errors.Is(context.Cause(workCtx), errStopTimeout) {
 		return fmt.Errorf("stop consuming: handlers cancelled after %v: %w", c.cfg.StopTimeout, errStopTimeout)
@@ -68,19 +74,51 @@ func (c *Consumer) Run(ctx context.Context) error {
 const (
 	// maxRunsPerReceive: a receive returns at most maxBatch messages, each perhaps of another group.
 	maxRunsPerReceive = maxBatch
-	// maxWait is the longest that a receive can wait for messages.
-	maxWait = 20 * time.Second
+	// A receive waits for messages for maxWait, and the first one for firstWait, so that Ready does not. SQS allows 20 s, but a
+	// connection that has gone silent is noticed only after the wait.
+	maxWait, firstWait = 2 * time.Second, time.Second
 	// A group waits firstRetryDelay after its first failure. That doubles with each further receive, up to maxRetryDelay. See
 	// MaxReceiveCount.
 	firstRetryDelay, maxRetryDelay = time.Second, 2 * time.Minute
 )
 
-func (c *Consumer) receive(ctx, workCtx context.Context) {
+// Deadlines of loops. A turn of a receiver ends with each attempt that package awscall ends, and with each pause: the SDK's
+// longest between attempts is 20 s. The deleter only waits for channels, and wakes up every wakeEvery.
+const (
+	turnDeadline   = 20 * time.Second
+	handleDeadline = 30 * time.Second
+	wakeEvery      = 5 * time.Second
+)
+
+// watch registers a loop of this consumer until the function returned is called.
+func (c *Consumer) watch(ctx context.Context, name string, deadline time.Duration) (context.Context, *progress.Loop, func()) {
+	loop := progress.NewLoop(name+" of "+c.queue, deadline, c.cfg.Now)
+	return progress.With(ctx, loop), loop, c.cfg.Loops.Register(loop)
+}
+
+// Ready returns nil once the queue has answered a receive, with messages or without.
+func (c *Consumer) Ready(context.Context) error {
+	if !c.polled.Load() {
+		return errors.New("nothing received yet")
+	}
+	return nil
+}
+
+func (c *Consumer) receive(ctx, workCtx context.Context, name string) {
+	ctx, loop, end := c.watch(ctx, name, turnDeadline)
+	defer end()
 	attempt, failures := rand.Text(), 0
-	for c.inFlight.waitForRoom(ctx, c.cfg.Concurrency, maxRunsPerReceive*c.cfg.Concurrency) {
+	for ; ctx.Err() == nil; loop.Turn() {
+		if !c.inFlight.waitForRoom(ctx, c.cfg.Concurrency, maxRunsPerReceive*c.cfg.Concurrency, wakeEvery) {
+			continue
+		}
+		wait := maxWait
+		if !c.polled.Load() {
+			wait = firstWait
+		}
 		out, err := c.cfg.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 			QueueUrl: aws.String(c.cfg.QueueURL), MaxNumberOfMessages: maxBatch,
-			WaitTimeSeconds: wholeSeconds(maxWait), VisibilityTimeout: wholeSeconds(c.cfg.Visibility),
+			WaitTimeSeconds: wholeSeconds(wait), VisibilityTimeout: wholeSeconds(c.cfg.Visibility),
 			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 			MessageAttributeNames:       []string{"All"},
 			// a retry with the same attempt ID returns the messages of a lost answer
@@ -96,6 +134,8 @@ func (c *Consumer) receive(ctx, workCtx context.Context) {
 			continue
 		}
 		attempt, failures = rand.Text(), 0
+		c.polledAt.Store(c.cfg.Now().UnixNano())
+		c.polled.Store(true)
 		c.dispatch(ctx, workCtx, out.Messages)
 	}
 }
@@ -154,6 +194,8 @@ func (c *Consumer) handle(ctx context.Context, group string, ds []*delivery) (do
 	for i, d := range ds {
 		messages[i] = d.Message
 	}
+	ctx, _, end := c.watch(ctx, "handler", handleDeadline)
+	defer end()
 	defer func() {
 		if p := recover(); p != nil {
 			done, err = 0, fmt.Errorf("handler panicked: %v\n%s", p, debug.Stack())

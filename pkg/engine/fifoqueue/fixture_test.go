@@ -33,6 +33,7 @@ type flaky struct {
 	send     func(*sqs.SendMessageBatchInput) (*sqs.SendMessageBatchOutput, error)
 	delete   func(*sqs.DeleteMessageBatchInput) (*sqs.DeleteMessageBatchOutput, error)
 	extend   func() error
+	receive  func(context.Context) error
 }
 
 func (f *flaky) count(call string) {
@@ -74,6 +75,11 @@ func (f *flaky) DeleteMessageBatch(
 func (f *flaky) ReceiveMessage(
 	ctx context.Context, in *sqs.ReceiveMessageInput, o ...func(*sqs.Options),
 ) (*sqs.ReceiveMessageOutput, error) {
+	if f.receive != nil {
+		if err := f.receive(ctx); err != nil {
+			return nil, err
+		}
+	}
 	out, err := f.Client.ReceiveMessage(ctx, in, o...)
 	if err == nil {
 		f.mu.Lock()

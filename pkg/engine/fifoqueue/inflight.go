@@ -46,8 +46,11 @@ func newInFlight() *inFlight {
 	}
 }
 
-// waitForRoom waits until fewer than maxRuns runs and maxMessages messages are in flight. It returns false if ctx ends first.
-func (f *inFlight) waitForRoom(ctx context.Context, maxRuns, maxMessages int) bool {
+// waitForRoom waits until fewer than maxRuns runs and maxMessages messages are in flight. It returns false if that takes longer,
+// or if ctx ends first.
+func (f *inFlight) waitForRoom(ctx context.Context, maxRuns, maxMessages int, longest time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
 	for ctx.Err() == nil {
 		f.mu.Lock()
 		ok, changed := f.runs < maxRuns && len(f.deliveries) < maxMessages, f.changed

@@ -7,28 +7,26 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
+// counters are a Consumer's counters. Collect reads the ages from the consumer.
 type counters struct {
 	all                                                          *prometheus.Registry
 	received, deleted, rejected, failures, stale, deleteFailures prometheus.Counter
+
+	oldestAge, pollAge *prometheus.Desc
 }
 
-// newCounters returns a Consumer's counters; all has its gauges, too.
-func newCounters(queue string, f *inFlight, now func() time.Time) *counters {
-	all := prometheus.NewRegistry()
-	register := promauto.With(prometheus.WrapRegistererWith(prometheus.Labels{"queue": queue}, all))
+func newCounters(queue string, f *inFlight) *counters {
+	labels, all := prometheus.Labels{"queue": queue}, prometheus.NewRegistry()
+	register := promauto.With(prometheus.WrapRegistererWith(labels, all))
 	counter := func(name, help string) prometheus.Counter {
 		return register.NewCounter(prometheus.CounterOpts{Name: "fifoqueue_" + name, Help: help})
 	}
-	gauge := func(name, help string, value func() float64) {
-		register.NewGaugeFunc(prometheus.GaugeOpts{Name: "fifoqueue_" + name, Help: help}, value)
+	age := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("fifoqueue_"+name, help, nil, labels)
 	}
-	gauge("oldest_age_seconds", "Age of the oldest message in flight.", func() float64 {
-		if oldest := f.oldest(); !oldest.IsZero() {
-			return now().Sub(oldest).Seconds()
-		}
-		return 0
-	})
-	gauge("in_flight", "Messages received and neither deleted nor released.", func() float64 { return float64(f.count()) })
+	register.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "fifoqueue_in_flight", Help: "Messages received and neither deleted nor released.",
+	}, func() float64 { return float64(f.count()) })
 	return &counters{
 		all:            all,
 		received:       counter("received_total", "Messages received, repetitions included."),
@@ -37,5 +35,27 @@ func newCounters(queue string, f *inFlight, now func() time.Time) *counters {
 		failures:       counter("failures_total", "Handler calls that failed; their messages will be received again."),
 		stale:          counter("stale_receipts_total", "Deletions and extensions refused because the message had been received again."),
 		deleteFailures: counter("delete_failures_total", "Messages that were finished but could not be deleted."),
+		oldestAge:      age("oldest_age_seconds", "Age of the oldest message in flight; absent while there is none."),
+		pollAge:        age("poll_age_seconds", "Time since the queue answered a receive, with messages or without."),
 	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *Consumer) Describe(ch chan<- *prometheus.Desc) {
+	c.counts.all.Describe(ch)
+	ch <- c.counts.oldestAge
+	ch <- c.counts.pollAge
+}
+
+// Collect implements prometheus.Collector.
+func (c *Consumer) Collect(ch chan<- prometheus.Metric) {
+	c.counts.all.Collect(ch)
+	now := c.cfg.Now()
+	gauge := func(d *prometheus.Desc, age time.Duration) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, age.Seconds())
+	}
+	if oldest := c.inFlight.oldest(); !oldest.IsZero() {
+		gauge(c.counts.oldestAge, now.Sub(oldest))
+	}
+	gauge(c.counts.pollAge, now.Sub(time.Unix(0, c.polledAt.Load())))
 }

@@ -26,6 +26,10 @@ const (
 // deleteFinished deletes finished messages in batches: a full batch at once, others after lingerFor, or at once when all
 // messages in flight are finished. It returns when finished is closed and everything is deleted.
 func (c *Consumer) deleteFinished(ctx context.Context) {
+	_, loop, end := c.watch(ctx, "deleter", wakeEvery)
+	defer end()
+	wake := time.NewTicker(wakeEvery)
+	defer wake.Stop()
 	var deletes sync.WaitGroup
 	defer deletes.Wait()
 	var deleting atomic.Int64 // messages
@@ -43,8 +47,9 @@ func (c *Consumer) deleteFinished(ctx context.Context) {
 			})
 		}
 	}
-	for {
+	for ; ; loop.Turn() {
 		select {
+		case <-wake.C:
 		case done, ok := <-c.finished:
 			if !ok {
 				flush(1)
@@ -158,8 +163,12 @@ func (c *Consumer) changeVisibility(ctx context.Context, operation string, batch
 
 // heartbeat extends the visibility timeout of messages that are in flight for long, so that no other consumer receives them.
 func (c *Consumer) heartbeat(ctx context.Context) {
-	for retry.Sleep(ctx, c.cfg.Visibility/6) == nil {
-		for c.extend(ctx) {
+	every := c.cfg.Visibility / 6
+	ctx, loop, end := c.watch(ctx, "visibility heartbeat", every+callTimeout)
+	defer end()
+	for retry.Sleep(ctx, every) == nil {
+		for more := true; more; loop.Turn() {
+			more = c.extend(ctx)
 		}
 	}
 }

@@ -26,7 +26,8 @@ type Reader[T any] struct {
 	listedAt time.Time
 	source   Source // as listed last
 
-	relist atomic.Bool // list the stream's shards in the next round
+	relist  atomic.Bool // list the stream's shards in the next round
+	rounded atomic.Bool // a round has succeeded
 
 	mu      sync.Mutex
 	workers map[string]*worker[T] // by shard; removed when their lease is released
@@ -48,6 +49,7 @@ func (r *Reader[T]) Run(ctx context.Context) error {
 			r.cfg.Logger.WarnContext(ctx, "lease round failed, retrying", slog.Any(keyError, err))
 		} else {
 			failures = 0
+			r.rounded.Store(true)
 		}
 		timer := time.NewTimer(pause)
 		select {
@@ -58,6 +60,14 @@ func (r *Reader[T]) Run(ctx context.Context) error {
 		timer.Stop()
 	}
 	return r.stop(workCtx, cancelWork)
+}
+
+// Ready returns nil once a round has succeeded: the reader has announced itself, and knows the leases and the stream's shards.
+func (r *Reader[T]) Ready(context.Context) error {
+	if !r.rounded.Load() {
+		return errors.New("no round of the leases yet")
+	}
+	return nil
 }
 
 var errStopTimeout = errors.New("stop timeout")

@@ -68,7 +68,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 	consumer, err := fifoqueue.NewConsumer(fifoqueue.Config{
 		Client: queues, QueueURL: url, DeadLetterURL: deadLetters,
 		Handler:    Handler(model, eventtrace.Tracer(p.Traces, "pkg/iam/readservice"), "project "+c.Name),
-		Visibility: c.Visibility, StopTimeout: p.Drain, Backoff: backoff, Now: p.Now, Logger: p.Logger, Metrics: p.Metrics,
+		Visibility: c.Visibility, StopTimeout: p.Drain, Backoff: backoff, Now: p.Now, Logger: p.Logger, Metrics: p.Metrics, Loops: p.Loops,
 	})
 	if err != nil {
 		return service.App{}, err
@@ -76,18 +76,24 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 	catchUps := NewCatchUps(c.Name, func(ctx context.Context) (projection.CaughtUp, error) {
 		return model.CatchUp(ctx, log.All(ctx, logSegments))
 	}, p.Now, p.Logger)
+	reads := projection.Reader{DB: db, Table: c.Table, Backoff: backoff, Waiting: new(projection.Waiting)}
 	return service.App{
 		Parts: []service.Part{
 			{Name: "projector of " + c.Name, Run: consumer.Run}, {Name: "catch-up of " + c.Name, Run: catchUps.Run},
 		},
+		First: []health.Check{
+			{Name: "receive from " + c.Queue, Probe: consumer.Ready},
+			{Name: "read of " + c.Table, Probe: func(ctx context.Context) error {
+				_, err := reads.Get(ctx, "none", "none", &struct{}{})
+				return err
+			}},
+		},
 		Checks: []health.Check{
 			awsconfig.TableCheck(db, c.EventLog), awsconfig.TableCheck(db, c.Table), awsconfig.QueueCheck(queues, c.Queue),
 		},
-		API:  c.API,
-		Info: problems.Info(),
-		Routes: func(api huma.API) {
-			c.Routes(api, projection.Reader{DB: db, Table: c.Table, Backoff: backoff, Waiting: new(projection.Waiting)})
-		},
+		API:    c.API,
+		Info:   problems.Info(),
+		Routes: func(api huma.API) { c.Routes(api, reads) },
 		Admin: func(api huma.API) {
 			RegisterParked(api, c.Name, model, redriveTimeout, p.Logger)
 			catchUps.Register(api)

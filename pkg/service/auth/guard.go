@@ -14,6 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/leftfold/leftfold/pkg/engine/progress"
 	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service/health"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
@@ -26,6 +27,8 @@ type Options struct {
 	Metrics prometheus.Registerer
 	// Jitter draws a pause from zero up to its argument. Defaults to a uniform draw.
 	Jitter func(time.Duration) time.Duration
+	// Loops watches Run. Optional.
+	Loops *progress.Loops
 	// HTTP reaches the issuer; Run closes its idle connections when it returns. Defaults to a client that follows no redirect away from https.
 	HTTP *http.Client
 }
@@ -63,7 +66,7 @@ func NewGuard(c Config, o Options) (*Guard, error) {
 		client = g.config.client()
 	}
 	g.keys = &keySet{
-		config: g.config, client: client, now: o.Now, log: o.Logger, fetches: fetches,
+		config: g.config, client: client, now: o.Now, log: o.Logger, fetches: fetches, loops: o.Loops,
 		backoff:   retry.Backoff{First: time.Second, Max: 30 * time.Second, Jitter: o.Jitter},
 		requested: make(chan struct{}, 1), stopped: make(chan struct{}), tried: make(chan struct{}),
 	}
@@ -83,7 +86,10 @@ func (g *Guard) Run(ctx context.Context) error {
 
 func (c Config) client() *http.Client {
 	return &http.Client{
-		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, TLSHandshakeTimeout: fetchTimeout},
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, TLSHandshakeTimeout: fetchTimeout,
+			DisableKeepAlives: true, // fetches are rare: by the next one a connection may be dead, and one of HTTP/2 would stay so
+		},
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			if len(via) > 3 || !c.mayCall(r.URL) {
 				return errors.New("redirected too often, or away from https")

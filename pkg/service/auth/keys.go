@@ -22,6 +22,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/leftfold/leftfold/pkg/engine/progress"
 	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
@@ -57,6 +58,7 @@ type keySet struct {
 	backoff retry.Backoff
 	log     *slog.Logger
 	fetches *prometheus.CounterVec
+	loops   *progress.Loops
 
 	current   atomic.Pointer[keyring] // nil: none yet
 	requested chan struct{}           // wakes run
@@ -111,7 +113,9 @@ func (s *keySet) refreshAndWait(ctx context.Context) bool {
 func (s *keySet) run(ctx context.Context) {
 	defer close(s.stopped)
 	defer s.client.CloseIdleConnections()
-	for failures := 0; ctx.Err() == nil; {
+	loop := progress.NewLoop("keys of the issuer", s.config.Refresh+fetchTimeout, s.now)
+	defer s.loops.Register(loop)()
+	for failures := 0; ctx.Err() == nil; loop.Turn() {
 		pause := s.config.Refresh
 		if err := s.refresh(ctx); err != nil && ctx.Err() == nil {
 			failures++

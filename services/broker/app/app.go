@@ -68,5 +68,8 @@ func newApp(
 	for _, s := range cfg.Subscriptions() {
 		checks = append(checks, awsconfig.QueueCheck(q, s.Queue))
 	}
-	return service.App{Parts: []service.Part{{Name: "broker", Run: reader.Run}}, Checks: checks, Info: problems.Info()}
+	return service.App{
+		Parts: []service.Part{{Name: "broker", Run: reader.Run}},
+		First: []health.Check{{Name: "lease round of broker", Probe: reader.Ready}}, Checks: checks, Info: problems.Info(),
+	}
 }

@@ -2,9 +2,12 @@
 package app
 
 import (
+	"context"
+
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
@@ -43,13 +46,24 @@ func newCommandsConfig(cfg Config, p service.Platform, db *dynamodb.Client, stor
 	return c
 }
 
-func newApp(cfg Config, p service.Platform, db *dynamodb.Client, h *commands.Handler) service.App {
+// readLog reads a stream that no aggregate has.
+func readLog(log eventsourcing.Store) health.Check {
+	return health.Check{Name: "read of the log", Probe: func(ctx context.Context) error {
+		for _, err := range log.Read(ctx, eventsourcing.StreamID{Category: user.Category, ID: "none"}, 0) {
+			return err
+		}
+		return nil
+	}}
+}
+
+func newApp(cfg Config, p service.Platform, db *dynamodb.Client, log eventsourcing.Store, h *commands.Handler) service.App {
 	var checks []health.Check
 	for _, table := range []string{cfg.EventLog, cfg.SetValidations, cfg.Commands} {
 		checks = append(checks, awsconfig.TableCheck(db, table))
 	}
 	return service.App{
 		Parts:  []service.Part{{Name: "snapshots", Run: h.WriteSnapshots}},
+		First:  []health.Check{readLog(log)},
 		Checks: checks, API: cfg.API, Info: problems.Info(),
 		Routes: func(api huma.API) { rest.Register(api, h, p.Logger) },
 	}

@@ -25,6 +25,6 @@ func New(ctx context.Context, cfg Config, p service.Platform) (service.App, erro
 	if err != nil {
 		return service.App{}, err
 	}
-	app := newApp(cfg, p, client, handler)
+	app := newApp(cfg, p, client, store, handler)
 	return app, nil
 }

@@ -81,6 +81,7 @@ func together(ctx context.Context, cfg Config, p service.Platform) (whole servic
 			return
 		}
 		whole.Parts = append(whole.Parts, app.Parts...)
+		whole.First = append(whole.First, app.First...)
 		whole.Checks = append(whole.Checks, app.Checks...)
 		routes, admin = append(routes, app.Routes), append(admin, app.Admin)
 	}

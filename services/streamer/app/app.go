@@ -53,6 +53,7 @@ func newApp(
 ) service.App {
 	return service.App{
 		Parts: []service.Part{{Name: "streamer", Run: reader.Run}},
+		First: []health.Check{{Name: "lease round of streamer", Probe: reader.Ready}},
 		Info:  problems.Info(),
 		Checks: []health.Check{
 			awsconfig.TableCheck(db, cfg.EventLog), awsconfig.TableCheck(db, cfg.Leases), awsconfig.StreamCheck(k, cfg.Stream),

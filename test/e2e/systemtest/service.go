@@ -83,12 +83,12 @@ func (s *Service) Start(ctx context.Context) error {
 		}
 		l.api, parts = api, append(slices.Clip(parts), service.Part{Name: "issuer's keys", Run: guard.Run})
 	}
-	admin := service.App{Admin: app.Admin, Checks: app.Checks, Info: app.Info}
+	admin := service.App{Admin: app.Admin, First: app.First, Checks: app.Checks, Info: app.Info}
 	endpoints, err := service.Endpoints(s.cfg, platform, registry, admin) //nolint:contextcheck // as above
 	if err != nil {
 		return fmt.Errorf("start %s: %w", s.Name, err)
 	}
-	l.admin = endpoints[0].Handler
+	l.admin, parts = endpoints[0].Handler, append(slices.Clip(parts), endpoints[0].Parts...)
 	if f := s.pending; f != nil {
 		s.pending = nil
 		s.arm(l, f)

@@ -35,7 +35,8 @@ resource "aws_lb_target_group" "this" {
   port                 = 8080
   deregistration_delay = 30 # HTTP_WRITE_TIMEOUT: no answer takes longer
 
-  # With a high threshold: replacing a task that is not ready because AWS is away does not help, and it answers 503 itself.
+  # Readiness: fails before a task has worked for the first time, and while it stops. With a high threshold, because ECS replaces a
+  # task that fails it: if AWS is away at the start, that does not help.
   health_check {
     port                = 9090
     path                = "/readyz"

@@ -32,8 +32,8 @@ locals {
     portMappings           = [for port in concat(var.target == null ? [] : [8080], [9090]) : { containerPort = port, protocol = "tcp" }]
     linuxParameters        = { initProcessEnabled = false, capabilities = { drop = ["ALL"] } }
 
-    # Readiness. With a high threshold: replacing a task that is not ready because AWS is away does not help.
-    healthCheck = { command = ["CMD", "/app", "-health"], interval = 30, timeout = 6, retries = 10, startPeriod = 60 }
+    # Liveness: ECS replaces the task when a loop of it hangs. That AWS is away is no reason.
+    healthCheck = { command = ["CMD", "/app", "-health"], interval = 10, timeout = 6, retries = 3, startPeriod = 60 }
 
     # Non-blocking: an outage of CloudWatch must not stop the service.
     logConfiguration = {
