@@ -76,7 +76,7 @@ func TestPlantedBugsAreCaught(t *testing.T) { //nolint:paralleltest // see above
 	}
 	for _, name := range names {
 		caught := false
-		for seed := uint64(1); seed <= 12 && !caught; seed++ {
+		for seed := uint64(1); seed <= 40 && !caught; seed++ {
 			p := simulation.NewPlan(seed)
 			p.Mutant = name
 			caught = len(simulation.Run(t, p).Breaches) > 0

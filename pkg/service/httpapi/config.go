@@ -25,7 +25,7 @@ type Config struct {
 
 	HeaderTimeout time.Duration `envconfig:"HTTP_HEADER_TIMEOUT" desc:"longest time a request's headers may take to arrive"`
 	ReadTimeout   time.Duration `envconfig:"HTTP_READ_TIMEOUT" desc:"longest time a request may take to arrive"`
-	WriteTimeout  time.Duration `envconfig:"HTTP_WRITE_TIMEOUT" desc:"longest time from a request's headers to the end of its answer"`
+	WriteTimeout  time.Duration `envconfig:"HTTP_WRITE_TIMEOUT" desc:"longest time from a request's headers to the end of its answer; work for it ends after five sixths of that"`
 	IdleTimeout   time.Duration `envconfig:"HTTP_IDLE_TIMEOUT" desc:"how long a connection is kept between requests"`
 	MaxHeader     int           `envconfig:"HTTP_MAX_HEADER" desc:"bytes of a request's first line and headers, more get 431"`
 }

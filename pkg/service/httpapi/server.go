@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // Server serves one handler on one address.
@@ -39,7 +40,7 @@ func Listen(ctx context.Context, addr string, h http.Handler, c Config, log *slo
 
 func newServer(h http.Handler, c Config, log *slog.Logger) (server *http.Server, err error) {
 	server = &http.Server{
-		Handler:           h,
+		Handler:           inTime(h, c.WriteTimeout*5/6),
 		ReadHeaderTimeout: c.HeaderTimeout, ReadTimeout: c.ReadTimeout,
 		WriteTimeout: c.WriteTimeout, IdleTimeout: c.IdleTimeout, MaxHeaderBytes: c.MaxHeader + extraHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
@@ -51,6 +52,17 @@ func newServer(h http.Handler, c Config, log *slog.Logger) (server *http.Server,
 		server.TLSConfig, err = newTLS(c.TLSCertFile, c.TLSKeyFile, log)
 	}
 	return server, err
+}
+
+// inTime ends the context of a request, so that what its handler waits for ends: http.Server's WriteTimeout ends no handler, and
+// one that waits for ever keeps its place among those in flight. The remaining time of the WriteTimeout is for the answer. A stream
+// of events, of which there is none, would have to be served without both.
+func inTime(next http.Handler, longest time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), longest)
+		defer cancel()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
 }
 
 // unusedConnections are those without a request so far. Clients open them in advance, and http.Server.Shutdown would wait

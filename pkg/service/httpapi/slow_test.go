@@ -70,6 +70,41 @@ func serve(t *testing.T, h http.Handler) *pipes {
 	return l
 }
 
+// TestAHandlerEndsWhenItsTimeIsOver: a handler that waits for a call that never returns answers, and gives its place back.
+func TestAHandlerEndsWhenItsTimeIsOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		router := NewRouter(slog.New(slog.DiscardHandler), Config{MaxInFlight: 1}.Front()...)
+		waiting := true
+		Register(NewAPI(router), slog.New(slog.DiscardHandler), huma.Operation{OperationID: "wait", Method: http.MethodGet, Path: "/"},
+			func(ctx context.Context, _ *struct{}) (*struct{}, error) {
+				if waiting {
+					<-ctx.Done()
+				}
+				return nil, ctx.Err()
+			})
+		l := serve(t, router)
+		get := func() (status int, took time.Duration) {
+			c := l.dial()
+			defer func() { _ = c.Close() }()
+			began := time.Now()
+			_, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+			require.NoError(t, err)
+			res, err := http.ReadResponse(bufio.NewReader(c), nil)
+			require.NoError(t, err)
+			require.NoError(t, res.Body.Close())
+			return res.StatusCode, time.Since(began)
+		}
+		status, took := get()
+		assert.Equal(t, http.StatusServiceUnavailable, status)
+		assert.Equal(t, 25*time.Second, took)
+		waiting = false
+		status, took = get()
+		assert.Equal(t, http.StatusNoContent, status, "its place is free")
+		assert.Zero(t, took)
+	})
+}
+
 func TestASlowClientIsDisconnected(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
