@@ -125,7 +125,8 @@ func TestAdminServesLivenessReadinessAndMetrics(t *testing.T) {
 	assert.Contains(t, live.Body.String(), "handler of users: no turn for 1h0m0s")
 	ready := get(t, admin.Handler, "/readyz")
 	assert.Equal(t, http.StatusServiceUnavailable, ready.Code)
-	assert.JSONEq(t, `{"status":"not ready","waiting":{"lease round":"none yet"},"dependencies":{"EventLog":"away: gone"}}`, ready.Body.String())
+	assert.JSONEq(t, `{"status":"not ready","waiting":{"lease round":"none yet"},"dependencies":{"EventLog":"away: gone"}}`,
+		ready.Body.String())
 	assert.Regexp(t, `leftfold_loop_age_seconds\{loop="handler of users",service="broker"\} 3600`,
 		get(t, admin.Handler, "/metrics").Body.String(), "of two loops with one name, the older")
 	assert.Equal(t, http.StatusNotFound, get(t, admin.Handler, "/").Code)
