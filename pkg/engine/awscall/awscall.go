@@ -18,8 +18,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
-
-	"github.com/leftfold/leftfold/pkg/engine/progress"
 )
 
 // Configure returns cfg with Deadlines and, in place of the SDK's own HTTP client, one of NewClient.
@@ -49,7 +47,7 @@ func (*TimeoutError) RetryableError() bool { return true }
 // to config.LoadDefaultConfig, too, so that the calls that fetch credentials have one.
 //
 // The deadline of a call that answers with a stream of events, such as SubscribeToShard, is for the stream's beginning; who reads
-// it notices a silence. An attempt that ends, in whichever way, is a turn of the progress.Loop of its context.
+// it notices a silence.
 func Deadlines(stack *middleware.Stack) error {
 	const begin, attempt = "leftfold.PollWait", "leftfold.Deadline"
 	if _, added := stack.Deserialize.Get(attempt); added {
@@ -77,7 +75,6 @@ func keepWait(
 func bound(
 	ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler,
 ) (middleware.DeserializeOutput, middleware.Metadata, error) {
-	defer progress.Turn(ctx)
 	wait, _ := middleware.GetStackValue(ctx, waitKey{}).(time.Duration)
 	operation := awsmiddleware.GetServiceID(ctx) + "." + awsmiddleware.GetOperationName(ctx)
 	late := &TimeoutError{Operation: operation, Limit: Limit(operation) + wait}

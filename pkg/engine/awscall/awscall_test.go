@@ -25,7 +25,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/leftfold/leftfold/pkg/engine/awscall"
-	"github.com/leftfold/leftfold/pkg/engine/progress"
 	"github.com/leftfold/leftfold/pkg/localaws"
 )
 
@@ -113,16 +112,6 @@ func TestACallersCancellationIsNoTimeout(t *testing.T) {
 		var late *awscall.TimeoutError
 		assert.NotErrorAs(t, err, &late)
 		assert.Equal(t, int64(1), aws.calls.Load())
-	})
-}
-
-func TestEachAttemptIsATurnOfItsLoop(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		loop := progress.NewLoop("reader", time.Second, time.Now)
-		_, err := dynamodb.NewFromConfig(once(config(&silent{}))).ListTables(progress.With(t.Context(), loop), &dynamodb.ListTablesInput{})
-		require.Error(t, err)
-		assert.Zero(t, loop.Age())
 	})
 }
 

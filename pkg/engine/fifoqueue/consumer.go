@@ -82,12 +82,11 @@ const (
 	firstRetryDelay, maxRetryDelay = time.Second, 2 * time.Minute
 )
 
-// Deadlines of loops. A turn of a receiver ends with each attempt that package awscall ends, and with each pause: the SDK's
-// longest between attempts is 20 s. The deleter only waits for channels, and wakes up every wakeEvery.
+// Deadlines of loops: of a receive with all its attempts, or one step of a handler. The deleter waits for nothing but channels,
+// and wakes up every wakeEvery.
 const (
-	turnDeadline   = 20 * time.Second
-	handleDeadline = 30 * time.Second
-	wakeEvery      = 5 * time.Second
+	turnDeadline = 30 * time.Second
+	wakeEvery    = 5 * time.Second
 )
 
 // watch registers a loop of this consumer until the function returned is called.
@@ -194,7 +193,7 @@ func (c *Consumer) handle(ctx context.Context, group string, ds []*delivery) (do
 	for i, d := range ds {
 		messages[i] = d.Message
 	}
-	ctx, _, end := c.watch(ctx, "handler", handleDeadline)
+	ctx, _, end := c.watch(ctx, "handler", turnDeadline)
 	defer end()
 	defer func() {
 		if p := recover(); p != nil {

@@ -35,7 +35,7 @@ type Message struct {
 // at index done is moved to the dead-letter queue and Handler is called again with those after it. After any other error,
 // or a panic, which counts as nothing done, the remaining messages are received again after a delay; other groups are not
 // delayed. Calls for one group do not overlap. ctx ends Config.StopTimeout after a stop. A Handler that works for longer than
-// 90 s without a call of AWS reports progress.Turn(ctx), or else Config.Loops takes it for stuck.
+// 90 s reports progress.Turn(ctx) meanwhile, or else Config.Loops takes it for stuck.
 type Handler func(ctx context.Context, group string, messages []Message) (done int, err error)
 
 // ErrRejected means that a message can never be handled; see Reject.

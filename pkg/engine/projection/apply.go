@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
+	"github.com/leftfold/leftfold/pkg/engine/progress"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
@@ -67,6 +68,7 @@ func (p *Projector) newApplier(stream eventsourcing.StreamID) (*applier, error) 
 
 // step returns how many of the first records may be acknowledged; none if it must be called again.
 func (a *applier) step(ctx context.Context, records []eventsourcing.Record) (int, error) {
+	defer progress.Turn(ctx)
 	own, err := a.read(ctx)
 	if err != nil {
 		return 0, err

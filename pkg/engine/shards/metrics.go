@@ -40,7 +40,7 @@ func newCounters(consumer string) *counters {
 		behind: gauge("behind_seconds",
 			"Distance from the tip up to which all of a shard is handled: grows while it is not read or a record not handled.", "shard"),
 		checkpointAge: gauge("checkpoint_age_seconds", "Time since the lease of a shard was renewed, and its position stored.", "shard"),
-		pollAge:       gauge("poll_age_seconds", "Time since a poll of a shard was completed, with records, without, or with an error.", "shard"),
+		pollAge:       gauge("poll_age_seconds", "Time since a poll of a shard was answered, with records or without.", "shard"),
 		leases:        gauge("leases", "Active leases by live owner, as this reader sees them.", "owner"),
 	}
 }

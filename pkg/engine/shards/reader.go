@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/leftfold/leftfold/pkg/engine/progress"
 )
 
 // Reader reads its share of a stream's shards. Any number of Readers of one consumer share them.
@@ -35,13 +37,18 @@ type Reader[T any] struct {
 	owners  map[string]int        // leases by owner, as of the last round
 }
 
+// roundDeadline is the longest time that a round may take: its first call that fails with all its attempts ends it.
+const roundDeadline = 30 * time.Second
+
 // Run reads until ctx ends. Then it waits for the batches in flight, stores their positions and releases all leases, so
 // that other readers continue at once and repeat nothing. It returns nil after such a stop, and an error if StopTimeout
 // ended a batch. Nothing else ends it: failures are logged and retried. A Reader runs once.
 func (r *Reader[T]) Run(ctx context.Context) error {
 	workCtx, cancelWork := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancelWork(nil)
-	for failures := 0; ctx.Err() == nil; {
+	loop := progress.NewLoop("lease rounds of "+r.cfg.Consumer, roundDeadline, r.cfg.Now)
+	defer r.cfg.Loops.Register(loop)()
+	for failures := 0; ctx.Err() == nil; loop.Turn() {
 		pause := r.cfg.Round
 		if err := r.round(ctx, workCtx); err != nil && ctx.Err() == nil {
 			failures++

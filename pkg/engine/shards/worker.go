@@ -41,7 +41,7 @@ type worker[T any] struct {
 
 	mu       sync.Mutex
 	polling  bool
-	polledAt time.Time     // when the last poll was completed, or the start
+	polledAt time.Time     // when the last page came, or the start
 	insists  bool          // works besides on what is pending
 	pending  pending       // read and not handled
 	position Position      // all records up to it are handled
@@ -268,9 +268,6 @@ func (w *worker[T]) setPolling(on bool) {
 	defer w.mu.Unlock()
 	w.polling = on
 	w.polls.Turn()
-	if !on {
-		w.polledAt = w.cfg.Now()
-	}
 }
 
 func (w *worker[T]) closeFeed() {
@@ -355,7 +352,7 @@ func (w *worker[T]) process(page Page[T], startedAt time.Time) error {
 		w.next = last
 	}
 	w.mu.Lock()
-	w.behindAt, w.behind = startedAt, page.Behind
+	w.behindAt, w.behind, w.polledAt = startedAt, page.Behind, w.cfg.Now()
 	if len(w.pending.marks) == 0 {
 		w.works.Turn() // so far there was nothing to do
 	}

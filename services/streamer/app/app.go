@@ -44,7 +44,7 @@ func newReader(
 		Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
 		Open:   publisher.Open, Republish: publisher.Republish,
 		Poll: cfg.Poll, Checkpoint: cfg.Checkpoint, LeaseDuration: cfg.LeaseDuration, StopTimeout: p.Drain,
-		Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Logger: p.Logger, Metrics: p.Metrics,
+		Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Logger: p.Logger, Metrics: p.Metrics, Loops: p.Loops,
 	})
 }
 
