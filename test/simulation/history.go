@@ -131,9 +131,9 @@ func (f edge) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // hops checks that Kinesis and both queues got every event, the first copies in the order of its stream. Without order are
-// only records that the stream delivered in another order, or that were trimmed and published again.
+// only records that the stream delivered in another order, or that were lost with a stream and published again.
 func (j *judgement) hops() {
-	if j.plan.Outage > 0 {
+	if j.plan.republishes() {
 		return
 	}
 	published := j.published()

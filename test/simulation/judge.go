@@ -71,7 +71,7 @@ func (v *monitor) behind() (out []Breach) {
 
 // delivered reports whether both queues delivered every event; after a heal, an event is delivered later than it is applied.
 func (v *monitor) delivered() bool {
-	if v.world.plan.Outage > 0 {
+	if v.world.plan.republishes() {
 		return true // hops are not checked then
 	}
 	for stream, versions := range v.stored {

@@ -55,7 +55,7 @@ func Mutants() (names []string, means map[string]string) {
 }
 
 func mutants() []mutant {
-	return slices.Concat(writingMutants(), readingMutants(), relayMutants(), projectingMutants())
+	return slices.Concat(writingMutants(), readingMutants(), replacingMutants(), relayMutants(), projectingMutants())
 }
 
 // with returns the call with another body.

@@ -45,6 +45,9 @@ const (
 	moveRotate    = "rotate"
 	movePoison    = "poison"
 	moveMergeLate = "merge while a broker is away"
+
+	moveKinesisAnew = "Kinesis stream made anew"
+	moveTableAnew   = "table's stream off and on"
 )
 
 // NewPlan draws a plan. Not every kind of trouble is in every run: some bugs show only where little else goes wrong.
@@ -76,6 +79,11 @@ func NewPlan(seed uint64) Plan {
 		}
 	}
 	p.Hot = chance(30)
+	for _, m := range []string{moveKinesisAnew, moveTableAnew} {
+		if chance(20) {
+			p.Moves = append(p.Moves, m)
+		}
+	}
 	return p
 }
 
@@ -105,6 +113,11 @@ func faultsOf(kind localaws.FaultKind, weight float64, operations ...string) (ou
 
 func (p Plan) has(kind localaws.FaultKind) bool {
 	return slices.ContainsFunc(p.Faults, func(f localaws.Fault) bool { return f.Kind == kind })
+}
+
+// republishes reports whether the log may be published again, in no order, after records were lost.
+func (p Plan) republishes() bool {
+	return p.Outage > 0 || slices.Contains(p.Moves, moveKinesisAnew) || slices.Contains(p.Moves, moveTableAnew)
 }
 
 // String describes the plan in one line.

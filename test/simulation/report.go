@@ -21,6 +21,7 @@ type Report struct {
 	Steps, Events                                 int
 	Commands, Accepted, Refused, Unclear          int
 	Reads, Kills, Pauses, Reshards, Outages       int
+	Replaced                                      int // streams
 	Faults, Healed, Duplicates, TakeOvers, Parked int
 }
 
@@ -49,6 +50,7 @@ func (r *Report) Add(o *Report) {
 		{&r.Pauses, &o.Pauses},
 		{&r.Reshards, &o.Reshards},
 		{&r.Outages, &o.Outages},
+		{&r.Replaced, &o.Replaced},
 		{&r.Faults, &o.Faults},
 		{&r.Healed, &o.Healed},
 		{&r.Duplicates, &o.Duplicates},
@@ -62,10 +64,10 @@ func (r *Report) Add(o *Report) {
 // String returns the numbers in a few lines.
 func (r *Report) String() string {
 	return fmt.Sprintf("commands %d (accepted %d, refused %d, no answer or 5xx %d), events %d, reads %d, steps %d\n"+
-		"kills %d, pauses %d, reshards %d, outages %d, faults struck %d\n"+
+		"kills %d, pauses %d, reshards %d, streams replaced %d, outages %d, faults struck %d\n"+
 		"take-overs %d, gaps healed %d events, duplicates fenced %d, aggregates parked %d, virtual hours %.1f",
 		r.Commands, r.Accepted, r.Refused, r.Unclear, r.Events, r.Reads, r.Steps,
-		r.Kills, r.Pauses, r.Reshards, r.Outages, r.Faults,
+		r.Kills, r.Pauses, r.Reshards, r.Replaced, r.Outages, r.Faults,
 		r.TakeOvers, r.Healed, r.Duplicates, r.Parked, r.Virtual.Hours())
 }
 

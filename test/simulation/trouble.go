@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/google/uuid"
@@ -156,6 +158,8 @@ func (w *world) move(stop <-chan struct{}) {
 			}
 		case movePoison:
 			w.poison(pick)
+		case moveKinesisAnew, moveTableAnew:
+			w.replaceSource(what, pick, stop)
 		}
 	}
 }
@@ -201,6 +205,50 @@ func (w *world) reshard(what string, pick uint64) {
 	}
 	if err == nil {
 		w.report.Reshards++
+	}
+}
+
+// replaceSource deletes the Kinesis stream, or switches the table's stream off, and makes it anew after a while: on AWS no two
+// begin in the same second.
+func (w *world) replaceSource(what string, pick uint64, stop <-chan struct{}) {
+	end, begin := w.kinesisAnew(int32(1 + pick%3)) //nolint:gosec // small
+	if what == moveTableAnew {
+		end, begin = w.tableStreamAnew()
+	}
+	must(end())
+	sleep(time.Duration(pick%uint64(20*time.Second)), stop) //nolint:gosec // far below the limit
+	time.Sleep(time.Second)
+	must(begin())
+	w.report.Replaced++
+}
+
+func (w *world) kinesisAnew(shards int32) (end, begin func() error) {
+	k, name := kinesis.NewFromConfig(w.aws.Config()), &w.names.Stream
+	end = func() error {
+		_, err := k.DeleteStream(w.ctx, &kinesis.DeleteStreamInput{StreamName: name, EnforceConsumerDeletion: aws.Bool(true)})
+		return err
+	}
+	begin = func() error {
+		_, err := k.CreateStream(w.ctx, &kinesis.CreateStreamInput{StreamName: name, ShardCount: &shards})
+		return err
+	}
+	return end, begin
+}
+
+func (w *world) tableStreamAnew() (end, begin func() error) {
+	set := func(s *dbtypes.StreamSpecification) func() error {
+		return func() error {
+			_, err := w.db.UpdateTable(w.ctx, &dynamodb.UpdateTableInput{TableName: &w.names.EventLog, StreamSpecification: s})
+			return err
+		}
+	}
+	return set(&dbtypes.StreamSpecification{StreamEnabled: aws.Bool(false)}),
+		set(&dbtypes.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: dbtypes.StreamViewTypeNewImage})
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err) // the run proves nothing
 	}
 }
 
