@@ -20,8 +20,8 @@ import (
 const about = `Leftfold runs every service and an embedded AWS in one process until Ctrl-C.
 
 Environment variables configure it: the help of each command lists those that
-the command reads. Exit codes: 0 success, 1 failure or (with -health or -ready) no.
-The help of "claims audit" lists its own.`
+the command reads. Exit codes: 0 success, 1 failure or (with -health, -ready)
+no. The help of "claims audit" lists its own.`
 
 // The groups of commands in the help.
 const (
