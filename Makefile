@@ -20,12 +20,12 @@ help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: ## Run everything in one process, AWS included, on 127.0.0.1 (API_ADDR, ADMIN_ADDR, AWS_ADDR)
+run: ## Run everything in one process, AWS included, on 127.0.0.1 (SEED_USERS, API_ADDR, ADMIN_ADDR, AWS_ADDR)
 	@go build -o bin/leftfold ./services/leftfold && exec bin/leftfold
 
 .PHONY: demo
-demo: ## Play a story through the whole pipeline and show each hop (DEMO_USERS, DEMO_RATE)
-	@go build -o bin/leftfold ./services/leftfold && exec bin/leftfold demo
+demo: ## Play a story through what make run runs, or else alone, and show each hop (DEMO_USERS, DEMO_RATE)
+	@go build -o bin/leftfold ./services/leftfold && { bin/leftfold demo || test $$? = 130; } # Ctrl-C is no error
 
 .PHONY: test
 test: ## All tests: no C compiler, no Docker, no network
@@ -148,17 +148,21 @@ simulate-mutants: ## Plant bugs one by one and show which promise catches each, 
 SERVICES := command-api streamer broker projector-user projector-role leftfold
 SERVICE  ?= streamer
 VERSION  ?= dev
+DOCKER    = { docker version && docker compose version; } >/dev/null 2>&1 || { \
+              echo "make $@: needs Docker with Compose; 'docker version' or 'docker compose version' fails. make run needs neither." >&2; exit 1; }
 BUILD     = docker build -q -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
               $(if $(GOPROXY),--build-arg GOPROXY=$(GOPROXY)) $(if $(PLATFORM),--platform $(PLATFORM))
 
 .PHONY: images
 images: ## Build every service's image, show their sizes and fail above 30 MB (VERSION, PLATFORM=linux/arm64)
+	@$(DOCKER)
 	@for s in $(SERVICES); do $(BUILD) --build-arg SERVICE=$$s -t leftfold/$$s:$(VERSION) . >/dev/null; \
 	  docker image inspect -f '{{.Size}} {{.Architecture}}' leftfold/$$s:$(VERSION) | \
 	    awk -v image=leftfold/$$s:$(VERSION) '{printf "%-32s %s %5.1f MB\n", image, $$2, $$1/1e6; exit $$1 > 30e6}'; done
 
 .PHONY: reproducible
 reproducible: ## Compile SERVICE for its image twice from nothing and fail if the two binaries differ (PLATFORM)
+	@$(DOCKER)
 	@for n in 1 2; do $(BUILD) --build-arg SERVICE=$(SERVICE) --build-arg GOFLAGS=-a --no-cache \
 	  --target binary --output bin/image-$$n . >/dev/null; done
 	@cd bin && sha256sum image-1/app image-2/app && cmp image-1/app image-2/app
@@ -181,6 +185,7 @@ API     ?= http://127.0.0.1:8080
 
 .PHONY: up
 up: ## Run everything in containers on 127.0.0.1:8080 and wait until it is ready (PROFILE=localstack or embedded)
+	@$(DOCKER)
 	docker compose --profile $(PROFILE) up --build --detach --wait
 
 .PHONY: smoke
@@ -189,14 +194,17 @@ smoke: ## Walk the README's walk on the system at API (default: what make up run
 
 .PHONY: accidents
 accidents: ## Kill and scale what make up runs, under load for LOAD (60s), then compare all with the log (PROFILE)
+	@$(DOCKER)
 	@deploy/compose/accidents $(PROFILE)
 
 .PHONY: down
 down: ## Stop the containers and remove their data
+	@$(DOCKER)
 	docker compose --profile '*' down --volumes --remove-orphans
 
 .PHONY: logs
 logs: ## Follow the containers' logs
+	@$(DOCKER)
 	docker compose --profile '*' logs --follow --tail 100
 
 .PHONY: tf-check

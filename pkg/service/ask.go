@@ -28,14 +28,11 @@ func Ask(ctx context.Context, path string) error {
 func AskAt(ctx context.Context, addr, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	host, port, err := net.SplitHostPort(addr)
+	at, err := urlOf(addr, path)
 	if err != nil {
-		return fmt.Errorf("address %s: %w", addr, err)
+		return err
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+path, http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at, http.NoBody)
 	if err != nil {
 		return err
 	}
@@ -49,4 +46,16 @@ func AskAt(ctx context.Context, addr, path string) error {
 		return fmt.Errorf("ask %s: %s: %s", request.URL.Path, answer.Status, strings.TrimSpace(string(text)))
 	}
 	return nil
+}
+
+// urlOf returns a path at an address that this process, or another one of this machine, listens on.
+func urlOf(addr, path string) (string, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", fmt.Errorf("address %s: %w", addr, err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port) + path, nil
 }

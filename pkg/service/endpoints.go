@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -105,7 +104,7 @@ func Listen(ctx context.Context, log *slog.Logger, endpoints ...Endpoint) (parts
 	for _, e := range endpoints {
 		server, err := httpapi.Listen(ctx, e.Addr, e.Handler, e.HTTP, log)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", e.Variable, err))
+			errs = append(errs, cannotListen(ctx, e, err))
 			continue
 		}
 		servers = append(servers, server)

@@ -47,9 +47,9 @@ func TestAllAddressesInUseAreNamedAndNoneStaysOpen(t *testing.T) {
 	used := taken(t)
 	parts, addrs, err := service.Listen(t.Context(), quiet(), service.Endpoint{Variable: "FREE_ADDR", Addr: "127.0.0.1:0"},
 		service.Endpoint{Variable: "API_ADDR", Addr: used}, service.Endpoint{Variable: "AWS_ADDR", Addr: "nowhere"})
-	require.ErrorContains(t, err, "API_ADDR: listen on "+used+": ")
+	require.ErrorContains(t, err, "API_ADDR="+used+": another program (lsof -i :")
 	require.ErrorContains(t, err, "address already in use")
-	require.ErrorContains(t, err, "AWS_ADDR: listen on nowhere: ")
+	require.ErrorContains(t, err, "AWS_ADDR=nowhere: listen on nowhere: ")
 	assert.NotContains(t, err.Error(), "FREE_ADDR")
 	assert.Empty(t, parts)
 	assert.Empty(t, addrs)
@@ -63,7 +63,7 @@ func TestAddressesAreReleasedWhenListeningFails(t *testing.T) { // not in parall
 
 	_, _, err = service.Listen(t.Context(), quiet(), service.Endpoint{Variable: "ADMIN_ADDR", Addr: free},
 		service.Endpoint{Variable: "API_ADDR", Addr: taken(t)})
-	require.ErrorContains(t, err, "API_ADDR: ")
+	require.ErrorContains(t, err, "API_ADDR=")
 	assert.NotContains(t, err.Error(), "ADMIN_ADDR")
 	l, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", free)
 	require.NoError(t, err, "it was released")
@@ -223,4 +223,27 @@ func TestProcessConfigReportsAllMistakesAtOnce(t *testing.T) {
 	require.ErrorContains(t, err, "LOG_FORMAT")
 	require.ErrorContains(t, err, "STOP_TIMEOUT")
 	require.NoError(t, (&service.Config{LogFormat: "json", StopTimeout: 1}).Validate())
+}
+
+func TestAPortInUseSaysWhoProbablyHasIt(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		handler http.HandlerFunc
+		who     string
+	}{
+		"a page":   {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<title>A &amp; B</title>")) }, `"A & B"`},
+		"an AWS":   {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Amzn-Requestid", "1") }, "an embedded AWS"},
+		"a server": {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Server", "nginx") }, `"nginx"`},
+		"silence":  {func(http.ResponseWriter, *http.Request) {}, "another program (lsof"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(tt.handler)
+			defer server.Close()
+			addr := server.Listener.Addr().String()
+			_, _, err := service.Listen(t.Context(), quiet(), service.Endpoint{Variable: "API_ADDR", Addr: addr})
+			require.ErrorContains(t, err, "API_ADDR="+addr+": "+tt.who)
+			require.ErrorContains(t, err, "set another address, such as API_ADDR=127.0.0.1:")
+		})
+	}
 }

@@ -64,7 +64,7 @@ func newRoot(out, logs io.Writer) *cobra.Command {
 		withVariables(command(toRun, "run", "Run every service and an embedded AWS, as without a command", runSystem),
 			localVariables(&app.Config{})...),
 		withVariables(command(toRun, "demo", "Play a story through the pipeline, show each hop, and end",
-			func(ctx context.Context) error { return runDemo(ctx, local, logs) }),
+			func(ctx context.Context) error { return runDemo(ctx, local, os.Stdout, logs) }),
 			localVariables(&demo.Config{}, &app.Config{})...),
 		withVariables(embedded, localVariables(&app.AWSConfig{})...),
 		withVariables(command(toRun, "issuer", "Give every token to everyone, only where ENVIRONMENT=local is set",

@@ -3,15 +3,20 @@ package main
 import (
 	"context"
 	"io"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/leftfold/leftfold/pkg/iam/oracle"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/leftfold/app"
 	"github.com/leftfold/leftfold/services/leftfold/internal/demo"
@@ -20,41 +25,156 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // start wires the whole system on free ports.
-func start(t *testing.T) *app.System {
+func start(t *testing.T, variables ...string) *app.System {
 	t.Helper()
-	free := map[string]string{"API_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "AWS_ADDR": "127.0.0.1:0"}
-	var cfg app.Config
-	require.NoError(t, service.LoadConfig(app.Lookup(service.Fixed(free)), &cfg))
-	system, err := app.New(t.Context(), cfg, io.Discard)
+	system, err := app.New(t.Context(), freePorts(t, variables...), io.Discard)
 	require.NoError(t, err)
 	return system
 }
 
-func TestTheDemoSucceedsAndWritesPlainTextToAPipe(t *testing.T) {
+// freePorts returns a configuration with variables, given as name and value in turn.
+func freePorts(t *testing.T, variables ...string) (cfg app.Config) {
+	t.Helper()
+	free := map[string]string{"API_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "AWS_ADDR": "127.0.0.1:0"}
+	for i := 0; i < len(variables); i += 2 {
+		free[variables[i]] = variables[i+1]
+	}
+	require.NoError(t, service.LoadConfig(app.Lookup(service.Fixed(free)), &cfg))
+	return cfg
+}
+
+// running runs a system until the function that it returns is called.
+func running(t *testing.T, variables ...string) (system *app.System, stop func()) {
+	t.Helper()
+	system = start(t, variables...)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- system.Run(ctx) }()
+	return system, func() {
+		cancel()
+		require.NoError(t, <-ended)
+	}
+}
+
+// printed calls f with a file and returns what it wrote there.
+func printed(t *testing.T, f func(*os.File) error) string {
+	t.Helper()
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	require.NoError(t, err)
+	require.NoError(t, f(out))
+	require.NoError(t, out.Close())
+	text, err := os.ReadFile(out.Name())
+	require.NoError(t, err)
+	t.Logf("\n%s", text)
+	for line := range strings.Lines(string(text)) {
+		assert.LessOrEqual(t, len([]rune(line)), service.Columns+1, line)
+	}
+	return string(text)
+}
+
+func TestTheDemoSucceedsAloneAndWritesPlainTextToAPipe(t *testing.T) {
 	t.Parallel()
 	users, err := strconv.Atoi(os.Getenv("DEMO_USERS"))
 	if err != nil {
 		users = 30
 	}
-	path := filepath.Join(t.TempDir(), "out")
-	out, err := os.Create(path)
-	require.NoError(t, err)
-	require.NoError(t, play(t.Context(), start(t), demo.Config{Users: users}, out))
-	require.NoError(t, out.Close())
-	text, err := os.ReadFile(path)
-	require.NoError(t, err)
-	t.Logf("\n%s", text)
-	assert.Contains(t, string(text), "50 clients wanted one address; 1 got it")
-	assert.Contains(t, string(text), "Both read models equal the fold of the log: "+strconv.Itoa(users+1)+" users, 10 roles")
-	assert.NotContains(t, string(text), "\x1b", "no escapes in a pipe")
+	text := printed(t, func(out *os.File) error {
+		return playAlone(t.Context(), freePorts(t), demo.Config{Users: users}, out, io.Discard)
+	})
+	assert.Contains(t, text, "50 clients wanted one address; 1 got it")
+	assert.Contains(t, text, "Both read models equal the fold of the log:\n"+strconv.Itoa(users+1)+" users (the race's winner, too), 10 roles")
+	assert.NotContains(t, text, "\x1b", "no escapes in a pipe")
+}
+
+// The demo finds the system that runs, and can be played again on what it has written before.
+func TestTheDemoPlaysAgainOnASystemThatRuns(t *testing.T) {
+	t.Parallel()
+	system, stop := running(t)
+	lookup := service.Fixed(map[string]string{
+		"API_ADDR": system.APIAddr, "ADMIN_ADDR": system.AdminAddr, "AWS_ADDR": system.AWSAddr, "DEMO_USERS": "1",
+	})
+	for range 2 {
+		text := printed(t, func(out *os.File) error { return runDemo(t.Context(), app.Lookup(lookup), out, io.Discard) })
+		assert.Contains(t, text, "A story of 1 user and 10 roles, played by 32 clients,\nat http://"+system.APIAddr)
+		assert.Contains(t, text, "\n2 users (the race's winner, too), 10 roles, 27 events.")
+		assert.Regexp(t, `(?m)^  routed: Kinesis → SQS +\d+ +[\d.]+ ms`, text)
+	}
+	stop()
+}
+
+func TestTheDemoSaysWhereItWasStopped(t *testing.T) {
+	t.Parallel()
+	system, stop := running(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	on := stage("http://"+system.APIAddr, system.Config, system.AWS.Config())
+	var out interrupter
+	out.interrupt = interrupt
+	on.Out, on.Now = &out, time.Now
+	require.ErrorIs(t, demo.Play(ctx, demo.Config{Users: 1000}, on), demo.ErrStopped)
+	assert.Regexp(t, `\nStopped after [\d,]+ of 8,070 commands\.\n$`, out.String())
+	stop()
+}
+
+// interrupter interrupts what writes to it.
+type interrupter struct {
+	strings.Builder
+
+	interrupt func()
+}
+
+func (i *interrupter) Write(text []byte) (int, error) {
+	i.interrupt()
+	return i.Builder.Write(text)
+}
+
+func TestASystemCanBeginWithUsers(t *testing.T) {
+	t.Parallel()
+	system, stop := running(t, "SEED_USERS", "3")
+	var shown oracle.Shown
+	require.Eventually(t, func() bool {
+		var err error
+		shown, err = oracle.Show(t.Context(), http.DefaultClient, "http://"+system.APIAddr)
+		return err == nil && len(shown.Users) == 3 && len(shown.Roles) == 10
+	}, time.Minute, 20*time.Millisecond)
+	for _, variables := range [][]string{
+		{"SEED_USERS", "-1"},
+		{"SEED_USERS", "3", "AUTH_MODE", "oidc", "OIDC_ISSUER", "https://issuer.example.com", "OIDC_AUDIENCE", "leftfold"},
+	} {
+		vars := map[string]string{}
+		for i := 0; i < len(variables); i += 2 {
+			vars[variables[i]] = variables[i+1]
+		}
+		require.ErrorContains(t, service.LoadConfig(app.Lookup(service.Fixed(vars)), &app.Config{}), "SEED_USERS=")
+	}
+	stop()
+}
+
+// What the program prints for people to copy runs as it stands: curl, and the AWS command line where it is installed.
+func TestThePrintedCommandsRunAsPrinted(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("curl is not installed")
+	}
+	system, stop := running(t)
+	text := banner(system, system.Config)
+	script := ""
+	for line := range strings.Lines(text) {
+		assert.LessOrEqual(t, len(line), service.Columns+1, line)
+		if _, err := exec.LookPath("aws"); err != nil && strings.HasPrefix(line, "  aws ") {
+			line = "  test $AWS_ENDPOINT_URL/$AWS_DEFAULT_REGION/$AWS_ACCESS_KEY_ID/$AWS_SECRET_ACCESS_KEY = http://" + system.AWSAddr + "/us-east-1/local/local\n"
+		}
+		if strings.HasPrefix(line, "  ") && !strings.Contains(line, "  http") { // not the table of addresses
+			script += strings.ReplaceAll(line, "curl ", "curl -fsS ")
+		}
+	}
+	out, err := exec.CommandContext(t.Context(), "bash", "-euc", script).CombinedOutput()
+	require.NoError(t, err, "%s\n%s", script, out)
+	assert.Contains(t, string(out), "202 Accepted")
+	stop()
 }
 
 func TestTheSystemStopsWhenAsked(t *testing.T) {
 	t.Parallel()
-	system := start(t)
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- system.Run(ctx) }()
+	_, stop := running(t)
 	stop()
-	require.NoError(t, <-ended)
 }

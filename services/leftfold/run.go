@@ -2,18 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
-	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
-	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/leftfold/app"
-	"github.com/leftfold/leftfold/services/leftfold/internal/demo"
+	"github.com/leftfold/leftfold/services/leftfold/internal/amount"
 )
 
 // run makes a process of its configuration, prints its banner on out and runs it.
@@ -38,82 +33,58 @@ func runIssuer(ctx context.Context, out, logs io.Writer) error {
 	return run(ctx, os.LookupEnv, out, logs, app.NewIssuer, issuerBanner)
 }
 
-func runDemo(ctx context.Context, lookup service.Lookup, logs io.Writer) error {
-	var cfg app.Config
-	var story demo.Config
-	if err := service.LoadConfig(lookup, &cfg, &story); err != nil {
-		return err
-	}
-	system, err := app.New(ctx, cfg, logs)
-	if err != nil {
-		return err
-	}
-	return play(ctx, system, story, os.Stdout)
-}
-
-// play runs the system until the demo ends.
-func play(ctx context.Context, system *app.System, story demo.Config, out *os.File) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	ended := make(chan error, 1)
-	go func() {
-		err := system.Run(ctx)
-		stop()
-		ended <- err
-	}()
-	db := dynamodb.NewFromConfig(system.AWS.Config())
-	names := system.Config.Names
-	info, err := out.Stat()
-	err = errors.Join(err, demo.Play(ctx, story, demo.Stage{
-		Base:     "http://" + system.APIAddr,
-		EventLog: dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}}),
-		Models: []projection.Reader{
-			{DB: db, Table: names.Users}, {DB: db, Table: names.Roles},
-		},
-		Registry: system.Registry, Now: system.Platform.Now, Out: out,
-		Terminal: err == nil && info.Mode()&os.ModeCharDevice != 0,
-	}))
-	stop()
-	return errors.Join(err, <-ended)
-}
-
 func banner(s *app.System, cfg app.Config) string {
 	header := ""
 	if cfg.CommandAPI.Auth.Mode == "oidc" {
 		header = ` -H "Authorization: Bearer $TOKEN"` // docs/security.md says where it comes from
 	}
+	people := ""
+	if cfg.Seed > 0 {
+		people = fmt.Sprintf("\n%s and some roles are being added.\n", amount.Of(cfg.Seed, "user"))
+	}
 	return fmt.Sprintf(`Leftfold is running. It keeps everything in memory: stop it, and all is gone.
 
-  API      http://%[1]s      (try it at /docs)
+  API      http://%[1]s      (its pages say what there is)
   admin    http://%[2]s      (/healthz /readyz /metrics)
-  AWS      http://%[3]s      (look inside: aws --endpoint-url http://%[3]s dynamodb scan --table-name EventLog)
-
+  AWS      http://%[3]s
+%[5]s
 Try it:
 
-  curl -i http://%[1]s/users%[4]s -H 'Content-Type: application/json' -d '{"email":"dan@example.com"}'
+  curl -i http://%[1]s/users%[4]s \
+    -H 'Content-Type: application/json' -d '{"email":"dan@example.com"}'
   curl http://%[1]s/users%[4]s
 
+Look into its AWS:
+
+  export AWS_ENDPOINT_URL=http://%[3]s AWS_DEFAULT_REGION=us-east-1 \
+    AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
+  aws dynamodb scan --table-name %[6]s
+
 Ctrl-C stops it.
-`, s.APIAddr, s.AdminAddr, s.AWSAddr, header)
+`, s.APIAddr, s.AdminAddr, s.AWSAddr, header, people, cfg.Names.EventLog)
 }
 
 func awsBanner(aws *app.Alone, _ app.AWSConfig) string {
-	return fmt.Sprintf(`The embedded AWS is running, with Leftfold's tables, stream and queues. Stop it, and all is gone.
+	return fmt.Sprintf(`The embedded AWS is running, with Leftfold's tables, stream and queues. Stop it,
+and all is gone.
 
-  export AWS_ENDPOINT_URL=http://%s AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
+  export AWS_ENDPOINT_URL=http://%s AWS_DEFAULT_REGION=us-east-1 \
+    AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
 
 Ctrl-C stops it.
 `, aws.Addr)
 }
 
 func issuerBanner(issuer *app.Alone, cfg app.IssuerConfig) string {
-	return fmt.Sprintf(`An issuer is running that gives every token to everyone. A service accepts its tokens when started with
+	return fmt.Sprintf(`An issuer is running that gives every token to everyone. A service accepts its
+tokens when started with
 
-  AUTH_MODE=oidc OIDC_ISSUER=%[2]s OIDC_AUDIENCE=%[3]s
+  export AUTH_MODE=oidc OIDC_ISSUER=%[2]s OIDC_AUDIENCE=%[3]s
 
 A token, and a new key to sign with:
 
-  curl http://%[1]s/token -d client_id=dan -d 'scope=users:read users:write roles:read roles:write'
+  curl http://%[1]s/token -d client_id=dan \
+    -d 'scope=users:read users:write roles:read roles:write'
   curl -X POST http://%[1]s/rotate
 
 Ctrl-C stops it.

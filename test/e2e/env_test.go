@@ -84,7 +84,7 @@ func envExample(declared map[string]service.Variable) string {
 	section("leftfold (make run)", service.Variables(&app.Config{}))
 	section("leftfold issuer", service.Variables(&devissuer.Config{}))
 	demo := []service.Variable{}
-	for _, name := range []string{"DEMO_USERS", "DEMO_RATE"} { // internal to leftfold: only its source can be read
+	for _, name := range []string{"DEMO_USERS", "DEMO_RATE", "DEMO_API", "DEMO_TOKEN"} { // internal to leftfold: only its source can be read
 		demo = append(demo, declared[name])
 	}
 	section("make demo", demo)

@@ -143,6 +143,13 @@ func newShown() Shown {
 	return Shown{Users: map[string]User{}, Roles: map[string]Role{}, Members: map[string][]Member{}}
 }
 
+// Keep removes the users and roles whose id does not satisfy keep.
+func (s Shown) Keep(keep func(id string) bool) {
+	maps.DeleteFunc(s.Users, func(id string, _ User) bool { return !keep(id) })
+	maps.DeleteFunc(s.Roles, func(id string, _ Role) bool { return !keep(id) })
+	maps.DeleteFunc(s.Members, func(id string, _ []Member) bool { return !keep(id) })
+}
+
 // User is a user as the API shows it.
 type User struct {
 	Member

@@ -14,6 +14,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service"
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
+	"github.com/leftfold/leftfold/services/leftfold/internal/demo"
 	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
 	projectoruser "github.com/leftfold/leftfold/services/projector-user/app"
 	streamer "github.com/leftfold/leftfold/services/streamer/app"
@@ -59,6 +60,16 @@ func New(ctx context.Context, cfg Config, logs io.Writer) (*System, error) {
 	servers, addrs, err := service.Listen(ctx, platform.Logger, append(endpoints, endpoint(cfg.AWSConfig, server))...)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Seed > 0 {
+		whole.Parts = append(whole.Parts, service.Part{Name: "seed", Run: func(ctx context.Context) error {
+			err := demo.Seed(ctx, "http://"+addrs["api"], cfg.Seed)
+			if err == nil || ctx.Err() != nil {
+				<-ctx.Done()
+				return nil
+			}
+			return err
+		}})
 	}
 	return &System{
 		Config: cfg, Platform: platform, Registry: registry, AWS: server,

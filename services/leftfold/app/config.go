@@ -1,12 +1,16 @@
 package app
 
 import (
+	"fmt"
+
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/service/auth/devissuer"
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
+	"github.com/leftfold/leftfold/services/leftfold/internal/amount"
+	"github.com/leftfold/leftfold/services/leftfold/internal/demo"
 	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
 	projectoruser "github.com/leftfold/leftfold/services/projector-user/app"
 	streamer "github.com/leftfold/leftfold/services/streamer/app"
@@ -29,11 +33,26 @@ type IssuerConfig struct {
 // Config is the configuration of the leftfold program: its own and that of every service in it.
 type Config struct {
 	AWSConfig
+	_             struct{} `group:"Users to begin with"`
+	Seed          int      `envconfig:"SEED_USERS" default:"0" desc:"users that run begins with, and roles for them, up to 1,000,000"`
 	CommandAPI    commandapi.Config
 	Streamer      streamer.Config
 	Broker        broker.Config
 	ProjectorUser projectoruser.Config
 	ProjectorRole projectorrole.Config
+}
+
+// Validate is called by service.LoadConfig.
+func (c *Config) Validate() error {
+	switch {
+	case c.Seed < 0 || c.Seed > demo.MaxUsers:
+		return fmt.Errorf("SEED_USERS=%d: want 0 to %s", c.Seed, amount.Digits(demo.MaxUsers))
+	case c.Seed > 0 && c.CommandAPI.Auth.Mode != "none":
+		return fmt.Errorf("SEED_USERS=%d: only with AUTH_MODE=none, since its requests have no token", c.Seed)
+	case c.Seed > 0 && c.CommandAPI.HTTP.TLSCertFile != "":
+		return fmt.Errorf("SEED_USERS=%d: only without TLS_CERT_FILE, since its requests are plain HTTP", c.Seed)
+	}
+	return nil
 }
 
 // Lookup is lookup with defaults that suit one process on a developer's machine: few logs, no tokens, no rate limit, and hops

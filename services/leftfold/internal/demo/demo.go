@@ -2,108 +2,194 @@ package demo
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 	"golang.org/x/time/rate"
 
 	"github.com/leftfold/leftfold/pkg/engine/projection"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/oracle"
+	"github.com/leftfold/leftfold/services/leftfold/internal/amount"
 )
 
-// Config is the size and the speed of the story.
+// Config says what is played, where and how fast.
 type Config struct {
 	_     struct{} `group:"Demo"`
 	Users int      `envconfig:"DEMO_USERS" default:"1000" desc:"users in the demo's story, 1 to 1,000,000"`
 	Rate  float64  `envconfig:"DEMO_RATE" default:"0" desc:"commands a second in the demo; 0: as fast as it goes"`
+	API   string   `envconfig:"DEMO_API" desc:"system that the demo plays on: its URL, with its AWS in the AWS_ variables; alone: its own; unset: the one at API_ADDR, or else its own"`
+	Token string   `envconfig:"DEMO_TOKEN" secret:"true" desc:"bearer token of the demo's requests, where the running system needs one"`
 }
+
+// MaxUsers bounds a story.
+const MaxUsers = 1_000_000
 
 // Validate is called by service.LoadConfig.
 func (c *Config) Validate() error {
 	var errs []error
-	if c.Users < 1 || c.Users > 1_000_000 {
-		errs = append(errs, fmt.Errorf("DEMO_USERS=%d: want 1 to 1,000,000", c.Users))
+	if c.Users < 1 || c.Users > MaxUsers {
+		errs = append(errs, fmt.Errorf("DEMO_USERS=%d: want 1 to %s", c.Users, amount.Digits(MaxUsers)))
 	}
 	if c.Rate < 0 {
 		errs = append(errs, fmt.Errorf("DEMO_RATE=%g: want 0 or more", c.Rate))
 	}
+	if c.API != "" && c.API != Alone && !strings.HasPrefix(c.API, "http://") && !strings.HasPrefix(c.API, "https://") {
+		errs = append(errs, fmt.Errorf("DEMO_API=%s: want a URL or %s", c.API, Alone))
+	}
 	return errors.Join(errs...)
 }
 
+// Alone is the Config.API of a demo that plays on a system of its own.
+const Alone = "alone"
+
 // Stage is the running system that the story is played on.
 type Stage struct {
-	Base     string // of the API, such as http://127.0.0.1:8080
+	API      string // its URL, such as http://127.0.0.1:8080
+	Admin    string // URL of its admin address, whose metrics say how long each hop took
 	EventLog oracle.EventLog
 	Models   []projection.Reader
-	Registry prometheus.Gatherer
 	Now      func() time.Time
 	Out      io.Writer
 	// Terminal says that Out is one: then progress is drawn in place.
 	Terminal bool
 }
 
+// ErrStopped is returned by Play if ctx ended before the story did.
+var ErrStopped = errors.New("the demo was stopped")
+
 // Play plays the story and reports. The error says which promise did not hold.
 func Play(ctx context.Context, c Config, stage Stage) error {
+	s := newStory(c, stage.API)
+	s.edition = strings.ToLower(lettersOnly(rand.Text()))[:6]
+	defer s.client.CloseIdleConnections()
+	stage.line("A story of %s and %s, played by %d clients,\nat %s.\n",
+		amount.Of(c.Users, "user"), amount.Of(len(roleNames()), "role"), clients, stage.API)
+	err := stage.play(ctx, s)
+	if err != nil && ctx.Err() != nil {
+		stage.line("Stopped after %s of %s.", amount.Digits(s.done.Load()), amount.Of(s.commands(), "command"))
+		return ErrStopped
+	}
+	return err
+}
+
+// Seed sends the commands of a story with so many users, so that a new system has some.
+func Seed(ctx context.Context, api string, users int) error {
+	s := newStory(Config{Users: users}, api)
+	defer s.client.CloseIdleConnections()
+	return s.seed(ctx)
+}
+
+func newStory(c Config, api string) *story {
 	pace := rate.NewLimiter(rate.Inf, 1)
 	if c.Rate > 0 {
 		pace.SetLimit(rate.Limit(c.Rate))
 	}
-	s := &story{
-		base: stage.Base, users: c.Users, pace: pace,
-		client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: clients + racers}},
+	transport := &http.Transport{MaxIdleConnsPerHost: clients + racers, Proxy: http.ProxyFromEnvironment}
+	return &story{
+		base: strings.TrimSuffix(api, "/"), users: c.Users, pace: pace,
+		client: &http.Client{Timeout: 30 * time.Second, Transport: authorized{transport, c.Token}},
 	}
-	defer s.client.CloseIdleConnections()
-	started := stage.Now()
-	stage.line("A story of %s users and %d roles, played by %d clients.\n", thousands(c.Users), len(roleNames()), clients)
-	if err := stage.progress(ctx, s); err != nil {
-		return err
-	}
-	took := stage.Now().Sub(started)
+}
 
-	fold, err := oracle.FoldLog(ctx, stage.EventLog)
+// authorized adds a token, if there is one.
+type authorized struct {
+	*http.Transport
+	token string
+}
+
+func (a authorized) RoundTrip(r *http.Request) (*http.Response, error) {
+	if a.token != "" {
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", "Bearer "+a.token)
+	}
+	return a.Transport.RoundTrip(r)
+}
+
+func lettersOnly(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 'A' || r > 'Z' {
+			return 'A' + r%26
+		}
+		return r
+	}, text)
+}
+
+func (s Stage) play(ctx context.Context, story *story) error {
+	before, err := s.hops(ctx)
 	if err != nil {
 		return err
 	}
-	if err := fold.Settle(ctx, time.Minute, stage.Models...); err != nil {
+	started := s.Now()
+	if err := s.progress(ctx, story); err != nil {
 		return err
 	}
-	settled := stage.Now().Sub(started)
-	shown, err := oracle.Show(ctx, s.client, stage.Base)
+	took := s.Now().Sub(started)
+
+	fold, err := oracle.FoldLog(ctx, only{s.EventLog, story})
 	if err != nil {
 		return err
 	}
-	stage.line("  commands   %s accepted, %s refused as they should be, in %s: %s a second",
-		thousands(s.accepted.Load()), thousands(s.refused.Load()), took.Round(time.Millisecond),
-		thousands(int64(float64(s.commands())/took.Seconds())))
-	stage.line("  race       %d clients wanted one address; %d got it", racers, s.winners.Load())
-	stage.line("  visible    the last event stood in both read models %s after the last command\n", (settled - took).Round(time.Millisecond))
-	if err := stage.hops(); err != nil {
+	if err := fold.Settle(ctx, time.Minute, s.Models...); err != nil {
 		return err
 	}
+	settled := s.Now().Sub(started)
+	shown, err := oracle.Show(ctx, story.client, story.base)
+	if err != nil {
+		return err
+	}
+	shown.Keep(story.has)
+	s.line("  commands   %s accepted, %s refused as they should be",
+		amount.Digits(story.accepted.Load()), amount.Digits(story.refused.Load()))
+	s.line("  pace       %s a second for %s", amount.Digits(int64(float64(story.commands())/took.Seconds())), took.Round(time.Millisecond))
+	s.line("  race       %d clients wanted one address; %d got it", racers, story.winners.Load())
+	s.line("  visible    the last event was in both read models after %s\n", (settled - took).Round(time.Millisecond))
+	after, err := s.hops(ctx)
+	if err != nil {
+		return err
+	}
+	s.table(before, after)
 	breaches := slices.Concat(fold.Faults, oracle.Differences(fold.Expect(), shown))
-	if n := s.winners.Load(); n != 1 {
+	if n := story.winners.Load(); n != 1 {
 		breaches = append(breaches, fmt.Sprintf("the race for one address has %d winners", n))
 	}
 	if len(breaches) > 0 {
 		return fmt.Errorf("the promises do not hold: %s", strings.Join(breaches, "\n"))
 	}
-	stage.line("  Both read models equal the fold of the log: %s users, %s roles, %s events.",
-		thousands(len(fold.Users)), thousands(len(fold.Roles)), thousands(fold.Events))
+	s.line("Both read models equal the fold of the log:\n%s (the race's winner, too), %s, %s.",
+		amount.Of(len(fold.Users), "user"), amount.Of(len(fold.Roles), "role"), amount.Of(fold.Events, "event"))
 	return nil
+}
+
+// only yields the records of the story's users and roles: others may be there and change meanwhile.
+type only struct {
+	log   oracle.EventLog
+	story *story
+}
+
+// All implements oracle.EventLog.
+func (o only) All(ctx context.Context, segments int) iter.Seq2[eventsourcing.Record, error] {
+	return func(yield func(eventsourcing.Record, error) bool) {
+		for record, err := range o.log.All(ctx, segments) {
+			if (err != nil || o.story.has(record.Stream.ID)) && !yield(record, err) {
+				return
+			}
+		}
+	}
 }
 
 func (s Stage) line(format string, args ...any) {
 	_, _ = fmt.Fprintf(s.Out, format+"\n", args...) // there is no other place to report an error
 }
 
-const barWidth = 40
+const barWidth = 20
 
 // progress plays the story and draws how far it is: in place on a terminal, ten lines in a pipe.
 func (s Stage) progress(ctx context.Context, story *story) error {
@@ -115,13 +201,10 @@ func (s Stage) progress(ctx context.Context, story *story) error {
 	draw := func() {
 		done := story.done.Load()
 		if s.Terminal {
-			full := int(done * barWidth / total)
-			_, _ = fmt.Fprintf(s.Out, "\r  %s%s %3d%%  %s of %s commands, %s/s \x1b[K",
-				strings.Repeat("█", full), strings.Repeat("░", barWidth-full), done*100/total, thousands(done), thousands(total),
-				thousands(int64(float64(done)/max(s.Now().Sub(started).Seconds(), 0.001))))
+			_, _ = fmt.Fprintf(s.Out, "\r%s\x1b[K", progressLine(done, total, s.Now().Sub(started)))
 		} else if tenth := done * 10 / total; tenth > said {
 			said = tenth
-			s.line("  %3d%%  %s of %s commands", tenth*10, thousands(done), thousands(total))
+			s.line("  %3d%%  %s of %s", tenth*10, amount.Digits(done), amount.Of(total, "command"))
 		}
 	}
 	for {
@@ -139,80 +222,14 @@ func (s Stage) progress(ctx context.Context, story *story) error {
 	}
 }
 
-// hops shows each hop's count of events and how long after its recording an event had passed it.
-func (s Stage) hops() error {
-	families, err := s.Registry.Gather()
-	if err != nil {
-		return fmt.Errorf("gather metrics: %w", err)
+// progressLine says how far the story is and how long the remaining commands take at this pace.
+func progressLine(done, total int64, took time.Duration) string {
+	full := int(done * barWidth / total)
+	line := fmt.Sprintf("  %s%s %3d%%  %s of %s", strings.Repeat("█", full), strings.Repeat("░", barWidth-full),
+		done*100/total, amount.Digits(done), amount.Digits(total))
+	if done == 0 || took <= 0 {
+		return line
 	}
-	s.line("  %-34s %9s %10s %10s", "hop", "events", "p50", "p99")
-	for _, hop := range []struct{ title, metric, projection string }{
-		{"command decided and in the log", "leftfold_command_seconds", ""},
-		{"published: DynamoDB → Kinesis", "leftfold_publish_seconds", ""},
-		{"routed: Kinesis → SQS", "leftfold_route_seconds", ""},
-		{"projected: users read model", "leftfold_project_seconds", "users"},
-		{"projected: roles read model", "leftfold_project_seconds", "roles"},
-	} {
-		h := histogram(families, hop.metric, hop.projection)
-		s.line("  %-34s %9s %10s %10s", hop.title, thousands(h.count), h.quantile(0.5), h.quantile(0.99))
-	}
-	s.line("  (the first row is the time of all commands, refusals too; the others are since the event was recorded)\n")
-	return nil
-}
-
-// cumulative is a histogram's buckets, merged over its other labels.
-type cumulative struct {
-	count  uint64
-	bounds []float64
-	counts []uint64
-}
-
-// histogram returns the one of that name, and of that projection unless it is "".
-func histogram(families []*dto.MetricFamily, name, projection string) cumulative {
-	var c cumulative
-	for _, f := range families {
-		if f.GetName() != name {
-			continue
-		}
-		for _, m := range f.GetMetric() {
-			if projection != "" && !slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool {
-				return l.GetName() == "projection" && l.GetValue() == projection
-			}) {
-				continue
-			}
-			c.count += m.GetHistogram().GetSampleCount()
-			for i, b := range m.GetHistogram().GetBucket() {
-				if i == len(c.bounds) {
-					c.bounds, c.counts = append(c.bounds, b.GetUpperBound()), append(c.counts, 0)
-				}
-				c.counts[i] += b.GetCumulativeCount()
-			}
-		}
-	}
-	return c
-}
-
-// quantile interpolates in the bucket that holds it.
-func (c cumulative) quantile(q float64) string {
-	if c.count == 0 {
-		return "-"
-	}
-	rank, low, below := q*float64(c.count), 0.0, uint64(0)
-	for i, n := range c.counts {
-		if float64(n) >= rank {
-			at := low + (c.bounds[i]-low)*(rank-float64(below))/max(1, float64(n-below))
-			return fmt.Sprintf("%.1f ms", at*1000)
-		}
-		low, below = c.bounds[i], n
-	}
-	return fmt.Sprintf("> %.0f ms", low*1000)
-}
-
-// thousands writes 1234567 as 1,234,567.
-func thousands[N int | int64 | uint64](n N) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
+	left := time.Duration(float64(took) / float64(done) * float64(total-done)).Round(time.Second)
+	return line + fmt.Sprintf(", %s/s, %s left", amount.Digits(int64(float64(done)/took.Seconds())), left)
 }

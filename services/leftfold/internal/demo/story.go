@@ -3,11 +3,15 @@ package demo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/google/uuid"
@@ -27,8 +31,11 @@ type story struct {
 	client *http.Client
 	users  int
 	pace   *rate.Limiter
+	// edition tells the story's unique values from those of another time. It consists of letters.
+	edition string
 
 	accepted, refused, winners, done atomic.Int64
+	cast                             sync.Map // the ids of its users and roles
 }
 
 // command is one request and what is to come of it.
@@ -46,36 +53,80 @@ func roleNames() []string {
 }
 
 func (s *story) play(ctx context.Context) error {
-	var roles []string
-	var creations, renamings []command
-	for _, name := range roleNames() {
-		id := newID()
-		roles = append(roles, id)
-		creations = append(creations, command{method: http.MethodPost, path: "/roles", body: map[string]string{"id": id, "name": name}})
-		renamings = append(renamings, command{method: http.MethodPut, path: "/roles/" + id, body: map[string]string{"name": "chief-" + name}})
-	}
-	if err := s.send(ctx, creations...); err != nil {
+	roles, err := s.createRoles(ctx)
+	if err != nil {
 		return err
 	}
-	group, playing := errgroup.WithContext(ctx)
-	group.SetLimit(clients)
-	for i := range s.users {
-		group.Go(func() error { return s.send(playing, userCommands(i, roles)...) })
-	}
-	if err := group.Wait(); err != nil {
+	if err := s.eachUser(ctx, func(ctx context.Context, i int) error { return s.send(ctx, s.userCommands(i, roles)...) }); err != nil {
 		return err
 	}
-	if err := s.send(ctx, renamings...); err != nil {
-		return err
+	for i, name := range roleNames() {
+		rename := command{method: http.MethodPut, path: "/roles/" + roles[i], body: map[string]string{"name": "chief-" + s.unique(name)}}
+		if err := s.send(ctx, rename); err != nil {
+			return err
+		}
 	}
 	return s.race(ctx)
 }
 
+// seed sends the story's commands that are accepted, without the renamings and the race.
+func (s *story) seed(ctx context.Context) error {
+	roles, err := s.createRoles(ctx)
+	if err != nil {
+		return err
+	}
+	return s.eachUser(ctx, func(ctx context.Context, i int) error {
+		due := func(c command) bool { return c.refused != "" }
+		return s.send(ctx, slices.DeleteFunc(s.userCommands(i, roles), due)...)
+	})
+}
+
+func (s *story) createRoles(ctx context.Context) (ids []string, err error) {
+	for _, name := range roleNames() {
+		id := s.newID()
+		ids = append(ids, id)
+		create := command{method: http.MethodPost, path: "/roles", body: map[string]string{"id": id, "name": s.unique(name)}}
+		if err := s.send(ctx, create); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
+}
+
+// eachUser calls f with the number of each user, by clients at once.
+func (s *story) eachUser(ctx context.Context, f func(context.Context, int) error) error {
+	group, playing := errgroup.WithContext(ctx)
+	group.SetLimit(clients)
+	for i := range s.users {
+		if playing.Err() != nil {
+			break
+		}
+		group.Go(func() error { return f(playing, i) })
+	}
+	return group.Wait()
+}
+
+// unique returns a role's name in this edition.
+func (s *story) unique(name string) string {
+	if s.edition == "" {
+		return name
+	}
+	return name + "-" + s.edition
+}
+
+// email returns an address in this edition.
+func (s *story) email(local string) string {
+	if s.edition == "" {
+		return local + "@example.com"
+	}
+	return local + "@" + s.edition + ".example.com"
+}
+
 // userCommands is one user's life, refusals included.
-func userCommands(i int, roles []string) []command {
-	id := newID()
+func (s *story) userCommands(i int, roles []string) []command {
+	id := s.newID()
 	path := "/users/" + id
-	email := fmt.Sprintf("user%d@example.com", i)
+	email := s.email(fmt.Sprintf("user%d", i))
 	name := map[string]string{"firstName": firstNames()[i%7], "lastName": lastNames()[i%11]}
 	role, other := roles[i%len(roles)], roles[(i+3)%len(roles)]
 	commands := []command{
@@ -91,7 +142,7 @@ func userCommands(i int, roles []string) []command {
 	case 0:
 		return append(commands,
 			command{method: http.MethodDelete, path: path + "/roles/" + other},
-			command{method: http.MethodPut, path: path + "/email", body: map[string]string{"email": "new-" + email}})
+			command{method: http.MethodPut, path: path + "/email", body: map[string]string{"email": s.email(fmt.Sprintf("new-user%d", i))}})
 	case 1:
 		return append(commands, disable, command{method: http.MethodPut, path: path + "/disable", refused: "user_disabled"})
 	default:
@@ -112,7 +163,7 @@ func (s *story) race(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for range racers {
 		group.Go(func() error {
-			c := command{method: http.MethodPost, path: "/users", body: map[string]string{"email": "the.one@example.com"}}
+			c := command{method: http.MethodPost, path: "/users", body: map[string]string{"id": s.newID(), "email": s.email("the.one")}}
 			code, err := s.answer(ctx, c)
 			switch {
 			case err != nil:
@@ -139,7 +190,7 @@ func (s *story) send(ctx context.Context, commands ...command) error {
 			return err
 		}
 		if code != c.refused {
-			return fmt.Errorf("%s %s: refused with %q, want %q", c.method, c.path, code, c.refused)
+			return fmt.Errorf("%s %s: answer %s, want %s", c.method, c.path, cmp.Or(code, "accepted"), cmp.Or(c.refused, "accepted"))
 		}
 		if code == "" {
 			s.accepted.Add(1)
@@ -178,6 +229,9 @@ func (s *story) answer(ctx context.Context, c command) (code string, err error) 
 	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
 		return "", fmt.Errorf("decode the answer to %s %s, %s: %w", c.method, c.path, res.Status, err)
 	}
+	if answer.Code == "unauthenticated" {
+		return "", errors.New("the system wants a token: set DEMO_TOKEN to one with the scopes to read and write users and roles")
+	}
 	if res.StatusCode != http.StatusAccepted && answer.Code == "" {
 		return "", fmt.Errorf("%s %s: answer %s", c.method, c.path, res.Status)
 	}
@@ -185,4 +239,14 @@ func (s *story) answer(ctx context.Context, c command) (code string, err error) 
 	return answer.Code, err
 }
 
-func newID() string { return uuid.Must(uuid.NewV7()).String() }
+func (s *story) has(id string) bool {
+	_, ok := s.cast.Load(id)
+	return ok
+}
+
+// newID is that of one more user or role of the story.
+func (s *story) newID() string {
+	id := uuid.Must(uuid.NewV7()).String()
+	s.cast.Store(id, true)
+	return id
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
+	"github.com/leftfold/leftfold/pkg/iam/problems"
+	"github.com/leftfold/leftfold/pkg/service"
+	"github.com/leftfold/leftfold/pkg/service/awsconfig"
+	"github.com/leftfold/leftfold/services/leftfold/app"
+	"github.com/leftfold/leftfold/services/leftfold/internal/demo"
+)
+
+// interrupted is the exit code of what Ctrl-C ended, as shells have it.
+const interrupted = 130
+
+// runDemo plays on the system that DEMO_API names, on the one that runs at API_ADDR, or else on one of its own.
+func runDemo(ctx context.Context, lookup service.Lookup, out *os.File, logs io.Writer) error {
+	var cfg app.Config
+	var story demo.Config
+	if err := service.LoadConfig(lookup, &cfg, &story); err != nil {
+		return err
+	}
+	var err error
+	at := "http://" + cfg.CommandAPI.Addr
+	switch {
+	case story.API != "" && story.API != demo.Alone:
+		err = playOnNamed(ctx, cfg, story, out)
+	case story.API == "" && isLeftfold(ctx, at):
+		embedded := aws.Config{
+			Region: "us-east-1", BaseEndpoint: aws.String("http://" + cfg.AWSAddr),
+			Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
+		}
+		err = play(ctx, story, stage(at, cfg, embedded), out)
+	default:
+		err = playAlone(ctx, cfg, story, out, logs)
+	}
+	if errors.Is(err, demo.ErrStopped) {
+		return outcome{code: interrupted}
+	}
+	return err
+}
+
+// isLeftfold reports whether the API of such a system answers at once.
+func isLeftfold(ctx context.Context, api string) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, api+"/openapi.json", http.NoBody)
+	if err != nil {
+		return false
+	}
+	request.Close = true
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = answer.Body.Close() }() // of a reader
+	var document struct {
+		Info struct{ Title string } `json:"info"`
+	}
+	err = json.NewDecoder(io.LimitReader(answer.Body, 4<<20)).Decode(&document)
+	return err == nil && document.Info.Title == problems.Info().Title
+}
+
+// playAlone plays on a system of its own, on free ports, that ends with the story.
+func playAlone(ctx context.Context, cfg app.Config, story demo.Config, out *os.File, logs io.Writer) error {
+	const free = "127.0.0.1:0"
+	cfg.CommandAPI.Addr, cfg.Admin.Addr, cfg.AWSAddr = free, free, free
+	system, err := app.New(ctx, cfg, logs)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		err := system.Run(ctx)
+		stop()
+		ended <- err
+	}()
+	system.Config.Admin.Addr = system.AdminAddr
+	err = play(ctx, story, stage("http://"+system.APIAddr, system.Config, system.AWS.Config()), out)
+	stop()
+	return errors.Join(err, <-ended)
+}
+
+// playOnNamed plays on the system that DEMO_API names, whose AWS the SDK's variables name.
+func playOnNamed(ctx context.Context, cfg app.Config, story demo.Config, out *os.File) error {
+	target, err := awsconfig.Load(ctx)
+	if err != nil {
+		return err
+	}
+	db := dynamodb.NewFromConfig(target, func(o *dynamodb.Options) { o.RetryMaxAttempts = 2 })
+	if _, err := db.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &cfg.Names.EventLog}); err != nil {
+		return fmt.Errorf("read the event log, with which the demo compares what %s shows; "+
+			"AWS_ENDPOINT_URL, AWS_REGION and credentials name its AWS: %w", story.API, err)
+	}
+	return play(ctx, story, stage(story.API, cfg, target), out)
+}
+
+func stage(api string, cfg app.Config, target aws.Config) demo.Stage {
+	db := dynamodb.NewFromConfig(target)
+	return demo.Stage{
+		API: api, Admin: "http://" + cfg.Admin.Addr,
+		EventLog: dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: cfg.Names.EventLog}}),
+		Models:   []projection.Reader{{DB: db, Table: cfg.Names.Users}, {DB: db, Table: cfg.Names.Roles}},
+	}
+}
+
+// play plays the story and draws its progress if out is a terminal.
+func play(ctx context.Context, story demo.Config, on demo.Stage, out *os.File) error {
+	info, err := out.Stat()
+	if err != nil {
+		return err
+	}
+	on.Now, on.Out, on.Terminal = time.Now, out, info.Mode()&os.ModeCharDevice != 0 //nolint:forbidigo // durations for a person
+	return demo.Play(ctx, story, on)
+}
