@@ -9,9 +9,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/iam/provision"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
@@ -66,7 +68,7 @@ func replaceStreams(t *testing.T, env map[string]string) {
 			noticed += sum(t, s, "leftfold_shards_source_replaced_total")
 			assert.Equal(t, 1, s.Starts(), "%s was restarted", s.Name)
 		}
-		assert.InDelta(t, each.replaced, noticed, 0, each.what)
+		assert.GreaterOrEqual(t, noticed, each.replaced, each.what)
 	}
 }
 
@@ -92,4 +94,28 @@ func switchStream(t *testing.T, sys *systemtest.System) {
 	time.Sleep(replacing)
 	set(&dbtypes.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: dbtypes.StreamViewTypeNewImage})
 	time.Sleep(replacing)
+}
+
+// TestAQueueMadeAnewIsFilledFromTheLog deletes a queue with messages that no one has received.
+func TestAQueueMadeAnewIsFilledFromTheLog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sys := systemtest.New(t, map[string]string{"STREAM_POLL": "200ms"})
+		time.Sleep(replacing) // the broker knows its queues
+		require.NoError(t, sys.ProjectorUser.Stop())
+		const commands = 200
+		newTraffic(sys.Client, 60, 8).send(t.Context(), t, 8, commands)
+		time.Sleep(replacing)
+		client := sqs.NewFromConfig(sys.AWS.Config())
+		url, err := client.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: &sys.Names.UserQueue})
+		require.NoError(t, err)
+		_, err = client.DeleteQueue(t.Context(), &sqs.DeleteQueueInput{QueueUrl: url.QueueUrl})
+		require.NoError(t, err)
+		time.Sleep(61 * time.Second) // as long as SQS refuses the name
+		require.NoError(t, provision.Run(t.Context(), sys.AWS.Config(), provision.Config{Names: sys.Names}))
+		require.NoError(t, sys.ProjectorUser.Start(t.Context()))
+		_, err = sys.Audit(t.Context(), time.Minute)
+		require.NoError(t, err)
+		assert.InDelta(t, 1, sum(t, sys.Broker, "leftfold_shards_source_replaced_total"), 0)
+	})
 }

@@ -3,11 +3,13 @@ package fifoqueue
 import (
 	"context"
 	"fmt"
+	"path"
 	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
 // MaxReceiveCount is how often a message is received before SQS moves it to the dead-letter queue. It is a last resort:
@@ -34,8 +36,9 @@ func DeadLetterAttributes() map[string]string {
 	}
 }
 
-// QueueAPI is the part of *sqs.Client that QueueURL calls.
+// QueueAPI is the part of *sqs.Client that QueueURL and CreatedAt call.
 type QueueAPI interface {
+	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 	GetQueueUrl(context.Context, *sqs.GetQueueUrlInput, ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
 }
 
@@ -47,4 +50,20 @@ func QueueURL(ctx context.Context, client QueueAPI, name string) (string, error)
 		return "", fmt.Errorf("look up queue %s: %w", name, err)
 	}
 	return aws.ToString(out.QueueUrl), nil
+}
+
+// CreatedAt returns when the queue of that URL was created. A queue made anew has the URL of the former one, but none of its
+// messages.
+func CreatedAt(ctx context.Context, client QueueAPI, url string) (time.Time, error) {
+	out, err := client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: aws.String(url), AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameCreatedTimestamp},
+	})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("get attributes of queue %s: %w", path.Base(url), err)
+	}
+	seconds, err := strconv.ParseInt(out.Attributes["CreatedTimestamp"], 10, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("get attributes of queue %s: time of creation: %w", path.Base(url), err)
+	}
+	return time.Unix(seconds, 0).UTC(), nil
 }

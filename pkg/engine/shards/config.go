@@ -46,6 +46,9 @@ type Config[T any] struct {
 	// stream's source still has. When it returns nil, reading continues at the oldest record; after an error it is called
 	// again. It may be called although nothing was lost. Required: no record is lost silently.
 	Republish func(ctx context.Context, shard string) error
+	// Targets returns what records are written to, by name, each with an identity that it keeps for as long as it exists. If
+	// one was replaced, what the former one had is lost with it, and one reader calls Republish. Defaults to none.
+	Targets func(ctx context.Context) (map[string]string, error)
 
 	// Poll is the pause after a read that reached the tip of a shard, for streams that do not wait for records themselves.
 	// Kinesis allows five reads a second and shard:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -123,7 +124,8 @@ func (d *DynamoDBLeases) lost(wanted Lease, item dynamo.Item) error {
 		return fmt.Errorf("table %s: %w", d.table, err)
 	}
 	if stored.Owner == wanted.Owner && stored.Counter == wanted.Counter && stored.Shard == wanted.Shard &&
-		stored.Checkpoint == wanted.Checkpoint && stored.State == wanted.State && stored.Source == wanted.Source {
+		stored.Checkpoint == wanted.Checkpoint && stored.State == wanted.State && stored.Source == wanted.Source &&
+		maps.Equal(stored.Targets, wanted.Targets) {
 		return nil
 	}
 	return &LostError{Stored: stored}

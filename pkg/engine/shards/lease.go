@@ -36,6 +36,8 @@ type Lease struct {
 	State      State    `dynamodbav:"state"`
 	// Source is where Checkpoint and State are valid. Builds that knew no sources left it empty.
 	Source Source `dynamodbav:"source,omitempty"`
+	// Targets are those of Config.Targets, in the lease of the source.
+	Targets map[string]string `dynamodbav:"targets,omitempty"`
 	// ReadAt is a time: all records that had arrived in the shard by then are handled. Zero: unknown.
 	ReadAt time.Time `dynamodbav:"-"`
 }

@@ -159,7 +159,8 @@ func (r *Reader[T]) list(ctx context.Context, leases []Lease) (_ []Lease, err er
 		r.counts.listFailures.Inc()
 		return leases, fmt.Errorf("list shards: %w", err)
 	}
-	if leases, err = r.follow(ctx, leases, listing); err != nil {
+	targets, targetsErr := r.targets(ctx) // its failure does not stop the shards that were listed
+	if leases, err = r.follow(ctx, leases, listing, targets); err != nil {
 		return leases, err
 	}
 	have := make(map[string]bool, len(leases))
@@ -181,7 +182,7 @@ func (r *Reader[T]) list(ctx context.Context, leases []Lease) (_ []Lease, err er
 		leases = append(leases, l)
 	}
 	r.listedAt, r.view.listed, r.source = r.cfg.Now(), listed, listing.Source
-	return leases, nil
+	return leases, targetsErr
 }
 
 // share takes free leases up to an even share, or releases one for readers that have fewer.

@@ -1,10 +1,12 @@
 package shards
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 )
@@ -16,14 +18,17 @@ const sourceShard = "source"
 // follow makes the leases those of the listed source. A position in a former one means nothing: its shard begins anew, or its
 // lease is deleted. What the former source had and was not handled is in the log only: a gap. The lease of the source is
 // written last, so that the next listing does all of it again if this reader fails in the middle.
-func (r *Reader[T]) follow(ctx context.Context, leases []Lease, listing Listing) ([]Lease, error) {
+//
+// A target that was replaced leaves a gap, too.
+func (r *Reader[T]) follow(ctx context.Context, leases []Lease, listing Listing, targets map[string]string) ([]Lease, error) {
 	var known Lease // of the source; zero: there is none yet
 	if i := slices.IndexFunc(leases, func(l Lease) bool { return l.Shard == sourceShard }); i >= 0 {
 		known = leases[i]
 	}
 	replaced := known.Counter > 0 && known.Source != listing.Source
 	former := formerLeases(leases, listing, replaced)
-	if known.Counter > 0 && !replaced && len(former) == 0 {
+	targets, emptied := merge(known.Targets, targets)
+	if known.Source == listing.Source && maps.Equal(known.Targets, targets) && len(former) == 0 {
 		return leases, nil
 	}
 	for _, l := range former {
@@ -31,19 +36,57 @@ func (r *Reader[T]) follow(ctx context.Context, leases []Lease, listing Listing)
 			return leases, fmt.Errorf("restart shard %s, whose stream was replaced: %w", l.Shard, err)
 		}
 	}
-	next := Lease{Consumer: r.cfg.Consumer, Shard: sourceShard, Counter: known.Counter + 1, State: StateWhole, Source: listing.Source}
-	if replaced || len(former) > 0 {
-		next.State = StateGap
+	next := Lease{
+		Consumer: r.cfg.Consumer, Shard: sourceShard, Counter: known.Counter + 1, State: cmp.Or(known.State, StateWhole),
+		Source: listing.Source, Targets: targets,
+	}
+	if replaced || len(former) > 0 || len(emptied) > 0 {
+		next.State, next.Owner = StateGap, r.cfg.Owner // so that of several readers at once one succeeds, and fills the gap
 	}
 	if err := r.cfg.Leases.Put(ctx, next, known); err != nil {
 		return leases, fmt.Errorf("write the lease of source %s: %w", listing.Source, err)
 	}
-	if next.State == StateGap {
+	for _, name := range emptied {
+		r.counts.replaced.Inc()
+		r.cfg.Logger.WarnContext(ctx, "target replaced: the log is published again", slog.String("target", name),
+			slog.String("source", targets[name]), slog.String("former", known.Targets[name]))
+	}
+	if replaced || len(former) > 0 {
 		r.counts.replaced.Inc()
 		r.cfg.Logger.WarnContext(ctx, "stream replaced: it is read from its oldest record, and the log is published again",
 			slog.String("former", string(known.Source)), slog.String("source", string(listing.Source)), slog.Int("shards", len(former)))
 	}
 	return r.cfg.Leases.List(ctx, r.cfg.Consumer)
+}
+
+// targets returns those that there are.
+func (r *Reader[T]) targets(ctx context.Context) (map[string]string, error) {
+	if r.cfg.Targets == nil {
+		return nil, nil
+	}
+	targets, err := r.cfg.Targets(ctx)
+	if err != nil {
+		r.counts.listFailures.Inc()
+		return nil, fmt.Errorf("look for targets: %w", err)
+	}
+	return targets, nil
+}
+
+// merge returns the targets known before or now, and the names of those that were replaced. Readers of another build may
+// have other targets, so none is forgotten.
+func merge(before, now map[string]string) (all map[string]string, replaced []string) {
+	all = maps.Clone(before)
+	for name, identity := range now {
+		if all == nil {
+			all = map[string]string{}
+		}
+		if was, known := all[name]; known && was != identity {
+			replaced = append(replaced, name)
+		}
+		all[name] = identity
+	}
+	slices.Sort(replaced)
+	return all, replaced
 }
 
 // formerLeases returns the leases of shards of another source than the listed one. Those without a source, which earlier
@@ -85,7 +128,7 @@ func (r *Reader[T]) fillGap(ctx, workCtx context.Context, now time.Time) error {
 	r.mu.Lock()
 	busy := r.filler != nil
 	r.mu.Unlock()
-	if l.State != StateGap || busy || l.Owner != "" && !r.view.stale(l, now) {
+	if l.State != StateGap || busy || l.Owner != "" && l.Owner != r.cfg.Owner && !r.view.stale(l, now) {
 		return nil
 	}
 	next := l

@@ -251,6 +251,50 @@ func TestAMissingStreamIsRetriedAndCounted(t *testing.T) {
 	})
 }
 
+func TestATargetMadeAnewIsFilledFromTheLogOnce(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fleet) {
+		f.stream.open("a")
+		f.stream.put("a", "a0")
+		var failing atomic.Bool
+		var created atomic.Value
+		created.Store("1")
+		with := func(names ...string) func(*shards.Config[string]) {
+			return func(c *shards.Config[string]) {
+				c.Targets = func(context.Context) (map[string]string, error) {
+					if failing.Load() {
+						return nil, errors.New("there is no queue")
+					}
+					out := map[string]string{}
+					for _, name := range names {
+						out[name] = created.Load().(string) //nolint:errcheck,forcetypeassert // it holds no others
+					}
+					return out, nil
+				}
+			}
+		}
+		x := f.start("x", with("p", "q"))
+		y := f.start("y", with("q", "r")) // another build
+		after(time.Minute)
+		assert.Empty(t, f.lost(), "at first there is none to compare with")
+		failing.Store(true)
+		f.stream.open("b")
+		f.stream.put("b", "b0")
+		after(time.Minute)
+		assert.Equal(t, []string{"a0", "b0"}, f.log.all(), "reading goes on")
+		failing.Store(false)
+		after(time.Minute)
+		assert.Empty(t, f.lost())
+		x.end()
+		created.Store("2")
+		after(time.Minute)
+		assert.Equal(t, []string{sourceLease}, f.lost())
+		assert.Equal(t, map[string]string{"p": "1", "q": "2", "r": "2"}, f.leases.lease(sourceLease).Targets)
+		assert.Equal(t, []string{"a0", "b0"}, f.log.all(), "no shard is read again")
+		y.end()
+	})
+}
+
 // TestLeasesAsEarlierBuildsStoredThem: an earlier build required these attributes, and no others.
 func TestLeasesAsEarlierBuildsStoredThem(t *testing.T) {
 	t.Parallel()
@@ -276,7 +320,7 @@ func TestLeasesAsEarlierBuildsStoredThem(t *testing.T) {
 		next := want
 		next.Counter, next.Source = 8, "s"
 		require.NoError(t, leases.Put(t.Context(), next, want))
-		source := shards.Lease{Consumer: "c", Shard: sourceLease, Counter: 1, State: shards.StateGap, Source: "s"}
+		source := shards.Lease{Consumer: "c", Shard: sourceLease, Counter: 1, State: shards.StateGap, Source: "s", Targets: map[string]string{"q": "1"}}
 		require.NoError(t, leases.Put(t.Context(), source, shards.Lease{}))
 		stored, err := db.Scan(t.Context(), &dynamodb.ScanInput{TableName: aws.String("leases")})
 		require.NoError(t, err)

@@ -3,6 +3,8 @@ package app
 
 import (
 	"context"
+	"path"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -26,21 +28,43 @@ func newKinesis(p service.Platform) *kinesis.Client { return kinesis.NewFromConf
 
 func newSQS(p service.Platform) *sqs.Client { return sqs.NewFromConfig(p.AWS) }
 
-func newQueues(ctx context.Context, cfg Config, p service.Platform, client *sqs.Client) ([]route.Queue, error) {
-	var out []route.Queue
+// queues are the subscribers' queues and how to send to them.
+type queues struct {
+	urls   []string
+	routes []route.Queue
+}
+
+func newQueues(ctx context.Context, cfg Config, p service.Platform, client *sqs.Client) (queues, error) {
+	var out queues
 	for _, s := range cfg.Subscriptions() {
 		url, err := fifoqueue.QueueURL(ctx, client, s.Queue)
 		if err != nil {
-			return nil, err
+			return queues{}, err
 		}
 		publisher := fifoqueue.NewPublisher(client, url, retry.Backoff{Jitter: p.Jitter})
-		out = append(out, route.Queue{Categories: s.Categories, Sender: publisher.Options()})
+		out.urls = append(out.urls, url)
+		out.routes = append(out.routes, route.Queue{Categories: s.Categories, Sender: publisher.Options()})
 	}
 	return out, nil
 }
 
-func newRouter(cfg Config, p service.Platform, db *dynamodb.Client, queues []route.Queue) *hop.Hop[[]byte] {
-	return route.NewRouter(queues, hop.Config[[]byte]{
+// targets returns the time of creation of each queue: one made anew has the URL of the former, but none of its messages.
+func (q queues) targets(client *sqs.Client) func(context.Context) (map[string]string, error) {
+	return func(ctx context.Context) (map[string]string, error) {
+		out := make(map[string]string, len(q.urls))
+		for _, url := range q.urls {
+			at, err := fifoqueue.CreatedAt(ctx, client, url)
+			if err != nil {
+				return nil, err
+			}
+			out[path.Base(url)] = at.Format(time.RFC3339)
+		}
+		return out, nil
+	}
+}
+
+func newRouter(cfg Config, p service.Platform, db *dynamodb.Client, q queues) *hop.Hop[[]byte] {
+	return route.NewRouter(q.routes, hop.Config[[]byte]{
 		EventLog: dynamostore.NewStore(db, dynamostore.Config{
 			Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter},
 		}),
@@ -50,12 +74,12 @@ func newRouter(cfg Config, p service.Platform, db *dynamodb.Client, queues []rou
 }
 
 func newReader(
-	cfg Config, p service.Platform, db *dynamodb.Client, k *kinesis.Client, router *hop.Hop[[]byte],
+	cfg Config, p service.Platform, db *dynamodb.Client, k *kinesis.Client, client *sqs.Client, q queues, router *hop.Hop[[]byte],
 ) (*shards.Reader[[]byte], error) {
 	return shards.NewReader(shards.Config[[]byte]{
 		Consumer: "broker", Owner: p.Instance,
 		Stream: cfg.stream(k), Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
-		Open: router.Open, Republish: router.Republish, Retention: cfg.Retention,
+		Open: router.Open, Republish: router.Republish, Targets: q.targets(client), Retention: cfg.Retention,
 		Poll: cfg.Poll, Checkpoint: cfg.Checkpoint, LeaseDuration: cfg.LeaseDuration, StopTimeout: p.Drain,
 		Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Logger: p.Logger, Metrics: p.Metrics, Loops: p.Loops,
 	})

@@ -18,12 +18,12 @@ func New(ctx context.Context, cfg Config, p service.Platform) (service.App, erro
 	client := newDynamoDB(p)
 	kinesisClient := newKinesis(p)
 	sqsClient := newSQS(p)
-	v, err := newQueues(ctx, cfg, p, sqsClient)
+	appQueues, err := newQueues(ctx, cfg, p, sqsClient)
 	if err != nil {
 		return service.App{}, err
 	}
-	hop := newRouter(cfg, p, client, v)
-	reader, err := newReader(cfg, p, client, kinesisClient, hop)
+	hop := newRouter(cfg, p, client, appQueues)
+	reader, err := newReader(cfg, p, client, kinesisClient, sqsClient, appQueues, hop)
 	if err != nil {
 		return service.App{}, err
 	}
