@@ -38,7 +38,8 @@ type command struct {
 	path   string
 	body   map[string]string
 
-	keyed   bool // it has an Idempotency-Key, and is sent again if it gets no clear answer
+	ifMatch eventsourcing.Version // 0: none
+	keyed   bool                  // it has an Idempotency-Key, and is sent again if it gets no clear answer
 	sends   int
 	lastAt  time.Time // of the last sending
 	status  int       // 0: no answer
@@ -58,7 +59,8 @@ func (c *command) String() string {
 	if err != nil {
 		body = nil
 	}
-	return fmt.Sprintf("%s: %s %s %s, sent %d times -> %d %s version %d", c.id, c.method, c.path, body, c.sends, c.status, c.code, c.version)
+	return fmt.Sprintf("%s: %s %s %s, if at %d, sent %d times -> %d %s version %d",
+		c.id, c.method, c.path, body, c.ifMatch, c.sends, c.status, c.code, c.version)
 }
 
 // read is one GET with min_version that was answered.
@@ -236,16 +238,20 @@ func (c *client) send(cmd *command) {
 		body, _ = json.Marshal(cmd.body) // strings cannot fail
 	}
 	cmd.keyed = c.random.IntN(3) > 0
-	replicas := c.of(commandAPI)
+	if c.plan.EdgeRepeats && c.random.IntN(2) == 0 {
+		c.ledger.mu.Lock()
+		cmd.ifMatch = c.ledger.accepted[cmd.stream]
+		c.ledger.mu.Unlock()
+	}
 	var status int
 	var answer []byte
 	for cmd.sends == 0 || (cmd.keyed && cmd.sends < 4 && (status == 0 || status >= http.StatusInternalServerError)) {
 		if cmd.sends > 0 {
 			time.Sleep(time.Duration(c.random.Int64N(int64(2 * time.Second))))
 		}
-		cmd.sends++
-		cmd.lastAt = time.Now()
-		status, answer = c.exchange(replicas[c.random.IntN(len(replicas))], cmd.method, cmd.path, cmd, body)
+		if status, answer = c.exchangeOf(cmd, body); status == 0 && cmd.keyed && c.plan.EdgeRepeats {
+			status, answer = c.exchangeOf(cmd, body)
+		}
 	}
 	cmd.endedAt = time.Now()
 	var receipt struct {
@@ -264,6 +270,18 @@ func (c *client) send(cmd *command) {
 	c.scheduler.post(func() { c.trace.note("client %s", cmd) })
 }
 
+// exchangeOf sends the command to one of the replicas. An edge loses some of the answers.
+func (c *client) exchangeOf(cmd *command, body []byte) (status int, answer []byte) {
+	cmd.sends++
+	cmd.lastAt = time.Now()
+	replicas := c.of(commandAPI)
+	status, answer = c.exchange(replicas[c.random.IntN(len(replicas))], cmd.method, cmd.path, cmd, body)
+	if c.plan.EdgeRepeats && c.random.IntN(8) == 0 {
+		return 0, nil
+	}
+	return status, answer
+}
+
 // exchange sends a request; status 0 means no answer.
 func (c *client) exchange(target *replica, method, path string, of *command, body []byte) (status int, answer []byte) {
 	patience := 2*time.Second + time.Duration(c.random.Int64N(int64(12*time.Second)))
@@ -277,6 +295,9 @@ func (c *client) exchange(target *replica, method, path string, of *command, bod
 		req.Header.Set(httpapi.CorrelationHeader, of.id)
 		if of.keyed {
 			req.Header.Set("Idempotency-Key", of.id)
+		}
+		if of.ifMatch > 0 {
+			req.Header.Set("If-Match", httpapi.ETag(of.ifMatch))
 		}
 	}
 	if body != nil {

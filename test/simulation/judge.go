@@ -185,6 +185,8 @@ func (j *judgement) commands() {
 			j.breach("§8.1", stream, "%s was refused, but wrote version %d of %s", c, found[0].Version, stream)
 		case c.accepted() && n == 1 && found[0].Version != c.version:
 			j.breach("§8.1", stream, "%s is in the log as version %d", c, found[0].Version)
+		case c.accepted() && c.ifMatch > 0 && c.version > c.ifMatch+1:
+			j.breach("§8.1", stream, "%s was accepted at another version", c)
 		case c.accepted() && n == 0 && !j.nothingToDo(c):
 			j.breach("§8.1", stream, "%s was accepted, but is not in the log", c)
 		}

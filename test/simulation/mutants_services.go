@@ -75,6 +75,29 @@ func writingMutants() []mutant {
 			},
 		},
 		{
+			Name: "key not remembered", Of: commandAPI, Means: "a command that comes again under its key is carried out again",
+			call: func(w *world, c *call, next func(*call) *answer) *answer {
+				if c.op == "DynamoDB.PutItem" && text(c.body["TableName"]) == w.names.Commands {
+					return success(map[string]any{})
+				}
+				a, _ := transact(c, next, func(item map[string]any) bool {
+					_, table, _ := tableOf(item)
+					return table == w.names.Commands
+				})
+				return a
+			},
+		},
+		{
+			Name: "refused before its key is looked up", Of: commandAPI,
+			Means: "a command that comes again is decided by the state that it has led to itself, If-Match included",
+			call: func(w *world, c *call, next func(*call) *answer) *answer {
+				if c.op == "DynamoDB.GetItem" && text(c.body["TableName"]) == w.names.Commands {
+					return success(map[string]any{})
+				}
+				return next(c)
+			},
+		},
+		{
 			Name: "answer before the write", Of: commandAPI, Means: "202 is answered before the event is written",
 			call: func(w *world, c *call, next func(*call) *answer) *answer {
 				if c.op != "DynamoDB.PutItem" || text(c.body["TableName"]) != w.names.EventLog {

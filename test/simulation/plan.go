@@ -28,6 +28,9 @@ type Plan struct {
 	Outage time.Duration
 	// Until ends the trouble early, after this time. Zero: when the clients are done.
 	Until time.Duration
+	// EdgeRepeats puts an edge before the services that loses answers, and then sends a command with a key again at once, to any
+	// replica. Clients name versions by If-Match, too.
+	EdgeRepeats bool
 	// Mutant is a bug to plant.
 	Mutant string
 	// Logs receives the services' logs. Defaults to none.
@@ -84,6 +87,7 @@ func NewPlan(seed uint64) Plan {
 			p.Moves = append(p.Moves, m)
 		}
 	}
+	p.EdgeRepeats = chance(40)
 	return p
 }
 
@@ -127,6 +131,6 @@ func (p Plan) String() string {
 		kinds = append(kinds, string(f.Kind)+" "+f.Operation)
 	}
 	return fmt.Sprintf("seed %d: %d clients with %d commands each (hot: %t), kill %d‰, pause %d‰, "+
-		"faults [%s], moves [%s] every %v, outage %v, until %v", p.Seed, p.Clients, p.Commands, p.Hot, p.Kill, p.Pause,
-		strings.Join(kinds, ", "), strings.Join(p.Moves, ", "), p.Every, p.Outage, p.Until)
+		"faults [%s], moves [%s] every %v, outage %v, edge repeats: %t, until %v", p.Seed, p.Clients, p.Commands, p.Hot, p.Kill, p.Pause,
+		strings.Join(kinds, ", "), strings.Join(p.Moves, ", "), p.Every, p.Outage, p.EdgeRepeats, p.Until)
 }

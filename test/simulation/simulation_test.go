@@ -70,7 +70,9 @@ func TestTheSameSeedGivesTheSameRun(t *testing.T) { //nolint:paralleltest // see
 }
 
 func TestPlantedBugsAreCaught(t *testing.T) { //nolint:paralleltest // see above
-	names := []string{"claims in a second write", "last page dropped", "message deleted before it is handled", "gap not published again"}
+	names := []string{
+		"claims in a second write", "key not remembered", "last page dropped", "message deleted before it is handled", "gap not published again",
+	}
 	if raceDetector {
 		names = names[:1]
 	}
