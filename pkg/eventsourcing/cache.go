@@ -21,6 +21,7 @@ type versioned[S any] struct {
 	id      string
 	state   S
 	version Version
+	last    string // the ID of the event at that version
 }
 
 // CacheUse says what the cache did for a command.

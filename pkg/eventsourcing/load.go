@@ -13,17 +13,18 @@ func (r *Repository[S, E]) Load(ctx context.Context, id string) (S, Version, err
 	return m.state, m.version, err
 }
 
-// load always reads from the store, though only what follows the cached state. It looks for a snapshot only where more
+// load always reads from the store, though only from the cached state's last event on: if that is not where it was, the log
+// has lost its end or been replaced, and the error is an ErrLogHole. It looks for a snapshot only where more
 // than SnapshotEvery records follow: short streams, which most are, pay nothing. A load that fails, or runs out of time,
 // saves how far it came, so that the next one, here or elsewhere, continues from there.
 func (r *Repository[S, E]) load(ctx context.Context, id string) (versioned[S], error) {
 	known, _ := r.cfg.Cache.newest(id)
-	f, err := r.fold(ctx, progress[S]{versioned: known}, "", r.snapshotEvery())
+	f, err := r.fold(ctx, progress[S]{versioned: known}, r.snapshotEvery())
 	if err == nil && f.more {
 		f, err = r.foldFromSnapshot(ctx, f)
 	}
 	if every := r.snapshotEvery(); every > 0 && f.count >= every {
-		r.saveSnapshot(context.WithoutCancel(ctx), f.versioned, f.last)
+		r.saveSnapshot(context.WithoutCancel(ctx), f.versioned)
 	}
 	if err != nil {
 		return f.versioned, err // not for the cache: an append that relies on it would not see a hole in the log behind it
@@ -36,21 +37,21 @@ func (r *Repository[S, E]) load(ctx context.Context, id string) (versioned[S], e
 type progress[S any] struct {
 	versioned[S]
 
-	last  string  // the ID of the last record folded
-	count Version // of records folded since the state that was known
-	more  bool    // the stream has more
+	confirmed bool    // the log has been seen to have the state's last event
+	count     Version // of records folded since the state that was known
+	more      bool    // the stream has more
 }
 
 // foldFromSnapshot continues f, from a later snapshot if the log confirms one.
 func (r *Repository[S, E]) foldFromSnapshot(ctx context.Context, f progress[S]) (progress[S], error) {
 	s, m, found := r.loadSnapshot(ctx, f.versioned)
 	if !found {
-		return r.fold(ctx, f, "", 0)
+		return r.fold(ctx, f, 0)
 	}
-	onward, err := r.fold(ctx, progress[S]{versioned: m}, s.EventID, 0)
+	onward, err := r.fold(ctx, progress[S]{versioned: m}, 0)
 	if errors.Is(err, errOtherLog) {
 		r.refuteSnapshot(ctx, s, SnapshotOtherLog, err)
-		return r.fold(ctx, f, "", 0)
+		return r.fold(ctx, f, 0)
 	}
 	if err == nil {
 		r.cfg.OnSnapshot(SnapshotLoaded, nil)
@@ -58,29 +59,29 @@ func (r *Repository[S, E]) foldFromSnapshot(ctx context.Context, f progress[S]) 
 	return onward, err
 }
 
-// errOtherLog: the log does not have a snapshot's event at the snapshot's version.
-var errOtherLog = errors.New("not the snapshot's log")
+// errOtherLog: the log does not have the event that a state ends with at the state's version.
+var errOtherLog = fmt.Errorf("%w: that of a known state", ErrLogHole)
 
-// fold continues f by at most that many records; 0: all. If confirm is an event's ID, the log must have that event at f's
-// version, or the error is errOtherLog.
-func (r *Repository[S, E]) fold(ctx context.Context, f progress[S], confirm string, most Version) (progress[S], error) {
+// fold continues f by at most that many records; 0: all. If f is not confirmed, it begins with the last record of f, and the
+// error is errOtherLog if the log does not have it.
+func (r *Repository[S, E]) fold(ctx context.Context, f progress[S], most Version) (progress[S], error) {
 	stream, from, after := r.stream(f.id), f.version, f.version
-	if confirm != "" {
+	f.confirmed = f.confirmed || from == 0
+	if !f.confirmed {
 		after--
 	}
 	for rec, err := range r.cfg.Store.Read(ctx, stream, after) {
 		if err != nil {
 			return f, fmt.Errorf("load %s: %w", stream, err)
 		}
-		if confirm != "" {
-			if rec.ID != confirm {
-				return f, errOtherLog
+		if !f.confirmed {
+			if f.confirmed = rec.Version == from && rec.ID == f.last; !f.confirmed {
+				break
 			}
-			confirm = ""
 			continue
 		}
 		if rec.Version != f.version+1 {
-			return f, fmt.Errorf("load %s: version %d follows %d", stream, rec.Version, f.version)
+			return f, fmt.Errorf("load %s: %w: version %d follows %d", stream, ErrLogHole, rec.Version, f.version)
 		}
 		if f.more = most > 0 && f.version-from == most; f.more {
 			return f, nil
@@ -91,8 +92,8 @@ func (r *Repository[S, E]) fold(ctx context.Context, f progress[S], confirm stri
 		}
 		f.state, f.version, f.last, f.count = r.cfg.Aggregate.Evolve(f.state, event), rec.Version, rec.ID, f.count+1
 	}
-	if confirm != "" {
-		return f, errOtherLog // the log ends before that version
+	if !f.confirmed {
+		return f, fmt.Errorf("load %s at version %d: %w", stream, from, errOtherLog)
 	}
 	return f, nil
 }

@@ -197,7 +197,7 @@ func (r *Repository[S, E]) decide(before versioned[S], prepared Prepared[S, E], 
 		if err != nil {
 			return Commit{}, before, err
 		}
-		commit.Records = append(commit.Records, record)
+		commit.Records, after.last = append(commit.Records, record), record.ID
 	}
 	if r.cfg.Aggregate.Claims != nil {
 		held, wanted := r.cfg.Aggregate.Claims(before.state), r.cfg.Aggregate.Claims(after.state)
@@ -216,7 +216,7 @@ func (r *Repository[S, E]) append(ctx context.Context, commit Commit, after vers
 	}
 	r.cfg.Cache.keep(after)
 	if every := r.snapshotEvery(); every > 0 && commit.Expected/every != after.version/every {
-		r.saveSnapshot(ctx, after, commit.Records[len(commit.Records)-1].ID)
+		r.saveSnapshot(ctx, after)
 	}
 	return after.version, nil
 }

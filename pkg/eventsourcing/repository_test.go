@@ -326,15 +326,15 @@ func TestABrokenStreamIsNotLoaded(t *testing.T) {
 	}
 	unknown, malformed := at(2), at(2)
 	unknown.Schema, malformed.Data = 9, []byte(`{`)
-	errAway := errors.New("away")
+	errAway, errHole := errors.New("away"), eventsourcing.ErrLogHole
 	for name, tt := range map[string]struct {
 		stream canned
 		want   string
 		is     error
 	}{
-		"gap":             {canned{records: []eventsourcing.Record{at(1), at(3)}}, "version 3 follows 1", nil},
-		"gap at the head": {canned{records: []eventsourcing.Record{at(2)}}, "version 2 follows 0", nil},
-		"repetition":      {canned{records: []eventsourcing.Record{at(1), at(1)}}, "version 1 follows 1", nil},
+		"gap":             {canned{records: []eventsourcing.Record{at(1), at(3)}}, "log lacks an event: version 3 follows 1", errHole},
+		"gap at the head": {canned{records: []eventsourcing.Record{at(2)}}, "log lacks an event: version 2 follows 0", errHole},
+		"repetition":      {canned{records: []eventsourcing.Record{at(1), at(1)}}, "log lacks an event: version 1 follows 1", errHole},
 		"unknown event": {
 			canned{records: []eventsourcing.Record{at(1), unknown}}, "event 2: ", eventsourcing.ErrUnknownEvent,
 		},

@@ -98,15 +98,15 @@ func (r *Repository[S, E]) loadSnapshot(ctx context.Context, m versioned[S]) (s 
 		r.refuteSnapshot(ctx, s, SnapshotUndecodable, errUndecodable) // whose text might be personal
 		return s, m, false
 	}
-	return s, versioned[S]{id: m.id, state: state, version: s.Version}, true
+	return s, versioned[S]{id: m.id, state: state, version: s.Version, last: s.EventID}, true
 }
 
 // saveSnapshot saves the state. Errors are reported to OnSnapshot and otherwise ignored.
-func (r *Repository[S, E]) saveSnapshot(ctx context.Context, m versioned[S], eventID string) {
+func (r *Repository[S, E]) saveSnapshot(ctx context.Context, m versioned[S]) {
 	state, err := r.cfg.Aggregate.States.Encode(m.state)
 	if err == nil {
 		err = r.cfg.Snapshots.Save(ctx, Snapshot{
-			Stream: r.stream(m.id), Version: m.version, EventID: eventID, Shape: r.cfg.Aggregate.States.Shape(), State: state,
+			Stream: r.stream(m.id), Version: m.version, EventID: m.last, Shape: r.cfg.Aggregate.States.Shape(), State: state,
 		})
 	}
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 // Store is the port to an event store. Every implementation must pass eventstoretest.Run.
 type Store interface {
 	// Read yields the stream's records after version `after`, oldest first, without gaps. It sees every append that ended
-	// before the call. An absent stream yields nothing. The first error ends the sequence.
+	// before the call. An absent stream yields nothing. The first error ends the sequence: an ErrLogHole where a record is
+	// missing or unreadable.
 	Read(ctx context.Context, s StreamID, after Version) iter.Seq2[Record, error]
 
 	// Append writes the whole commit or nothing. A commit that is already written, known by its records' IDs, is a
@@ -48,6 +49,9 @@ var (
 	ErrNoResult = errors.New("no result of that command")
 	// ErrTooLarge: a limit of the store forbids the commit; nothing was sent.
 	ErrTooLarge = errors.New("commit too large")
+	// ErrLogHole: the log lacks an event that it must have, or has something else in its place. Leftfold never removes an
+	// event: something else changed the log, and only a backup has what is missing.
+	ErrLogHole = errors.New("log lacks an event")
 	// ErrUnavailable: the store cannot be reached or is overloaded.
 	ErrUnavailable = errors.New("store unavailable")
 )

@@ -149,6 +149,10 @@ func (p *scenario) operate(ill eventsourcing.StreamID) {
 	require.NoError(t, err)
 	redrive(200, s.ProjectorUser, "users")
 	redrive(200, s.ProjectorRole, "roles")
+	p.admin(200, s.ProjectorUser, http.MethodPost, "/projections/users/streams/"+ill.String()+"/rebuild")
+	p.admin(200, s.ProjectorRole, http.MethodPost, "/projections/roles/streams/"+ill.String()+"/rebuild")
+	p.admin(404, s.ProjectorUser, http.MethodPost, "/projections/users/streams/org/iam/role/"+uuid.NewString()+"/rebuild")
+	p.admin(404, s.ProjectorRole, http.MethodPost, "/projections/roles/streams/org/iam/role/"+uuid.NewString()+"/rebuild")
 	p.admin(404, s.ProjectorUser, http.MethodPost, "/projections/users/parked/org/iam/role/"+uuid.NewString()+"/redrive")
 	p.admin(404, s.ProjectorRole, http.MethodPost, "/projections/roles/parked/org/iam/role/"+uuid.NewString()+"/redrive")
 

@@ -101,7 +101,7 @@ func NewStore(db DynamoDBAPI, cfg Config) *Store {
 	return &Store{db: db, cfg: cfg, known: known}
 }
 
-// Read implements eventsourcing.Store. A gap in the log is an error.
+// Read implements eventsourcing.Store.
 func (s *Store) Read(
 	ctx context.Context, stream eventsourcing.StreamID, after eventsourcing.Version,
 ) iter.Seq2[eventsourcing.Record, error] {
@@ -133,12 +133,13 @@ func (s *Store) Read(
 			for _, item := range page.Items {
 				record, err := recordOf(item)
 				if err == nil && record.Version != last+1 {
-					record, err = eventsourcing.Record{}, fmt.Errorf("version %d follows %d", record.Version, last)
+					err = fmt.Errorf("version %d follows %d", record.Version, last)
 				}
-				if err == nil {
-					last = record.Version
+				if err != nil {
+					yield(eventsourcing.Record{}, fmt.Errorf("%w: %w", eventsourcing.ErrLogHole, err))
+					return
 				}
-				if !yield(record, err) || err != nil {
+				if last = record.Version; !yield(record, nil) {
 					return
 				}
 			}

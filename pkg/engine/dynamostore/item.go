@@ -109,7 +109,7 @@ func metadataOf(f *fields) (md eventsourcing.Metadata) {
 }
 
 // FromStreamImage returns the record in the new image of an event log's item, as DynamoDB Streams delivers it. Its errors
-// concern the image only: a retry fails too.
+// concern the image only: a retry fails too. With an error, the record has what is known of its stream and version.
 func FromStreamImage(image map[string]streams.AttributeValue) (eventsourcing.Record, error) {
 	it, err := attributevalue.FromDynamoDBStreamsMap(image)
 	if err != nil {
@@ -118,6 +118,7 @@ func FromStreamImage(image map[string]streams.AttributeValue) (eventsourcing.Rec
 	return recordOf(it)
 }
 
+// recordOf is the inverse of itemOf. With an error, the record has what is known of its stream and version.
 func recordOf(it item) (eventsourcing.Record, error) {
 	f := fields{item: it}
 	r := eventsourcing.Record{
@@ -125,7 +126,7 @@ func recordOf(it item) (eventsourcing.Record, error) {
 		ID:      f.text(attrID), Name: f.text(attrName), Data: f.json(attrData),
 		Schema: int(f.number(attrSchema, 31)), //nolint:gosec // 31 bits fit
 	}
-	stream := f.text(attrStream)
+	f.text(attrStream)
 	r.RecordedAt = f.time(attrRecordedAt)
 	for i, e := range f.list(attrEnrichment) {
 		in := f.within(fmt.Sprintf("%s[%d]", attrEnrichment, i), e)
@@ -140,11 +141,16 @@ func recordOf(it item) (eventsourcing.Record, error) {
 		f.err = in.err
 	}
 	err := f.err
-	if err == nil {
-		r.Stream, err = eventsourcing.ParseStreamID(stream)
+	if err == nil && r.Version == 0 {
+		err = fmt.Errorf("attribute %q: not 1 or more", attrVersion)
+	}
+	var noStream error
+	if r.Stream, noStream = eventsourcing.ParseStreamID(textIn(it, attrStream)); err == nil {
+		err = noStream
 	}
 	if err != nil {
-		return eventsourcing.Record{}, fmt.Errorf("event %s version %s: %w", showStream(it[attrStream]), show(it[attrVersion]), err)
+		return eventsourcing.Record{Stream: r.Stream, Version: r.Version},
+			fmt.Errorf("event %s version %s: %w", showStream(it[attrStream]), show(it[attrVersion]), err)
 	}
 	return r, nil
 }

@@ -215,9 +215,21 @@ func TestInvalidItemsAreErrors(t *testing.T) {
 			for _, last = range store.Read(t.Context(), stream, 0) {
 			}
 			require.ErrorContains(t, last, want)
-			for _, last = range store.All(t.Context(), 1) {
+			require.ErrorIs(t, last, eventsourcing.ErrLogHole)
+
+			require.NoError(t, store.Append(t.Context(), commit(eventsourcing.StreamID{Category: "test", ID: "other"}, 0, 1)))
+			good, bad := 0, 0
+			for r, err := range store.All(t.Context(), 1) {
+				if err == nil {
+					good++
+					continue
+				}
+				bad++
+				require.ErrorIs(t, err, eventsourcing.ErrLogHole)
+				require.ErrorContains(t, err, want)
+				assert.Equal(t, eventsourcing.Record{Stream: stream, Version: 1}, r, "what is known of it")
 			}
-			require.ErrorContains(t, last, want)
+			assert.Equal(t, []int{1, 1}, []int{good, bad}, "it ends nothing")
 		})
 	}
 }

@@ -2,6 +2,7 @@ package dynamostore
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"sync"
 
@@ -15,8 +16,9 @@ import (
 const maxSegments = 1_000_000
 
 // All yields every record of the log, in any order, also within a stream. It scans that many segments in parallel (at
-// least one), with consistent reads. A record that is appended meanwhile may or may not be among them. The first error
-// ends the sequence.
+// least one), with consistent reads. A record that is appended meanwhile may or may not be among them. An item that is no
+// event comes as an eventsourcing.ErrLogHole, which names it, with what is known of its stream and version, and does not
+// end the sequence; any other error does.
 func (s *Store) All(ctx context.Context, segments int) iter.Seq2[eventsourcing.Record, error] {
 	segments = min(max(segments, 1), maxSegments)
 	return func(yield func(eventsourcing.Record, error) bool) {
@@ -31,9 +33,9 @@ func (s *Store) All(ctx context.Context, segments int) iter.Seq2[eventsourcing.R
 				TotalSegments:  aws.Int32(int32(segments)), //nolint:gosec // at most maxSegments
 			}
 			scans.Go(func() {
-				for records, err := range scan(scanCtx, s.db, in, recordOf) {
+				for entries, err := range scan(scanCtx, s.db, in, entryOf) {
 					select {
-					case pages <- page{records, err}:
+					case pages <- page{entries, err}:
 					case <-scanCtx.Done():
 						return
 					}
@@ -50,8 +52,8 @@ func (s *Store) All(ctx context.Context, segments int) iter.Seq2[eventsourcing.R
 			}
 		}()
 		for p := range pages {
-			for _, record := range p.records {
-				if !yield(record, nil) {
+			for _, e := range p.entries {
+				if !yield(e.record, e.err) {
 					return
 				}
 			}
@@ -68,8 +70,22 @@ func (s *Store) All(ctx context.Context, segments int) iter.Seq2[eventsourcing.R
 
 // page is the result of one call, up to the error.
 type page struct {
-	records []eventsourcing.Record
+	entries []entry
 	err     error
+}
+
+// entry is an item of the log, or why it is no event.
+type entry struct {
+	record eventsourcing.Record
+	err    error
+}
+
+func entryOf(it item) (entry, error) {
+	record, err := recordOf(it)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", eventsourcing.ErrLogHole, err)
+	}
+	return entry{record, err}, nil
 }
 
 // scan yields the items of a table in the pages of in. The first error ends the sequence; its page has the items before it.

@@ -69,9 +69,10 @@ func (s *Snapshots) Save(ctx context.Context, snapshot eventsourcing.Snapshot) e
 	_, err := s.db.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName: aws.String(s.table), Item: it,
 		ConditionExpression: aws.String(
-			"attribute_not_exists(#version) OR #version < :version OR #version = :version AND #shape <> :shape"),
+			"attribute_not_exists(#version) OR #version < :version OR #version = :version AND #shape <> :shape" +
+				" OR NOT attribute_type(#version, :number)"), // nothing that Save writes
 		ExpressionAttributeNames:  map[string]string{"#version": attrVersion, "#shape": attrShape},
-		ExpressionAttributeValues: item{":version": it[attrVersion], ":shape": it[attrShape]},
+		ExpressionAttributeValues: item{":version": it[attrVersion], ":shape": it[attrShape], ":number": dynamo.Text("N")},
 	})
 	return unlessRefused("save snapshot of "+snapshot.Stream.String(), err)
 }

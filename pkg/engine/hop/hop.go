@@ -9,6 +9,7 @@ package hop
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -66,7 +67,7 @@ type Place struct {
 	EventID string
 }
 
-// EventLog yields all events, each stream's in order.
+// EventLog yields all events, each stream's in order. An eventsourcing.ErrLogHole is about one item; any other error ends it.
 type EventLog interface {
 	All(ctx context.Context, segments int) iter.Seq2[eventsourcing.Record, error]
 }
@@ -196,11 +197,14 @@ func (h *Hop[In]) Republish(ctx context.Context, shard string) error {
 func (h *Hop[In]) republish(ctx context.Context, r *run) error {
 	batch := make([]*item, 0, batchSize)
 	for record, err := range h.EventLog.All(ctx, 1) {
-		if err != nil {
+		if err != nil && !errors.Is(err, eventsourcing.ErrLogHole) {
 			return err
 		}
 		it := &item{done: func(int) {}}
-		if it.Event, it.invalid = Encode(record); it.invalid != nil {
+		if it.Event, it.invalid = Encode(record); err != nil {
+			it.invalid = err // of one item
+		}
+		if it.invalid != nil {
 			it.known = Place{Stream: record.Stream.String(), Version: record.Version, EventID: record.ID}
 		}
 		if batch = append(batch, it); len(batch) == batchSize {

@@ -71,7 +71,7 @@ func (a *applier) step(ctx context.Context, records []eventsourcing.Record) (int
 	defer progress.Turn(ctx)
 	own, err := a.read(ctx)
 	if err != nil {
-		return 0, err
+		return 0, a.mayContinue(ctx, err)
 	}
 	duplicates := countUpTo(records, own.Version)
 	a.metrics.duplicates.WithLabelValues(a.src.category).Add(float64(duplicates))
@@ -143,7 +143,8 @@ func (a *applier) heal(ctx context.Context, after, upTo eventsourcing.Version) (
 		return nil, err
 	}
 	if have := after + eventsourcing.Version(len(run)); have < upTo {
-		return nil, fmt.Errorf("%w: it ends at version %d, %d was delivered", ErrLogBehind, have, upTo)
+		a.metrics.holes.WithLabelValues(a.src.category).Inc()
+		return nil, fmt.Errorf("%w: it ends at version %d, there was %d", eventsourcing.ErrLogHole, have, upTo)
 	}
 	return run, nil
 }
@@ -151,11 +152,11 @@ func (a *applier) heal(ctx context.Context, after, upTo eventsourcing.Version) (
 // logged reads those records in (after, upTo] that the log has.
 func (a *applier) logged(ctx context.Context, after, upTo eventsourcing.Version) (run []eventsourcing.Record, err error) {
 	for r, err := range a.config.EventLog.Read(ctx, a.stream, after) {
-		if err != nil {
-			return nil, fmt.Errorf("read the log: %w", err)
+		if want := after + eventsourcing.Version(len(run)) + 1; err == nil && r.Version != want {
+			err = fmt.Errorf("%w: version %d instead of %d", eventsourcing.ErrLogHole, r.Version, want)
 		}
-		if want := after + eventsourcing.Version(len(run)) + 1; r.Version != want {
-			return nil, fmt.Errorf("%w: version %d instead of %d", ErrLogBehind, r.Version, want)
+		if err != nil {
+			return nil, a.logError(err)
 		}
 		run = append(run, r)
 		if r.Version >= upTo {
@@ -163,6 +164,14 @@ func (a *applier) logged(ctx context.Context, after, upTo eventsourcing.Version)
 		}
 	}
 	return run, nil
+}
+
+// logError wraps an error of reading the log, and counts it if it is a hole.
+func (a *applier) logError(err error) error {
+	if errors.Is(err, eventsourcing.ErrLogHole) {
+		a.metrics.holes.WithLabelValues(a.src.category).Inc()
+	}
+	return fmt.Errorf("read the log: %w", err)
 }
 
 // extend appends to run, which begins after the fence, the records that follow it without a gap.
@@ -188,6 +197,12 @@ func (a *applier) write(ctx context.Context, own ownRow, run []eventsourcing.Rec
 	case err == nil:
 		a.observe(run)
 		return nil
+	case errors.Is(err, ErrBadRow):
+		a.badRow(ctx, a.key, err)
+		if err := a.rebuild(ctx); err != nil {
+			return err
+		}
+		return errRaced
 	case !errors.As(err, &bad):
 		return err
 	case bad.at > 0:
@@ -197,7 +212,7 @@ func (a *applier) write(ctx context.Context, own ownRow, run []eventsourcing.Rec
 	if a.failures++; a.failures < a.config.MaxAttempts {
 		return errAgain
 	}
-	if err := a.park(ctx, own.Version, run[0], latest, bad); err != nil {
+	if err := a.park(ctx, own.item, run[0], latest, bad); err != nil {
 		return err
 	}
 	return fmt.Errorf("%w at version %d: %w", ErrParked, run[0].Version, bad)

@@ -140,16 +140,16 @@ func TestEventsThatTheLogLacksAreNotSkipped(t *testing.T) {
 	records := lib.append(bookStream("b1"), titled{"a"}, titled{"b"}, titled{"c"}, titled{"d"})
 	lib.log.records[bookStream("b1")] = records[:2]
 	done, err := p.Apply(t.Context(), []eventsourcing.Record{records[0], records[3]})
-	require.ErrorIs(t, err, projection.ErrLogBehind)
+	require.ErrorIs(t, err, eventsourcing.ErrLogHole)
 	assert.Equal(t, 1, done)
 
 	lib.log.records[bookStream("b1")] = []eventsourcing.Record{records[0], records[2], records[3]}
 	_, err = p.Apply(t.Context(), records[3:])
-	require.ErrorIs(t, err, projection.ErrLogBehind)
+	require.ErrorIs(t, err, eventsourcing.ErrLogHole)
 
 	lib.log.records[bookStream("b1")] = append(records[:1:1], records...) // read after 1, it begins with 1
 	_, err = p.Apply(t.Context(), records[3:])
-	require.ErrorIs(t, err, projection.ErrLogBehind)
+	require.ErrorIs(t, err, eventsourcing.ErrLogHole)
 
 	lib.log.records[bookStream("b1")] = records
 	apply(t, p, records[3:])

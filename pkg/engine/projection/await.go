@@ -5,8 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
-
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/retry"
 )
@@ -35,16 +33,20 @@ func (r Reader) Await(
 			return false, err
 		}
 	}
-	return item != nil, attributevalue.UnmarshalMap(item, out)
+	if item == nil {
+		return false, nil
+	}
+	return true, r.decodeOne(ctx, key, item, out)
 }
 
 func (r Reader) fenced(ctx context.Context, key Key) (Item, eventsourcing.Version, error) {
 	item, err := r.item(ctx, key)
-	if err != nil {
+	if err != nil || item == nil {
 		return nil, 0, err
 	}
 	var at Fence
-	return item, at.Version, attributevalue.UnmarshalMap(item, &at)
+	err = r.decodeOne(ctx, key, item, &at)
+	return item, at.Version, err
 }
 
 // Waiting lets all that wait for one row share its reads. Its zero value is ready; safe for concurrent use.

@@ -134,7 +134,7 @@ func TestWhoWaitsIsAnsweredSoon(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 		_, err = db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("doors"), Item: map[string]types.AttributeValue{
 			"id": &types.AttributeValueMemberS{Value: "d1"}, "row": &types.AttributeValueMemberS{Value: "door"},
-			"version": &types.AttributeValueMemberN{Value: "1"},
+			"version": &types.AttributeValueMemberN{Value: "1"}, "stream": &types.AttributeValueMemberS{Value: "house/door/d1"},
 		}})
 		require.NoError(t, err)
 		waiters.Wait()

@@ -25,15 +25,23 @@ type CaughtUp struct {
 	Behind  int64 // streams that were behind and are caught up
 	Applied int64 // events that were missing
 	Parked  int64 // streams that stay behind because they are parked: use Redrive
+	// Holes is how many items of the log are no events, and how many streams lack an event that was applied, or one before
+	// it. Each is logged. The others are caught up.
+	Holes int64
 }
 
 // CatchUp applies the missing events of every stream in log. Use it when a projection was down for longer than the queue's
 // retention. log yields every record, in any order, as dynamostore.Store.All does; adjacent records of a stream cost
-// one comparison. It can run while messages are applied. After an error it can be called again.
+// one comparison. It can run while messages are applied. A row that cannot be read is rebuilt. After an error it can be
+// called again.
 func (p *Projector) CatchUp(ctx context.Context, log iter.Seq2[eventsourcing.Record, error]) (CaughtUp, error) {
 	var done CaughtUp
 	heads := map[eventsourcing.StreamID]eventsourcing.Version{} // not yet compared
 	for rec, err := range log {
+		if errors.Is(err, eventsourcing.ErrLogHole) {
+			p.hole(ctx, &done, err)
+			continue
+		}
 		if err != nil {
 			return done, fmt.Errorf("catch up %s: read the log: %w", p.config.Name, err)
 		}
@@ -53,8 +61,13 @@ func (p *Projector) CatchUp(ctx context.Context, log iter.Seq2[eventsourcing.Rec
 		return done, err
 	}
 	p.config.Logger.InfoContext(ctx, "caught up with the log", slog.Int64("records", done.Records), slog.Int64("behind", done.Behind),
-		slog.Int64("applied", done.Applied), slog.Int64("parked", done.Parked))
+		slog.Int64("applied", done.Applied), slog.Int64("parked", done.Parked), slog.Int64("holes", done.Holes))
 	return done, nil
+}
+
+func (p *Projector) hole(ctx context.Context, done *CaughtUp, err error) {
+	atomic.AddInt64(&done.Holes, 1)
+	p.config.Logger.ErrorContext(ctx, "log lacks an event, catching up the others", slog.Any("error", err))
 }
 
 // catchUp compares heads, at most maxBatchGet of them, with the fences and closes the gaps.
@@ -78,23 +91,35 @@ func (p *Projector) catchUp(ctx context.Context, heads map[eventsourcing.StreamI
 	group.SetLimit(maxCatchUps)
 	for _, s := range streams {
 		fence := applied[s.String()]
-		if fence >= heads[s] {
+		if fence == heads[s] {
 			continue
 		}
 		group.Go(func() error {
-			if err := p.catchUpStream(groupCtx, s, fence, done); err != nil {
-				return fmt.Errorf("catch up %s with %s: %w", p.config.Name, s, err)
+			err := p.catchUpStream(groupCtx, s, fence, heads[s], done)
+			if err != nil {
+				err = fmt.Errorf("catch up %s with %s: %w", p.config.Name, s, err)
 			}
-			return nil
+			if errors.Is(err, eventsourcing.ErrLogHole) {
+				p.hole(ctx, done, err)
+				return nil
+			}
+			return err
 		})
 	}
 	return group.Wait()
 }
 
-// catchUpStream applies the events of a stream after its fence, unless it is parked.
-func (p *Projector) catchUpStream(ctx context.Context, stream eventsourcing.StreamID, fence eventsourcing.Version, done *CaughtUp) error {
+// catchUpStream applies the events of a stream after its fence, unless it is parked. seen is the version up to which the log
+// was seen to have it.
+func (p *Projector) catchUpStream(
+	ctx context.Context, stream eventsourcing.StreamID, fence, seen eventsourcing.Version, done *CaughtUp,
+) error {
 	a, err := p.newApplier(stream)
 	if err != nil {
+		return err
+	}
+	if fence > seen { // the stream has grown meanwhile, or lost its end
+		_, err := a.heal(ctx, fence-1, fence)
 		return err
 	}
 	parked, err := a.parked(ctx)

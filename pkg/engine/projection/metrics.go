@@ -6,8 +6,10 @@ import (
 )
 
 type metrics struct {
-	applied, duplicates, healed, parked, redriven *prometheus.CounterVec // by category
-	latency                                       prometheus.Histogram
+	applied, duplicates, healed, parked, redriven, rebuilt, holes *prometheus.CounterVec // by category
+
+	badRows prometheus.Counter
+	latency prometheus.Histogram
 }
 
 // newMetrics registers the metrics, if reg is not nil.
@@ -27,6 +29,11 @@ func newMetrics(reg prometheus.Registerer, projection string, categories []strin
 		healed:     counter("healed", "Missing events read from the log."),
 		parked:     counter("parked", "Times that an aggregate was parked because an event could not be applied."),
 		redriven:   counter("redriven", "Times that a parked aggregate was caught up."),
+		rebuilt:    counter("rebuilt", "Times that the rows of an aggregate were written anew from the log."),
+		holes:      counter("log_hole", "Times that the log was seen to lack an event of an aggregate."),
+		badRows: register.NewCounter(prometheus.CounterOpts{
+			Name: "projection_bad_rows_total", Help: "Reads of rows that cannot be decoded. Lists leave them out.",
+		}),
 		latency: register.NewHistogram(prometheus.HistogramOpts{
 			Name:    "project_seconds",
 			Help:    "Time from the recording of an event until it is visible in the projection.",

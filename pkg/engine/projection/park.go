@@ -34,6 +34,15 @@ type Parked struct {
 	Latest eventsourcing.Version `dynamodbav:"latest"`
 }
 
+// check refuses what no projection writes.
+func (row Parked) check() error {
+	if row.Version < 1 || row.Latest < row.Version {
+		return errors.New("no version")
+	}
+	_, err := eventsourcing.ParseStreamID(row.Stream)
+	return err
+}
+
 // Parked lists the parked aggregates, in no order. It reads a secondary index, which lags behind writes by milliseconds.
 func (p *Projector) Parked(ctx context.Context, limit int, cursor Cursor) (parked []Parked, next Cursor, err error) {
 	list := listOf("parked", p.config.Table)
@@ -80,7 +89,10 @@ func (a *applier) catchUp(ctx context.Context) (fence eventsourcing.Version, err
 	for {
 		own, err := a.read(ctx)
 		if err != nil {
-			return a.fence, err
+			if err := a.mayContinue(ctx, err); err != nil {
+				return a.fence, err
+			}
+			continue
 		}
 		run, err := a.logged(ctx, own.Version, own.Version+eventsourcing.Version(a.limit)) //nolint:gosec // limit is positive
 		if err != nil {
@@ -99,19 +111,29 @@ func (a *applier) catchUp(ctx context.Context) (fence eventsourcing.Version, err
 
 func (a *applier) parkedKey() Key { return Key{a.stream.ID, parkedPrefix + a.src.row} }
 
-// parked reads the parked row; nil if there is none.
+// parked reads the parked row; nil if there is none. One that cannot be read is deleted: the aggregate is parked anew if an
+// event still cannot be applied, and a redrive reads to the log's end, whatever was acknowledged.
 func (a *applier) parked(ctx context.Context) (*Parked, error) {
-	var row Parked
-	found, err := a.reader.Get(ctx, a.parkedKey().ID, a.parkedKey().Row, &row)
-	if err != nil || !found {
+	item, err := a.reader.item(ctx, a.parkedKey())
+	if err != nil || item == nil {
 		return nil, err
+	}
+	var row Parked
+	if err := decode(item, &row); err != nil {
+		a.badRow(ctx, a.parkedKey(), err)
+		condition, names, values := same("latest", item)
+		_, err := a.config.DB.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+			TableName: &a.config.Table, Key: a.parkedKey().item(),
+			ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+		})
+		return nil, writeError("delete an unreadable parked row", err)
 	}
 	return &row, nil
 }
 
 // park parks the aggregate, unless its fence has moved: then it returns errRaced.
 func (a *applier) park(
-	ctx context.Context, fence eventsourcing.Version, bad eventsourcing.Record, latest eventsourcing.Version, cause error,
+	ctx context.Context, own Item, bad eventsourcing.Record, latest eventsourcing.Version, cause error,
 ) error {
 	old, err := a.parked(ctx)
 	if err != nil {
@@ -128,7 +150,7 @@ func (a *applier) park(
 	if err != nil {
 		return err
 	}
-	condition, names, values := fenceAt(fence)
+	condition, names, values := same("version", own)
 	_, err = a.config.DB.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 		{ConditionCheck: &types.ConditionCheck{
 			TableName: &a.config.Table, Key: a.key.item(),

@@ -11,6 +11,8 @@
 //   - To heal is to read missing events from the log, when an event beyond the next version arrives.
 //   - To park is to set an aggregate aside whose event cannot be applied. Its later events are acknowledged but not applied,
 //     and delay no other aggregate. Redrive applies them from the log when the cause is fixed.
+//   - To rebuild is to write the rows of a stream anew, folded from the log, whatever is stored. It happens by itself when
+//     an own row cannot be read: lists leave such a row out until then.
 //
 // # Table
 //
@@ -47,10 +49,10 @@ import (
 var (
 	// ErrNoSource: this projection has no Source of the stream's category.
 	ErrNoSource = errors.New("no source of that category")
+	// ErrNoStream: neither the log nor the projection has the stream.
+	ErrNoStream = errors.New("no such stream")
 	// ErrMixedStreams: Apply was called with records of several streams.
 	ErrMixedStreams = errors.New("records of several streams")
-	// ErrLogBehind: the log lacks an event that must exist. Nothing is skipped.
-	ErrLogBehind = errors.New("log does not show the missing events")
 	// ErrContended: too many races for one row were lost. It is an eventsourcing.ErrUnavailable.
 	ErrContended = fmt.Errorf("%w: row contended", eventsourcing.ErrUnavailable)
 	// ErrParked: an event cannot be applied; its aggregate is parked.
@@ -61,6 +63,8 @@ var (
 	ErrNotOwner = errors.New("row of another stream")
 	// ErrInvalidRow: a Source derived a row that cannot be stored.
 	ErrInvalidRow = errors.New("invalid row")
+	// ErrBadRow: a stored row is not one that a projection writes. Something else changed it; Rebuild writes it anew.
+	ErrBadRow = errors.New("row unreadable")
 )
 
 // DynamoDBAPI is the part of *dynamodb.Client that a projection uses.
@@ -126,13 +130,13 @@ func NewProjector(c Config) (*Projector, error) {
 	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler)).With(slog.String("projection", c.Name))
 	p := &Projector{
-		config: c, reader: Reader{DB: c.DB, Table: c.Table, Backoff: c.Backoff},
-		sources: map[string]*Source{}, ownRows: map[string]bool{},
+		config: c, sources: map[string]*Source{}, ownRows: map[string]bool{},
 	}
 	if mistakes := p.mistakes(); len(mistakes) > 0 {
 		return nil, fmt.Errorf("projection %q: %w", c.Name, errors.Join(mistakes...))
 	}
 	p.metrics = newMetrics(c.Metrics, c.Name, p.Categories())
+	p.reader = Reader{DB: c.DB, Table: c.Table, Backoff: c.Backoff, OnBadRow: p.badRow, Waiting: new(Waiting)}
 	return p, nil
 }
 
@@ -156,6 +160,15 @@ func (p *Projector) mistakes() (found []error) {
 		p.sources[src.category], p.ownRows[src.row] = &src, true
 	}
 	return found
+}
+
+// Reader returns the projection's reader. All who wait for a row share its reads, and rows that cannot be read are counted
+// and logged.
+func (p *Projector) Reader() Reader { return p.reader }
+
+func (p *Projector) badRow(ctx context.Context, key Key, err error) {
+	p.metrics.badRows.Inc()
+	p.config.Logger.ErrorContext(ctx, "row unreadable", slog.String("id", key.ID), slog.String("row", key.Row), slog.Any("error", err))
 }
 
 // Categories returns the categories of the sources, sorted.

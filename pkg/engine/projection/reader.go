@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -48,6 +49,9 @@ type Reader struct {
 	Backoff retry.Backoff
 	// Waiting shares the reads of Await. Defaults to none: each Await reads for itself.
 	Waiting *Waiting
+	// OnBadRow is called for a row that cannot be decoded. Lists leave it out; a read of that row alone is an ErrBadRow.
+	// Defaults to no call.
+	OnBadRow func(context.Context, Key, error)
 }
 
 // Filter selects the rows whose attribute Attr, a string, contains one of the texts, case-sensitively. The zero Filter selects
@@ -71,10 +75,7 @@ func (r Reader) Get(ctx context.Context, id, row string, out any) (found bool, e
 	if err != nil || item == nil {
 		return false, err
 	}
-	if err := attributevalue.UnmarshalMap(item, out); err != nil {
-		return false, fmt.Errorf("decode row %q: %w", row, err)
-	}
-	return true, nil
+	return true, r.decodeOne(ctx, Key{id, row}, item, out)
 }
 
 func (r Reader) item(ctx context.Context, key Key) (Item, error) {
@@ -103,13 +104,13 @@ func (r Reader) BatchGet(ctx context.Context, keys []Key, out any) error {
 			return fmt.Errorf("read %d rows: %w", len(unique), err)
 		}
 	}
-	items := make([]Item, 0, len(unique))
+	rows := newRows(out)
 	for _, key := range unique {
 		if item := found[key]; item != nil {
-			items = append(items, item)
+			r.add(ctx, rows, key, item)
 		}
 	}
-	return decode(items, out)
+	return nil
 }
 
 func (r Reader) batch(ctx context.Context, keys []Key, found map[Key]Item) error {
@@ -172,7 +173,7 @@ func (r Reader) Rows(ctx context.Context, id, prefix string, limit int, cursor C
 	if after != nil {
 		in.ExclusiveStartKey = after.item()
 	}
-	return page(list, limit, out, func(want int) ([]Item, Item, error) {
+	return r.page(ctx, list, limit, out, func(want int) ([]Item, Item, error) {
 		in.Limit = aws.Int32(int32(want)) //nolint:gosec // page keeps it small
 		res, err := r.DB.Query(ctx, in)
 		if err != nil {
@@ -216,7 +217,7 @@ func (r Reader) scan(
 		in.ExclusiveStartKey[attr] = dynamo.Text(after.ID)
 	}
 	window := 0
-	return page(list, limit, out, func(want int) ([]Item, Item, error) {
+	return r.page(ctx, list, limit, out, func(want int) ([]Item, Item, error) {
 		if in.FilterExpression != nil { // Limit counts rows before the filter: widen it while matches are rare
 			window = min(max(4*want, 2*window), maxPage)
 			want = window
@@ -234,34 +235,73 @@ func (r Reader) scan(
 // maxPage bounds the rows that one read holds in memory.
 const maxPage = 10_000
 
-// page fetches until it has more than limit items, or no items are left, and decodes the first limit of them. If there are
-// more, next is the cursor of the next page.
-func page(list string, limit int, out any, fetch func(want int) (items []Item, last Item, err error)) (next Cursor, err error) {
+// page fetches until it has decoded more than limit rows, or no rows are left, and returns the first limit of them. If there
+// are more, next is the cursor of the next page.
+func (r Reader) page(
+	ctx context.Context, list string, limit int, out any, fetch func(want int) (items []Item, last Item, err error),
+) (next Cursor, err error) {
 	if limit < 1 || limit > maxPage {
 		return Cursor{}, fmt.Errorf("limit %d is not in 1…%d", limit, maxPage)
 	}
-	var all []Item
-	for more := true; more && len(all) <= limit; {
-		items, last, err := fetch(limit + 1 - len(all))
+	rows, keys := newRows(out), []Key(nil)
+	for more := true; more && len(keys) <= limit; {
+		items, last, err := fetch(limit + 1 - len(keys))
 		if err != nil {
 			return Cursor{}, err
 		}
-		all, more = append(all, items...), len(last) > 0
+		for _, item := range items {
+			key, err := keyOf(item)
+			if err != nil {
+				return Cursor{}, err
+			}
+			if r.add(ctx, rows, key, item) {
+				keys = append(keys, key)
+			}
+		}
+		more = len(last) > 0
 	}
-	if len(all) > limit {
-		all = all[:limit]
-		last, err := keyOf(all[limit-1])
-		if err != nil {
-			return Cursor{}, err
-		}
+	if len(keys) > limit {
+		rows.Set(rows.Slice(0, limit))
+		last := keys[limit-1]
 		next = Cursor{place{Of: list, ID: last.ID, Row: last.Row}}
 	}
-	return next, decode(all, out)
+	return next, nil
 }
 
-func decode(items []Item, out any) error {
-	if err := attributevalue.UnmarshalListOfMaps(items, out); err != nil {
-		return fmt.Errorf("decode rows: %w", err)
+// newRows returns the slice of structs to which out points, emptied.
+func newRows(out any) reflect.Value {
+	rows := reflect.ValueOf(out).Elem()
+	rows.Set(reflect.MakeSlice(rows.Type(), 0, 0))
+	return rows
+}
+
+// add appends the row, if it can be decoded.
+func (r Reader) add(ctx context.Context, rows reflect.Value, key Key, item Item) bool {
+	row := reflect.New(rows.Type().Elem())
+	if r.decodeOne(ctx, key, item, row.Interface()) != nil {
+		return false
+	}
+	rows.Set(reflect.Append(rows, row.Elem()))
+	return true
+}
+
+// decodeOne decodes a row, and reports one that cannot be.
+func (r Reader) decodeOne(ctx context.Context, key Key, item Item, out any) error {
+	err := decode(item, out)
+	if err != nil && r.OnBadRow != nil {
+		r.OnBadRow(ctx, key, err)
+	}
+	return err
+}
+
+// decode decodes a row into a struct. A struct with a Fence must get one.
+func decode(item Item, out any) error {
+	err := attributevalue.UnmarshalMap(item, out)
+	if row, ok := out.(interface{ check() error }); ok && err == nil {
+		err = row.check()
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrBadRow, err)
 	}
 	return nil
 }

@@ -179,6 +179,7 @@ func TestACursorOfAnotherListIsRefused(t *testing.T) {
 	}
 	r := lib.reader()
 	var out []shelfView
+	var books []projection.Key
 	other := projection.Reader{DB: lib.db, Table: "projection-others"}
 	lists := map[string]func(projection.Cursor) (projection.Cursor, error){
 		"list": func(c projection.Cursor) (projection.Cursor, error) {
@@ -188,10 +189,10 @@ func TestACursorOfAnotherListIsRefused(t *testing.T) {
 			return r.List(t.Context(), projection.Filter{Attr: "name", AnyOf: []string{"A"}}, 1, c, &out)
 		},
 		"rows s1": func(c projection.Cursor) (projection.Cursor, error) {
-			return r.Rows(t.Context(), "s1", "book#", 1, c, &out)
+			return r.Rows(t.Context(), "s1", "book#", 1, c, &books)
 		},
 		"rows s2": func(c projection.Cursor) (projection.Cursor, error) {
-			return r.Rows(t.Context(), "s2", "book#", 1, c, &out)
+			return r.Rows(t.Context(), "s2", "book#", 1, c, &books)
 		},
 		"parked": func(c projection.Cursor) (projection.Cursor, error) {
 			_, next, err := p.Parked(t.Context(), 1, c)

@@ -51,7 +51,8 @@ type Item = map[string]types.AttributeValue
 type Source struct {
 	category, row string
 	listed        bool
-	// fold applies records to the state in the own row. Its error is an *unappliableError.
+	// fold applies records to the state in the own row. Its error is an *unappliableError, or
+	// an ErrBadRow if that state cannot be read.
 	fold     func(id string, own Item, records []eventsourcing.Record) (change, error)
 	mistakes []error
 }
@@ -100,7 +101,7 @@ func (s Spec[R, E]) fold(id string, own Item, records []eventsourcing.Record) (c
 	}()
 	var state R
 	if err := attributevalue.UnmarshalMap(own, &state); err != nil {
-		return c, &unappliableError{at, fmt.Errorf("decode own row: %w", err)}
+		return c, fmt.Errorf("%w: %w", ErrBadRow, err)
 	}
 	if c.before, err = s.rows(id, state); err != nil { // before Fold, which may change state in place
 		return c, &unappliableError{at, err}

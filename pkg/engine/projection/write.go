@@ -37,17 +37,30 @@ type Fence struct {
 	UpdatedAt     time.Time             `dynamodbav:"updated_at"` // when that event was recorded
 }
 
+// check refuses what no projection writes.
+func (f Fence) check() error {
+	if f.Version < 1 || f.Stream == "" {
+		return errors.New("no fence")
+	}
+	return nil
+}
+
 type ownRow struct {
 	Fence
 	item Item // nil if there is no row yet
 }
 
+// read reads the own row. One that cannot be read is rebuilt first.
 func (a *applier) read(ctx context.Context) (own ownRow, err error) {
-	if own.item, err = a.reader.item(ctx, a.key); err != nil {
+	if own.item, err = a.reader.item(ctx, a.key); err != nil || own.item == nil {
 		return own, err
 	}
-	if err := attributevalue.UnmarshalMap(own.item, &own.Fence); err != nil {
-		return own, fmt.Errorf("decode the fence: %w", err)
+	if err := decode(own.item, &own.Fence); err != nil {
+		a.badRow(ctx, a.key, err)
+		if err := a.rebuild(ctx); err != nil {
+			return own, err
+		}
+		return own, errRaced
 	}
 	if own.Version != a.fence {
 		a.fence, a.limit, a.failures, a.races = own.Version, maxRun, 0, 0
@@ -62,21 +75,9 @@ func (a *applier) put(ctx context.Context, own ownRow, run []eventsourcing.Recor
 	if err != nil {
 		return err
 	}
-	last := run[len(run)-1]
-	fence, err := attributevalue.MarshalMap(Fence{
-		Version: last.Version, Stream: a.stream.String(), EventID: last.ID,
-		CorrelationID: last.Metadata.CorrelationID, CausationID: last.Metadata.CausationID, UpdatedAt: last.RecordedAt,
-	})
-	if err != nil {
-		return fmt.Errorf("encode the fence: %w", err)
-	}
-	item := with(c.state, fence, a.key.item())
-	if a.src.listed {
-		item["listed"] = dynamo.Text(a.stream.ID)
-	}
 	related, err := a.related(c)
 	if err == nil {
-		err = a.send(ctx, own.Version, item, related)
+		err = a.sendOwn(ctx, own.item, c.state, run[len(run)-1], related)
 	}
 	if permanent(err) {
 		return &unappliableError{len(run) / 2, err} // any of the records may be the cause
@@ -84,10 +85,29 @@ func (a *applier) put(ctx context.Context, own ownRow, run []eventsourcing.Recor
 	return err
 }
 
-// related returns writes for the rows that differ, each conditional on that the row has no owner or this stream.
+// sendOwn writes the own row with that state as of the last record, and the related rows.
+func (a *applier) sendOwn(
+	ctx context.Context, was, state Item, last eventsourcing.Record, related []types.TransactWriteItem,
+) error {
+	fence, err := attributevalue.MarshalMap(Fence{
+		Version: last.Version, Stream: a.stream.String(), EventID: last.ID,
+		CorrelationID: last.Metadata.CorrelationID, CausationID: last.Metadata.CausationID, UpdatedAt: last.RecordedAt,
+	})
+	if err != nil {
+		return fmt.Errorf("encode the fence: %w", err)
+	}
+	item := with(state, fence, a.key.item())
+	if a.src.listed {
+		item["listed"] = dynamo.Text(a.stream.ID)
+	}
+	return a.send(ctx, was, item, related)
+}
+
+// related returns writes for the rows that differ, each conditional on that no other stream owns the row.
 func (a *applier) related(c change) (writes []types.TransactWriteItem, err error) {
-	owned := aws.String("attribute_not_exists(#stream) OR #stream = :stream")
-	names, values := map[string]string{"#stream": "stream"}, Item{":stream": dynamo.Text(a.stream.String())}
+	owned := aws.String("attribute_not_exists(#stream) OR #stream = :stream OR NOT attribute_type(#stream, :text)")
+	names := map[string]string{"#stream": "stream"}
+	values := Item{":stream": dynamo.Text(a.stream.String()), ":text": dynamo.Text("S")}
 	for _, key := range sorted(c.after) {
 		data := c.after[key]
 		if before, ok := c.before[key]; ok && reflect.DeepEqual(before, data) {
@@ -109,9 +129,6 @@ func (a *applier) related(c change) (writes []types.TransactWriteItem, err error
 			}})
 		}
 	}
-	if n := 1 + len(writes); n > maxTransaction {
-		return nil, fmt.Errorf("%w: %d", ErrTooManyRows, n)
-	}
 	return writes, nil
 }
 
@@ -121,9 +138,12 @@ func sorted(rows map[Key]Item) []Key {
 	})
 }
 
-// send writes the own row, if its fence is unchanged, and the related rows in the same transaction.
-func (a *applier) send(ctx context.Context, fence eventsourcing.Version, item Item, related []types.TransactWriteItem) error {
-	condition, names, values := fenceAt(fence)
+// send writes the own row, if its fence is the one that was read, and the related rows in the same transaction.
+func (a *applier) send(ctx context.Context, was, item Item, related []types.TransactWriteItem) error {
+	if n := 1 + len(related); n > maxTransaction {
+		return fmt.Errorf("%w: %d", ErrTooManyRows, n)
+	}
+	condition, names, values := same("version", was)
 	own := &types.Put{
 		TableName: &a.config.Table, Item: item,
 		ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
@@ -132,18 +152,28 @@ func (a *applier) send(ctx context.Context, fence eventsourcing.Version, item It
 		_, err := a.config.DB.PutItem(ctx, dynamo.PutItem(own))
 		return writeError("write the own row", err)
 	}
+	return a.transact(ctx, types.TransactWriteItem{Put: own}, related)
+}
+
+// transact writes what concerns the own row, and the related rows, at once.
+func (a *applier) transact(ctx context.Context, own types.TransactWriteItem, related []types.TransactWriteItem) error {
 	_, err := a.config.DB.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{
-		TransactItems: append([]types.TransactWriteItem{{Put: own}}, related...),
+		TransactItems: append([]types.TransactWriteItem{own}, related...),
 	})
 	return writeError("write the rows", err)
 }
 
-// fenceAt is the condition that an own row has the fence v.
-func fenceAt(v eventsourcing.Version) (condition *string, names map[string]string, values Item) {
-	if v == 0 {
+// same is the condition that an attribute of a row has the value that it had when the row was read as was; nil: that there
+// is no row.
+func same(attr string, was Item) (condition *string, names map[string]string, values Item) {
+	switch value := was[attr]; {
+	case was == nil:
 		return aws.String("attribute_not_exists(#id)"), map[string]string{"#id": "id"}, nil
+	case value == nil: // a bad row
+		return aws.String("attribute_exists(#id) AND attribute_not_exists(#attr)"), map[string]string{"#id": "id", "#attr": attr}, nil
+	default:
+		return aws.String("#attr = :was"), map[string]string{"#attr": attr}, Item{":was": value}
 	}
-	return aws.String("#version = :fence"), map[string]string{"#version": "version"}, Item{":fence": dynamo.Number(v)}
 }
 
 // writeError returns what the error of a write means: errRaced, ErrNotOwner, or err wrapped with the operation. The first

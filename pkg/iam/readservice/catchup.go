@@ -39,21 +39,23 @@ func NewCatchUps(
 
 // States of a catch-up.
 const (
-	neverRan = "never"
-	running  = "running"
-	done     = "done"
-	failed   = "failed"
+	neverRan   = "never"
+	running    = "running"
+	done       = "done"
+	incomplete = "incomplete" // done, but for holes
+	failed     = "failed"
 )
 
 type catchUp struct {
 	Projection string     `json:"projection" doc:"the projection" example:"users"`
-	State      string     `json:"state" enum:"never,running,done,failed" doc:"of the last run that this process was asked for"`
+	State      string     `json:"state" enum:"never,running,done,incomplete,failed" doc:"of the last run that this process was asked for"`
 	StartedAt  *time.Time `json:"startedAt,omitempty" doc:"when it began"`
 	EndedAt    *time.Time `json:"endedAt,omitempty" doc:"when it ended"`
 	Records    int64      `json:"records" doc:"events compared"`
 	Behind     int64      `json:"behind" doc:"aggregates that were behind and are not any more"`
 	Applied    int64      `json:"applied" doc:"events that they had missed"`
 	Parked     int64      `json:"parked" doc:"aggregates left as they are because they are parked: redrive those"`
+	Holes      int64      `json:"holes" doc:"items of the log that are no events, and aggregates that lack an event; the log has each"`
 }
 
 type catchUpOutput struct{ Body catchUp }
@@ -73,6 +75,9 @@ func (c *CatchUps) Run(ctx context.Context) error {
 func (c *CatchUps) once(ctx context.Context) {
 	result, err := c.run(ctx)
 	ended, state := c.now(), done
+	if result.Holes > 0 {
+		state = incomplete
+	}
 	if err != nil {
 		state = failed
 		c.log.ErrorContext(ctx, "catch-up failed", slog.String("projection", c.name), slog.Any(telemetry.KeyError, err))
@@ -81,6 +86,7 @@ func (c *CatchUps) once(ctx context.Context) {
 	defer c.mu.Unlock()
 	c.last.State, c.last.EndedAt = state, &ended
 	c.last.Records, c.last.Behind, c.last.Applied, c.last.Parked = result.Records, result.Behind, result.Applied, result.Parked
+	c.last.Holes = result.Holes
 }
 
 // start requests a run unless one is under way.

@@ -18,9 +18,9 @@ import (
 )
 
 type catchUp struct {
-	Projection, State                string
-	StartedAt, EndedAt               *time.Time
-	Records, Behind, Applied, Parked int64
+	Projection, State                       string
+	StartedAt, EndedAt                      *time.Time
+	Records, Behind, Applied, Parked, Holes int64
 }
 
 func TestOneCatchUpAtATimeRunsInTheBackground(t *testing.T) {
@@ -36,6 +36,9 @@ func TestOneCatchUpAtATimeRunsInTheBackground(t *testing.T) {
 			}
 			if runs == 2 {
 				return projection.CaughtUp{Records: 5}, errors.New("no log")
+			}
+			if runs == 3 {
+				return projection.CaughtUp{Records: 7, Holes: 2}, nil
 			}
 			return projection.CaughtUp{Records: 9, Behind: 2, Applied: 3, Parked: 1}, nil
 		}, time.Now, slog.New(slog.DiscardHandler))
@@ -72,10 +75,17 @@ func TestOneCatchUpAtATimeRunsInTheBackground(t *testing.T) {
 		assert.EqualValues(t, 5, failed.Records)
 
 		ask(http.MethodPost, http.StatusAccepted)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		holes := ask(http.MethodGet, http.StatusOK)
+		assert.Equal(t, "incomplete", holes.State, "all is done that can be")
+		assert.EqualValues(t, 2, holes.Holes)
+
+		ask(http.MethodPost, http.StatusAccepted)
 		synctest.Wait()
 		stop()
 		require.NoError(t, <-ended, "a stop ends the run")
-		assert.Equal(t, 3, runs)
+		assert.Equal(t, 4, runs)
 		assert.Equal(t, "failed", ask(http.MethodGet, http.StatusOK).State)
 	})
 }

@@ -91,18 +91,23 @@ func RegisterParked(api huma.API, name string, parked ParkedStore, timeout time.
 		httpapi.Register(api, log, huma.Operation{
 			OperationID: "redrive-" + name + "-" + strings.ReplaceAll(category, "/", "-"), Method: http.MethodPost,
 			Path: list + "/" + category + "/{id}/redrive", Tags: []string{"parked"},
-			Summary:  "Apply what waits of one such aggregate from the log, and take it up again",
-			Metadata: httpapi.MayAnswer(errNotParked, problems.ErrStillParked),
-			Responses: map[string]*huma.Response{"202": {
-				Description: "not done yet: another POST continues",
-				Content: map[string]*huma.MediaType{
-					"application/json": {Schema: api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[redriven](), true, "")},
-				},
-			}},
+			Summary:   "Apply what waits of one such aggregate from the log, and take it up again",
+			Metadata:  httpapi.MayAnswer(errNotParked, problems.ErrStillParked),
+			Responses: notDoneYet(api),
 		}, func(ctx context.Context, in *redriveInput) (*redriveOutput, error) {
 			return redrive(ctx, name, parked, eventsourcing.StreamID{Category: category, ID: in.ID}, timeout)
 		})
 	}
+}
+
+// notDoneYet is the answer to what takes longer than a request may.
+func notDoneYet(api huma.API) map[string]*huma.Response {
+	return map[string]*huma.Response{"202": {
+		Description: "not done yet: another POST continues",
+		Content: map[string]*huma.MediaType{
+			"application/json": {Schema: api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[redriven](), true, "")},
+		},
+	}}
 }
 
 func redrive(
@@ -115,11 +120,19 @@ func redrive(
 	if !found {
 		return nil, errNotParked
 	}
+	return within(ctx, timeout, name, stream, row.Version-1, parked.Redrive)
+}
+
+// within carries out a redrive or a rebuild as far as it comes in that time. reached is the least version that it leaves.
+func within(
+	ctx context.Context, timeout time.Duration, name string, stream eventsourcing.StreamID, reached eventsourcing.Version,
+	run func(context.Context, eventsourcing.StreamID) (eventsourcing.Version, error),
+) (*redriveOutput, error) {
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	fence, err := parked.Redrive(limited, stream)
+	fence, err := run(limited, stream)
 	out := &redriveOutput{Status: http.StatusOK, Body: redriven{
-		Projection: name, Stream: stream.String(), Version: max(fence, row.Version-1), Done: err == nil,
+		Projection: name, Stream: stream.String(), Version: max(fence, reached), Done: err == nil,
 	}}
 	switch {
 	case err == nil:

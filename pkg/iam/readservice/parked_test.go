@@ -104,7 +104,7 @@ func TestAParkedAggregateIsListedAndRedrivenOverHTTP(t *testing.T) {
 	log := dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}})
 	url, err := fifoqueue.QueueURL(t.Context(), queues, names.UserQueue)
 	require.NoError(t, err)
-	for _, stream := range []string{group, "test/thing/a b%"} {
+	for _, stream := range []string{group, "test/thing/a%b"} {
 		var out []fifoqueue.Outgoing
 		for v := range eventsourcing.Version(4) {
 			r := record(stream, v+1)
@@ -231,7 +231,7 @@ func TestARedriveReportsItsOutcome(t *testing.T) {
 		"still not applicable":     {returns(1, fmt.Errorf("redrive: %w", projection.ErrParked)), path, 409, outcome{Code: "still_parked"}},
 		"messages in the way":      {returns(1, fmt.Errorf("redrive: %w", projection.ErrContended)), path, 503, outcome{Code: "unavailable"}},
 		"the log is unavailable":   {returns(1, eventsourcing.ErrUnavailable), path, 503, outcome{Code: "unavailable"}},
-		"the log lacks events":     {returns(1, projection.ErrLogBehind), path, 500, outcome{Code: "internal"}},
+		"the log lacks events":     {returns(1, eventsourcing.ErrLogHole), path, 500, outcome{Code: "log_hole"}},
 		"the table is unavailable": {parked{err: eventsourcing.ErrUnavailable}, path, 503, outcome{Code: "unavailable"}},
 		"not parked":               {returns(4, nil), strings.Replace(path, "/x/", "/y/", 1), 404, outcome{Code: "not_found"}},
 		"another category":         {returns(4, nil), strings.Replace(path, "/thing/", "/thong/", 1), 404, outcome{Code: "not_found"}},

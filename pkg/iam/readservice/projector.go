@@ -76,7 +76,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 	catchUps := NewCatchUps(c.Name, func(ctx context.Context) (projection.CaughtUp, error) {
 		return model.CatchUp(ctx, log.All(ctx, logSegments))
 	}, p.Now, p.Logger)
-	reads := projection.Reader{DB: db, Table: c.Table, Backoff: backoff, Waiting: new(projection.Waiting)}
+	reads := model.Reader()
 	return service.App{
 		Parts: []service.Part{
 			{Name: "projector of " + c.Name, Run: consumer.Run}, {Name: "catch-up of " + c.Name, Run: catchUps.Run},
@@ -96,6 +96,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 		Routes: func(api huma.API) { c.Routes(api, reads) },
 		Admin: func(api huma.API) {
 			RegisterParked(api, c.Name, model, redriveTimeout, p.Logger)
+			RegisterRebuild(api, c.Name, model, redriveTimeout, p.Logger)
 			catchUps.Register(api)
 		},
 	}, nil

@@ -35,6 +35,10 @@ func ProblemOf(err error) *Problem {
 		return NewProblem(http.StatusConflict, CodeBusy, "too many changes at once; try again").RetryAfter(time.Second)
 	case errors.Is(err, eventsourcing.ErrTooLarge):
 		return NewProblem(http.StatusRequestEntityTooLarge, CodeTooLarge, "the change is larger than can be stored")
+	case errors.Is(err, eventsourcing.ErrLogHole):
+		return NewProblem(http.StatusInternalServerError, CodeLogHole, "the log lacks an event of it; an operator has to restore it")
+	case errors.Is(err, projection.ErrBadRow):
+		return NewProblem(http.StatusInternalServerError, CodeRowUnreadable, "its row cannot be read; an operator has to rebuild it")
 	case errors.Is(err, eventsourcing.ErrUnavailable), awsAway(err),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return NewProblem(http.StatusServiceUnavailable, CodeUnavailable, "not possible right now; try again later").RetryAfter(time.Second)

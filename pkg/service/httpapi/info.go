@@ -60,6 +60,8 @@ const (
 	CodeTooManyRequests      = "too_many_requests"
 	CodeHeaderTooLarge       = "header_too_large"
 	CodeInternal             = "internal"
+	CodeLogHole              = "log_hole"
+	CodeRowUnreadable        = "row_unreadable"
 	CodeUnavailable          = "unavailable"
 )
 
@@ -130,6 +132,14 @@ func ownProblems() []Entry {
 		{
 			Code: CodeInternal, Status: http.StatusInternalServerError, Remedy: "report it with that id",
 			Meaning: "something is wrong on our side; the log has it under the answer's `X-Correlation-Id`",
+		},
+		{
+			Code: CodeLogHole, Status: http.StatusInternalServerError, Remedy: "report it: only an operator can restore the event",
+			Meaning: "the log lacks an event of what the request is about, or has something unreadable in its place; nothing was written",
+		},
+		{
+			Code: CodeRowUnreadable, Status: http.StatusInternalServerError, Remedy: "report it: an operator can rebuild the row from the log",
+			Meaning: "the read model's row of what the request is about was damaged; nothing is lost, and all others can be read",
 		},
 		{
 			Code: CodeUnavailable, Status: http.StatusServiceUnavailable, Transient: true,

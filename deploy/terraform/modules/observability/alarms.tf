@@ -32,6 +32,18 @@ locals {
       of        = local.projectors, namespace = local.own, metric = "leftfold_projection_parked_total"
       statistic = "Sum", above = 0, minutes = 1
     }
+    log-hole = {
+      of        = { command-api = { service = "command-api" } }, namespace = local.own, metric = "leftfold_log_hole_total"
+      statistic = "Sum", above = 0, minutes = 1
+    }
+    log-hole-seen-by = {
+      of        = local.projectors, namespace = local.own, metric = "leftfold_projection_log_hole_total"
+      statistic = "Sum", above = 0, minutes = 1
+    }
+    rows-unreadable = {
+      of        = local.projectors, namespace = local.own, metric = "leftfold_projection_bad_rows_total"
+      statistic = "Sum", above = 0, minutes = 1
+    }
     item-undecodable = {
       of        = { streamer = local.readers.streamer }, namespace = local.own, metric = "leftfold_publish_undecodable_total"
       statistic = "Sum", above = 0, minutes = 1

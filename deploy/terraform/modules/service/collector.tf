@@ -4,6 +4,9 @@
 locals {
   collected = [
     "leftfold_fifoqueue_rejected_total",
+    "leftfold_log_hole_total",
+    "leftfold_projection_bad_rows_total",
+    "leftfold_projection_log_hole_total",
     "leftfold_projection_parked_total",
     "leftfold_publish_undecodable_total",
     "leftfold_route_undecodable_total",

@@ -195,6 +195,9 @@ func (h *Handler) run(
 	if errors.Is(err, eventsourcing.ErrCommandRepeated) {
 		err = h.firstAnswer(ctx, result)
 	}
+	if errors.Is(err, eventsourcing.ErrLogHole) {
+		h.metrics.holes.WithLabelValues(holeSeenByCommand).Inc()
+	}
 	eventtrace.Observe(h.metrics.seconds.WithLabelValues(name), h.now().Sub(startedAt).Seconds(), span.SpanContext())
 	outcome, failed := outcomeOf(err)
 	h.metrics.outcomes.WithLabelValues(name, outcome).Inc()

@@ -14,6 +14,7 @@ import (
 // metrics counts commands and what the repositories report.
 type metrics struct {
 	outcomes, cache, snapshots *prometheus.CounterVec
+	holes                      *prometheus.CounterVec
 	conflicts                  prometheus.Counter
 	seconds                    *prometheus.HistogramVec
 
@@ -33,6 +34,8 @@ func newMetrics(c Config) *metrics {
 			"result"),
 		snapshots: counter("snapshots_total", "Snapshots by use: loaded, none, ignored_shape, ignored_log, ignored_undecodable, "+
 			"load_failed, saved, forgotten, save_failed, dropped.", "result"),
+		holes: counter("log_hole_total", "Times that the log was seen to lack an event: by a command, or by a snapshot that is newer.",
+			"seen_by"),
 		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "command_conflicts_total", Help: "Attempts lost to another writer and decided again.",
 		}),
@@ -40,9 +43,14 @@ func newMetrics(c Config) *metrics {
 			Name: "command_seconds", Help: "Time from a command's arrival to its answer.", Buckets: eventtrace.LatencyBuckets(),
 		}, []string{"command"}),
 	}
-	c.Metrics.MustRegister(m.outcomes, m.cache, m.snapshots, m.conflicts, m.seconds)
+	for _, seenBy := range []string{holeSeenByCommand, holeSeenBySnapshot} {
+		m.holes.WithLabelValues(seenBy) // an alert must see the first one
+	}
+	c.Metrics.MustRegister(m.outcomes, m.cache, m.snapshots, m.holes, m.conflicts, m.seconds)
 	return m
 }
+
+const holeSeenByCommand, holeSeenBySnapshot = "command", "snapshot"
 
 // snapshotUsed counts the uses of snapshots and logs the first of failures in a row.
 func (m *metrics) snapshotUsed(u eventsourcing.SnapshotUse, err error) {
@@ -53,6 +61,9 @@ func (m *metrics) snapshotUsed(u eventsourcing.SnapshotUse, err error) {
 			m.logger.Warn("snapshots cannot be used, commands continue without them", reason(u, err)...)
 		}
 	case eventsourcing.SnapshotOtherLog, eventsourcing.SnapshotUndecodable:
+		if u == eventsourcing.SnapshotOtherLog {
+			m.holes.WithLabelValues(holeSeenBySnapshot).Inc()
+		}
 		m.logger.Warn("snapshot ignored", reason(u, err)...)
 	case eventsourcing.SnapshotDropped: // says nothing about the store of snapshots
 	case eventsourcing.SnapshotLoaded, eventsourcing.SnapshotNone, eventsourcing.SnapshotOtherShape,

@@ -117,7 +117,7 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 	httpapi.Register(api, log, huma.Operation{
 		OperationID: "getRole", Method: http.MethodGet, Path: "/roles/{id}", Summary: "One role and its first members", Tags: tags,
 		Description: "To read what you wrote, ask for its version and how long to wait for it.",
-		Metadata:    httpapi.MayAnswer(role.ErrNotFound, projection.ErrNotYet),
+		Metadata:    httpapi.MayAnswer(role.ErrNotFound, projection.ErrNotYet, projection.ErrBadRow),
 		Security:    auth.Scopes("roles:read", "users:read"), // it shows users
 	}, func(ctx context.Context, in *getRole) (*oneRole, error) {
 		var row storedRole
@@ -139,7 +139,7 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 	httpapi.Register(api, log, huma.Operation{
 		OperationID: "listMembers", Method: http.MethodGet, Path: "/roles/{id}/users", Summary: "List the users that hold a role", Tags: tags,
 		Description: "The users that hold the role, by id.",
-		Metadata:    httpapi.MayAnswer(role.ErrNotFound, projection.ErrBadCursor),
+		Metadata:    httpapi.MayAnswer(role.ErrNotFound, projection.ErrBadCursor, projection.ErrBadRow),
 		Security:    auth.Scopes("roles:read", "users:read"),
 	}, func(ctx context.Context, in *listMembers) (*httpapi.Page[Member], error) {
 		after, err := in.After()

@@ -94,7 +94,7 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 	httpapi.Register(api, log, huma.Operation{
 		OperationID: "getUser", Method: http.MethodGet, Path: "/users/{id}", Summary: "One user and its roles", Tags: []string{"users"},
 		Description: "To read what you wrote, ask for its version and how long to wait for it.",
-		Metadata:    httpapi.MayAnswer(user.ErrNotFound, projection.ErrNotYet),
+		Metadata:    httpapi.MayAnswer(user.ErrNotFound, projection.ErrNotYet, projection.ErrBadRow),
 		Security:    auth.Scopes("users:read"),
 	}, func(ctx context.Context, in *getUser) (*oneUser, error) {
 		var row storedUser

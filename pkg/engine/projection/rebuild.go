@@ -1,0 +1,124 @@
+package projection
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+)
+
+// Rebuild writes the stream's rows anew, folded from the log, whatever is stored; then it applies and un-parks as Redrive
+// does. It can run while events are applied: its last write is fenced by the version that it read before the log. It returns
+// the fence. Its own errors are ErrNoStream, and eventsourcing.ErrLogHole if only the projection has the stream.
+func (p *Projector) Rebuild(ctx context.Context, stream eventsourcing.StreamID) (fence eventsourcing.Version, err error) {
+	a, err := p.newApplier(stream)
+	if err == nil {
+		fence, err = a.rebuildAndCatchUp(ctx)
+	}
+	if err != nil {
+		return fence, fmt.Errorf("rebuild %s in %s: %w", stream, p.config.Name, err)
+	}
+	return fence, nil
+}
+
+func (a *applier) rebuildAndCatchUp(ctx context.Context) (eventsourcing.Version, error) {
+	for {
+		err := a.rebuild(ctx)
+		if err == nil {
+			return a.catchUp(ctx)
+		}
+		if err := a.mayContinue(ctx, err); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// rebuild writes the rows as the log has them up to the first event that cannot be applied. The own row comes last: until
+// then all is as it was, and after a crash it begins again. It returns errRaced if the fence has moved.
+func (a *applier) rebuild(ctx context.Context) error {
+	was, err := a.reader.item(ctx, a.key)
+	if err != nil {
+		return err
+	}
+	c, last, err := a.refold(ctx, was)
+	if err != nil {
+		return err
+	}
+	related, err := a.related(c)
+	if err != nil {
+		return err
+	}
+	for len(related) >= maxTransaction {
+		if err := a.writeRelated(ctx, was, related[:maxTransaction-1]); err != nil {
+			return err
+		}
+		related = related[maxTransaction-1:]
+	}
+	if last.Version == 0 {
+		err = a.withdraw(ctx, was, related)
+	} else {
+		err = a.sendOwn(ctx, was, c.state, last, related)
+	}
+	if err != nil {
+		return err
+	}
+	a.metrics.rebuilt.WithLabelValues(a.src.category).Inc()
+	a.config.Logger.WarnContext(ctx, "rows rebuilt from the log", slog.String("stream", a.stream.String()),
+		slog.Uint64("version", uint64(last.Version)))
+	return nil
+}
+
+// refold folds the log up to the first event that cannot be applied; last is the record before it. The change's rows before
+// are all that the stream may ever have had.
+func (a *applier) refold(ctx context.Context, was Item) (c change, last eventsourcing.Record, err error) {
+	ever, found := map[Key]Item{}, false
+	had := func(rows map[Key]Item) {
+		for key := range rows {
+			ever[key] = nil // differs from any row
+		}
+	}
+	if stored, err := a.src.fold(a.stream.ID, was, nil); err == nil {
+		had(stored.before)
+	}
+	for r, err := range a.config.EventLog.Read(ctx, a.stream, 0) {
+		if err != nil {
+			return c, last, a.logError(err)
+		}
+		found = true
+		next, err := a.src.fold(a.stream.ID, c.state, []eventsourcing.Record{r})
+		if err != nil {
+			break // the next application of that event parks the aggregate
+		}
+		c, last = next, r
+		had(c.after)
+	}
+	if !found && was == nil {
+		return c, last, ErrNoStream
+	}
+	if !found {
+		return c, last, a.logError(fmt.Errorf("%w: it has none of %s", eventsourcing.ErrLogHole, a.stream))
+	}
+	c.before = ever
+	return c, last, nil
+}
+
+// writeRelated writes related rows while the fence stays as it was.
+func (a *applier) writeRelated(ctx context.Context, was Item, related []types.TransactWriteItem) error {
+	condition, names, values := same("version", was)
+	return a.transact(ctx, types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{
+		TableName: &a.config.Table, Key: a.key.item(),
+		ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+	}}, related)
+}
+
+// withdraw deletes the own row, of which the log confirms no version, and writes the related rows.
+func (a *applier) withdraw(ctx context.Context, was Item, related []types.TransactWriteItem) error {
+	condition, names, values := same("version", was)
+	return a.transact(ctx, types.TransactWriteItem{Delete: &types.Delete{
+		TableName: &a.config.Table, Key: a.key.item(),
+		ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+	}}, related)
+}
