@@ -102,6 +102,14 @@ func (f *Fleet) startAWS() (endpoint string) {
 	return ""
 }
 
+// Via lets replicas that are added later call a service of AWS, such as "DYNAMODB_STREAMS", over the network returned.
+func (f *Fleet) Via(awsService string) *Network {
+	f.t.Helper()
+	n, addr := newNetwork(f.t, strings.TrimPrefix(aws.ToString(f.Config.BaseEndpoint), "http://"))
+	f.env = append(f.env, "AWS_ENDPOINT_URL_"+awsService+"=http://"+addr)
+	return n
+}
+
 // Add starts n more replicas of each of the services and returns them once all are ready.
 func (f *Fleet) Add(n int, services ...string) (added []*Process) {
 	f.t.Helper()
