@@ -192,6 +192,7 @@ func (j *judgement) commands() {
 		}
 		delete(j.byCommand, c.id)
 	}
+	delete(j.byCommand, busyCorrelation)
 	for id, records := range j.byCommand {
 		j.breach("§8.1", records[0].Stream.String(), "no command wrote event %s of %s, version %d (%s)",
 			records[0].ID, records[0].Stream, records[0].Version, id)

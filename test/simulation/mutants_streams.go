@@ -1,6 +1,8 @@
 package simulation
 
 import (
+	"encoding/base64"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,6 +77,8 @@ func readingMutants() []mutant {
 			},
 		},
 		keepsLostLease(),
+		pageWaits(),
+		checkpointAhead(),
 	}
 }
 
@@ -99,6 +103,90 @@ func childAtLatest() mutant {
 			return a
 		},
 	}
+}
+
+// pageWaits holds the next page of a shard back until all records of the one before are published.
+func pageWaits() mutant {
+	waiting := map[string]map[string]bool{} // events read and not published, by instance and shard
+	return mutant{
+		Name: "whole page waits", Of: streaming, Means: "a page is read only once all of the one before it is published",
+		call: func(w *world, c *call, next func(*call) *answer) *answer {
+			instance := c.life.instance + " "
+			switch c.op {
+			case "DynamoDBStreams.GetShardIterator":
+				delete(waiting, instance+text(c.body["ShardId"]))
+				return next(c)
+			case "DynamoDBStreams.GetRecords":
+				key := instance + w.trace.iterators[text(c.body["ShardIterator"])]
+				if len(waiting[key]) > 0 {
+					return success(map[string]any{"Records": []any{}, "NextShardIterator": c.body["ShardIterator"]})
+				}
+				a := next(c)
+				waiting[key] = map[string]bool{}
+				for _, r := range list(object(a.body)["Records"]) {
+					image := fields(fields(r)["dynamodb"])["NewImage"]
+					waiting[key][scalar(image, "stream")+"#"+scalar(image, "version")] = true
+				}
+				return a
+			case "Kinesis.PutRecords":
+				a := next(c)
+				results := list(object(a.body)["Records"])
+				for i, r := range list(c.body["Records"]) {
+					if i >= len(results) || fields(results[i])["ErrorCode"] != nil {
+						continue
+					}
+					event := published(r)
+					for key, events := range waiting {
+						if strings.HasPrefix(key, instance) {
+							delete(events, text(event["stream"])+"#"+text(event["version"]))
+						}
+					}
+				}
+				return a
+			default:
+				return next(c)
+			}
+		},
+	}
+}
+
+// checkpointAhead stores the position of what was read, not of what was acknowledged.
+func checkpointAhead() mutant {
+	read := map[string]string{} // sequence number by instance and shard
+	return mutant{
+		Name: "checkpoint ahead", Of: streaming, Means: "a position is stored that is ahead of the oldest unacknowledged record",
+		call: func(w *world, c *call, next func(*call) *answer) *answer {
+			switch {
+			case c.op == "DynamoDBStreams.GetRecords":
+				key := c.life.instance + " " + w.trace.iterators[text(c.body["ShardIterator"])]
+				a := next(c)
+				if records := list(object(a.body)["Records"]); len(records) > 0 {
+					read[key] = text(fields(fields(records[len(records)-1])["dynamodb"])["SequenceNumber"])
+				}
+				return a
+			case c.op == "DynamoDB.PutItem" && text(c.body["TableName"]) == w.names.Leases:
+				last := read[c.life.instance+" "+scalar(c.body["Item"], "shard")]
+				if last == "" || scalar(c.body["Item"], "owner") != c.life.instance {
+					return next(c)
+				}
+				body, item := c.copied(), maps.Clone(fields(c.body["Item"]))
+				item["checkpoint"] = map[string]any{"S": last}
+				body["Item"] = item
+				return next(c.with(body))
+			default:
+				return next(c)
+			}
+		},
+	}
+}
+
+// published returns the event in an entry of PutRecords.
+func published(entry any) map[string]any {
+	raw, err := base64.StdEncoding.DecodeString(text(fields(entry)["Data"]))
+	if err != nil {
+		return nil
+	}
+	return object(raw)
 }
 
 func keepsLostLease() mutant {

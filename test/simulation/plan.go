@@ -31,6 +31,8 @@ type Plan struct {
 	// EdgeRepeats puts an edge before the services that loses answers, and then sends a command with a key again at once, to any
 	// replica. Clients name versions by If-Match, too.
 	EdgeRepeats bool
+	// Busy lets one user have hundreds of events at once, before the trouble and after it.
+	Busy bool
 	// Mutant is a bug to plant.
 	Mutant string
 	// Logs receives the services' logs. Defaults to none.
@@ -88,6 +90,7 @@ func NewPlan(seed uint64) Plan {
 		}
 	}
 	p.EdgeRepeats = chance(40)
+	p.Busy = chance(10)
 	return p
 }
 
@@ -130,7 +133,7 @@ func (p Plan) String() string {
 	for _, f := range p.Faults {
 		kinds = append(kinds, string(f.Kind)+" "+f.Operation)
 	}
-	return fmt.Sprintf("seed %d: %d clients with %d commands each (hot: %t), kill %d‰, pause %d‰, "+
-		"faults [%s], moves [%s] every %v, outage %v, edge repeats: %t, until %v", p.Seed, p.Clients, p.Commands, p.Hot, p.Kill, p.Pause,
-		strings.Join(kinds, ", "), strings.Join(p.Moves, ", "), p.Every, p.Outage, p.EdgeRepeats, p.Until)
+	return fmt.Sprintf("seed %d: %d clients with %d commands each (hot: %t, busy neighbour: %t), kill %d‰, pause %d‰, "+
+		"faults [%s], moves [%s] every %v, outage %v, edge repeats: %t, until %v", p.Seed, p.Clients, p.Commands, p.Hot, p.Busy, p.Kill,
+		p.Pause, strings.Join(kinds, ", "), strings.Join(p.Moves, ", "), p.Every, p.Outage, p.EdgeRepeats, p.Until)
 }

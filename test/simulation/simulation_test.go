@@ -36,6 +36,14 @@ func TestEveryPromiseHolds(t *testing.T) { //nolint:paralleltest // see above
 	}
 }
 
+func TestABusyNeighbourDelaysNoOther(t *testing.T) { //nolint:paralleltest // see above
+	p := simulation.NewPlan(2)
+	p.Busy = true
+	for _, b := range simulation.Run(t, p).Breaches {
+		t.Error(b)
+	}
+}
+
 // regressions are seeds that once broke a promise, and why. All so far were mistakes of the monitor.
 var regressions = map[uint64]string{
 	10138: "a refused transaction counted as done, because a row had not changed",
@@ -72,6 +80,7 @@ func TestTheSameSeedGivesTheSameRun(t *testing.T) { //nolint:paralleltest // see
 func TestPlantedBugsAreCaught(t *testing.T) { //nolint:paralleltest // see above
 	names := []string{
 		"claims in a second write", "key not remembered", "last page dropped", "message deleted before it is handled", "gap not published again",
+		"whole page waits",
 	}
 	if raceDetector {
 		names = names[:1]
@@ -84,6 +93,7 @@ func TestPlantedBugsAreCaught(t *testing.T) { //nolint:paralleltest // see above
 			if name == "gap not published again" {
 				p.Moves = []string{"table's stream off and on"}
 			}
+			p.Busy = p.Busy || name == "whole page waits"
 			caught = len(simulation.Run(t, p).Breaches) > 0
 		}
 		assert.True(t, caught, name)

@@ -181,10 +181,17 @@ func (w *world) play() *Report {
 		time.AfterFunc(time.Duration(i+1)*1234567*time.Nanosecond, r.start)
 	}
 	time.Sleep(2 * time.Second)
+	if w.plan.Busy {
+		w.append(newBusyNeighbour(w.plan.Seed, "busy"), busyInTrouble)
+	}
 	trouble := w.trouble()
 	w.clients()
 	trouble()
 	w.settle()
+	if w.plan.Busy {
+		w.fairness()
+		w.settle()
+	}
 	w.judge()
 	w.report.Virtual = time.Since(started)
 	w.count()

@@ -18,6 +18,11 @@ import (
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_SubscribeToShard.html
 const renewAfter = 4*time.Minute + 30*time.Second
 
+// silentAfter is how long a subscription may push nothing; then its connection is taken for broken, before the shard is given up:
+// see minPatience. While a shard has no records, Kinesis pushes events that report the position, in practice every 5 seconds:
+// https://docs.aws.amazon.com/kinesis/latest/APIReference/API_SubscribeToShardEvent.html
+const silentAfter = 9 * time.Second
+
 // FanOutAPI is the part of *kinesis.Client that NewKinesisFanOut uses.
 type FanOutAPI interface {
 	ListShardsAPI
@@ -127,6 +132,8 @@ func (f *fanOutFeed) Next(ctx context.Context) (Page[[]byte], error) {
 		return Page[[]byte]{}, ErrIteratorExpired
 	default:
 	}
+	silent := time.NewTimer(silentAfter)
+	defer silent.Stop()
 	select {
 	case event, ok := <-f.events.Events():
 		if !ok {
@@ -135,12 +142,17 @@ func (f *fanOutFeed) Next(ctx context.Context) (Page[[]byte], error) {
 		return f.page(event)
 	case <-f.renew.C:
 		return Page[[]byte]{}, ErrIteratorExpired
+	case <-silent.C:
+		return Page[[]byte]{}, fmt.Errorf("read shard %s of stream %s: %w", f.shard, f.name, errSilent)
 	case <-ctx.Done():
 		return Page[[]byte]{}, context.Cause(ctx)
 	}
 }
 
-var errSubscriptionEnded = errors.New("subscription ended")
+var (
+	errSubscriptionEnded = errors.New("subscription ended")
+	errSilent            = fmt.Errorf("subscription pushed nothing for %v", silentAfter)
+)
 
 // failure returns why there are no more events. A broken connection gives no reason.
 func (f *fanOutFeed) failure() error {

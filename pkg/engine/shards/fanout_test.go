@@ -3,7 +3,10 @@ package shards_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"log/slog"
+	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,6 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -210,4 +214,72 @@ func TestADeregisteredConsumerIsRegisteredAgain(t *testing.T) {
 		r.end()
 		k.complete()
 	})
+}
+
+// TestASilentSubscriptionIsOpenedAnew: its connection stays open, and nothing comes any more.
+func TestASilentSubscriptionIsOpenedAnew(t *testing.T) {
+	t.Parallel()
+	fannedOut(t, 1, func(t *testing.T, k *kinesisFleet) {
+		mute := &muting{RoundTripper: k.server.Transport(), muted: make(chan struct{})}
+		cfg := k.server.Config()
+		cfg.HTTPClient = &http.Client{Transport: mute}
+		registry := prometheus.NewPedanticRegistry()
+		r := k.start("x", func(c *shards.Config[[]byte]) {
+			c.Stream, c.Metrics = shards.NewKinesisFanOut(kinesis.NewFromConfig(cfg), "s", "broker"), registry
+		})
+		k.send(1)
+		after(time.Minute)
+		require.Equal(t, 1, k.calls("SubscribeToShard"), "an idle one is not silent")
+		close(mute.muted)
+		k.send(1)
+		after(15 * time.Second)
+		assert.Equal(t, keys*k.sent, k.handled.Total())
+		assert.Equal(t, 2, k.calls("SubscribeToShard"))
+		assert.Zero(t, valueOf(t, registry, "stuck_total"), "the shard is not given up for that")
+		r.end()
+		k.complete()
+	})
+}
+
+// muting keeps what existing subscriptions push, once muted.
+type muting struct {
+	http.RoundTripper
+
+	muted chan struct{}
+}
+
+func (m *muting) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := m.RoundTripper.RoundTrip(r)
+	select {
+	case <-m.muted:
+		return res, err
+	default:
+	}
+	if err == nil && strings.HasSuffix(r.Header.Get("X-Amz-Target"), "SubscribeToShard") {
+		res.Body = &mutedBody{ReadCloser: res.Body, muted: m.muted, closed: make(chan struct{})}
+	}
+	return res, err
+}
+
+type mutedBody struct {
+	io.ReadCloser
+
+	muted, closed chan struct{}
+	once          sync.Once
+}
+
+func (b *mutedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	select {
+	case <-b.muted:
+		<-b.closed
+		return 0, io.ErrUnexpectedEOF
+	default:
+		return n, err
+	}
+}
+
+func (b *mutedBody) Close() error {
+	b.once.Do(func() { close(b.closed) })
+	return b.ReadCloser.Close()
 }

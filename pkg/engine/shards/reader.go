@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/engine/progress"
+	"github.com/leftfold/leftfold/pkg/retry"
 )
 
 // Reader reads its share of a stream's shards. Any number of Readers of one consumer share them.
@@ -246,6 +247,9 @@ func (r *Reader[T]) start(workCtx context.Context, h *held) {
 		}
 		if done || replaced { // find its children, or what replaced it
 			r.relist.Store(true)
+		}
+		if errors.Is(context.Cause(w.workCtx), errStuck) {
+			_ = retry.Sleep(workCtx, 2*r.cfg.Round) // another reader, whose calls may return, is first
 		}
 		r.mu.Lock()
 		delete(r.workers, w.shard)
