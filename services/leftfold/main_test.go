@@ -35,7 +35,7 @@ func start(t *testing.T, variables ...string) *app.System {
 // freePorts returns a configuration with variables, given as name and value in turn.
 func freePorts(t *testing.T, variables ...string) (cfg app.Config) {
 	t.Helper()
-	free := map[string]string{"API_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "AWS_ADDR": "127.0.0.1:0"}
+	free := map[string]string{"API_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "AWS_ADDR": "127.0.0.1:0", "STOP_TIMEOUT": "5m"}
 	for i := 0; i < len(variables); i += 2 {
 		free[variables[i]] = variables[i+1]
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/waittest"
 )
 
 func read(t *testing.T, path string) string {
@@ -68,8 +71,13 @@ func walk(ctx context.Context, t *testing.T, change *strings.Replacer) {
 				continue
 			}
 			command, want = change.Replace(command), change.Replace(want)
-			got, err := exec.CommandContext(ctx, "bash", "-c", command).Output()
-			require.NoError(t, err, command)
+			var got []byte
+			waittest.Until(t, command, func() (any, bool) { // a busy machine may take longer than the command waits
+				var err error
+				got, err = exec.CommandContext(ctx, "bash", "-c", command).Output()
+				require.NoError(t, err, command)
+				return string(got), !bytes.Contains(got, []byte(`"not_yet"`))
+			})
 			assert.Equal(t, strings.TrimSpace(want), strings.TrimSpace(string(got)), command)
 			walked++
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/service/auth/devissuer"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
+	"github.com/leftfold/leftfold/pkg/waittest"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
 	"github.com/leftfold/leftfold/services/leftfold/app"
 	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
@@ -120,12 +121,12 @@ func withIssuer(t *testing.T) (api, *devissuer.Issuer) {
 	a := api{systemtest.New(t, env), t}
 	token := tokenFor(t, issuer, "probe", "none")
 	for _, svc := range []*systemtest.Service{a.CommandAPI, a.ProjectorUser, a.ProjectorRole} {
-		require.Eventually(t, func() bool { // the issuer's keys are there
+		waittest.Until(t, "the issuer's keys", func() (any, bool) {
 			client := systemtest.Client{HTTP: &http.Client{Transport: svc}, Base: a.Base}
 			o := documented(t, client.HTTP, a.Base)[0]
 			answer, err := client.Do(t.Context(), systemtest.Request{Method: o.method, Path: concrete(o.path), Header: token})
-			return err == nil && answer.Status == http.StatusForbidden
-		}, 30*time.Second, 10*time.Millisecond)
+			return answer.Status, err == nil && answer.Status == http.StatusForbidden
+		})
 	}
 	return a, issuer
 }
@@ -200,11 +201,13 @@ func TestTheActorIsInTheLog(t *testing.T) {
 		require.Len(t, records[correlation], 1)
 		assert.Equal(t, actor, records[correlation][0].Metadata.Actor)
 	}
-	answer, err := a.Do(t.Context(), systemtest.Request{
-		Method: http.MethodGet, Path: "/users/" + id + "?min_version=1&wait=10s", Header: dan,
+	waittest.Until(t, "the user to be visible", func() (any, bool) {
+		answer, err := a.Do(t.Context(), systemtest.Request{
+			Method: http.MethodGet, Path: "/users/" + id + "?min_version=1&wait=10s", Header: dan,
+		})
+		require.NoError(t, err)
+		return answer.Status, answer.Status == http.StatusOK
 	})
-	require.NoError(t, err)
-	assert.Equal(t, http.StatusOK, answer.Status)
 }
 
 func TestNoServiceStartsWithoutTokensOutsideLocal(t *testing.T) {
@@ -230,7 +233,7 @@ func TestNoServiceStartsWithoutTokensOutsideLocal(t *testing.T) {
 func TestAdminIsNotOnThePublicAddress(t *testing.T) {
 	t.Parallel()
 	var cfg app.Config
-	free := map[string]string{"API_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "AWS_ADDR": "127.0.0.1:0"}
+	free := map[string]string{"API_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "AWS_ADDR": "127.0.0.1:0", "STOP_TIMEOUT": "5m"}
 	require.NoError(t, service.LoadConfig(app.Lookup(service.Fixed(free)), &cfg))
 	system, err := app.New(t.Context(), cfg, io.Discard)
 	require.NoError(t, err)

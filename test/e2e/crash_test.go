@@ -45,7 +45,7 @@ func TestReadModelsEqualTheFoldThroughCrashes(t *testing.T) {
 			require.NoError(t, s.Restart(t.Context()))
 		}
 		sent := time.Now()
-		fold, err := sys.Audit(t.Context(), time.Minute)
+		fold, err := sys.Audit(t.Context())
 		require.NoError(t, err)
 		t.Logf("%d commands in %s, settled and compared after %s more: %d events of %d users and %d roles",
 			commands, sent.Sub(started).Round(time.Millisecond), time.Since(sent).Round(time.Millisecond),
@@ -97,7 +97,7 @@ func TestTheLastEventsSurviveACrash(t *testing.T) {
 					require.NoError(t, s.Start(t.Context()))
 					<-killed
 					require.NoError(t, s.Start(t.Context()))
-					_, err := a.Audit(t.Context(), 30*time.Second)
+					_, err := a.Audit(t.Context())
 					require.NoError(t, err)
 				})
 			})

@@ -67,7 +67,7 @@ func TestEventsOfEarlierBuildsAreServed(t *testing.T) {
 
 		assert.Equal(t, uint64(5), a.accept(http.MethodPut, "/users/"+id, names("Zoë", "O'Hara")).Version)
 		assert.Equal(t, "Zoë", userAt(a, id, 5).FirstName)
-		_, err := a.Audit(t.Context(), 30*time.Second)
+		_, err := a.Audit(t.Context())
 		require.NoError(t, err)
 		for _, s := range []*systemtest.Service{a.ProjectorUser, a.ProjectorRole} {
 			assert.Zero(t, sum(t, s, "leftfold_projection_parked_total"), s.Name)

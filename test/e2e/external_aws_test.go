@@ -116,7 +116,7 @@ func TestAnExternalAWSPassesTheSameTests(t *testing.T) {
 func keepsItsContract(t *testing.T, inspector systemtest.Inspector, clients, commands int) {
 	t.Helper()
 	outcomes := newTraffic(inspector.Client, 20, 5).send(t.Context(), t, clients, commands)
-	fold, err := inspector.Audit(t.Context(), 3*time.Minute)
+	fold, err := inspector.Audit(t.Context())
 	require.NoError(t, err)
 	records, err := inspector.Records(t.Context())
 	require.NoError(t, err)

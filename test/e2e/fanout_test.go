@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -39,7 +38,7 @@ func TestFanOutKeepsTheSamePromises(t *testing.T) {
 		go play.run()
 		tr.send(t.Context(), t, 16, commands)
 		play.end()
-		fold, err := sys.Audit(t.Context(), time.Minute)
+		fold, err := sys.Audit(t.Context())
 		require.NoError(t, err)
 		calls := sys.AWS.Calls()
 		assert.Zero(t, calls["Kinesis.GetRecords"], "polls")

@@ -34,7 +34,9 @@ func TestMemoryStaysSmall(t *testing.T) {
 // heapAfter runs the whole system for so many commands and returns the heap in use once the read models have settled.
 func heapAfter(t testing.TB, commands int) (*oracle.Fold, uint64) {
 	t.Helper()
-	free := map[string]string{"API_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "AWS_ADDR": "127.0.0.1:0", "LOG_LEVEL": "error"}
+	free := map[string]string{
+		"API_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "AWS_ADDR": "127.0.0.1:0", "LOG_LEVEL": "error", "STOP_TIMEOUT": "5m",
+	}
 	var cfg app.Config
 	require.NoError(t, service.LoadConfig(app.Lookup(service.Fixed(free)), &cfg))
 	system, err := app.New(t.Context(), cfg, io.Discard)
@@ -55,7 +57,7 @@ func heapAfter(t testing.TB, commands int) (*oracle.Fold, uint64) {
 	db, names := dynamodb.NewFromConfig(system.AWS.Config()), cfg.Names
 	fold, err := oracle.FoldLog(t.Context(), dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}}))
 	require.NoError(t, err)
-	require.NoError(t, fold.Settle(t.Context(), time.Minute,
+	require.NoError(t, fold.Settle(t.Context(), 2*time.Minute,
 		projection.Reader{DB: db, Table: names.Users}, projection.Reader{DB: db, Table: names.Roles}))
 	return fold, heap()
 }

@@ -6,8 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +16,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/iam/provision"
+	"github.com/leftfold/leftfold/pkg/waittest"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -48,7 +47,7 @@ func TestProcessesKilledAtRandomLoseNothing(t *testing.T) {
 	}
 	fleet := systemtest.NewFleet(t, programs(t), map[string]string{
 		"ENVIRONMENT": "local", "AUTH_MODE": "none", "RATE_LIMIT": "0",
-		"LEASE_DURATION": "2s", "QUEUE_VISIBILITY": "3s", "STREAM_POLL": "50ms",
+		"LEASE_DURATION": "2s", "QUEUE_VISIBILITY": "3s", "STREAM_POLL": "50ms", "STOP_TIMEOUT": "5m",
 	})
 	replicas := fleet.Add(3, systemtest.ServiceNames()...)
 	// So many users that for most the last event comes during the kills: no later event would reveal its loss.
@@ -69,7 +68,7 @@ func TestProcessesKilledAtRandomLoseNothing(t *testing.T) {
 	outcomes := tr.sendUntil(sending, t, 24, killed)
 	require.NoError(t, context.Cause(sending))
 	sent := time.Now()
-	fold, err := fleet.Audit(t.Context(), time.Minute)
+	fold, err := fleet.Audit(t.Context())
 	require.NoError(t, err)
 	t.Logf("%d commands, settled and compared %s after the last: %d events of %d users and %d roles",
 		len(outcomes), time.Since(sent).Round(time.Millisecond), fold.Events, len(fold.Users), len(fold.Roles))
@@ -119,80 +118,40 @@ func killAtRandom(ctx context.Context, replicas []*systemtest.Process, seed uint
 	return killing.Wait()
 }
 
-// sendUntil sends commands from that many clients until done is closed.
-func (tr *traffic) sendUntil(ctx context.Context, t *testing.T, clients int, done <-chan struct{}) (all []outcome) {
-	t.Helper()
-	t.Logf("seed %d", tr.seed)
-	var next atomic.Int64
-	var mu sync.Mutex
-	group, ctx := errgroup.WithContext(ctx)
-	for client := range clients {
-		group.Go(func() error {
-			dice := rand.New(rand.NewPCG(tr.seed, uint64(client)))
-			for {
-				select {
-				case <-done:
-					return nil
-				default:
-				}
-				o, err := tr.one(ctx, int(next.Add(1))-1, dice)
-				if err != nil {
-					return err
-				}
-				mu.Lock()
-				all = append(all, o)
-				mu.Unlock()
-			}
-		})
-	}
-	require.NoError(t, group.Wait())
-	return all
-}
-
-// TestThreeJoiningThreeShareTheShards tests the promises at the default lease duration: shards are balanced within 30 s, those of a
-// dead owner are taken over within 15 s, those of a stopping one are handed over within one.
+// TestThreeJoiningThreeShareTheShards lets processes share shards, join, die and leave, at the default lease duration. Times are only
+// logged, as they depend on the machine; tests of pkg/engine/shards hold them to the promises, on virtual time.
 func TestThreeJoiningThreeShareTheShards(t *testing.T) {
 	const count = 12
-	fleet := systemtest.NewFleet(t, programs(t), map[string]string{"STREAM_EVENTS": "wide"})
+	fleet := systemtest.NewFleet(t, programs(t), map[string]string{"STREAM_EVENTS": "wide", "STOP_TIMEOUT": "5m"})
 	require.NoError(t, provision.Run(t.Context(), fleet.Config, provision.Config{Names: fleet.Names, StreamShards: count}))
 	table := shards.NewDynamoDBLeases(dynamodb.NewFromConfig(fleet.Config), fleet.Names.Leases)
-	// even waits until that many readers share that many shards, and returns how long that took.
-	even := func(consumer string, readers, shards int, since time.Time) time.Duration {
+	even := func(what, consumer string, readers, shards int, since time.Time) {
 		t.Helper()
-		ticker := time.NewTicker(10 * time.Millisecond)
-		defer ticker.Stop()
-		for {
+		waittest.Until(t, what, func() (any, bool) {
 			owners := ownersOf(t, table, consumer)
-			if isEven(owners, readers, shards) {
-				return time.Since(since).Round(10 * time.Millisecond)
-			}
-			require.Less(t, time.Since(since), 30*time.Second, "leases of %s by owner: %v", consumer, owners)
-			<-ticker.C
-		}
+			return owners, isEven(owners, readers, shards)
+		})
+		t.Logf("%s after %s", what, time.Since(since).Round(10*time.Millisecond))
 	}
 	began := time.Now()
 	first := fleet.Add(3, "streamer", "broker")
-	t.Logf("3 brokers share %d shards after %s", count, even("broker", 3, count, began))
+	even("3 brokers share the shards", "broker", 3, count, began)
 	streamShards := shardsOfTheLog(t, table)
 
 	began = time.Now()
 	fleet.Add(3, "streamer", "broker")
 	t.Logf("3 more are ready after %s", time.Since(began).Round(10*time.Millisecond))
-	t.Logf("6 brokers share %d shards after %s", count, even("broker", 6, count, began))
-	t.Logf("6 streamers share %d shards after %s", streamShards, even("streamer", 6, streamShards, began))
+	even("6 brokers share the shards", "broker", 6, count, began)
+	even("6 streamers share the shards", "streamer", 6, streamShards, began)
 
 	began = time.Now()
 	require.NoError(t, first[1].Kill())
-	took := even("broker", 5, count, began)
-	t.Logf("5 brokers share the shards of one that was killed after %s", took)
-	assert.Less(t, took, 15*time.Second, "take-over")
+	even("5 brokers share the shards of one that was killed", "broker", 5, count, began)
 
 	began = time.Now()
 	require.NoError(t, first[3].Stop())
-	stopped := time.Since(began)
-	took = even("broker", 4, count, began)
-	t.Logf("4 brokers share the shards of one that was stopped, which took %s, after %s", stopped.Round(10*time.Millisecond), took)
-	assert.Less(t, took, 5*time.Second, "hand-off: a machine that is busy with other tests may take more than 1 s")
+	t.Logf("a broker stopped after %s", time.Since(began).Round(10*time.Millisecond))
+	even("4 brokers share the shards of one that was stopped", "broker", 4, count, began)
 }
 
 // ownersOf counts open leases by owner; those without an owner are under "".

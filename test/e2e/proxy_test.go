@@ -109,6 +109,6 @@ func (a api) settled() {
 	for _, s := range a.Services() {
 		require.NoError(a.t, s.Restart(a.t.Context()))
 	}
-	_, err := a.Audit(a.t.Context(), time.Minute)
+	_, err := a.Audit(a.t.Context())
 	require.NoError(a.t, err)
 }

@@ -52,7 +52,7 @@ func replaceStreams(t *testing.T, env map[string]string) {
 	go play.run()
 	tr.send(t.Context(), t, 16, commands)
 	play.end()
-	fold, err := sys.Audit(t.Context(), time.Minute)
+	fold, err := sys.Audit(t.Context())
 	require.NoError(t, err)
 	t.Logf("%d events", fold.Events)
 	for _, each := range []struct {

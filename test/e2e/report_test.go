@@ -91,7 +91,7 @@ func (r *report) calls(t *testing.T) {
 		sys := systemtest.New(t, map[string]string{"STREAM_POLL": "200ms"})
 		before := billOf(t, sys)
 		newTraffic(sys.Client, 500, 20).send(t.Context(), t, benchClients, 10_000)
-		fold, err := sys.Audit(t.Context(), time.Minute)
+		fold, err := sys.Audit(t.Context())
 		require.NoError(t, err)
 		flatOut = billOf(t, sys).since(before, float64(fold.Events)/1_000)
 	})

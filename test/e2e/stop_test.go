@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -36,7 +35,7 @@ func TestGracefulStopLosesAndRepeatsNothing(t *testing.T) {
 		outcomes := tr.send(t.Context(), t, 32, commands)
 		play.end()
 
-		fold, err := sys.Audit(t.Context(), time.Minute)
+		fold, err := sys.Audit(t.Context())
 		require.NoError(t, err)
 		records, err := sys.Records(t.Context())
 		require.NoError(t, err)

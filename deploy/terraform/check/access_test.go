@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -69,19 +70,21 @@ func TestServicesNeedTheseRightsAndNoOthers(t *testing.T) {
 	for _, mode := range []string{"polling", "fanout"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			roles := taskRoles(t, mode)
-			s := systemtest.New(t, map[string]string{"SNAPSHOT_EVERY": "2", "STREAM_MODE": mode, "COMMAND_CACHE": "0"}, roles.guard)
-			defer func() { // also when a refused call has failed a step of the scenario
+			synctest.Test(t, func(t *testing.T) {
+				roles := taskRoles(t, mode)
+				s := systemtest.New(t, map[string]string{"SNAPSHOT_EVERY": "2", "STREAM_MODE": mode, "COMMAND_CACHE": "0"}, roles.guard)
+				defer func() { // also when a refused call has failed a step of the scenario
+					for name, r := range roles {
+						r.assertEnough(t, name)
+					}
+				}()
+				play := &scenario{t: t, s: s}
+				play.operate(play.run())
+				play.verify()
 				for name, r := range roles {
-					r.assertEnough(t, name)
+					r.assertNoMore(t, name, seldom[name])
 				}
-			}()
-			play := &scenario{t: t, s: s}
-			play.operate(play.run())
-			play.verify()
-			for name, r := range roles {
-				r.assertNoMore(t, name, seldom[name])
-			}
+			})
 		})
 	}
 }

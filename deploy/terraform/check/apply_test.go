@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -33,21 +34,23 @@ import (
 // defaults, runs the services with the environment of the module's output, and audits the result.
 func TestServicesRunOnTheDeclaredResources(t *testing.T) {
 	t.Parallel()
-	server := localaws.New(localaws.Options{})
-	t.Cleanup(server.Close)
-	m := data(t, map[string]cty.Value{"prefix": cty.StringVal("staging-")})
-	apply(t, server.Config(), m)
+	synctest.Test(t, func(t *testing.T) {
+		server := localaws.New(localaws.Options{})
+		t.Cleanup(server.Close)
+		m := data(t, map[string]cty.Value{"prefix": cty.StringVal("staging-")})
+		apply(t, server.Config(), m)
 
-	environment := map[string]string{}
-	for name, v := range m.Outputs["environment"].AsValueMap() {
-		environment[name] = v.AsString()
-	}
-	live(t, server.Config(), environment, patience)
+		environment := map[string]string{}
+		for name, v := range m.Outputs["environment"].AsValueMap() {
+			environment[name] = v.AsString()
+		}
+		live(t, server.Config(), environment)
+	})
 }
 
-// live runs every service with the environment of the module's output, sends some commands, waits at most that long until the read
-// models show them, and audits the system. It returns the names of the resources.
-func live(t *testing.T, target aws.Config, environment map[string]string, atMost time.Duration) topology.Names {
+// live runs every service with the environment of the module's output, sends some commands, waits until the read models show them, and
+// audits the system. It returns the names of the resources.
+func live(t *testing.T, target aws.Config, environment map[string]string) topology.Names {
 	t.Helper()
 	env := map[string]string{"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0", "STREAM_POLL": "10ms", "LOG_LEVEL": "error"}
 	maps.Copy(env, environment)
@@ -69,7 +72,7 @@ func live(t *testing.T, target aws.Config, environment map[string]string, atMost
 		require.NoError(t, err)
 		require.Equal(t, 202, a.Status, "%s %s: %s", r.Method, r.Path, a.Body)
 	}
-	_, err := inspector.Audit(t.Context(), atMost)
+	_, err := inspector.Audit(t.Context())
 	require.NoError(t, err)
 	return inspector.Names
 }

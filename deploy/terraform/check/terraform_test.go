@@ -56,7 +56,7 @@ func TestServicesRunOnTheAppliedResources(t *testing.T) {
 	require.Equal(t, "staging-EventLog", environment["TABLE_EVENT_LOG"])
 
 	t.Run("the services run on it", func(t *testing.T) {
-		names := live(t, target, environment, 2*time.Minute) // a long poll of moto's does not see a group set free: 20 s
+		names := live(t, target, environment)
 		require.NoError(t, provision.Run(t.Context(), target, provision.Config{Names: names}), "it finds all it needs")
 	})
 	t.Run("provision makes the same", func(t *testing.T) { sameByProvision(t, target, environment) })

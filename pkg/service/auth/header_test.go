@@ -12,6 +12,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
+	"github.com/leftfold/leftfold/pkg/waittest"
 )
 
 // FuzzAuthorization sends any header: only the scheme, spaces and the valid token are accepted; the answer to others is 401 and
@@ -133,5 +134,5 @@ func took(f func()) time.Duration {
 // await waits for the keys in real time.
 func (a *api) await(t testing.TB) {
 	t.Helper()
-	require.Eventually(t, func() bool { return a.guard.Checks()[0].Probe(t.Context()) == nil }, 10*time.Second, time.Millisecond)
+	waittest.Until(t, "the issuer's keys", func() (any, bool) { return nil, a.guard.Checks()[0].Probe(t.Context()) == nil })
 }

@@ -22,6 +22,9 @@ import (
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 )
 
+// idle is how long read models that are behind may apply nothing.
+const idle = 2 * time.Minute
+
 // Inspector reads what a system keeps in AWS, bypassing its services, and sends requests to them.
 type Inspector struct {
 	// Client sends requests to the services.
@@ -57,14 +60,14 @@ func (in *Inspector) Roles() projection.Reader {
 	return projection.Reader{DB: in.DB, Table: in.Names.Roles}
 }
 
-// Audit folds the log, waits at most that long until both read models show its last versions, and returns every breach: in
+// Audit folds the log, waits until both read models show its last versions, as long as they apply any, and returns every breach: in
 // the log itself, in the reserved unique values, in what the API shows, and every dead letter.
-func (in *Inspector) Audit(ctx context.Context, atMost time.Duration) (*oracle.Fold, error) {
+func (in *Inspector) Audit(ctx context.Context) (*oracle.Fold, error) {
 	fold, err := oracle.FoldLog(ctx, in.EventLog)
 	if err != nil {
 		return nil, err
 	}
-	if err := fold.Settle(ctx, atMost, in.Users(), in.Roles()); err != nil {
+	if err := fold.Settle(ctx, idle, in.Users(), in.Roles()); err != nil {
 		return nil, err
 	}
 	shown, err := oracle.Show(ctx, in.HTTP, in.Base)

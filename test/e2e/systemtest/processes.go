@@ -56,8 +56,8 @@ type run struct {
 	err        error // once ended
 }
 
-// patience bounds the start of a process on a busy machine.
-const patience = time.Minute
+// patience bounds the start of a process, however busy the machine.
+const patience = 5 * time.Minute
 
 // Start starts the process and returns once it is ready.
 func (p *Process) Start(ctx context.Context) error {

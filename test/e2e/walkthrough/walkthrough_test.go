@@ -17,6 +17,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/waittest"
 )
 
 const root = "../../.." // of the repository
@@ -178,7 +180,7 @@ func walkIn(t *testing.T, dir, text string) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	program := exec.CommandContext(ctx, filepath.Join(dir, "bin", "leftfold"))
-	program.Env = append(os.Environ(), "API_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0", "AWS_ADDR=127.0.0.1:0")
+	program.Env = append(os.Environ(), "API_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0", "AWS_ADDR=127.0.0.1:0", "STOP_TIMEOUT=5m")
 	program.Cancel = func() error { return program.Process.Signal(os.Interrupt) }
 	var failure bytes.Buffer
 	program.Stderr = &failure
@@ -196,8 +198,13 @@ func walkIn(t *testing.T, dir, text string) {
 	go func() { _, _ = io.Copy(io.Discard, stdout) }()
 	for _, command := range strings.Split("\n"+text, "\n$ ")[1:] {
 		command, want, _ := strings.Cut(command, "\n")
-		got, err := exec.CommandContext(ctx, "bash", "-c", strings.ReplaceAll(command, "localhost:8080", api)).Output()
-		require.NoError(t, err, command)
+		command = strings.ReplaceAll(command, "localhost:8080", api)
+		var got []byte
+		waittest.Until(t, command, func() (any, bool) { // a busy machine may take longer than the command waits
+			got, err = exec.CommandContext(ctx, "bash", "-c", command).Output()
+			require.NoError(t, err, command)
+			return string(got), !bytes.Contains(got, []byte(`"not_yet"`))
+		})
 		assert.Equal(t, strings.TrimSpace(want), strings.TrimSpace(string(got)), command)
 	}
 	cancel()
