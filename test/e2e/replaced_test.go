@@ -114,7 +114,7 @@ func TestAQueueMadeAnewIsFilledFromTheLog(t *testing.T) {
 		time.Sleep(61 * time.Second) // as long as SQS refuses the name
 		require.NoError(t, provision.Run(t.Context(), sys.AWS.Config(), provision.Config{Names: sys.Names}))
 		require.NoError(t, sys.ProjectorUser.Start(t.Context()))
-		_, err = sys.Audit(t.Context(), time.Minute)
+		_, err = sys.Audit(t.Context())
 		require.NoError(t, err)
 		assert.InDelta(t, 1, sum(t, sys.Broker, "leftfold_shards_source_replaced_total"), 0)
 	})

@@ -58,7 +58,7 @@ func TestProcessesOnSilentConnections(t *testing.T) {
 				}
 			}()
 			outcomes := tr.sendUntil(t.Context(), t, 8, over)
-			fold, err := fleet.Audit(t.Context(), time.Minute)
+			fold, err := fleet.Audit(t.Context())
 			require.NoError(t, err)
 			t.Logf("%d commands, %d events", len(outcomes), fold.Events)
 			for _, p := range replicas {
