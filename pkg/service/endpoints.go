@@ -85,7 +85,7 @@ func Endpoints(cfg Config, p Platform, registry *prometheus.Registry, app App) (
 	if app.Admin != nil {
 		app.Admin(adminAPI)
 	}
-	if err := httpapi.Publish(admin, adminAPI, app.Info); err != nil {
+	if err := httpapi.Publish(admin, adminAPI, adminInfo(app.Info)); err != nil {
 		return nil, err
 	}
 	p.Metrics.MustRegister(loopAges{p.Loops})
@@ -93,6 +93,20 @@ func Endpoints(cfg Config, p Platform, registry *prometheus.Registry, app App) (
 		Name: "admin", Variable: "ADMIN_ADDR", Addr: cfg.Admin.Addr, Handler: admin, Last: true,
 		Parts: []Part{{Name: "readiness", Run: ready.Run}},
 	}}, apis...), nil
+}
+
+// adminInfo is what the admin address says of itself.
+func adminInfo(of httpapi.Info) httpapi.Info {
+	of.Title += " admin"
+	of.Description = "What operators ask of a service: whether it lives and is ready, what it counts, and what it has set aside. " +
+		"It is for operators alone, and never on a public address."
+	of.Walk = ""
+	of.Links = []httpapi.Link{
+		{Address: "/healthz", Name: "Liveness", Means: "whether this process works"},
+		{Address: "/readyz", Name: "Readiness", Means: "whether it can be sent requests"},
+		{Address: "/metrics", Name: "Metrics", Means: "for Prometheus"},
+	}
+	return of
 }
 
 // Listen takes every address at once, or none: its error names all that cannot be taken. It returns the parts that serve

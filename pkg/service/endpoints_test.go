@@ -129,7 +129,8 @@ func TestAdminServesLivenessReadinessAndMetrics(t *testing.T) {
 		ready.Body.String())
 	assert.Regexp(t, `leftfold_loop_age_seconds\{loop="handler of users",service="broker"\} 3600`,
 		get(t, admin.Handler, "/metrics").Body.String(), "of two loops with one name, the older")
-	assert.Equal(t, http.StatusNotFound, get(t, admin.Handler, "/").Code)
+	assert.Contains(t, get(t, admin.Handler, "/").Body.String(), `admin</title>`)
+	assert.Equal(t, http.StatusNotFound, get(t, admin.Handler, "/nothing").Code)
 }
 
 func TestRoutesAreServedAtTheAPIsAddress(t *testing.T) {

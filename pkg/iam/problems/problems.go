@@ -37,6 +37,12 @@ A command (POST, PUT, DELETE) is answered 202 once it is in the log, with the ve
 What is read trails the log by a moment: ask for that version by min_version to read what you wrote.
 Every error is a problem as of RFC 9457, whose type has a page that says what to do. A query parameter that an operation
 does not know is an error, and so is one that is repeated.`,
+		Walk: `curl -s http://{address}/users -H 'Content-Type: application/json' \
+  -d '{"id":"11111111-1111-4111-8111-111111111111","email":"dan@example.com"}'
+curl -s -X PUT http://{address}/users/11111111-1111-4111-8111-111111111111 \
+  -H 'Content-Type: application/json' -d '{"firstName":"Dan","lastName":"Lee"}'
+curl -s 'http://{address}/users/11111111-1111-4111-8111-111111111111?min_version=2&wait=5s'
+curl -s 'http://{address}/users?contains=lastName:Lee'`,
 		License: &huma.License{Name: "Apache 2.0", Identifier: "Apache-2.0"},
 		ExampleIDs: map[string]string{
 			"users": "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57", "roles": "01920b7d-0a11-7d52-8c3f-6b1d2e4f5a90",

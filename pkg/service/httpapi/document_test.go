@@ -63,7 +63,7 @@ func TestTheDocsPageLoadsNothingFromOtherServers(t *testing.T) {
 	require.Equal(t, http.StatusOK, page.Code)
 	assert.Contains(t, page.Header().Get("Content-Security-Policy"), "script-src 'self';")
 	links := regexp.MustCompile(`(?:src|href)="([^"]+)"`).FindAllStringSubmatch(page.Body.String(), -1)
-	assert.Len(t, links, 5)
+	assert.Len(t, links, 7)
 	for _, link := range links {
 		assert.True(t, strings.HasPrefix(link[1], "/"), link[1])
 		out := send(t, h, http.MethodGet, link[1])
@@ -72,6 +72,29 @@ func TestTheDocsPageLoadsNothingFromOtherServers(t *testing.T) {
 	}
 	assert.NotContains(t, page.Body.String(), "<script>", "the policy forbids it")
 	assert.Equal(t, http.StatusNotFound, send(t, h, http.MethodGet, "/docs/index.html").Code)
+}
+
+func TestTheFrontPageLeadsEverywhere(t *testing.T) {
+	t.Parallel()
+	info := product()
+	info.Title, info.Description, info.Walk = "Doors & more", "One.\n\nTwo <b>.", "curl http://{address}/greet"
+	info.Links = []httpapi.Link{{Address: "/greet", Name: "Greet", Means: "says hello"}}
+	r := httpapi.NewRouter(quiet())
+	api := httpapi.NewAPI(r)
+	httpapi.Register(api, quiet(), huma.Operation{OperationID: "greet", Method: http.MethodGet, Path: "/greet"},
+		func(context.Context, *struct{}) (*greeting, error) { return &greeting{}, nil })
+	require.NoError(t, httpapi.Publish(r, api, info))
+	page := send(t, r, http.MethodGet, "/")
+	require.Equal(t, http.StatusOK, page.Code)
+	for _, text := range []string{"<title>Doors &amp; more</title>", "<p>Two &lt;b&gt;.</p>", "curl http://example.com/greet"} {
+		assert.Contains(t, page.Body.String(), text)
+	}
+	problems := send(t, r, http.MethodGet, "/problems").Body.String()
+	assert.Contains(t, problems, `href="/"`)
+	links := regexp.MustCompile(`href="([^"]+)"`).FindAllStringSubmatch(page.Body.String()+problems, -1)
+	for _, link := range links {
+		assert.Equal(t, http.StatusOK, send(t, r, http.MethodGet, link[1]).Code, link[1])
+	}
 }
 
 type named struct {

@@ -14,12 +14,19 @@ import (
 type Info struct {
 	Title, Description string
 	License            *huma.License
+	// Walk is what to type first, in a shell; {address} stands for the host and port that the page was asked of. Defaults to none.
+	Walk string
+	// Links are what the front page leads to besides the API's own pages. Default to none.
+	Links []Link
 	// ExampleIDs are the ids that examples show, by the first segment of the path, such as "users".
 	ExampleIDs map[string]string
 	// Refusals are those of all the product's services. Each service explains all, because a reverse proxy sends
 	// /problems to only one of them.
 	Refusals []*eventsourcing.Refusal
 }
+
+// Link leads to a page.
+type Link struct{ Address, Name, Means string }
 
 // Entry explains a code at /problems. Its texts are Markdown limited to `code` spans.
 type Entry struct {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -16,6 +17,12 @@ import (
 )
 
 var (
+	//go:embed pages/front.html
+	frontPage string
+	//go:embed pages/page.css
+	pageStyle string
+	//go:embed pages/favicon.svg
+	favicon []byte
 	//go:embed pages/docs.html
 	docsPage string
 	//go:embed pages/init.js
@@ -24,8 +31,8 @@ var (
 	problemsPage string
 )
 
-// Publish adds what explains the API to its router, for the public to read: /openapi.json, the same as a page at /docs,
-// and /problems. It is called once, after the last operation was registered.
+// Publish adds what explains the API to its router, for the public to read: a page at /, /openapi.json, the same as a page at
+// /docs, and /problems. It is called once, after the last operation was registered.
 func Publish(r chi.Router, api huma.API, info Info) error {
 	document, err := Document(api, info)
 	if err != nil {
@@ -36,11 +43,13 @@ func Publish(r chi.Router, api huma.API, info Info) error {
 		return err
 	}
 	title := html.EscapeString(info.Title)
+	r.Get("/", front(info))
+	r.Get("/favicon.ico", fixed("image/svg+xml", favicon))
 	r.Get("/openapi.json", fixed(jsonType, document))
 	r.Get("/docs", fixed(htmlType, []byte(strings.ReplaceAll(docsPage, "{product}", title))))
-	r.Get("/docs/init.js", fixed("text/javascript; charset=utf-8", []byte(strings.ReplaceAll(docsScript, "{product}", title))))
+	r.Get("/docs/init.js", fixed("text/javascript; charset=utf-8", []byte(docsScript)))
 	assets := http.StripPrefix("/docs", statigz.FileServer(static.FS))
-	for _, file := range []string{"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"} {
+	for _, file := range []string{"swagger-ui.css", "swagger-ui-bundle.js"} {
 		r.Get("/docs/"+file, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Cache-Control", "public, max-age=3600")
 			assets.ServeHTTP(w, r)
@@ -65,6 +74,30 @@ func fixed(contentType string, text []byte) http.HandlerFunc {
 	}
 }
 
+// front returns the page that people meet first.
+func front(info Info) http.HandlerFunc {
+	var description, links, walk strings.Builder
+	for text := range strings.SplitSeq(info.Description, "\n\n") {
+		fmt.Fprintf(&description, "<p>%s</p>\n", markdown(text))
+	}
+	for _, l := range slices.Concat([]Link{
+		{"/docs", "The API", "each operation explained, to be tried out"},
+		{"/openapi.json", "OpenAPI", "the same for programs"},
+		{"/problems", "Problems", "what an error means, and what to do"},
+	}, info.Links) {
+		fmt.Fprintf(&links, "<li><a href=\"%s\">%s</a> <span>– %s</span></li>\n",
+			html.EscapeString(l.Address), html.EscapeString(l.Name), html.EscapeString(l.Means))
+	}
+	if info.Walk != "" {
+		fmt.Fprintf(&walk, "<h2>A walk</h2>\n<pre><code>%s</code></pre>", html.EscapeString(info.Walk))
+	}
+	page := strings.NewReplacer("{product}", html.EscapeString(info.Title), "{style}", pageStyle,
+		"{description}", description.String(), "{links}", links.String(), "{walk}", walk.String()).Replace(frontPage)
+	return func(w http.ResponseWriter, r *http.Request) {
+		fixed(htmlType, []byte(strings.ReplaceAll(page, "{address}", html.EscapeString(r.Host))))(w, r)
+	}
+}
+
 // problemPages shows the problems, one by its code and all by "".
 type problemPages map[string]problemPage
 
@@ -79,7 +112,7 @@ func newProblemPages(info Info) (problemPages, error) {
 			return fmt.Errorf("encode problems: %w", err)
 		}
 		page := strings.NewReplacer("{product}", html.EscapeString(info.Title), "{title}", html.EscapeString(title),
-			"{problems}", problemList(entries)).Replace(problemsPage)
+			"{style}", pageStyle, "{problems}", problemList(entries)).Replace(problemsPage)
 		p[code] = problemPage{people: []byte(page), programs: text}
 		return nil
 	}
