@@ -25,7 +25,8 @@ type turned struct{}
 func (turned) EventName() string { return "test/wheel/turned" }
 
 // TestALoadThatRunsOutOfTimeIsContinuedByTheNext: each page of the log takes a second, and the stream has as many pages as
-// 60,000 events of usual size, which no load of 10 s reads. Each continues where the one before was broken off, here in a process that has nothing in memory.
+// 60,000 events of usual size, which no load of 10 s reads. Each continues where the one before was
+// broken off, here in a process that has nothing in memory.
 func TestALoadThatRunsOutOfTimeIsContinuedByTheNext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -39,15 +39,23 @@ func newEcho(posts *int, front ...func(http.Handler) http.Handler) http.Handler 
 const jsonHeaders = "Host: x\r\nContent-Type: application/json\r\n"
 
 // answerTo writes all of a request before it reads the answer.
-func answerTo(t *testing.T, c net.Conn, request string) *http.Response {
+func answerTo(t *testing.T, c net.Conn, request string) (status int, header http.Header) {
 	t.Helper()
 	_, err := io.WriteString(c, request)
 	require.NoError(t, err, "the server closed the connection on a client that was still sending")
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
-	return res
+	return res.StatusCode, res.Header
 }
+
+func codeOf(t *testing.T, c net.Conn, request string) int {
+	t.Helper()
+	status, _ := answerTo(t, c, request)
+	return status
+}
+
+const getRequest = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 func TestAClientThatSendsAllBeforeItReadsIsAnswered(t *testing.T) {
 	t.Parallel()
@@ -67,8 +75,8 @@ func TestAClientThatSendsAllBeforeItReadsIsAnswered(t *testing.T) {
 				var posts int
 				c := serve(t, newEcho(&posts)).dial()
 				defer func() { _ = c.Close() }()
-				assert.Equal(t, tt.want, answerTo(t, c, tt.request).StatusCode)
-				assert.Equal(t, http.StatusNoContent, answerTo(t, c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").StatusCode, "on the same connection")
+				assert.Equal(t, tt.want, codeOf(t, c, tt.request))
+				assert.Equal(t, http.StatusNoContent, codeOf(t, c, getRequest), "on the same connection")
 				assert.Zero(t, posts)
 			})
 		})
@@ -123,9 +131,9 @@ func TestHalfSentBodiesTakeNoPlace(t *testing.T) {
 		}
 		synctest.Wait()
 		other := l.dial()
-		assert.Equal(t, http.StatusNoContent, answerTo(t, other, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").StatusCode)
-		assert.Equal(t, http.StatusOK, answerTo(t, other,
-			"POST /echo HTTP/1.1\r\n"+jsonHeaders+"Content-Length: 12\r\n\r\n{\"text\":\"x\"}").StatusCode)
+		assert.Equal(t, http.StatusNoContent, codeOf(t, other, getRequest))
+		assert.Equal(t, http.StatusOK, codeOf(t, other,
+			"POST /echo HTTP/1.1\r\n"+jsonHeaders+"Content-Length: 12\r\n\r\n{\"text\":\"x\"}"))
 		assert.Equal(t, 1, posts)
 		for _, c := range slow {
 			res, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -134,7 +142,7 @@ func TestHalfSentBodiesTakeNoPlace(t *testing.T) {
 			assert.Equal(t, http.StatusRequestTimeout, res.StatusCode)
 			require.NoError(t, c.Close())
 		}
-		assert.Equal(t, http.StatusNoContent, answerTo(t, other, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").StatusCode)
+		assert.Equal(t, http.StatusNoContent, codeOf(t, other, getRequest))
 		require.NoError(t, other.Close())
 	})
 }
@@ -158,11 +166,11 @@ func TestABodyThatArrivesInAFullHouseIsRefused(t *testing.T) {
 		_, err = io.WriteString(first, request+"}")
 		require.NoError(t, err)
 		synctest.Wait()
-		res := answerTo(t, late, "}")
-		assert.Equal(t, http.StatusServiceUnavailable, res.StatusCode)
-		assert.Equal(t, "1", res.Header.Get("Retry-After"))
+		status, header := answerTo(t, late, "}")
+		assert.Equal(t, http.StatusServiceUnavailable, status)
+		assert.Equal(t, "1", header.Get("Retry-After"))
 		close(taken)
-		res, err = http.ReadResponse(bufio.NewReader(first), nil)
+		res, err := http.ReadResponse(bufio.NewReader(first), nil)
 		require.NoError(t, err)
 		require.NoError(t, res.Body.Close())
 		assert.Equal(t, http.StatusNoContent, res.StatusCode)
@@ -194,26 +202,26 @@ func TestABodyIsTakenWithoutContentEncodingOnly(t *testing.T) {
 // request of another client, https://www.rfc-editor.org/rfc/rfc9112#section-11.2
 func TestARequestHasOneMeaning(t *testing.T) {
 	t.Parallel()
-	const body = `{"text":"x"}`
+	const post, body = "POST /echo HTTP/1.1\r\n" + jsonHeaders, `{"text":"x"}`
 	for name, tt := range map[string]struct {
 		request string
 		want    int
 	}{
-		"as it should be":          {"POST /echo HTTP/1.1\r\n" + jsonHeaders + "Content-Length: 12\r\n\r\n" + body, 200},
+		"as it should be":          {post + "Content-Length: 12\r\n\r\n" + body, 200},
 		"a slash at the end":       {"POST /echo/ HTTP/1.1\r\n" + jsonHeaders + "Content-Length: 12\r\n\r\n" + body, 200},
 		"a letter percent-encoded": {"POST /%65cho HTTP/1.1\r\n" + jsonHeaders + "Content-Length: 12\r\n\r\n" + body, 200},
 		"an absolute address":      {"POST http://y/echo HTTP/1.1\r\n" + jsonHeaders + "Content-Length: 12\r\n\r\n" + body, 200},
-		"chunks":                   {"POST /echo HTTP/1.1\r\n" + jsonHeaders + "Transfer-Encoding: chunked\r\n\r\nc\r\n" + body + "\r\n0\r\n\r\n", 200},
-		"two lengths":              {"POST /echo HTTP/1.1\r\n" + jsonHeaders + "Content-Length: 12\r\nContent-Length: 13\r\n\r\n" + body, 400},
-		"a length below 0":         {"POST /echo HTTP/1.1\r\n" + jsonHeaders + "Content-Length: -1\r\n\r\n" + body, 400},
-		"a length with a sign":     {"POST /echo HTTP/1.1\r\n" + jsonHeaders + "Content-Length: +12\r\n\r\n" + body, 400},
-		"an unknown coding":        {"POST /echo HTTP/1.1\r\n" + jsonHeaders + "Transfer-Encoding: xchunked\r\n\r\n" + body, 501},
-		"a chunk without a length": {"POST /echo HTTP/1.1\r\n" + jsonHeaders + "Transfer-Encoding: chunked\r\n\r\nz\r\n" + body + "\r\n0\r\n\r\n", 400},
-		"a space before the colon": {"POST /echo HTTP/1.1\r\n" + jsonHeaders + "Content-Length : 12\r\n\r\n" + body, 400},
-		"a folded header":          {"POST /echo HTTP/1.1\r\n" + jsonHeaders + "A: b\r\n c: d\r\nContent-Length: 12\r\n\r\n" + body, 200},
+		"chunks":                   {post + "Transfer-Encoding: chunked\r\n\r\nc\r\n" + body + "\r\n0\r\n\r\n", 200},
+		"two lengths":              {post + "Content-Length: 12\r\nContent-Length: 13\r\n\r\n" + body, 400},
+		"a length below 0":         {post + "Content-Length: -1\r\n\r\n" + body, 400},
+		"a length with a sign":     {post + "Content-Length: +12\r\n\r\n" + body, 400},
+		"an unknown coding":        {post + "Transfer-Encoding: xchunked\r\n\r\n" + body, 501},
+		"a chunk without a length": {post + "Transfer-Encoding: chunked\r\n\r\nz\r\n" + body + "\r\n0\r\n\r\n", 400},
+		"a space before the colon": {post + "Content-Length : 12\r\n\r\n" + body, 400},
+		"a folded header":          {post + "A: b\r\n c: d\r\nContent-Length: 12\r\n\r\n" + body, 200},
 		"no host":                  {"POST /echo HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n" + body, 400},
 		"two hosts":                {"POST /echo HTTP/1.1\r\nHost: y\r\n" + jsonHeaders + "Content-Length: 12\r\n\r\n" + body, 400},
-		"a control in a header":    {"POST /echo HTTP/1.1\r\n" + jsonHeaders + "A: \x01\r\nContent-Length: 12\r\n\r\n" + body, 400},
+		"a control in a header":    {post + "A: \x01\r\nContent-Length: 12\r\n\r\n" + body, 400},
 		"a broken percent":         {"POST /echo%zz HTTP/1.1\r\n" + jsonHeaders + "Content-Length: 12\r\n\r\n" + body, 400},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -125,15 +125,17 @@ func TestIfNoneMatch(t *testing.T) {
 		headers []string
 		code    string // "": accepted
 	}{
-		"any, of one that is new":     {nil, annRegistered, []string{"If-None-Match", "*"}, ""},
-		"any, of one that exists":     {[]request{annRegistered}, updated("A"), []string{"If-None-Match", "*"}, "precondition_failed"},
-		"any, before the rules":       {[]request{annRegistered}, annRegistered, []string{"If-None-Match", "*"}, "precondition_failed"},
-		"the version":                 {[]request{annRegistered}, updated("A"), []string{"If-None-Match", `"1"`}, "precondition_failed"},
-		"the version, weakly":         {[]request{annRegistered}, updated("A"), []string{"If-None-Match", `W/"1"`}, "precondition_failed"},
-		"another version":             {[]request{annRegistered}, updated("A"), []string{"If-None-Match", `"2"`}, ""},
-		"with If-Match, both hold":    {[]request{annRegistered}, updated("A"), []string{"If-None-Match", `"2"`, "If-Match", `"1"`}, ""},
-		"with If-Match that does not": {[]request{annRegistered}, updated("A"), []string{"If-None-Match", `"2"`, "If-Match", `"3"`}, "precondition_failed"},
-		"no tag":                      {[]request{annRegistered}, updated("A"), []string{"If-None-Match", "2"}, "malformed"},
+		"any, of one that is new":  {nil, annRegistered, []string{"If-None-Match", "*"}, ""},
+		"any, of one that exists":  {[]request{annRegistered}, updated("A"), []string{"If-None-Match", "*"}, "precondition_failed"},
+		"any, before the rules":    {[]request{annRegistered}, annRegistered, []string{"If-None-Match", "*"}, "precondition_failed"},
+		"the version":              {[]request{annRegistered}, updated("A"), []string{"If-None-Match", `"1"`}, "precondition_failed"},
+		"the version, weakly":      {[]request{annRegistered}, updated("A"), []string{"If-None-Match", `W/"1"`}, "precondition_failed"},
+		"another version":          {[]request{annRegistered}, updated("A"), []string{"If-None-Match", `"2"`}, ""},
+		"with If-Match, both hold": {[]request{annRegistered}, updated("A"), []string{"If-None-Match", `"2"`, "If-Match", `"1"`}, ""},
+		"with If-Match that does not": {
+			[]request{annRegistered}, updated("A"), []string{"If-None-Match", `"2"`, "If-Match", `"3"`}, "precondition_failed",
+		},
+		"no tag": {[]request{annRegistered}, updated("A"), []string{"If-None-Match", "2"}, "malformed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
