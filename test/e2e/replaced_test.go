@@ -40,12 +40,13 @@ func replaceStreams(t *testing.T, env map[string]string) {
 	const commands = 1_500
 	play := newPlay([]act{
 		kinesisAnew,
-		func(ready func()) { ready(); split(t, sys) },
-		kinesisAnew, // shards of these IDs are done
 		tableAnew,
 		func(ready func()) { ready(); assert.NoError(t, sys.AWS.RotateShards(sys.Names.EventLog)) },
 		tableAnew,
 		func(ready func()) { ready(); remakeKinesis(t, sys, 1); switchStream(t, sys) },
+		func(ready func()) { ready(); split(t, sys); time.Sleep(time.Second) },
+		kinesisAnew, // its shard 0 has the ID of the one that was split, and is done
+		func(ready func()) { ready() },
 	}, commands)
 	tr := newTraffic(sys.Client, 150, 8) // for some, the last event comes while there is no stream
 	tr.between = play.cue
