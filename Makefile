@@ -56,7 +56,7 @@ check-long: ## What does not fit into check: 2,000 seeds, planted bugs, processe
 	$(MAKE) simulate SEEDS=2000
 	$(MAKE) simulate-mutants
 	$(MAKE) test-processes COUNT=5
-	$(MAKE) openapi-lint fuzz-api lint-deploy test-docker
+	$(MAKE) openapi-lint fuzz-api lint-deploy test-docker test-kcl
 	$(MAKE) bench
 
 .PHONY: fmt
@@ -179,6 +179,21 @@ test-docker: ## Test LocalStack, in a container, and the images as the embedded 
 	@if ! docker version >/dev/null 2>&1; then echo "test-docker: skipped: no Docker engine answers (docker version says why)"; else \
 	  $(MAKE) --no-print-directory images && LEFTFOLD_AWS=localstack LEFTFOLD_IMAGES=$(VERSION) \
 	  go test -count=1 -timeout 30m -run '^TestAnExternalAWSPassesTheSameTests$$|^TestTheImages' -v ./test/e2e; fi
+
+.PHONY: test-kcl
+test-kcl: bin/kcl ## Run AWS's Kinesis Client Library and its adapter for DynamoDB Streams against the embedded AWS (JDK and Maven)
+	@if [ ! -d bin/kcl/dynamodb ]; then echo "test-kcl: skipped: needs a JDK and Maven"; else \
+	  LEFTFOLD_KCL="$(CURDIR)/bin/kcl" go test -count=1 -run '^TestTheKinesisClientLibrary' -v ./pkg/localaws; fi
+
+KCL := pkg/localaws/testdata/kcl
+
+# The adapter is made for an older version of the library.
+bin/kcl: $(KCL)/pom.xml $(KCL)/Reader.java
+	@rm -rf $@ && mkdir -p $@
+	@if { javac -version && mvn -version; } >/dev/null 2>&1; then for version in kinesis=3.5.1 dynamodb=3.1.1; do \
+	  mvn -q -B -f $(KCL)/pom.xml dependency:copy-dependencies -Dkcl.version=$${version#*=} \
+	    -DoutputDirectory="$(CURDIR)/$@/$${version%=*}" && \
+	  javac -d $@/$${version%=*} -cp "$@/$${version%=*}/*" $(KCL)/Reader.java || { rm -rf $@; exit 1; }; done; fi
 
 PROFILE ?= localstack
 API     ?= http://127.0.0.1:8080

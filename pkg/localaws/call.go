@@ -10,13 +10,9 @@ import (
 )
 
 // call is one request for an operation.
-type call struct {
-	svc       *awsjson.Service
-	operation string
-	body      []byte
-}
+type call struct{ awsjson.Request }
 
-func (c call) do(ctx context.Context, w http.ResponseWriter) { c.svc.Do(ctx, c.operation, c.body, w) }
+func (c call) do(ctx context.Context, w http.ResponseWriter) { c.Answer(ctx, w, c.Call(ctx)) }
 
 // doWithFaults serves a call that faults strike. It breaks the connection by http.ErrAbortHandler, which net/http's server
 // and Transport understand.
@@ -25,14 +21,14 @@ func (c call) doWithFaults(ctx context.Context, f *faults.Call, w http.ResponseW
 	wait(ctx, before)
 	if refusal := f.Refusal(); refusal != nil {
 		wait(ctx, after)
-		c.svc.Refuse(w, refusal)
+		c.Refuse(w, refusal)
 		return
 	}
-	out := c.svc.Call(faults.With(ctx, f), c.operation, c.body)
+	out := c.Call(faults.With(ctx, f))
 	if out.Events != nil {
 		out.Events = &faultyEvents{Events: out.Events, call: f, left: f.Events()}
 		wait(ctx, after)
-		c.svc.Answer(ctx, w, out)
+		c.Answer(ctx, w, out)
 		return
 	}
 	wait(ctx, after)
@@ -40,9 +36,9 @@ func (c call) doWithFaults(ctx context.Context, f *faults.Call, w http.ResponseW
 	case faults.Broken:
 		panic(http.ErrAbortHandler)
 	case faults.Replaced:
-		c.svc.Refuse(w, f.Failure())
+		c.Refuse(w, f.Failure())
 	default:
-		c.svc.Answer(ctx, w, out)
+		c.Answer(ctx, w, out)
 	}
 }
 

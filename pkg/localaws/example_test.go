@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"time"
@@ -170,7 +171,11 @@ func Example_fifoQueue() {
 func Example_port() {
 	server := localaws.New(localaws.Options{})
 	defer server.Close()
-	listener := httptest.NewServer(server)
+	listener := httptest.NewUnstartedServer(server)
+	listener.Config.Protocols = new(http.Protocols)
+	listener.Config.Protocols.SetHTTP1(true)
+	listener.Config.Protocols.SetUnencryptedHTTP2(true)
+	listener.Start()
 	defer listener.Close()
 
 	cfg := server.Config() // for its region and credentials

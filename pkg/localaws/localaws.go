@@ -13,7 +13,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"errors"
 	"hash/crc32"
 	"io"
 	"net/http"
@@ -22,7 +21,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
@@ -85,45 +83,26 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+	if r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead) && !isQuery(r) {
 		s.healthy(w)
 		return
 	}
-	target, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	if target == "" && r.Method == http.MethodPost && isForm(r) {
-		s.query(w, r)
+	body, ok := readBody(w, r)
+	if !ok {
 		return
 	}
-	svc := s.regionOf(r).services[target]
-	if svc == nil || r.Method != http.MethodPost {
-		unknown := &awsjson.Service{ContentType: "application/x-amz-json-1.0"}
-		what := r.Method + " " + r.URL.Path
-		if svc == nil && target != "" {
-			what = "service " + target
-		}
-		unknown.Refuse(w, awsjson.NotSupported(what))
-		return
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	request, err := s.request(r, body, w.Header().Get("X-Amzn-Requestid"))
 	if err != nil {
-		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			http.Error(w, "request body too large", http.StatusRequestEntityTooLarge)
-			return
-		}
-		http.Error(w, "cannot read the request", http.StatusBadRequest)
+		request.Refuse(w, err)
 		return
 	}
 	var op string
-	if _, known := svc.Operations[operation]; known { // unknown names must not add counters
-		op = name(target) + "." + operation
+	if _, known := request.Service.Operations[request.Operation]; known { // unknown names must not add counters
+		op = name(request.Service.Target) + "." + request.Operation
 		s.count(op)
 	}
-	if !utf8.Valid(body) { // encoding/json would silently replace the bytes
-		svc.Refuse(w, awsjson.Errorf("SerializationException", "the request is not valid UTF-8"))
-		return
-	}
 	ctx := awsjson.WithEndpoint(r.Context(), endpoint(r))
-	c := call{svc, operation, body}
+	c := call{request}
 	if set := s.faults.Load(); set != nil {
 		if f := set.plan.Call(op); f != nil {
 			c.doWithFaults(ctx, f, w)

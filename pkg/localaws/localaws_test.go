@@ -115,31 +115,6 @@ func TestAClosedServerDoesNotWaitInAnyRegion(t *testing.T) {
 	})
 }
 
-// Sources: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html,
-// https://smithy.io/2.0/aws/protocols/aws-query-protocol.html
-func TestSTSTellsTheCallersIdentity(t *testing.T) {
-	t.Parallel()
-	server := newServer(t)
-	form := func(body string) *httptest.ResponseRecorder {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(body))
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
-		w := httptest.NewRecorder()
-		server.ServeHTTP(w, r)
-		assert.Equal(t, "text/xml", w.Header().Get("Content-Type"))
-		return w
-	}
-	w := form("Action=GetCallerIdentity&Version=2011-06-15")
-	assert.Equal(t, http.StatusOK, w.Code)
-	assert.Equal(t, `<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>`+
-		`<Arn>arn:aws:iam::000000000000:root</Arn><UserId>000000000000</UserId><Account>000000000000</Account></GetCallerIdentityResult>`+
-		`<ResponseMetadata><RequestId>`+w.Header().Get("X-Amzn-Requestid")+`</RequestId></ResponseMetadata></GetCallerIdentityResponse>`,
-		w.Body.String())
-	assert.EqualValues(t, 1, server.Calls()["STS.GetCallerIdentity"])
-	w = form("Action=SendMessage&Version=2012-11-05")
-	assert.Equal(t, http.StatusNotImplemented, w.Code)
-	assert.Contains(t, w.Body.String(), "<Code>NotSupportedByLocalaws</Code><Message>the query protocol&#39;s action SendMessage is not")
-}
-
 // Source: https://github.com/architect/dynalite/blob/main/test/connection.js, a test suite that was run against AWS.
 func TestHealthChecksAreAnsweredAsByDynamoDB(t *testing.T) {
 	t.Parallel()
@@ -198,20 +173,11 @@ func TestCallsAreCounted(t *testing.T) {
 	assert.Equal(t, want, got)
 }
 
-// listen serves a new server on a port and returns its URL and a configuration for it.
-func listen(t *testing.T) (string, aws.Config) {
-	t.Helper()
-	server := newServer(t)
-	ts := httptest.NewServer(server)
-	t.Cleanup(ts.Close)
-	config := server.Config()
-	config.BaseEndpoint, config.HTTPClient = &ts.URL, ts.Client()
-	return ts.URL, config
-}
-
 func TestTheSDKWorksOverHTTP(t *testing.T) {
 	t.Parallel()
-	_, config := listen(t)
+	server, url := serve(t)
+	config := server.Config()
+	config.BaseEndpoint, config.HTTPClient = &url, nil
 	streams := kinesis.NewFromConfig(config)
 	_, err := streams.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String("s"), ShardCount: aws.Int32(1)})
 	require.NoError(t, err)
@@ -238,7 +204,7 @@ func TestTheAWSCommandLineWorks(t *testing.T) {
 	if err != nil {
 		t.Skip("the aws command line is not on PATH: not tried")
 	}
-	url, _ := listen(t)
+	_, url := serve(t)
 	run := func(t *testing.T, args ...string) string {
 		t.Helper()
 		args = append([]string{"--endpoint-url", url, "--output", "text"}, args...)

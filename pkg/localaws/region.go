@@ -26,7 +26,9 @@ func newRegion(name string, o Options) *region {
 		sqs:      sqs.New(sqs.Options{Region: name, AccountID: o.AccountID, Now: o.Now}),
 		services: map[string]*awsjson.Service{},
 	}
-	for _, svc := range []*awsjson.Service{r.dynamodb.Service(), r.dynamodb.Streams(), r.kinesis.Service(), r.sqs.Service()} {
+	for _, svc := range []*awsjson.Service{
+		r.dynamodb.Service(), r.dynamodb.Streams(), r.kinesis.Service(), r.sqs.Service(), newSTS(o.AccountID),
+	} {
 		r.services[svc.Target] = svc
 	}
 	return r

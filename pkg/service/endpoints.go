@@ -55,6 +55,8 @@ type Endpoint struct {
 	HTTP     httpapi.Config
 	// Last is that of Part.
 	Last bool
+	// UnencryptedHTTP2 serves clients that speak HTTP/2 without TLS and without asking first.
+	UnencryptedHTTP2 bool
 	// Parts run beside the Handler.
 	Parts []Part
 }
@@ -120,6 +122,9 @@ func Listen(ctx context.Context, log *slog.Logger, endpoints ...Endpoint) (parts
 		if err != nil {
 			errs = append(errs, cannotListen(ctx, e, err))
 			continue
+		}
+		if e.UnencryptedHTTP2 {
+			server.AllowUnencryptedHTTP2()
 		}
 		servers = append(servers, server)
 		addrs[e.Name] = server.Addr()

@@ -73,27 +73,32 @@ func TestAddressesAreReleasedWhenListeningFails(t *testing.T) { // not in parall
 func TestEndpointsServeAtTheirAddresses(t *testing.T) {
 	t.Parallel()
 	text := func(s string) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, s) })
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, s+" over "+r.Proto) })
 	}
 	parts, addrs, err := service.Listen(t.Context(), quiet(),
 		service.Endpoint{Name: "admin", Addr: "127.0.0.1:0", Handler: text("the admin")},
-		service.Endpoint{Name: "api", Addr: "127.0.0.1:0", Handler: text("the api")})
+		service.Endpoint{Name: "aws", Addr: "127.0.0.1:0", Handler: text("the aws"), UnencryptedHTTP2: true})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- service.RunParts(ctx, quiet(), time.Minute, parts...) }()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	for _, name := range []string{"admin", "api"} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addrs[name], nil)
+	http1, http2 := &http.Transport{DisableKeepAlives: true}, &http.Transport{Protocols: new(http.Protocols)}
+	http2.Protocols.SetUnencryptedHTTP2(true)
+	for _, call := range []struct {
+		name      string
+		transport *http.Transport
+		want      string
+	}{{"admin", http1, "the admin over HTTP/1.1"}, {"aws", http1, "the aws over HTTP/1.1"}, {"aws", http2, "the aws over HTTP/2.0"}} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addrs[call.name], nil)
 		require.NoError(t, err)
-		res, err := client.Do(req)
+		res, err := call.transport.RoundTrip(req)
 		require.NoError(t, err)
 		body, err := io.ReadAll(res.Body)
 		require.NoError(t, err)
 		require.NoError(t, res.Body.Close())
-		assert.Equal(t, "the "+name, string(body))
+		assert.Equal(t, call.want, string(body))
 	}
-	stop()
+	stop() // an idle HTTP/2 connection does not delay it
 	require.NoError(t, <-ended)
 }
 

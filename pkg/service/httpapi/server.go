@@ -38,6 +38,14 @@ func Listen(ctx context.Context, addr string, h http.Handler, c Config, log *slo
 	return &Server{listener: l, http: server}, nil
 }
 
+// AllowUnencryptedHTTP2 also serves clients that speak HTTP/2 without TLS. It must be called before Run.
+func (s *Server) AllowUnencryptedHTTP2() {
+	s.http.Protocols = new(http.Protocols)
+	s.http.Protocols.SetHTTP1(true)
+	s.http.Protocols.SetHTTP2(true)
+	s.http.Protocols.SetUnencryptedHTTP2(true)
+}
+
 func newServer(h http.Handler, c Config, log *slog.Logger) (server *http.Server, err error) {
 	server = &http.Server{
 		Handler:           inTime(h, c.WriteTimeout*5/6),

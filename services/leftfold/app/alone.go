@@ -62,6 +62,7 @@ func newServer(ctx context.Context, cfg AWSConfig) (*localaws.Server, error) {
 func endpoint(cfg AWSConfig, server *localaws.Server) service.Endpoint {
 	return service.Endpoint{
 		Name: "aws", Variable: "AWS_ADDR", Addr: cfg.AWSAddr, Handler: server,
+		UnencryptedHTTP2: true, // for Kinesis, the SDKs for Java and JavaScript speak nothing else
 		Parts: []service.Part{{Name: "long polls", Run: func(ctx context.Context) error {
 			<-ctx.Done()
 			server.Close() // ends the long polls of outside clients, which a stop would wait for

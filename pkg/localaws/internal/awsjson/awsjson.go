@@ -1,17 +1,18 @@
 // Package awsjson implements the server side of the AWS JSON protocols 1.0 and 1.1: one POST per operation, named by the
-// header X-Amz-Target, with a JSON body; the response is JSON, a stream of events or a typed error.
+// header X-Amz-Target, with a JSON body; the response is JSON, a stream of events or a typed error. Operations know these
+// protocols only; a Protocol translates another one's requests and writes its answers.
 //
 // Source: https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html (and 1_1).
 package awsjson
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -92,29 +93,43 @@ func decodeError(err error) error {
 // Service is one AWS API. Operations must not change once the service is in use.
 type Service struct {
 	Target      string // prefix of X-Amz-Target, such as "DynamoDB_20120810"
-	ContentType string // "application/x-amz-json-1.0" or "…-1.1"
+	ContentType JSON   // "application/x-amz-json-1.0" or "…-1.1"
+	CBOR        bool   // whether requests may also be of the protocol CBOR
 	Namespace   string // put before an error's code in __type, with "#"; "" for none
 	Operations  map[string]Operation
 	Streaming   string // the one operation that answers with Events; "" for none
 }
 
-// Do calls one operation and writes its response.
+// Do calls one operation with a body in JSON and writes its response.
 func (s *Service) Do(ctx context.Context, operation string, body []byte, w http.ResponseWriter) {
-	s.Answer(ctx, w, s.Call(ctx, operation, body))
+	r := Request{s, s.ContentType, operation, body}
+	r.Answer(ctx, w, r.Call(ctx))
 }
 
-// Result is the result of a call: Err, Events or an Out to be encoded as JSON.
+// Request is one call of an operation, in one protocol.
+type Request struct {
+	Service   *Service
+	Protocol  Protocol
+	Operation string
+	Body      []byte
+}
+
+// Result is the result of a call: Err, Events or an Out to be encoded.
 type Result struct {
 	Out    any
 	Events Events
 	Err    error
 }
 
-// Call calls one operation. A caller that does not pass the Result to Answer must close its Events, if there are any.
-func (s *Service) Call(ctx context.Context, operation string, body []byte) Result {
-	op, ok := s.Operations[operation]
+// Call calls the operation. A caller that does not pass the Result to Answer must close its Events, if there are any.
+func (r Request) Call(ctx context.Context) Result {
+	op, ok := r.Service.Operations[r.Operation]
 	if !ok {
-		return Result{Err: NotSupported("operation " + s.Target + "." + operation)}
+		return Result{Err: NotSupported("operation " + r.Service.Target + "." + r.Operation)}
+	}
+	body, err := r.Protocol.Input(r.Body)
+	if err != nil {
+		return Result{Err: err}
 	}
 	out, err := op(ctx, body)
 	events, _ := out.(Events)
@@ -122,51 +137,45 @@ func (s *Service) Call(ctx context.Context, operation string, body []byte) Resul
 }
 
 // Answer writes the result of a call.
-func (s *Service) Answer(ctx context.Context, w http.ResponseWriter, r Result) {
+func (r Request) Answer(ctx context.Context, w http.ResponseWriter, result Result) {
 	switch {
-	case r.Err != nil:
-		s.Refuse(w, r.Err)
-	case r.Events != nil:
-		s.stream(ctx, w, r.Events)
+	case result.Err != nil:
+		r.Refuse(w, result.Err)
+	case result.Events != nil:
+		r.stream(ctx, w, result.Events)
 	default:
-		answer, err := json.Marshal(r.Out)
+		answer, err := r.Protocol.Output(result.Out)
 		if err != nil {
-			s.Refuse(w, err)
+			r.Refuse(w, err)
 			return
 		}
-		s.write(w, http.StatusOK, answer)
+		r.write(w, http.StatusOK, answer)
 	}
 }
 
 // Refuse writes an error response; an error other than *Error becomes an InternalServerError.
-func (s *Service) Refuse(w http.ResponseWriter, err error) {
+func (r Request) Refuse(w http.ResponseWriter, err error) {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
 		e = &Error{Code: "InternalServerError", Message: err.Error(), Status: http.StatusInternalServerError}
 	}
-	body := map[string]any{}
-	maps.Copy(body, e.Fields)
-	body["message"] = e.Message
-	body["__type"] = e.Code
-	if s.Namespace != "" {
-		body["__type"] = s.Namespace + "#" + e.Code
+	shape := e.Code
+	if r.Service.Namespace != "" {
+		shape = r.Service.Namespace + "#" + e.Code
 	}
 	if e.QueryCode != "" {
 		w.Header().Set("X-Amzn-Query-Error", e.QueryCode)
 	}
-	b, err := json.Marshal(body)
+	body, err := r.Protocol.Refusal(e, shape)
 	if err != nil {
-		b = []byte(`{"__type":"InternalServerError"}`)
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
 	}
-	status := e.Status
-	if status == 0 {
-		status = http.StatusBadRequest
-	}
-	s.write(w, status, b)
+	r.write(w, cmp.Or(e.Status, http.StatusBadRequest), body)
 }
 
-func (s *Service) write(w http.ResponseWriter, status int, body []byte) {
-	w.Header().Set("Content-Type", s.ContentType)
+func (r Request) write(w http.ResponseWriter, status int, body []byte) {
+	w.Header().Set("Content-Type", r.Protocol.ContentType())
 	// DynamoDB's clients check it:
 	// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html
 	w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10))

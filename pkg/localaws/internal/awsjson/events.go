@@ -2,7 +2,6 @@ package awsjson
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -26,7 +25,7 @@ var ErrBroken = errors.New("connection broken")
 // stream writes events as frames. The first frame is the operation's output, which has no members:
 // https://smithy.io/2.0/aws/amazon-eventstream.html
 // https://smithy.io/2.0/spec/streaming.html#initial-response-messages
-func (s *Service) stream(ctx context.Context, w http.ResponseWriter, events Events) {
+func (r Request) stream(ctx context.Context, w http.ResponseWriter, events Events) {
 	defer events.Close()
 	w.Header().Set("Content-Type", "application/vnd.amazon.eventstream")
 	w.WriteHeader(http.StatusOK)
@@ -34,7 +33,7 @@ func (s *Service) stream(ctx context.Context, w http.ResponseWriter, events Even
 	_ = conn.SetWriteDeadline(time.Time{}) // streams outlast the server's limit; fails harmlessly where there is no connection
 	eventType, event, err := "initial-response", any(struct{}{}), error(nil)
 	for {
-		if s.send(w, eventType, event) != nil || conn.Flush() != nil {
+		if r.send(w, eventType, event) != nil || conn.Flush() != nil {
 			return // the client has disconnected
 		}
 		if eventType, event, err = events.Next(ctx); err != nil {
@@ -46,34 +45,34 @@ func (s *Service) stream(ctx context.Context, w http.ResponseWriter, events Even
 	case errors.Is(err, ErrBroken):
 		panic(http.ErrAbortHandler)
 	default:
-		s.sendError(w, err)
+		r.sendError(w, err)
 	}
 }
 
-func (s *Service) send(w io.Writer, eventType string, event any) error {
-	payload, err := json.Marshal(event)
+func (r Request) send(w io.Writer, eventType string, event any) error {
+	payload, err := r.Protocol.Output(event)
 	if err != nil {
 		return err
 	}
-	return s.frame(w, payload, eventstream.EventMessageType, eventstream.EventTypeHeader, eventType)
+	return r.frame(w, payload, eventstream.EventMessageType, eventstream.EventTypeHeader, eventType)
 }
 
-func (s *Service) sendError(w io.Writer, err error) {
+func (r Request) sendError(w io.Writer, err error) {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
 		e = Errorf("InternalFailureException", "%s", err)
 	}
-	payload, err := json.Marshal(map[string]string{"message": e.Message})
+	payload, err := r.Protocol.Output(map[string]string{"message": e.Message})
 	if err == nil {
-		_ = s.frame(w, payload, eventstream.ExceptionMessageType, eventstream.ExceptionTypeHeader, e.Code) // the client may have disconnected
+		_ = r.frame(w, payload, eventstream.ExceptionMessageType, eventstream.ExceptionTypeHeader, e.Code) // the client may have disconnected
 	}
 }
 
-func (s *Service) frame(w io.Writer, payload []byte, messageType, typeHeader, typeName string) error {
+func (r Request) frame(w io.Writer, payload []byte, messageType, typeHeader, typeName string) error {
 	var m eventstream.Message
 	m.Headers.Set(eventstream.MessageTypeHeader, eventstream.StringValue(messageType))
 	m.Headers.Set(typeHeader, eventstream.StringValue(typeName))
-	m.Headers.Set(eventstream.ContentTypeHeader, eventstream.StringValue(s.ContentType))
+	m.Headers.Set(eventstream.ContentTypeHeader, eventstream.StringValue(r.Protocol.ContentType()))
 	m.Payload = payload
 	return eventstream.NewEncoder().Encode(w, m)
 }

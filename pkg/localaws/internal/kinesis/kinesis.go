@@ -49,6 +49,7 @@ func (k *Kinesis) Service() *awsjson.Service {
 	return &awsjson.Service{
 		Target:      "Kinesis_20131202",
 		ContentType: "application/x-amz-json-1.1",
+		CBOR:        true,
 		Operations: map[string]awsjson.Operation{
 			"CreateStream":                  awsjson.Handle(k.createStream),
 			"DeleteStream":                  awsjson.Handle(k.deleteStream),

@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 )
 
 // timestamp is a time in AWS's JSON: a number of seconds, with milliseconds as a fraction.
@@ -13,6 +15,8 @@ type timestamp struct{ time.Time }
 func (t timestamp) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, float64(t.UnixMilli())/1000, 'f', -1, 64), nil
 }
+
+func (t timestamp) MarshalCBOR() ([]byte, error) { return awsjson.CBORTime(t.Time) }
 
 func (t *timestamp) UnmarshalJSON(b []byte) error {
 	var seconds float64
