@@ -1,6 +1,8 @@
 package localaws
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"slices"
@@ -39,6 +41,17 @@ func TestREADMEListsAllKindsOfFaults(t *testing.T) {
 	readme := read(t, "README.md")
 	for _, name := range regexp.MustCompile(`FaultKind = "(\w+)"`).FindAllStringSubmatch(read(t, "faults.go"), -1) {
 		assert.Contains(t, readme, "| `"+name[1]+"` |")
+	}
+}
+
+func TestREADMEFaultsAreAccepted(t *testing.T) {
+	t.Parallel()
+	blocks := regexp.MustCompile("(?s)```json\n(.*?)```").FindAllStringSubmatch(read(t, "README.md"), -1)
+	require.NotEmpty(t, blocks)
+	for _, block := range blocks {
+		w := httptest.NewRecorder()
+		New(Options{}).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/_localaws/faults", strings.NewReader(block[1])))
+		assert.Equal(t, http.StatusNoContent, w.Code, w.Body.String())
 	}
 }
 
