@@ -211,12 +211,12 @@ func (w *world) reshard(what string, pick uint64) {
 // replaceSource deletes the Kinesis stream, or switches the table's stream off, and makes it anew after a while: on AWS no two
 // begin in the same second.
 func (w *world) replaceSource(what string, pick uint64, stop <-chan struct{}) {
-	end, begin := w.kinesisAnew(int32(1 + pick%3)) //nolint:gosec // small
+	end, begin := w.kinesisAnew(int32(1 + pick%3))
 	if what == moveTableAnew {
 		end, begin = w.tableStreamAnew()
 	}
 	must(end())
-	sleep(time.Duration(pick%uint64(20*time.Second)), stop) //nolint:gosec // far below the limit
+	sleep(time.Duration(pick%uint64(20*time.Second)), stop)
 	time.Sleep(time.Second)
 	must(begin())
 	w.report.Replaced++

@@ -31,8 +31,8 @@ func newCounters(consumer string) *counters {
 		handleFailures: counter("handle_failures_total", "Operations on a shard, such as publishing the log again, that failed and are retried."),
 		takeOvers:      counter("take_overs_total", "Leases taken from owners that stopped renewing them."),
 		trimmed:        counter("trimmed_total", "Times that records were trimmed before they were read."),
-		replaced:       counter("source_replaced_total", "Times that the stream, or what it is read into, was found replaced by another one under its name."),
-		listFailures:   counter("list_failures_total", "Failed looks for the stream's shards and what they are read into, such as while there is none."),
+		replaced:       counter("source_replaced_total", "Times that the stream, or its target, was found replaced by another one of its name."),
+		listFailures:   counter("list_failures_total", "Failed looks for the stream's shards or its target, such as while there is none."),
 		stuck:          counter("stuck_total", "Leases given up because nothing was completed for the lease duration."),
 		readFailures: promauto.With(all).NewCounterVec(prometheus.CounterOpts{
 			Name: "shards_read_failures_total", Help: "Failed reads by reason.", ConstLabels: labels,

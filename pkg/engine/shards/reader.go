@@ -241,14 +241,14 @@ func (r *Reader[T]) start(workCtx context.Context, h *held) {
 	r.workers[w.shard] = w
 	r.mu.Unlock()
 	r.wg.Go(func() {
-		done, replaced := w.run(w.read)
+		done, replaced := w.run(w.read) //nolint:contextcheck // it has its own
 		if done {
 			w.log.InfoContext(workCtx, "shard done")
 		}
 		if done || replaced { // find its children, or what replaced it
 			r.relist.Store(true)
 		}
-		if errors.Is(context.Cause(w.workCtx), errStuck) {
+		if errors.Is(context.Cause(w.workCtx), errStuck) { //nolint:contextcheck // as above
 			_ = retry.Sleep(workCtx, 2*r.cfg.Round) // another reader, whose calls may return, is first
 		}
 		r.mu.Lock()

@@ -144,7 +144,7 @@ func (r *Reader[T]) fillGap(ctx, workCtx context.Context, now time.Time) error {
 	r.filler = w
 	r.mu.Unlock()
 	r.wg.Go(func() {
-		if filled, _ := w.run(w.fill); filled {
+		if filled, _ := w.run(w.fill); filled { //nolint:contextcheck // it has its own
 			w.log.InfoContext(workCtx, "log published again", slog.String("source", string(l.Source)))
 		}
 		r.mu.Lock()

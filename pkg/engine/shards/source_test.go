@@ -144,7 +144,7 @@ func TestACrashWhileAStreamIsReplacedIsMadeGoodByAnotherReader(t *testing.T) {
 			assert.Subset(t, f.log.all(), []string{"A0", "A1"}, "after %d writes", point)
 			assert.Equal(t, shards.StateWhole, f.leases.lease(sourceLease).State, "after %d writes", point)
 			x.stop()
-			<-x.done
+			require.NoError(t, <-x.done)
 			y.end()
 		})
 	}
@@ -320,7 +320,9 @@ func TestLeasesAsEarlierBuildsStoredThem(t *testing.T) {
 		next := want
 		next.Counter, next.Source = 8, "s"
 		require.NoError(t, leases.Put(t.Context(), next, want))
-		source := shards.Lease{Consumer: "c", Shard: sourceLease, Counter: 1, State: shards.StateGap, Source: "s", Targets: map[string]string{"q": "1"}}
+		source := shards.Lease{
+			Consumer: "c", Shard: sourceLease, Counter: 1, State: shards.StateGap, Source: "s", Targets: map[string]string{"q": "1"},
+		}
 		require.NoError(t, leases.Put(t.Context(), source, shards.Lease{}))
 		stored, err := db.Scan(t.Context(), &dynamodb.ScanInput{TableName: aws.String("leases")})
 		require.NoError(t, err)

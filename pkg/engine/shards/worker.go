@@ -312,7 +312,7 @@ func (w *worker[T]) changed(failure error) (done bool, _ error) {
 	listing, err := w.cfg.Stream.Shards(w.ctx)
 	switch {
 	case err != nil:
-		return false, nil // the failure is retried
+		return false, nil //nolint:nilerr // the failure that led here is retried
 	case listing.Source != w.source:
 		return false, errReplaced
 	case !slices.ContainsFunc(listing.Shards, func(s Shard) bool { return s.ID == w.shard }):
