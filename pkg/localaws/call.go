@@ -24,6 +24,13 @@ func (c call) doWithFaults(ctx context.Context, f *faults.Call, w http.ResponseW
 		c.Refuse(w, refusal)
 		return
 	}
+	if silent, effect := f.Silent(); silent {
+		if effect && c.Operation != c.Service.Streaming {
+			c.Call(faults.With(ctx, f))
+		}
+		<-ctx.Done()
+		panic(http.ErrAbortHandler)
+	}
 	out := c.Call(faults.With(ctx, f))
 	if out.Events != nil {
 		out.Events = &faultyEvents{Events: out.Events, call: f, left: f.Events()}

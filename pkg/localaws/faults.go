@@ -20,6 +20,9 @@ const (
 	// FaultLoseAnswer lets the call take effect and loses the response: the client gets the error of FaultFail or a broken
 	// connection, equally often. A streaming response is cut off after at most nine events.
 	FaultLoseAnswer FaultKind = "lose_answer"
+	// FaultSilence never answers: the call ends when its client gives up. It has taken effect or not, equally often; a subscription
+	// has not.
+	FaultSilence FaultKind = "silence"
 	// FaultLatency delays the call by Min to Max, partly before and partly after it takes effect. If the client cancels
 	// before that, the call has no effect.
 	FaultLatency FaultKind = "latency"

@@ -205,6 +205,30 @@ func TestLoseAnswerKeepsTheEffect(t *testing.T) {
 	})
 }
 
+func TestSilenceLastsUntilTheClientGivesUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFaulty(t)
+		createTable(t, f.db, "things", false)
+		f.set(t, always(localaws.FaultSilence, "DynamoDB.PutItem"))
+		effects := 0
+		for i := range 20 {
+			id := string(rune('a' + i))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			began := time.Now()
+			require.ErrorIs(t, f.putThing(ctx, id), context.DeadlineExceeded)
+			cancel()
+			assert.Equal(t, time.Hour, time.Since(began))
+			if f.has(t, id) {
+				effects++
+			}
+		}
+		assert.Greater(t, effects, 3)
+		assert.Less(t, effects, 17)
+		assert.Equal(t, map[string]int64{"DynamoDB.PutItem": 20}, f.strikes(t))
+	})
+}
+
 func TestLoseAnswerBreaksTheConnectionOverHTTP(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)

@@ -39,7 +39,11 @@ func (w *world) settle() {
 	for {
 		time.Sleep(500 * time.Millisecond)
 		w.scheduler.post(func() { done <- len(w.monitor.behind()) == 0 && w.monitor.delivered() })
-		if settled := <-done; (settled && time.Since(began) > calmAtLeast) || time.Since(began) > settleWithin {
+		settled := <-done
+		if settled && w.report.Settled == 0 {
+			w.report.Settled = time.Since(began)
+		}
+		if (settled && time.Since(began) > calmAtLeast) || time.Since(began) > settleWithin {
 			return
 		}
 	}

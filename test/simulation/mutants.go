@@ -18,6 +18,12 @@ type mutant struct {
 	call func(w *world, c *call, next func(*call) *answer) *answer
 	// url changes a client's request.
 	url func(path string) string
+	// endless reports whether a process waits for the call's answer for ever.
+	endless func(c *call) bool
+}
+
+func (m *mutant) waits(c *call) bool {
+	return m != nil && m.endless != nil && (m.Of == "" || m.Of == c.life.replica.kind) && m.endless(c)
 }
 
 func (m *mutant) do(w *world, c *call, next func(*call) *answer) *answer {
@@ -55,7 +61,7 @@ func Mutants() (names []string, means map[string]string) {
 }
 
 func mutants() []mutant {
-	return slices.Concat(writingMutants(), readingMutants(), replacingMutants(), relayMutants(), projectingMutants())
+	return slices.Concat(writingMutants(), readingMutants(), replacingMutants(), relayMutants(), projectingMutants(), silenceMutants())
 }
 
 // with returns the call with another body.

@@ -20,7 +20,9 @@ type Plan struct {
 	Commands int // of each client
 	// Kill and Pause are how many of a thousand calls kill their process, or pause it.
 	Kill, Pause int
-	Faults      []localaws.Fault
+	// Silent is how many of a thousand calls get no answer, whether they have taken effect or not.
+	Silent int
+	Faults []localaws.Fault
 	// Moves are what happens to the fleet and to the streams, about once every Every.
 	Moves []string
 	Every time.Duration
@@ -91,6 +93,9 @@ func NewPlan(seed uint64) Plan {
 	}
 	p.EdgeRepeats = chance(40)
 	p.Busy = chance(10)
+	if chance(30) {
+		p.Silent = 1 + random.IntN(5)
+	}
 	return p
 }
 
@@ -133,7 +138,7 @@ func (p Plan) String() string {
 	for _, f := range p.Faults {
 		kinds = append(kinds, string(f.Kind)+" "+f.Operation)
 	}
-	return fmt.Sprintf("seed %d: %d clients with %d commands each (hot: %t, busy neighbour: %t), kill %d‰, pause %d‰, "+
+	return fmt.Sprintf("seed %d: %d clients with %d commands each (hot: %t, busy neighbour: %t), kill %d‰, pause %d‰, silent %d‰, "+
 		"faults [%s], moves [%s] every %v, outage %v, edge repeats: %t, until %v", p.Seed, p.Clients, p.Commands, p.Hot, p.Busy, p.Kill,
-		p.Pause, strings.Join(kinds, ", "), strings.Join(p.Moves, ", "), p.Every, p.Outage, p.EdgeRepeats, p.Until)
+		p.Pause, p.Silent, strings.Join(kinds, ", "), strings.Join(p.Moves, ", "), p.Every, p.Outage, p.EdgeRepeats, p.Until)
 }

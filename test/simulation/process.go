@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -43,6 +44,7 @@ type life struct {
 	ended    chan struct{} // closed when its parts have returned
 	requests sync.WaitGroup
 	registry *prometheus.Registry
+	hangs    atomic.Bool // a call waits for ever, by a planted bug
 
 	// Used by the scheduler's goroutine only:
 	pausedUntil time.Time

@@ -17,12 +17,14 @@ type Report struct {
 	Breaches []Breach
 	Virtual  time.Duration
 	Took     time.Duration
+	// Settled is how long after the trouble everything was visible.
+	Settled time.Duration
 
-	Steps, Events                                 int
-	Commands, Accepted, Refused, Unclear          int
-	Reads, Kills, Pauses, Reshards, Outages       int
-	Replaced                                      int // streams
-	Faults, Healed, Duplicates, TakeOvers, Parked int
+	Steps, Events                                   int
+	Commands, Accepted, Refused, Unclear            int
+	Reads, Kills, Pauses, Silent, Reshards, Outages int
+	Replaced                                        int // streams
+	Faults, Healed, Duplicates, TakeOvers, Parked   int
 }
 
 // Breach is a promise that was broken.
@@ -47,7 +49,7 @@ func (r *Report) Add(o *Report) {
 		{&r.Unclear, &o.Unclear},
 		{&r.Reads, &o.Reads},
 		{&r.Kills, &o.Kills},
-		{&r.Pauses, &o.Pauses},
+		{&r.Pauses, &o.Pauses}, {&r.Silent, &o.Silent},
 		{&r.Reshards, &o.Reshards},
 		{&r.Outages, &o.Outages},
 		{&r.Replaced, &o.Replaced},
@@ -64,10 +66,10 @@ func (r *Report) Add(o *Report) {
 // String returns the numbers in a few lines.
 func (r *Report) String() string {
 	return fmt.Sprintf("commands %d (accepted %d, refused %d, no answer or 5xx %d), events %d, reads %d, steps %d\n"+
-		"kills %d, pauses %d, reshards %d, streams replaced %d, outages %d, faults struck %d\n"+
+		"kills %d, pauses %d, silent calls %d, reshards %d, streams replaced %d, outages %d, faults struck %d\n"+
 		"take-overs %d, gaps healed %d events, duplicates fenced %d, aggregates parked %d, virtual hours %.1f",
 		r.Commands, r.Accepted, r.Refused, r.Unclear, r.Events, r.Reads, r.Steps,
-		r.Kills, r.Pauses, r.Reshards, r.Replaced, r.Outages, r.Faults,
+		r.Kills, r.Pauses, r.Silent, r.Reshards, r.Replaced, r.Outages, r.Faults,
 		r.TakeOvers, r.Healed, r.Duplicates, r.Parked, r.Virtual.Hours())
 }
 

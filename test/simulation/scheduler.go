@@ -64,9 +64,10 @@ type answer struct {
 
 // fate is what happens to a call in addition to the faults of localaws.
 type fate struct {
-	kill  bool // the process dies
-	pause time.Duration
-	after bool // the call took effect before that
+	kill   bool // the process dies
+	pause  time.Duration
+	silent bool // no answer comes
+	after  bool // the call took effect before that
 }
 
 type event struct {
@@ -219,11 +220,17 @@ func (s *scheduler) deliver(c *call) {
 		s.deliver(c)
 		return
 	}
+	if f.silent && !f.after {
+		s.finish(c, nil, "silent")
+		return
+	}
 	a := s.do(c)
 	if a == nil { // a long poll continues
 		return
 	}
 	switch {
+	case f.silent:
+		s.finish(c, nil, "silent after its effect")
 	case f.kill:
 		s.trace.note("kill %s after %s", c.life.instance, c.key)
 		c.life.kill("")
@@ -298,16 +305,22 @@ func (l *connection) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.arrived = append(s.arrived, c)
 	s.mu.Unlock()
 	s.wakeUp()
-	select {
-	case a := <-c.answers:
-		if l.life.dead() {
+	for done := r.Context().Done(); ; {
+		select {
+		case a := <-c.answers:
+			if l.life.dead() {
+				return nil, errKilled
+			}
+			return a.response(r)
+		case <-l.life.died:
 			return nil, errKilled
+		case <-done:
+			if !l.life.replica.world.mutant.waits(c) {
+				return nil, r.Context().Err()
+			}
+			l.life.hangs.Store(true)
+			done = nil
 		}
-		return a.response(r)
-	case <-l.life.died:
-		return nil, errKilled
-	case <-r.Context().Done():
-		return nil, r.Context().Err()
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -75,6 +76,21 @@ func TestTheSameSeedGivesTheSameRun(t *testing.T) { //nolint:paralleltest // see
 		assert.NotContains(t, hashes, first.Hash, "another seed gives another run")
 		hashes = append(hashes, first.Hash)
 	}
+}
+
+// TestSilentCallsDelayForSecondsOnly: calls without an answer, and nothing else, for as long as the clients are at work. What the last of
+// them delay is visible within 1.5 times the lease duration.
+func TestSilentCallsDelayForSecondsOnly(t *testing.T) { //nolint:paralleltest // see above
+	for seed := range quick() {
+		r := simulation.Run(t, simulation.Plan{Seed: seed, Clients: 6, Commands: 30, Silent: 20})
+		for _, b := range r.Breaches {
+			t.Errorf("seed %d: %s", seed, b)
+		}
+		assert.Positive(t, r.Silent, "seed %d: calls without an answer", seed)
+		assert.Less(t, r.Settled, 15*time.Second, "seed %d", seed)
+	}
+	r := simulation.Run(t, simulation.Plan{Seed: 1, Clients: 6, Commands: 30, Silent: 20, Mutant: "call without a deadline"})
+	assert.NotEmpty(t, r.Breaches, "a process that waits for ever is found")
 }
 
 func TestPlantedBugsAreCaught(t *testing.T) { //nolint:paralleltest // see above

@@ -41,6 +41,10 @@ func (w *world) fate(c *call) (f fate) {
 		f.pause = pauseLength(r)
 	}
 	f.after = r.IntN(2) == 0
+	if w.plan.Silent > 0 && !f.kill && f.pause == 0 && r.IntN(1000) < w.plan.Silent {
+		w.report.Silent++
+		f.silent = true
+	}
 	return f
 }
 

@@ -90,6 +90,15 @@ func (c *Call) Delivery() Delivery {
 	return Replaced + Delivery(s.Pick(2))
 }
 
+// Silent decides whether the call is never answered, and whether it takes effect then.
+func (c *Call) Silent() (silent, effect bool) {
+	s := c.first(Silence)
+	if !s.Take() {
+		return false, false
+	}
+	return true, s.Pick(2) == 1
+}
+
 // maxEvents limits the events of a stream before a lost answer cuts it off.
 const maxEvents = 10
 

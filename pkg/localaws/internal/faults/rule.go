@@ -17,6 +17,7 @@ const (
 	Throttle            Kind = "throttle"
 	Partial             Kind = "partial"
 	LoseAnswer          Kind = "lose_answer"
+	Silence             Kind = "silence"
 	Fail                Kind = "fail"
 	Latency             Kind = "latency"
 	TransactionConflict Kind = "transaction_conflict"
@@ -38,7 +39,7 @@ const (
 
 // kinds maps each kind to the operations that it can strike; nil means all.
 var kinds = map[Kind][]string{ // read only
-	Throttle: nil, LoseAnswer: nil, Fail: nil, Latency: nil,
+	Throttle: nil, LoseAnswer: nil, Silence: nil, Fail: nil, Latency: nil,
 	Partial: {putRecords, batchGetItem, batchWriteItem, sendMessageBatch, deleteMessageBatch, changeVisibilityBatch},
 	TransactionConflict: {
 		"DynamoDB.PutItem", "DynamoDB.UpdateItem", "DynamoDB.DeleteItem", "DynamoDB.TransactWriteItems", "DynamoDB.TransactGetItems",
