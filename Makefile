@@ -21,11 +21,11 @@ help: ## Print this list
 
 .PHONY: run
 run: ## Run everything in one process, AWS included, on 127.0.0.1 (SEED_USERS, API_ADDR, ADMIN_ADDR, AWS_ADDR)
-	@go build -o bin/leftfold ./services/leftfold && exec bin/leftfold
+	@.ci/build bin/leftfold ./services/leftfold && exec bin/leftfold
 
 .PHONY: demo
 demo: ## Play a story through what make run runs, or else alone, and show each hop (DEMO_USERS, DEMO_RATE)
-	@go build -o bin/leftfold ./services/leftfold && { bin/leftfold demo || test $$? = 130; } # Ctrl-C is no error
+	@.ci/build bin/leftfold ./services/leftfold && { bin/leftfold demo || test $$? = 130; } # Ctrl-C is no error
 
 .PHONY: test
 test: ## All tests: no C compiler, no Docker, no network
