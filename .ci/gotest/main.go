@@ -64,7 +64,7 @@ func run(ctx context.Context, race bool, patterns []string) error {
 	}
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
-	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
+	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...) //nolint:gosec // the caller's own arguments
 	cmd.Stderr = os.Stderr
 	stopAll(ctx, cmd)
 	out, err := cmd.StdoutPipe()
@@ -74,7 +74,7 @@ func run(ctx context.Context, race bool, patterns []string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	report := newReport(os.Stdout, time.Now, len(packages))
+	report := newReport(os.Stdout, time.Now, len(packages)) //nolint:forbidigo // a main package
 	follow(out, report, func() { giveUp(errStalled) })
 	err = cmd.Wait()
 	if !report.end() || err != nil {
@@ -139,7 +139,8 @@ func canDetectRaces(ctx context.Context) error {
 // inOrder returns the packages that have tests: first those that depend on few others, as they build fast, and last the tests of the
 // whole system, below test/.
 func inOrder(ctx context.Context, patterns []string) ([]string, error) {
-	list := exec.CommandContext(ctx, "go", append([]string{"list", "-test", "-f", "{{.ImportPath}} {{len .Deps}}"}, patterns...)...)
+	args := append([]string{"list", "-test", "-f", "{{.ImportPath}} {{len .Deps}}"}, patterns...)
+	list := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the caller's own arguments
 	list.Stderr = os.Stderr
 	out, err := list.Output()
 	if err != nil {
