@@ -1,6 +1,8 @@
 package check_test
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +16,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -22,6 +25,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/zclconf/go-cty/cty"
 
+	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/hop"
+	"github.com/leftfold/leftfold/pkg/engine/setaside"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
@@ -91,9 +97,9 @@ func TestServicesNeedTheseRightsAndNoOthers(t *testing.T) {
 
 // commandsOnAWS lists the commands of the program leftfold, and for which of them Terraform knows rights.
 var commandsOnAWS = map[string]string{ //nolint:gochecknoglobals // read only
-	"claims audit": "operators",
-	"provision":    "none: Terraform makes what it would make",
-	"config":       "none: it makes no call", "version": "none: it makes no call", "completion": "none: it makes no call", "help": "none: it makes no call",
+	"claims audit": "operators", "set-aside list": "operators", "set-aside release": "operators",
+	"provision": "none: Terraform makes what it would make",
+	"config":    "none: it makes no call", "version": "none: it makes no call", "completion": "none: it makes no call", "help": "none: it makes no call",
 	"aws": "none: its own AWS", "run": "none: its own AWS", "demo": "none: its own AWS", "issuer": "none: it makes no call",
 }
 
@@ -111,10 +117,10 @@ func TestCommandsNeedTheseRightsAndNoOthers(t *testing.T) {
 	require.ElementsMatch(t, known, commands(t, program, nil), "every command is known here with the rights it needs")
 
 	s := systemtest.New(t, nil)
-	operator := newRole(data(t, nil).Outputs["operators"].AsValueMap()["claims audit"])
+	operators := data(t, nil).Outputs["operators"].AsValueMap()
 	(&scenario{t: t, s: s}).run()
-	endpoint := serveUnder(t, operator, s)
-	run := func(code int, args ...string) {
+	run := func(operator *role, code int, args ...string) {
+		endpoint := serveUnder(t, operator, s)
 		cmd := exec.CommandContext(t.Context(), program, args...)
 		cmd.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+endpoint, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x")
 		out, _ := cmd.CombinedOutput()
@@ -130,10 +136,35 @@ func TestCommandsNeedTheseRightsAndNoOthers(t *testing.T) {
 	orphan["stream"] = &types.AttributeValueMemberS{Value: "org/iam/user/01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"}
 	_, err = s.DB.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("set-validations"), Item: orphan})
 	require.NoError(t, err)
-	run(1, "claims", "audit")
-	run(1, "claims", "audit", "--repair") // the scenario's unreadable stream remains
-	operator.assertEnough(t, "claims audit")
-	operator.assertNoMore(t, "claims audit", nil)
+	stream := map[string]types.AttributeValue{"stream": &types.AttributeValueMemberS{Value: "org/iam/user/a b"}}
+	stream["version"] = &types.AttributeValueMemberN{Value: "1"}
+	_, err = s.DB.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &s.Names.EventLog, Item: stream})
+	require.NoError(t, err)
+	list := setaside.NewList(s.DB, s.Names.SetAside, time.Now)
+	require.NoError(t, list.Keep(t.Context(), hop.Place{Operation: "publish", Stream: "org/iam/user/a b", Version: "1"}, errors.New("why")))
+	for event, err := range dynamostore.NewStore(s.DB, dynamostore.Config{}).All(t.Context(), 1) {
+		if err == nil { // one that is right
+			require.NoError(t, list.Keep(t.Context(), hop.Place{
+				Operation: "publish", Stream: event.Stream.String(), Version: fmt.Sprint(event.Version),
+			}, errors.New("why")))
+			break
+		}
+	}
+	for command, run := range map[string]func(*role){
+		"claims audit": func(operator *role) {
+			run(operator, 1, "claims", "audit")
+			run(operator, 1, "claims", "audit", "--repair") // the scenario's unreadable stream remains
+		},
+		"set-aside list": func(operator *role) { run(operator, 1, "set-aside", "list") },
+		"set-aside release": func(operator *role) {
+			run(operator, 1, "set-aside", "release", "--all") // that with a space stays
+		},
+	} {
+		operator := newRole(operators[command])
+		run(operator)
+		operator.assertEnough(t, command)
+		operator.assertNoMore(t, command, nil)
+	}
 }
 
 // commands lists the commands below a command of the program that have none below them.

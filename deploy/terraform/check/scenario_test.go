@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
+	"github.com/leftfold/leftfold/pkg/engine/setaside"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
@@ -183,6 +185,31 @@ func (p *scenario) operate(ill eventsourcing.StreamID) {
 		require.Contains(t, string(done), `"behind":1,`)
 		p.sendUndecodable(of.queue)
 	}
+	p.setAside()
+}
+
+// setAside puts an item into the log that is no event, and a record into Kinesis, and waits until both are set aside.
+func (p *scenario) setAside() {
+	p.t.Helper()
+	_, err := p.s.DB.PutItem(p.t.Context(), &dynamodb.PutItemInput{
+		TableName: &p.s.Names.EventLog, Item: map[string]types.AttributeValue{
+			"stream": &types.AttributeValueMemberS{Value: "org/iam/user/a b"}, "version": &types.AttributeValueMemberN{Value: "0"},
+		},
+	})
+	require.NoError(p.t, err)
+	_, err = kinesis.NewFromConfig(p.s.AWS.Config()).PutRecord(p.t.Context(), &kinesis.PutRecordInput{
+		StreamName: &p.s.Names.Stream, PartitionKey: aws.String("k"), Data: []byte("{"),
+	})
+	require.NoError(p.t, err)
+	list := setaside.NewList(p.s.DB, p.s.Names.SetAside, time.Now)
+	require.Eventually(p.t, func() bool {
+		n := 0
+		for _, err := range list.All(p.t.Context()) {
+			require.NoError(p.t, err)
+			n++
+		}
+		return n == 2
+	}, patience, time.Millisecond)
 }
 
 // sendUndecodable sends a message that cannot be decoded, and waits for it in the dead-letter queue.

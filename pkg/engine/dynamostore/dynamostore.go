@@ -19,7 +19,7 @@
 //
 //   - Append: dynamodb:PutItem and dynamodb:ConditionCheckItem on EventLog; dynamodb:PutItem and dynamodb:DeleteItem on
 //     set-validations; dynamodb:PutItem on commands.
-//   - Read: dynamodb:Query on EventLog. All: dynamodb:Scan on it.
+//   - Read: dynamodb:Query on EventLog. All: dynamodb:Scan on it. Item: dynamodb:GetItem on it.
 //   - Result: dynamodb:GetItem on commands. Remember: dynamodb:PutItem on it.
 //   - Snapshots: dynamodb:GetItem, dynamodb:PutItem and dynamodb:DeleteItem on snapshots.
 //   - Claims: dynamodb:Scan and dynamodb:GetItem on EventLog and set-validations and dynamodb:Query on EventLog; to repair,
@@ -133,10 +133,10 @@ func (s *Store) Read(
 			for _, item := range page.Items {
 				record, err := recordOf(item)
 				if err == nil && record.Version != last+1 {
-					err = fmt.Errorf("version %d follows %d", record.Version, last)
+					err = fmt.Errorf("%w: version %d follows %d", eventsourcing.ErrLogHole, record.Version, last)
 				}
 				if err != nil {
-					yield(eventsourcing.Record{}, fmt.Errorf("%w: %w", eventsourcing.ErrLogHole, err))
+					yield(eventsourcing.Record{}, err)
 					return
 				}
 				if last = record.Version; !yield(record, nil) {
@@ -147,6 +147,24 @@ func (s *Store) Read(
 			more = len(page.LastEvaluatedKey) > 0 // an empty page need not be the last
 		}
 	}
+}
+
+// ErrNoItem means that the log has no item of that key.
+var ErrNoItem = errors.New("no such item in the log")
+
+// Item returns the event in the log's item of that key, valid or not. The error is ErrNoItem, an *ItemError or that of the call.
+func (s *Store) Item(ctx context.Context, stream, version string) (eventsourcing.Record, error) {
+	out, err := s.db.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName: aws.String(s.cfg.Tables.Events), ConsistentRead: aws.Bool(true),
+		Key: item{attrStream: dynamo.Text(stream), attrVersion: &types.AttributeValueMemberN{Value: version}},
+	})
+	if err != nil {
+		return eventsourcing.Record{}, failed("get an item of the log", err)
+	}
+	if out.Item == nil {
+		return eventsourcing.Record{}, ErrNoItem
+	}
+	return recordOf(out.Item)
 }
 
 // Remember implements eventsourcing.Store.

@@ -1,6 +1,7 @@
 package dynamostore
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -108,17 +109,35 @@ func metadataOf(f *fields) (md eventsourcing.Metadata) {
 	return md
 }
 
-// FromStreamImage returns the record in the new image of an event log's item, as DynamoDB Streams delivers it. Its errors
-// concern the image only: a retry fails too. With an error, the record has what is known of its stream and version.
+// FromStreamImage returns the record in the new image of an event log's item, as DynamoDB Streams delivers it. Its error,
+// an *ItemError, concerns the image only: a retry fails too.
 func FromStreamImage(image map[string]streams.AttributeValue) (eventsourcing.Record, error) {
 	it, err := attributevalue.FromDynamoDBStreamsMap(image)
 	if err != nil {
-		return eventsourcing.Record{}, fmt.Errorf("convert stream image: %w", err)
+		return eventsourcing.Record{}, &ItemError{err: fmt.Errorf("convert stream image: %w", err)}
 	}
 	return recordOf(it)
 }
 
-// recordOf is the inverse of itemOf. With an error, the record has what is known of its stream and version.
+// ItemError means that an item of the log is no event. It is an eventsourcing.ErrLogHole.
+type ItemError struct {
+	// Stream and Version are the item's key as it is stored.
+	Stream, Version string
+
+	err error
+}
+
+func (e *ItemError) Error() string {
+	return fmt.Sprintf("event %s version %s: %v", showStream(e.Stream), cmp.Or(e.Version, "?"), e.err)
+}
+
+// Unwrap returns ErrLogHole and what is wrong with the item.
+func (e *ItemError) Unwrap() []error { return []error{eventsourcing.ErrLogHole, e.err} }
+
+// Key returns the item's key.
+func (e *ItemError) Key() (stream, version string) { return e.Stream, e.Version }
+
+// recordOf is the inverse of itemOf. Its error is an *ItemError.
 func recordOf(it item) (eventsourcing.Record, error) {
 	f := fields{item: it}
 	r := eventsourcing.Record{
@@ -126,7 +145,7 @@ func recordOf(it item) (eventsourcing.Record, error) {
 		ID:      f.text(attrID), Name: f.text(attrName), Data: f.json(attrData),
 		Schema: int(f.number(attrSchema, 31)), //nolint:gosec // 31 bits fit
 	}
-	f.text(attrStream)
+	stream := f.text(attrStream)
 	r.RecordedAt = f.time(attrRecordedAt)
 	for i, e := range f.list(attrEnrichment) {
 		in := f.within(fmt.Sprintf("%s[%d]", attrEnrichment, i), e)
@@ -144,13 +163,11 @@ func recordOf(it item) (eventsourcing.Record, error) {
 	if err == nil && r.Version == 0 {
 		err = fmt.Errorf("attribute %q: not 1 or more", attrVersion)
 	}
-	var noStream error
-	if r.Stream, noStream = eventsourcing.ParseStreamID(textIn(it, attrStream)); err == nil {
-		err = noStream
+	if err == nil {
+		r.Stream, err = eventsourcing.ParseStreamID(stream)
 	}
 	if err != nil {
-		return eventsourcing.Record{Stream: r.Stream, Version: r.Version},
-			fmt.Errorf("event %s version %s: %w", showStream(it[attrStream]), show(it[attrVersion]), err)
+		return eventsourcing.Record{}, &ItemError{Stream: textIn(it, attrStream), Version: strings.Trim(show(it[attrVersion]), "?"), err: err}
 	}
 	return r, nil
 }
@@ -263,8 +280,8 @@ func typeOf(v types.AttributeValue) string {
 }
 
 // showStream is show for a stream. What is not a valid stream ID could be anything, so it is not shown.
-func showStream(v types.AttributeValue) string {
-	stream, err := eventsourcing.ParseStreamID(show(v))
+func showStream(text string) string {
+	stream, err := eventsourcing.ParseStreamID(text)
 	if err != nil {
 		return "?"
 	}

@@ -2,7 +2,6 @@ package dynamostore
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"sync"
 
@@ -17,8 +16,7 @@ const maxSegments = 1_000_000
 
 // All yields every record of the log, in any order, also within a stream. It scans that many segments in parallel (at
 // least one), with consistent reads. A record that is appended meanwhile may or may not be among them. An item that is no
-// event comes as an eventsourcing.ErrLogHole, which names it, with what is known of its stream and version, and does not
-// end the sequence; any other error does.
+// event comes as an *ItemError and does not end the sequence; any other error does.
 func (s *Store) All(ctx context.Context, segments int) iter.Seq2[eventsourcing.Record, error] {
 	segments = min(max(segments, 1), maxSegments)
 	return func(yield func(eventsourcing.Record, error) bool) {
@@ -82,9 +80,6 @@ type entry struct {
 
 func entryOf(it item) (entry, error) {
 	record, err := recordOf(it)
-	if err != nil {
-		err = fmt.Errorf("%w: %w", eventsourcing.ErrLogHole, err)
-	}
 	return entry{record, err}, nil
 }
 

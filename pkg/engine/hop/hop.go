@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -61,10 +62,28 @@ type Place struct {
 	// Shard and Sequence are those of the source. Sequence is empty if the record was read from the event log.
 	Shard    string
 	Sequence shards.Position
-	// Stream, Version and EventID are zero as far as they are unknown. Stream is as the record has it, valid or not.
-	Stream  string
-	Version eventsourcing.Version
-	EventID string
+	// Stream, Version and EventID are as the record has them, valid or not, and empty as far as they are unknown.
+	Stream, Version, EventID string
+}
+
+// placeOf returns what is known of a record that is no event: by the error if it names an item of the log, as those of
+// dynamostore do, by what could be decoded, or else by the key that it came under.
+func placeOf(e Event, err error, key string) Place {
+	if item, ok := errors.AsType[interface {
+		error
+		Key() (stream, version string)
+	}](err); ok {
+		stream, version := item.Key()
+		return Place{Stream: stream, Version: version}
+	}
+	if e.Version > 0 {
+		return e.place()
+	}
+	return Place{Stream: key}
+}
+
+func (e Event) place() Place {
+	return Place{Stream: e.Stream.String(), Version: strconv.FormatUint(uint64(e.Version), 10), EventID: e.ID}
 }
 
 // EventLog yields all events, each stream's in order. An eventsourcing.ErrLogHole is about one item; any other error ends it.
@@ -72,7 +91,7 @@ type EventLog interface {
 	All(ctx context.Context, segments int) iter.Seq2[eventsourcing.Record, error]
 }
 
-// Config configures a Hop that reads records of type In. All fields are required but Known, MaxPending and Traces.
+// Config configures a Hop that reads records of type In. All fields are required but MaxPending and Traces.
 type Config[In any] struct {
 	// Name is a verb, such as "publish": the name of spans and the prefix of metrics.
 	Name string
@@ -80,8 +99,6 @@ type Config[In any] struct {
 	Source, Target string
 	// Decode reads an event. Its errors are about the record alone: another attempt cannot help.
 	Decode func(In) (Event, error)
-	// Known returns what a record that does not decode says of its place. Defaults to the partition key as Stream.
-	Known func(In) Place
 	// Targets are where an event goes.
 	Targets []Target
 	// SetAside keeps what can never be moved on, for an operator to look at. It is called until it succeeds; only then is the
@@ -164,10 +181,7 @@ func (h *handler[In]) Handle(ctx context.Context, records []shards.Record[In], d
 	for i, r := range records {
 		it := &item{sequence: r.Sequence, done: done, number: i}
 		if it.Event, it.invalid = h.hop.Decode(r.Value); it.invalid != nil {
-			it.known = Place{Stream: r.Key}
-			if h.hop.Known != nil {
-				it.known = h.hop.Known(r.Value)
-			}
+			it.known = placeOf(it.Event, it.invalid, r.Key)
 		}
 		items[i] = it
 	}
@@ -205,7 +219,7 @@ func (h *Hop[In]) republish(ctx context.Context, r *run) error {
 			it.invalid = err // of one item
 		}
 		if it.invalid != nil {
-			it.known = Place{Stream: record.Stream.String(), Version: record.Version, EventID: record.ID}
+			it.known = placeOf(it.Event, it.invalid, "")
 		}
 		if batch = append(batch, it); len(batch) == batchSize {
 			if err := r.move(ctx, batch); err != nil {

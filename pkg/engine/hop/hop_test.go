@@ -210,7 +210,7 @@ func TestARecordThatIsNoEventIsSetAside(t *testing.T) {
 	assert.Equal(t, map[string][]eventsourcing.Version{"a": {1}, "x": {3}}, w.versions(0))
 	assert.ElementsMatch(t, []hop.Place{
 		{Operation: "carry", Shard: "shard-1", Sequence: "1", Stream: "key"},
-		{Operation: "carry", Shard: "shard-1", Sequence: "2", Stream: "key"},
+		{Operation: "carry", Shard: "shard-1", Sequence: "2", Stream: "test/thing/x", Version: "2", EventID: "event-x-2"},
 	}, w.aside)
 	assert.ElementsMatch(t, []int{0, 1, 2, 3}, w.done)
 	n, _ := w.metric(t, "carry_undecodable_total")
@@ -231,7 +231,7 @@ func TestAnEventThatATargetRefusesIsSetAsideAndTheNextGoesOn(t *testing.T) {
 	}
 	w.handle(t, many(9)...)
 	assert.Equal(t, []hop.Place{
-		{Operation: "carry", Shard: "shard-1", Sequence: "4", Stream: "test/thing/1", Version: 2, EventID: "event-1-2"},
+		{Operation: "carry", Shard: "shard-1", Sequence: "4", Stream: "test/thing/1", Version: "2", EventID: "event-1-2"},
 	}, w.aside)
 	assert.Equal(t, []eventsourcing.Version{1, 2, 3}, w.versions(0)["1"])
 	assert.Equal(t, []eventsourcing.Version{1, 3}, w.versions(1)["1"])
@@ -344,7 +344,7 @@ func TestRepublishSetsAsideWhatCannotBeEncoded(t *testing.T) {
 	w := newWorld(eventLog{records: []eventsourcing.Record{record("x", 1), broken, record("x", 3)}})
 	require.NoError(t, w.Republish(t.Context(), "shard-1"))
 	assert.Equal(t, []eventsourcing.Version{1, 3}, w.versions(0)["x"])
-	assert.Equal(t, []hop.Place{{Operation: "carry", Shard: "shard-1", Stream: "test/thing/x", Version: 2, EventID: "event-x-2"}}, w.aside)
+	assert.Equal(t, []hop.Place{{Operation: "carry", Shard: "shard-1", Stream: "test/thing/x", Version: "2", EventID: "event-x-2"}}, w.aside)
 }
 
 func TestRepublishReportsThatTheEventLogCannotBeRead(t *testing.T) {

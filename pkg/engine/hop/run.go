@@ -82,7 +82,7 @@ func optionsOf[Out any](ctx context.Context, o ordered.Options[Out], r *run) ord
 	return ordered.Options[entry[Out]]{
 		Key: func(e entry[Out]) string {
 			if e.invalid != nil {
-				return "\x00" + string(e.sequence) + e.known.Stream // no stream's
+				return "\x00" + string(e.sequence) + e.known.Stream + "#" + e.known.Version // no stream's
 			}
 			return o.Key(e.out)
 		},
@@ -186,7 +186,7 @@ func (r *run) setAside(ctx context.Context, it *item, reason error) error {
 	}
 	place, counter, log := it.known, r.undecodable, r.log // and no word of what it says: that may be personal
 	if it.invalid == nil {
-		place = Place{Stream: it.Stream.String(), Version: it.Version, EventID: it.ID}
+		place = it.place()
 		counter, log = r.refused, log.With(slog.String("stream", place.Stream), slog.Int64("version", int64(it.Version)))
 	}
 	place.Operation, place.Shard, place.Sequence = r.name, r.shard, it.sequence

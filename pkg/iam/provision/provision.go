@@ -19,6 +19,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
+	"github.com/leftfold/leftfold/pkg/engine/setaside"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 )
@@ -44,7 +45,8 @@ func Run(ctx context.Context, cfg aws.Config, c Config) error {
 		Events: c.Names.EventLog, Claims: c.Names.SetValidations, Commands: c.Names.Commands, Snapshots: c.Names.Snapshots,
 	}
 	tables := append(store.CreateTableInputs(),
-		shards.CreateTableInput(c.Names.Leases), projection.CreateTableInput(c.Names.Users), projection.CreateTableInput(c.Names.Roles))
+		shards.CreateTableInput(c.Names.Leases), setaside.CreateTableInput(c.Names.SetAside),
+		projection.CreateTableInput(c.Names.Users), projection.CreateTableInput(c.Names.Roles))
 	for _, t := range tables {
 		group.Go(func() error { return table(creating, db, t) })
 	}

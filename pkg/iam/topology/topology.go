@@ -36,9 +36,10 @@ type CommandNames struct {
 
 // HopNames are what the streamer and the broker share.
 type HopNames struct {
-	_      struct{} `group:"Names of AWS resources"`
-	Leases string   `envconfig:"TABLE_LEASES" default:"leases" desc:"DynamoDB table of shard leases and checkpoints"`
-	Stream string   `envconfig:"STREAM_EVENTS" default:"event-source" desc:"Kinesis stream of all events"`
+	SetAside string   `envconfig:"TABLE_SET_ASIDE" default:"set-aside" desc:"DynamoDB table of records that can never be moved on"`
+	_        struct{} `group:"Names of AWS resources"`
+	Leases   string   `envconfig:"TABLE_LEASES" default:"leases" desc:"DynamoDB table of shard leases and checkpoints"`
+	Stream   string   `envconfig:"STREAM_EVENTS" default:"event-source" desc:"Kinesis stream of all events"`
 }
 
 // UserTableName is the read model of projector-user.

@@ -13,6 +13,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/engine/hop"
+	"github.com/leftfold/leftfold/pkg/engine/setaside"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/retry"
@@ -68,7 +69,7 @@ func newRouter(cfg Config, p service.Platform, db *dynamodb.Client, q queues) *h
 		EventLog: dynamostore.NewStore(db, dynamostore.Config{
 			Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter},
 		}),
-		SetAside: func(context.Context, hop.Place, error) error { return nil }, // the hop logs and counts it
+		SetAside: setaside.NewList(db, cfg.SetAside, p.Now).Keep,
 		Now:      p.Now, Logger: p.Logger, Metrics: p.Metrics, Traces: p.Traces,
 	})
 }
@@ -88,7 +89,8 @@ func newReader(
 func newApp(
 	cfg Config, db *dynamodb.Client, k *kinesis.Client, q *sqs.Client, reader *shards.Reader[[]byte],
 ) service.App {
-	checks := []health.Check{awsconfig.StreamCheck(k, cfg.Stream), awsconfig.TableCheck(db, cfg.Leases)}
+	checks := []health.Check{awsconfig.StreamCheck(k, cfg.Stream), awsconfig.TableCheck(db, cfg.Leases),
+		awsconfig.TableCheck(db, cfg.SetAside)}
 	for _, s := range cfg.Subscriptions() {
 		checks = append(checks, awsconfig.QueueCheck(q, s.Queue))
 	}

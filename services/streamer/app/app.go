@@ -2,8 +2,6 @@
 package app
 
 import (
-	"context"
-
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -11,6 +9,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/hop"
 	"github.com/leftfold/leftfold/pkg/engine/ordered"
+	"github.com/leftfold/leftfold/pkg/engine/setaside"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/retry"
@@ -30,7 +29,7 @@ func newPublisher(cfg Config, p service.Platform, db *dynamodb.Client, k *kinesi
 	})
 	target := ordered.NewKinesisPublisher(k, cfg.Stream, retry.Backoff{Jitter: p.Jitter})
 	return publish.NewPublisher(target.Options(), hop.Config[publish.Image]{
-		SetAside: func(context.Context, hop.Place, error) error { return nil }, // the hop logs and counts it
+		SetAside: setaside.NewList(db, cfg.SetAside, p.Now).Keep,
 		EventLog: eventLog, Now: p.Now, Logger: p.Logger, Metrics: p.Metrics, Traces: p.Traces,
 	})
 }
@@ -56,7 +55,8 @@ func newApp(
 		First: []health.Check{{Name: "lease round of streamer", Probe: reader.Ready}},
 		Info:  problems.Info(),
 		Checks: []health.Check{
-			awsconfig.TableCheck(db, cfg.EventLog), awsconfig.TableCheck(db, cfg.Leases), awsconfig.StreamCheck(k, cfg.Stream),
+			awsconfig.TableCheck(db, cfg.EventLog), awsconfig.TableCheck(db, cfg.Leases), awsconfig.TableCheck(db, cfg.SetAside),
+			awsconfig.StreamCheck(k, cfg.Stream),
 		},
 	}
 }

@@ -25,7 +25,7 @@ func Named(t testing.TB, prefix string) (names topology.Names, env map[string]st
 	require.NoError(t, service.LoadConfig(nothing, &defaults))
 	env = map[string]string{
 		"TABLE_EVENT_LOG": defaults.EventLog, "TABLE_SET_VALIDATIONS": defaults.SetValidations, "TABLE_COMMANDS": defaults.Commands,
-		"TABLE_SNAPSHOTS": defaults.Snapshots, "TABLE_LEASES": defaults.Leases,
+		"TABLE_SNAPSHOTS": defaults.Snapshots, "TABLE_LEASES": defaults.Leases, "TABLE_SET_ASIDE": defaults.SetAside,
 		"TABLE_PROJECTION_USER": defaults.Users, "TABLE_PROJECTION_ROLES": defaults.Roles,
 		"STREAM_EVENTS": defaults.Stream, "QUEUE_IAM_USER": defaults.UserQueue, "QUEUE_IAM_ROLE": defaults.RoleQueue,
 	}
@@ -50,7 +50,7 @@ func Remove(ctx context.Context, cfg aws.Config, names topology.Names) error {
 	db, q := dynamodb.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
 	var errs []error
 	for _, table := range []string{
-		names.EventLog, names.SetValidations, names.Commands, names.Snapshots, names.Leases, names.Users, names.Roles,
+		names.EventLog, names.SetValidations, names.Commands, names.Snapshots, names.Leases, names.SetAside, names.Users, names.Roles,
 	} {
 		_, err := db.DeleteTable(ctx, &dynamodb.DeleteTableInput{TableName: &table})
 		errs = append(errs, err)

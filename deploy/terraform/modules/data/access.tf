@@ -4,6 +4,7 @@ locals {
   log     = aws_dynamodb_table.this["TABLE_EVENT_LOG"]
   claims  = aws_dynamodb_table.this["TABLE_SET_VALIDATIONS"]
   results = aws_dynamodb_table.this["TABLE_COMMANDS"]
+  aside   = aws_dynamodb_table.this["TABLE_SET_ASIDE"]
 
   access = {
     command-api = {
@@ -53,11 +54,20 @@ locals {
         resources = [local.claims.arn]
       }
     }
+    "set-aside list" = {
+      aside = { actions = ["dynamodb:Scan"], resources = [local.aside.arn] }
+    }
+    "set-aside release" = {
+      aside  = { actions = ["dynamodb:Scan", "dynamodb:DeleteItem"], resources = [local.aside.arn] }
+      log    = { actions = ["dynamodb:GetItem"], resources = [local.log.arn] }
+      events = { actions = ["kinesis:PutRecord"], resources = [aws_kinesis_stream.events.arn] }
+    }
   }
 
   # Each reader reads and writes only the leases of its own name.
   leasing = { for consumer in ["streamer", "broker"] : consumer => {
     leases = { actions = ["dynamodb:DescribeTable"], resources = [aws_dynamodb_table.this["TABLE_LEASES"].arn] }
+    aside  = { actions = ["dynamodb:DescribeTable", "dynamodb:PutItem"], resources = [local.aside.arn] }
     own = {
       actions      = ["dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem"]
       resources    = [aws_dynamodb_table.this["TABLE_LEASES"].arn]

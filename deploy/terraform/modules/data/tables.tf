@@ -6,6 +6,7 @@ locals {
     TABLE_COMMANDS         = { name = "commands", hash_key = "id", expires = "expires_at" }
     TABLE_SNAPSHOTS        = { name = "snapshots", hash_key = "stream", disposable = true }
     TABLE_LEASES           = { name = "leases", hash_key = "consumer", range_key = "shard", disposable = true }
+    TABLE_SET_ASIDE        = { name = "set-aside", hash_key = "id" }
     TABLE_PROJECTION_USER  = { name = "projection-user", hash_key = "id", range_key = "row", indexes = local.projection_indexes }
     TABLE_PROJECTION_ROLES = { name = "projection-roles", hash_key = "id", range_key = "row", indexes = local.projection_indexes }
   }

@@ -12,7 +12,7 @@ import (
 // Image is an item of the event log's table as DynamoDB Streams shows it.
 type Image = map[string]types.AttributeValue
 
-// NewPublisher returns the hop to a Kinesis stream. It sets Name, Source, Target, Targets, Decode and Known of c.
+// NewPublisher returns the hop to a Kinesis stream. It sets Name, Source, Target, Targets and Decode of c.
 func NewPublisher(target ordered.Options[ordered.KinesisRecord], c hop.Config[Image]) *hop.Hop[Image] {
 	c.Name, c.Source, c.Target = "publish", "the event log's stream", "Kinesis"
 	c.Decode = func(image Image) (hop.Event, error) {
@@ -21,13 +21,6 @@ func NewPublisher(target ordered.Options[ordered.KinesisRecord], c hop.Config[Im
 			return hop.Event{}, err
 		}
 		return hop.Encode(r)
-	}
-	c.Known = func(image Image) hop.Place {
-		stream, _ := image["stream"].(*types.AttributeValueMemberS)
-		if stream == nil {
-			return hop.Place{}
-		}
-		return hop.Place{Stream: stream.Value}
 	}
 	c.Targets = []hop.Target{hop.NewTarget(target, func(e hop.Event) ordered.KinesisRecord {
 		return ordered.KinesisRecord{Key: e.Stream.String(), Data: e.Envelope}
