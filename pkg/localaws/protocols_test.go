@@ -275,6 +275,12 @@ func TestSQSSpeaksTheQueryProtocol(t *testing.T) {
 			"Action=DeleteMessageBatch&DeleteMessageBatchRequestEntry.1.Id=a&DeleteMessageBatchRequestEntry.1.ReceiptHandle=HANDLE" + ofQ,
 			`<DeleteMessageBatchResult><DeleteMessageBatchResultEntry><Id>a</Id></DeleteMessageBatchResultEntry></DeleteMessageBatchResult>`,
 		},
+		{
+			"Action=DeleteMessageBatch&DeleteMessageBatchRequestEntry.10.Id=b&DeleteMessageBatchRequestEntry.10.ReceiptHandle=x" +
+				"&DeleteMessageBatchRequestEntry.9.Id=a&DeleteMessageBatchRequestEntry.9.ReceiptHandle=x" + ofQ,
+			`<Id>a</Id><Message>The input receipt handle &#34;x&#34; is not a valid receipt handle.</Message><SenderFault>true</SenderFault>` +
+				`</BatchResultErrorEntry><BatchResultErrorEntry><Code>ReceiptHandleIsInvalid</Code><Id>b</Id>`,
+		},
 		{"Action=ReceiveMessage" + ofQ, `<ReceiveMessageResult></ReceiveMessageResult>`},
 		{"Action=PurgeQueue" + ofQ, `<PurgeQueueResponse`},
 		{"Action=ListDeadLetterSourceQueues" + ofQ, `<ListDeadLetterSourceQueuesResult></ListDeadLetterSourceQueuesResult>`},

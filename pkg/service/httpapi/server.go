@@ -63,8 +63,8 @@ func newServer(h http.Handler, c Config, log *slog.Logger) (server *http.Server,
 }
 
 // inTime ends the context of a request, so that what its handler waits for ends: http.Server's WriteTimeout ends no handler, and
-// one that waits for ever keeps its place among those in flight. The remaining time of the WriteTimeout is for the answer. A stream
-// of events, of which there is none, would have to be served without both.
+// one that waits for ever keeps its place among those in flight. The remaining time of the WriteTimeout is for the answer. Where
+// there are streams of events, the WriteTimeout has to be longer than they last.
 func inTime(next http.Handler, longest time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), longest)

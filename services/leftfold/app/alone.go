@@ -3,11 +3,13 @@ package app
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/leftfold/leftfold/pkg/iam/provision"
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth/devissuer"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 // Alone is one server as a process of its own, ready to run.
@@ -62,7 +64,8 @@ func newServer(ctx context.Context, cfg AWSConfig) (*localaws.Server, error) {
 func endpoint(cfg AWSConfig, server *localaws.Server) service.Endpoint {
 	return service.Endpoint{
 		Name: "aws", Variable: "AWS_ADDR", Addr: cfg.AWSAddr, Handler: server,
-		UnencryptedHTTP2: true, // for Kinesis, the SDKs for Java and JavaScript speak nothing else
+		HTTP:             httpapi.Config{WriteTimeout: 7 * time.Minute}, // a subscription to a shard of Kinesis lasts for 5
+		UnencryptedHTTP2: true,                                          // the SDKs for Java and JavaScript speak it with Kinesis
 		Parts: []service.Part{{Name: "long polls", Run: func(ctx context.Context) error {
 			<-ctx.Done()
 			server.Close() // ends the long polls of outside clients, which a stop would wait for
