@@ -94,7 +94,7 @@ func (c *CatchUps) start() catchUp {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.last.State != running {
-		started := c.now()
+		started := c.now().UTC()
 		c.last = catchUp{Projection: c.name, State: running, StartedAt: &started}
 		c.requested <- struct{}{}
 	}
