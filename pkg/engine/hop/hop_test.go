@@ -104,7 +104,7 @@ func newWorld(l eventLog) *world {
 			return hop.Encode(r)
 		},
 		Targets: []hop.Target{target(0), second},
-		SetAside: func(_ context.Context, p hop.Place, reason error) error {
+		SetAside: func(_ context.Context, p hop.Place, _ error) error {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			if w.store == nil {
@@ -252,14 +252,14 @@ func TestWhatCannotBeSetAsideDelaysNoOther(t *testing.T) {
 		h := w.Open(ctx, "shard-1", always)
 		require.NoError(t, h.Handle(ctx, received(eventsourcing.Record{}, record("a", 1)), w.note))
 		<-time.After(time.Hour)
-		assert.Equal(t, []int{1}, w.done)
 		w.mu.Lock()
+		assert.Equal(t, []int{1}, w.done)
 		w.store = nil
 		w.mu.Unlock()
 		<-time.After(time.Minute)
-		assert.Equal(t, []int{1, 0}, w.done)
 		cancel()
 		h.Wait()
+		assert.Equal(t, []int{1, 0}, w.done)
 	})
 }
 

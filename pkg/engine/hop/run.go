@@ -187,7 +187,7 @@ func (r *run) setAside(ctx context.Context, it *item, reason error) error {
 	place, counter, log := it.known, r.undecodable, r.log // and no word of what it says: that may be personal
 	if it.invalid == nil {
 		place = it.place()
-		counter, log = r.refused, log.With(slog.String("stream", place.Stream), slog.Int64("version", int64(it.Version)))
+		counter, log = r.refused, log.With(slog.String("stream", place.Stream), slog.Uint64("version", uint64(it.Version)))
 	}
 	place.Operation, place.Shard, place.Sequence = r.name, r.shard, it.sequence
 	if err := r.keep(ctx, place, reason); err != nil {

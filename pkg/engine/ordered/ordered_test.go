@@ -365,10 +365,13 @@ func bubble(t *testing.T, s *sink, tune func(*ordered.Options[entry]), f func(t 
 func TestABusyKeyDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	for _, busy := range []int{0, 1, 20} {
+		var mu sync.Mutex
 		var slowest time.Duration
 		addedAt := map[string]time.Time{}
 		bubble(t, newSink(fine), func(o *ordered.Options[entry]) {
 			o.Done = func(e entry, _ error) {
+				mu.Lock()
+				defer mu.Unlock()
 				if at, ok := addedAt[e.key]; ok {
 					slowest = max(slowest, time.Since(at))
 				}
@@ -380,13 +383,17 @@ func TestABusyKeyDelaysNoOther(t *testing.T) {
 			for i := range 200 {
 				<-time.After(7 * time.Millisecond)
 				key := fmt.Sprint("other", i)
+				mu.Lock()
 				addedAt[key] = time.Now()
+				mu.Unlock()
 				require.NoError(t, s.Add(t.Context(), entry{key, 0, 1}))
 			}
 			<-time.After(time.Second)
 		})
+		mu.Lock()
 		assert.LessOrEqual(t, slowest, 20*time.Millisecond, "%d busy keys: at most one call before its own", busy)
 		assert.Positive(t, slowest)
+		mu.Unlock()
 	}
 }
 
@@ -404,7 +411,9 @@ func TestAKeyThatIsRetriedForEverDelaysOthersOnlyOnceTooMuchIsPending(t *testing
 			require.NoError(t, sender.Add(t.Context(), entry{"b", i, 1}))
 			<-time.After(time.Second)
 		}
+		s.mu.Lock()
 		assert.Len(t, s.acked["b"], 50)
+		s.mu.Unlock()
 		require.NoError(t, sender.Add(t.Context(), entry{"stuck", 99, 1}))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()

@@ -46,7 +46,7 @@ func (s *Sender[E]) Add(ctx context.Context, entries ...E) error {
 	for s.bytes >= s.o.MaxPending && ctx.Err() == nil && s.ctx.Err() == nil {
 		s.wait(ctx.Done(), s.ctx.Done())
 	}
-	if err := errors.Join(context.Cause(ctx), context.Cause(s.ctx)); err != nil {
+	if err := errors.Join(context.Cause(ctx), context.Cause(s.ctx)); err != nil { //nolint:contextcheck // either ends the call
 		return err
 	}
 	for _, e := range entries {

@@ -22,14 +22,16 @@ type desk struct {
 	mu   sync.Mutex
 	done map[string]func() // by value
 	got  []string
-	ctx  context.Context // of the last Open
+	ctx  context.Context // of the last Open of shard a
 	held func(context.Context) error
 }
 
-func (d *desk) open(ctx context.Context, _ string, held func(context.Context) error) shards.Handler[string] {
+func (d *desk) open(ctx context.Context, shard string, held func(context.Context) error) shards.Handler[string] {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.ctx, d.held, d.done = ctx, held, map[string]func(){}
+	if shard == "a" {
+		d.ctx, d.held = ctx, held
+	}
 	return d
 }
 
@@ -46,11 +48,11 @@ func (d *desk) Handle(_ context.Context, records []shards.Record[string], done f
 func (d *desk) Wait() {}
 
 func (d *desk) finish(values ...string) {
-	d.mu.Lock()
-	done := d.done
-	d.mu.Unlock()
 	for _, v := range values {
-		done[v]()
+		d.mu.Lock()
+		done := d.done[v]
+		d.mu.Unlock()
+		done()
 	}
 }
 
@@ -64,7 +66,7 @@ func (d *desk) values() []string {
 func desked(t *testing.T, f func(t *testing.T, f *fleet, d *desk, start func(owner string, tune ...func(*shards.Config[string])) *reader)) {
 	t.Helper()
 	bubble(t, func(t *testing.T, fl *fleet) {
-		d := &desk{}
+		d := &desk{done: map[string]func(){}}
 		fl.stream.open("a")
 		f(t, fl, d, func(owner string, tune ...func(*shards.Config[string])) *reader {
 			return fl.start(owner, append([]func(*shards.Config[string]){func(c *shards.Config[string]) {
@@ -218,9 +220,7 @@ func TestAHandOffDoesNotWaitForABusyKey(t *testing.T) {
 		x := start("x")
 		d.turning(t)
 		after(time.Second)
-		d.mu.Lock()
-		d.done["1"]() // overtakes 0, which is never done
-		d.mu.Unlock()
+		d.finish("1") // overtakes 0, which is never done
 		y := f.start("y")
 		after(15 * time.Second)
 		assert.Equal(t, "y", f.leases.lease("a").Owner)

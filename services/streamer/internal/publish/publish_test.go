@@ -32,7 +32,9 @@ type target struct {
 	records []ordered.KinesisRecord
 }
 
-func (k *target) PutRecords(_ context.Context, in *kinesis.PutRecordsInput, _ ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error) {
+func (k *target) PutRecords(
+	_ context.Context, in *kinesis.PutRecordsInput, _ ...func(*kinesis.Options),
+) (*kinesis.PutRecordsOutput, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	out := &kinesis.PutRecordsOutput{}
