@@ -47,6 +47,7 @@ curl -s 'http://{address}/users?contains=lastName:Lee'`,
 		ExampleIDs: map[string]string{
 			"users": "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57", "roles": "01920b7d-0a11-7d52-8c3f-6b1d2e4f5a90",
 		},
+		Unique: []string{"email", "name"},
 		Refusals: []*eventsourcing.Refusal{
 			value.ErrInvalidID, user.ErrInvalidEmail, user.ErrInvalidName, role.ErrInvalidName,
 			user.ErrNotFound, user.ErrExists, user.ErrEmailTaken, user.ErrDisabled, user.ErrEnabled,

@@ -124,9 +124,12 @@ func (g *Guard) scheme() *huma.SecurityScheme {
 	if g.tokens == nil {
 		return &huma.SecurityScheme{Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "a token, which is not required here"}
 	}
-	return &huma.SecurityScheme{
-		Type: "openIdConnect", OpenIDConnectURL: g.config.discoveryURL(), Description: "an access token of the issuer, as Authorization: Bearer",
+	description := "an access token of " + g.config.Issuer + ", as Authorization: Bearer"
+	if g.config.Environment == Local {
+		description += "; a development issuer gives one: curl " + strings.TrimSuffix(g.config.Issuer, "/") + "/token -d client_id=me " +
+			"-d 'scope=users:read users:write roles:read roles:write'"
 	}
+	return &huma.SecurityScheme{Type: "openIdConnect", OpenIDConnectURL: g.config.discoveryURL(), Description: description}
 }
 
 // admit passes a request on with its principal.

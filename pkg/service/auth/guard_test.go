@@ -223,7 +223,7 @@ func TestTheOpenAPIDocumentDeclaresTheIssuer(t *testing.T) {
 		text, err := json.Marshal(a.doc.Components.SecuritySchemes)
 		require.NoError(t, err)
 		assert.JSONEq(t, `{"oidc":{"type":"openIdConnect","openIdConnectUrl":"`+issuerURL+`/.well-known/openid-configuration",
-			"description":"an access token of the issuer, as Authorization: Bearer"}}`, string(text))
+			"description":"an access token of `+issuerURL+`, as Authorization: Bearer"}}`, string(text))
 		assert.Equal(t, []map[string][]string{{"oidc": {"things:write", "things:read"}}}, a.doc.Paths["/things"].Post.Security)
 	})
 }

@@ -23,6 +23,9 @@ const answersKey = "answers"
 func Document(api huma.API, info Info) ([]byte, error) {
 	doc := api.OpenAPI()
 	doc.Info = &huma.Info{Title: info.Title, Version: "1", Description: info.Description, License: info.License}
+	if len(info.Unique) > 0 {
+		doc.Extensions = map[string]any{"x-unique": info.Unique}
+	}
 	doc.Servers = []*huma.Server{{URL: "/", Description: "the server of this document"}}
 	d := describer{doc: doc, examples: info.ExampleIDs, problems: map[string]Entry{}}
 	for _, e := range info.Problems() {

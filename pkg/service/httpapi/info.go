@@ -20,6 +20,8 @@ type Info struct {
 	Links []Link
 	// ExampleIDs are the ids that examples show, by the first segment of the path, such as "users".
 	ExampleIDs map[string]string
+	// Unique are members of bodies whose values have to be new: /docs changes their examples. Default to none.
+	Unique []string
 	// Refusals are those of all the product's services. Each service explains all, because a reverse proxy sends
 	// /problems to only one of them.
 	Refusals []*eventsourcing.Refusal

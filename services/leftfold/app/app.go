@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,6 +13,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/service"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
 	"github.com/leftfold/leftfold/services/leftfold/internal/demo"
@@ -51,6 +53,11 @@ func New(ctx context.Context, cfg Config, logs io.Writer) (*System, error) {
 	whole, err := together(ctx, cfg, platform)
 	if err != nil {
 		return nil, err
+	}
+	if !strings.HasSuffix(cfg.Admin.Addr, ":0") {
+		whole.Info.Links = []httpapi.Link{
+			{Address: "http://" + cfg.Admin.Addr + "/", Name: "Health and metrics", Means: "the admin address"},
+		}
 	}
 	//nolint:contextcheck // each request has its own context
 	endpoints, err := service.Endpoints(cfg.Config, platform.For("leftfold"), registry, whole)
