@@ -74,7 +74,7 @@ func (c *CatchUps) Run(ctx context.Context) error {
 
 func (c *CatchUps) once(ctx context.Context) {
 	result, err := c.run(ctx)
-	ended, state := c.now(), done
+	ended, state := c.now().UTC(), done
 	if result.Holes > 0 {
 		state = incomplete
 	}
