@@ -141,7 +141,7 @@ func source() projection.Source {
 var names = topology.Names{
 	EventLogName:  topology.EventLogName{EventLog: "log"},
 	CommandNames:  topology.CommandNames{SetValidations: "claims", Commands: "commands", Snapshots: "snapshots"},
-	HopNames:      topology.HopNames{Leases: "leases", Stream: "events"},
+	HopNames:      topology.HopNames{SetAside: "set-aside", Leases: "leases", Stream: "events"},
 	UserTableName: topology.UserTableName{Users: "users"},
 	RoleTableName: topology.RoleTableName{Roles: "roles"},
 	QueueNames: topology.QueueNames{
