@@ -19,13 +19,16 @@ bin/tools/%: .ci/tools/%/go.mod .ci/tools/%/go.sum
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# What .env sets, unless the environment or the command line does.
+DOTENV = given=$$(export -p); set -a; [ ! -f .env ] || . ./.env; set +a; eval "$$given"
+
 .PHONY: run
 run: ## Run everything in one process, AWS included, on 127.0.0.1 (SEED_USERS, API_ADDR, ADMIN_ADDR, AWS_ADDR)
-	@.ci/build bin/leftfold ./services/leftfold && exec bin/leftfold
+	@.ci/build bin/leftfold ./services/leftfold && { $(DOTENV); exec bin/leftfold; }
 
 .PHONY: demo
 demo: ## Play a story through what make run runs, or else alone, and show each hop (DEMO_USERS, DEMO_RATE)
-	@.ci/build bin/leftfold ./services/leftfold && { bin/leftfold demo || test $$? = 130; } # Ctrl-C is no error
+	@.ci/build bin/leftfold ./services/leftfold && { $(DOTENV); bin/leftfold demo || test $$? = 130; } # Ctrl-C is no error
 
 .PHONY: test
 test: ## All tests: no C compiler, no Docker, no network
@@ -149,7 +152,7 @@ SERVICES := command-api streamer broker projector-user projector-role leftfold
 SERVICE  ?= streamer
 VERSION  ?= dev
 DOCKER    = { docker version && docker compose version; } >/dev/null 2>&1 || { \
-              echo "make $@: needs Docker with Compose; 'docker version' or 'docker compose version' fails. make run needs neither." >&2; exit 1; }
+              echo "make $@: needs Docker with Compose, of which docker version or docker compose version fails" >&2; exit 1; }
 BUILD     = docker build -q -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
               $(if $(GOPROXY),--build-arg GOPROXY=$(GOPROXY)) $(if $(PLATFORM),--platform $(PLATFORM))
 

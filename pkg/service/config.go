@@ -33,7 +33,7 @@ func LoadConfig(lookup Lookup, targets ...any) error {
 	reported := map[string]bool{} // several structs may read one variable, and several may have one mistake
 	var report func(error)
 	report = func(err error) {
-		joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // a wrapped one has a text of its own
+		joined, ok := err.(interface{ Unwrap() []error }) // a wrapped one has a text of its own
 		switch {
 		case ok:
 			for _, part := range joined.Unwrap() {
@@ -97,7 +97,7 @@ func decode(text string, value reflect.Value) error {
 	}}))
 	err := envconfig.Process("", one.Interface())
 	read := one.Elem().Field(0)
-	if f, ok := read.Interface().(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
+	if f, ok := reflect.TypeAssert[float64](read); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
 		return notA(read.Type())
 	}
 	if parse, ok := errors.AsType[*envconfig.ParseError](err); ok {

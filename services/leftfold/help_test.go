@@ -59,10 +59,11 @@ func TestTheHelpShowsTheCommandsOwnDefaults(t *testing.T) {
 func TestMistakesOnTheCommandLineSayWhereTheHelpIs(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
-		"demos":              `unknown arguments "demos"; leftfold --help lists what there is; did you mean leftfold demo?`,
-		"demo now":           `unknown arguments "now"; leftfold demo --help lists what there is`,
-		"demo --now":         `unknown flag: --now; leftfold demo --help lists what there is`,
-		"claims adit":        `claims audit: unknown arguments "adit"; leftfold claims --help lists what there is; did you mean leftfold claims audit?`,
+		"demos":      `unknown arguments "demos"; leftfold --help lists what there is; did you mean leftfold demo?`,
+		"demo now":   `unknown arguments "now"; leftfold demo --help lists what there is`,
+		"demo --now": `unknown flag: --now; leftfold demo --help lists what there is`,
+		"claims adit": `claims audit: unknown arguments "adit"; leftfold claims --help lists what there is; ` +
+			`did you mean leftfold claims audit?`,
 		"claims":             `claims audit: a command is missing; leftfold claims --help lists them`,
 		"claims audit --fix": `claims audit: unknown flag: --fix; leftfold claims audit --help lists what there is`,
 	} {

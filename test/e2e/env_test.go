@@ -57,6 +57,10 @@ func envExample(declared map[string]service.Variable) string {
 # OIDC_ISSUER and OIDC_AUDIENCE.
 # "make run" sets some otherwise, which is noted. AWS itself is reached as the SDK always does: by AWS_REGION,
 # AWS_ENDPOINT_URL, credentials from the environment, a profile or the task's role. "make run" brings its own AWS.
+# A copy of this file as .env is read by make run, make demo and Docker Compose.
+
+# Docker Compose starts this stand-in for AWS if no profile is named: localstack or embedded.
+COMPOSE_PROFILES=localstack
 `)
 	left := maps.Clone(declared)
 	own := app.Lookup(service.Fixed(nil))

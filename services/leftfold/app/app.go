@@ -71,11 +71,11 @@ func New(ctx context.Context, cfg Config, logs io.Writer) (*System, error) {
 	if cfg.Seed > 0 {
 		whole.Parts = append(whole.Parts, service.Part{Name: "seed", Run: func(ctx context.Context) error {
 			err := demo.Seed(ctx, "http://"+addrs["api"], cfg.Seed)
-			if err == nil || ctx.Err() != nil {
-				<-ctx.Done()
-				return nil
+			if err != nil {
+				return err
 			}
-			return err
+			<-ctx.Done()
+			return nil
 		}})
 	}
 	return &System{

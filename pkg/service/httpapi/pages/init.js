@@ -39,7 +39,8 @@
       const all = await list(collection);
       const toggles = /\/(dis|en)able$/.test(path); // the last one, so that the other operations work afterwards, too
       const fitting = all.filter((one) => Boolean(one.disabled) === path.endsWith("/enable"));
-      const chosen = (method === "delete" && fitting.find((one) => one[nested]?.length)) || (fitting.length ? fitting : all).at(toggles ? -1 : 0);
+      const holder = method === "delete" && fitting.find((one) => one[nested]?.length);
+      const chosen = holder || (fitting.length ? fitting : all).at(toggles ? -1 : 0);
       if (!chosen) continue;
       id.example = chosen.id;
       const inner = parameters.find((p) => p.in === "path" && p.name !== "id");

@@ -39,7 +39,7 @@ func (s Stage) hops(ctx context.Context) ([]cumulative, error) {
 	request.Close = true
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil, nil //nolint:nilerr // a system in containers does not publish it
+		return nil, nil // a system in containers does not publish it
 	}
 	defer func() { _ = answer.Body.Close() }() // read to its end below
 	parser := expfmt.NewTextParser(model.UTF8Validation)
