@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -214,20 +216,30 @@ func (c *Consumer) handle(ctx context.Context, group string, ds []*delivery) (do
 func (c *Consumer) reject(ctx context.Context, d *delivery, reason error) error {
 	c.cfg.Logger.ErrorContext(ctx, "message rejected, moving it to the dead-letter queue", slog.String("group", d.Group),
 		slog.String("message_id", d.ID), slog.String("deduplication_id", d.DeduplicationID), slog.Any("error", reason))
-	attributes := map[string]string{"reason": printable(reason.Error()), "message_id": d.ID}
-	for name, value := range d.Attributes {
-		if _, taken := attributes[name]; !taken && len(attributes) < maxAttributes {
-			attributes[name] = value
-		}
-	}
-	err := c.dead.Publish(ctx, []Outgoing{{
-		Group: d.Group, DeduplicationID: d.DeduplicationID, Body: d.Body, Attributes: attributes,
-	}})
-	if err != nil {
+	if err := c.dead.Publish(ctx, []Outgoing{d.rejected(reason)}); err != nil {
 		return fmt.Errorf("move to dead-letter queue: %w", err)
 	}
 	c.counts.rejected.Inc()
 	return nil
+}
+
+// rejected returns the message as it goes to the dead-letter queue: with the reason, cut to what fits into a message of SQS
+// beside the body, and then with its ID and as many of its attributes as fit, too.
+func (d *delivery) rejected(reason error) Outgoing {
+	out := Outgoing{Group: d.Group, DeduplicationID: d.DeduplicationID, Body: d.Body, Attributes: map[string]string{}}
+	add := func(name, value string) {
+		_, taken := out.Attributes[name]
+		if fits := out.size()+attributeSize(name, value) <= maxBatchBytes; fits && !taken && value != "" && len(out.Attributes) < maxAttributes {
+			out.Attributes[name] = value
+		}
+	}
+	text := printable(reason.Error())
+	add("reason", text[:min(len(text), max(0, maxBatchBytes-len(d.Body)-attributeSize("reason", "")))])
+	add("message_id", d.ID)
+	for _, name := range slices.Sorted(maps.Keys(d.Attributes)) {
+		add(name, d.Attributes[name])
+	}
+	return out
 }
 
 // retryLater releases messages that were not handled, to be received again after a delay.

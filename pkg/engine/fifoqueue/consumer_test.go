@@ -1,9 +1,12 @@
 package fifoqueue_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -166,6 +169,59 @@ func TestRejectedMessagesGoToTheDeadLetterQueue(t *testing.T) {
 		assert.Equal(t, "a1", m.Attributes["MessageDeduplicationId"])
 		assert.Equal(t, "message rejected: unknown event??", *m.MessageAttributes["reason"].StringValue)
 	})
+}
+
+// TestARejectedMessageFitsIntoTheDeadLetterQueue: SQS counts the body and the attributes, up to 1 MiB.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+func TestARejectedMessageFitsIntoTheDeadLetterQueue(t *testing.T) {
+	t.Parallel()
+	const (
+		reason = "message rejected: unknown event"
+		name   = len("reason") + len("String")
+		whole  = name + len(reason)
+		id     = len("message_id") + len("String") + len("00000000-0000-0000-0000-000000000000")
+		own    = len("trace") + len("String") + len("t")
+	)
+	for room, want := range map[int]struct {
+		reason string
+		names  []string
+	}{
+		0:                {},
+		own:              {"", []string{"trace"}},
+		name + 1:         {"m", []string{"reason"}},
+		whole - 1:        {reason[:len(reason)-1], []string{"reason"}},
+		whole:            {reason, []string{"reason"}},
+		whole + own:      {reason, []string{"reason", "trace"}},
+		whole + id - 1:   {reason, []string{"reason", "trace"}},
+		whole + id:       {reason, []string{"message_id", "reason"}},
+		whole + id + own: {reason, []string{"message_id", "reason", "trace"}},
+	} {
+		t.Run(fmt.Sprintf("with %d bytes left", room), func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T, b *fixture) {
+				sent := fifoqueue.Outgoing{Group: "a", DeduplicationID: "1", Body: bytes.Repeat([]byte("x"), 1<<20-room)}
+				if room > 0 {
+					sent.Attributes = map[string]string{"trace": "t"}
+				}
+				require.NoError(t, fifoqueue.NewPublisher(b.client, b.url, retry.Backoff{}).Publish(t.Context(), []fifoqueue.Outgoing{sent}))
+				c := b.consume(func(context.Context, string, []fifoqueue.Message) (int, error) {
+					return 0, fifoqueue.Reject(errors.New("unknown event"))
+				})
+				after(10 * time.Second)
+				c.end()
+				assert.Equal(t, "0 visible, 0 in flight", b.left(b.url))
+				out, err := b.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
+					QueueUrl: &b.deadURL, MessageAttributeNames: []string{"All"},
+				})
+				require.NoError(t, err)
+				require.Len(t, out.Messages, 1)
+				assert.Len(t, *out.Messages[0].Body, len(sent.Body))
+				attributes := out.Messages[0].MessageAttributes
+				assert.Equal(t, want.names, slices.Sorted(maps.Keys(attributes)))
+				assert.Equal(t, want.reason, aws.ToString(attributes["reason"].StringValue))
+			})
+		})
+	}
 }
 
 func TestVisibilityIsExtendedWhileAHandlerWorks(t *testing.T) {

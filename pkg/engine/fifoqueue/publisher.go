@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path"
 	"strconv"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -42,10 +41,14 @@ type Outgoing struct {
 func (o Outgoing) size() int {
 	size := len(o.Body)
 	for name, value := range o.Attributes {
-		size += len(name) + len("String") + len(value)
+		size += attributeSize(name, value)
 	}
 	return size
 }
+
+// attributeSize is what a text attribute adds to the size of a message: its name, its type and its value.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
+func attributeSize(name, value string) int { return len(name) + len("String") + len(value) }
 
 func (o Outgoing) check() error {
 	if o.Group == "" || o.DeduplicationID == "" || len(o.Body) == 0 {
@@ -121,12 +124,19 @@ func index(id *string) int {
 	return i
 }
 
+// entryError is permanent for the codes that are about what the entry says. All others may pass, though SenderFault is true for
+// most: a refused right (AccessDenied, KMS.AccessDeniedException), a key or queue that is disabled or missing (KMS.…,
+// AWS.SimpleQueueService.NonExistentQueue), throttling (RequestThrottled, KMS.ThrottlingException).
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html#API_SendMessage_Errors
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html
 func entryError(e types.BatchResultErrorEntry) error {
 	err := &smithy.GenericAPIError{Code: aws.ToString(e.Code), Message: aws.ToString(e.Message)}
-	if e.SenderFault && !strings.Contains(strings.ToLower(aws.ToString(e.Code)), "throttl") {
+	switch err.Code {
+	case "InvalidMessageContents", "InvalidParameterValue", "MissingParameter":
 		return ordered.Permanent(err)
+	default:
+		return err
 	}
-	return err
 }
 
 func attributeValues(attributes map[string]string) map[string]types.MessageAttributeValue {

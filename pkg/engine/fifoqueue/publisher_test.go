@@ -74,3 +74,38 @@ func TestThePublisherReportsMessagesThatCannotBeSent(t *testing.T) {
 		require.ErrorContains(t, p.Publish(t.Context(), []fifoqueue.Outgoing{{Group: "a", Body: []byte("x")}}), "required")
 	})
 }
+
+// TestOnlyWhatAMessageSaysIsPermanent: each code is as SQS reports it for an entry, with SenderFault as it has it.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html#API_SendMessage_Errors
+func TestOnlyWhatAMessageSaysIsPermanent(t *testing.T) {
+	t.Parallel()
+	for code, permanent := range map[string]bool{
+		"InvalidMessageContents": true, "InvalidParameterValue": true, "MissingParameter": true,
+		"AccessDenied": false, "AccessDeniedException": false, "InvalidSecurity": false, "InvalidClientTokenId": false,
+		"KMS.AccessDeniedException": false, "KMS.DisabledException": false, "KMS.InvalidStateException": false,
+		"KMS.NotFoundException": false, "KMS.OptInRequired": false, "KMS.ThrottlingException": false, "RequestThrottled": false,
+		"AWS.SimpleQueueService.NonExistentQueue": false, "InvalidAddress": false, "OverLimit": false, "Unknown": false,
+	} {
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T, b *fixture) {
+				b.client.send = func(in *sqs.SendMessageBatchInput) (*sqs.SendMessageBatchOutput, error) {
+					if b.client.called("send") > 1 {
+						return nil, nil
+					}
+					return &sqs.SendMessageBatchOutput{Failed: []types.BatchResultErrorEntry{
+						{Id: in.Entries[0].Id, Code: &code, SenderFault: true},
+					}}, nil
+				}
+				out := []fifoqueue.Outgoing{{Group: "a", DeduplicationID: "1", Body: []byte("x")}}
+				err := fifoqueue.NewPublisher(b.client, b.url, retry.Backoff{}).Publish(t.Context(), out)
+				if permanent {
+					require.ErrorIs(t, err, ordered.ErrPermanent)
+					return
+				}
+				require.NoError(t, err, "sent again")
+				assert.Equal(t, "1 visible, 0 in flight", b.left(b.url))
+			})
+		})
+	}
+}

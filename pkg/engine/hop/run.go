@@ -219,7 +219,7 @@ func class(err error) string {
 		return "timeout"
 	case strings.Contains(code, "Thrott") || strings.Contains(code, "Exceeded"):
 		return "throttled"
-	case strings.HasPrefix(code, "AccessDenied") || strings.HasSuffix(code, "AccessDenied"):
+	case strings.Contains(code, "AccessDenied"):
 		return "denied"
 	case strings.Contains(code, "Internal") || strings.Contains(code, "Unavailable"):
 		return "unavailable"

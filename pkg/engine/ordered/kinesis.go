@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -21,6 +22,8 @@ const (
 	kinesisMaxBytes = 5 << 20
 	// kinesisMaxRecord is a stream's default; see MaxRecordSizeInKiB.
 	kinesisMaxRecord = 1 << 20
+	// kinesisMaxKey is in characters.
+	kinesisMaxKey = 256
 )
 
 // KinesisAPI is the part of *kinesis.Client that a KinesisPublisher calls.
@@ -36,7 +39,11 @@ type KinesisRecord struct {
 
 func (r KinesisRecord) size() int { return len(r.Key) + len(r.Data) }
 
+// check refuses what PutRecords refuses with a ValidationException, which could also be about the name of the stream.
 func (r KinesisRecord) check() error {
+	if n := utf8.RuneCountInString(r.Key); n < 1 || n > kinesisMaxKey {
+		return Permanent(fmt.Errorf("partition key of %d characters, allowed are 1 to %d", n, kinesisMaxKey))
+	}
 	if r.size() > kinesisMaxRecord {
 		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, r.size(), kinesisMaxRecord)
 	}
@@ -83,6 +90,9 @@ func (k *KinesisPublisher) put(ctx context.Context, batch []KinesisRecord) (map[
 	}
 	out, err := k.client.PutRecords(ctx, in)
 	if err != nil {
+		// The only error that can be about a record. All others may pass: AccessDeniedException, ResourceNotFoundException, those of
+		// KMS, throttling and internal ones. Single results are only ever throttled or failed internally.
+		// https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html#API_PutRecords_Errors
 		if _, bad := errors.AsType[*types.InvalidArgumentException](err); bad {
 			err = Permanent(err)
 		}

@@ -2,14 +2,17 @@ package ordered_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -95,4 +98,30 @@ func TestAnInvalidArgumentIsPermanent(t *testing.T) {
 	err := ordered.NewKinesisPublisher(s, "s", quick).Publish(t.Context(), []ordered.KinesisRecord{{Key: "k"}})
 	require.ErrorIs(t, err, ordered.ErrPermanent)
 	assert.Len(t, s.batches, 1, "not retried")
+}
+
+// TestOnlyAnInvalidArgumentIsPermanent: the errors of https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
+// for a call. A ValidationException may be about the stream's name, so records are checked before.
+func TestOnlyAnInvalidArgumentIsPermanent(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{
+		"AccessDeniedException", "InternalFailureException", "KMSAccessDeniedException", "KMSDisabledException", "KMSInvalidStateException",
+		"KMSNotFoundException", "KMSOptInRequired", "KMSThrottlingException", "ProvisionedThroughputExceededException",
+		"ResourceNotFoundException", "ValidationException",
+	} {
+		s := &shard{err: &smithy.GenericAPIError{Code: code}}
+		ctx, cancel := context.WithCancel(t.Context())
+		o := ordered.NewKinesisPublisher(s, "s", quick).Options()
+		o.OnRetry = func(reason error, failures int) {
+			if failures == 3 && errors.Is(reason, s.err) {
+				cancel()
+			}
+		}
+		require.ErrorIs(t, ordered.Send(ctx, []ordered.KinesisRecord{{Key: "k"}}, o), context.Canceled, code)
+	}
+	s := &shard{turn: -1 << 30}
+	for length, refused := range map[int]bool{0: true, 1: false, 256: false, 257: true} {
+		err := ordered.NewKinesisPublisher(s, "s", quick).Publish(t.Context(), []ordered.KinesisRecord{{Key: strings.Repeat("é", length)}})
+		assert.Equal(t, refused, errors.Is(err, ordered.ErrPermanent), "a key of %d characters", length)
+	}
 }
