@@ -62,16 +62,21 @@ func (h hops) pass(t require.TestingT, r eventsourcing.Record) (accepted bool) {
 		})
 		require.NoError(t, err)
 		for _, version := range []eventsourcing.Version{1, ^eventsourcing.Version(0)} { // the stream goes on
-			_, err = h.q.SendMessage(ctx, &sqs.SendMessageInput{
-				QueueUrl: h.queue, MessageBody: aws.String(string(body)), MessageGroupId: aws.String(r.Stream.String()),
-				MessageDeduplicationId: aws.String(fmt.Sprintf("%s#%d", r.Stream, version)),
-			})
-			require.NoError(t, err)
+			require.NoError(t, h.send(r.Stream, version, string(body)))
 		}
 		_, err = envelope.Decode(body)
 		require.NoError(t, err)
 	}
 	return true
+}
+
+// send sends an event as the broker does.
+func (h hops) send(s eventsourcing.StreamID, v eventsourcing.Version, body string) error {
+	_, err := h.q.SendMessage(context.Background(), &sqs.SendMessageInput{
+		QueueUrl: h.queue, MessageBody: &body,
+		MessageGroupId: aws.String(s.String()), MessageDeduplicationId: aws.String(fmt.Sprintf("%s#%d", s, v)),
+	})
+	return err
 }
 
 // An event that the log accepts is one that every hop accepts. Whatever stream, text or size an aggregate comes up with, a
@@ -91,6 +96,54 @@ func TestWhatTheLogAcceptsPassesEveryHop(t *testing.T) {
 		r.Metadata.Actor = rapid.String().Draw(t, "actor")
 		h.pass(t, r)
 	})
+}
+
+// The longest stream has 107 characters: with "#" and a version of 20 digits they are the 128 that SQS takes.
+func TestTheLongestStreamPassesEveryHopAtEveryVersion(t *testing.T) {
+	t.Parallel()
+	h := newHops(t)
+	streamOf := func(length int) eventsourcing.StreamID {
+		s := eventsourcing.StreamID{Category: "test/thing"}
+		s.ID = strings.Repeat("x", length-len(s.String()))
+		return s
+	}
+	for length, fits := range map[int]bool{106: true, 107: true, 108: false, 109: false, 128: false} {
+		r := minimal()
+		r.Stream = streamOf(length)
+		require.Len(t, r.Stream.String(), length)
+		require.Equal(t, fits, h.pass(t, r), length)
+	}
+	version := eventsourcing.Version(1)
+	for digits := 1; digits <= 20; digits++ {
+		require.Len(t, fmt.Sprint(version), digits)
+		require.NoError(t, h.send(streamOf(107), version, "{}"), digits)
+		version *= 10 // up to 10^19, which has 20 digits
+	}
+	require.Error(t, h.send(streamOf(108), ^eventsourcing.Version(0), "{}"), "the next one would be set aside some day")
+}
+
+// An envelope of 1 MiB passes, and one more byte is refused by the log, before anything is written.
+func TestTheLargestEventPassesEveryHop(t *testing.T) {
+	t.Parallel()
+	h := newHops(t)
+	sized := func(id string, note int) eventsourcing.Record {
+		r := minimal()
+		r.Stream.ID = id
+		r.Metadata.Extra = map[string]string{"note": strings.Repeat("\x01", 170_000) + strings.Repeat("x", note)} // \u0001 has six bytes
+		return r
+	}
+	body, err := envelope.Encode(sized("1", 0))
+	require.NoError(t, err)
+	room := envelope.MaxBytes - len(body) - len(minimal().Stream.String()) + 1 // the ID has one character, not two
+	largest := sized("1", room)
+	body, err = envelope.Encode(largest)
+	require.NoError(t, err)
+	require.Equal(t, 1<<20, len(body)+len(largest.Stream.String()), "with its partition key")
+	require.True(t, h.pass(t, largest))
+	require.False(t, h.pass(t, sized("2", room+1)))
+	for range h.store.Read(t.Context(), sized("2", 0).Stream, 0) {
+		t.Fatal("a refused event was written")
+	}
 }
 
 // An item's 400 KB are more in an envelope if its text has to be escaped.
