@@ -62,7 +62,7 @@ func (h hops) pass(t require.TestingT, r eventsourcing.Record) (accepted bool) {
 		})
 		require.NoError(t, err)
 		for _, version := range []eventsourcing.Version{1, ^eventsourcing.Version(0)} { // the stream goes on
-			require.NoError(t, h.send(r.Stream, version, string(body)))
+			require.NoError(t, h.send(ctx, r.Stream, version, string(body)))
 		}
 		_, err = envelope.Decode(body)
 		require.NoError(t, err)
@@ -71,8 +71,8 @@ func (h hops) pass(t require.TestingT, r eventsourcing.Record) (accepted bool) {
 }
 
 // send sends an event as the broker does.
-func (h hops) send(s eventsourcing.StreamID, v eventsourcing.Version, body string) error {
-	_, err := h.q.SendMessage(context.Background(), &sqs.SendMessageInput{
+func (h hops) send(ctx context.Context, s eventsourcing.StreamID, v eventsourcing.Version, body string) error {
+	_, err := h.q.SendMessage(ctx, &sqs.SendMessageInput{
 		QueueUrl: h.queue, MessageBody: &body,
 		MessageGroupId: aws.String(s.String()), MessageDeduplicationId: aws.String(fmt.Sprintf("%s#%d", s, v)),
 	})
@@ -116,10 +116,10 @@ func TestTheLongestStreamPassesEveryHopAtEveryVersion(t *testing.T) {
 	version := eventsourcing.Version(1)
 	for digits := 1; digits <= 20; digits++ {
 		require.Len(t, fmt.Sprint(version), digits)
-		require.NoError(t, h.send(streamOf(107), version, "{}"), digits)
+		require.NoError(t, h.send(t.Context(), streamOf(107), version, "{}"), digits)
 		version *= 10 // up to 10^19, which has 20 digits
 	}
-	require.Error(t, h.send(streamOf(108), ^eventsourcing.Version(0), "{}"), "the next one would be set aside some day")
+	require.Error(t, h.send(t.Context(), streamOf(108), ^eventsourcing.Version(0), "{}"), "the next one would be set aside some day")
 }
 
 // An envelope of 1 MiB passes, and one more byte is refused by the log, before anything is written.
@@ -141,8 +141,8 @@ func TestTheLargestEventPassesEveryHop(t *testing.T) {
 	require.Equal(t, 1<<20, len(body)+len(largest.Stream.String()), "with its partition key")
 	require.True(t, h.pass(t, largest))
 	require.False(t, h.pass(t, sized("2", room+1)))
-	for range h.store.Read(t.Context(), sized("2", 0).Stream, 0) {
-		t.Fatal("a refused event was written")
+	for r, err := range h.store.Read(t.Context(), sized("2", 0).Stream, 0) {
+		t.Fatal("a refused event was written", r, err)
 	}
 }
 

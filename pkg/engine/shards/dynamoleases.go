@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -54,11 +55,7 @@ func (d *DynamoDBLeases) List(ctx context.Context, consumer string) ([]Lease, er
 			return nil, fmt.Errorf("query table %s: %w", d.table, err)
 		}
 		for _, item := range page.Items {
-			l, err := parseLease(item)
-			if err != nil {
-				return nil, fmt.Errorf("table %s: %w", d.table, err)
-			}
-			leases = append(leases, l)
+			leases = append(leases, leaseOf(item))
 		}
 	}
 	return leases, nil
@@ -74,7 +71,7 @@ func (d *DynamoDBLeases) Put(ctx context.Context, next, expected Lease) error {
 		TableName: aws.String(d.table), Item: item,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}
-	if expected.Counter == 0 {
+	if expected.Counter == 0 && expected.damaged == nil {
 		in.ConditionExpression = aws.String("attribute_not_exists(#shard)")
 		in.ExpressionAttributeNames = map[string]string{"#shard": "shard"}
 	} else {
@@ -119,11 +116,8 @@ func (d *DynamoDBLeases) lost(wanted Lease, item dynamo.Item) error {
 	if len(item) == 0 {
 		return &LostError{}
 	}
-	stored, err := parseLease(item)
-	if err != nil {
-		return fmt.Errorf("table %s: %w", d.table, err)
-	}
-	if stored.Owner == wanted.Owner && stored.Counter == wanted.Counter && stored.Shard == wanted.Shard &&
+	stored := leaseOf(item)
+	if stored.damaged == nil && stored.Owner == wanted.Owner && stored.Counter == wanted.Counter && stored.Shard == wanted.Shard &&
 		stored.Checkpoint == wanted.Checkpoint && stored.State == wanted.State && stored.Source == wanted.Source &&
 		maps.Equal(stored.Targets, wanted.Targets) {
 		return nil
@@ -133,9 +127,24 @@ func (d *DynamoDBLeases) lost(wanted Lease, item dynamo.Item) error {
 
 // unchangedSince is the condition that the stored lease has the owner and the counter of l.
 func unchangedSince(l Lease) (condition *string, names map[string]string, values dynamo.Item) {
-	return aws.String("#owner = :owner AND #counter = :counter"),
-		map[string]string{"#owner": "owner", "#counter": "counter"},
-		dynamo.Item{":owner": dynamo.Text(l.Owner), ":counter": dynamo.Number(l.Counter)}
+	names = map[string]string{"#owner": "owner", "#counter": "counter"}
+	if l.damaged == nil {
+		return aws.String("#owner = :owner AND #counter = :counter"), names,
+			dynamo.Item{":owner": dynamo.Text(l.Owner), ":counter": dynamo.Number(l.Counter)}
+	}
+	var terms []string
+	for _, name := range []string{"owner", "counter"} { // as stored, whatever their types
+		v := l.damaged.item[name]
+		if v == nil {
+			terms = append(terms, "attribute_not_exists(#"+name+")")
+			continue
+		}
+		if values == nil {
+			values = dynamo.Item{} // DynamoDB refuses an empty one
+		}
+		terms, values[":"+name] = append(terms, "#"+name+" = :"+name), v
+	}
+	return aws.String(strings.Join(terms, " AND ")), names, values
 }
 
 // storedLease is a Lease as stored.
@@ -152,6 +161,28 @@ func (l Lease) item() (dynamo.Item, error) {
 		stored.ReadAt = l.ReadAt.UnixMilli()
 	}
 	return attributevalue.MarshalMap(stored)
+}
+
+// damaged is an item that is no lease, as stored.
+type damaged struct {
+	item dynamo.Item
+	err  error
+}
+
+// leaseOf returns the lease in an item. Of one that cannot be read only the key is known.
+func leaseOf(item dynamo.Item) Lease {
+	l, err := parseLease(item)
+	if err == nil {
+		return l
+	}
+	bad := Lease{damaged: &damaged{item, err}}
+	if v, ok := item["consumer"].(*types.AttributeValueMemberS); ok {
+		bad.Consumer = v.Value
+	}
+	if v, ok := item["shard"].(*types.AttributeValueMemberS); ok {
+		bad.Shard = v.Value
+	}
+	return bad
 }
 
 func parseLease(item dynamo.Item) (Lease, error) {

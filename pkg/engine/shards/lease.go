@@ -12,7 +12,7 @@ import (
 // Leases stores the leases of readers. Every write is conditional and increments a counter, so that a write based on an
 // outdated lease is refused. It is safe for concurrent use.
 type Leases interface {
-	// List returns all leases of a consumer, read consistently.
+	// List returns all leases of a consumer, read consistently. One that cannot be read has a key only.
 	List(ctx context.Context, consumer string) ([]Lease, error)
 	// Put stores next if the stored lease has the owner and the counter of expected; the zero expected stands for no stored
 	// lease. Otherwise it returns a *LostError, unless next itself is stored: then the answer to an earlier Put was lost.
@@ -40,6 +40,8 @@ type Lease struct {
 	Targets map[string]string `dynamodbav:"targets,omitempty"`
 	// ReadAt is a time: all records that had arrived in the shard by then are handled. Zero: unknown.
 	ReadAt time.Time `dynamodbav:"-"`
+
+	damaged *damaged // not nil: the stored lease cannot be read
 }
 
 // State is the progress of a shard or of a source, or says that the lease is a reader's.

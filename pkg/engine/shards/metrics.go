@@ -11,7 +11,7 @@ import (
 type counters struct {
 	all                                         *prometheus.Registry
 	records, handleFailures, takeOvers, trimmed prometheus.Counter
-	listFailures, replaced, stuck               prometheus.Counter
+	listFailures, replaced, stuck, unreadable   prometheus.Counter
 	readFailures                                *prometheus.CounterVec
 
 	behind, checkpointAge, pollAge, leases *prometheus.Desc
@@ -32,6 +32,7 @@ func newCounters(consumer string) *counters {
 		takeOvers:      counter("take_overs_total", "Leases taken from owners that stopped renewing them."),
 		trimmed:        counter("trimmed_total", "Times that records were trimmed before they were read."),
 		replaced:       counter("source_replaced_total", "Times that the stream, or its target, was found replaced by another one of its name."),
+		unreadable:     counter("unreadable_leases_total", "Times that a lease could not be read; its shard is read from its oldest record."),
 		listFailures:   counter("list_failures_total", "Failed looks for the stream's shards or its target, such as while there is none."),
 		stuck:          counter("stuck_total", "Leases given up because nothing was completed for the lease duration."),
 		readFailures: promauto.With(all).NewCounterVec(prometheus.CounterOpts{

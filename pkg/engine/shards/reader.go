@@ -117,6 +117,9 @@ func (r *Reader[T]) round(ctx, workCtx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list leases: %w", err)
 	}
+	if slices.ContainsFunc(leases, func(l Lease) bool { return l.damaged != nil }) {
+		r.relist.Store(true) // it begins anew where the stream is now
+	}
 	leases, listErr := r.list(ctx, leases) // an error does not stop the shards that have leases
 	now := r.cfg.Now()
 	r.view.update(leases, now)

@@ -3,8 +3,10 @@ package shards_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -236,6 +238,75 @@ func TestATablesStreamThatIsSwitchedOffAndOnLosesNothing(t *testing.T) {
 				y.end()
 			})
 		})
+	}
+}
+
+// Something else damaged a lease: of the shard, of the source or of a reader. The others are not held up, and nothing is lost, not even
+// what was trimmed meanwhile.
+func TestALeaseThatCannotBeReadLosesNothing(t *testing.T) {
+	t.Parallel()
+	type item = map[string]types.AttributeValue
+	damages := map[string]func(item){
+		"no state":              func(it item) { delete(it, "state") },
+		"no owner, no counter":  func(it item) { delete(it, "owner"); delete(it, "counter") },
+		"a counter that is not": func(it item) { it["counter"] = &types.AttributeValueMemberS{Value: "x"} },
+		"a position as a map":   func(it item) { it["checkpoint"] = &types.AttributeValueMemberM{Value: item{}} },
+	}
+	for damage, spoil := range damages {
+		for _, shard := range []string{"shardId", sourceLease, "reader/"} {
+			for _, running := range []bool{true, false} {
+				t.Run(fmt.Sprintf("%s, %s, running: %t", shard, damage, running), func(t *testing.T) {
+					t.Parallel()
+					synctest.Test(t, func(t *testing.T) {
+						f := newTableFleet(t)
+						x := f.start("x")
+						f.put(0, 10)
+						after(5 * time.Second)
+						if !running {
+							x.end()
+						}
+						spoilLease(f, shard, spoil)
+						f.put(10, 20)
+						if !running {
+							after(25 * time.Hour) // DynamoDB keeps records for 24 hours
+							x = f.start("x")
+						}
+						after(15 * time.Second)
+						y := f.start("y")
+						after(15 * time.Second)
+						f.put(20, 30)
+						after(30 * time.Second)
+						assert.Equal(t, 30, f.handled())
+						leases, err := f.leases.List(t.Context(), "c")
+						require.NoError(t, err)
+						for _, l := range leases {
+							assert.NotEmpty(t, l.State, "%s was written anew", l.Shard)
+						}
+						x.end()
+						y.end()
+						if strings.Contains(f.logs.String(), "lease cannot be read") {
+							assert.Contains(t, f.gaps, sourceLease)
+						} else { // its owner wrote it anew before anyone read it, or removed it at its end
+							assert.NotEqual(t, sourceLease, shard)
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// spoilLease damages the lease whose shard begins like that, if there is one.
+func spoilLease(f *tableFleet, shard string, spoil func(map[string]types.AttributeValue)) {
+	f.t.Helper()
+	out, err := f.db.Scan(f.t.Context(), &dynamodb.ScanInput{TableName: aws.String("leases")})
+	require.NoError(f.t, err)
+	for _, item := range out.Items {
+		if name, ok := item["shard"].(*types.AttributeValueMemberS); ok && strings.HasPrefix(name.Value, shard) {
+			spoil(item)
+			_, err := f.db.PutItem(f.t.Context(), &dynamodb.PutItemInput{TableName: aws.String("leases"), Item: item})
+			require.NoError(f.t, err)
+		}
 	}
 }
 

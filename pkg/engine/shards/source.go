@@ -19,7 +19,7 @@ const sourceShard = "source"
 // lease is deleted. What the former source had and was not handled is in the log only: a gap. The lease of the source is
 // written last, so that the next listing does all of it again if this reader fails in the middle.
 //
-// A target that was replaced leaves a gap, too.
+// A target that was replaced leaves a gap, too, and so does a lease that cannot be read: nobody knows its position.
 func (r *Reader[T]) follow(ctx context.Context, leases []Lease, listing Listing, targets map[string]string) ([]Lease, error) {
 	var known Lease // of the source; zero: there is none yet
 	if i := slices.IndexFunc(leases, func(l Lease) bool { return l.Shard == sourceShard }); i >= 0 {
@@ -27,20 +27,21 @@ func (r *Reader[T]) follow(ctx context.Context, leases []Lease, listing Listing,
 	}
 	replaced := known.Counter > 0 && known.Source != listing.Source
 	former := formerLeases(leases, listing, replaced)
+	unreadable := r.unreadable(ctx, leases)
 	targets, emptied := merge(known.Targets, targets)
-	if known.Source == listing.Source && maps.Equal(known.Targets, targets) && len(former) == 0 {
+	if known.Source == listing.Source && maps.Equal(known.Targets, targets) && len(former)+unreadable == 0 {
 		return leases, nil
 	}
 	for _, l := range former {
 		if err := r.restart(ctx, l, listing); err != nil {
-			return leases, fmt.Errorf("restart shard %s, whose stream was replaced: %w", l.Shard, err)
+			return leases, fmt.Errorf("restart shard %s: %w", l.Shard, err)
 		}
 	}
 	next := Lease{
 		Consumer: r.cfg.Consumer, Shard: sourceShard, Counter: known.Counter + 1, State: cmp.Or(known.State, StateWhole),
 		Source: listing.Source, Targets: targets,
 	}
-	if replaced || len(former) > 0 || len(emptied) > 0 {
+	if replaced || len(former)+unreadable+len(emptied) > 0 {
 		next.State, next.Owner = StateGap, r.cfg.Owner // so that of several readers at once one succeeds, and fills the gap
 	}
 	if err := r.cfg.Leases.Put(ctx, next, known); err != nil {
@@ -51,12 +52,26 @@ func (r *Reader[T]) follow(ctx context.Context, leases []Lease, listing Listing,
 		r.cfg.Logger.WarnContext(ctx, "target replaced: the log is published again", slog.String("target", name),
 			slog.String("source", targets[name]), slog.String("former", known.Targets[name]))
 	}
-	if replaced || len(former) > 0 {
+	if replaced || len(former) > unreadable {
 		r.counts.replaced.Inc()
 		r.cfg.Logger.WarnContext(ctx, "stream replaced: it is read from its oldest record, and the log is published again",
 			slog.String("former", string(known.Source)), slog.String("source", string(listing.Source)), slog.Int("shards", len(former)))
 	}
 	return r.cfg.Leases.List(ctx, r.cfg.Consumer)
+}
+
+// unreadable counts the leases that cannot be read, and says so.
+func (r *Reader[T]) unreadable(ctx context.Context, leases []Lease) (count int) {
+	for _, l := range leases {
+		if l.damaged == nil {
+			continue
+		}
+		count++
+		r.counts.unreadable.Inc()
+		r.cfg.Logger.ErrorContext(ctx, "lease cannot be read: its shard is read from its oldest record, and the log is published again",
+			slog.String("shard", l.Shard), slog.Any(keyError, l.damaged.err))
+	}
+	return count
 }
 
 // targets returns those that there are.
@@ -89,8 +104,9 @@ func merge(before, now map[string]string) (all map[string]string, replaced []str
 	return all, replaced
 }
 
-// formerLeases returns the leases of shards of another source than the listed one. Those without a source, which earlier
-// builds wrote, are taken for leases of the last known one. But a shard that was done and is open is another shard.
+// formerLeases returns the leases of shards of another source than the listed one, and those that cannot be read. Those
+// without a source, which earlier builds wrote, are taken for leases of the last known one. But a shard that was done and
+// is open is another shard.
 func formerLeases(leases []Lease, listing Listing, replaced bool) (former []Lease) {
 	open := map[string]bool{}
 	for _, s := range listing.Shards {
@@ -98,6 +114,10 @@ func formerLeases(leases []Lease, listing Listing, replaced bool) (former []Leas
 	}
 	for _, l := range leases {
 		switch {
+		case l.damaged != nil:
+			if l.Shard != sourceShard { // which is written in any case
+				former = append(former, l)
+			}
 		case l.State != StateOpen && l.State != StateDone: // not of a shard
 		case l.Source == "" && (replaced || l.State == StateDone && open[l.Shard]), l.Source != "" && l.Source != listing.Source:
 			former = append(former, l)

@@ -52,6 +52,30 @@ locals {
       of        = { broker = local.readers.broker }, namespace = local.own, metric = "leftfold_route_undecodable_total"
       statistic = "Sum", above = 0, minutes = 1
     }
+    publish-refused = {
+      of        = { streamer = local.readers.streamer }, namespace = local.own, metric = "leftfold_publish_refused_total"
+      statistic = "Sum", above = 0, minutes = 1
+    }
+    route-refused = {
+      of        = { broker = local.readers.broker }, namespace = local.own, metric = "leftfold_route_refused_total"
+      statistic = "Sum", above = 0, minutes = 1
+    }
+    lease-unreadable = {
+      of        = local.readers, namespace = local.own, metric = "leftfold_shards_unreadable_leases_total"
+      statistic = "Sum", above = 0, minutes = 1
+    }
+    shards-not-polled = {
+      of        = local.readers, namespace = local.own, metric = "leftfold_shards_poll_age_seconds"
+      statistic = "Maximum", above = 60, minutes = 2
+    }
+    queue-not-polled = {
+      of        = local.projectors, namespace = local.own, metric = "leftfold_fifoqueue_poll_age_seconds"
+      statistic = "Maximum", above = 60, minutes = 2
+    }
+    loop-hangs = {
+      of        = { for s in var.services : s => { service = s } }, namespace = local.own, metric = "leftfold_loop_age_seconds"
+      statistic = "Maximum", above = 600, minutes = 1
+    }
     stream-behind = {
       of        = local.stream, namespace = "AWS/Kinesis", metric = "GetRecords.IteratorAgeMilliseconds"
       statistic = "Maximum", above = 600000, minutes = 5

@@ -3,18 +3,24 @@
 # OpenTelemetry collector's: https://aws-otel.github.io/docs/components/prometheus-receiver
 locals {
   collected = [
+    "leftfold_fifoqueue_poll_age_seconds",
     "leftfold_fifoqueue_rejected_total",
     "leftfold_log_hole_total",
+    "leftfold_loop_age_seconds",
     "leftfold_projection_bad_rows_total",
     "leftfold_projection_log_hole_total",
     "leftfold_projection_parked_total",
+    "leftfold_publish_refused_total",
     "leftfold_publish_undecodable_total",
+    "leftfold_route_refused_total",
     "leftfold_route_undecodable_total",
     "leftfold_shards_behind_seconds",
     "leftfold_shards_checkpoint_age_seconds",
     "leftfold_shards_list_failures_total",
+    "leftfold_shards_poll_age_seconds",
     "leftfold_shards_source_replaced_total",
     "leftfold_shards_trimmed_total",
+    "leftfold_shards_unreadable_leases_total",
   ]
 
   tracing = var.collector_image != null && var.trace_ratio > 0
