@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -59,7 +60,7 @@ Exit codes: 0 equal, 1 different, 2 not proved.`
 // nothing.
 func newClaims(out, logs io.Writer) *cobra.Command {
 	notProved := func(err error) error { return outcome{trouble, fmt.Sprintf("claims audit: %v", err)} }
-	var repair bool
+	var repair, emptied bool
 	var parallel int
 	audit := &cobra.Command{
 		Use: "audit", Short: "Compare the reserved values with the log", Long: aboutAudit,
@@ -73,8 +74,11 @@ func newClaims(out, logs io.Writer) *cobra.Command {
 			if parallel < 1 {
 				return notProved(fmt.Errorf("--parallel %d: want at least 1", parallel))
 			}
+			if emptied && !repair {
+				return notProved(errors.New("--repair-emptied: want --repair with it"))
+			}
 			result, err := auditClaims(c.Context(), func(c *claimsaudit.Config) {
-				c.Repair, c.Parallel = repair, parallel
+				c.Repair, c.RepairEmptied, c.Parallel = repair, emptied, parallel
 				c.OnDifference = func(d claimsaudit.Difference) { _, _ = fmt.Fprintln(out, d) }
 				c.OnPage = everySoOften(func(r claimsaudit.Result) {
 					_, _ = fmt.Fprintf(logs, "so far %s\n", compared(r))
@@ -95,6 +99,7 @@ func newClaims(out, logs io.Writer) *cobra.Command {
 		},
 	}
 	audit.Flags().BoolVar(&repair, "repair", false, "repair the differences that can be repaired")
+	audit.Flags().BoolVar(&emptied, "repair-emptied", false, "with --repair: also what streams without events own")
 	audit.Flags().IntVar(&parallel, "parallel", 8, "streams read at once; each loads the tables")
 	withVariables(audit, slices.Concat(service.Variables(&auditConfig{}), service.AWSVariables())...)
 	claims := &cobra.Command{

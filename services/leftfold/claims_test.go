@@ -72,7 +72,9 @@ func TestClaimsAudit(t *testing.T) { // not in parallel: it sets the environment
 	code, _, _ = run("audit")
 	assert.Zero(t, code)
 
-	for _, args := range [][]string{{}, {"adit"}, {"audit", "--repiar"}, {"audit", "repair"}, {"audit", "--parallel", "0"}} {
+	for _, args := range [][]string{
+		{}, {"adit"}, {"audit", "--repiar"}, {"audit", "repair"}, {"audit", "--parallel", "0"}, {"audit", "--repair-emptied"},
+	} {
 		code, out, failure = run(args...)
 		assert.Equal(t, trouble, code, "%v: what did not run proves nothing", args)
 		assert.Empty(t, out)

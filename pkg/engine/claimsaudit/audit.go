@@ -31,6 +31,9 @@ type Config struct {
 	Categories []Category
 	// Repair repairs the differences that can be. Defaults to false.
 	Repair bool
+	// RepairEmptied makes Repair also take claims from streams that have no event. They may be all that is left of streams
+	// whose events were lost. Defaults to false.
+	RepairEmptied bool
 	// Parallel is how many streams are folded at once. Defaults to 8.
 	Parallel int
 	// PageSize limits the items that DynamoDB scans for one page. Defaults to what fits in 1 MB.
@@ -160,7 +163,7 @@ func (a *auditor) retry(ctx context.Context, stream string, check func() error) 
 		case !isIllegible && !hasMoved:
 			return err
 		case isIllegible && (unreadable.permanent || n >= a.MaxAttempts):
-			a.found(Difference{Kind: Illegible, Stream: shown(unreadable.stream), Detail: unreadable.detail})
+			a.found(Difference{Kind: unreadable.kind, Stream: shown(unreadable.stream), Detail: unreadable.detail})
 			return nil
 		case n >= a.MaxAttempts:
 			a.count(func(r *Result) { r.Undecided++ })

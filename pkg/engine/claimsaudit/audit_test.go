@@ -94,6 +94,70 @@ func TestTheResultDoesNotDependOnThePageSize(t *testing.T) {
 	}
 }
 
+// Something else deleted events. What is left is reported, and a repair deletes none of it.
+func TestHolesAreNamedAndTheirEvidenceIsKept(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		forgotten []int
+		want      string
+	}{
+		"one inside":  {[]int{2}, "hole: user/b: log lacks an event: version 3 follows 1"},
+		"some inside": {[]int{2, 3}, "hole: user/b: log lacks an event: version 4 follows 1"},
+		"the first":   {[]int{1}, "hole: user/b: log lacks an event: version 2 follows 0"},
+		"all but one": {[]int{1, 2, 3}, "hole: user/b: log lacks an event: version 4 follows 0"},
+		"all":         {[]int{1, 2, 3, 4}, "hole: user/b: the log has no event, the table a claim on user#email"},
+	} {
+		for _, claimed := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, claimed: %t", name, claimed), func(t *testing.T) {
+				t.Parallel()
+				s := newStage(t)
+				defer s.server.Close()
+				s.registered("a", "ann")
+				s.registered("b", "bob-then")
+				require.NoError(t, s.user("b", user.ChangeEmail{Email: email("bob")}))
+				require.NoError(t, s.user("b", user.Disable{}))
+				require.NoError(t, s.user("b", user.Enable{}))
+				for _, version := range c.forgotten {
+					s.forget(userStream("b"), version)
+				}
+				if !claimed {
+					s.lose(key("bob"))
+				}
+				before := s.table()
+				result, lines := s.audited(repairingWithoutEmptied)
+				if len(c.forgotten) == 4 && !claimed { // nothing is left that could tell
+					assert.True(t, result.Equal(), lines)
+					return
+				}
+				assert.False(t, result.Equal())
+				assert.Contains(t, lines, c.want)
+				assert.Subset(t, []string{c.want}, lines)
+				assert.Equal(t, before, s.table())
+			})
+		}
+	}
+}
+
+// A value of an emptied stream is freed, or given to who holds it, if that is asked for.
+func TestAnEmptiedStreamsClaimIsTakenOnRequestOnly(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	defer s.server.Close()
+	s.registered("a", "ann")
+	s.registered("b", "bob")
+	s.plant(key("ann"), text(userStream("b")))
+	s.forget(userStream("b"), 1)
+	before := s.table()
+	_, lines := s.audited(repairingWithoutEmptied)
+	misplaced := "misplaced: user#email is held by user/a; the table gives it to user/b, which does not hold it"
+	hole := "hole: user/b: the log has no event, the table a claim on user#email"
+	assert.Equal(t, []string{hole, hole, misplaced}, lines)
+	assert.Equal(t, before, s.table())
+	_, lines = s.audited(repairing)
+	assert.Equal(t, []string{hole + ": repaired", misplaced + ": repaired"}, lines)
+	assert.Equal(t, map[string]string{key("ann"): userStream("a")}, s.table())
+}
+
 func TestEachDifferenceIsFoundAndRepaired(t *testing.T) {
 	t.Parallel()
 	number := &types.AttributeValueMemberN{Value: "7"}
@@ -114,8 +178,8 @@ func TestEachDifferenceIsFoundAndRepaired(t *testing.T) {
 		},
 		"a value that was never held": {
 			func(s *stage) { s.plant(key("never-held"), text(userStream("absent"))) },
-			[]string{"orphan: user#email is given to user/absent, which does not hold it"},
-			[]string{"orphan: user#email is given to user/absent, which does not hold it: repaired"},
+			[]string{"hole: user/absent: the log has no event, the table a claim on user#email"},
+			[]string{"hole: user/absent: the log has no event, the table a claim on user#email: repaired"},
 		},
 		"a claim of a role's made a user's": {
 			func(s *stage) { s.plant("org/iam/role#name:admin", text(userStream("a"))) },
@@ -128,8 +192,8 @@ func TestEachDifferenceIsFoundAndRepaired(t *testing.T) {
 		"a claim assigned to a stream that does not exist": {
 			func(s *stage) { s.plant(key("ann"), text(userStream("absent"))) },
 			[]string{
+				"hole: user/absent: the log has no event, the table a claim on user#email",
 				"misplaced: user#email is held by user/a; the table gives it to user/absent, which does not hold it",
-				"orphan: user#email is given to user/absent, which does not hold it",
 			},
 			[]string{"misplaced: user#email is held by user/a; the table gives it to user/absent, which does not hold it: repaired"},
 		},
@@ -262,7 +326,7 @@ func TestAnIllegibleStreamIsReportedAndHidesNothingElse(t *testing.T) {
 				require.NoError(s.t, s.user("a", user.Enable{}))
 				s.forget(userStream("a"), 2)
 			},
-			[]string{"illegible: user/a: what follows version 1 cannot be read"},
+			[]string{"hole: user/a: log lacks an event: version 3 follows 1"},
 		},
 		"a category of a later program": {
 			func(s *stage) {

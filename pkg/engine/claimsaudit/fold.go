@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/smithy-go"
 
+	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
@@ -48,8 +49,13 @@ type folded struct {
 	holds  map[string]bool       // by the claim's key
 }
 
+// emptied reports whether the stream could have events and has none. A claim is written with an event, so one that names
+// such a stream as its owner shows that the log lost events, or is older than the claims.
+func (f folded) emptied() bool { return len(f.head) > 0 && f.head[0].Version == 0 }
+
 // illegible says why a stream cannot be folded. Its text is free of personal data.
 type illegible struct {
+	kind           Kind // Illegible or Hole
 	stream, detail string
 	permanent      bool // false: the next attempt may succeed
 }
@@ -64,7 +70,7 @@ func (a *auditor) fold(ctx context.Context, stream string) (folded, error) {
 	}
 	category, known := a.categories[id.Category]
 	if !known {
-		return folded{}, &illegible{stream, "its category is not known to this program", true}
+		return folded{}, &illegible{Illegible, stream, "its category is not known to this program", true}
 	}
 	evolve, claims := category.newFold()
 	var head eventsourcing.Version
@@ -73,10 +79,13 @@ func (a *auditor) fold(ctx context.Context, stream string) (folded, error) {
 			if _, isCall := errors.AsType[*smithy.OperationError](err); isCall || ctx.Err() != nil {
 				return folded{}, err
 			}
-			return folded{}, &illegible{stream, fmt.Sprintf("what follows version %d cannot be read", head), false}
+			if _, isItem := errors.AsType[*dynamostore.ItemError](err); !isItem && errors.Is(err, eventsourcing.ErrLogHole) {
+				return folded{}, &illegible{Hole, stream, err.Error(), false} // it has the versions
+			}
+			return folded{}, &illegible{Illegible, stream, fmt.Sprintf("what follows version %d cannot be read", head), false}
 		}
 		if err := evolve(r); err != nil {
-			return folded{}, &illegible{stream, fmt.Sprintf("version %d cannot be decoded as %s", r.Version, r.Name), true}
+			return folded{}, &illegible{Illegible, stream, fmt.Sprintf("version %d cannot be decoded as %s", r.Version, r.Name), true}
 		}
 		head = r.Version
 	}

@@ -25,15 +25,18 @@ const (
 	Contested Kind = "contested"
 	// Illegible: Stream cannot be folded, so its claims are not known.
 	Illegible Kind = "illegible"
+	// Hole: the log lacks events of Stream: some version, or all of them while the table has a claim of Stream's. What is left
+	// is evidence of what was lost, so it is not repaired, unless Config.RepairEmptied.
+	Hole Kind = "hole"
 )
 
 // Difference is a difference between table and log. It omits the value of the claim, which is personal data.
 type Difference struct {
 	Kind       Kind
-	Constraint string // such as "org/iam/user#email"; empty if Illegible
+	Constraint string // such as "org/iam/user#email"; empty if Illegible or Hole
 	Stream     string
 	Owner      string // in the table, if not Stream
-	Detail     string // why it is Illegible
+	Detail     string // why it is Illegible, or what a Hole lacks
 	Repaired   bool
 }
 
@@ -50,7 +53,7 @@ func (d Difference) String() string {
 	case Contested:
 		text += fmt.Sprintf("is held by both %s and %s, the table's owner: let one of them give it up by a command, then repair",
 			d.Stream, d.Owner)
-	case Illegible:
+	case Illegible, Hole:
 		text = fmt.Sprintf("%s: %s: %s", d.Kind, d.Stream, d.Detail)
 	}
 	if d.Repaired {
@@ -73,6 +76,9 @@ func (a *auditor) judge(ctx context.Context, key, stream string) error {
 	switch owned := row != nil && row.Owner == stream; {
 	case owned == f.holds[key]:
 		return nil
+	case owned && f.emptied():
+		return a.report(Difference{Kind: Hole, Stream: stream, Detail: "the log has no event, the table a claim on " + constraint(key)},
+			a.unlessEvidence(f, func() error { return a.Claims.Delete(ctx, *row, f.head...) }))
 	case owned:
 		return a.report(Difference{Kind: Orphan, Constraint: constraint(key), Stream: shown(stream)},
 			func() error { return a.Claims.Delete(ctx, *row, f.head...) })
@@ -105,7 +111,15 @@ func (a *auditor) judgeBoth(ctx context.Context, f folded, row dynamostore.Claim
 		d.Kind = Contested
 		return a.report(d, nil)
 	}
-	return a.report(d, func() error { return a.Claims.Assign(ctx, row.Key, again, f.stream, heads...) })
+	return a.report(d, a.unlessEvidence(other, func() error { return a.Claims.Assign(ctx, row.Key, again, f.stream, heads...) }))
+}
+
+// unlessEvidence returns the repair of a claim that owner has in the table, or nil if the claim may be all that is left of owner.
+func (a *auditor) unlessEvidence(owner folded, repair func() error) func() error {
+	if owner.emptied() && !a.RepairEmptied {
+		return nil
+	}
+	return repair
 }
 
 // report repairs the difference, if configured and possible, and reports it. It reports nothing that changed before the

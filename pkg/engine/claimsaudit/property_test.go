@@ -78,7 +78,10 @@ func differences(held, table map[string]string) (wanted []string) {
 				wanted = append(wanted, fmt.Sprint(claimsaudit.Contested, stream))
 			}
 		}
-		if owned && !rightful {
+		switch {
+		case owned && held[owner] == "":
+			wanted = append(wanted, fmt.Sprint(claimsaudit.Hole, owner))
+		case owned && !rightful:
 			wanted = append(wanted, fmt.Sprint(claimsaudit.Orphan, owner))
 		}
 	}

@@ -196,7 +196,10 @@ func (s *stage) audited(with ...func(*claimsaudit.Config)) (claimsaudit.Result, 
 	return result, lines
 }
 
-func repairing(c *claimsaudit.Config) { c.Repair = true }
+// repairing repairs all that can be.
+func repairing(c *claimsaudit.Config) { c.Repair, c.RepairEmptied = true, true }
+
+func repairingWithoutEmptied(c *claimsaudit.Config) { c.Repair = true }
 
 // through makes the audit call DynamoDB through the hooks.
 func (s *stage) through(h hooks) func(*claimsaudit.Config) {

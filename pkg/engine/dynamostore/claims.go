@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -46,16 +47,25 @@ type ClaimRow struct {
 func (c *Claims) EventLog() *Store { return c.eventLog }
 
 // Streams yields every stream that was in the log when it was called, and perhaps later ones, in the pages of a scan: of
-// limit events each, or of 1 MB if it is 0. Most pages are short, since it scans the whole log for the streams' first
-// events. The first error ends the sequence.
+// limit events each, or of 1 MB if it is 0. A scan has the events of a stream one after the other, so most pages are short.
+// It does not rely on a stream's first event, which may be what the log has lost. The first error ends the sequence.
 func (c *Claims) Streams(ctx context.Context, limit int32) iter.Seq2[[]string, error] {
-	return scan(ctx, c.db, &dynamodb.ScanInput{
-		TableName: &c.eventLog.cfg.Tables.Events, Limit: orNone(limit), ConsistentRead: aws.Bool(true),
-		FilterExpression:          aws.String("#version = :first"),
-		ProjectionExpression:      aws.String("#stream"),
-		ExpressionAttributeNames:  map[string]string{"#stream": attrStream, "#version": attrVersion},
-		ExpressionAttributeValues: item{":first": dynamo.Number(1)},
-	}, func(it item) (string, error) { return textIn(it, attrStream), nil })
+	return func(yield func([]string, error) bool) {
+		last := ""
+		for page, err := range scan(ctx, c.db, &dynamodb.ScanInput{
+			TableName: &c.eventLog.cfg.Tables.Events, Limit: orNone(limit), ConsistentRead: aws.Bool(true),
+			ProjectionExpression:     aws.String("#stream"),
+			ExpressionAttributeNames: map[string]string{"#stream": attrStream},
+		}, func(it item) (string, error) { return textIn(it, attrStream), nil }) {
+			streams := slices.DeleteFunc(page, func(stream string) (again bool) {
+				again, last = stream == last, stream
+				return again
+			})
+			if !yield(streams, err) {
+				return
+			}
+		}
+	}
 }
 
 // Rows yields every claim that was in the table throughout the call, and perhaps others, in pages of limit claims, or of
