@@ -15,6 +15,9 @@ const (
 	// FaultThrottle refuses the call with one of the operation's throttling errors, without effect. With a Share it
 	// throttles entries of a batch instead of the whole call.
 	FaultThrottle FaultKind = "throttle"
+	// FaultDeny refuses the call with AccessDeniedException, without effect, as if its caller lacked the right. With a Share it
+	// refuses entries of SendMessageBatch instead, as if the caller might not use the queue's key.
+	FaultDeny FaultKind = "deny"
 	// FaultFail answers with status 500, InternalServerError or InternalFailure, without effect.
 	FaultFail FaultKind = "fail"
 	// FaultLoseAnswer lets the call take effect and loses the response: the client gets the error of FaultFail or a broken
@@ -53,6 +56,8 @@ type Fault struct {
 	Kind FaultKind `json:"fault"`
 	// Operation is "Service.Operation" as in Calls, or "Service.*" or "*" for all operations to which the kind applies.
 	Operation string `json:"operation"`
+	// AccessKey restricts the fault to calls signed with the access key of this ID. Defaults to all callers.
+	AccessKey string `json:"access_key,omitempty"`
 	// Probability that a call is struck: above 0 and at most 1.
 	Probability float64 `json:"probability"`
 	// Limit is the maximum number of strikes on each operation. Defaults to no limit.
@@ -61,7 +66,8 @@ type Fault struct {
 	From  time.Time `json:"from,omitzero"`
 	Until time.Time `json:"until,omitzero"`
 	// Share is the probability that an entry of a struck batch fails; at least one does. It defaults to 0.5 for
-	// FaultPartial, FaultDuplicate and FaultRedeliver, and to the whole call for FaultThrottle; other kinds have no share.
+	// FaultPartial, FaultDuplicate and FaultRedeliver, and to the whole call for FaultThrottle and FaultDeny; other kinds have no
+	// share.
 	Share float64 `json:"share,omitempty"`
 	// Min and Max are the bounds of a FaultLatency, and only of that.
 	Min Duration `json:"min,omitzero"`
@@ -135,8 +141,8 @@ func (s *Server) SetFaults(f Faults) error {
 
 func (f Fault) rule() faults.Rule {
 	return faults.Rule{
-		Kind: faults.Kind(f.Kind), Operation: f.Operation, Probability: f.Probability, Limit: f.Limit, From: f.From, Until: f.Until,
-		Share: f.Share, Min: time.Duration(f.Min), Max: time.Duration(f.Max),
+		Kind: faults.Kind(f.Kind), Operation: f.Operation, AccessKey: f.AccessKey, Probability: f.Probability, Limit: f.Limit,
+		From: f.From, Until: f.Until, Share: f.Share, Min: time.Duration(f.Min), Max: time.Duration(f.Max),
 	}
 }
 

@@ -1,6 +1,8 @@
 package localaws_test
 
 import (
+	"context"
+	"net/http"
 	"slices"
 	"strconv"
 	"testing"
@@ -8,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/stretchr/testify/assert"
@@ -211,4 +214,44 @@ func TestRedeliverEndsVisibilityTimeoutsEarly(t *testing.T) {
 		})
 		require.Error(t, err, "what is refused is refused still")
 	})
+}
+
+// TestARightThatIsMissing: for one caller, as a whole or, because of the queue's key, for entries.
+func TestARightThatIsMissing(t *testing.T) {
+	t.Parallel()
+	f := newFaulty(t)
+	url := sqsCreate(t, f.sqs, "q.fifo")
+	config := f.Config()
+	config.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
+	config.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{AccessKeyID: "broker", SecretAccessKey: "secret"}, nil
+	})
+	broker := sqs.NewFromConfig(config)
+	send := &sqs.SendMessageBatchInput{QueueUrl: url}
+	for i := range 10 {
+		id := strconv.Itoa(i)
+		send.Entries = append(send.Entries, types.SendMessageBatchRequestEntry{
+			Id: &id, MessageBody: &id, MessageGroupId: &id, MessageDeduplicationId: &id,
+		})
+	}
+	denied := always(localaws.FaultDeny, "AmazonSQS.SendMessageBatch")
+	denied.AccessKey = "broker"
+	f.set(t, denied)
+	_, err := broker.SendMessageBatch(t.Context(), send)
+	assert.Equal(t, "AccessDenied", errorCode(err), "the code of the query protocol, which the SDK prefers")
+	assert.Equal(t, http.StatusForbidden, statusOf(err))
+	denied.Share = 0.5
+	f.set(t, denied)
+	sent, err := broker.SendMessageBatch(t.Context(), send)
+	require.NoError(t, err)
+	failed := failedIDs(t, sent.Failed, map[string]bool{"KMS.AccessDeniedException": true})
+	assert.Len(t, sent.Successful, 10-len(failed))
+	other, err := f.sqs.SendMessageBatch(t.Context(), send)
+	require.NoError(t, err)
+	assert.Len(t, other.Successful, 10, "another caller has the right")
+	denied.Operation = "Kinesis.ListShards"
+	f.set(t, denied)
+	_, err = kinesis.NewFromConfig(config).ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: aws.String("s")})
+	assert.Equal(t, "AccessDeniedException", errorCode(err))
+	assert.Equal(t, http.StatusBadRequest, statusOf(err))
 }

@@ -365,7 +365,7 @@ func TestFaultsAreSetAndReportedOverHTTP(t *testing.T) {
 
 	for _, bad := range []struct{ body, says string }{
 		{`{"faults":[{"fault":"throttle","operation":"Kinesis.PutRecrd","probability":1}]}`, "Kinesis.PutRecords"},
-		{`{"faults":[{"fault":"slow","operation":"*","probability":1}]}`, "the faults are duplicate, expire_iterator"},
+		{`{"faults":[{"fault":"slow","operation":"*","probability":1}]}`, "the faults are deny, duplicate, expire_iterator"},
 		{`{"faults":[{"fault":"fail","operation":"*","probability":7}]}`, "probability 7"},
 		{`{"faults":[{"fault":"fail","operation":"*"}]}`, "probability 0"},
 		{`{"faults":[{"fault":"fail","operation":"*","probability":1,"chance":1}]}`, "chance"},

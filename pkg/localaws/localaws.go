@@ -104,7 +104,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx := awsjson.WithEndpoint(r.Context(), endpoint(r))
 	c := call{request}
 	if set := s.faults.Load(); set != nil {
-		if f := set.plan.Call(op); f != nil {
+		if f := set.plan.Call(op, accessKey(r)); f != nil {
 			c.doWithFaults(ctx, f, w)
 			return
 		}

@@ -76,18 +76,26 @@ func (r *regions) close() {
 	}
 }
 
-// credentialRegion finds the region in the credential scope of a signature, version 4.
+// credential finds the ID of the access key, and the region in the credential scope, of a signature, version 4.
 //
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
-var credentialRegion = regexp.MustCompile(`^AWS4-HMAC-SHA256 .*Credential=[^/, ]*/[0-9]{8}/([a-z0-9-]{1,32})/`)
+var credential = regexp.MustCompile(`^AWS4-HMAC-SHA256 .*Credential=([^/, ]*)/[0-9]{8}/([a-z0-9-]{1,32})/`)
 
 // regionOf returns the region for which a request is signed, as an endpoint that serves all regions must. Signatures are not
 // verified.
 func (s *Server) regionOf(r *http.Request) *region {
-	if found := credentialRegion.FindStringSubmatch(r.Header.Get("Authorization")); found != nil {
-		return s.region(found[1])
+	if found := credential.FindStringSubmatch(r.Header.Get("Authorization")); found != nil {
+		return s.region(found[2])
 	}
 	return s.region(s.options.Region)
+}
+
+// accessKey returns the ID of the access key that a request is signed with, or "".
+func accessKey(r *http.Request) string {
+	if found := credential.FindStringSubmatch(r.Header.Get("Authorization")); found != nil {
+		return found[1]
+	}
+	return ""
 }
 
 // everywhere calls do for every region. It fails if do fails for all.

@@ -32,11 +32,12 @@ func Entries(ctx context.Context, kind Kind, n int) Chosen {
 // Outcome is the result of one entry of a batch.
 type Outcome int
 
-// An entry is done, or it fails for one of two reasons.
+// An entry is done, or it fails for one of these reasons.
 const (
 	Done Outcome = iota
 	Throttled
 	Failed
+	Denied
 )
 
 // Outcomes are the entries' outcomes in the order of the request.
@@ -62,13 +63,15 @@ func (f Outcomes) NoneDone() bool { return len(f) > 0 && !slices.Contains(f, Don
 
 // Batch decides the outcomes of a batch's n entries; nil means that all are Done.
 func Batch(ctx context.Context, n int) Outcomes {
-	slow, broken := Entries(ctx, Throttle, n), Entries(ctx, Partial, n)
-	if slow == nil && broken == nil {
+	slow, broken, denied := Entries(ctx, Throttle, n), Entries(ctx, Partial, n), Entries(ctx, Deny, n)
+	if slow == nil && broken == nil && denied == nil {
 		return nil
 	}
 	s, out := On(ctx, Partial), make(Outcomes, n)
 	for i := range out {
 		switch {
+		case denied.Has(i):
+			out[i] = Denied
 		case slow.Has(i):
 			out[i] = Throttled
 		case broken.Has(i):

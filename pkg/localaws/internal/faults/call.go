@@ -62,6 +62,8 @@ func (c *Call) Refusal() error {
 		case Throttle:
 			codes := throttling(c.operation)
 			return throttled(c.operation, codes[s.Pick(len(codes))])
+		case Deny:
+			return c.denial()
 		case ExpireIterator:
 			return awsjson.Errorf("ExpiredIteratorException", "Iterator expired.")
 		default: // Fail
@@ -122,6 +124,16 @@ func (c *Call) Failure() error {
 		e.Code = "InternalServerError"
 	case "AmazonSQS":
 		e.QueryCode = "InternalFailure;Receiver"
+	}
+	return e
+}
+
+// denial returns the error of a caller that lacks the right. Sources: the pages Common Errors of each API reference, such as
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html
+func (c *Call) denial() error {
+	e := awsjson.Errorf("AccessDeniedException", "The caller is not authorized to perform %s.", c.operation)
+	if strings.HasPrefix(c.operation, "AmazonSQS.") {
+		e.Status, e.QueryCode = http.StatusForbidden, "AccessDenied;Sender"
 	}
 	return e
 }

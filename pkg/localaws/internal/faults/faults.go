@@ -84,7 +84,7 @@ func (p *Plan) Strikes() []map[string]int64 {
 }
 
 // Call counts a call of an operation and returns the faults that may strike it, or nil.
-func (p *Plan) Call(name string) *Call {
+func (p *Plan) Call(name, accessKey string) *Call {
 	op := p.operations[name]
 	if op == nil {
 		return nil
@@ -93,7 +93,7 @@ func (p *Plan) Call(name string) *Call {
 	c := &Call{operation: name}
 	for _, t := range op.targets {
 		s := &Strike{target: t, random: random(mix(t.seed + n*golden))}
-		if t.rule.active(now) && !t.spent() && s.random.next() < t.rule.Probability {
+		if t.rule.active(accessKey, now) && !t.spent() && s.random.next() < t.rule.Probability {
 			c.strikes = append(c.strikes, s)
 		}
 	}

@@ -26,7 +26,7 @@ func plan(t *testing.T, seed uint64, rules ...Rule) *Plan {
 func run(p *Plan, operation string, n int) string {
 	var out strings.Builder
 	for range n {
-		c := p.Call(operation)
+		c := p.Call(operation, "")
 		if c == nil {
 			out.WriteByte('.')
 			continue
@@ -76,7 +76,7 @@ func TestStrikesDoNotDependOnOtherRules(t *testing.T) {
 	kept := Rule{Kind: Latency, Operation: put, Probability: 0.4, Min: 1, Max: time.Second}
 	delays := func(p *Plan) (out []time.Duration) {
 		for range 200 {
-			if c := p.Call(put); c != nil {
+			if c := p.Call(put, ""); c != nil {
 				before, after := c.Delay()
 				out = append(out, before+after)
 			} else {
@@ -109,10 +109,10 @@ func TestLimitHoldsForEachOperation(t *testing.T) {
 func TestLimitHoldsWhenTaken(t *testing.T) {
 	t.Parallel()
 	p := plan(t, 1, Rule{Kind: Fail, Operation: put, Probability: 1, Limit: 1})
-	first, second := p.Call(put), p.Call(put)
+	first, second := p.Call(put, ""), p.Call(put, "")
 	require.Error(t, second.Refusal())
 	require.NoError(t, first.Refusal())
-	assert.Nil(t, p.Call(put))
+	assert.Nil(t, p.Call(put, ""))
 	assert.Equal(t, []map[string]int64{{put: 1}}, p.Strikes())
 }
 
@@ -137,7 +137,7 @@ func TestFaultsChooseEntriesByShare(t *testing.T) {
 		p := plan(t, 3, Rule{Kind: Partial, Operation: "Kinesis.PutRecords", Probability: 1, Share: tt.share})
 		lost, outcomes := make([]int, n), map[Outcome]int{}
 		for range 1000 {
-			f := Batch(With(t.Context(), p.Call("Kinesis.PutRecords")), n)
+			f := Batch(With(t.Context(), p.Call("Kinesis.PutRecords", "")), n)
 			require.Len(t, f, n)
 			assert.Equal(t, !slices.Contains(f, Done), f.NoneDone())
 			for range n {
@@ -147,7 +147,7 @@ func TestFaultsChooseEntriesByShare(t *testing.T) {
 			require.Equal(t, Done, f.Next())
 		}
 		for range 1000 {
-			f := Batch(With(t.Context(), p.Call("Kinesis.PutRecords")), n)
+			f := Batch(With(t.Context(), p.Call("Kinesis.PutRecords", "")), n)
 			require.True(t, slices.ContainsFunc(f, func(f Outcome) bool { return f != Done }), "one at least is struck")
 			for i, outcome := range f {
 				outcomes[outcome]++
@@ -166,20 +166,20 @@ func TestFaultsChooseEntriesByShare(t *testing.T) {
 func TestThrottleWithAShareStrikesEntries(t *testing.T) {
 	t.Parallel()
 	p := plan(t, 1, Rule{Kind: Throttle, Operation: "*", Probability: 1, Share: 0.5})
-	c := p.Call("Kinesis.PutRecords")
+	c := p.Call("Kinesis.PutRecords", "")
 	require.NoError(t, c.Refusal())
 	f := Batch(With(t.Context(), c), 100)
 	assert.Contains(t, f, Throttled)
 	assert.Contains(t, f, Done)
 	assert.NotContains(t, f, Failed)
-	require.Error(t, p.Call(put).Refusal(), "no batch: the call as a whole")
+	require.Error(t, p.Call(put, "").Refusal(), "no batch: the call as a whole")
 }
 
 func TestCallsWithoutFaultsAllocateNothing(t *testing.T) { //nolint:paralleltest // counts allocations
 	ctx := context.Background()
 	p := plan(t, 1, Rule{Kind: Fail, Operation: put, Probability: 1})
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
-		if On(ctx, Reorder).Take() || Batch(ctx, 10) != nil || Entries(ctx, Duplicate, 10).Has(3) || p.Call(get) != nil {
+		if On(ctx, Reorder).Take() || Batch(ctx, 10) != nil || Entries(ctx, Duplicate, 10).Has(3) || p.Call(get, "") != nil {
 			panic("struck")
 		}
 	}))
@@ -192,7 +192,7 @@ func TestAllMistakesAreReportedTogether(t *testing.T) {
 		{Kind: Throttle, Operation: "DynamoDB.PutItems", Probability: 0.5},
 		{Kind: Fail, Operation: put, Probability: 1.5},
 	}, 1, []string{put, get}, time.Now)
-	require.EqualError(t, err, `fault 1: unknown fault "thrttle"; the faults are duplicate, expire_iterator, fail, latency, lose_answer, `+
+	require.EqualError(t, err, `fault 1: unknown fault "thrttle"; the faults are deny, duplicate, expire_iterator, fail, latency, lose_answer, `+
 		`partial, redeliver, reorder, silence, throttle, transaction_conflict
 fault 2: throttle strikes no operation "DynamoDB.PutItems"; allowed are *, a service such as DynamoDB.*, or any of `+
 		`DynamoDB.GetItem, DynamoDB.PutItem

@@ -15,6 +15,7 @@ type Kind string
 // The kinds; package localaws describes them.
 const (
 	Throttle            Kind = "throttle"
+	Deny                Kind = "deny"
 	Partial             Kind = "partial"
 	LoseAnswer          Kind = "lose_answer"
 	Silence             Kind = "silence"
@@ -39,7 +40,7 @@ const (
 
 // kinds maps each kind to the operations that it can strike; nil means all.
 var kinds = map[Kind][]string{ // read only
-	Throttle: nil, LoseAnswer: nil, Silence: nil, Fail: nil, Latency: nil,
+	Throttle: nil, Deny: nil, LoseAnswer: nil, Silence: nil, Fail: nil, Latency: nil,
 	Partial: {putRecords, batchGetItem, batchWriteItem, sendMessageBatch, deleteMessageBatch, changeVisibilityBatch},
 	TransactionConflict: {
 		"DynamoDB.PutItem", "DynamoDB.UpdateItem", "DynamoDB.DeleteItem", "DynamoDB.TransactWriteItems", "DynamoDB.TransactGetItems",
@@ -56,6 +57,7 @@ var kinds = map[Kind][]string{ // read only
 type Rule struct {
 	Kind        Kind
 	Operation   string // "DynamoDB.PutItem", "DynamoDB.*" or "*"
+	AccessKey   string // of the caller; empty: any
 	Probability float64
 	Limit       int64 // of strikes on each operation; 0 means no limit
 	From, Until time.Time
@@ -83,14 +85,16 @@ func (r Rule) refuses(operation string) bool {
 		return true
 	case Throttle:
 		return r.Share == 0 || !slices.Contains(kinds[Partial], operation)
+	case Deny:
+		return r.Share == 0 || operation != sendMessageBatch
 	default:
 		return false
 	}
 }
 
-// active reports whether now is in the rule's period.
-func (r Rule) active(now time.Time) bool {
-	return !now.Before(r.From) && (r.Until.IsZero() || now.Before(r.Until))
+// active reports whether the rule is for a caller, at this time.
+func (r Rule) active(accessKey string, now time.Time) bool {
+	return (r.AccessKey == "" || r.AccessKey == accessKey) && !now.Before(r.From) && (r.Until.IsZero() || now.Before(r.Until))
 }
 
 func check(rules []Rule, operations []string) error {
@@ -126,9 +130,9 @@ func (r Rule) mistakes(operations []string) (out []string) {
 	wrong(!r.Until.IsZero() && !r.Until.After(r.From), "until %s is not after from %s", r.Until, r.From)
 	wrong(!(r.Share >= 0 && r.Share <= 1), "share %v is not between 0 and 1", r.Share)
 	switch r.Kind {
-	case Throttle, Partial, Duplicate, Redeliver:
+	case Throttle, Deny, Partial, Duplicate, Redeliver:
 	default:
-		wrong(r.Share != 0, "%s has no share; throttle, partial, duplicate and redeliver have", r.Kind)
+		wrong(r.Share != 0, "%s has no share; throttle, deny, partial, duplicate and redeliver have", r.Kind)
 	}
 	if r.Kind == Latency {
 		wrong(r.Min < 0 || r.Max < r.Min || r.Max == 0,

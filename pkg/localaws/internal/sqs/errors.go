@@ -83,6 +83,8 @@ func injectedError(outcome faults.Outcome) error {
 		e := awsjson.Errorf("InternalError", "We encountered an internal error. Please try again.")
 		e.QueryCode = "InternalError;Receiver"
 		return e
+	case faults.Denied: // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html#API_SendMessage_Errors
+		return failure("KmsAccessDenied", "KMS.AccessDeniedException", "The caller doesn't have the required KMS access.")
 	default:
 		return nil
 	}
