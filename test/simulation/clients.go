@@ -27,7 +27,9 @@ type ledger struct {
 	accepted map[eventsourcing.StreamID]eventsourcing.Version // the highest version answered
 	poisoned map[eventsourcing.StreamID]bool                  // their events cannot be applied
 	toPark   []string                                         // poisoned streams that are certainly in the log
-	open     chan struct{}                                    // closed unless the clients are stopped
+	// unacceptable are items in the log that the pipeline cannot carry.
+	unacceptable map[place]bool
+	open         chan struct{} // closed unless the clients are stopped
 }
 
 // command is one request of a client and what came of it.
@@ -86,7 +88,8 @@ func newLedger() *ledger {
 	open := make(chan struct{})
 	close(open)
 	return &ledger{
-		accepted: map[eventsourcing.StreamID]eventsourcing.Version{}, poisoned: map[eventsourcing.StreamID]bool{}, open: open,
+		accepted: map[eventsourcing.StreamID]eventsourcing.Version{}, poisoned: map[eventsourcing.StreamID]bool{},
+		unacceptable: map[place]bool{}, open: open,
 	}
 }
 

@@ -69,6 +69,11 @@ func (v *monitor) behind() (out []Breach) {
 			}
 		}
 	}
+	for p := range v.world.ledger.unacceptable {
+		if !v.aside[p] {
+			out = append(out, Breach{"§8.4", p.stream, fmt.Sprintf("%v is not set aside", p)})
+		}
+	}
 	slices.SortFunc(out, func(a, b Breach) int { return strings.Compare(a.Text, b.Text) })
 	return out
 }
@@ -90,13 +95,13 @@ func (v *monitor) delivered() bool {
 	return true
 }
 
-// healthy is the log without the poisoned streams.
+// healthy is the log without the poisoned streams and what the pipeline cannot carry.
 type healthy struct{ *world }
 
 func (h healthy) All(ctx context.Context, segments int) iter.Seq2[eventsourcing.Record, error] {
 	return func(yield func(eventsourcing.Record, error) bool) {
 		for rec, err := range h.log.All(ctx, segments) {
-			if err == nil && h.ledger.poisoned[rec.Stream] {
+			if err == nil && h.ledger.poisoned[rec.Stream] || h.ledger.cannotCarry(placeInLog(rec, err)) {
 				continue
 			}
 			if !yield(rec, err) {
@@ -127,7 +132,7 @@ func (w *world) judge() {
 		slices.SortFunc(s, func(a, b eventsourcing.Record) int { return cmp.Compare(a.Version, b.Version) })
 	}
 	j := &judgement{world: w, fold: fold, byCommand: records, streams: streams}
-	steps := []func(){j.log, j.commands, j.history, j.claims, j.reads, j.hops}
+	steps := []func(){j.log, j.commands, j.history, j.claims, j.reads, j.hops, j.setAside}
 	for _, step := range steps {
 		step()
 	}

@@ -26,6 +26,7 @@ type monitor struct {
 	stored   map[string]map[eventsourcing.Version]string // event ID by stream and version
 	fences   map[string]eventsourcing.Version            // by table and own row
 	parked   map[string]bool                             // by table and stream
+	aside    map[place]bool                              // what was set aside
 	owners   map[string]string                           // of a shard's lease, by consumer and shard
 	counters map[string]int64
 	strays   map[string]int                          // reads of shards by processes that do not own them, in calm
@@ -52,7 +53,8 @@ func newMonitor(w *world) *monitor {
 	return &monitor{
 		world: w, transport: w.aws.Transport(), polls: map[string][]*call{},
 		stored: map[string]map[eventsourcing.Version]string{}, fences: map[string]eventsourcing.Version{},
-		parked: map[string]bool{}, owners: map[string]string{}, tokens: map[string]bool{}, counters: map[string]int64{}, strays: map[string]int{},
+		parked: map[string]bool{}, aside: map[place]bool{}, owners: map[string]string{},
+		tokens: map[string]bool{}, counters: map[string]int64{}, strays: map[string]int{},
 		sent: map[string]map[string]map[uint64]string{},
 	}
 }
@@ -260,6 +262,8 @@ func (v *monitor) recordWrites(c *call, writes []write, sure bool) {
 			v.checkProjection(w, sure)
 		case v.world.names.Leases:
 			v.checkLease(c, w)
+		case v.world.names.SetAside:
+			v.aside[place{scalar(w.item, "stream"), scalar(w.item, "version")}] = true
 		}
 	}
 	if len(made.events) > 0 {

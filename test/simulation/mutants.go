@@ -61,7 +61,8 @@ func Mutants() (names []string, means map[string]string) {
 }
 
 func mutants() []mutant {
-	return slices.Concat(writingMutants(), readingMutants(), replacingMutants(), relayMutants(), projectingMutants(), silenceMutants())
+	return slices.Concat(writingMutants(), readingMutants(), replacingMutants(), relayMutants(), projectingMutants(), silenceMutants(),
+		permanentMutants())
 }
 
 // with returns the call with another body.

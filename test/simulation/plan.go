@@ -23,6 +23,8 @@ type Plan struct {
 	// Silent is how many of a thousand calls get no answer, whether they have taken effect or not.
 	Silent int
 	Faults []localaws.Fault
+	// Denied are the rights that services lack for a while.
+	Denied []Denial
 	// Moves are what happens to the fleet and to the streams, about once every Every.
 	Moves []string
 	Every time.Duration
@@ -55,6 +57,8 @@ const (
 
 	moveKinesisAnew = "Kinesis stream made anew"
 	moveTableAnew   = "table's stream off and on"
+
+	moveUnacceptable = "unacceptable record"
 )
 
 // NewPlan draws a plan. Not every kind of trouble is in every run: some bugs show only where little else goes wrong.
@@ -96,6 +100,12 @@ func NewPlan(seed uint64) Plan {
 	if chance(30) {
 		p.Silent = 1 + random.IntN(5)
 	}
+	if chance(35) {
+		p.Moves = append(p.Moves, moveUnacceptable)
+	}
+	if chance(25) {
+		p.Denied = drawDenials(random)
+	}
 	return p
 }
 
@@ -134,11 +144,15 @@ func (p Plan) republishes() bool {
 
 // String describes the plan in one line.
 func (p Plan) String() string {
-	var kinds []string
+	var kinds, denied []string
 	for _, f := range p.Faults {
 		kinds = append(kinds, string(f.Kind)+" "+f.Operation)
 	}
+	for _, d := range p.Denied {
+		denied = append(denied, fmt.Sprintf("%s to %s after %v for %v", d.Operation, d.Service, d.After, d.For))
+	}
 	return fmt.Sprintf("seed %d: %d clients with %d commands each (hot: %t, busy neighbour: %t), kill %d‰, pause %d‰, silent %d‰, "+
-		"faults [%s], moves [%s] every %v, outage %v, edge repeats: %t, until %v", p.Seed, p.Clients, p.Commands, p.Hot, p.Busy, p.Kill,
-		p.Pause, p.Silent, strings.Join(kinds, ", "), strings.Join(p.Moves, ", "), p.Every, p.Outage, p.EdgeRepeats, p.Until)
+		"faults [%s], denied [%s], moves [%s] every %v, outage %v, edge repeats: %t, until %v",
+		p.Seed, p.Clients, p.Commands, p.Hot, p.Busy, p.Kill, p.Pause, p.Silent,
+		strings.Join(kinds, ", "), strings.Join(denied, ", "), strings.Join(p.Moves, ", "), p.Every, p.Outage, p.EdgeRepeats, p.Until)
 }

@@ -112,6 +112,7 @@ func (l *life) run(ctx context.Context) {
 // aws returns a configuration that reaches AWS through the scheduler.
 func (l *life) aws() aws.Config {
 	cfg := l.replica.world.aws.Config()
+	cfg.Credentials = signedBy(l.replica.kind)
 	cfg.HTTPClient = &http.Client{Transport: &connection{scheduler: l.replica.world.scheduler, life: l}}
 	return repeatable(cfg, l.jitter)
 }

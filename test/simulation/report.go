@@ -25,6 +25,9 @@ type Report struct {
 	Reads, Kills, Pauses, Silent, Reshards, Outages int
 	Replaced                                        int // streams
 	Faults, Healed, Duplicates, TakeOvers, Parked   int
+	// Denied are calls and batches refused for a missing right, SetAside the records set aside, Retries the batches that hops
+	// sent again.
+	Denied, SetAside, Retries int
 }
 
 // Breach is a promise that was broken.
@@ -59,6 +62,9 @@ func (r *Report) Add(o *Report) {
 		{&r.Duplicates, &o.Duplicates},
 		{&r.TakeOvers, &o.TakeOvers},
 		{&r.Parked, &o.Parked},
+		{&r.Denied, &o.Denied},
+		{&r.SetAside, &o.SetAside},
+		{&r.Retries, &o.Retries},
 	} {
 		*each[0] += *each[1]
 	}
@@ -67,11 +73,12 @@ func (r *Report) Add(o *Report) {
 // String returns the numbers in a few lines.
 func (r *Report) String() string {
 	return fmt.Sprintf("commands %d (accepted %d, refused %d, no answer or 5xx %d), events %d, reads %d, steps %d\n"+
-		"kills %d, pauses %d, silent calls %d, reshards %d, streams replaced %d, outages %d, faults struck %d\n"+
-		"take-overs %d, gaps healed %d events, duplicates fenced %d, aggregates parked %d, virtual hours %.1f",
+		"kills %d, pauses %d, silent calls %d, reshards %d, streams replaced %d, outages %d, faults struck %d (rights denied %d)\n"+
+		"take-overs %d, gaps healed %d events, duplicates fenced %d, batches retried %d, aggregates parked %d, records set aside %d, "+
+		"virtual hours %.1f",
 		r.Commands, r.Accepted, r.Refused, r.Unclear, r.Events, r.Reads, r.Steps,
-		r.Kills, r.Pauses, r.Silent, r.Reshards, r.Replaced, r.Outages, r.Faults,
-		r.TakeOvers, r.Healed, r.Duplicates, r.Parked, r.Virtual.Hours())
+		r.Kills, r.Pauses, r.Silent, r.Reshards, r.Replaced, r.Outages, r.Faults, r.Denied,
+		r.TakeOvers, r.Healed, r.Duplicates, r.Retries, r.Parked, r.SetAside, r.Virtual.Hours())
 }
 
 // History returns the end of the trace, as far as it concerns the breach.
@@ -119,6 +126,9 @@ func (w *world) count() {
 			for name, target := range map[string]*int{
 				"leftfold_projection_healed_total": &r.Healed, "leftfold_projection_duplicates_total": &r.Duplicates,
 				"leftfold_projection_parked_total": &r.Parked, "leftfold_shards_take_overs_total": &r.TakeOvers,
+				"leftfold_publish_retries_total": &r.Retries, "leftfold_route_retries_total": &r.Retries,
+				"leftfold_publish_undecodable_total": &r.SetAside, "leftfold_publish_refused_total": &r.SetAside,
+				"leftfold_route_undecodable_total": &r.SetAside, "leftfold_route_refused_total": &r.SetAside,
 			} {
 				if f.GetName() == name {
 					*target += sum(f.GetMetric())

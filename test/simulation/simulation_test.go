@@ -93,10 +93,46 @@ func TestSilentCallsDelayForSecondsOnly(t *testing.T) { //nolint:paralleltest //
 	assert.NotEmpty(t, r.Breaches, "a process that waits for ever is found")
 }
 
+// TestARightThatIsMissingLosesAndSetsNothingAside: each service lacks one right after the other, and nothing else goes wrong.
+func TestARightThatIsMissingLosesAndSetsNothingAside(t *testing.T) { //nolint:paralleltest // see above
+	services := []string{"command-api", "streamer", "broker", "projector-user", "projector-role"}
+	if raceDetector {
+		services = services[1:3]
+	}
+	for _, service := range services {
+		p := simulation.Plan{Seed: 1, Clients: 4, Commands: 40, Denied: simulation.Denials(service)}
+		r := simulation.Run(t, p)
+		for _, b := range r.Breaches {
+			t.Errorf("%s: %s", service, b)
+		}
+		assert.Positive(t, r.Denied, service)
+		assert.Zero(t, r.SetAside+r.Parked, service)
+		if hop := service == "streamer" || service == "broker"; hop {
+			assert.Positive(t, r.Retries, "%s counts them", service)
+		}
+		if p.Mutant = "AccessDenied taken for permanent"; service == "broker" && !raceDetector {
+			assert.NotEmpty(t, simulation.Run(t, p).Breaches, "what was refused is set aside")
+		}
+	}
+}
+
+// TestWhatThePipelineCannotCarryDelaysNoOther: among the events of clients are items that are no events.
+func TestWhatThePipelineCannotCarryDelaysNoOther(t *testing.T) { //nolint:paralleltest // see above
+	p := simulation.Plan{Seed: 1, Clients: 4, Commands: 40, Moves: []string{"unacceptable record"}, Every: time.Second}
+	r := simulation.Run(t, p)
+	for _, b := range r.Breaches {
+		t.Error(b)
+	}
+	assert.Greater(t, r.SetAside, 20)
+	if p.Mutant = "unacceptable record blocks its shard"; !raceDetector {
+		assert.NotEmpty(t, simulation.Run(t, p).Breaches, "a shard that stands still is found")
+	}
+}
+
 func TestPlantedBugsAreCaught(t *testing.T) { //nolint:paralleltest // see above
 	names := []string{
 		"claims in a second write", "key not remembered", "last page dropped", "message deleted before it is handled", "gap not published again",
-		"whole page waits",
+		"whole page waits", "passing error taken for permanent",
 	}
 	if raceDetector {
 		names = names[:1]

@@ -58,7 +58,11 @@ func pauseLength(r *rand.Rand) time.Duration {
 
 // trouble starts the trouble. The function returned ends it: no more faults, and every replica runs again.
 func (w *world) trouble() (end func()) {
-	if err := w.aws.SetFaults(localaws.Faults{Seed: w.plan.Seed, Faults: w.plan.Faults}); err != nil {
+	faults := slices.Clone(w.plan.Faults)
+	for _, d := range w.plan.Denied {
+		faults = append(faults, d.fault(time.Now()))
+	}
+	if err := w.aws.SetFaults(localaws.Faults{Seed: w.plan.Seed, Faults: faults}); err != nil {
 		panic(err) // the plan is wrong
 	}
 	stop := make(chan struct{})
@@ -96,6 +100,9 @@ func (w *world) calmDown() {
 	for _, f := range w.aws.FaultReport().Faults {
 		for _, n := range f.Strikes {
 			w.report.Faults += int(n)
+			if f.Kind == localaws.FaultDeny {
+				w.report.Denied += int(n)
+			}
 		}
 	}
 	if err := w.aws.SetFaults(localaws.Faults{}); err != nil {
@@ -162,6 +169,8 @@ func (w *world) move(stop <-chan struct{}) {
 			}
 		case movePoison:
 			w.poison(pick)
+		case moveUnacceptable:
+			w.putUnacceptable(pick)
 		case moveKinesisAnew, moveTableAnew:
 			w.replaceSource(what, pick, stop)
 		}

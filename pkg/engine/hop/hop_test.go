@@ -268,7 +268,7 @@ func TestRetriesAreCountedAndLoggedWithMeasure(t *testing.T) {
 	t.Parallel()
 	for reason, err := range map[string]error{
 		"throttled": &smithy.GenericAPIError{Code: "ProvisionedThroughputExceededException"},
-		"denied":    &smithy.GenericAPIError{Code: "AccessDeniedException"}, "unavailable": &smithy.GenericAPIError{Code: "InternalFailure"},
+		"denied":    &smithy.GenericAPIError{Code: "KMS.AccessDeniedException"}, "unavailable": &smithy.GenericAPIError{Code: "InternalFailure"},
 		"timeout": fmt.Errorf("put: %w", context.DeadlineExceeded), "lease": shards.ErrLeaseLost, "other": errUnavailable,
 	} {
 		synctest.Test(t, func(t *testing.T) {

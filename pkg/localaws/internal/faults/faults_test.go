@@ -192,8 +192,8 @@ func TestAllMistakesAreReportedTogether(t *testing.T) {
 		{Kind: Throttle, Operation: "DynamoDB.PutItems", Probability: 0.5},
 		{Kind: Fail, Operation: put, Probability: 1.5},
 	}, 1, []string{put, get}, time.Now)
-	require.EqualError(t, err, `fault 1: unknown fault "thrttle"; the faults are deny, duplicate, expire_iterator, fail, latency, lose_answer, `+
-		`partial, redeliver, reorder, silence, throttle, transaction_conflict
+	require.EqualError(t, err, `fault 1: unknown fault "thrttle"; the faults are deny, duplicate, expire_iterator, fail, latency, `+
+		`lose_answer, partial, redeliver, reorder, silence, throttle, transaction_conflict
 fault 2: throttle strikes no operation "DynamoDB.PutItems"; allowed are *, a service such as DynamoDB.*, or any of `+
 		`DynamoDB.GetItem, DynamoDB.PutItem
 fault 3: probability 1.5 is not above 0 and at most 1`)
