@@ -47,6 +47,8 @@ var (
 	ErrCommandRepeated = errors.New("command repeated")
 	// ErrNoResult: no result of the command is remembered.
 	ErrNoResult = errors.New("no result of that command")
+	// ErrResultUnreadable: the command has a result, which something else damaged. It was carried out: it must not be again.
+	ErrResultUnreadable = errors.New("result of a command cannot be read")
 	// ErrTooLarge: a limit of the store forbids the commit; nothing was sent.
 	ErrTooLarge = errors.New("commit too large")
 	// ErrLogHole: the log lacks an event that it must have, or has something else in its place. Leftfold never removes an

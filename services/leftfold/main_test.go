@@ -18,6 +18,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/iam/oracle"
 	"github.com/leftfold/leftfold/pkg/service"
+	"github.com/leftfold/leftfold/pkg/waittest"
 	"github.com/leftfold/leftfold/services/leftfold/app"
 	"github.com/leftfold/leftfold/services/leftfold/internal/demo"
 )
@@ -131,11 +132,11 @@ func TestASystemCanBeginWithUsers(t *testing.T) {
 	t.Parallel()
 	system, stop := running(t, "SEED_USERS", "3")
 	var shown oracle.Shown
-	require.Eventually(t, func() bool {
+	waittest.Until(t, "3 users and 10 roles", func() (any, bool) {
 		var err error
 		shown, err = oracle.Show(t.Context(), http.DefaultClient, "http://"+system.APIAddr)
-		return err == nil && len(shown.Users) == 3 && len(shown.Roles) == 10
-	}, time.Minute, 20*time.Millisecond)
+		return []int{len(shown.Users), len(shown.Roles)}, err == nil && len(shown.Users) == 3 && len(shown.Roles) == 10
+	})
 	for _, variables := range [][]string{
 		{"SEED_USERS", "-1"},
 		{"SEED_USERS", "3", "AUTH_MODE", "oidc", "OIDC_ISSUER", "https://issuer.example.com", "OIDC_AUDIENCE", "leftfold"},

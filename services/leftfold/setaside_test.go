@@ -9,13 +9,14 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/waittest"
 )
 
 // Items that are no events are put into the log of a running system, among others. All others become visible; the list has those, and
@@ -71,17 +72,17 @@ func TestWhatIsNoEventIsSetAsideListedAndReleased(t *testing.T) { // not in para
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
 	require.Equal(t, http.StatusAccepted, res.StatusCode)
-	visible := func(path string) func() bool {
-		return func() bool {
+	visible := func(path string) func() (any, bool) {
+		return func() (any, bool) {
 			res, err := http.Get("http://" + system.APIAddr + path)
-			return err == nil && res.Body.Close() == nil && res.StatusCode == http.StatusOK
+			return nil, err == nil && res.Body.Close() == nil && res.StatusCode == http.StatusOK
 		}
 	}
-	require.Eventually(t, visible(res.Header.Get("Location")+"?min_version=1"), time.Minute, 10*time.Millisecond, "behind all of them")
-	require.Eventually(t, func() bool {
+	waittest.Until(t, "a user behind all of them", visible(res.Header.Get("Location")+"?min_version=1"))
+	waittest.Until(t, "entries of all of them", func() (any, bool) {
 		code, out, _ = run("list")
-		return strings.Count(out, "\n") == len(bad)+3
-	}, time.Minute, 10*time.Millisecond)
+		return out, strings.Count(out, "\n") == len(bad)+3
+	})
 	assert.Equal(t, differs, code)
 
 	code, out, _ = run("release", "--all")
@@ -92,7 +93,7 @@ func TestWhatIsNoEventIsSetAsideListedAndReleased(t *testing.T) { // not in para
 	code, out, _ = run("release", id)
 	assert.Zero(t, code, out)
 	assert.Contains(t, out, ": sent again\n")
-	require.Eventually(t, visible("/users/"+strings.TrimPrefix(repaired, "org/iam/user/")+"?min_version=1"), time.Minute, 10*time.Millisecond)
+	waittest.Until(t, "the user of the repaired item", visible("/users/"+strings.TrimPrefix(repaired, "org/iam/user/")+"?min_version=1"))
 
 	code, _, _ = run("release", "--all", "--discard")
 	assert.Zero(t, code)

@@ -202,14 +202,14 @@ func (p *scenario) setAside() {
 	})
 	require.NoError(p.t, err)
 	list := setaside.NewList(p.s.DB, p.s.Names.SetAside, time.Now)
-	require.Eventually(p.t, func() bool {
+	waittest.Until(p.t, "two entries of what was set aside", func() (any, bool) {
 		n := 0
 		for _, err := range list.All(p.t.Context()) {
 			require.NoError(p.t, err)
 			n++
 		}
-		return n == 2
-	}, patience, time.Millisecond)
+		return n, n == 2
+	})
 }
 
 // sendUndecodable sends a message that cannot be decoded, and waits for it in the dead-letter queue.

@@ -186,7 +186,7 @@ func resultOf(it item) (eventsourcing.CommandResult, error) {
 		ExpiresAt: time.Unix(int64(f.number(attrExpiresAt, 63)), 0).UTC(), //nolint:gosec // 63 bits fit
 	}
 	if f.err != nil {
-		return eventsourcing.CommandResult{}, fmt.Errorf("result of a command: %w", f.err)
+		return eventsourcing.CommandResult{}, fmt.Errorf("%w: %w", eventsourcing.ErrResultUnreadable, f.err)
 	}
 	return r, nil
 }

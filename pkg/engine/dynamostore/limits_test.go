@@ -167,6 +167,39 @@ func TestInvalidRecordsAreRefusedBeforeTheyAreSent(t *testing.T) {
 	assert.Empty(t, client.calls["PutItem"]+client.calls["TransactWriteItems"])
 }
 
+// Something else damaged the result of a command. The command was carried out, so it is not carried out again.
+func TestADamagedResultIsStillAResult(t *testing.T) {
+	t.Parallel()
+	for _, attribute := range []string{"fingerprint", "expires_at", "outcome"} {
+		for damage, value := range map[string]types.AttributeValue{"missing": nil, "of another type": &types.AttributeValueMemberBOOL{}} {
+			t.Run(attribute+" "+damage, func(t *testing.T) {
+				t.Parallel()
+				_, client := newServer(t)
+				store := dynamostore.NewStore(client, dynamostore.Config{})
+				first, second := commit(stream, 0, 1), commit(stream, 1, 1)
+				first.Result = &eventsourcing.CommandResult{ID: "k", Fingerprint: "f", ExpiresAt: time.Now().Add(time.Hour), Outcome: []byte("{}")}
+				second.Result = first.Result
+				require.NoError(t, store.Append(t.Context(), first))
+				out, err := client.Scan(t.Context(), &dynamodb.ScanInput{TableName: aws.String("commands")})
+				require.NoError(t, err)
+				require.Len(t, out.Items, 1)
+				item := out.Items[0]
+				require.Contains(t, item, attribute)
+				delete(item, attribute)
+				if value != nil {
+					item[attribute] = value
+				}
+				_, err = client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("commands"), Item: item})
+				require.NoError(t, err)
+
+				require.ErrorIs(t, store.Append(t.Context(), second), eventsourcing.ErrCommandRepeated)
+				_, err = store.Result(t.Context(), "k")
+				require.ErrorIs(t, err, eventsourcing.ErrResultUnreadable)
+			})
+		}
+	}
+}
+
 func TestInvalidItemsAreErrors(t *testing.T) {
 	t.Parallel()
 	s := func(v string) types.AttributeValue { return &types.AttributeValueMemberS{Value: v} }

@@ -37,6 +37,8 @@ func ProblemOf(err error) *Problem {
 		return NewProblem(http.StatusRequestEntityTooLarge, CodeTooLarge, "the change is larger than can be stored")
 	case errors.Is(err, eventsourcing.ErrLogHole):
 		return NewProblem(http.StatusInternalServerError, CodeLogHole, "the log lacks an event of it; an operator has to restore it")
+	case errors.Is(err, eventsourcing.ErrResultUnreadable):
+		return NewProblem(http.StatusInternalServerError, CodeResultUnreadable, "it was carried out already, but its answer cannot be read")
 	case errors.Is(err, projection.ErrBadRow):
 		return NewProblem(http.StatusInternalServerError, CodeRowUnreadable, "its row cannot be read; an operator has to rebuild it")
 	case errors.Is(err, eventsourcing.ErrUnavailable), awsAway(err),

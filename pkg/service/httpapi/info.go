@@ -70,6 +70,7 @@ const (
 	CodeHeaderTooLarge       = "header_too_large"
 	CodeInternal             = "internal"
 	CodeLogHole              = "log_hole"
+	CodeResultUnreadable     = "result_unreadable"
 	CodeRowUnreadable        = "row_unreadable"
 	CodeUnavailable          = "unavailable"
 )
@@ -145,6 +146,10 @@ func ownProblems() []Entry {
 		{
 			Code: CodeLogHole, Status: http.StatusInternalServerError, Remedy: "report it: only an operator can restore the event",
 			Meaning: "the log lacks an event of what the request is about, or has something unreadable in its place; nothing was written",
+		},
+		{
+			Code: CodeResultUnreadable, Status: http.StatusInternalServerError, Remedy: "read what the command was to change",
+			Meaning: "a request with this Idempotency-Key was carried out, but its answer was damaged; it is not carried out again",
 		},
 		{
 			Code: CodeRowUnreadable, Status: http.StatusInternalServerError, Remedy: "report it: an operator can rebuild the row from the log",

@@ -87,6 +87,28 @@ func TestReplaysAndConflictsAreCounted(t *testing.T) {
 	require.NoError(t, err, "keys are each sender's own")
 }
 
+// damaged refuses to write a result twice, but cannot read it.
+type damaged struct{ eventsourcing.Store }
+
+func (s damaged) Result(context.Context, string) (eventsourcing.CommandResult, error) {
+	return eventsourcing.CommandResult{}, fmt.Errorf("%w: no outcome", eventsourcing.ErrResultUnreadable)
+}
+
+func TestACommandWhoseResultCannotBeReadIsNotCarriedOutAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { return damaged{s} })
+	options := commands.Options{Key: "k", Outcome: func(string, eventsourcing.Version) []byte { return nil }}
+	version, err := w.User(t.Context(), "register", ann, user.Register{ID: ann, Email: "ann@example.com"}, options)
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, version)
+	_, err = w.User(t.Context(), "disable", ann, user.Disable{}, options)
+	require.ErrorIs(t, err, eventsourcing.ErrResultUnreadable)
+	assert.InDelta(t, 1, w.counted("commands_total", "disable", "result_unreadable"), 0)
+	for r, err := range w.store.Read(t.Context(), eventsourcing.StreamID{Category: user.Category, ID: ann}, 1) {
+		t.Fatal("carried out again", r, err)
+	}
+}
+
 // forgetful refuses to write a result twice, but never finds it.
 type forgetful struct{ eventsourcing.Store }
 

@@ -55,7 +55,7 @@ func on[In any, P interface {
 }](c collection, op operation, carryOut func(context.Context, *In, commands.Options) (eventsourcing.Version, error)) {
 	mayAnswer := slices.Concat(op.refusals, []error{
 		eventsourcing.ErrConflict, eventsourcing.ErrTooLarge, eventsourcing.ErrVersionMismatch, problems.ErrKeyReused,
-		eventsourcing.ErrLogHole,
+		eventsourcing.ErrLogHole, eventsourcing.ErrResultUnreadable,
 	})
 	httpapi.Register(c.api, c.log, huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Tags: []string{c.name},
