@@ -85,6 +85,26 @@ func TestARepetitionReplacesItsEntry(t *testing.T) {
 	keep(hop.Place{Operation: "route", Stream: "k", Shard: "s", Sequence: "2"}, "not JSON")
 	keep(hop.Place{Operation: "route", Stream: "k", Shard: "s", Sequence: "2"}, "not JSON")
 	assert.Len(t, w.entries(), 3)
+	keep(hop.Place{Operation: "route", Stream: "a b", Version: "-2"}, "another item of that stream")
+	assert.Len(t, w.entries(), 4)
+}
+
+// An entry is removed once its event is on its way, not before.
+func TestAnEntryWhoseEventCannotBeSentStays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.item("test/thing/1", "1", &types.AttributeValueMemberS{Value: "{}"})
+	require.NoError(t, w.list.Keep(t.Context(), hop.Place{Operation: "publish", Stream: "test/thing/1", Version: "1"}, errors.New("why")))
+	away, before := errors.New("away"), w.entries()
+	_, err := setaside.Releaser{
+		List: w.list, EventLog: dynamostore.NewStore(w.db, dynamostore.Config{}),
+		Put: func(context.Context, hop.Event) error {
+			assert.Equal(t, before, w.entries(), "a crash here must leave it")
+			return away
+		},
+	}.Release(t.Context(), before[0])
+	require.ErrorIs(t, err, away)
+	assert.Equal(t, before, w.entries())
 }
 
 // What the log has decides what becomes of an entry.
