@@ -168,6 +168,15 @@ func TestARebuildWritesAllRowsOfAStream(t *testing.T) {
 	lib.requireEqualsFold()
 }
 
+// stored returns a row as it is stored.
+func (lib *library) stored(id, row string) map[string]types.AttributeValue {
+	out, err := lib.db.GetItem(lib.t.Context(), &dynamodb.GetItemInput{
+		TableName: aws.String(table), Key: map[string]types.AttributeValue{"id": text(id), "row": text(row)},
+	})
+	require.NoError(lib.t, err)
+	return out.Item
+}
+
 // TestARebuildLosesNoEventThatIsAppliedMeanwhile applies events between any two calls of a rebuild.
 func TestARebuildLosesNoEventThatIsAppliedMeanwhile(t *testing.T) {
 	t.Parallel()
@@ -180,8 +189,11 @@ func TestARebuildLosesNoEventThatIsAppliedMeanwhile(t *testing.T) {
 		var calls atomic.Int64
 		cfg := lib.config
 		cfg.Metrics, cfg.DB = nil, lib.through(&transport{before: func(string) error {
-			if calls.Add(1) == at {
+			switch n := calls.Add(1); {
+			case n == at:
 				apply(t, live, lib.append(stream, placed{"t"}, titled{"Epics"}))
+			case n > at:
+				assert.Equal(t, number("5"), lib.stored("b", "book")["version"], "the fence never goes back")
 			}
 			return nil
 		}})

@@ -99,7 +99,7 @@ func TestAnEntryWhoseEventCannotBeSentStays(t *testing.T) {
 	_, err := setaside.Releaser{
 		List: w.list, EventLog: dynamostore.NewStore(w.db, dynamostore.Config{}),
 		Put: func(context.Context, hop.Event) error {
-			assert.Equal(t, before, w.entries(), "a crash here must leave it")
+			assert.Equal(t, before, w.entries(), "a crash here must leave it") //nolint:contextcheck // that of the test
 			return away
 		},
 	}.Release(t.Context(), before[0])
