@@ -75,7 +75,7 @@ func visible(ctx context.Context, fleet *systemtest.Fleet) error {
 	// until sends a request until its answer has one of the statuses: what AWS leaves unanswered may be answered 503.
 	until := func(r systemtest.Request, statuses ...int) error {
 		for {
-			answer, err := fleet.Client.Do(ctx, r)
+			answer, err := fleet.Do(ctx, r)
 			if ctx.Err() != nil {
 				return fmt.Errorf("%s %s: %w; last %d %s", r.Method, r.Path, ctx.Err(), answer.Status, answer.Body)
 			}

@@ -99,7 +99,8 @@ func TestServicesNeedTheseRightsAndNoOthers(t *testing.T) {
 var commandsOnAWS = map[string]string{ //nolint:gochecknoglobals // read only
 	"claims audit": "operators", "set-aside list": "operators", "set-aside release": "operators",
 	"provision": "none: Terraform makes what it would make",
-	"config":    "none: it makes no call", "version": "none: it makes no call", "completion": "none: it makes no call", "help": "none: it makes no call",
+	"config":    "none: it makes no call", "version": "none: it makes no call",
+	"completion": "none: it makes no call", "help": "none: it makes no call",
 	"aws": "none: its own AWS", "run": "none: its own AWS", "demo": "none: its own AWS", "issuer": "none: it makes no call",
 }
 

@@ -34,6 +34,7 @@ var limits = map[string]time.Duration{ // read only
 	"Kinesis.ListShards":             bulk,
 	"Kinesis.GetShardIterator":       quick,
 	"Kinesis.GetRecords":             bulk,
+	"Kinesis.PutRecord":              bulk,
 	"Kinesis.PutRecords":             bulk,
 	"Kinesis.SubscribeToShard":       bulk,
 	"Kinesis.DescribeStreamSummary":  quick,

@@ -68,7 +68,7 @@ func TestEveryResourceIsUsable(t *testing.T) {
 	list, err := w.db.ListTables(t.Context(), &dynamodb.ListTablesInput{})
 	require.NoError(t, err)
 	assert.ElementsMatch(t, []string{
-		"EventLog", "set-validations", "commands", "snapshots", "leases", "projection-user", "projection-roles",
+		"EventLog", "set-validations", "commands", "snapshots", "leases", "set-aside", "projection-user", "projection-roles",
 	}, list.TableNames)
 	for _, table := range list.TableNames {
 		require.NoError(t, awsconfig.TableCheck(w.db, table).Probe(t.Context()), table)
@@ -131,7 +131,7 @@ func TestNamesAndShardsAreConfigurable(t *testing.T) {
 	n := topology.Names{
 		EventLogName:  topology.EventLogName{EventLog: "a-log"},
 		CommandNames:  topology.CommandNames{SetValidations: "a-claims", Commands: "a-commands", Snapshots: "a-snapshots"},
-		HopNames:      topology.HopNames{Leases: "a-leases", Stream: "a-stream"},
+		HopNames:      topology.HopNames{SetAside: "a-set-aside", Leases: "a-leases", Stream: "a-stream"},
 		UserTableName: topology.UserTableName{Users: "a-users"},
 		RoleTableName: topology.RoleTableName{Roles: "a-roles"},
 		QueueNames: topology.QueueNames{
@@ -143,7 +143,7 @@ func TestNamesAndShardsAreConfigurable(t *testing.T) {
 	list, err := w.db.ListTables(t.Context(), &dynamodb.ListTablesInput{})
 	require.NoError(t, err)
 	assert.ElementsMatch(t, []string{
-		"a-log", "a-claims", "a-commands", "a-snapshots", "a-leases", "a-users", "a-roles",
+		"a-log", "a-claims", "a-commands", "a-snapshots", "a-set-aside", "a-leases", "a-users", "a-roles",
 	}, list.TableNames)
 	shards, err := w.k.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: aws.String("a-stream")})
 	require.NoError(t, err)

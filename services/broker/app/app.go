@@ -89,8 +89,10 @@ func newReader(
 func newApp(
 	cfg Config, db *dynamodb.Client, k *kinesis.Client, q *sqs.Client, reader *shards.Reader[[]byte],
 ) service.App {
-	checks := []health.Check{awsconfig.StreamCheck(k, cfg.Stream), awsconfig.TableCheck(db, cfg.Leases),
-		awsconfig.TableCheck(db, cfg.SetAside)}
+	checks := []health.Check{
+		awsconfig.StreamCheck(k, cfg.Stream), awsconfig.TableCheck(db, cfg.Leases),
+		awsconfig.TableCheck(db, cfg.SetAside),
+	}
 	for _, s := range cfg.Subscriptions() {
 		checks = append(checks, awsconfig.QueueCheck(q, s.Queue))
 	}
