@@ -102,18 +102,24 @@ func newClaims(out, logs io.Writer) *cobra.Command {
 	audit.Flags().BoolVar(&emptied, "repair-emptied", false, "with --repair: also what streams without events own")
 	audit.Flags().IntVar(&parallel, "parallel", 8, "streams read at once; each loads the tables")
 	withVariables(audit, slices.Concat(service.Variables(&auditConfig{}), service.AWSVariables())...)
-	claims := &cobra.Command{
-		GroupID: toOperate, Use: "claims", Short: "Audit the reserved values",
+	return operatorsGroup("claims", "Audit the reserved values", notProved, audit)
+}
+
+// operatorsGroup returns a command of operators that only leads to others. A mistake on the command line, its own or that of one of
+// them, ends as failed says.
+func operatorsGroup(name, short string, failed func(error) error, commands ...*cobra.Command) *cobra.Command {
+	group := &cobra.Command{
+		GroupID: toOperate, Use: name, Short: short,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := noArguments(c, args); err != nil {
-				return notProved(err)
+				return failed(err)
 			}
-			return notProved(fmt.Errorf("a command is missing; %s --help lists them", c.CommandPath()))
+			return failed(fmt.Errorf("a command is missing; %s --help lists them", c.CommandPath()))
 		},
 	}
-	claims.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return notProved(unknownFlag(c, err)) })
-	claims.AddCommand(audit)
-	return claims
+	group.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return failed(unknownFlag(c, err)) })
+	group.AddCommand(commands...)
+	return group
 }
 
 func compared(r claimsaudit.Result) string {

@@ -90,18 +90,7 @@ func newSetAside(out io.Writer) *cobra.Command {
 	for _, c := range []*cobra.Command{list, release} {
 		withVariables(c, slices.Concat(service.Variables(&setAsideConfig{}), service.AWSVariables())...)
 	}
-	parent := &cobra.Command{
-		GroupID: toOperate, Use: "set-aside", Short: "List and release what could not be moved on",
-		RunE: func(c *cobra.Command, args []string) error {
-			if err := noArguments(c, args); err != nil {
-				return failed(err)
-			}
-			return failed(fmt.Errorf("a command is missing; %s --help lists them", c.CommandPath()))
-		},
-	}
-	parent.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return failed(unknownFlag(c, err)) })
-	parent.AddCommand(list, release)
-	return parent
+	return operatorsGroup("set-aside", "List and release what could not be moved on", failed, list, release)
 }
 
 // releaseOne releases an entry and says what became of it.

@@ -1,7 +1,7 @@
 // Package awscall ends calls of AWS that get no answer, and stops using the connections that they waited on.
 //
 // The SDK waits for an answer as long as the connection exists, which may be for ever: a NAT gateway, a proxy or a failed
-// host can drop packets without closing anything. So whoever calls AWS for this engine should pass its configuration through
+// host can drop packets without closing anything. So a program that uses this engine should pass its configuration through
 // Configure. Then each attempt of a call has a deadline that fits its operation (see Limit). An attempt that reaches it ends
 // with a *TimeoutError, which the SDK's retryer repeats on a new connection.
 package awscall

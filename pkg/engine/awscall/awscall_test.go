@@ -154,7 +154,7 @@ func TestASubscriptionOutlivesTheDeadlineOfItsBeginning(t *testing.T) {
 	})
 }
 
-// TestNoOperationIsWithoutALimitOfItsOwn: whoever calls another operation decides how long that may take.
+// TestNoOperationIsWithoutALimitOfItsOwn: a further operation needs a decision how long it may take.
 func TestNoOperationIsWithoutALimitOfItsOwn(t *testing.T) {
 	t.Parallel()
 	table, err := os.ReadFile("limits.go")

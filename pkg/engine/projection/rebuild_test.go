@@ -136,7 +136,7 @@ func TestABadRowIsRebuiltFromTheLog(t *testing.T) {
 	}
 }
 
-// Rows that a stream derived are right after a rebuild, whoever changed, deleted or kept them, and however many they are.
+// Rows that a stream derived are right after a rebuild, whether they were changed, deleted or kept, and for any number of them.
 func TestARebuildWritesAllRowsOfAStream(t *testing.T) {
 	t.Parallel()
 	lib := newLibrary(t)

@@ -76,7 +76,7 @@ func TestARepetitionReplacesItsEntry(t *testing.T) {
 	keep(hop.Place{Operation: "publish", Stream: "a b", Version: "-1", Shard: "s", Sequence: "1"}, "old")
 	w.now = w.now.Add(time.Minute)
 	keep(hop.Place{Operation: "route", Stream: "a b", Version: "-1"}, strings.Repeat("é", 2000)+"\xff")
-	require.Len(t, w.entries(), 1, "one item of the log, whoever met it")
+	require.Len(t, w.entries(), 1, "one item of the log, found by several readers")
 	got := w.entries()[0]
 	assert.Equal(t, "route", got.Operation)
 	assert.True(t, got.At.Equal(w.now))
