@@ -51,8 +51,10 @@ func newRoot(out, logs io.Writer) *cobra.Command {
 	root.SetHelpCommandGroupID(toKnow)
 	root.SetCompletionCommandGroupID(toKnow)
 
+	flags := settings{}
 	embedded := command(toRun, "aws", "Run the embedded AWS alone, for services that run one by one",
-		func(ctx context.Context) error { return run(ctx, local, out, logs, app.NewAWS, awsBanner) })
+		func(ctx context.Context) error { return run(ctx, flags.over(local), out, logs, app.NewAWS, awsBanner) })
+	flags["AWS_REGION"] = embedded.Flags().String("region", "", "instead of AWS_REGION")
 	withHealth(embedded, func(ctx context.Context, _ string) error {
 		var cfg app.AWSConfig
 		if err := service.LoadConfig(local, &cfg); err != nil {
@@ -79,6 +81,19 @@ func newRoot(out, logs io.Writer) *cobra.Command {
 			func(context.Context) error { return service.WriteVersion(out, "leftfold") }),
 	)
 	return root
+}
+
+// settings are the variables that flags of a command set, with the flags' values. An unset flag has "".
+type settings map[string]*string
+
+// over returns lookup with the flags before it.
+func (s settings) over(lookup service.Lookup) service.Lookup {
+	return func(name string) (string, bool) {
+		if flag := s[name]; flag != nil && *flag != "" {
+			return *flag, true
+		}
+		return lookup(name)
+	}
 }
 
 // command returns a command without arguments.

@@ -37,13 +37,16 @@ func runDemo(ctx context.Context, lookup service.Lookup, out *os.File, logs io.W
 	at := "http://" + cfg.CommandAPI.Addr
 	switch {
 	case story.API != "" && story.API != demo.Alone:
-		err = playOnNamed(ctx, cfg, story, out)
+		var named aws.Config
+		if named, err = awsconfig.Load(ctx); err == nil {
+			err = playOn(ctx, story.API, named, cfg, story, out)
+		}
 	case story.API == "" && isLeftfold(ctx, at):
 		embedded := aws.Config{
-			Region: "us-east-1", BaseEndpoint: aws.String("http://" + cfg.AWSAddr),
+			Region: cfg.Region, BaseEndpoint: aws.String("http://" + cfg.AWSAddr),
 			Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
 		}
-		err = play(ctx, story, stage(at, cfg, embedded), out)
+		err = playOn(ctx, at, embedded, cfg, story, out)
 	default:
 		err = playAlone(ctx, cfg, story, out, logs)
 	}
@@ -96,18 +99,14 @@ func playAlone(ctx context.Context, cfg app.Config, story demo.Config, out *os.F
 	return errors.Join(err, <-ended)
 }
 
-// playOnNamed plays on the system that DEMO_API names, whose AWS the SDK's variables name.
-func playOnNamed(ctx context.Context, cfg app.Config, story demo.Config, out *os.File) error {
-	target, err := awsconfig.Load(ctx)
-	if err != nil {
-		return err
-	}
+// playOn plays on a system that runs, with the AWS that has its log.
+func playOn(ctx context.Context, api string, target aws.Config, cfg app.Config, story demo.Config, out *os.File) error {
 	db := dynamodb.NewFromConfig(target, func(o *dynamodb.Options) { o.RetryMaxAttempts = 2 })
 	if _, err := db.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &cfg.Names.EventLog}); err != nil {
 		return fmt.Errorf("read the event log, with which the demo compares what %s shows; "+
-			"AWS_ENDPOINT_URL, AWS_REGION and credentials name its AWS: %w", story.API, err)
+			"AWS_ENDPOINT_URL, AWS_REGION and credentials name the AWS of DEMO_API, AWS_ADDR and AWS_REGION that of make run: %w", api, err)
 	}
-	return play(ctx, story, stage(story.API, cfg, target), out)
+	return play(ctx, story, stage(api, cfg, target), out)
 }
 
 func stage(api string, cfg app.Config, target aws.Config) demo.Stage {

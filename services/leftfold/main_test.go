@@ -90,10 +90,12 @@ func TestTheDemoSucceedsAloneAndWritesPlainTextToAPipe(t *testing.T) {
 // The demo finds the system that runs, and can be played again on what it has written before.
 func TestTheDemoPlaysAgainOnASystemThatRuns(t *testing.T) {
 	t.Parallel()
-	system, stop := running(t)
-	lookup := service.Fixed(map[string]string{
-		"API_ADDR": system.APIAddr, "ADMIN_ADDR": system.AdminAddr, "AWS_ADDR": system.AWSAddr, "DEMO_USERS": "1",
-	})
+	system, stop := running(t, "AWS_REGION", "eu-central-1")
+	of := map[string]string{"API_ADDR": system.APIAddr, "ADMIN_ADDR": system.AdminAddr, "AWS_ADDR": system.AWSAddr, "DEMO_USERS": "1"}
+	lookup := service.Fixed(of)
+	err := runDemo(t.Context(), app.Lookup(lookup), os.Stdout, io.Discard)
+	require.ErrorContains(t, err, "AWS_REGION", "the log is in another region")
+	of["AWS_DEFAULT_REGION"] = "eu-central-1"
 	for range 2 {
 		text := printed(t, func(out *os.File) error { return runDemo(t.Context(), app.Lookup(lookup), out, io.Discard) })
 		assert.Contains(t, text, "A story of 1 user and 10 roles, played by 32 clients,\nat http://"+system.APIAddr)

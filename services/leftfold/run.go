@@ -56,23 +56,23 @@ Try it:
 
 Look into its AWS:
 
-  export AWS_ENDPOINT_URL=http://%[3]s AWS_DEFAULT_REGION=us-east-1 \
+  export AWS_ENDPOINT_URL=http://%[3]s AWS_DEFAULT_REGION=%[7]s \
     AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
   aws dynamodb scan --table-name %[6]s
 
 Ctrl-C stops it.
-`, s.APIAddr, s.AdminAddr, s.AWSAddr, header, people, cfg.Names.EventLog)
+`, s.APIAddr, s.AdminAddr, s.AWSAddr, header, people, cfg.Names.EventLog, cfg.Region)
 }
 
-func awsBanner(aws *app.Alone, _ app.AWSConfig) string {
+func awsBanner(aws *app.Alone, cfg app.AWSConfig) string {
 	return fmt.Sprintf(`The embedded AWS is running, with Leftfold's tables, stream and queues. Stop it,
 and all is gone.
 
-  export AWS_ENDPOINT_URL=http://%s AWS_DEFAULT_REGION=us-east-1 \
+  export AWS_ENDPOINT_URL=http://%s AWS_DEFAULT_REGION=%s \
     AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
 
 Ctrl-C stops it.
-`, aws.Addr)
+`, aws.Addr, cfg.Region)
 }
 
 func issuerBanner(issuer *app.Alone, cfg app.IssuerConfig) string {

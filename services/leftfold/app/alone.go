@@ -57,7 +57,7 @@ func alone(
 
 // newServer returns an embedded AWS with the product's tables, stream and queues.
 func newServer(ctx context.Context, cfg AWSConfig) (*localaws.Server, error) {
-	server := localaws.New(localaws.Options{})
+	server := localaws.New(localaws.Options{Region: cfg.Region})
 	return server, provision.Run(ctx, server.Config(), provision.Config{Names: cfg.Names})
 }
 

@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"regexp"
 
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
@@ -21,7 +22,19 @@ type AWSConfig struct {
 	service.Config
 	_       struct{} `group:"Embedded AWS"`
 	AWSAddr string   `envconfig:"AWS_ADDR" default:"127.0.0.1:4566" desc:"address of the embedded AWS (leftfold only)"`
+	Region  string   `envconfig:"AWS_REGION" default:"us-east-1" desc:"region in which the embedded AWS has its tables, stream and queues"`
 	Names   topology.Names
+}
+
+// regionName is what a client can sign a request for.
+var regionName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`) // read only
+
+// Validate is called by service.LoadConfig.
+func (c *AWSConfig) Validate() error {
+	if !regionName.MatchString(c.Region) {
+		return fmt.Errorf("AWS_REGION=%s: want the name of a region, such as eu-central-1", c.Region)
+	}
+	return nil
 }
 
 // IssuerConfig is the configuration of the development issuer.
@@ -56,7 +69,8 @@ func (c *Config) Validate() error {
 }
 
 // Lookup is lookup with defaults that suit one process on a developer's machine: few logs, no tokens, no rate limit, and hops
-// that poll the embedded AWS, where it costs nothing, more often.
+// that poll the embedded AWS, where it costs nothing, more often. As in AWS's SDKs, AWS_DEFAULT_REGION is a second name of
+// AWS_REGION.
 func Lookup(lookup func(string) (string, bool)) func(string) (string, bool) {
 	defaults := map[string]string{
 		"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0",
@@ -64,6 +78,9 @@ func Lookup(lookup func(string) (string, bool)) func(string) (string, bool) {
 	}
 	return func(key string) (string, bool) {
 		if v, ok := lookup(key); ok && v != "" {
+			return v, true
+		}
+		if v, ok := lookup("AWS_DEFAULT_REGION"); ok && key == "AWS_REGION" {
 			return v, true
 		}
 		v, ok := defaults[key]
