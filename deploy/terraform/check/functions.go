@@ -14,7 +14,7 @@ import (
 // has no value.
 func functions() map[string]function.Function {
 	return map[string]function.Function{
-		"can": tryfunc.CanFunc, "try": tryfunc.TryFunc,
+		"alltrue": allTrue(), "can": tryfunc.CanFunc, "try": tryfunc.TryFunc,
 		"coalesce": stdlib.CoalesceFunc, "compact": compact(), "concat": stdlib.ConcatFunc,
 		"contains": stdlib.ContainsFunc, "distinct": stdlib.DistinctFunc,
 		"flatten": stdlib.FlattenFunc, "floor": stdlib.FloorFunc, "format": stdlib.FormatFunc, "join": stdlib.JoinFunc,
@@ -25,6 +25,16 @@ func functions() map[string]function.Function {
 		"tolist": stdlib.MakeToFunc(cty.List(cty.DynamicPseudoType)), "values": stdlib.ValuesFunc,
 		"trimprefix": stdlib.TrimPrefixFunc, "yamlencode": stdlib.JSONEncodeFunc, // JSON is YAML
 	}
+}
+
+func allTrue() function.Function {
+	return function.New(&function.Spec{
+		Params: []function.Parameter{{Name: "list", Type: cty.List(cty.Bool)}},
+		Type:   function.StaticReturnType(cty.Bool),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			return cty.BoolVal(!slices.ContainsFunc(args[0].AsValueSlice(), cty.Value.False)), nil
+		},
+	})
 }
 
 // compact drops nulls, as Terraform does; stdlib's refuses them.

@@ -17,7 +17,12 @@ import (
 type Block struct {
 	Attributes map[string]cty.Value
 	Blocks     map[string][]Block
+	// Postconditions are those of a resource's lifecycle.
+	Postconditions []Condition
 }
+
+// Condition reports whether a resource with these attributes, as AWS has them once they are applied, is as it must be; else why not.
+type Condition func(self map[string]cty.Value) (met bool, message string, err error)
 
 // Text returns the text of an attribute, "" if it is missing or null.
 func (b Block) Text(name string) string {
@@ -152,6 +157,7 @@ func (m *Module) instances(block *hclsyntax.Block, kind, name string) (map[strin
 				b.Attributes[attribute] = v
 			}
 		}
+		b.Postconditions = m.postconditions(block.Body)
 		out[key] = b
 		return nil
 	}
@@ -174,6 +180,28 @@ func (m *Module) instances(block *hclsyntax.Block, kind, name string) (map[strin
 		}
 	}
 	return out, nil
+}
+
+func (m *Module) postconditions(resource *hclsyntax.Body) (out []Condition) {
+	for _, lifecycle := range resource.Blocks {
+		if lifecycle.Type != "lifecycle" {
+			continue
+		}
+		for _, block := range lifecycle.Body.Blocks {
+			if block.Type != "postcondition" {
+				continue
+			}
+			out = append(out, func(self map[string]cty.Value) (bool, string, error) {
+				ctx := m.context(map[string]cty.Value{"self": cty.ObjectVal(self)})
+				b, err := evaluate(block.Body, ctx)
+				if err != nil {
+					return false, "", err
+				}
+				return b.Attributes["condition"].True(), b.Text("error_message"), nil
+			})
+		}
+	}
+	return out
 }
 
 // notValues are meta-arguments.

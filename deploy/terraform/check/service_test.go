@@ -78,6 +78,7 @@ func serviceModule(t *testing.T, vars map[string]cty.Value) (*check.Module, []co
 		"target": cty.ObjectVal(map[string]cty.Value{
 			"target_group_arn": cty.StringVal("group"), "security_group_id": cty.StringVal("sg"), "resource_label": cty.StringVal("label"),
 		}),
+		"scaling": cty.ObjectVal(map[string]cty.Value{"min": cty.NumberIntVal(2)}),
 	}
 	maps.Copy(all, vars)
 	m := evaluate(t, "modules/service", all)
@@ -104,6 +105,22 @@ func TestTasksRunAsTheImagesRequire(t *testing.T) {
 	task := m.Resources["aws_ecs_task_definition"]["this"][""]
 	assert.Equal(t, "ARM64", task.Blocks["runtime_platform"][0].Text("cpu_architecture"))
 	assert.Contains(t, read(t, ".github/workflows/release.yml"), "linux/arm64")
+}
+
+// TestAReleaseThatIsRolledBackFails: where ECS has rolled a service back, which the provider takes for success, the apply fails.
+func TestAReleaseThatIsRolledBackFails(t *testing.T) {
+	t.Parallel()
+	m, _ := serviceModule(t, nil)
+	released := m.Resources["aws_ecs_task_definition"]["this"][""].Attributes["arn"]
+	conditions := m.Resources["aws_ecs_service"]["this"][""].Postconditions
+	require.Len(t, conditions, 1, "%v", m.Blind)
+	met, _, err := conditions[0](map[string]cty.Value{"task_definition": released})
+	require.NoError(t, err)
+	assert.True(t, met)
+	met, message, err := conditions[0](map[string]cty.Value{"task_definition": cty.StringVal("the former")})
+	require.NoError(t, err)
+	assert.False(t, met)
+	assert.Contains(t, message, "it runs the former")
 }
 
 // TestTasksHaveTimeToStop: ECS kills a task after STOP_TIMEOUT, the load balancer drains a target for as long as the longest answer,
@@ -258,6 +275,7 @@ func TestTheExampleRunsEveryService(t *testing.T) {
 			assert.Contains(t, granted, name)
 		}
 	}
+	assert.Contains(t, bootstrap, `"collector"`, "a repository for the copy of its image")
 	workflow := read(t, ".github/workflows/release.yml")
 	for _, variable := range regexp.MustCompile(`TF_VAR_(\w+)`).FindAllStringSubmatch(workflow, -1) {
 		assert.Contains(t, read(t, "deploy/terraform/examples/production/variables.tf"), `variable "`+variable[1]+`"`)

@@ -3,7 +3,7 @@
 data "aws_caller_identity" "this" {}
 
 locals {
-  services = ["command-api", "streamer", "broker", "projector-user", "projector-role", "leftfold"]
+  images = ["command-api", "streamer", "broker", "projector-user", "projector-role", "leftfold", "collector"]
 }
 
 resource "aws_s3_bucket" "state" {
@@ -36,7 +36,7 @@ resource "aws_s3_bucket_public_access_block" "state" {
 }
 
 resource "aws_ecr_repository" "this" {
-  for_each = toset(local.services)
+  for_each = toset(local.images)
 
   name                 = "leftfold/${each.key}"
   image_tag_mutability = "IMMUTABLE" # a roll-back runs the same image

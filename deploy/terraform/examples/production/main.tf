@@ -3,14 +3,17 @@
 module "network" {
   source       = "../../modules/network"
   name         = "leftfold"
-  zones        = 2
-  nat_gateways = 1 # for the issuer's keys and the collector's image; AWS needs none
+  zones        = 3
+  nat_gateways = 3 # for the issuer's keys; AWS needs none. One in each zone, so that none depends on another
+
+  interface_endpoints = concat(["kinesis-streams", "sqs", "ecr.api", "ecr.dkr", "logs"], local.secret_stores)
 }
 
 module "data" {
-  source              = "../../modules/data"
-  stream_shards       = 2
-  deletion_protection = var.deletion_protection
+  source                 = "../../modules/data"
+  stream_shards          = 2
+  stream_retention_hours = 168 # a week to notice that the archive or the broker does not read
+  deletion_protection    = var.deletion_protection
 }
 
 module "cluster" {
@@ -29,21 +32,37 @@ module "edge" {
 }
 
 locals {
+  secret_stores = distinct([for arn in values(var.secrets) : split(":", arn)[2]]) # secretsmanager, ssm
+
+  collector_image = one([for tag in var.collector_tag[*] : "${var.registry}/leftfold/collector:${tag}"])
+
   api = {
     OIDC_ISSUER     = var.oidc_issuer
     OIDC_AUDIENCE   = var.oidc_audience
     TRUSTED_PROXIES = join(",", module.network.public_cidrs)
   }
 
-  # What adds tasks: requests for the APIs, age of the records read for the readers, age of the oldest message for the projectors.
-  # More readers than shards would be idle.
-  behind = { for service in ["streamer", "broker"] : service => var.collector_image == null ? {} : { behind = {
-    namespace  = "Leftfold", metric = "leftfold_shards_behind_seconds", statistic = "Maximum", target = 15,
-    dimensions = { service = service }
+  # What adds tasks: requests for the APIs, age of the records read for the readers, messages for each task for the projectors: the
+  # oldest message's age would grow by one aggregate that fails. More readers than shards would be idle.
+  behind = { for service in ["streamer", "broker"] : service => local.collector_image == null ? {} : { behind = {
+    target = 15
+    metrics = { behind = {
+      namespace = "Leftfold", metric = "leftfold_shards_behind_seconds", statistic = "Maximum", dimensions = { service = service }
+    } }
   } } }
-  waiting = { for service, queue in { projector-user = "QUEUE_IAM_USER", projector-role = "QUEUE_IAM_ROLE" } : service => { waiting = {
-    namespace  = "AWS/SQS", metric = "ApproximateAgeOfOldestMessage", statistic = "Maximum", target = 15,
-    dimensions = { QueueName = module.data.queues[queue] }
+  waiting = { for service, queue in { projector-user = "QUEUE_IAM_USER", projector-role = "QUEUE_IAM_ROLE" } : service => { backlog = {
+    target     = 1000
+    expression = "waiting / tasks"
+    metrics = {
+      waiting = {
+        namespace  = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", statistic = "Maximum"
+        dimensions = { QueueName = module.data.queues[queue] }
+      }
+      tasks = {
+        namespace  = "ECS/ContainerInsights", metric = "RunningTaskCount", statistic = "Average"
+        dimensions = { ClusterName = module.cluster.name, ServiceName = service }
+      }
+    }
   } } }
 
   services = {
@@ -58,9 +77,10 @@ locals {
   }
 }
 
-module "service" {
+# Projectors first, and the others once these are steady: an event is not written before its readers know it.
+module "projector" {
   source   = "../../modules/service"
-  for_each = local.services
+  for_each = { for name, s in local.services : name => s if startswith(name, "projector-") }
 
   name            = each.key
   image           = "${var.registry}/leftfold/${each.key}:${var.image_tag}"
@@ -68,26 +88,55 @@ module "service" {
   cpu             = try(each.value.cpu, 256)
   memory          = try(each.value.memory, 512)
   environment     = merge(module.data.environment, try(each.value.environment, {}))
+  secrets         = var.secrets
+  secret_key_arns = var.secret_key_arns
   permissions     = module.data.access[each.key]
   target          = lookup(module.edge.targets, each.key, null)
   vpc_id          = module.network.vpc_id
   subnet_ids      = module.network.private_subnet_ids
   scaling         = each.value.scaling
-  collector_image = var.collector_image
+  alarms          = module.observability.deployment_alarms[each.key]
+  collector_image = local.collector_image
+  kms_key_arn     = module.data.kms_key_arn
+}
+
+module "service" {
+  source   = "../../modules/service"
+  for_each = { for name, s in local.services : name => s if !startswith(name, "projector-") }
+
+  name            = each.key
+  image           = "${var.registry}/leftfold/${each.key}:${var.image_tag}"
+  cluster         = module.cluster
+  cpu             = try(each.value.cpu, 256)
+  memory          = try(each.value.memory, 512)
+  environment     = merge(module.data.environment, try(each.value.environment, {}))
+  secrets         = var.secrets
+  secret_key_arns = var.secret_key_arns
+  permissions     = module.data.access[each.key]
+  target          = lookup(module.edge.targets, each.key, null)
+  vpc_id          = module.network.vpc_id
+  subnet_ids      = module.network.private_subnet_ids
+  scaling         = each.value.scaling
+  alarms          = module.observability.deployment_alarms[each.key]
+  after           = { for name, p in module.projector : name => p.release }
+  collector_image = local.collector_image
   kms_key_arn     = module.data.kms_key_arn
 }
 
 module "observability" {
   source             = "../../modules/observability"
   emails             = var.alarm_emails
-  collector          = var.collector_image != null
+  collector          = local.collector_image != null
   cluster            = module.cluster.name
-  services           = [for s in module.service : s.name]
+  services           = keys(local.services)
   load_balancer      = module.edge.arn_suffix
   targets            = { for service, t in module.edge.targets : service => t.arn_suffix }
+  certificate_arn    = var.certificate_arn
   tables             = module.data.tables
+  indexes            = module.data.indexes
   stream             = module.data.stream
   queues             = values(module.data.queues)
   dead_letter_queues = module.data.dead_letter_queues
   firehose           = module.data.archive.firehose
+  key_arns           = [module.data.kms_key_arn]
 }

@@ -41,8 +41,25 @@ variable "deletion_protection" {
   default     = true
 }
 
-variable "collector_image" {
-  description = "The collector of metrics and traces; null: none, and no alarms that need it."
+variable "secrets" {
+  description = <<-E
+    Variables of all services that are kept in Secrets Manager or in SSM's parameters, by ARN, such as ADMIN_TOKEN, which the operations
+    of the admin address then require. Defaults to none.
+  E
+  type        = map(string)
+  default     = {}
+}
+
+variable "secret_key_arns" {
+  description = "Customer-managed keys of the secrets. Defaults to none."
+  type        = set(string)
+  default     = []
+}
+
+variable "collector_tag" {
+  description = <<-E
+    Version of the collector of metrics and traces, as deploy/copy-collector copies it; null: none, and no alarms that need it.
+  E
   type        = string
-  default     = "public.ecr.aws/aws-observability/aws-otel-collector:v0.50.0"
+  default     = "v0.50.0"
 }

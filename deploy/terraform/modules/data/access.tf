@@ -31,7 +31,7 @@ locals {
     })
 
     broker = merge(local.leasing.broker, local.reading[var.stream_mode], {
-      log    = { actions = ["dynamodb:Scan"], resources = [local.log.arn] }
+      log = { actions = ["dynamodb:Scan"], resources = [local.log.arn] }
       queues = {
         actions   = ["sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:SendMessage"]
         resources = [for q in aws_sqs_queue.this : q.arn]

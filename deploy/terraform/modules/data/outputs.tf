@@ -27,6 +27,13 @@ output "tables" {
   value       = [for t in aws_dynamodb_table.this : t.name]
 }
 
+output "indexes" {
+  description = "The tables' indexes."
+  value = flatten([for variable, t in local.tables : [
+    for index in keys(try(t.indexes, {})) : { table = aws_dynamodb_table.this[variable].name, index = index }
+  ]])
+}
+
 output "queues" {
   description = "Names of the queues, by the variable of each."
   value       = { for variable, q in aws_sqs_queue.this : variable => q.name }

@@ -40,7 +40,10 @@ variable "nat_gateways" {
 }
 
 variable "interface_endpoints" {
-  description = "AWS services reached inside the VPC, each charged by the hour and zone. Defaults to all that the tasks call."
+  description = <<-E
+    AWS services reached inside the VPC, each charged by the hour and zone. Defaults to all that the tasks call. Add secretsmanager or
+    ssm where a service's secrets are kept there, unless there are NAT gateways.
+  E
   type        = set(string)
-  default     = ["kinesis-streams", "sqs", "ecr.api", "ecr.dkr", "logs", "secretsmanager"]
+  default     = ["kinesis-streams", "sqs", "ecr.api", "ecr.dkr", "logs"]
 }

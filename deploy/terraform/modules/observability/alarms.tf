@@ -4,9 +4,19 @@ locals {
   readers    = { for s in ["streamer", "broker"] : s => { service = s } }
   projectors = { for s in ["projector-user", "projector-role"] : s => { service = s } }
   stream     = { (var.stream) = { StreamName = var.stream } }
+  tasks      = { for s in var.services : s => { ClusterName = var.cluster, ServiceName = "${var.prefix}${s}" } }
+  targets    = { for s, g in var.targets : s => { LoadBalancer = var.load_balancer, TargetGroup = g } }
+
+  # A table's metric leaves out its indexes:
+  # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
+  tables = merge(
+    { for t in var.tables : t => { TableName = t } },
+    { for i in var.indexes : "${i.table}/${i.index}" => { TableName = i.table, GlobalSecondaryIndexName = i.index } },
+  )
 
   # By name: of what (one alarm each, so that it names the resource), which metric, and for how many minutes it is above or below.
-  # missing = "breaching": missing data raises the alarm.
+  # missing = "breaching": missing data raises the alarm. rollback: it also rolls back the release of the service that it is of.
+  # An alarm that missing data raises is on before a service first runs, so it cannot do that.
   all = {
     reader-behind = {
       of        = local.readers, namespace = local.own, metric = "leftfold_shards_behind_seconds"
@@ -26,23 +36,23 @@ locals {
     }
     source-missing = {
       of        = local.readers, namespace = local.own, metric = "leftfold_shards_list_failures_total"
-      statistic = "Sum", above = 5, minutes = 5
+      statistic = "Sum", above = 5, minutes = 5, rollback = true
     }
     aggregate-parked = {
       of        = local.projectors, namespace = local.own, metric = "leftfold_projection_parked_total"
-      statistic = "Sum", above = 0, minutes = 1
+      statistic = "Sum", above = 0, minutes = 1, rollback = true
     }
     log-hole = {
       of        = { command-api = { service = "command-api" } }, namespace = local.own, metric = "leftfold_log_hole_total"
-      statistic = "Sum", above = 0, minutes = 1
+      statistic = "Sum", above = 0, minutes = 1, rollback = true
     }
     log-hole-seen-by = {
       of        = local.projectors, namespace = local.own, metric = "leftfold_projection_log_hole_total"
-      statistic = "Sum", above = 0, minutes = 1
+      statistic = "Sum", above = 0, minutes = 1, rollback = true
     }
     rows-unreadable = {
       of        = local.projectors, namespace = local.own, metric = "leftfold_projection_bad_rows_total"
-      statistic = "Sum", above = 0, minutes = 1
+      statistic = "Sum", above = 0, minutes = 1, rollback = true
     }
     item-undecodable = {
       of        = { streamer = local.readers.streamer }, namespace = local.own, metric = "leftfold_publish_undecodable_total"
@@ -54,11 +64,11 @@ locals {
     }
     publish-refused = {
       of        = { streamer = local.readers.streamer }, namespace = local.own, metric = "leftfold_publish_refused_total"
-      statistic = "Sum", above = 0, minutes = 1
+      statistic = "Sum", above = 0, minutes = 1, rollback = true
     }
     route-refused = {
       of        = { broker = local.readers.broker }, namespace = local.own, metric = "leftfold_route_refused_total"
-      statistic = "Sum", above = 0, minutes = 1
+      statistic = "Sum", above = 0, minutes = 1, rollback = true
     }
     lease-unreadable = {
       of        = local.readers, namespace = local.own, metric = "leftfold_shards_unreadable_leases_total"
@@ -66,11 +76,11 @@ locals {
     }
     shards-not-polled = {
       of        = local.readers, namespace = local.own, metric = "leftfold_shards_poll_age_seconds"
-      statistic = "Maximum", above = 60, minutes = 2
+      statistic = "Maximum", above = 60, minutes = 2, rollback = true
     }
     queue-not-polled = {
       of        = local.projectors, namespace = local.own, metric = "leftfold_fifoqueue_poll_age_seconds"
-      statistic = "Maximum", above = 60, minutes = 2
+      statistic = "Maximum", above = 60, minutes = 2, rollback = true
     }
     loop-hangs = {
       of        = { for s in var.services : s => { service = s } }, namespace = local.own, metric = "leftfold_loop_age_seconds"
@@ -94,11 +104,11 @@ locals {
       statistic = "Maximum", above = 0, minutes = 1
     }
     reads-throttled = {
-      of        = { for t in var.tables : t => { TableName = t } }, namespace = "AWS/DynamoDB", metric = "ReadThrottleEvents"
+      of        = local.tables, namespace = "AWS/DynamoDB", metric = "ReadThrottleEvents"
       statistic = "Sum", above = 10, minutes = 5
     }
     writes-throttled = {
-      of        = { for t in var.tables : t => { TableName = t } }, namespace = "AWS/DynamoDB", metric = "WriteThrottleEvents"
+      of        = local.tables, namespace = "AWS/DynamoDB", metric = "WriteThrottleEvents"
       statistic = "Sum", above = 10, minutes = 5
     }
     archive-late = {
@@ -107,14 +117,33 @@ locals {
       statistic = "Maximum", above = 1800, minutes = 5
     }
     no-tasks = {
-      of        = { for s in var.services : s => { ClusterName = var.cluster, ServiceName = s } }
-      namespace = "ECS/ContainerInsights", metric = "RunningTaskCount"
+      of        = local.tasks, namespace = "ECS/ContainerInsights", metric = "RunningTaskCount"
       statistic = "Minimum", below = 1, minutes = 3, missing = "breaching"
     }
     no-healthy-targets = {
-      of        = { for s, g in var.targets : s => { LoadBalancer = var.load_balancer, TargetGroup = g } }
-      namespace = "AWS/ApplicationELB", metric = "HealthyHostCount"
+      of        = local.targets, namespace = "AWS/ApplicationELB", metric = "HealthyHostCount"
       statistic = "Minimum", below = 1, minutes = 2, missing = "breaching"
+    }
+    unhealthy-target = {
+      of        = local.targets, namespace = "AWS/ApplicationELB", metric = "UnHealthyHostCount"
+      statistic = "Maximum", above = 0, minutes = 15
+    }
+    slow-answers = {
+      of        = local.targets, namespace = "AWS/ApplicationELB", metric = "TargetResponseTime"
+      statistic = "p90", above = 2, minutes = 10, rollback = true
+    }
+    memory-high = {
+      of        = local.tasks, namespace = "AWS/ECS", metric = "MemoryUtilization"
+      statistic = "Maximum", above = 85, minutes = 10
+    }
+    metrics-missing = {
+      of        = { for s in var.services : s => { service = s } }, namespace = local.own, metric = "leftfold_loop_age_seconds"
+      statistic = "SampleCount", below = 1, minutes = 10, missing = "breaching"
+    }
+    certificate-expires = {
+      of        = { for arn in var.certificate_arn[*] : "edge" => { CertificateArn = arn } }
+      namespace = "AWS/CertificateManager", metric = "DaysToExpiry" # once a day, and no more once it has expired
+      statistic = "Minimum", below = 30, minutes = 1, period = 86400, missing = "ignore"
     }
     edge-errors = {
       of        = { edge = { LoadBalancer = var.load_balancer } }, namespace = "AWS/ApplicationELB", metric = "HTTPCode_ELB_5XX_Count"
@@ -127,8 +156,46 @@ locals {
   }
 
   flat = merge([for name, a in local.alarms : {
-    for of, dimensions in a.of : "${name}/${of}" => merge(a, { name = name, dimensions = dimensions })
+    for of, dimensions in a.of : "${name}/${of}" => merge(a, { name = name, of = of, dimensions = dimensions })
   }]...)
+
+  # Alarms on an expression of several metrics, which may be of more than one namespace.
+  expressions = merge(
+    { for s, dimensions in local.targets : "service-errors/${s}" => {
+      name       = "service-errors", of = s, rollback = true
+      expression = "IF(requests > 20, 100 * FILL(errors, 0) / requests, 0)", label = "5xx in percent"
+      above      = 1, periods = 5, datapoints = 5, period = 60
+      metrics = { for id, metric in { errors = "HTTPCode_Target_5XX_Count", requests = "RequestCount" } : id => {
+        namespace = "AWS/ApplicationELB", metric = metric, dimensions = dimensions, stat = "Sum"
+      } }
+    } },
+
+    # Firehose sends no metric of what it cannot read. An event at a period's end may be read in the next, so one period is none.
+    { "archive-not-read/${var.firehose}" = {
+      name       = "archive-not-read", of = var.firehose, rollback = false
+      expression = "IF(written > 0, IF(FILL(read, 0) > 0, 0, 1), 0)", label = "written, and not read"
+      above      = 0, periods = 96, datapoints = 3, period = 900
+      metrics = {
+        written = { namespace = "AWS/Kinesis", metric = "IncomingRecords", dimensions = { StreamName = var.stream }, stat = "Sum" }
+        read = {
+          namespace  = "AWS/Firehose", metric = "DataReadFromKinesisStream.Records", stat = "Sum"
+          dimensions = { DeliveryStreamName = var.firehose }
+        }
+      }
+    } },
+
+    # How old the state of a read model may be: what each hop is behind, together.
+    { for q in var.collector ? var.queues : [] : "read-model-late/${q}" => {
+      name       = "read-model-late", of = q, rollback = false
+      expression = "FILL(streamer, 0) + FILL(broker, 0) + FILL(waiting, 0)", label = "seconds"
+      above      = 60, periods = 10, datapoints = 10, period = 60
+      metrics = merge({ for s, dimensions in local.readers : s => {
+        namespace = local.own, metric = "leftfold_shards_behind_seconds", dimensions = dimensions, stat = "Maximum"
+        } }, {
+        waiting = { namespace = "AWS/SQS", metric = "ApproximateAgeOfOldestMessage", dimensions = { QueueName = q }, stat = "Maximum" }
+      })
+    } },
+  )
 }
 
 resource "aws_cloudwatch_metric_alarm" "this" {
@@ -139,8 +206,9 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   namespace           = each.value.namespace
   metric_name         = each.value.metric
   dimensions          = each.value.dimensions
-  statistic           = each.value.statistic
-  period              = 60
+  statistic           = can(regex("^p[0-9]", each.value.statistic)) ? null : each.value.statistic
+  extended_statistic  = can(regex("^p[0-9]", each.value.statistic)) ? each.value.statistic : null
+  period              = try(each.value.period, 60)
   evaluation_periods  = each.value.minutes
   comparison_operator = can(each.value.below) ? "LessThanThreshold" : "GreaterThanThreshold"
   threshold           = try(each.value.below, each.value.above)
@@ -149,36 +217,36 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   ok_actions          = [aws_sns_topic.alarms.arn]
 }
 
-# More than one answer in a hundred is a 5xx.
-resource "aws_cloudwatch_metric_alarm" "errors" {
-  for_each = var.targets
+resource "aws_cloudwatch_metric_alarm" "expression" {
+  for_each = local.expressions
 
-  alarm_name          = "${var.prefix}leftfold/service-errors/${each.key}"
-  alarm_description   = "${var.manual}#service-errors"
-  evaluation_periods  = 5
+  alarm_name          = "${var.prefix}leftfold/${each.key}"
+  alarm_description   = "${var.manual}#${each.value.name}"
+  evaluation_periods  = each.value.periods
+  datapoints_to_alarm = each.value.datapoints
   comparison_operator = "GreaterThanThreshold"
-  threshold           = 1
+  threshold           = each.value.above
   treat_missing_data  = "notBreaching"
   alarm_actions       = [aws_sns_topic.alarms.arn]
   ok_actions          = [aws_sns_topic.alarms.arn]
 
   metric_query {
-    id          = "percent"
-    expression  = "IF(requests > 20, 100 * FILL(errors, 0) / requests, 0)"
-    label       = "5xx in percent"
+    id          = "result"
+    expression  = each.value.expression
+    label       = each.value.label
     return_data = true
   }
 
   dynamic "metric_query" {
-    for_each = { errors = "HTTPCode_Target_5XX_Count", requests = "RequestCount" }
+    for_each = each.value.metrics
     content {
       id = metric_query.key
       metric {
-        namespace   = "AWS/ApplicationELB"
-        metric_name = metric_query.value
-        dimensions  = { LoadBalancer = var.load_balancer, TargetGroup = each.value }
-        stat        = "Sum"
-        period      = 60
+        namespace   = metric_query.value.namespace
+        metric_name = metric_query.value.metric
+        dimensions  = metric_query.value.dimensions
+        stat        = metric_query.value.stat
+        period      = each.value.period
       }
     }
   }
@@ -196,20 +264,40 @@ resource "aws_sns_topic_subscription" "email" {
   endpoint  = each.key
 }
 
-# A release that was rolled back is an event, not a metric.
-resource "aws_cloudwatch_event_rule" "deployment_failed" {
-  name        = "${var.prefix}leftfold-deployment-failed"
-  description = "${var.manual}#deployment-failed"
-  event_pattern = jsonencode({
-    source      = ["aws.ecs"]
-    detail-type = ["ECS Deployment State Change"]
-    detail      = { eventName = ["SERVICE_DEPLOYMENT_FAILED"] }
-    resources   = [for s in var.services : { suffix = ":service/${var.cluster}/${s}" }]
-  })
+# What is an event, not a metric.
+locals {
+  events = {
+    deployment-failed = {
+      source      = ["aws.ecs"]
+      detail-type = ["ECS Deployment State Change"]
+      detail      = { eventName = ["SERVICE_DEPLOYMENT_FAILED"] }
+      resources   = [for t in local.tasks : { suffix = ":service/${t.ClusterName}/${t.ServiceName}" }]
+    }
+    # These come by CloudTrail, so the account needs a trail: https://docs.aws.amazon.com/eventbridge/latest/ref/events-ref-kms.html
+    key-deletion = {
+      source      = ["aws.kms"]
+      detail-type = ["AWS API Call via CloudTrail"]
+      detail = {
+        eventSource       = ["kms.amazonaws.com"]
+        eventName         = ["ScheduleKeyDeletion", "DisableKey"]
+        requestParameters = { keyId = flatten([for arn in var.key_arns : [arn, regex("[^/]+$", arn)]]) }
+      }
+    }
+  }
 }
 
-resource "aws_cloudwatch_event_target" "deployment_failed" {
-  rule = aws_cloudwatch_event_rule.deployment_failed.name
+resource "aws_cloudwatch_event_rule" "this" {
+  for_each = local.events
+
+  name          = "${var.prefix}leftfold-${each.key}"
+  description   = "${var.manual}#${each.key}"
+  event_pattern = jsonencode(each.value)
+}
+
+resource "aws_cloudwatch_event_target" "this" {
+  for_each = aws_cloudwatch_event_rule.this
+
+  rule = each.value.name
   arn  = aws_sns_topic.alarms.arn
 }
 

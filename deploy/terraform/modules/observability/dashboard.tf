@@ -66,11 +66,11 @@ locals {
       },
       {
         title   = "CPU, percent", stat = "Average"
-        metrics = [for s in var.services : ["AWS/ECS", "CPUUtilization", "ClusterName", var.cluster, "ServiceName", s, { label = s }]]
+        metrics = [for s, t in local.tasks : ["AWS/ECS", "CPUUtilization", "ClusterName", t.ClusterName, "ServiceName", t.ServiceName, { label = s }]]
       },
       {
         title   = "memory, percent", stat = "Maximum"
-        metrics = [for s in var.services : ["AWS/ECS", "MemoryUtilization", "ClusterName", var.cluster, "ServiceName", s, { label = s }]]
+        metrics = [for s, t in local.tasks : ["AWS/ECS", "MemoryUtilization", "ClusterName", t.ClusterName, "ServiceName", t.ServiceName, { label = s }]]
       },
       {
         title   = "archive: seconds late", stat = "Maximum"

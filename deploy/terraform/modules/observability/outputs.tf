@@ -7,8 +7,16 @@ output "alarms" {
   description = "Names of all alarms."
   value = concat(
     [for a in aws_cloudwatch_metric_alarm.this : a.alarm_name],
-    [for a in aws_cloudwatch_metric_alarm.errors : a.alarm_name],
+    [for a in aws_cloudwatch_metric_alarm.expression : a.alarm_name],
   )
+}
+
+output "deployment_alarms" {
+  description = "By service: names of the alarms that tell a bad release."
+  value = { for s in var.services : s => concat(
+    [for key, a in local.flat : aws_cloudwatch_metric_alarm.this[key].alarm_name if a.of == s && try(a.rollback, false)],
+    [for key, a in local.expressions : aws_cloudwatch_metric_alarm.expression[key].alarm_name if a.of == s && a.rollback],
+  ) }
 }
 
 output "dashboard" {

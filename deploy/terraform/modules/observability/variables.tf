@@ -34,7 +34,7 @@ variable "cluster" {
 }
 
 variable "services" {
-  description = "Names of the ECS services."
+  description = "Names of the services, without the prefix."
   type        = list(string)
 }
 
@@ -51,6 +51,11 @@ variable "targets" {
 variable "tables" {
   description = "Names of the tables."
   type        = list(string)
+}
+
+variable "indexes" {
+  description = "The tables' indexes."
+  type        = list(object({ table = string, index = string }))
 }
 
 variable "stream" {
@@ -71,4 +76,15 @@ variable "dead_letter_queues" {
 variable "firehose" {
   description = "Name of the Firehose that fills the archive."
   type        = string
+}
+
+variable "certificate_arn" {
+  description = "The API's certificate. Defaults to none."
+  type        = string
+  default     = null
+}
+
+variable "key_arns" {
+  description = "The keys that encrypt the data."
+  type        = list(string)
 }

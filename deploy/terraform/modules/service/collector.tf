@@ -29,7 +29,8 @@ locals {
     name                   = "collector"
     image                  = image
     essential              = false # the service continues without it
-    memory                 = 192   # MiB of the task's
+    restartPolicy          = { enabled = true, restartAttemptPeriod = 60 }
+    memory                 = 192 # MiB of the task's
     readonlyRootFilesystem = true
     environment            = [{ name = "AOT_CONFIG_CONTENT", value = yamlencode(local.collector_config) }]
     logConfiguration = {
@@ -63,7 +64,7 @@ locals {
         region                               = local.region
         namespace                            = "${var.prefix}Leftfold"
         log_group_name                       = one(aws_cloudwatch_log_group.metrics[*].name)
-        log_stream_name                      = "{TaskId}"
+        log_stream_name                      = "collector" # {TaskId} needs an attribute that this receiver does not set
         dimension_rollup_option              = "NoDimensionRollup"
         retain_initial_value_of_delta_metric = true # a counter's first value counts
         resource_to_telemetry_conversion     = { enabled = false }

@@ -89,16 +89,32 @@ resource "aws_ecs_service" "this" {
     weight            = 1
   }
 
-  # A release whose tasks do not become ready is rolled back.
+  # A release whose tasks do not become ready is rolled back, and so is one that raises an alarm. ECS watches the alarms for as long
+  # as they take to be raised: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html
   deployment_circuit_breaker {
     enable   = true
     rollback = true
   }
 
+  dynamic "alarms" {
+    for_each = length(var.alarms) == 0 ? [] : [var.alarms]
+    content {
+      enable      = true
+      rollback    = true
+      alarm_names = alarms.value
+    }
+  }
+
+  # A roll-back needs three failed tasks, each up to three minutes, and the start of the former release.
+  timeouts {
+    create = "40m"
+    update = "40m"
+  }
+
   network_configuration {
     subnets          = var.subnet_ids
     security_groups  = [aws_security_group.this.id]
-    assign_public_ip = false
+    assign_public_ip = var.public
   }
 
   dynamic "load_balancer" {
@@ -112,6 +128,17 @@ resource "aws_ecs_service" "this" {
 
   lifecycle {
     ignore_changes = [desired_count] # set by the autoscaler
+
+    precondition {
+      condition     = alltrue([for release in values(var.after) : release != ""])
+      error_message = "The services that this one follows do not run this release."
+    }
+
+    # Steady is also a service that was rolled back: https://github.com/hashicorp/terraform-provider-aws/issues/20858
+    postcondition {
+      condition     = self.task_definition == aws_ecs_task_definition.this.arn
+      error_message = "ECS rolled ${local.name} back: it runs ${self.task_definition}. See docs/operations.md#deployment-failed."
+    }
   }
 
   depends_on = [aws_iam_role_policy.task, aws_iam_role_policy.execution]

@@ -116,4 +116,19 @@ data "aws_iam_policy_document" "execution" {
       resources = local.secret_arns
     }
   }
+  # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
+  dynamic "statement" {
+    for_each = length(var.secret_key_arns) > 0 ? [1] : []
+    content {
+      sid       = "SecretKeys"
+      actions   = ["kms:Decrypt"]
+      resources = var.secret_key_arns
+
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values   = [for s in ["secretsmanager", "ssm"] : "${s}.${local.region}.amazonaws.com"]
+      }
+    }
+  }
 }

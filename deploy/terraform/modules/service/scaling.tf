@@ -48,15 +48,36 @@ resource "aws_appautoscaling_policy" "signal" {
     target_value       = each.value.target
     scale_in_cooldown  = 300
     scale_out_cooldown = 60
+    # https://docs.aws.amazon.com/autoscaling/application/userguide/application-auto-scaling-target-tracking-metric-math.html
     customized_metric_specification {
-      namespace   = each.value.namespace
-      metric_name = each.value.metric
-      statistic   = each.value.statistic
-      dynamic "dimensions" {
-        for_each = each.value.dimensions
+      dynamic "metrics" {
+        for_each = each.value.metrics
         content {
-          name  = dimensions.key
-          value = dimensions.value
+          id          = metrics.key
+          return_data = each.value.expression == null
+          metric_stat {
+            stat = metrics.value.statistic
+            metric {
+              namespace   = metrics.value.namespace
+              metric_name = metrics.value.metric
+              dynamic "dimensions" {
+                for_each = metrics.value.dimensions
+                content {
+                  name  = dimensions.key
+                  value = dimensions.value
+                }
+              }
+            }
+          }
+        }
+      }
+      dynamic "metrics" {
+        for_each = each.value.expression[*]
+        content {
+          id          = "signal"
+          label       = each.key
+          expression  = metrics.value
+          return_data = true
         }
       }
     }

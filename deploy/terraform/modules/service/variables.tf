@@ -43,6 +43,12 @@ variable "secrets" {
   default     = {}
 }
 
+variable "secret_key_arns" {
+  description = "Customer-managed keys of the secrets. Their policies must leave access to IAM. Defaults to none: keys that AWS manages."
+  type        = set(string)
+  default     = []
+}
+
 variable "permissions" {
   description = "What the task may do, by a name of your choice; leading_keys are partition keys of a table's items."
   type = map(object({
@@ -62,10 +68,28 @@ variable "subnet_ids" {
   type        = list(string)
 }
 
+variable "public" {
+  description = "Whether tasks have public addresses, for public subnets without NAT. Nothing can connect to them. Defaults to false."
+  type        = bool
+  default     = false
+}
+
 variable "target" {
   description = "The load balancer's side of a service with a REST API: one of the edge's targets. Defaults to none."
   type        = object({ target_group_arn = string, security_group_id = string, resource_label = string })
   default     = null
+}
+
+variable "alarms" {
+  description = "Names of alarms that roll a release back; observability's deployment_alarms has them. Defaults to none."
+  type        = list(string)
+  default     = []
+}
+
+variable "after" {
+  description = "By name: the output release of services that must run a release before this one does. Defaults to none."
+  type        = map(string)
+  default     = {}
 }
 
 variable "admin_cidrs" {
@@ -76,8 +100,9 @@ variable "admin_cidrs" {
 
 variable "scaling" {
   description = <<-E
-    How many tasks, and what adds more: CPU in percent, requests a minute and task (with a target), and any other metrics that
-    should stay at their target. The one that needs most tasks decides; all must agree to remove tasks.
+    How many tasks, and what adds more: CPU in percent, requests a minute and task (with a target), and any other signals that
+    should stay at their target: one metric, or an expression of several. The one that needs most tasks decides; all must agree to
+    remove tasks.
   E
   type = object({
     min      = optional(number, 2)
@@ -85,11 +110,9 @@ variable "scaling" {
     cpu      = optional(number, 60)
     requests = optional(number)
     signals = optional(map(object({
-      namespace  = string
-      metric     = string
-      dimensions = map(string)
-      statistic  = string
       target     = number
+      expression = optional(string)
+      metrics    = map(object({ namespace = string, metric = string, dimensions = map(string), statistic = string }))
     })), {})
   })
   default = {}
@@ -97,6 +120,10 @@ variable "scaling" {
   validation {
     condition     = var.scaling.min >= 1 && var.scaling.max >= var.scaling.min
     error_message = "1 <= min <= max."
+  }
+  validation {
+    condition     = alltrue([for s in values(var.scaling.signals) : length(s.metrics) == 1 || s.expression != null])
+    error_message = "A signal has one metric or an expression."
   }
 }
 

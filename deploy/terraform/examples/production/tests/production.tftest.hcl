@@ -14,8 +14,15 @@ run "everything" {
   command = apply
 
   assert {
-    condition     = toset(keys(module.service)) == toset(["command-api", "streamer", "broker", "projector-user", "projector-role"])
-    error_message = "Five services."
+    condition = (
+      toset(keys(module.projector)) == toset(["projector-user", "projector-role"])
+      && toset(keys(module.service)) == toset(["command-api", "streamer", "broker"])
+    )
+    error_message = "Two projectors, and three services that follow them."
+  }
+  assert {
+    condition     = length(module.network.private_subnet_ids) == 3 && length(local.secret_stores) == 0
+    error_message = "Three zones; without secrets no endpoint for them."
   }
   assert {
     condition     = output.archive_bucket == "leftfold-archive-123456789012-eu-central-1"
@@ -27,11 +34,26 @@ run "without_collectors" {
   command = apply
 
   variables {
-    collector_image = null
+    collector_tag = null
   }
 
   assert {
     condition     = length(local.behind.streamer) == 0
     error_message = "Nothing scales by a metric that is not sent."
+  }
+}
+
+run "with_secrets" {
+  command = apply
+
+  variables {
+    secrets = {
+      ADMIN_TOKEN = "arn:aws:ssm:eu-central-1:123456789012:parameter/leftfold/admin-token"
+    }
+  }
+
+  assert {
+    condition     = join(",", local.secret_stores) == "ssm"
+    error_message = "Tasks reach the store of their secrets."
   }
 }

@@ -13,6 +13,9 @@ variables {
   dead_letter_queues = ["IamUserQueue-dlq.fifo", "IamRoleQueue-dlq.fifo"]
   firehose           = "leftfold-archive"
   emails             = ["oncall@example.com"]
+  indexes            = [{ table = "projection-user", index = "listing" }]
+  certificate_arn    = "arn:aws:acm:eu-central-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
+  key_arns           = ["arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-000000000000"]
 }
 
 run "alarms" {
@@ -30,6 +33,26 @@ run "alarms" {
       for a in aws_cloudwatch_metric_alarm.this : length(a.alarm_actions) == 1 && can(regex("#[a-z-]+$", a.alarm_description))
     ])
     error_message = "Each alarm notifies a topic and links to its section."
+  }
+  assert {
+    condition = contains(
+      jsondecode(aws_cloudwatch_event_rule.this["key-deletion"].event_pattern).detail.requestParameters.keyId,
+      "00000000-0000-0000-0000-000000000000",
+    )
+    error_message = "A request names a key by its ID, too."
+  }
+  assert {
+    condition = output.deployment_alarms["projector-user"] == [
+      "leftfold/aggregate-parked/projector-user", "leftfold/log-hole-seen-by/projector-user", "leftfold/queue-not-polled/projector-user",
+      "leftfold/rows-unreadable/projector-user", "leftfold/slow-answers/projector-user", "leftfold/service-errors/projector-user",
+    ] && alltrue([for names in output.deployment_alarms : length(names) > 0])
+    error_message = "A release of each service is watched."
+  }
+  assert {
+    condition = alltrue([
+      for a in aws_cloudwatch_metric_alarm.this : a.treat_missing_data != "breaching" if contains(flatten(values(output.deployment_alarms)), a.alarm_name)
+    ])
+    error_message = "An alarm that is on before a service first runs cannot tell a bad release."
   }
   assert {
     condition     = aws_cloudwatch_metric_alarm.this["no-healthy-targets/command-api"].treat_missing_data == "breaching"

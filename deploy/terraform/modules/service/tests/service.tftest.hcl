@@ -37,6 +37,10 @@ run "a_reader" {
     error_message = "A bad release is rolled back; no load balancer."
   }
   assert {
+    condition     = length(aws_ecs_service.this.alarms) == 0 && !contains(data.aws_iam_policy_document.execution.statement[*].sid, "SecretKeys")
+    error_message = "Without alarms and keys there is nothing of them."
+  }
+  assert {
     condition = data.aws_iam_policy_document.task.statement[1].condition == toset([
       { test = "ForAllValues:StringEquals", variable = "dynamodb:LeadingKeys", values = tolist(["streamer"]) },
     ]) && length(data.aws_iam_policy_document.task.statement) == 2
@@ -67,11 +71,16 @@ run "an_api_with_a_collector" {
     secrets         = { OTEL_EXPORTER_OTLP_HEADERS = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:otel-a1b2c3:headers::" }
     scaling = {
       requests = 6000
-      signals = { waiting = {
-        namespace  = "AWS/SQS", metric = "ApproximateAgeOfOldestMessage", statistic = "Maximum", target = 15,
-        dimensions = { QueueName = "q" }
+      signals = { backlog = {
+        target = 1000, expression = "waiting / tasks"
+        metrics = {
+          waiting = { namespace = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", statistic = "Maximum", dimensions = { QueueName = "q" } }
+          tasks   = { namespace = "ECS/ContainerInsights", metric = "RunningTaskCount", statistic = "Average", dimensions = { ServiceName = "s" } }
+        }
       } }
     }
+    alarms          = ["leftfold/service-errors/projector-user"]
+    secret_key_arns = ["arn:aws:kms:eu-central-1:123456789012:key/11111111-1111-1111-1111-111111111111"]
   }
 
   assert {
@@ -89,15 +98,30 @@ run "an_api_with_a_collector" {
     error_message = "The collector has rights."
   }
   assert {
+    condition = one([for s in data.aws_iam_policy_document.execution.statement : s if s.sid == "SecretKeys"]).condition == toset([{
+      test   = "StringEquals", variable = "kms:ViaService"
+      values = tolist(["secretsmanager.eu-central-1.amazonaws.com", "ssm.eu-central-1.amazonaws.com"])
+    }])
+    error_message = "ECS may decrypt secrets under a key of one's own, and nothing else under it."
+  }
+  assert {
+    condition     = aws_ecs_service.this.alarms[0].rollback && aws_ecs_service.this.alarms[0].enable
+    error_message = "A release that raises an alarm is rolled back."
+  }
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.this.container_definitions)[1].restartPolicy.enabled
+    error_message = "A collector that ends is started again."
+  }
+  assert {
     condition     = local.secret_arns == ["arn:aws:secretsmanager:eu-central-1:123456789012:secret:otel-a1b2c3"]
     error_message = "ECS may read the secret, whichever key of it is used."
   }
   assert {
     condition = (
       toset(keys(aws_appautoscaling_policy.predefined)) == toset(["cpu", "requests"]) &&
-      keys(aws_appautoscaling_policy.signal) == ["waiting"]
+      keys(aws_appautoscaling_policy.signal) == ["backlog"]
     )
-    error_message = "CPU, requests and waiting messages add tasks."
+    error_message = "CPU, requests and the backlog of each task add tasks."
   }
   assert {
     condition     = length(aws_vpc_security_group_ingress_rule.edge) == 2 && length(aws_vpc_security_group_ingress_rule.admin) == 0
