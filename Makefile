@@ -148,7 +148,7 @@ simulate: ## Play SEEDS seeds from SEED on: a fleet under faults, kills, pauses 
 simulate-mutants: ## Plant bugs one by one and show which promise catches each, in at most SEEDS seeds
 	@go test -c -o bin/simulation ./test/simulation && bin/simulation -mutants $(SEEDS) -seed $(SEED)
 
-SERVICES := command-api streamer broker projector-user projector-role leftfold
+SERVICES := $(patsubst services/%/main.go,%,$(wildcard services/*/main.go))
 SERVICE  ?= streamer
 VERSION  ?= dev
 DOCKER    = { docker version && docker compose version; } >/dev/null 2>&1 || { \

@@ -12,10 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/spf13/cobra"
 
-	"github.com/leftfold/leftfold/pkg/domain/role"
-	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/claimsaudit"
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
+	"github.com/leftfold/leftfold/pkg/iam/aggregates"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/awsconfig"
@@ -141,7 +140,9 @@ func auditClaims(ctx context.Context, with func(*claimsaudit.Config)) (claimsaud
 		Claims: dynamostore.NewClaims(db, dynamostore.Config{
 			Tables: dynamostore.Tables{Events: names.EventLog, Claims: names.SetValidations},
 		}),
-		Categories: []claimsaudit.Category{claimsaudit.NewCategory(user.Aggregate()), claimsaudit.NewCategory(role.Aggregate())},
+	}
+	for _, a := range aggregates.All() {
+		config.Categories = append(config.Categories, a.Audit)
 	}
 	with(&config)
 	return claimsaudit.Run(ctx, config)

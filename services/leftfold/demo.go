@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
-	"github.com/leftfold/leftfold/pkg/engine/projection"
+	"github.com/leftfold/leftfold/pkg/iam/oracle"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/awsconfig"
@@ -114,7 +114,7 @@ func stage(api string, cfg app.Config, target aws.Config) demo.Stage {
 	return demo.Stage{
 		API: api, Admin: "http://" + cfg.Admin.Addr,
 		EventLog: dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: cfg.Names.EventLog}}),
-		Models:   []projection.Reader{{DB: db, Table: cfg.Names.Users}, {DB: db, Table: cfg.Names.Roles}},
+		Models:   oracle.Models(db, cfg.Names),
 	}
 }
 

@@ -72,7 +72,7 @@ func documented(t *testing.T, client *http.Client, base string) []operation {
 func wholeAPI(t *testing.T, s *systemtest.System) []operation {
 	t.Helper()
 	var out []operation
-	for _, svc := range []*systemtest.Service{s.CommandAPI, s.ProjectorUser, s.ProjectorRole} {
+	for _, svc := range s.APIs() {
 		own := documented(t, &http.Client{Transport: svc}, "http://leftfold.test")
 		assert.NotEmpty(t, own, svc.Name)
 		out = append(out, own...)
@@ -120,7 +120,7 @@ func withIssuer(t *testing.T) (api, *devissuer.Issuer) {
 	issuer, env := startIssuer(t)
 	a := api{systemtest.New(t, env), t}
 	token := tokenFor(t, issuer, "probe", "none")
-	for _, svc := range []*systemtest.Service{a.CommandAPI, a.ProjectorUser, a.ProjectorRole} {
+	for _, svc := range a.APIs() {
 		waittest.Until(t, "the issuer's keys", func() (any, bool) {
 			client := systemtest.Client{HTTP: &http.Client{Transport: svc}, Base: a.Base}
 			o := documented(t, client.HTTP, a.Base)[0]

@@ -57,7 +57,7 @@ func TestReadModelsEqualTheFoldThroughCrashes(t *testing.T) {
 		for _, s := range sys.Services() {
 			assert.Greater(t, s.Starts(), 4, "%s was not killed often enough to prove anything", s.Name)
 		}
-		for _, s := range []*systemtest.Service{sys.ProjectorUser, sys.ProjectorRole} {
+		for _, s := range sys.Projectors() {
 			t.Logf("%s: applied %.0f, healed %.0f, duplicates %.0f, parked %.0f", s.Name,
 				sum(t, s, "leftfold_projection_applied_total"), sum(t, s, "leftfold_projection_healed_total"),
 				sum(t, s, "leftfold_projection_duplicates_total"), sum(t, s, "leftfold_projection_parked_total"))

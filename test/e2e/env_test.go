@@ -24,8 +24,6 @@ import (
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
 	"github.com/leftfold/leftfold/services/leftfold/app"
-	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
-	projectoruser "github.com/leftfold/leftfold/services/projector-user/app"
 	streamer "github.com/leftfold/leftfold/services/streamer/app"
 )
 
@@ -84,7 +82,11 @@ COMPOSE_PROFILES=localstack
 	section("command-api", service.Variables(&commandapi.Config{}))
 	section("streamer and broker", service.Variables(&streamer.Config{}))
 	section("broker", service.Variables(&broker.Config{}))
-	section("projector-user and projector-role", service.Variables(&projectoruser.Config{}, &projectorrole.Config{}))
+	var projectors []string
+	for _, p := range (topology.Names{}).Projections() {
+		projectors = append(projectors, p.Service)
+	}
+	section(strings.Join(projectors, " and "), service.Variables(&app.Services{}))
 	section("leftfold (make run)", service.Variables(&app.Config{}))
 	section("leftfold issuer", service.Variables(&devissuer.Config{}))
 	demo := []service.Variable{}

@@ -44,7 +44,7 @@ func TestFanOutKeepsTheSamePromises(t *testing.T) {
 		assert.Zero(t, calls["Kinesis.GetRecords"], "polls")
 		assert.GreaterOrEqual(t, calls["Kinesis.SubscribeToShard"], int64(6), "of two shards, then of four")
 		t.Logf("%d events, %d subscriptions", fold.Events, calls["Kinesis.SubscribeToShard"])
-		for _, s := range []*systemtest.Service{sys.ProjectorUser, sys.ProjectorRole} {
+		for _, s := range sys.Projectors() {
 			assert.Zero(t, sum(t, s, "leftfold_projection_parked_total"), s.Name)
 		}
 	})

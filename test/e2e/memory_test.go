@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
-	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/iam/oracle"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/leftfold/app"
@@ -57,8 +56,7 @@ func heapAfter(t testing.TB, commands int) (*oracle.Fold, uint64) {
 	db, names := dynamodb.NewFromConfig(system.AWS.Config()), cfg.Names
 	fold, err := oracle.FoldLog(t.Context(), dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}}))
 	require.NoError(t, err)
-	require.NoError(t, fold.Settle(t.Context(), 2*time.Minute,
-		projection.Reader{DB: db, Table: names.Users}, projection.Reader{DB: db, Table: names.Roles}))
+	require.NoError(t, fold.Settle(t.Context(), 2*time.Minute, oracle.Models(db, names)...))
 	return fold, heap()
 }
 

@@ -84,7 +84,7 @@ func metrics(t *testing.T) []metric {
 	userAt(a, id, 1)
 	userInRoles(a, id, 1)
 
-	for _, s := range []*systemtest.Service{a.CommandAPI, a.ProjectorUser, a.ProjectorRole} {
+	for _, s := range a.APIs() {
 		guard(t, prometheus.WrapRegistererWithPrefix("leftfold_",
 			prometheus.WrapRegistererWith(prometheus.Labels{"service": s.Name}, described{prometheus.NewRegistry(), &mu, &collectors})))
 	}

@@ -183,7 +183,7 @@ func (op *operation) example(version string) (target string, header http.Header,
 func documented(t *testing.T, s *systemtest.System) map[string]*operation {
 	t.Helper()
 	all := map[string]*operation{}
-	for _, service := range []*systemtest.Service{s.CommandAPI, s.ProjectorUser, s.ProjectorRole} {
+	for _, service := range s.APIs() {
 		for _, op := range operationsOf(t, service) {
 			require.NotContains(t, all, op.ID, "each operation has one service")
 			all[op.ID] = op

@@ -10,12 +10,7 @@ require (
 	github.com/aws/aws-sdk-go-v2/service/sqs v1.52.4
 	github.com/google/uuid v1.6.0
 	github.com/leftfold/leftfold/pkg v0.0.0
-	github.com/leftfold/leftfold/services/broker v0.0.0
-	github.com/leftfold/leftfold/services/command-api v0.0.0
 	github.com/leftfold/leftfold/services/leftfold v0.0.0
-	github.com/leftfold/leftfold/services/projector-role v0.0.0
-	github.com/leftfold/leftfold/services/projector-user v0.0.0
-	github.com/leftfold/leftfold/services/streamer v0.0.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/prometheus/client_model v0.6.3
 	github.com/stretchr/testify v1.12.1
@@ -23,6 +18,11 @@ require (
 
 require (
 	github.com/fxamacker/cbor/v2 v2.10.0 // indirect
+	github.com/leftfold/leftfold/services/broker v0.0.0 // indirect
+	github.com/leftfold/leftfold/services/command-api v0.0.0 // indirect
+	github.com/leftfold/leftfold/services/projector-role v0.0.0 // indirect
+	github.com/leftfold/leftfold/services/projector-user v0.0.0 // indirect
+	github.com/leftfold/leftfold/services/streamer v0.0.0 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
 )
 

@@ -21,12 +21,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
-	broker "github.com/leftfold/leftfold/services/broker/app"
-	commandapi "github.com/leftfold/leftfold/services/command-api/app"
 	"github.com/leftfold/leftfold/services/leftfold/app"
-	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
-	projectoruser "github.com/leftfold/leftfold/services/projector-user/app"
-	streamer "github.com/leftfold/leftfold/services/streamer/app"
 )
 
 // Names of the services.
@@ -120,27 +115,19 @@ func newWorld(ctx context.Context, p Plan) (*world, error) {
 
 // addReplicas creates the fleet.
 func (w *world) addReplicas() {
-	add := func(kind string, n int, newApp func(context.Context, service.Platform) (service.App, error)) {
+	played := []string{commandAPI, streaming, brokering, projectorUser, projectorRole} // what the clients use
+	for _, s := range w.config.All() {
+		n := 2
+		switch {
+		case !slices.Contains(played, s.Name):
+			n = 0
+		case s.Name == commandAPI:
+			n += int(w.plan.Seed % 2)
+		}
 		for i := range n {
-			w.replicas = append(w.replicas, &replica{world: w, kind: kind, name: fmt.Sprintf("%s-%d", kind, i+1), newApp: newApp})
+			w.replicas = append(w.replicas, &replica{world: w, kind: s.Name, name: fmt.Sprintf("%s-%d", s.Name, i+1), newApp: s.New})
 		}
 	}
-	c := w.config
-	add(commandAPI, 2+int(w.plan.Seed%2), func(ctx context.Context, p service.Platform) (service.App, error) {
-		return commandapi.New(ctx, c.CommandAPI, p)
-	})
-	add(streaming, 2, func(ctx context.Context, p service.Platform) (service.App, error) {
-		return streamer.New(ctx, c.Streamer, p)
-	})
-	add(brokering, 2, func(ctx context.Context, p service.Platform) (service.App, error) {
-		return broker.New(ctx, c.Broker, p)
-	})
-	add(projectorUser, 2, func(ctx context.Context, p service.Platform) (service.App, error) {
-		return projectoruser.New(ctx, c.ProjectorUser, p)
-	})
-	add(projectorRole, 2, func(ctx context.Context, p service.Platform) (service.App, error) {
-		return projectorrole.New(ctx, c.ProjectorRole, p)
-	})
 }
 
 func (w *world) closing() bool { return w.ctx.Err() != nil }

@@ -87,21 +87,21 @@ func run(t *testing.T, target aws.Config, cfg app.Config) http.RoundTripper {
 		stop()
 		parts.Wait()
 	})
-	for name, newApp := range newApps(cfg) {
+	for _, s := range cfg.All() {
 		p, _, err := service.NewPlatform(cfg.Config, t.Output())
 		require.NoError(t, err)
 		p.AWS = target
-		p = p.For(name)
-		a, err := newApp(ctx, p)
-		require.NoError(t, err, name)
+		p = p.For(s.Name)
+		a, err := s.New(ctx, p)
+		require.NoError(t, err, s.Name)
 		for _, check := range a.Checks {
-			require.NoError(t, check.Probe(ctx), "%s: %s", name, check.Name)
+			require.NoError(t, check.Probe(ctx), "%s: %s", s.Name, check.Name)
 		}
 		if a.Routes != nil {
-			front[name], _, err = a.Handler(p)
+			front[s.Name], _, err = a.Handler(p)
 			require.NoError(t, err)
 		}
-		parts.Go(func() { assert.NoError(t, service.RunParts(ctx, p.Logger, time.Minute, a.Parts...), name) })
+		parts.Go(func() { assert.NoError(t, service.RunParts(ctx, p.Logger, time.Minute, a.Parts...), s.Name) })
 	}
 	return front
 }
@@ -110,12 +110,8 @@ func run(t *testing.T, target aws.Config, cfg app.Config) http.RoundTripper {
 type edgeTo map[string]http.Handler
 
 func (e edgeTo) RoundTrip(r *http.Request) (*http.Response, error) {
-	name := "command-api"
-	if r.Method == http.MethodGet {
-		name = map[bool]string{true: "projector-role", false: "projector-user"}[strings.HasPrefix(r.URL.Path, "/roles")]
-	}
 	w := httptest.NewRecorder()
-	e[name].ServeHTTP(w, r)
+	e[topology.ServiceFor(r.Method, r.URL.Path)].ServeHTTP(w, r)
 	return w.Result(), nil
 }
 

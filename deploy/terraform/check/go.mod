@@ -13,12 +13,7 @@ require (
 	github.com/hashicorp/hcl/v2 v2.25.0
 	github.com/itchyny/gojq v0.12.20
 	github.com/leftfold/leftfold/pkg v0.0.0
-	github.com/leftfold/leftfold/services/broker v0.0.0
-	github.com/leftfold/leftfold/services/command-api v0.0.0
 	github.com/leftfold/leftfold/services/leftfold v0.0.0
-	github.com/leftfold/leftfold/services/projector-role v0.0.0
-	github.com/leftfold/leftfold/services/projector-user v0.0.0
-	github.com/leftfold/leftfold/services/streamer v0.0.0
 	github.com/leftfold/leftfold/test/e2e v0.0.0-00010101000000-000000000000
 	github.com/stretchr/testify v1.12.1
 	github.com/zclconf/go-cty v1.19.0
@@ -28,6 +23,11 @@ require (
 	github.com/aws/aws-sdk-go-v2/service/dynamodbstreams v1.46.1 // indirect
 	github.com/aws/smithy-go v1.28.8 // indirect
 	github.com/fxamacker/cbor/v2 v2.10.0 // indirect
+	github.com/leftfold/leftfold/services/broker v0.0.0 // indirect
+	github.com/leftfold/leftfold/services/command-api v0.0.0 // indirect
+	github.com/leftfold/leftfold/services/projector-role v0.0.0 // indirect
+	github.com/leftfold/leftfold/services/projector-user v0.0.0 // indirect
+	github.com/leftfold/leftfold/services/streamer v0.0.0 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
 )
 

@@ -41,6 +41,7 @@ type Module struct {
 	// Blind holds the errors of what could not be evaluated, mostly because it depends on AWS or on another module.
 	Blind map[string]error
 
+	folder    string
 	variables map[string]cty.Value
 	// known returns attributes of resources and data that only AWS sets.
 	known func(kind, name, key string, b Block) map[string]cty.Value
@@ -55,7 +56,7 @@ func Evaluate(folder string, vars map[string]cty.Value, known func(kind, name, k
 	}
 	m := &Module{
 		Outputs: map[string]cty.Value{}, Locals: map[string]cty.Value{}, Blind: map[string]error{},
-		variables: map[string]cty.Value{}, known: known,
+		folder: folder, variables: map[string]cty.Value{}, known: known,
 		Resources: map[string]map[string]map[string]Block{}, Data: map[string]map[string]map[string]Block{},
 	}
 	todo := map[string]func() error{}
@@ -252,6 +253,7 @@ func evaluate(body *hclsyntax.Body, ctx *hcl.EvalContext) (Block, error) {
 func (m *Module) context(more map[string]cty.Value) *hcl.EvalContext {
 	variables := map[string]cty.Value{
 		"var": cty.ObjectVal(m.variables), "local": cty.ObjectVal(m.Locals), "data": cty.ObjectVal(byKind(m.Data)),
+		"path": cty.ObjectVal(map[string]cty.Value{"module": cty.StringVal(m.folder)}),
 	}
 	maps.Copy(variables, byKind(m.Resources))
 	maps.Copy(variables, more)

@@ -1,7 +1,6 @@
 package check_test
 
 import (
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -26,14 +25,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/setaside"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
-	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/waittest"
-	broker "github.com/leftfold/leftfold/services/broker/app"
-	commandapi "github.com/leftfold/leftfold/services/command-api/app"
-	"github.com/leftfold/leftfold/services/leftfold/app"
-	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
-	projectoruser "github.com/leftfold/leftfold/services/projector-user/app"
-	streamer "github.com/leftfold/leftfold/services/streamer/app"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -53,7 +45,7 @@ func (p *scenario) send(status int, method, path string, body any) string {
 	in := systemtest.Request{Method: method, Path: path, Body: body, Header: http.Header{"Idempotency-Key": {uuid.NewString()}}}
 	r, err := http.NewRequestWithContext(p.t.Context(), method, path, http.NoBody)
 	require.NoError(p.t, err)
-	p.sent = append(p.sent, systemtest.ServiceFor(r)+" "+method+" "+r.URL.Path)
+	p.sent = append(p.sent, topology.ServiceFor(r.Method, r.URL.Path)+" "+method+" "+r.URL.Path)
 	var a systemtest.Answer
 	waittest.Until(p.t, path, func() (any, bool) { // a read waits for a version for 10 s, which may be too little on a busy machine
 		a, err = p.s.Do(p.t.Context(), in)
@@ -258,25 +250,4 @@ func (p *scenario) verify() {
 		verify(service, answer.Body)
 	}
 	assert.Greater(p.t, declared, 20)
-}
-
-// newApps returns the constructor of each service.
-func newApps(cfg app.Config) map[string]func(context.Context, service.Platform) (service.App, error) {
-	return map[string]func(context.Context, service.Platform) (service.App, error){
-		"command-api": func(ctx context.Context, p service.Platform) (service.App, error) {
-			return commandapi.New(ctx, cfg.CommandAPI, p)
-		},
-		"streamer": func(ctx context.Context, p service.Platform) (service.App, error) {
-			return streamer.New(ctx, cfg.Streamer, p)
-		},
-		"broker": func(ctx context.Context, p service.Platform) (service.App, error) {
-			return broker.New(ctx, cfg.Broker, p)
-		},
-		"projector-user": func(ctx context.Context, p service.Platform) (service.App, error) {
-			return projectoruser.New(ctx, cfg.ProjectorUser, p)
-		},
-		"projector-role": func(ctx context.Context, p service.Platform) (service.App, error) {
-			return projectorrole.New(ctx, cfg.ProjectorRole, p)
-		},
-	}
 }

@@ -22,19 +22,13 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
-	broker "github.com/leftfold/leftfold/services/broker/app"
-	commandapi "github.com/leftfold/leftfold/services/command-api/app"
 	"github.com/leftfold/leftfold/services/leftfold/app"
-	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
-	projectoruser "github.com/leftfold/leftfold/services/projector-user/app"
-	streamer "github.com/leftfold/leftfold/services/streamer/app"
 )
 
 // variables returns all variables that a deployed service reads; the SDK reads those that begin with AWS_.
 func variables() map[string]service.Variable {
 	out := map[string]service.Variable{}
-	for _, v := range service.Variables(&service.Config{}, &commandapi.Config{}, &streamer.Config{}, &broker.Config{},
-		&projectoruser.Config{}, &projectorrole.Config{}) {
+	for _, v := range service.Variables(&service.Config{}, &app.Services{}) {
 		out[v.Name] = v
 	}
 	return out
@@ -245,18 +239,18 @@ func apis(t *testing.T) map[string]huma.API {
 	var cfg app.Config
 	require.NoError(t, service.LoadConfig(app.Lookup(service.Fixed(nil)), &cfg))
 	out := map[string]huma.API{}
-	for name, newApp := range newApps(cfg) {
+	for _, s := range cfg.All() {
 		p, _, err := service.NewPlatform(cfg.Config, t.Output())
 		require.NoError(t, err)
 		p.AWS = server.Config()
-		a, err := newApp(t.Context(), p.For(name))
+		a, err := s.New(t.Context(), p.For(s.Name))
 		require.NoError(t, err)
 		if a.Routes != nil {
-			out[name] = httpapi.NewAPI(chi.NewRouter())
-			a.Routes(out[name])
+			out[s.Name] = httpapi.NewAPI(chi.NewRouter())
+			a.Routes(out[s.Name])
 		}
 	}
-	require.Len(t, out, 3)
+	require.Len(t, out, 1+len(cfg.Names.Projections()))
 	return out
 }
 
@@ -266,13 +260,20 @@ func TestTheExampleRunsEveryService(t *testing.T) {
 	folders, err := filepath.Glob(filepath.Join(root, "services/*"))
 	require.NoError(t, err)
 	main, bootstrap := read(t, "deploy/terraform/examples/production/main.tf"), read(t, "deploy/terraform/examples/bootstrap/main.tf")
+	var projections map[string]any // both examples read the file
+	require.NoError(t, json.Unmarshal([]byte(read(t, "deploy/terraform/modules/projections.json")), &projections))
 	granted := data(t, nil).Outputs["access"].AsValueMap()
 	for _, folder := range folders {
 		name := filepath.Base(folder)
+		if name != "leftfold" {
+			assert.Contains(t, granted, name)
+		}
+		if projections[name] != nil {
+			continue
+		}
 		assert.Contains(t, bootstrap, `"`+name+`"`, "a repository for its images")
 		if name != "leftfold" {
 			assert.Regexp(t, `(?m)^    `+name+`\s+= \{`, main)
-			assert.Contains(t, granted, name)
 		}
 	}
 	assert.Contains(t, bootstrap, `"collector"`, "a repository for the copy of its image")

@@ -19,6 +19,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/aggregates"
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/iam/view"
 )
 
@@ -27,11 +29,12 @@ type EventLog interface {
 	All(ctx context.Context, segments int) iter.Seq2[eventsourcing.Record, error]
 }
 
-// Fold is the state of every aggregate, folded from the log by the domain's own rules.
+// Fold is the state of every user and role, and what every aggregate holds, folded from the log by the domain's own rules.
 type Fold struct {
 	Users  map[string]user.State
 	Roles  map[string]role.State
 	Heads  map[eventsourcing.StreamID]eventsourcing.Version
+	Owners map[string]eventsourcing.StreamID // of unique values, by the claim's key
 	Events int
 	// Faults are breaches in the log itself: a gap, a repeated event, a unique value held twice.
 	Faults []string
@@ -48,41 +51,38 @@ func FoldLog(ctx context.Context, log EventLog) (*Fold, error) {
 	}
 	f := &Fold{
 		Users: map[string]user.State{}, Roles: map[string]role.State{},
-		Heads: map[eventsourcing.StreamID]eventsourcing.Version{},
+		Heads: map[eventsourcing.StreamID]eventsourcing.Version{}, Owners: map[string]eventsourcing.StreamID{},
+	}
+	known := map[string]aggregates.Aggregate{}
+	for _, a := range aggregates.All() {
+		known[a.Category] = a
 	}
 	for stream, records := range streams {
 		slices.SortFunc(records, func(a, b eventsourcing.Record) int { return cmp.Compare(a.Version, b.Version) })
 		f.Events += len(records)
 		f.Heads[stream] = records[len(records)-1].Version
 		f.checkStream(stream, records)
-		var err error
+		aggregate, ok := known[stream.Category]
+		if !ok {
+			return nil, fmt.Errorf("stream %s: unknown category", stream)
+		}
+		claims, err := aggregate.Claims(records)
+		if err != nil {
+			return nil, err
+		}
+		f.checkClaims(stream, claims)
 		switch stream.Category {
 		case user.Category:
-			f.Users[stream.ID], err = fold(user.Aggregate(), records)
+			f.Users[stream.ID], err = aggregates.Fold(user.Aggregate(), records)
 		case role.Category:
-			f.Roles[stream.ID], err = fold(role.Aggregate(), records)
-		default:
-			err = fmt.Errorf("stream %s: unknown category", stream)
+			f.Roles[stream.ID], err = aggregates.Fold(role.Aggregate(), records)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	f.checkClaims()
 	slices.Sort(f.Faults)
 	return f, nil
-}
-
-func fold[S any, E eventsourcing.Event](a eventsourcing.Aggregate[S, E], records []eventsourcing.Record) (S, error) {
-	var state S
-	for _, rec := range records {
-		event, err := a.Codec.Decode(rec.Name, rec.Schema, rec.Data)
-		if err != nil {
-			return state, fmt.Errorf("stream %s, version %d: %w", rec.Stream, rec.Version, err)
-		}
-		state = a.Evolve(state, event)
-	}
-	return state, nil
 }
 
 func (f *Fold) checkStream(stream eventsourcing.StreamID, records []eventsourcing.Record) {
@@ -99,27 +99,33 @@ func (f *Fold) checkStream(stream eventsourcing.StreamID, records []eventsourcin
 	}
 }
 
-func (f *Fold) checkClaims() {
-	owners := map[eventsourcing.Claim]string{}
-	check := func(id string, claims []eventsourcing.Claim) {
-		for _, c := range claims {
-			if other, taken := owners[c]; taken {
-				f.Faults = append(f.Faults, fmt.Sprintf("%s: held by both %s and %s", c.Constraint(), other, id))
-			}
-			owners[c] = id
+func (f *Fold) checkClaims(stream eventsourcing.StreamID, claims []eventsourcing.Claim) {
+	for _, c := range claims {
+		if other, taken := f.Owners[c.Key()]; taken {
+			f.Faults = append(f.Faults, fmt.Sprintf("%s: held by both %s and %s", c.Constraint(), other.ID, stream.ID))
 		}
+		f.Owners[c.Key()] = stream
 	}
-	for id, s := range f.Users {
-		check(id, user.Claims(s))
+}
+
+// Model is a read model and the categories that feed it.
+type Model struct {
+	projection.Reader
+
+	Categories []string
+}
+
+// Models returns all read models.
+func Models(db projection.DynamoDBAPI, names topology.Names) (all []Model) {
+	for _, p := range names.Projections() {
+		all = append(all, Model{projection.Reader{DB: db, Table: p.Table}, p.Categories})
 	}
-	for id, s := range f.Roles {
-		check(id, role.Claims(s))
-	}
+	return all
 }
 
 // Settle waits until the read models have applied every stream up to its head. It gives up once a model has applied nothing for as
 // long as patience: how long all of it takes depends on the machine.
-func (f *Fold) Settle(ctx context.Context, patience time.Duration, models ...projection.Reader) error {
+func (f *Fold) Settle(ctx context.Context, patience time.Duration, models ...Model) error {
 	for _, model := range models {
 		if err := f.settle(ctx, patience, model); err != nil {
 			return fmt.Errorf("wait for %s: %w", model.Table, err)
@@ -128,9 +134,12 @@ func (f *Fold) Settle(ctx context.Context, patience time.Duration, models ...pro
 	return nil
 }
 
-func (f *Fold) settle(ctx context.Context, patience time.Duration, model projection.Reader) error {
+func (f *Fold) settle(ctx context.Context, patience time.Duration, model Model) error {
 	behind := map[projection.Key]eventsourcing.Version{}
 	for stream, head := range f.Heads {
+		if !slices.Contains(model.Categories, stream.Category) {
+			continue
+		}
 		behind[projection.Key{ID: stream.ID, Row: strings.TrimPrefix(stream.Category, "org/iam/")}] = head
 	}
 	look := time.NewTicker(lookEvery)

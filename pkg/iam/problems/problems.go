@@ -8,6 +8,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/domain/value"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
@@ -43,11 +44,9 @@ curl -s -X PUT http://{address}/users/11111111-1111-4111-8111-111111111111 \
   -H 'Content-Type: application/json' -d '{"firstName":"Dan","lastName":"Lee"}'
 curl -s 'http://{address}/users/11111111-1111-4111-8111-111111111111?min_version=2&wait=5s'
 curl -s 'http://{address}/users?contains=lastName:Lee'`,
-		License: &huma.License{Name: "Apache 2.0", Identifier: "Apache-2.0"},
-		ExampleIDs: map[string]string{
-			"users": "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57", "roles": "01920b7d-0a11-7d52-8c3f-6b1d2e4f5a90",
-		},
-		Unique: []string{"email", "name"},
+		License:    &huma.License{Name: "Apache 2.0", Identifier: "Apache-2.0"},
+		ExampleIDs: exampleIDs(),
+		Unique:     []string{"email", "name"},
 		Refusals: []*eventsourcing.Refusal{
 			value.ErrInvalidID, user.ErrInvalidEmail, user.ErrInvalidName, role.ErrInvalidName,
 			user.ErrNotFound, user.ErrExists, user.ErrEmailTaken, user.ErrDisabled, user.ErrEnabled,
@@ -56,4 +55,13 @@ curl -s 'http://{address}/users?contains=lastName:Lee'`,
 			ErrKeyReused, ErrStillParked,
 		},
 	}
+}
+
+// exampleIDs are the ids that the documentation shows, by collection.
+func exampleIDs() map[string]string {
+	ids := map[string]string{}
+	for _, p := range (topology.Names{}).Projections() {
+		ids[p.Name] = p.ExampleID
+	}
+	return ids
 }

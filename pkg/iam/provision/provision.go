@@ -45,15 +45,15 @@ func Run(ctx context.Context, cfg aws.Config, c Config) error {
 		Events: c.Names.EventLog, Claims: c.Names.SetValidations, Commands: c.Names.Commands, Snapshots: c.Names.Snapshots,
 	}
 	tables := append(store.CreateTableInputs(),
-		shards.CreateTableInput(c.Names.Leases), setaside.CreateTableInput(c.Names.SetAside),
-		projection.CreateTableInput(c.Names.Users), projection.CreateTableInput(c.Names.Roles))
+		shards.CreateTableInput(c.Names.Leases), setaside.CreateTableInput(c.Names.SetAside))
+	for _, p := range c.Names.Projections() {
+		tables = append(tables, projection.CreateTableInput(p.Table))
+		group.Go(func() error { return queue(creating, q, p.Queue) })
+	}
 	for _, t := range tables {
 		group.Go(func() error { return table(creating, db, t) })
 	}
 	group.Go(func() error { return stream(creating, k, c) })
-	for _, s := range c.Names.Subscriptions() {
-		group.Go(func() error { return queue(creating, q, s.Queue) })
-	}
 	if err := group.Wait(); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package provision_test
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -67,9 +68,11 @@ func TestEveryResourceIsUsable(t *testing.T) {
 	w := provisioned(t, provision.Config{Names: n})
 	list, err := w.db.ListTables(t.Context(), &dynamodb.ListTablesInput{})
 	require.NoError(t, err)
-	assert.ElementsMatch(t, []string{
-		"EventLog", "set-validations", "commands", "snapshots", "leases", "set-aside", "projection-user", "projection-roles",
-	}, list.TableNames)
+	tables := []string{"EventLog", "set-validations", "commands", "snapshots", "leases", "set-aside"}
+	for _, p := range n.Projections() {
+		tables = append(tables, p.Table)
+	}
+	assert.ElementsMatch(t, tables, list.TableNames)
 	for _, table := range list.TableNames {
 		require.NoError(t, awsconfig.TableCheck(w.db, table).Probe(t.Context()), table)
 	}
@@ -77,8 +80,8 @@ func TestEveryResourceIsUsable(t *testing.T) {
 	shards, err := w.k.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: aws.String("event-source")})
 	require.NoError(t, err)
 	assert.Len(t, shards.Shards, 2)
-	for _, queue := range []string{"IamUserQueue.fifo", "IamRoleQueue.fifo"} {
-		url, _ := w.attributes(queue)
+	for _, p := range n.Projections() {
+		url, _ := w.attributes(p.Queue)
 		_, err := w.q.SendMessage(t.Context(), &sqs.SendMessageInput{
 			QueueUrl: &url, MessageBody: aws.String("{}"), MessageGroupId: aws.String("g"), MessageDeduplicationId: aws.String("1"),
 		})
@@ -128,28 +131,28 @@ func TestQueuesAreFIFOAtHighThroughputWithADeadLetterQueueEach(t *testing.T) {
 
 func TestNamesAndShardsAreConfigurable(t *testing.T) {
 	t.Parallel()
-	n := topology.Names{
-		EventLogName:  topology.EventLogName{EventLog: "a-log"},
-		CommandNames:  topology.CommandNames{SetValidations: "a-claims", Commands: "a-commands", Snapshots: "a-snapshots"},
-		HopNames:      topology.HopNames{SetAside: "a-set-aside", Leases: "a-leases", Stream: "a-stream"},
-		UserTableName: topology.UserTableName{Users: "a-users"},
-		RoleTableName: topology.RoleTableName{Roles: "a-roles"},
-		QueueNames: topology.QueueNames{
-			UserQueueName: topology.UserQueueName{UserQueue: "a-users.fifo"},
-			RoleQueueName: topology.RoleQueueName{RoleQueue: "a-roles.fifo"},
-		},
-	}
+	var n topology.Names
+	require.NoError(t, service.LoadConfig(func(variable string) (string, bool) {
+		if strings.HasPrefix(variable, "QUEUE_") {
+			variable += ".fifo"
+		}
+		return "a-" + variable, true
+	}, &n))
 	w := provisioned(t, provision.Config{Names: n, StreamShards: 3})
 	list, err := w.db.ListTables(t.Context(), &dynamodb.ListTablesInput{})
 	require.NoError(t, err)
-	assert.ElementsMatch(t, []string{
-		"a-log", "a-claims", "a-commands", "a-snapshots", "a-set-aside", "a-leases", "a-users", "a-roles",
-	}, list.TableNames)
-	shards, err := w.k.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: aws.String("a-stream")})
+	var tables []string
+	for _, v := range service.Variables(&n) {
+		if strings.HasPrefix(v.Name, "TABLE_") {
+			tables = append(tables, "a-"+v.Name)
+		}
+	}
+	assert.ElementsMatch(t, tables, list.TableNames)
+	shards, err := w.k.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: aws.String("a-STREAM_EVENTS")})
 	require.NoError(t, err)
 	assert.Len(t, shards.Shards, 3)
-	w.attributes("a-users-dlq.fifo")
-	w.attributes("a-roles-dlq.fifo")
+	w.attributes("a-QUEUE_IAM_USER-dlq.fifo")
+	w.attributes("a-QUEUE_IAM_ROLE-dlq.fifo")
 }
 
 func TestAnExistingQueueKeepsItsAttributes(t *testing.T) {

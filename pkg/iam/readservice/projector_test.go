@@ -138,16 +138,13 @@ func source() projection.Source {
 	})
 }
 
-var names = topology.Names{
-	EventLogName:  topology.EventLogName{EventLog: "log"},
-	CommandNames:  topology.CommandNames{SetValidations: "claims", Commands: "commands", Snapshots: "snapshots"},
-	HopNames:      topology.HopNames{SetAside: "set-aside", Leases: "leases", Stream: "events"},
-	UserTableName: topology.UserTableName{Users: "users"},
-	RoleTableName: topology.RoleTableName{Roles: "roles"},
-	QueueNames: topology.QueueNames{
-		UserQueueName: topology.UserQueueName{UserQueue: "users.fifo"},
-		RoleQueueName: topology.RoleQueueName{RoleQueue: "roles.fifo"},
-	},
+var names = defaults()
+
+func defaults() (n topology.Names) {
+	if err := service.LoadConfig(service.Fixed(nil), &n); err != nil {
+		panic(err)
+	}
+	return n
 }
 
 // TestServiceProjectsMessagesToRows sends three messages and reads the row that they make.

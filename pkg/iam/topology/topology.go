@@ -1,12 +1,10 @@
-// Package topology declares what exists between the services: the names of tables, stream and queues, and which
-// projection subscribes to which categories. The broker and the projectors read the same declaration.
+// Package topology declares what exists between the services: the names of tables, stream and queues, and each projection with the
+// categories that feed it. Each projection has a file; Projections lists them.
 package topology
 
 import (
+	"net/http"
 	"strings"
-
-	"github.com/leftfold/leftfold/pkg/domain/role"
-	"github.com/leftfold/leftfold/pkg/domain/user"
 )
 
 // Names are the AWS resources; each can be renamed by its variable. They come in small structs, so that each service reads
@@ -15,8 +13,7 @@ type Names struct {
 	EventLogName
 	CommandNames
 	HopNames
-	UserTableName
-	RoleTableName
+	TableNames
 	QueueNames
 }
 
@@ -42,49 +39,73 @@ type HopNames struct {
 	Stream   string   `envconfig:"STREAM_EVENTS" default:"event-source" desc:"Kinesis stream of all events"`
 }
 
-// UserTableName is the read model of projector-user.
-type UserTableName struct {
-	_     struct{} `group:"Names of AWS resources"`
-	Users string   `envconfig:"TABLE_PROJECTION_USER" default:"projection-user" desc:"DynamoDB table of the users read model"`
+// TableNames are the tables of all read models.
+type TableNames struct {
+	UserTableName
+	RoleTableName
 }
 
-// RoleTableName is the read model of projector-role.
-type RoleTableName struct {
-	_     struct{} `group:"Names of AWS resources"`
-	Roles string   `envconfig:"TABLE_PROJECTION_ROLES" default:"projection-roles" desc:"DynamoDB table of the roles read model"`
-}
-
-// QueueNames are all queues.
+// QueueNames are the queues of all read models.
 type QueueNames struct {
 	UserQueueName
 	RoleQueueName
 }
 
-// UserQueueName is the queue of projector-user.
-type UserQueueName struct {
-	_         struct{} `group:"Names of AWS resources"`
-	UserQueue string   `envconfig:"QUEUE_IAM_USER" default:"IamUserQueue.fifo" desc:"SQS FIFO queue of the users projection"`
+// Projections are all read models, in the order in which they were added. What exists for each of them, in this program and in its
+// deployments, follows from this list.
+func (n Names) Projections() []Projection {
+	return []Projection{
+		n.users(),
+		n.roles(),
+	}
 }
 
-// RoleQueueName is the queue of projector-role.
-type RoleQueueName struct {
-	_         struct{} `group:"Names of AWS resources"`
-	RoleQueue string   `envconfig:"QUEUE_IAM_ROLE" default:"IamRoleQueue.fifo" desc:"SQS FIFO queue of the roles projection"`
+// Projection is a read model.
+type Projection struct {
+	// Name is what the API and the operators call it, such as "roles": GET /roles reads it.
+	Name string
+	// ExampleID is the id that the API's documentation shows.
+	ExampleID string
+	// Service keeps it and serves its reads.
+	Service string
+	// Table holds its rows.
+	Table string
+	// Queue feeds it.
+	Queue string
+	// Categories are what the queue carries. Each is carried whole: the fence needs to see every version of a stream.
+	Categories []string
 }
 
-// Subscription feeds one queue with whole categories: the fence needs to see every version of a stream.
+// Subscription feeds one queue with whole categories.
 type Subscription struct {
 	Queue      string
 	Categories []string
 }
 
-// Subscriptions says which queue carries what. Each projection is fed by its own aggregate and, because its rows show
-// names of the other, by that one too.
+// Subscriptions says which queue carries what.
 func (n QueueNames) Subscriptions() []Subscription {
-	return []Subscription{
-		{Queue: n.UserQueue, Categories: []string{user.Category, role.Category}},
-		{Queue: n.RoleQueue, Categories: []string{role.Category, user.Category}},
+	var all []Subscription
+	for _, p := range (Names{QueueNames: n}).Projections() {
+		all = append(all, Subscription{Queue: p.Queue, Categories: p.Categories})
 	}
+	return all
+}
+
+// CommandAPI is the service that takes the commands.
+const CommandAPI = "command-api"
+
+// ServiceFor returns the service that answers a request to the API's one address: a projection's reads are its service's, and all
+// others command-api's.
+func ServiceFor(method, path string) string {
+	if method == http.MethodGet || method == http.MethodHead {
+		collection, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		for _, p := range (Names{}).Projections() {
+			if p.Name == collection {
+				return p.Service
+			}
+		}
+	}
+	return CommandAPI
 }
 
 // DeadLetters names the queue that takes what a queue's consumer cannot decode: "IamUserQueue-dlq.fifo".

@@ -1,6 +1,8 @@
 package topology_test
 
 import (
+	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -8,21 +10,79 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/iam/aggregates"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
+	"github.com/leftfold/leftfold/pkg/service"
 )
 
-// TestEachProjectionSubscribesToWholeCategories: a fence that misses versions would heal for ever.
-func TestEachProjectionSubscribesToWholeCategories(t *testing.T) {
+// byVariable are names that are each the variable that sets it.
+func byVariable(t *testing.T) (n topology.Names) {
+	t.Helper()
+	require.NoError(t, service.LoadConfig(func(variable string) (string, bool) { return variable, true }, &n))
+	return n
+}
+
+// TestUsersAndRolesShowEachOther: a fence that misses versions would heal for ever.
+func TestUsersAndRolesShowEachOther(t *testing.T) {
 	t.Parallel()
-	both := []string{user.Category, role.Category}
-	subscriptions := topology.QueueNames{
-		UserQueueName: topology.UserQueueName{UserQueue: "users.fifo"}, RoleQueueName: topology.RoleQueueName{RoleQueue: "roles.fifo"},
-	}.Subscriptions()
-	require.Len(t, subscriptions, 2)
-	for i, queue := range []string{"users.fifo", "roles.fifo"} {
-		assert.Equal(t, queue, subscriptions[i].Queue)
-		assert.ElementsMatch(t, both, subscriptions[i].Categories)
+	n := byVariable(t)
+	for _, p := range n.Projections()[:2] {
+		assert.ElementsMatch(t, []string{user.Category, role.Category}, p.Categories, p.Name)
 	}
+	subscriptions := n.Subscriptions()
+	require.Len(t, subscriptions, len(n.Projections()))
+	for i, p := range n.Projections() {
+		assert.Equal(t, topology.Subscription{Queue: p.Queue, Categories: p.Categories}, subscriptions[i])
+	}
+}
+
+// TestEveryNameOfAProjectionIsInTheList, once: what has a variable and is not in the list would never be created.
+func TestEveryNameOfAProjectionIsInTheList(t *testing.T) {
+	t.Parallel()
+	n := byVariable(t)
+	var listed, declared []string
+	for _, p := range n.Projections() {
+		listed = append(listed, p.Table, p.Queue)
+	}
+	for _, v := range service.Variables(&n) {
+		if strings.HasPrefix(v.Name, "TABLE_PROJECTION_") || strings.HasPrefix(v.Name, "QUEUE_") {
+			declared = append(declared, v.Name)
+		}
+	}
+	assert.ElementsMatch(t, declared, listed)
+}
+
+// TestProjectionsShareNothing, and each category is the log's of an aggregate.
+func TestProjectionsShareNothing(t *testing.T) {
+	t.Parallel()
+	known, seen := map[string]bool{}, map[string]bool{}
+	for _, a := range aggregates.All() {
+		known[a.Category] = true
+	}
+	for _, p := range byVariable(t).Projections() {
+		for _, own := range []string{p.Name, p.Service, p.Table, p.Queue, p.ExampleID} {
+			assert.NotEmpty(t, own, p.Name)
+			assert.False(t, seen[own], "%s: %s belongs to another one", p.Name, own)
+			seen[own] = true
+		}
+		assert.NotEmpty(t, p.Categories, p.Name)
+		for _, category := range p.Categories {
+			assert.True(t, known[category], "%s is fed by %s, which is no aggregate's", p.Name, category)
+		}
+	}
+}
+
+func TestReadsGoToTheirProjection(t *testing.T) {
+	t.Parallel()
+	for request, want := range map[string]string{
+		"GET /users": "projector-user", "HEAD /users/x": "projector-user", "GET /roles/x/users": "projector-role",
+		"PUT /users/x": "command-api", "DELETE /users/x/roles/y": "command-api", "GET /usersx": "command-api", "GET /docs": "command-api",
+		"GET /": "command-api",
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		assert.Equal(t, want, topology.ServiceFor(method, path), request)
+	}
+	assert.Equal(t, topology.CommandAPI, topology.ServiceFor(http.MethodPost, "/roles"))
 }
 
 func TestADeadLetterQueueIsNamedAfterItsQueue(t *testing.T) {

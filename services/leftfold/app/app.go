@@ -14,12 +14,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
-	broker "github.com/leftfold/leftfold/services/broker/app"
-	commandapi "github.com/leftfold/leftfold/services/command-api/app"
 	"github.com/leftfold/leftfold/services/leftfold/internal/demo"
-	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
-	projectoruser "github.com/leftfold/leftfold/services/projector-user/app"
-	streamer "github.com/leftfold/leftfold/services/streamer/app"
 )
 
 // System is the whole system, ready to run.
@@ -89,27 +84,18 @@ func New(ctx context.Context, cfg Config, logs io.Writer) (*System, error) {
 func together(ctx context.Context, cfg Config, p service.Platform) (whole service.App, err error) {
 	whole.API, whole.Info = cfg.CommandAPI.API, problems.Info() // the same in all of them
 	var routes, admin []func(huma.API)
-	add := func(name string, newApp func(service.Platform) (service.App, error)) {
+	for _, s := range cfg.All() {
+		app, err := s.New(ctx, p.For(s.Name))
 		if err != nil {
-			return
-		}
-		var app service.App
-		if app, err = newApp(p.For(name)); err != nil {
-			err = fmt.Errorf("%s: %w", name, err)
-			return
+			return whole, fmt.Errorf("%s: %w", s.Name, err)
 		}
 		whole.Parts = append(whole.Parts, app.Parts...)
 		whole.First = append(whole.First, app.First...)
 		whole.Checks = append(whole.Checks, app.Checks...)
 		routes, admin = append(routes, app.Routes), append(admin, app.Admin)
 	}
-	add("command-api", func(p service.Platform) (service.App, error) { return commandapi.New(ctx, cfg.CommandAPI, p) })
-	add("streamer", func(p service.Platform) (service.App, error) { return streamer.New(ctx, cfg.Streamer, p) })
-	add("broker", func(p service.Platform) (service.App, error) { return broker.New(ctx, cfg.Broker, p) })
-	add("projector-user", func(p service.Platform) (service.App, error) { return projectoruser.New(ctx, cfg.ProjectorUser, p) })
-	add("projector-role", func(p service.Platform) (service.App, error) { return projectorrole.New(ctx, cfg.ProjectorRole, p) })
 	whole.Routes, whole.Admin = all(routes), all(admin)
-	return whole, err
+	return whole, nil
 }
 
 func all(parts []func(huma.API)) func(huma.API) {

@@ -8,13 +8,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/service/auth/devissuer"
-	broker "github.com/leftfold/leftfold/services/broker/app"
-	commandapi "github.com/leftfold/leftfold/services/command-api/app"
 	"github.com/leftfold/leftfold/services/leftfold/internal/amount"
 	"github.com/leftfold/leftfold/services/leftfold/internal/demo"
-	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
-	projectoruser "github.com/leftfold/leftfold/services/projector-user/app"
-	streamer "github.com/leftfold/leftfold/services/streamer/app"
 )
 
 // AWSConfig is the configuration of the embedded AWS.
@@ -46,13 +41,9 @@ type IssuerConfig struct {
 // Config is the configuration of the leftfold program: its own and that of every service in it.
 type Config struct {
 	AWSConfig
-	_             struct{} `group:"Users to begin with"`
-	Seed          int      `envconfig:"SEED_USERS" default:"0" desc:"users that run begins with, and roles for them, up to 1,000,000"`
-	CommandAPI    commandapi.Config
-	Streamer      streamer.Config
-	Broker        broker.Config
-	ProjectorUser projectoruser.Config
-	ProjectorRole projectorrole.Config
+	_    struct{} `group:"Users to begin with"`
+	Seed int      `envconfig:"SEED_USERS" default:"0" desc:"users that run begins with, and roles for them, up to 1,000,000"`
+	Services
 }
 
 // Validate is called by service.LoadConfig.

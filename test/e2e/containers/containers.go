@@ -18,6 +18,7 @@ import (
 	"github.com/testcontainers/testcontainers-go/wait"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -144,7 +145,7 @@ func Start(t testing.TB, nw *testcontainers.DockerNetwork, tag string) *Fleet {
 // RoundTrip implements http.RoundTripper.
 func (f *Fleet) RoundTrip(r *http.Request) (*http.Response, error) {
 	out := r.Clone(r.Context())
-	out.URL.Host, out.Host = f.apis[systemtest.ServiceFor(r)], ""
+	out.URL.Host, out.Host = f.apis[topology.ServiceFor(r.Method, r.URL.Path)], ""
 	return f.transport.RoundTrip(out)
 }
 

@@ -20,11 +20,15 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
+	"github.com/leftfold/leftfold/services/leftfold/app"
 )
 
 // ServiceNames returns all services, in the order in which an event passes them.
-func ServiceNames() []string {
-	return []string{"command-api", "streamer", "broker", "projector-user", "projector-role"}
+func ServiceNames() (names []string) {
+	for _, s := range (app.Services{}).All() {
+		names = append(names, s.Name)
+	}
+	return names
 }
 
 // Fleet is an embedded AWS and any number of replicas of the services, each an operating system process. It is an
@@ -178,7 +182,7 @@ func (f *Fleet) AwaitUp(ctx context.Context, service string) error {
 
 // RoundTrip implements http.RoundTripper. The replicas take turns; a request that none of them saw goes to the next.
 func (f *Fleet) RoundTrip(r *http.Request) (*http.Response, error) {
-	addrs, _ := f.up(ServiceFor(r))
+	addrs, _ := f.up(topology.ServiceFor(r.Method, r.URL.Path))
 	first := int(f.turn.Add(1) % uint64(max(1, len(addrs))))
 	for i := range addrs {
 		out := r.Clone(r.Context())

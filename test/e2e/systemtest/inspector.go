@@ -13,8 +13,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/leftfold/leftfold/pkg/domain/role"
-	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
@@ -67,7 +65,7 @@ func (in *Inspector) Audit(ctx context.Context) (*oracle.Fold, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := fold.Settle(ctx, idle, in.Users(), in.Roles()); err != nil {
+	if err := fold.Settle(ctx, idle, oracle.Models(in.DB, in.Names)...); err != nil {
 		return nil, err
 	}
 	shown, err := oracle.Show(ctx, in.HTTP, in.Base)
@@ -94,15 +92,8 @@ func (in *Inspector) Audit(ctx context.Context) (*oracle.Fold, error) {
 // claims compares the reserved values with those that the folded states hold.
 func (in *Inspector) claims(ctx context.Context, fold *oracle.Fold) (breaches []string, err error) {
 	wanted := map[string]string{}
-	for id, state := range fold.Users {
-		for _, c := range user.Claims(state) {
-			wanted[c.Key()] = eventsourcing.StreamID{Category: user.Category, ID: id}.String()
-		}
-	}
-	for id, state := range fold.Roles {
-		for _, c := range role.Claims(state) {
-			wanted[c.Key()] = eventsourcing.StreamID{Category: role.Category, ID: id}.String()
-		}
+	for key, owner := range fold.Owners {
+		wanted[key] = owner.String()
 	}
 	items, err := in.Items(ctx, in.Names.SetValidations)
 	if err != nil {

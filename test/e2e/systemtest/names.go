@@ -2,9 +2,7 @@ package systemtest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -21,37 +19,23 @@ import (
 // environment variables that set them.
 func Named(t testing.TB, prefix string) (names topology.Names, env map[string]string) {
 	t.Helper()
-	defaults := topology.Names{}
-	require.NoError(t, service.LoadConfig(nothing, &defaults))
-	env = map[string]string{
-		"TABLE_EVENT_LOG": defaults.EventLog, "TABLE_SET_VALIDATIONS": defaults.SetValidations, "TABLE_COMMANDS": defaults.Commands,
-		"TABLE_SNAPSHOTS": defaults.Snapshots, "TABLE_LEASES": defaults.Leases, "TABLE_SET_ASIDE": defaults.SetAside,
-		"TABLE_PROJECTION_USER": defaults.Users, "TABLE_PROJECTION_ROLES": defaults.Roles,
-		"STREAM_EVENTS": defaults.Stream, "QUEUE_IAM_USER": defaults.UserQueue, "QUEUE_IAM_ROLE": defaults.RoleQueue,
-	}
-	for name := range env {
-		env[name] = prefix + env[name]
+	env = map[string]string{}
+	for _, v := range service.Variables(&topology.Names{}) {
+		env[v.Name] = prefix + v.Default
 	}
 	require.NoError(t, service.LoadConfig(service.Fixed(env), &names))
-	var all map[string]string
-	text, err := json.Marshal(names)
-	require.NoError(t, err)
-	require.NoError(t, json.Unmarshal(text, &all))
-	for field, name := range all {
-		require.True(t, strings.HasPrefix(name, prefix), "topology.Names.%s is not renamed", field)
-	}
 	return names, env
 }
-
-func nothing(string) (string, bool) { return "", false }
 
 // Remove deletes everything that provision.Run created and returns what it could not delete.
 func Remove(ctx context.Context, cfg aws.Config, names topology.Names) error {
 	db, q := dynamodb.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
 	var errs []error
-	for _, table := range []string{
-		names.EventLog, names.SetValidations, names.Commands, names.Snapshots, names.Leases, names.SetAside, names.Users, names.Roles,
-	} {
+	tables := []string{names.EventLog, names.SetValidations, names.Commands, names.Snapshots, names.Leases, names.SetAside}
+	for _, p := range names.Projections() {
+		tables = append(tables, p.Table)
+	}
+	for _, table := range tables {
 		_, err := db.DeleteTable(ctx, &dynamodb.DeleteTableInput{TableName: &table})
 		errs = append(errs, err)
 	}

@@ -3,10 +3,9 @@
 package systemtest
 
 import (
-	"context"
 	"maps"
 	"net/http"
-	"strings"
+	"slices"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,15 +13,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/iam/provision"
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
-	broker "github.com/leftfold/leftfold/services/broker/app"
-	commandapi "github.com/leftfold/leftfold/services/command-api/app"
 	"github.com/leftfold/leftfold/services/leftfold/app"
-	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
-	projectoruser "github.com/leftfold/leftfold/services/projector-user/app"
-	streamer "github.com/leftfold/leftfold/services/streamer/app"
 )
 
 // System is the whole pipeline. It is an http.RoundTripper that sends each request to the service whose API serves it.
@@ -34,6 +29,8 @@ type System struct {
 	AWS *localaws.Server
 
 	CommandAPI, Streamer, Broker, ProjectorUser, ProjectorRole *Service
+
+	services []*Service // in the order in which an event passes them
 }
 
 // New is On with a new embedded AWS. In a bubble of synctest, where everything is on virtual time, a test does not depend on how busy
@@ -64,60 +61,43 @@ func On(t testing.TB, target aws.Config, transport http.RoundTripper, env map[st
 	require.NoError(t, provision.Run(t.Context(), target, provision.Config{Names: names}))
 	s := new(System)
 	s.Inspector = NewInspector(target, names, Client{HTTP: &http.Client{Transport: s}, Base: "http://leftfold.test"})
-	newService := func(name string, newApp func(context.Context, service.Platform) (service.App, error)) *Service {
+	all := cfg.All()
+	s.services = make([]*Service, len(all))
+	for i, a := range slices.Backward(all) { // those behind are there before the first event comes
 		svc := &Service{
-			Name: name, aws: target, transport: transport, cfg: cfg.Config, logs: t.Output(), with: with, newApp: newApp, up: make(chan struct{}),
+			Name: a.Name, aws: target, transport: transport, cfg: cfg.Config, logs: t.Output(), with: with, newApp: a.New, up: make(chan struct{}),
 		}
 		require.NoError(t, svc.Start(t.Context()))
 		t.Cleanup(func() {
 			assert.NoError(t, svc.Stop())
 			svc.ending.Wait()
 		})
-		return svc
+		s.services[i] = svc
 	}
-	s.ProjectorRole = newService("projector-role", func(ctx context.Context, p service.Platform) (service.App, error) {
-		return projectorrole.New(ctx, cfg.ProjectorRole, p)
-	})
-	s.ProjectorUser = newService("projector-user", func(ctx context.Context, p service.Platform) (service.App, error) {
-		return projectoruser.New(ctx, cfg.ProjectorUser, p)
-	})
-	s.Broker = newService("broker", func(ctx context.Context, p service.Platform) (service.App, error) {
-		return broker.New(ctx, cfg.Broker, p)
-	})
-	s.Streamer = newService("streamer", func(ctx context.Context, p service.Platform) (service.App, error) {
-		return streamer.New(ctx, cfg.Streamer, p)
-	})
-	s.CommandAPI = newService("command-api", func(ctx context.Context, p service.Platform) (service.App, error) {
-		return commandapi.New(ctx, cfg.CommandAPI, p)
-	})
+	s.CommandAPI, s.Streamer, s.Broker = s.service(topology.CommandAPI), s.service("streamer"), s.service("broker")
+	s.ProjectorUser, s.ProjectorRole = s.service("projector-user"), s.service("projector-role")
 	return s
 }
 
 // Services returns all services, in the order in which an event passes them.
-func (s *System) Services() []*Service {
-	return []*Service{s.CommandAPI, s.Streamer, s.Broker, s.ProjectorUser, s.ProjectorRole}
+func (s *System) Services() []*Service { return slices.Clone(s.services) }
+
+// Projectors returns the service of every projection.
+func (s *System) Projectors() (all []*Service) {
+	for _, p := range s.Names.Projections() {
+		all = append(all, s.service(p.Service))
+	}
+	return all
+}
+
+// APIs returns the services that have a REST API.
+func (s *System) APIs() []*Service { return append([]*Service{s.CommandAPI}, s.Projectors()...) }
+
+func (s *System) service(name string) *Service {
+	return s.services[slices.IndexFunc(s.services, func(svc *Service) bool { return svc.Name == name })]
 }
 
 // RoundTrip implements http.RoundTripper.
 func (s *System) RoundTrip(r *http.Request) (*http.Response, error) {
-	switch ServiceFor(r) {
-	case "command-api":
-		return s.CommandAPI.RoundTrip(r)
-	case "projector-role":
-		return s.ProjectorRole.RoundTrip(r)
-	default:
-		return s.ProjectorUser.RoundTrip(r)
-	}
-}
-
-// ServiceFor returns the service to which an edge sends a request.
-func ServiceFor(r *http.Request) string {
-	switch {
-	case r.Method != http.MethodGet:
-		return "command-api"
-	case r.URL.Path == "/roles" || strings.HasPrefix(r.URL.Path, "/roles/"):
-		return "projector-role"
-	default:
-		return "projector-user"
-	}
+	return s.service(topology.ServiceFor(r.Method, r.URL.Path)).RoundTrip(r)
 }

@@ -3,7 +3,8 @@
 data "aws_caller_identity" "this" {}
 
 locals {
-  images = ["command-api", "streamer", "broker", "projector-user", "projector-role", "leftfold", "collector"]
+  projections = jsondecode(file("${path.module}/../../modules/projections.json")) # by service
+  images      = concat(["command-api", "streamer", "broker", "leftfold", "collector"], keys(local.projections))
 }
 
 resource "aws_s3_bucket" "state" {

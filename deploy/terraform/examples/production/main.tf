@@ -32,6 +32,8 @@ module "edge" {
 }
 
 locals {
+  projections = jsondecode(file("${path.module}/../../modules/projections.json")) # by service
+
   secret_stores = distinct([for arn in values(var.secrets) : split(":", arn)[2]]) # secretsmanager, ssm
 
   collector_image = one([for tag in var.collector_tag[*] : "${var.registry}/leftfold/collector:${tag}"])
@@ -50,13 +52,13 @@ locals {
       namespace = "Leftfold", metric = "leftfold_shards_behind_seconds", statistic = "Maximum", dimensions = { service = service }
     } }
   } } }
-  waiting = { for service, queue in { projector-user = "QUEUE_IAM_USER", projector-role = "QUEUE_IAM_ROLE" } : service => { backlog = {
+  waiting = { for service, of in local.projections : service => { backlog = {
     target     = 1000
     expression = "waiting / tasks"
     metrics = {
       waiting = {
         namespace  = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", statistic = "Maximum"
-        dimensions = { QueueName = module.data.queues[queue] }
+        dimensions = { QueueName = module.data.queues[of.queue.variable] }
       }
       tasks = {
         namespace  = "ECS/ContainerInsights", metric = "RunningTaskCount", statistic = "Average"
@@ -65,16 +67,16 @@ locals {
     }
   } } }
 
-  services = {
+  services = merge({
     command-api = { cpu = 512, memory = 1024, environment = local.api, scaling = { max = 10, requests = 6000 } }
     streamer = {
       scaling     = { max = 4, signals = local.behind.streamer }
       environment = { AWS_ENDPOINT_URL_DYNAMODB_STREAMS = module.network.table_streams_endpoint }
     }
-    broker         = { scaling = { max = 2, signals = local.behind.broker } }
-    projector-user = { environment = local.api, scaling = { max = 10, requests = 12000, signals = local.waiting.projector-user } }
-    projector-role = { environment = local.api, scaling = { max = 10, requests = 12000, signals = local.waiting.projector-role } }
-  }
+    broker = { scaling = { max = 2, signals = local.behind.broker } }
+    }, { for service, waiting in local.waiting : service => {
+      environment = local.api, scaling = { max = 10, requests = 12000, signals = waiting }
+  } })
 }
 
 # Projectors first, and the others once these are steady: an event is not written before its readers know it.

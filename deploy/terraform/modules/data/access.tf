@@ -6,7 +6,7 @@ locals {
   results = aws_dynamodb_table.this["TABLE_COMMANDS"]
   aside   = aws_dynamodb_table.this["TABLE_SET_ASIDE"]
 
-  access = {
+  access = merge(local.projecting, {
     command-api = {
       log = {
         actions   = ["dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"]
@@ -37,10 +37,7 @@ locals {
         resources = [for q in aws_sqs_queue.this : q.arn]
       }
     })
-
-    projector-user = local.projecting.projector-user
-    projector-role = local.projecting.projector-role
-  }
+  })
 
   # By command of the program leftfold: what an operator who runs it needs. No role has these.
   operators = {
@@ -94,24 +91,24 @@ locals {
     }
   }
 
-  projecting = { for service, of in {
-    projector-user = { table = "TABLE_PROJECTION_USER", queue = "QUEUE_IAM_USER", reads = [] }
-    projector-role = { table = "TABLE_PROJECTION_ROLES", queue = "QUEUE_IAM_ROLE", reads = ["dynamodb:Query"] } # a role's members
-    } : service => {
+  # What a projector reads beside single rows and its lists.
+  reads = { projector-role = ["dynamodb:Query"] } # a role's members
+
+  projecting = { for service, of in local.projections : service => {
     # Scan, and BatchGetItem of the projection: a catch-up compares the projection with the whole log.
     log = { actions = ["dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:Scan"], resources = [local.log.arn] }
     table = {
       actions = concat(
         ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"],
-        ["dynamodb:ConditionCheckItem"], of.reads,
+        ["dynamodb:ConditionCheckItem"], lookup(local.reads, service, []),
       )
-      resources = [aws_dynamodb_table.this[of.table].arn]
+      resources = [aws_dynamodb_table.this[of.table.variable].arn]
     }
-    indexes = { actions = ["dynamodb:Scan"], resources = ["${aws_dynamodb_table.this[of.table].arn}/index/*"] }
+    indexes = { actions = ["dynamodb:Scan"], resources = ["${aws_dynamodb_table.this[of.table.variable].arn}/index/*"] }
     queue = {
       actions   = ["sqs:GetQueueUrl", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
-      resources = [aws_sqs_queue.this[of.queue].arn]
+      resources = [aws_sqs_queue.this[of.queue.variable].arn]
     }
-    dead = { actions = ["sqs:GetQueueUrl", "sqs:SendMessage"], resources = [aws_sqs_queue.dead[of.queue].arn] }
+    dead = { actions = ["sqs:GetQueueUrl", "sqs:SendMessage"], resources = [aws_sqs_queue.dead[of.queue.variable].arn] }
   } }
 }

@@ -1,9 +1,6 @@
 # Keyed as the tables are. The attributes are those of pkg/engine/fifoqueue; deploy/terraform/check compares.
 locals {
-  queues = {
-    QUEUE_IAM_USER = "IamUserQueue"
-    QUEUE_IAM_ROLE = "IamRoleQueue"
-  }
+  queues = { for p in local.projections : p.queue.variable => p.queue.name }
 }
 
 resource "aws_sqs_queue" "this" {

@@ -1,15 +1,17 @@
 # Keyed by the variable that holds the name. pkg/iam/provision declares the same; deploy/terraform/check compares.
 locals {
-  tables = {
-    TABLE_EVENT_LOG        = { name = "EventLog", hash_key = "stream", range_key = "version", types = { version = "N" }, streamed = true }
-    TABLE_SET_VALIDATIONS  = { name = "set-validations", hash_key = "constraint" }
-    TABLE_COMMANDS         = { name = "commands", hash_key = "id", expires = "expires_at" }
-    TABLE_SNAPSHOTS        = { name = "snapshots", hash_key = "stream", disposable = true }
-    TABLE_LEASES           = { name = "leases", hash_key = "consumer", range_key = "shard", disposable = true }
-    TABLE_SET_ASIDE        = { name = "set-aside", hash_key = "id" }
-    TABLE_PROJECTION_USER  = { name = "projection-user", hash_key = "id", range_key = "row", indexes = local.projection_indexes }
-    TABLE_PROJECTION_ROLES = { name = "projection-roles", hash_key = "id", range_key = "row", indexes = local.projection_indexes }
-  }
+  projections = jsondecode(file("${path.module}/../projections.json")) # by service
+
+  tables = merge({
+    TABLE_EVENT_LOG       = { name = "EventLog", hash_key = "stream", range_key = "version", types = { version = "N" }, streamed = true }
+    TABLE_SET_VALIDATIONS = { name = "set-validations", hash_key = "constraint" }
+    TABLE_COMMANDS        = { name = "commands", hash_key = "id", expires = "expires_at" }
+    TABLE_SNAPSHOTS       = { name = "snapshots", hash_key = "stream", disposable = true }
+    TABLE_LEASES          = { name = "leases", hash_key = "consumer", range_key = "shard", disposable = true }
+    TABLE_SET_ASIDE       = { name = "set-aside", hash_key = "id" }
+    }, { for p in local.projections : p.table.variable => {
+      name = p.table.name, hash_key = "id", range_key = "row", indexes = local.projection_indexes
+  } })
   projection_indexes = { listing = "listed", parking = "parked" }
 }
 

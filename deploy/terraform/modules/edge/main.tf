@@ -1,9 +1,6 @@
-# One address: reads of users and roles go to their projectors, everything else to command-api. deploy/compose/nginx.conf does the same.
+# One address: what projections are read by goes to their services, everything else to command-api. deploy/compose/nginx.conf does the same.
 locals {
-  reads = {
-    projector-user = { path = "/users", priority = 10 }
-    projector-role = { path = "/roles", priority = 20 }
-  }
+  reads = jsondecode(file("${path.module}/../projections.json")) # by service
 }
 
 resource "aws_lb" "this" {

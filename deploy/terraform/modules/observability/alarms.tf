@@ -2,7 +2,7 @@
 locals {
   own        = "${var.prefix}Leftfold"
   readers    = { for s in ["streamer", "broker"] : s => { service = s } }
-  projectors = { for s in ["projector-user", "projector-role"] : s => { service = s } }
+  projectors = { for s in keys(jsondecode(file("${path.module}/../projections.json"))) : s => { service = s } }
   stream     = { (var.stream) = { StreamName = var.stream } }
   tasks      = { for s in var.services : s => { ClusterName = var.cluster, ServiceName = "${var.prefix}${s}" } }
   targets    = { for s, g in var.targets : s => { LoadBalancer = var.load_balancer, TargetGroup = g } }

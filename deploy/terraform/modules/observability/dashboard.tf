@@ -34,7 +34,7 @@ locals {
       {
         title = "aggregates parked", stat = "Sum"
         metrics = [
-          for s in ["projector-user", "projector-role"] :
+          for s in keys(local.projectors) :
           [local.own, "leftfold_projection_parked_total", "service", s, { label = s }]
         ]
       },

@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/oracle"
 	"github.com/leftfold/leftfold/services/leftfold/internal/amount"
@@ -55,7 +54,7 @@ type Stage struct {
 	API      string // its URL, such as http://127.0.0.1:8080
 	Admin    string // URL of its admin address, whose metrics say how long each hop took
 	EventLog oracle.EventLog
-	Models   []projection.Reader
+	Models   []oracle.Model
 	Now      func() time.Time
 	Out      io.Writer
 	// Terminal says that Out is one: then progress is drawn in place.

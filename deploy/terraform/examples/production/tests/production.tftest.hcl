@@ -15,10 +15,10 @@ run "everything" {
 
   assert {
     condition = (
-      toset(keys(module.projector)) == toset(["projector-user", "projector-role"])
+      toset(keys(module.projector)) == toset(keys(local.projections))
       && toset(keys(module.service)) == toset(["command-api", "streamer", "broker"])
     )
-    error_message = "Two projectors, and three services that follow them."
+    error_message = "All projectors, and three services that follow them."
   }
   assert {
     condition     = length(module.network.private_subnet_ids) == 3 && length(local.secret_stores) == 0

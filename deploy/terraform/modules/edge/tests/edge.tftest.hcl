@@ -30,7 +30,7 @@ run "routes" {
     error_message = "Projectors get reads only."
   }
   assert {
-    condition     = toset(keys(output.targets)) == toset(["command-api", "projector-user", "projector-role"])
+    condition     = toset(keys(output.targets)) == toset(concat(["command-api"], keys(local.reads)))
     error_message = "Each service with a REST API has a target group."
   }
   assert {

@@ -1,0 +1,150 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/iam/aggregates"
+	"github.com/leftfold/leftfold/pkg/iam/topology"
+	"github.com/leftfold/leftfold/pkg/service"
+	"github.com/leftfold/leftfold/test/e2e/systemtest"
+)
+
+// TestDeploymentsFollowTheTopology compares what deployments list by projection, service or aggregate, in files that cannot read Go,
+// with the code; -update writes it.
+func TestDeploymentsFollowTheTopology(t *testing.T) {
+	t.Parallel()
+	const again = "run: go test ./test/e2e -run TestDeploymentsFollowTheTopology -update"
+	projections := terraformProjections(t)
+	stands, err := os.ReadFile(filepath.Join(root, projectionsFile))
+	if *update {
+		err = os.WriteFile(filepath.Join(root, projectionsFile), projections, 0o644)
+	} else {
+		assert.Equal(t, string(projections), string(stands), "%s: %s", projectionsFile, again)
+	}
+	require.NoError(t, err)
+	for _, part := range deployed() {
+		file := filepath.Join(root, part.file)
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		mark := regexp.MustCompile(strings.ReplaceAll(
+			`(?ms)(^ *# NAME: written by TestDeploymentsFollowTheTopology\n)(.*?)(^ *# end of NAME\n)`, "NAME", part.name))
+		found := mark.FindSubmatchIndex(text)
+		require.NotNil(t, found, "%s has no part %q", part.file, part.name)
+		if *update {
+			text = slices.Concat(text[:found[3]], []byte(part.text), text[found[6]:])
+			require.NoError(t, os.WriteFile(file, text, 0o644))
+		} else {
+			assert.Equal(t, part.text, string(text[found[4]:found[5]]), "%s, %s: %s", part.file, part.name, again)
+		}
+	}
+}
+
+const projectionsFile = "deploy/terraform/modules/projections.json"
+
+// terraformProjections returns, by service, what the Terraform needs to know of each projection.
+func terraformProjections(t *testing.T) []byte {
+	t.Helper()
+	var named, variables topology.Names
+	require.NoError(t, service.LoadConfig(service.Fixed(nil), &named))
+	require.NoError(t, service.LoadConfig(func(variable string) (string, bool) { return variable, true }, &variables))
+	type resource struct {
+		Name     string `json:"name"`
+		Variable string `json:"variable"`
+	}
+	type projection struct {
+		Path     string   `json:"path"`
+		Priority int      `json:"priority"` // of the load balancer's rule: a new one is the last
+		Queue    resource `json:"queue"`
+		Table    resource `json:"table"`
+	}
+	all := map[string]projection{}
+	by := variables.Projections()
+	for i, p := range named.Projections() {
+		all[p.Service] = projection{
+			Path: "/" + p.Name, Priority: 10 * (i + 1), Table: resource{p.Table, by[i].Table},
+			Queue: resource{strings.TrimSuffix(p.Queue, ".fifo"), by[i].Queue},
+		}
+	}
+	text, err := json.MarshalIndent(all, "", "  ")
+	require.NoError(t, err)
+	return append(text, '\n')
+}
+
+// part is what stands in a file between two comments.
+type part struct{ file, name, text string }
+
+// deployed returns all parts.
+func deployed() []part {
+	services := systemtest.ServiceNames()
+	programs := append(slices.Clone(services), "leftfold")
+	listed := slices.Sorted(slices.Values(services))
+	lines := func(of []string, line func(string) string) string {
+		var out strings.Builder
+		for _, one := range of {
+			out.WriteString(line(one) + "\n")
+		}
+		return out.String()
+	}
+	var projectors, categories []string
+	reads := map[string]string{}
+	for _, p := range (topology.Names{}).Projections() {
+		projectors = append(projectors, p.Service)
+		reads[p.Service] = p.Name
+	}
+	for _, a := range aggregates.All() {
+		categories = append(categories, path.Base(a.Category))
+	}
+	const compose, ours = "docker-compose.yml", "github.com/leftfold/leftfold/"
+	return []part{
+		{compose, "admin hosts", "  ADMIN_HOSTS: " + strings.Join(services, ",") + " # names in this network\n"},
+		{compose, "projectors", strings.TrimPrefix(lines(projectors, func(name string) string {
+			return strings.ReplaceAll(`
+  NAME:
+    <<: *service
+    build: {<<: *build, args: {<<: *arguments, SERVICE: NAME}}
+    image: leftfold/NAME:${VERSION:-dev}`, "NAME", name)
+		}), "\n")},
+		{compose, "what edge needs", lines(projectors, func(name string) string {
+			return "      " + name + ": {condition: service_healthy}"
+		})},
+		{"deploy/compose/nginx.conf", "reads", lines(projectors, func(name string) string {
+			return fmt.Sprintf("        %-30s %s;", fmt.Sprintf(`"~^(GET|HEAD):/%s(/|$)"`, reads[name]), name)
+		})},
+		{"deploy/compose/prometheus/prometheus.yml", "services", "      - names: [" + strings.Join(services, ", ") + "]\n"},
+		{"deploy/compose/prometheus/alerts.yml", "services", `        expr: >-
+          max by (service) (up{job="leftfold"}) == 0
+` + lines(services, func(name string) string { return `          or absent(up{job="leftfold",service="` + name + `"})` })},
+		{"deploy/Dockerfile", "modules", lines(slices.Sorted(slices.Values(programs)), func(name string) string {
+			return strings.ReplaceAll("COPY services/NAME/go.mod services/NAME/go.sum services/NAME/", "NAME", name)
+		})},
+		{".github/workflows/release.yml", "services", "        service: [" + strings.Join(programs, ", ") + "]\n"},
+		{".golangci.yml", "aggregates", lines(categories, func(name string) string {
+			rule := "        " + name + "-aggregate: # aggregates know each other by ID only\n" +
+				`          files: ["**/pkg/domain/` + name + `/*.go"]` + "\n          deny:"
+			for _, other := range categories {
+				if other != name {
+					rule += "\n            - {pkg: " + ours + "pkg/domain/" + other + "$, desc: aggregates refer to each other by ID}"
+				}
+			}
+			return rule
+		})},
+		{".golangci.yml", "services", lines(listed, func(name string) string {
+			return strings.ReplaceAll(`        service-NAME: # services never import each other
+          files: ["**/services/NAME/**/*.go"]
+          allow: [`+ours+`services/NAME]
+          deny: [{pkg: `+ours+`services, desc: services meet in AWS and not in code}]
+          list-mode: lax`, "NAME", name)
+		})},
+	}
+}
