@@ -6,11 +6,14 @@ SHELL         := bash
 # installed but Go and make, and no program's dependencies are those of a tool.
 GOLANGCI_LINT := bin/tools/golangci-lint
 WIRE          := "$(CURDIR)/bin/tools/wire"
-MODULES        = $(shell awk '$$1 ~ /^\.\// {print $$1}' go.work)
-WIRED          = $(dir $(wildcard services/*/app/wire.go))
+MODULES        = $(or $(shell awk '$$1 ~ /^\.\// {print $$1}' go.work),$(error go.work lists no module))
+WIRED          = $(or $(dir $(wildcard services/*/app/wire.go)),$(error no services/*/app/wire.go))
 FUZZTIME      ?= 20000x
 CHAOS         ?= 60s
 COUNT         ?= 1
+
+# STRICT=1, as in GitHub's workflows: what would be skipped for want of a tool fails.
+SKIP           = { echo "$@: skipped: $(1)"; test -z "$(STRICT)"; }
 
 bin/tools/%: .ci/tools/%/go.mod .ci/tools/%/go.sum
 	@GOWORK=off GOBIN="$(CURDIR)/bin/tools" go -C .ci/tools/$* install tool && touch $@
@@ -31,21 +34,22 @@ demo: ## Play a story through what make run runs, or else alone, and show each h
 	@.ci/build bin/leftfold ./services/leftfold && { $(DOTENV); bin/leftfold demo || test $$? = 130; } # Ctrl-C is no error
 
 .PHONY: test
-test: ## All tests: no C compiler, no Docker, no network
-	@go run ./.ci/gotest
+test: ## All tests, or those of PACKAGES: no C compiler, no Docker, no network
+	@go run ./.ci/gotest $(PACKAGES)
 
 .PHONY: test-race
 test-race: ## All tests with the race detector, which needs a C compiler
-	@go run ./.ci/gotest -race
+	@go run ./.ci/gotest -race $(PACKAGES)
 
 .PHONY: test-processes
 test-processes: ## Kill real processes at random for CHAOS under load, COUNT times; then let replicas share shards
-	LEFTFOLD_CHAOS=$(CHAOS) go test -run '^TestProcesses' -count=$(COUNT) -timeout 2h -v ./test/e2e
-	go test -run '^TestThreeJoining' -count=1 -v ./test/e2e
+	LEFTFOLD_CHAOS=$(CHAOS) .ci/named 'TestProcessesKilledAtRandomLoseNothing TestProcessesOnSilentConnections' \
+	  -count=$(COUNT) -timeout 2h ./test/e2e
+	.ci/named TestThreeJoiningThreeShareTheShards ./test/e2e
 
 .PHONY: memory
 memory: ## Fail if the whole system holds more than 300 MB after 10,000 commands (without the race detector)
-	go test -count=1 -run '^TestMemoryStaysSmall$$' -v ./test/e2e
+	.ci/named TestMemoryStaysSmall ./test/e2e
 
 CHECKS := lint lint-floors lint-workflows lint-asyncapi tidy vuln wire-check test-race memory fuzz
 
@@ -83,11 +87,11 @@ ASYNCAPI_SPECS := 6.11.1
 
 .PHONY: lint-asyncapi
 lint-asyncapi: ## Check docs/asyncapi.yaml against AsyncAPI's published JSON schema, as far as npm is there
-	@if ! command -v npm >/dev/null; then echo "lint-asyncapi: skipped: npm is not installed"; else \
+	@if ! command -v npm >/dev/null; then $(call SKIP,npm is not installed); else \
 	  specs="bin/asyncapi-$(ASYNCAPI_SPECS)"; \
 	  schema="$$specs/node_modules/@asyncapi/specs/schemas/3.0.0.json"; \
 	  test -f "$$schema" || npm install --silent --no-audit --no-fund --prefix "$$specs" @asyncapi/specs@$(ASYNCAPI_SPECS); \
-	  LEFTFOLD_ASYNCAPI_SCHEMA="$(CURDIR)/$$schema" go test -count=1 -run '^TestAsyncAPIIsValid$$' ./docs/eventdocs; fi
+	  LEFTFOLD_ASYNCAPI_SCHEMA="$(CURDIR)/$$schema" .ci/named TestAsyncAPIIsValid ./docs/eventdocs; fi
 
 .PHONY: vuln
 vuln: bin/tools/govulncheck ## Report known vulnerabilities that are called (VULNDB: a mirror; VULN=required: fail without it; VULN=off)
@@ -108,16 +112,15 @@ wire-check: bin/tools/wire ## Fail if a wire_gen.go is stale
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target FUZZTIME times (or long: 5m)
-	@for m in $(MODULES); do (cd $$m; \
-	  for file in $$(grep -rlE '^func Fuzz' --include='*_test.go' . || true); do \
-	    for target in $$(grep -oE '^func Fuzz[A-Za-z0-9_]+' $$file | cut -c6-); do \
-	      go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x \
-	        $$(dirname $$file) || exit 1; done; done) || exit 1; done
+	@targets=$$(grep -roE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' $(MODULES) | sort -u); \
+	for target in $${targets//func /}; do \
+	  go test -run '^$$' -fuzz "^$${target#*:}\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x \
+	    "$$(dirname "$${target%:*}")" || exit 1; done
 
 .PHONY: bench
 bench: ## Speed beside a bare PutItem loop; then tables: AWS calls against their ceilings, parking, take-over, memory
 	go test -run '^$$' -bench . -benchtime 1x ./test/e2e/...
-	LEFTFOLD_REPORT=1 go test -run '^TestReport$$' -count=1 -v ./test/e2e
+	LEFTFOLD_REPORT=1 .ci/named TestReport ./test/e2e
 
 # What lints and fuzzes the API is not Go: these two targets need npx and python3, and no other target does.
 REDOCLY      := @redocly/cli@2.77.0
@@ -151,8 +154,8 @@ simulate-mutants: ## Plant bugs one by one and show which promise catches each, 
 SERVICES := $(patsubst services/%/main.go,%,$(wildcard services/*/main.go))
 SERVICE  ?= streamer
 VERSION  ?= dev
-DOCKER    = { docker version && docker compose version; } >/dev/null 2>&1 || { \
-              echo "make $@: needs Docker with Compose, of which docker version or docker compose version fails" >&2; exit 1; }
+DOCKER    = for part in version 'compose version' 'buildx version'; do docker $$part >/dev/null 2>&1 || { \
+              echo "make $@: needs Docker with Compose and buildx: docker $$part fails" >&2; exit 1; }; done
 BUILD     = docker build -q -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
               $(if $(GOPROXY),--build-arg GOPROXY=$(GOPROXY)) $(if $(PLATFORM),--platform $(PLATFORM))
 
@@ -179,14 +182,14 @@ lint-deploy: ## Lint Dockerfile and Compose file, check them and CI's files agai
 
 .PHONY: test-docker
 test-docker: ## Test LocalStack, in a container, and the images as the embedded AWS and the programs are tested
-	@if ! docker version >/dev/null 2>&1; then echo "test-docker: skipped: no Docker engine answers (docker version says why)"; else \
+	@if ! docker version >/dev/null 2>&1; then $(call SKIP,no Docker engine answers (docker version says why)); else \
 	  $(MAKE) --no-print-directory images && LEFTFOLD_AWS=localstack LEFTFOLD_IMAGES=$(VERSION) \
-	  go test -count=1 -timeout 30m -run '^TestAnExternalAWSPassesTheSameTests$$|^TestTheImages' -v ./test/e2e; fi
+	  .ci/named 'TestAnExternalAWSPassesTheSameTests TestTheImagesKeepTheContract' -timeout 30m ./test/e2e; fi
 
 .PHONY: test-kcl
 test-kcl: bin/kcl ## Run AWS's Kinesis Client Library and its adapter for DynamoDB Streams against the embedded AWS (JDK and Maven)
-	@if [ ! -d bin/kcl/dynamodb ]; then echo "test-kcl: skipped: needs a JDK and Maven"; else \
-	  LEFTFOLD_KCL="$(CURDIR)/bin/kcl" go test -count=1 -run '^TestTheKinesisClientLibrary' -v ./pkg/localaws; fi
+	@if [ ! -d bin/kcl/dynamodb ]; then $(call SKIP,needs a JDK and Maven); else \
+	  LEFTFOLD_KCL="$(CURDIR)/bin/kcl" .ci/named TestTheKinesisClientLibraryReadsEverythingInOrder ./pkg/localaws; fi
 
 KCL := pkg/localaws/testdata/kcl
 
@@ -199,21 +202,24 @@ bin/kcl: $(KCL)/pom.xml $(KCL)/Reader.java
 	  javac -d $@/$${version%=*} -cp "$@/$${version%=*}/*" $(KCL)/Reader.java || { rm -rf $@; exit 1; }; done; fi
 
 PROFILE ?= localstack
-API     ?= http://127.0.0.1:8080
+LOAD    ?= 60s
+API     ?= http://127.0.0.1:$(or $(EDGE_PORT),8080)
 
 .PHONY: up
 up: ## Run everything in containers on 127.0.0.1:8080 and wait until it is ready (PROFILE=localstack or embedded)
 	@$(DOCKER)
-	docker compose --profile $(PROFILE) up --build --detach --wait
+	@deploy/compose/up $(PROFILE)
 
 .PHONY: smoke
 smoke: ## Walk the README's walk on the system at API (default: what make up runs)
-	LEFTFOLD_API=$(API) go test -count=1 -run '^TestSmoke$$' -v ./services/leftfold
+	LEFTFOLD_API=$(API) .ci/named TestSmoke ./services/leftfold
 
 .PHONY: accidents
-accidents: ## Kill and scale what make up runs, under load for LOAD (60s), then compare all with the log (PROFILE)
+accidents: ## Under load, for LOAD at least, kill and scale what make up runs; then compare all with the log (PROFILE)
 	@$(DOCKER)
-	@deploy/compose/accidents $(PROFILE)
+	@LEFTFOLD_API=$(API) LEFTFOLD_LOAD=$(LOAD) LEFTFOLD_MEANWHILE="$(CURDIR)/deploy/compose/accidents" PROFILE=$(PROFILE) \
+	  AWS_ENDPOINT_URL=http://127.0.0.1:$(or $(AWS_PORT),4566) AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local \
+	  .ci/named TestARunningSystemKeepsItsContract -timeout 30m ./test/e2e
 
 .PHONY: down
 down: ## Stop the containers and remove their data
@@ -227,4 +233,4 @@ logs: ## Follow the containers' logs
 
 .PHONY: tf-check
 tf-check: ## Format, validate, test (mock providers, no account) and lint the Terraform, as far as the tools are there
-	@deploy/terraform/tf-check
+	@STRICT=$(STRICT) deploy/terraform/tf-check

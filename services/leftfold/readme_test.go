@@ -27,6 +27,11 @@ func read(t *testing.T, path string) string {
 // Every curl of the README is run, in order, and must answer what the README says.
 func TestTheReadmesCommandsWork(t *testing.T) {
 	t.Parallel()
+	for _, tool := range []string{"bash", "curl"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("%s is not installed", tool)
+		}
+	}
 	system := start(t)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -58,11 +63,6 @@ func TestSmoke(t *testing.T) {
 
 func walk(ctx context.Context, t *testing.T, change *strings.Replacer) {
 	t.Helper()
-	for _, tool := range []string{"bash", "curl"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("%s is not installed", tool)
-		}
-	}
 	walked := 0
 	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(read(t, "../../README.md"), -1) {
 		for _, step := range strings.Split("\n"+block[1], "\n$ ")[1:] {

@@ -27,6 +27,8 @@ type traffic struct {
 
 	// between is called before each command with its number, from 0. Defaults to nothing.
 	between func(i int)
+	// accepted is called after each accepted command. Defaults to nothing.
+	accepted func()
 	// down is called when no answer came; it returns once the API answers again. Defaults to giving up.
 	down func(context.Context) error
 }
@@ -121,6 +123,9 @@ func (tr *traffic) sendWhile(ctx context.Context, t testing.TB, clients int, mor
 					return err
 				}
 				answers.add(o)
+				if tr.accepted != nil && o.status == http.StatusAccepted {
+					tr.accepted()
+				}
 				sent[client] = append(sent[client], o)
 			}
 		})
