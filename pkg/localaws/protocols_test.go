@@ -237,11 +237,11 @@ func TestSQSSpeaksTheQueryProtocol(t *testing.T) {
 		{"Action=TagQueue&Tag.1.Key=c&Tag.1.Value=%3Cd%3E" + ofQ, `<TagQueueResponse` + result + meta + `</TagQueueResponse>`},
 		{"Action=UntagQueue&TagKey.1=a" + ofQ, `<UntagQueueResponse`},
 		{"Action=ListQueueTags" + ofQ, `<ListQueueTagsResult><Tag><Key>c</Key><Value>&lt;d&gt;</Value></Tag></ListQueueTagsResult>`},
-		{"Action=SetQueueAttributes&Attribute.Name=VisibilityTimeout&Attribute.Value=5" + ofQ, `<SetQueueAttributesResponse`},
+		{"Action=SetQueueAttributes&Attribute.Name=VisibilityTimeout&Attribute.Value=3600" + ofQ, `<SetQueueAttributesResponse`},
 		{
 			"Action=GetQueueAttributes&AttributeName.1=VisibilityTimeout&AttributeName.2=FifoQueue" + ofQ,
 			`<GetQueueAttributesResult><Attribute><Name>FifoQueue</Name><Value>true</Value></Attribute>` +
-				`<Attribute><Name>VisibilityTimeout</Name><Value>5</Value></Attribute></GetQueueAttributesResult>`,
+				`<Attribute><Name>VisibilityTimeout</Name><Value>3600</Value></Attribute></GetQueueAttributesResult>`,
 		},
 		{
 			"Action=SendMessage&MessageBody=m&MessageGroupId=g&MessageDeduplicationId=1&MessageAttribute.1.Name=n" +

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -70,10 +71,11 @@ func TestInvalidAPIVariablesAreReported(t *testing.T) {
 
 func TestIssuerKeysAreFetchedByAPart(t *testing.T) {
 	t.Parallel()
-	fetched := make(chan struct{}, 1)
+	fetched := make(chan struct{})
+	first := sync.OnceFunc(func() { close(fetched) }) // it is asked again and again
 	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.NotFound(w, nil)
-		fetched <- struct{}{}
+		first()
 	}))
 	defer issuer.Close()
 	var cfg service.Config

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/health"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
+	"github.com/leftfold/leftfold/pkg/waittest"
 )
 
 func get(t *testing.T, h http.Handler, path string) *httptest.ResponseRecorder {
@@ -247,7 +249,11 @@ func TestAPortInUseSaysWhoProbablyHasIt(t *testing.T) {
 			server := httptest.NewServer(tt.handler)
 			defer server.Close()
 			addr := server.Listener.Addr().String()
-			_, _, err := service.Listen(t.Context(), quiet(), service.Endpoint{Variable: "API_ADDR", Addr: addr})
+			var err error
+			waittest.Until(t, "an answer to who has the port", func() (any, bool) { // a busy machine may take longer than Listen waits
+				_, _, err = service.Listen(t.Context(), quiet(), service.Endpoint{Variable: "API_ADDR", Addr: addr})
+				return err, err == nil || strings.Contains(err.Error(), tt.who)
+			})
 			require.ErrorContains(t, err, "API_ADDR="+addr+": "+tt.who)
 			require.ErrorContains(t, err, "set another address, such as API_ADDR=127.0.0.1:")
 		})

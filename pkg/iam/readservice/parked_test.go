@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -76,114 +77,116 @@ type outcome struct {
 // has no such operations.
 func TestAParkedAggregateIsListedAndRedrivenOverHTTP(t *testing.T) {
 	t.Parallel()
-	began := time.Now().Truncate(time.Second) // what is stored is less precise
-	server := localaws.New(localaws.Options{})
-	require.NoError(t, provision.Run(t.Context(), server.Config(), provision.Config{Names: names}))
-	var sick atomic.Bool
-	sick.Store(true)
-	p := platform(server)
-	registry := prometheus.NewRegistry()
-	p.Metrics = registry
-	var api service.API
-	local := map[string]string{"ENVIRONMENT": "local", "AUTH_MODE": "none", "RATE_LIMIT": "0"}
-	require.NoError(t, service.LoadConfig(service.Fixed(local), &api))
-	app, err := readservice.New(t.Context(), readservice.Config{
-		Name: "things", EventLog: names.EventLog, Table: names.Users, Queue: names.UserQueue,
-		Sources: []projection.Source{sickSource(&sick)}, Routes: func(huma.API, projection.Reader) {},
-		API: api,
-	}, p)
-	require.NoError(t, err)
-	endpoints, err := service.Endpoints(service.Config{}, p, registry, app)
-	require.NoError(t, err)
-	require.Len(t, endpoints, 2)
-	admin, public := endpoints[0].Handler, endpoints[1].Handler
-	require.Equal(t, "admin", endpoints[0].Name)
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now().Truncate(time.Second) // what is stored is less precise
+		server := localaws.New(localaws.Options{})
+		require.NoError(t, provision.Run(t.Context(), server.Config(), provision.Config{Names: names}))
+		var sick atomic.Bool
+		sick.Store(true)
+		p := platform(server)
+		registry := prometheus.NewRegistry()
+		p.Metrics = registry
+		var api service.API
+		local := map[string]string{"ENVIRONMENT": "local", "AUTH_MODE": "none", "RATE_LIMIT": "0"}
+		require.NoError(t, service.LoadConfig(service.Fixed(local), &api))
+		app, err := readservice.New(t.Context(), readservice.Config{
+			Name: "things", EventLog: names.EventLog, Table: names.Users, Queue: names.UserQueue,
+			Sources: []projection.Source{sickSource(&sick)}, Routes: func(huma.API, projection.Reader) {},
+			API: api,
+		}, p)
+		require.NoError(t, err)
+		endpoints, err := service.Endpoints(service.Config{}, p, registry, app)
+		require.NoError(t, err)
+		require.Len(t, endpoints, 2)
+		admin, public := endpoints[0].Handler, endpoints[1].Handler
+		require.Equal(t, "admin", endpoints[0].Name)
 
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- app.Parts[0].Run(ctx) }()
-	db, queues := dynamodb.NewFromConfig(server.Config()), sqs.NewFromConfig(server.Config())
-	log := dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}})
-	url, err := fifoqueue.QueueURL(t.Context(), queues, names.UserQueue)
-	require.NoError(t, err)
-	streams := []string{group, "test/thing/a?b%"} // the other one's name must be escaped in a path
-	for _, stream := range streams {
-		var out []fifoqueue.Outgoing
-		for v := range eventsourcing.Version(4) {
-			r := record(stream, v+1)
-			require.NoError(t, log.Append(t.Context(), eventsourcing.Commit{
-				Stream: r.Stream, Expected: v, Records: []eventsourcing.Record{r},
-			}))
-			out = append(out, fifoqueue.Outgoing{
-				Group: stream, DeduplicationID: fmt.Sprint(stream, v), Body: message(t, r).Body,
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- app.Parts[0].Run(ctx) }()
+		db, queues := dynamodb.NewFromConfig(server.Config()), sqs.NewFromConfig(server.Config())
+		log := dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}})
+		url, err := fifoqueue.QueueURL(t.Context(), queues, names.UserQueue)
+		require.NoError(t, err)
+		streams := []string{group, "test/thing/a?b%"} // the other one's name must be escaped in a path
+		for _, stream := range streams {
+			var out []fifoqueue.Outgoing
+			for v := range eventsourcing.Version(4) {
+				r := record(stream, v+1)
+				require.NoError(t, log.Append(t.Context(), eventsourcing.Commit{
+					Stream: r.Stream, Expected: v, Records: []eventsourcing.Record{r},
+				}))
+				out = append(out, fifoqueue.Outgoing{
+					Group: stream, DeduplicationID: fmt.Sprint(stream, v), Body: message(t, r).Body,
+				})
+			}
+			require.NoError(t, fifoqueue.NewPublisher(queues, url, retry.Backoff{}).Publish(t.Context(), out))
+		}
+		reader := projection.Reader{DB: db, Table: names.Users}
+		for _, stream := range streams {
+			waittest.Until(t, "all messages to be handled", func() (any, bool) {
+				var parked projection.Parked
+				found, err := reader.Get(t.Context(), strings.TrimPrefix(stream, "test/thing/"), "parked#thing", &parked)
+				return parked.Latest, err == nil && found && parked.Latest == 4
 			})
 		}
-		require.NoError(t, fifoqueue.NewPublisher(queues, url, retry.Backoff{}).Publish(t.Context(), out))
-	}
-	reader := projection.Reader{DB: db, Table: names.Users}
-	for _, stream := range streams {
-		waittest.Until(t, "all messages to be handled", func() (any, bool) {
-			var parked projection.Parked
-			found, err := reader.Get(t.Context(), strings.TrimPrefix(stream, "test/thing/"), "parked#thing", &parked)
-			return parked.Latest, err == nil && found && parked.Latest == 4
-		})
-	}
 
-	const list = "/projections/things/parked"
-	var rows, second []shown
-	res := answer(t, admin, http.MethodGet, list+"?limit=1", &rows)
-	require.Equal(t, http.StatusOK, res.Code)
-	next, _, _ := strings.Cut(strings.TrimPrefix(res.Header().Get("Link"), "<"), ">")
-	require.Contains(t, next, list+"?", "there is another page")
-	answer(t, admin, http.MethodGet, next, &second)
-	rows = append(rows, second...)
-	require.Len(t, rows, 2)
-	if rows[0].Stream != group {
-		rows[0], rows[1] = rows[1], rows[0]
-	}
-	assert.WithinRange(t, rows[0].ParkedAt, began, time.Now())
-	rows[0].ParkedAt = time.Time{}
-	assert.Equal(t, shown{
-		Projection: "things", Stream: group, Event: "test/thing/happened", Reason: "panic: cannot be folded",
-		Redrive: list + "/" + group + "/redrive", Version: 2, Waiting: 3,
-	}, rows[0])
+		const list = "/projections/things/parked"
+		var rows, second []shown
+		res := answer(t, admin, http.MethodGet, list+"?limit=1", &rows)
+		require.Equal(t, http.StatusOK, res.Code)
+		next, _, _ := strings.Cut(strings.TrimPrefix(res.Header().Get("Link"), "<"), ">")
+		require.Contains(t, next, list+"?", "there is another page")
+		answer(t, admin, http.MethodGet, next, &second)
+		rows = append(rows, second...)
+		require.Len(t, rows, 2)
+		if rows[0].Stream != group {
+			rows[0], rows[1] = rows[1], rows[0]
+		}
+		assert.WithinRange(t, rows[0].ParkedAt, began, time.Now())
+		rows[0].ParkedAt = time.Time{}
+		assert.Equal(t, shown{
+			Projection: "things", Stream: group, Event: "test/thing/happened", Reason: "panic: cannot be folded",
+			Redrive: list + "/" + group + "/redrive", Version: 2, Waiting: 3,
+		}, rows[0])
 
-	for path, method := range map[string]string{
-		list: http.MethodGet, list + "?limit=1": http.MethodGet, rows[0].Redrive: http.MethodPost,
-	} {
-		assert.Equal(t, http.StatusNotFound, answer(t, public, method, path, nil).Code, "%s is for operators", path)
-	}
-	assert.NotContains(t, answer(t, public, http.MethodGet, "/openapi.json", nil).Body.String(), "parked")
+		for path, method := range map[string]string{
+			list: http.MethodGet, list + "?limit=1": http.MethodGet, rows[0].Redrive: http.MethodPost,
+		} {
+			assert.Equal(t, http.StatusNotFound, answer(t, public, method, path, nil).Code, "%s is for operators", path)
+		}
+		assert.NotContains(t, answer(t, public, http.MethodGet, "/openapi.json", nil).Body.String(), "parked")
 
-	var problem outcome
-	res = answer(t, admin, http.MethodPost, rows[0].Redrive, &problem)
-	assert.Equal(t, http.StatusConflict, res.Code)
-	assert.Equal(t, "application/problem+json", res.Header().Get("Content-Type"))
-	assert.Equal(t, "still_parked", problem.Code)
-	assert.NotContains(t, res.Body.String(), "cannot be folded", "the reason is for the list alone")
+		var problem outcome
+		res = answer(t, admin, http.MethodPost, rows[0].Redrive, &problem)
+		assert.Equal(t, http.StatusConflict, res.Code)
+		assert.Equal(t, "application/problem+json", res.Header().Get("Content-Type"))
+		assert.Equal(t, "still_parked", problem.Code)
+		assert.NotContains(t, res.Body.String(), "cannot be folded", "the reason is for the list alone")
 
-	sick.Store(false)
-	for _, r := range rows {
-		var done outcome
-		res = answer(t, admin, http.MethodPost, r.Redrive, &done)
-		assert.Equal(t, http.StatusOK, res.Code, res.Body)
-		assert.Equal(t, outcome{Projection: "things", Stream: r.Stream, Version: 4, Done: true}, done)
-		res = answer(t, admin, http.MethodPost, r.Redrive, &problem)
-		assert.Equal(t, http.StatusNotFound, res.Code, "it is parked no more")
-		assert.Equal(t, "not_found", problem.Code)
-	}
-	var got row
-	found, err := reader.Get(t.Context(), "x", "thing", &got)
-	require.NoError(t, err)
-	assert.True(t, found)
-	assert.Equal(t, row{4}, got)
-	assert.Equal(t, "[]", strings.TrimSpace(answer(t, admin, http.MethodGet, list, nil).Body.String()))
-	metrics := answer(t, admin, http.MethodGet, "/metrics", nil).Body.String()
-	assert.Contains(t, metrics, `projection_redriven_total{category="test/thing",projection="things"} 2`)
-	assert.Contains(t, metrics, `projection_parked_total{category="test/thing",projection="things"}`)
-	stop()
-	require.NoError(t, <-ended)
-	server.Close()
+		sick.Store(false)
+		for _, r := range rows {
+			var done outcome
+			res = answer(t, admin, http.MethodPost, r.Redrive, &done)
+			assert.Equal(t, http.StatusOK, res.Code, res.Body)
+			assert.Equal(t, outcome{Projection: "things", Stream: r.Stream, Version: 4, Done: true}, done)
+			res = answer(t, admin, http.MethodPost, r.Redrive, &problem)
+			assert.Equal(t, http.StatusNotFound, res.Code, "it is parked no more")
+			assert.Equal(t, "not_found", problem.Code)
+		}
+		var got row
+		found, err := reader.Get(t.Context(), "x", "thing", &got)
+		require.NoError(t, err)
+		assert.True(t, found)
+		assert.Equal(t, row{4}, got)
+		assert.Equal(t, "[]", strings.TrimSpace(answer(t, admin, http.MethodGet, list, nil).Body.String()))
+		metrics := answer(t, admin, http.MethodGet, "/metrics", nil).Body.String()
+		assert.Contains(t, metrics, `projection_redriven_total{category="test/thing",projection="things"} 2`)
+		assert.Contains(t, metrics, `projection_parked_total{category="test/thing",projection="things"}`)
+		stop()
+		require.NoError(t, <-ended)
+		server.Close()
+	})
 }
 
 // parked is a projection whose redrive is scripted.
@@ -254,7 +257,7 @@ func TestARedriveReportsItsOutcome(t *testing.T) {
 func TestTheListOfParkedRefusesAnInvalidCursor(t *testing.T) {
 	t.Parallel()
 	router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
-	readservice.RegisterParked(httpapi.NewAPI(router), "things", parked{}, time.Second, slog.New(slog.DiscardHandler))
+	readservice.RegisterParked(httpapi.NewAPI(router), "things", parked{}, time.Hour, slog.New(slog.DiscardHandler))
 	for path, status := range map[string]int{"": 200, "?cursor=invalid": 400, "?limit=0": 422, "?limit=101": 422} {
 		assert.Equal(t, status, answer(t, router, http.MethodGet, "/projections/things/parked"+path, nil).Code, path)
 	}
@@ -267,7 +270,7 @@ func TestTwoProjectionsCanShareAnAPI(t *testing.T) {
 	api := httpapi.NewAPI(router)
 	for _, name := range []string{"users", "roles"} {
 		readservice.RegisterParked(api, name, parked{redrive: func(context.Context) (eventsourcing.Version, error) { return 9, nil }},
-			time.Second, slog.New(slog.DiscardHandler))
+			time.Hour, slog.New(slog.DiscardHandler))
 	}
 	require.NoError(t, httpapi.Publish(router, api, problems.Info()))
 	for _, name := range []string{"users", "roles"} {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -150,40 +151,42 @@ func defaults() (n topology.Names) {
 // TestServiceProjectsMessagesToRows sends three messages and reads the row that they make.
 func TestServiceProjectsMessagesToRows(t *testing.T) {
 	t.Parallel()
-	server := localaws.New(localaws.Options{})
-	require.NoError(t, provision.Run(t.Context(), server.Config(), provision.Config{Names: names}))
-	queues := sqs.NewFromConfig(server.Config())
-	reader := make(chan projection.Reader, 1)
-	app, err := readservice.New(t.Context(), readservice.Config{
-		Name: "things", EventLog: names.EventLog, Table: names.Users, Queue: names.UserQueue, Sources: []projection.Source{source()},
-		Routes: func(_ huma.API, r projection.Reader) { reader <- r },
-	}, platform(server))
-	require.NoError(t, err)
-	for _, c := range app.Checks {
-		require.NoError(t, c.Probe(t.Context()), c.Name)
-	}
-	app.Routes(httpapi.NewAPI(httpapi.NewRouter(slog.New(slog.DiscardHandler))))
+	synctest.Test(t, func(t *testing.T) {
+		server := localaws.New(localaws.Options{})
+		require.NoError(t, provision.Run(t.Context(), server.Config(), provision.Config{Names: names}))
+		queues := sqs.NewFromConfig(server.Config())
+		reader := make(chan projection.Reader, 1)
+		app, err := readservice.New(t.Context(), readservice.Config{
+			Name: "things", EventLog: names.EventLog, Table: names.Users, Queue: names.UserQueue, Sources: []projection.Source{source()},
+			Routes: func(_ huma.API, r projection.Reader) { reader <- r },
+		}, platform(server))
+		require.NoError(t, err)
+		for _, c := range app.Checks {
+			require.NoError(t, c.Probe(t.Context()), c.Name)
+		}
+		app.Routes(httpapi.NewAPI(httpapi.NewRouter(slog.New(slog.DiscardHandler))))
 
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- app.Parts[0].Run(ctx) }()
-	url, err := fifoqueue.QueueURL(t.Context(), queues, names.UserQueue)
-	require.NoError(t, err)
-	var out []fifoqueue.Outgoing
-	for v := range eventsourcing.Version(3) {
-		out = append(out, fifoqueue.Outgoing{
-			Group: group, DeduplicationID: fmt.Sprint(v), Body: message(t, record(group, v+1)).Body,
-		})
-	}
-	require.NoError(t, fifoqueue.NewPublisher(queues, url, retry.Backoff{}).Publish(t.Context(), out))
-	var got row
-	found, err := (<-reader).Await(t.Context(), "x", "thing", 3, time.Minute, &got)
-	require.NoError(t, err)
-	assert.True(t, found)
-	assert.Equal(t, row{3}, got)
-	stop()
-	require.NoError(t, <-ended)
-	server.Close()
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- app.Parts[0].Run(ctx) }()
+		url, err := fifoqueue.QueueURL(t.Context(), queues, names.UserQueue)
+		require.NoError(t, err)
+		var out []fifoqueue.Outgoing
+		for v := range eventsourcing.Version(3) {
+			out = append(out, fifoqueue.Outgoing{
+				Group: group, DeduplicationID: fmt.Sprint(v), Body: message(t, record(group, v+1)).Body,
+			})
+		}
+		require.NoError(t, fifoqueue.NewPublisher(queues, url, retry.Backoff{}).Publish(t.Context(), out))
+		var got row
+		found, err := (<-reader).Await(t.Context(), "x", "thing", 3, time.Minute, &got)
+		require.NoError(t, err)
+		assert.True(t, found)
+		assert.Equal(t, row{3}, got)
+		stop()
+		require.NoError(t, <-ended)
+		server.Close()
+	})
 }
 
 func TestAMissingQueueIsNamed(t *testing.T) {

@@ -8,12 +8,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -303,24 +301,4 @@ func FuzzBody(f *testing.F) {
 			t.Errorf("%q: status %d", body, rec.Code)
 		}
 	})
-}
-
-func TestAnIdleConnectionDoesNotDelayTheStop(t *testing.T) {
-	t.Parallel()
-	server, err := httpapi.Listen(t.Context(), "127.0.0.1:0", http.NotFoundHandler(), httpapi.Config{}, quiet())
-	require.NoError(t, err)
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- server.Run(ctx) }()
-	unused, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Addr())
-	require.NoError(t, err)
-	defer func() { _ = unused.Close() }()
-	res, err := http.Get("http://" + server.Addr()) // accepted after the other one
-	require.NoError(t, err)
-	require.NoError(t, res.Body.Close())
-	http.DefaultClient.CloseIdleConnections()
-	began := time.Now()
-	stop()
-	require.NoError(t, <-ended)
-	assert.Less(t, time.Since(began), 4*time.Second, "net/http waits 5 s")
 }

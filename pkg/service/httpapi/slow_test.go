@@ -54,20 +54,41 @@ func (p *pipes) dial() net.Conn {
 // serve lets a server with the defaults answer on pipes until the test ends.
 func serve(t *testing.T, h http.Handler) *pipes {
 	t.Helper()
+	l, stop := serveUntil(t, h)
+	t.Cleanup(stop)
+	return l
+}
+
+// serveUntil does so until stop is called, which returns when the server has stopped.
+func serveUntil(t *testing.T, h http.Handler) (l *pipes, stop func()) {
+	t.Helper()
 	var c Config
 	c.SetDefaults()
 	server, err := newServer(h, c, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	l := &pipes{accept: make(chan net.Conn), closed: make(chan struct{})}
+	l = &pipes{accept: make(chan net.Conn), closed: make(chan struct{})}
 	s := &Server{listener: l, http: server}
 	ended := make(chan error)
-	ctx, stop := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
 	go func() { ended <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
+	return l, func() {
+		cancel()
 		assert.NoError(t, <-ended)
+	}
+}
+
+// TestAnUnusedConnectionDoesNotDelayTheStop: net/http waits 5 s for the first request of a connection.
+func TestAnUnusedConnectionDoesNotDelayTheStop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l, stop := serveUntil(t, http.NotFoundHandler())
+		unused := l.dial()
+		synctest.Wait()
+		began := time.Now()
+		stop()
+		assert.Less(t, time.Since(began), time.Second)
+		_ = unused.Close()
 	})
-	return l
 }
 
 // TestAHandlerEndsWhenItsTimeIsOver: a handler that waits for a call that never returns answers, and gives its place back.

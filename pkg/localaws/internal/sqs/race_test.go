@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -32,7 +31,7 @@ type processed struct {
 // exactly once and each group in order.
 func TestConcurrentConsumersProcessEachMessageOnceInOrder(t *testing.T) {
 	t.Parallel()
-	s, url := newFIFO(t, time.Now)
+	s, url := newFIFO(t, newTestClock().read) // no message in flight returns by itself, however slow the machine
 	done := &processed{next: map[string]int{}, left: raceGroups * racePerGroup}
 	ctx, finish := context.WithCancel(t.Context())
 	defer finish()
@@ -120,7 +119,7 @@ func (p *processed) process(q *queue, group string, m receivedMessage) (last boo
 // deleted once.
 func TestTwoQueuesCanBeEachOthersDeadLetterQueue(t *testing.T) {
 	t.Parallel()
-	s, a := newFIFO(t, time.Now)
+	s, a := newFIFO(t, newTestClock().read)
 	b, err := s.createQueue(t.Context(), &createQueueInput{QueueName: "b.fifo", Attributes: map[string]string{"FifoQueue": "true"}})
 	require.NoError(t, err)
 	for from, to := range map[string]string{a: s.arn("b.fifo"), b.QueueURL: s.arn("q.fifo")} {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -226,19 +227,21 @@ func TestInvalidReadsAreRefused(t *testing.T) {
 
 func TestAReadWaitsForItsMinimumVersion(t *testing.T) {
 	t.Parallel()
-	m := newModel(t)
-	m.User(ann, user.Registered{UserID: ann, Email: "ann@example.com"})
-	assert.Equal(t, http.StatusOK, m.Get("/users/"+ann+"?min_version=1").Code)
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(t)
+		m.User(ann, user.Registered{UserID: ann, Email: "ann@example.com"})
+		assert.Equal(t, http.StatusOK, m.Get("/users/"+ann+"?min_version=1").Code)
 
-	res := m.Get("/users/" + ann + "?min_version=2&wait=1ms")
-	assert.Equal(t, http.StatusPreconditionFailed, res.Code)
-	assert.Equal(t, "not_yet", iamtest.Code(t, res))
-	assert.Equal(t, "1", res.Header().Get("Retry-After"))
+		res := m.Get("/users/" + ann + "?min_version=2&wait=1ms")
+		assert.Equal(t, http.StatusPreconditionFailed, res.Code)
+		assert.Equal(t, "not_yet", iamtest.Code(t, res))
+		assert.Equal(t, "1", res.Header().Get("Retry-After"))
 
-	answer := make(chan *httptest.ResponseRecorder)
-	go func() { answer <- m.Get("/users/" + ann + "?min_version=2&wait=10s") }()
-	m.User(ann, user.Disabled{})
-	waited := <-answer
-	assert.Equal(t, http.StatusOK, waited.Code, waited.Body.String())
-	assert.Equal(t, `"2"`, waited.Header().Get("ETag"))
+		answer := make(chan *httptest.ResponseRecorder)
+		go func() { answer <- m.Get("/users/" + ann + "?min_version=2&wait=10s") }()
+		m.User(ann, user.Disabled{})
+		waited := <-answer
+		assert.Equal(t, http.StatusOK, waited.Code, waited.Body.String())
+		assert.Equal(t, `"2"`, waited.Header().Get("ETag"))
+	})
 }
