@@ -56,9 +56,9 @@ func runDemo(ctx context.Context, lookup service.Lookup, out *os.File, logs io.W
 	return err
 }
 
-// isLeftfold reports whether the API of such a system answers at once.
+// isLeftfold reports whether such a system answers. Where none listens, the refusal comes at once; a busy one may take seconds.
 func isLeftfold(ctx context.Context, api string) bool {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, api+"/openapi.json", http.NoBody)
 	if err != nil {
