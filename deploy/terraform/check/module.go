@@ -6,6 +6,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclparse"
@@ -36,13 +37,14 @@ func (b Block) Text(name string) string {
 type Module struct {
 	// Outputs and Locals are those that could be evaluated.
 	Outputs, Locals map[string]cty.Value
-	// Resources and Data are by type, name and key; the key is "" where there is only one.
+	// Resources and Data are by type, name and key; the key is "" where there is only one, and an index where they are counted.
 	Resources, Data map[string]map[string]map[string]Block
 	// Blind holds the errors of what could not be evaluated, mostly because it depends on AWS or on another module.
 	Blind map[string]error
 
 	folder    string
 	variables map[string]cty.Value
+	counted   map[string]bool // by type and name
 	// known returns attributes of resources and data that only AWS sets.
 	known func(kind, name, key string, b Block) map[string]cty.Value
 }
@@ -56,7 +58,7 @@ func Evaluate(folder string, vars map[string]cty.Value, known func(kind, name, k
 	}
 	m := &Module{
 		Outputs: map[string]cty.Value{}, Locals: map[string]cty.Value{}, Blind: map[string]error{},
-		folder: folder, variables: map[string]cty.Value{}, known: known,
+		folder: folder, variables: map[string]cty.Value{}, counted: map[string]bool{}, known: known,
 		Resources: map[string]map[string]map[string]Block{}, Data: map[string]map[string]map[string]Block{},
 	}
 	todo := map[string]func() error{}
@@ -162,6 +164,19 @@ func (m *Module) instances(block *hclsyntax.Block, kind, name string) (map[strin
 		out[key] = b
 		return nil
 	}
+	if count, counted := block.Body.Attributes["count"]; counted {
+		n, diags := count.Expr.Value(m.context(nil))
+		if diags.HasErrors() {
+			return nil, diags
+		}
+		m.counted[kind+"."+name] = true
+		for i := range int(float(n)) {
+			if err := add(strconv.Itoa(i), m.context(nil)); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	}
 	each, many := block.Body.Attributes["for_each"]
 	if !many {
 		return out, add("", m.context(nil))
@@ -252,19 +267,27 @@ func evaluate(body *hclsyntax.Body, ctx *hcl.EvalContext) (Block, error) {
 // context returns the values that have been evaluated so far.
 func (m *Module) context(more map[string]cty.Value) *hcl.EvalContext {
 	variables := map[string]cty.Value{
-		"var": cty.ObjectVal(m.variables), "local": cty.ObjectVal(m.Locals), "data": cty.ObjectVal(byKind(m.Data)),
+		"var": cty.ObjectVal(m.variables), "local": cty.ObjectVal(m.Locals), "data": cty.ObjectVal(m.byKind(m.Data)),
 		"path": cty.ObjectVal(map[string]cty.Value{"module": cty.StringVal(m.folder)}),
 	}
-	maps.Copy(variables, byKind(m.Resources))
+	maps.Copy(variables, m.byKind(m.Resources))
 	maps.Copy(variables, more)
 	return &hcl.EvalContext{Variables: variables, Functions: functions()}
 }
 
-func byKind(all map[string]map[string]map[string]Block) map[string]cty.Value {
+func (m *Module) byKind(all map[string]map[string]map[string]Block) map[string]cty.Value {
 	out := map[string]cty.Value{}
 	for kind, names := range all {
 		of := map[string]cty.Value{}
 		for name, instances := range names {
+			if m.counted[kind+"."+name] {
+				var indexed []cty.Value
+				for i := range len(instances) {
+					indexed = append(indexed, cty.ObjectVal(instances[strconv.Itoa(i)].Attributes))
+				}
+				of[name] = cty.TupleVal(indexed)
+				continue
+			}
 			if one, single := instances[""]; single {
 				of[name] = cty.ObjectVal(one.Attributes)
 				continue

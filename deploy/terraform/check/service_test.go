@@ -158,7 +158,7 @@ func TestOnlyKnownVariablesAreSet(t *testing.T) {
 	t.Parallel()
 	known := variables()
 	found := 0
-	for _, pattern := range []string{"modules/service/*.tf", "modules/data/outputs.tf", "examples/production/main.tf"} {
+	for _, pattern := range []string{"modules/service/*.tf", "modules/data/outputs.tf", "examples/*/main.tf"} {
 		files, err := filepath.Glob(filepath.Join(root, "deploy/terraform", pattern))
 		require.NoError(t, err)
 		for _, file := range files {
@@ -260,7 +260,8 @@ func TestTheExampleRunsEveryService(t *testing.T) {
 	folders, err := filepath.Glob(filepath.Join(root, "services/*"))
 	require.NoError(t, err)
 	main, bootstrap := read(t, "deploy/terraform/examples/production/main.tf"), read(t, "deploy/terraform/examples/bootstrap/main.tf")
-	var projections map[string]any // both examples read the file
+	minimal := read(t, "deploy/terraform/examples/minimal/main.tf")
+	var projections map[string]any // the examples read the file
 	require.NoError(t, json.Unmarshal([]byte(read(t, "deploy/terraform/modules/projections.json")), &projections))
 	granted := data(t, nil).Outputs["access"].AsValueMap()
 	for _, folder := range folders {
@@ -274,6 +275,7 @@ func TestTheExampleRunsEveryService(t *testing.T) {
 		assert.Contains(t, bootstrap, `"`+name+`"`, "a repository for its images")
 		if name != "leftfold" {
 			assert.Regexp(t, `(?m)^    `+name+`\s+= \{`, main)
+			assert.Regexp(t, `(?m)^    `+name+`\s+= `, minimal)
 		}
 	}
 	assert.Contains(t, bootstrap, `"collector"`, "a repository for the copy of its image")

@@ -6,7 +6,9 @@ module "network" {
   zones        = 3
   nat_gateways = 3 # for the issuer's keys; AWS needs none. One in each zone, so that none depends on another
 
-  interface_endpoints = concat(["kinesis-streams", "sqs", "ecr.api", "ecr.dkr", "logs"], local.secret_stores)
+  interface_endpoints = concat(
+    ["dynamodb-streams", "kinesis-streams", "sqs", "ecr.api", "ecr.dkr", "logs"], local.secret_stores,
+  )
 }
 
 module "data" {
@@ -82,7 +84,7 @@ locals {
 # Projectors first, and the others once these are steady: an event is not written before its readers know it.
 module "projector" {
   source   = "../../modules/service"
-  for_each = { for name, s in local.services : name => s if startswith(name, "projector-") }
+  for_each = { for name, s in local.services : name => s if contains(keys(local.projections), name) }
 
   name            = each.key
   image           = "${var.registry}/leftfold/${each.key}:${var.image_tag}"
@@ -104,7 +106,7 @@ module "projector" {
 
 module "service" {
   source   = "../../modules/service"
-  for_each = { for name, s in local.services : name => s if !startswith(name, "projector-") }
+  for_each = { for name, s in local.services : name => s if !contains(keys(local.projections), name) }
 
   name            = each.key
   image           = "${var.registry}/leftfold/${each.key}:${var.image_tag}"

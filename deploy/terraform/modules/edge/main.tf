@@ -45,7 +45,13 @@ resource "aws_lb_target_group" "this" {
   }
 }
 
+locals {
+  listener_arn = var.plain_http ? aws_lb_listener.http.arn : aws_lb_listener.https[0].arn
+}
+
 resource "aws_lb_listener" "https" {
+  count = var.plain_http ? 0 : 1
+
   load_balancer_arn = aws_lb.this.arn
   port              = 443
   protocol          = "HTTPS"
@@ -61,7 +67,7 @@ resource "aws_lb_listener" "https" {
 resource "aws_lb_listener_rule" "reads" {
   for_each = local.reads
 
-  listener_arn = aws_lb_listener.https.arn
+  listener_arn = local.listener_arn
   priority     = each.value.priority
 
   action {
@@ -86,11 +92,16 @@ resource "aws_lb_listener" "http" {
   protocol          = "HTTP"
 
   default_action {
-    type = "redirect"
-    redirect {
-      protocol    = "HTTPS"
-      port        = "443"
-      status_code = "HTTP_301"
+    type             = var.plain_http ? "forward" : "redirect"
+    target_group_arn = var.plain_http ? aws_lb_target_group.this["command-api"].arn : null
+
+    dynamic "redirect" {
+      for_each = var.plain_http ? [] : [443]
+      content {
+        protocol    = "HTTPS"
+        port        = redirect.value
+        status_code = "HTTP_301"
+      }
     }
   }
 }

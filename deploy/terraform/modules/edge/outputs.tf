@@ -22,5 +22,5 @@ output "targets" {
     security_group_id = aws_security_group.this.id
   } }
 
-  depends_on = [aws_lb_listener.https, aws_lb_listener_rule.reads] # ECS refuses a target group without a listener
+  depends_on = [aws_lb_listener.http, aws_lb_listener.https, aws_lb_listener_rule.reads] # ECS refuses a target group without a listener
 }

@@ -24,8 +24,20 @@ variable "subnet_ids" {
 }
 
 variable "certificate_arn" {
-  description = "The ACM certificate of the API's host name, in this region."
+  description = "The ACM certificate of the API's host name, in this region; needed unless plain_http. Defaults to none."
   type        = string
+  default     = null
+}
+
+variable "plain_http" {
+  description = "Whether the API is served by HTTP, without a certificate, for a trial. Defaults to false."
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !var.plain_http || !anytrue([for cidr in var.allowed_cidrs : endswith(cidr, "/0")])
+    error_message = "By HTTP everyone on the way can read tokens: allowed_cidrs must name your own networks."
+  }
 }
 
 variable "internal" {

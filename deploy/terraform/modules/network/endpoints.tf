@@ -10,7 +10,7 @@ resource "aws_vpc_endpoint" "gateway" {
 }
 
 resource "aws_vpc_endpoint" "interface" {
-  for_each = var.interface_endpoints
+  for_each = setsubtract(var.interface_endpoints, ["dynamodb-streams"])
 
   vpc_id              = aws_vpc.this.id
   service_name        = "com.amazonaws.${local.region}.${each.key}"
@@ -24,6 +24,8 @@ resource "aws_vpc_endpoint" "interface" {
 # The tables' streams: neither the gateway endpoint nor private DNS serves them, so the streamer gets the address.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/privatelink-streams.html
 resource "aws_vpc_endpoint" "table_streams" {
+  count = contains(var.interface_endpoints, "dynamodb-streams") ? 1 : 0
+
   vpc_id             = aws_vpc.this.id
   service_name       = "com.amazonaws.${local.region}.dynamodb-streams"
   vpc_endpoint_type  = "Interface"

@@ -24,6 +24,6 @@ output "public_cidrs" {
 }
 
 output "table_streams_endpoint" {
-  description = "URL of DynamoDB Streams inside the VPC."
-  value       = "https://${aws_vpc_endpoint.table_streams.dns_entry[0].dns_name}"
+  description = "URL of DynamoDB Streams inside the VPC; null without the endpoint."
+  value       = one([for e in aws_vpc_endpoint.table_streams : "https://${e.dns_entry[0].dns_name}"])
 }

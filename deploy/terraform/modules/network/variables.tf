@@ -45,5 +45,5 @@ variable "interface_endpoints" {
     ssm where a service's secrets are kept there, unless there are NAT gateways.
   E
   type        = set(string)
-  default     = ["kinesis-streams", "sqs", "ecr.api", "ecr.dkr", "logs"]
+  default     = ["dynamodb-streams", "kinesis-streams", "sqs", "ecr.api", "ecr.dkr", "logs"]
 }

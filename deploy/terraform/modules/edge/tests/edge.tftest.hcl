@@ -14,7 +14,7 @@ run "routes" {
   command = apply
 
   assert {
-    condition     = aws_lb_listener.https.protocol == "HTTPS" && aws_lb_listener.http.default_action[0].redirect[0].protocol == "HTTPS"
+    condition     = aws_lb_listener.https[0].protocol == "HTTPS" && aws_lb_listener.http.default_action[0].redirect[0].protocol == "HTTPS"
     error_message = "HTTPS only; HTTP is redirected to it."
   }
   assert {
@@ -37,6 +37,31 @@ run "routes" {
     condition     = length(aws_wafv2_web_acl.this) == 0 && aws_lb.this.enable_deletion_protection
     error_message = "No WAF by default; protected from deletion."
   }
+}
+
+run "for_a_trial" {
+  command = apply
+
+  variables {
+    certificate_arn = null
+    plain_http      = true
+    allowed_cidrs   = ["192.0.2.1/32"]
+  }
+
+  assert {
+    condition     = length(aws_lb_listener.https) == 0 && aws_lb_listener.http.default_action[0].type == "forward"
+    error_message = "Without a certificate the API is served by HTTP."
+  }
+}
+
+run "tokens_do_not_cross_the_internet_in_plain_text" {
+  command = plan
+
+  variables {
+    plain_http = true
+  }
+
+  expect_failures = [var.plain_http]
 }
 
 run "behind_a_waf" {

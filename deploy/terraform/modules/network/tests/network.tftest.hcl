@@ -26,6 +26,19 @@ run "no_way_out_by_default" {
   }
 }
 
+run "public_only" {
+  command = apply
+
+  variables {
+    interface_endpoints = []
+  }
+
+  assert {
+    condition     = length(aws_vpc_endpoint.interface) + length(aws_vpc_endpoint.table_streams) == 0 && output.table_streams_endpoint == null
+    error_message = "Without interface endpoints nothing is charged by the hour."
+  }
+}
+
 run "one_for_all_zones" {
   command = apply
 

@@ -1,0 +1,66 @@
+# The least that runs on AWS, for a trial: one small task of each service, no domain, nothing redundant. docs/costs.md has its price.
+# Tasks are in public subnets with public addresses, which nothing can connect to, so there is neither NAT nor an endpoint to pay for.
+
+module "network" {
+  source              = "../../modules/network"
+  name                = "leftfold-trial"
+  zones               = 2 # a load balancer needs two
+  interface_endpoints = []
+}
+
+module "data" {
+  source              = "../../modules/data"
+  prefix              = "trial-"
+  stream_shards       = 1
+  deletion_protection = false
+}
+
+module "cluster" {
+  source             = "../../modules/cluster"
+  name               = "leftfold-trial"
+  container_insights = "disabled"
+}
+
+module "edge" {
+  source              = "../../modules/edge"
+  name                = "leftfold-trial"
+  vpc_id              = module.network.vpc_id
+  vpc_cidr            = module.network.cidr
+  subnet_ids          = module.network.public_subnet_ids
+  plain_http          = true
+  allowed_cidrs       = var.allowed_cidrs
+  deletion_protection = false
+}
+
+locals {
+  api = {
+    OIDC_ISSUER     = var.oidc_issuer
+    OIDC_AUDIENCE   = var.oidc_audience
+    TRUSTED_PROXIES = join(",", module.network.public_cidrs)
+  }
+  projections = jsondecode(file("${path.module}/../../modules/projections.json")) # by service
+
+  services = merge({
+    command-api = local.api
+    streamer    = { STREAM_POLL = "1s" } # each poll is charged
+    broker      = {}
+  }, { for service in keys(local.projections) : service => local.api })
+}
+
+module "service" {
+  source   = "../../modules/service"
+  for_each = local.services
+
+  prefix      = "trial-"
+  name        = each.key
+  image       = "${var.registry}/leftfold/${each.key}:${var.image_tag}"
+  cluster     = module.cluster
+  environment = merge(module.data.environment, each.value)
+  permissions = module.data.access[each.key]
+  target      = lookup(module.edge.targets, each.key, null)
+  vpc_id      = module.network.vpc_id
+  subnet_ids  = module.network.public_subnet_ids
+  public      = true
+  scaling     = { min = 1, max = 1 }
+  kms_key_arn = module.data.kms_key_arn
+}

@@ -1,0 +1,4 @@
+output "api" {
+  description = "The API."
+  value       = "http://${module.edge.dns_name}"
+}

@@ -1,0 +1,24 @@
+mock_provider "aws" {
+  source = "../../mocks"
+}
+
+variables {
+  registry      = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
+  image_tag     = "v1.2.3"
+  allowed_cidrs = ["192.0.2.1/32"]
+  oidc_issuer   = "https://id.example.com"
+  oidc_audience = "leftfold"
+}
+
+run "everything" {
+  command = apply
+
+  assert {
+    condition     = toset(keys(module.service)) == toset(concat(["command-api", "streamer", "broker"], keys(local.projections)))
+    error_message = "Every service."
+  }
+  assert {
+    condition     = module.network.table_streams_endpoint == null
+    error_message = "No interface endpoint is paid for."
+  }
+}
