@@ -43,6 +43,7 @@ func (r *Reader[T]) follow(ctx context.Context, leases []Lease, listing Listing,
 	}
 	if replaced || len(former)+unreadable+len(emptied) > 0 {
 		next.State, next.Owner = StateGap, r.cfg.Owner // so that of several readers at once one succeeds, and fills the gap
+		r.endFiller()
 	}
 	if err := r.cfg.Leases.Put(ctx, next, known); err != nil {
 		return leases, fmt.Errorf("write the lease of source %s: %w", listing.Source, err)
@@ -172,6 +173,16 @@ func (r *Reader[T]) fillGap(ctx, workCtx context.Context, now time.Time) error {
 		r.mu.Unlock()
 	})
 	return nil
+}
+
+// endFiller ends the worker that fills a former gap. What it has read of the log may lack events of the new one, and it would
+// take the new lease for its own, since that has its owner.
+func (r *Reader[T]) endFiller() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.filler != nil {
+		r.filler.cancelWork(ErrLeaseLost)
+	}
 }
 
 // fill publishes the log again, and stores that there is no gap any more.

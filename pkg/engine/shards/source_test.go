@@ -108,6 +108,37 @@ func TestNewRecordsDoNotWaitForTheLogToBePublishedAgain(t *testing.T) {
 	})
 }
 
+// TestAStreamReplacedWhileTheLogIsPublishedAgainIsAnotherGap: what was read of the log by then lacks events of the second one.
+func TestAStreamReplacedWhileTheLogIsPublishedAgainIsAnotherGap(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fleet) {
+		readOnce(f)
+		replaced(f)
+		written, published := "first", []string(nil)
+		r := f.start("x", func(c *shards.Config[string]) {
+			c.Republish = func(ctx context.Context, _ string) error {
+				log := written // all that it publishes was read by now
+				for range 10 {
+					if err := retry.Sleep(ctx, time.Second); err != nil {
+						return err
+					}
+					progress.Turn(ctx)
+				}
+				published = append(published, log)
+				return nil
+			}
+		})
+		after(8 * time.Second)
+		written = "first, second"
+		f.stream.replace("third")
+		f.stream.open("a")
+		after(time.Minute)
+		r.end()
+		assert.Equal(t, []string{"first, second"}, published)
+		assert.Equal(t, shards.StateWhole, f.leases.lease(sourceLease).State)
+	})
+}
+
 func TestACrashWhileAStreamIsReplacedIsMadeGoodByAnotherReader(t *testing.T) {
 	t.Parallel()
 	for point := range 24 { // the writes of leases that follow the replacement: twelve, twice
