@@ -51,7 +51,7 @@ test-processes: ## Kill real processes at random for CHAOS under load, COUNT tim
 memory: ## Fail if the whole system holds more than 300 MB after 10,000 commands (without the race detector)
 	.ci/named TestMemoryStaysSmall ./test/e2e
 
-CHECKS := lint lint-floors lint-workflows lint-asyncapi tidy vuln wire-check test-race memory fuzz
+CHECKS := lint lint-floors lint-workflows lint-asyncapi tidy vuln licences apidiff wire-check test-race release-check memory fuzz
 
 .PHONY: check
 check: ## Everything CI checks; says what each part took
@@ -63,7 +63,7 @@ check-long: ## What does not fit into check: 2,000 seeds, planted bugs, processe
 	$(MAKE) simulate SEEDS=2000
 	$(MAKE) simulate-mutants
 	$(MAKE) test-processes COUNT=5
-	$(MAKE) openapi-lint fuzz-api lint-deploy test-docker test-kcl
+	$(MAKE) openapi-lint fuzz-api lint-deploy test-docker test-kcl binaries
 	$(MAKE) bench
 
 .PHONY: fmt
@@ -96,6 +96,24 @@ lint-asyncapi: ## Check docs/asyncapi.yaml against AsyncAPI's published JSON sch
 .PHONY: vuln
 vuln: bin/tools/govulncheck ## Report known vulnerabilities that are called (VULNDB: a mirror; VULN=required: fail without it; VULN=off)
 	@VULN=$(VULN) VULNDB=$(VULNDB) .ci/vuln bin/tools/govulncheck
+
+.PHONY: licences
+licences: bin/tools/go-licenses ## Fail unless every library of a program has an allowed licence; put them into bin/THIRD_PARTY
+	@.ci/licences bin/tools/go-licenses -o bin/THIRD_PARTY ./services/*/
+
+.PHONY: apidiff
+apidiff: bin/tools/apidiff ## Fail on an incompatible change of the packages for others, unless CHANGELOG.md announces it
+	@.ci/apidiff bin/tools/apidiff
+
+.PHONY: release-check
+release-check: bin/tools/apidiff ## Release the tree into a folder, then go install and go get it from there as its users will
+	LEFTFOLD_RELEASE=1 go test -count=1 -timeout 60m -v ./.ci/release
+
+.PHONY: binaries
+binaries: bin/tools/goreleaser bin/tools/go-licenses ## Build a release's archives into bin/release; vet leftfold for their systems
+	bin/tools/goreleaser check
+	@for system in darwin windows; do GOOS=$$system go vet ./services/leftfold/... || exit 1; done
+	bin/tools/goreleaser release --snapshot --clean
 
 .PHONY: tidy
 tidy: ## Fail if a go.mod is untidy or a module builds only thanks to go.work

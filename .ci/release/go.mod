@@ -1,0 +1,3 @@
+module github.com/leftfold/leftfold/.ci/release
+
+go 1.26.0
