@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -73,7 +74,7 @@ func newRoot(out, logs io.Writer) *cobra.Command {
 			func(ctx context.Context) error { return runIssuer(ctx, out, logs) }),
 			service.Variables(&app.IssuerConfig{})...), // it does not assume ENVIRONMENT=local
 		withVariables(command(toOperate, "provision", "Create tables, stream and queues in the AWS of the environment", provisionAWS),
-			slices.Concat(service.Variables(&topology.Names{}), service.AWSVariables())...),
+			slices.Concat(service.Variables(&provisionConfig{}), service.AWSVariables())...),
 		newClaims(out, logs), newSetAside(out),
 		command(toKnow, "config", "Check and print the configuration of run and demo, secrets masked",
 			func(context.Context) error { return service.WriteConfig(out, local, &app.Config{}, &demo.Config{}) }),
@@ -159,14 +160,29 @@ func withHealth(c *cobra.Command, ask func(ctx context.Context, path string) err
 	}
 }
 
+// provisionConfig is the configuration of leftfold provision.
+type provisionConfig struct {
+	Names    topology.Names
+	_        struct{}      `group:"Provisioning"`
+	Patience time.Duration `envconfig:"PROVISION_PATIENCE" default:"1m" desc:"how long leftfold provision waits for an AWS that does not answer"`
+}
+
+// Validate is called by service.LoadConfig.
+func (c *provisionConfig) Validate() error {
+	if c.Patience <= 0 {
+		return fmt.Errorf("PROVISION_PATIENCE=%s: want more than 0", c.Patience)
+	}
+	return nil
+}
+
 func provisionAWS(ctx context.Context) error {
-	var names topology.Names
-	if err := service.LoadConfig(os.LookupEnv, &names); err != nil {
+	var cfg provisionConfig
+	if err := service.LoadConfig(os.LookupEnv, &cfg); err != nil {
 		return err
 	}
 	target, err := awsconfig.Load(ctx)
 	if err != nil {
 		return err
 	}
-	return provision.Run(ctx, target, provision.Config{Names: names})
+	return provision.Run(ctx, target, provision.Config{Names: cfg.Names, Patience: cfg.Patience})
 }

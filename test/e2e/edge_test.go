@@ -39,7 +39,7 @@ func TestEdgeIsConfiguredToRepeatReadsOnly(t *testing.T) {
 	assert.Contains(t, conf, "location / { try_files /none @$kind; }")
 	proxied := 0
 	for _, location := range regexp.MustCompile(`location (\S+) \{([^}]*)`).FindAllStringSubmatch(conf, -1) {
-		if !strings.Contains(location[2], "proxy_pass") {
+		if !strings.Contains(location[2], "proxy_pass http://$service:8080;") {
 			continue
 		}
 		proxied++
@@ -97,7 +97,7 @@ func startEdge(t *testing.T, patience string, replicas ...*replica) systemtest.C
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
 	require.NoError(t, os.Chmod(dir, 0o755)) // nginx's workers have another user if root starts it
 	var upstreams strings.Builder
-	for _, service := range []string{"command-api", "projector-user", "projector-role"} {
+	for _, service := range systemtest.ServiceNames() {
 		fmt.Fprintf(&upstreams, "upstream %s {", service)
 		for _, r := range replicas {
 			fmt.Fprintf(&upstreams, " server %s max_fails=0;", r.Listener.Addr())
@@ -107,8 +107,9 @@ func startEdge(t *testing.T, patience string, replicas ...*replica) systemtest.C
 	conf := edgeConfig(t)
 	for _, change := range [][2]string{
 		{"/tmp/", dir + "/"},
-		{"/dev/stderr", "stderr"},
 		{"listen 8080;", "listen unix:" + dir + "/edge;"},
+		{"listen 127.0.0.1:8081;", "listen unix:" + dir + "/ready;"},
+		{"proxy_pass http://$one:9090/readyz;", "proxy_pass http://$one/readyz;"},
 		{"proxy_pass http://$service:8080;", "proxy_pass http://$service;"},
 		{"proxy_read_timeout 35s;", "proxy_read_timeout " + patience + ";"},
 		{"http {", "http {\n" + upstreams.String()},
@@ -125,11 +126,11 @@ func startEdge(t *testing.T, patience string, replicas ...*replica) systemtest.C
 		assert.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 		assert.NoError(t, cmd.Wait())
 	})
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", dir+"/edge")
+	dial := func(ctx context.Context, _, address string) (net.Conn, error) { // the host is the socket's name
+		return (&net.Dialer{}).DialContext(ctx, "unix", dir+"/"+strings.TrimSuffix(address, ":80"))
 	}
 	waittest.Until(t, "nginx to listen", func() (any, bool) {
-		c, err := dial(t.Context(), "", "")
+		c, err := dial(t.Context(), "", "edge")
 		if err == nil {
 			_ = c.Close()
 		}
@@ -221,4 +222,18 @@ func TestEdgeSaysWhenNoReplicaAnswers(t *testing.T) {
 		require.NoError(t, err)
 		assertAway(t, got)
 	}
+}
+
+func TestEdgeAsksServicesWhetherTheyAreReady(t *testing.T) {
+	t.Parallel()
+	status := http.StatusOK
+	service := newReplica(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+	edge := startEdge(t, "1m", service)
+	edge.Base = "http://ready"
+	for _, status = range []int{http.StatusOK, http.StatusServiceUnavailable} {
+		got, err := edge.Do(t.Context(), systemtest.Request{Method: http.MethodGet, Path: "/readyz/streamer"})
+		require.NoError(t, err)
+		assert.Equal(t, status, got.Status)
+	}
+	assert.Equal(t, []string{"GET /readyz", "GET /readyz"}, service.requests())
 }

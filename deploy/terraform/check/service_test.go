@@ -92,7 +92,7 @@ func TestTasksRunAsTheImagesRequire(t *testing.T) {
 	assert.Equal(t, []string{"CMD", "/app", "-health"}, c.HealthCheck.Command)
 	dockerfile := read(t, "deploy/Dockerfile")
 	assert.Contains(t, dockerfile, "\nUSER "+c.User+"\n")
-	assert.Contains(t, dockerfile, `CMD ["/app", "-ready"]`, "Compose waits for it")
+	assert.Contains(t, dockerfile, `CMD ["/app", "-health"]`)
 	for _, p := range c.PortMappings {
 		assert.Regexp(t, `_ADDR=:`+strings.TrimSpace(cty.NumberIntVal(int64(p.ContainerPort)).AsBigFloat().String()), dockerfile)
 	}

@@ -29,6 +29,8 @@ type Config struct {
 	Names topology.Names
 	// StreamShards is how many shards a new Kinesis stream gets. Defaults to 2.
 	StreamShards int32
+	// Patience is how long an AWS that does not answer is waited for. Defaults to not at all.
+	Patience time.Duration
 }
 
 // usable bounds the wait for each resource to become usable.
@@ -39,6 +41,10 @@ func Run(ctx context.Context, cfg aws.Config, c Config) error {
 	if c.StreamShards == 0 {
 		c.StreamShards = 2
 	}
+	return patiently(ctx, cfg, c.Patience, func() error { return everything(ctx, cfg, c) })
+}
+
+func everything(ctx context.Context, cfg aws.Config, c Config) error {
 	db, k, q := dynamodb.NewFromConfig(cfg), kinesis.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
 	group, creating := errgroup.WithContext(ctx)
 	store := dynamostore.Tables{

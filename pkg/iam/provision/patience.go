@@ -1,0 +1,48 @@
+package provision
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/leftfold/leftfold/pkg/engine/awscall"
+	"github.com/leftfold/leftfold/pkg/retry"
+)
+
+// patiently repeats do while no AWS answers, until patience is over.
+func patiently(ctx context.Context, cfg aws.Config, patience time.Duration, do func() error) error {
+	backoff := retry.Backoff{First: time.Second, Max: 2 * time.Second}
+	begun := time.Now()
+	for failures := 1; ; failures++ {
+		err := do()
+		if err == nil || patience <= 0 || !away(err) {
+			return err
+		}
+		if time.Since(begun) >= patience {
+			return fmt.Errorf("no AWS has answered at %s for %s: does one run there? AWS_ENDPOINT_URL names the place, "+
+				"PROVISION_PATIENCE the time, and COMPOSE_PROFILES (localstack or embedded) the one that Docker Compose starts: %w",
+				cmp.Or(aws.ToString(cfg.BaseEndpoint), cfg.Region), patience, err)
+		}
+		if err := backoff.Wait(ctx, failures); err != nil {
+			return err
+		}
+	}
+}
+
+// away reports whether an error says that no AWS answered, or one that does not work yet.
+func away(err error) bool {
+	if _, unreachable := errors.AsType[*smithyhttp.RequestSendError](err); unreachable {
+		return true
+	}
+	if _, silent := errors.AsType[*awscall.TimeoutError](err); silent {
+		return true
+	}
+	answer, ok := errors.AsType[*smithyhttp.ResponseError](err)
+	return ok && answer.HTTPStatusCode() >= http.StatusInternalServerError
+}
