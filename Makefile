@@ -29,6 +29,10 @@ DOTENV = given=$$(export -p); set -a; [ ! -f .env ] || . ./.env; set +a; eval "$
 run: ## Run everything in one process, AWS included, on 127.0.0.1 (SEED_USERS, API_ADDR, ADMIN_ADDR, AWS_ADDR)
 	@.ci/build bin/leftfold ./services/leftfold && { $(DOTENV); exec bin/leftfold; }
 
+.PHONY: services
+services: ## Run everything as make run does, but each service and the AWS as a process of its own (WITHOUT=broker)
+	@.ci/build bin/ $(SERVICES:%=./services/%) && { $(DOTENV); exec bin/leftfold services $(WITHOUT:%=--without %); }
+
 .PHONY: demo
 demo: ## Play a story through what make run runs, or else alone, and show each hop (DEMO_USERS, DEMO_RATE)
 	@.ci/build bin/leftfold ./services/leftfold && { $(DOTENV); bin/leftfold demo || test $$? = 130; } # Ctrl-C is no error

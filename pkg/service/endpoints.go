@@ -120,7 +120,7 @@ func Listen(ctx context.Context, log *slog.Logger, endpoints ...Endpoint) (parts
 	for _, e := range endpoints {
 		server, err := httpapi.Listen(ctx, e.Addr, e.Handler, e.HTTP, log)
 		if err != nil {
-			errs = append(errs, cannotListen(ctx, e, err))
+			errs = append(errs, CannotListen(ctx, e, err))
 			continue
 		}
 		if e.UnencryptedHTTP2 {

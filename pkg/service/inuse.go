@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// cannotListen explains why an endpoint's address cannot be taken.
-func cannotListen(ctx context.Context, e Endpoint, err error) error {
+// CannotListen explains why an endpoint's address cannot be taken.
+func CannotListen(ctx context.Context, e Endpoint, err error) error {
 	host, port, splitErr := net.SplitHostPort(e.Addr)
 	number, numberErr := strconv.Atoi(port)
 	if !errors.Is(err, syscall.EADDRINUSE) || errors.Join(splitErr, numberErr) != nil {

@@ -37,7 +37,9 @@ type Config struct {
 	LogLevel    slog.Level    `envconfig:"LOG_LEVEL" default:"info" desc:"debug, info, warn or error"`
 	LogFormat   string        `envconfig:"LOG_FORMAT" default:"json" desc:"json or text"`
 	StopTimeout time.Duration `envconfig:"STOP_TIMEOUT" default:"20s" desc:"longest wait for work in flight after a signal to stop"`
-	Tracing     telemetry.TracingConfig
+	// StopWithStdin is read by Exit.
+	StopWithStdin bool `envconfig:"STOP_WITH_STDIN" default:"false" desc:"true: the end of standard input stops the process, so that it does not outlive a program that starts it"`
+	Tracing       telemetry.TracingConfig
 }
 
 // Validate is called by service.LoadConfig.
@@ -143,7 +145,7 @@ type App struct {
 // Main runs one service as a process and never returns. newApp wires the service from its own configuration C. The process
 // takes one argument at most: -help, -health, -ready, config or version.
 func Main[C any](name, does string, newApp func(context.Context, C, Platform) (App, error)) {
-	Exit(name, os.Args[1:], func(ctx context.Context, args []string) error {
+	Exit(name, os.Args[1:], func(ctx context.Context, args []string) (err error) {
 		var base Config
 		var cfg C
 		if slices.Equal(args, []string{"-health"}) {
@@ -164,6 +166,7 @@ func Main[C any](name, does string, newApp func(context.Context, C, Platform) (A
 		if len(args) > 0 {
 			return UnknownArguments(name, args)
 		}
+		defer func() { err = IgnoreStop(ctx, err) }()
 		if err := LoadConfig(os.LookupEnv, &base, &cfg); err != nil {
 			return err
 		}
@@ -195,12 +198,12 @@ func Main[C any](name, does string, newApp func(context.Context, C, Platform) (A
 	})
 }
 
-// Exit runs f until it returns or a signal cancels its context, prints its error, if it has a text, and ends the process. A
-// second signal ends it at once. The exit code is 1 after an error, unless it has a method ExitCode() int.
+// Exit runs f until it returns or the process is asked to stop, which cancels its context; prints its error, if it has a text, and
+// ends the process. A second signal ends it at once. The exit code is 1 after an error, unless it has a method ExitCode() int.
 func Exit(name string, args []string, f func(ctx context.Context, args []string) error) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the next signal has its usual effect
-	err := f(ctx, args)
+	var cfg Config
+	_ = LoadConfig(os.LookupEnv, &cfg) // f reports mistakes
+	err := f(untilAsked(cfg.StopWithStdin, os.Stdin), args)
 	if err == nil {
 		os.Exit(0)
 	}
@@ -216,4 +219,27 @@ func Exit(name string, args []string, f func(ctx context.Context, args []string)
 		os.Exit(coded.ExitCode())
 	}
 	os.Exit(1)
+}
+
+// IgnoreStop returns nil in place of an error that only says that ctx has ended: a process that is asked to stop while it starts has
+// done so.
+func IgnoreStop(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// untilAsked returns a context that ends when the process is asked to stop: by a signal or, if withStdin, by the end of stdin. That
+// comes when the program that started the process closes the other end of the pipe, or is gone, even if it was killed.
+func untilAsked(withStdin bool, stdin io.Reader) context.Context {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the next signal has its usual effect
+	if withStdin {
+		go func() {
+			_, _ = io.Copy(io.Discard, stdin) // an input that cannot be read has ended, too
+			stop()
+		}()
+	}
+	return ctx
 }

@@ -24,6 +24,14 @@ Environment variables configure it: the help of each command lists those that
 the command reads. Exit codes: 0 success, 1 failure or (with -health, -ready)
 no. The help of "claims audit" lists its own.`
 
+const aboutServices = `Run every service, from the programs beside this one, and an embedded AWS as
+processes of their own until Ctrl-C. If one of them ends by itself, the others
+are stopped.
+
+API_ADDR is one address for all APIs; those of the services have the ports after
+it. ADMIN_ADDR is that of the first service; the others have the ports after it.
+A service that is left out is expected at its addresses, which are printed.`
+
 // The groups of commands in the help.
 const (
 	toRun     = "run"
@@ -63,6 +71,11 @@ func newRoot(out, logs io.Writer) *cobra.Command {
 		}
 		return service.AskAt(ctx, cfg.AWSAddr, "/_localaws/calls")
 	})
+	var without []string
+	services := command(toRun, "services", "Run every service and an embedded AWS as processes, with one API",
+		func(ctx context.Context) error { return runServices(ctx, local, without, out, os.Stderr) })
+	services.Long = aboutServices
+	services.Flags().StringSliceVar(&without, "without", nil, "services to leave out, which you start yourself")
 	root.AddCommand(
 		withVariables(command(toRun, "run", "Run every service and an embedded AWS, as without a command", runSystem),
 			localVariables(&app.Config{})...),
@@ -70,6 +83,7 @@ func newRoot(out, logs io.Writer) *cobra.Command {
 			func(ctx context.Context) error { return runDemo(ctx, local, os.Stdout, logs) }),
 			localVariables(&demo.Config{}, &app.Config{})...),
 		withVariables(embedded, localVariables(&app.AWSConfig{})...),
+		withVariables(services, localVariables(&app.Config{})...),
 		withVariables(command(toRun, "issuer", "Give every token to everyone, only where ENVIRONMENT=local is set",
 			func(ctx context.Context) error { return runIssuer(ctx, out, logs) }),
 			service.Variables(&app.IssuerConfig{})...), // it does not assume ENVIRONMENT=local

@@ -21,6 +21,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 	"github.com/leftfold/leftfold/services/leftfold/app"
 	"github.com/leftfold/leftfold/services/leftfold/internal/demo"
+	"github.com/leftfold/leftfold/services/leftfold/internal/fleet"
 )
 
 // interrupted is the exit code of what Ctrl-C ended, as shells have it.
@@ -112,7 +113,7 @@ func playOn(ctx context.Context, api string, target aws.Config, cfg app.Config, 
 func stage(api string, cfg app.Config, target aws.Config) demo.Stage {
 	db := dynamodb.NewFromConfig(target)
 	return demo.Stage{
-		API: api, Admin: "http://" + cfg.Admin.Addr,
+		API: api, Admins: fleet.Admins(cfg),
 		EventLog: dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: cfg.Names.EventLog}}),
 		Models:   oracle.Models(db, cfg.Names),
 	}
@@ -120,10 +121,6 @@ func stage(api string, cfg app.Config, target aws.Config) demo.Stage {
 
 // play plays the story and draws its progress if out is a terminal.
 func play(ctx context.Context, story demo.Config, on demo.Stage, out *os.File) error {
-	info, err := out.Stat()
-	if err != nil {
-		return err
-	}
-	on.Now, on.Out, on.Terminal = time.Now, out, info.Mode()&os.ModeCharDevice != 0 //nolint:forbidigo // durations for a person
+	on.Now, on.Out, on.Terminal = time.Now, out, isTerminal(out) //nolint:forbidigo // durations for a person
 	return demo.Play(ctx, story, on)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/leftfold/leftfold/services/leftfold/internal/amount"
 )
 
-// run makes a process of its configuration, prints its banner on out and runs it.
+// run makes a process of its configuration, prints its banner on out and runs it until ctx ends.
 func run[C any, P interface{ Run(context.Context) error }](
 	ctx context.Context, lookup service.Lookup, out, logs io.Writer,
 	newProcess func(context.Context, C, io.Writer) (P, error), banner func(P, C) string,
@@ -22,7 +22,7 @@ func run[C any, P interface{ Run(context.Context) error }](
 	}
 	process, err := newProcess(ctx, cfg, logs)
 	if err != nil {
-		return err
+		return service.IgnoreStop(ctx, err)
 	}
 	_, _ = fmt.Fprint(out, banner(process, cfg))
 	return process.Run(ctx)

@@ -74,7 +74,7 @@ func (p *Process) Start(ctx context.Context) error {
 var errPortTaken = errors.New("a port was taken before the process took it")
 
 func (p *Process) tryStart(ctx context.Context) error {
-	ports, err := freeAddresses(ctx, 2)
+	ports, err := FreeAddresses(ctx, 2)
 	if err != nil {
 		return fmt.Errorf("find free ports: %w", err)
 	}
@@ -259,9 +259,9 @@ var lastPort = func() *atomic.Uint32 {
 	return n
 }()
 
-// freeAddresses returns addresses that are free now; another program may still take one before the service does. Their ports are
+// FreeAddresses returns addresses that are free now; another program may still take one before the service does. Their ports are
 // below the range of ephemeral ports, so that no outgoing connection takes them.
-func freeAddresses(ctx context.Context, n int) (addrs []string, err error) {
+func FreeAddresses(ctx context.Context, n int) (addrs []string, err error) {
 	const lowest, highest = 20000, 30000
 	for tries := 0; len(addrs) < n; tries++ {
 		addr := fmt.Sprintf("127.0.0.1:%d", lowest+lastPort.Add(1)%(highest-lowest))

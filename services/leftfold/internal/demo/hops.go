@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -29,35 +30,48 @@ func hops() []hop {
 }
 
 // hops returns the histogram of each hop as it is now, or nil if no admin address shows them.
-func (s Stage) hops(ctx context.Context) ([]cumulative, error) {
+func (s Stage) hops(ctx context.Context) []cumulative {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Admin+"/metrics", http.NoBody)
+	all := map[string][]*dto.Metric{}
+	for _, admin := range s.Admins {
+		families, err := metrics(ctx, admin)
+		if err != nil {
+			continue // a system in containers does not publish it, and one process has all that several have
+		}
+		for name, family := range families {
+			all[name] = append(all[name], family.GetMetric()...)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	var out []cumulative
+	for _, h := range hops() {
+		out = append(out, histogram(all[h.metric], h.projection))
+	}
+	return out
+}
+
+func metrics(ctx context.Context, admin string) (map[string]*dto.MetricFamily, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, admin+"/metrics", http.NoBody)
 	if err != nil {
 		return nil, err
 	}
 	request.Close = true
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil, nil // a system in containers does not publish it
+		return nil, err
 	}
 	defer func() { _ = answer.Body.Close() }() // read to its end below
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(answer.Body)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", request.URL, err)
-	}
-	var out []cumulative
-	for _, h := range hops() {
-		out = append(out, histogram(families[h.metric], h.projection))
-	}
-	return out, nil
+	return parser.TextToMetricFamilies(answer.Body)
 }
 
 // table shows each hop's count of events and how long after its recording an event had passed it.
 func (s Stage) table(before, after []cumulative) {
 	if before == nil || after == nil {
-		s.line("  (no times of hops: no metrics at %s)\n", s.Admin)
+		s.line("  (no times of hops: no metrics at %s)\n", strings.Join(s.Admins, ", "))
 		return
 	}
 	s.line("  %-34s %9s %10s %10s", "hop", "events", "p50", "p99")
@@ -76,9 +90,9 @@ type cumulative struct {
 }
 
 // histogram returns that of a projection, or of all if it is "".
-func histogram(family *dto.MetricFamily, projection string) cumulative {
+func histogram(metrics []*dto.Metric, projection string) cumulative {
 	var c cumulative
-	for _, m := range family.GetMetric() {
+	for _, m := range metrics {
 		if projection != "" && !slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool {
 			return l.GetName() == "projection" && l.GetValue() == projection
 		}) {

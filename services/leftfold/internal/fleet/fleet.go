@@ -1,0 +1,222 @@
+// Package fleet runs every service and the embedded AWS as processes of their own, with one address before their APIs.
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/leftfold/leftfold/pkg/iam/topology"
+	"github.com/leftfold/leftfold/pkg/service"
+	"github.com/leftfold/leftfold/pkg/service/telemetry"
+	"github.com/leftfold/leftfold/services/leftfold/app"
+	"github.com/leftfold/leftfold/services/leftfold/internal/demo"
+	"github.com/leftfold/leftfold/services/leftfold/internal/edge"
+)
+
+// Options say what is run and who sees it.
+type Options struct {
+	// Leftfold is the path of this program; those of the services lie beside it.
+	Leftfold string
+	// Without are the services that are not started: a debugger has their addresses.
+	Without []string
+	// Out gets a line once all are ready.
+	Out io.Writer
+	// Logs gets the output of all processes, each line after the name of its process.
+	Logs io.Writer
+	// Colour gives each name a colour of its own.
+	Colour bool
+}
+
+// Fleet is the whole system, ready to run.
+type Fleet struct {
+	APIAddr, AWSAddr string
+	Services         []Service
+
+	platform service.Platform
+	parts    []service.Part
+	grace    time.Duration
+}
+
+// Service is one of them and its own addresses. API is "" if it has none.
+type Service struct{ Name, API, Admin string }
+
+// killAfter is how much longer than STOP_TIMEOUT a process may take to stop.
+const killAfter = 5 * time.Second
+
+// New finds all programs and addresses, or says what is missing. The APIs' one address is that of API_ADDR; the services have the
+// ports after it, and for their admin addresses ADMIN_ADDR and the ports after it.
+func New(ctx context.Context, cfg app.Config, lookup service.Lookup, o Options) (*Fleet, error) {
+	platform, _, err := service.NewPlatform(cfg.Config, o.Logs)
+	if err != nil {
+		return nil, err
+	}
+	platform.Logger = platform.Logger.With(slog.String(telemetry.KeyService, "leftfold"))
+	f := &Fleet{platform: platform, grace: 2*(cfg.StopTimeout+killAfter) + time.Second} // the services, then their AWS
+	if err := f.chooseAddresses(ctx, cfg); err != nil {
+		return nil, err
+	}
+	paths, err := o.findPrograms(f.Services)
+	if err != nil {
+		return nil, err
+	}
+	if f.parts, err = f.newEdge(ctx, cfg); err != nil {
+		return nil, err
+	}
+
+	environment := environment(lookup, f.AWSAddr, cfg.Region)
+	child := func(name string, args []string, variables ...string) program {
+		logs := o.output(f.Services, name)
+		return program{args: args, env: slices.Concat(environment, variables), out: logs, logs: logs, grace: cfg.StopTimeout + killAfter}
+	}
+	aws := child("aws", []string{o.Leftfold, "aws"}, "AWS_ADDR="+f.AWSAddr)
+	aws.out = nil // its banner
+	f.parts = append(f.parts, service.Part{Name: "aws", Run: aws.run, Last: true})
+	awsReady := make(chan struct{})
+	for _, s := range f.Services {
+		if path, ok := paths[s.Name]; ok {
+			p := child(s.Name, []string{path}, "API_ADDR="+s.API, "ADMIN_ADDR="+s.Admin)
+			f.parts = append(f.parts, service.Part{Name: s.Name, Run: p.after(awsReady)})
+		}
+	}
+	f.parts = append(f.parts, service.Part{Name: "start", Run: func(ctx context.Context) error {
+		return f.start(ctx, awsReady, o, cfg.Seed)
+	}})
+	return f, nil
+}
+
+// Run runs everything until ctx ends or a process does. The services are stopped first, then their AWS.
+func (f *Fleet) Run(ctx context.Context) error { return f.platform.Run(ctx, f.grace, f.parts...) }
+
+// serviceNames are all services, in the order in which an event passes them, and those with an API.
+func serviceNames(cfg app.Config) (all, withAPI []string) {
+	all, withAPI = []string{topology.CommandAPI, "streamer", "broker"}, []string{topology.CommandAPI}
+	for _, p := range cfg.Names.Projections() {
+		all, withAPI = append(all, p.Service), append(withAPI, p.Service)
+	}
+	return all, withAPI
+}
+
+func (f *Fleet) chooseAddresses(ctx context.Context, cfg app.Config) error {
+	all, withAPI := serviceNames(cfg)
+	apis, err1 := available(ctx, service.Endpoint{Variable: "API_ADDR", Addr: cfg.CommandAPI.Addr}, 1+len(withAPI))
+	admins, err2 := available(ctx, service.Endpoint{Variable: "ADMIN_ADDR", Addr: cfg.Admin.Addr}, len(all))
+	aws, err3 := available(ctx, service.Endpoint{Variable: "AWS_ADDR", Addr: cfg.AWSAddr}, 1)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return err
+	}
+	f.APIAddr, f.AWSAddr = apis[0], aws[0]
+	for i, name := range all {
+		s := Service{Name: name, Admin: admins[i]}
+		if n := slices.Index(withAPI, name); n >= 0 {
+			s.API = apis[1+n]
+		}
+		f.Services = append(f.Services, s)
+	}
+	return nil
+}
+
+// findPrograms returns the paths of the services to start, by name.
+func (o Options) findPrograms(services []Service) (map[string]string, error) {
+	for _, name := range o.Without {
+		if !slices.ContainsFunc(services, func(s Service) bool { return s.Name == name }) {
+			return nil, fmt.Errorf("--without %s: no service has this name", name)
+		}
+	}
+	dir := filepath.Dir(o.Leftfold)
+	paths, missing := map[string]string{}, []string{}
+	for _, s := range services {
+		if slices.Contains(o.Without, s.Name) {
+			continue
+		}
+		path, err := exec.LookPath(filepath.Join(dir, s.Name)) // which adds .exe on Windows
+		if err != nil {
+			missing = append(missing, s.Name)
+		}
+		paths[s.Name] = path
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("no programs %s in %s; make services builds them there, beside leftfold", strings.Join(missing, ", "), dir)
+	}
+	return paths, nil
+}
+
+// newEdge takes the address of all APIs.
+func (f *Fleet) newEdge(ctx context.Context, cfg app.Config) ([]service.Part, error) {
+	apis := map[string]string{}
+	for _, s := range f.Services {
+		apis[s.Name] = s.API
+	}
+	e := service.Endpoint{
+		Name: "api", Variable: "API_ADDR", Addr: f.APIAddr, HTTP: cfg.CommandAPI.HTTP,
+		Handler: edge.New(topology.ServiceFor, apis, f.platform.Logger),
+	}
+	e.HTTP.WriteTimeout += 10 * time.Second // a service says itself that its work took too long
+	parts, _, err := service.Listen(ctx, f.platform.Logger, e)
+	return parts, err
+}
+
+// environment returns that of all processes: this one's, with the defaults of the leftfold program, and its own AWS. Nothing else
+// of AWS is passed on, so that no process reaches another one. The APIs' one address has the certificate, if there is one.
+func environment(lookup service.Lookup, awsAddr, region string) []string {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") })
+	for _, v := range service.Variables(&app.Config{}) {
+		if value, ok := lookup(v.Name); ok {
+			env = append(env, v.Name+"="+value)
+		}
+	}
+	return append(env,
+		"AWS_ENDPOINT_URL=http://"+awsAddr, "AWS_REGION="+region, "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local",
+		"TLS_CERT_FILE=", "TLS_KEY_FILE=", "TRUSTED_PROXIES=127.0.0.0/8,::1/128")
+}
+
+// start waits until all are ready, says so, and adds the first users.
+func (f *Fleet) start(ctx context.Context, awsReady chan<- struct{}, o Options, seed int) error {
+	began := f.platform.Now()
+	if !f.await(ctx, "aws", f.AWSAddr, "/_localaws/calls") {
+		return nil
+	}
+	close(awsReady)
+	for _, s := range f.Services {
+		if !slices.Contains(o.Without, s.Name) && !f.await(ctx, s.Name, s.Admin, "/readyz") {
+			return nil
+		}
+	}
+	_, _ = fmt.Fprintf(o.Out, "All ready after %s: http://%s\n", f.platform.Now().Sub(began).Round(100*time.Millisecond), f.APIAddr)
+	if seed > 0 {
+		if err := demo.Seed(ctx, "http://"+f.APIAddr, seed); err != nil {
+			return err
+		}
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// await returns true once the address answers, and false if ctx ends before.
+func (f *Fleet) await(ctx context.Context, name, addr, path string) bool {
+	const every, sayEvery = 50 * time.Millisecond, 200
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for asked := 1; ; asked++ {
+		err := service.AskAt(ctx, addr, path)
+		if err == nil {
+			return true
+		}
+		if asked%sayEvery == 0 {
+			f.platform.Logger.WarnContext(ctx, "not ready yet", slog.String("process", name), slog.Any(telemetry.KeyError, err))
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+}

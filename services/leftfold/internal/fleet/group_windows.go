@@ -1,0 +1,8 @@
+package fleet
+
+import "syscall"
+
+// ownGroup keeps a console's Ctrl-C from a process that is started: it is for this one, which stops the others in order.
+func ownGroup() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
+}

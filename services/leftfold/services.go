@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/leftfold/leftfold/pkg/service"
+	"github.com/leftfold/leftfold/services/leftfold/app"
+	"github.com/leftfold/leftfold/services/leftfold/internal/fleet"
+)
+
+// runServices runs every service as a process of its own, but those that somebody else starts.
+func runServices(ctx context.Context, lookup service.Lookup, without []string, out io.Writer, logs *os.File) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if self, err = filepath.EvalSymlinks(self); err != nil {
+		return err
+	}
+	options := fleet.Options{
+		Leftfold: self, Without: without, Out: out, Logs: logs, Colour: isTerminal(logs) && os.Getenv("NO_COLOR") == "", // https://no-color.org
+	}
+	start := func(ctx context.Context, cfg app.Config, _ io.Writer) (*fleet.Fleet, error) {
+		return fleet.New(ctx, cfg, lookup, options)
+	}
+	return run(ctx, lookup, out, logs, start, servicesBanner)
+}
+
+func isTerminal(file *os.File) bool {
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func servicesBanner(f *fleet.Fleet, _ app.Config) string {
+	var own strings.Builder
+	for _, s := range f.Services {
+		fmt.Fprintf(&own, "  %-15s http://%s", s.Name, s.Admin)
+		if s.API != "" {
+			fmt.Fprintf(&own, "   its API http://%s", s.API)
+		}
+		own.WriteString("\n")
+	}
+	return fmt.Sprintf(`Leftfold's services are starting, each as a process of its own, with an AWS that
+keeps everything in memory: stop it, and all is gone.
+
+  API             http://%s   of all services
+  AWS             http://%s
+%s
+The addresses beside the services' names have /healthz, /readyz and /metrics.
+LOG_LEVEL=info shows what they do. Ctrl-C stops everything.
+
+`, f.APIAddr, f.AWSAddr, own.String())
+}
