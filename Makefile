@@ -253,6 +253,10 @@ logs: ## Follow the containers' logs
 	@$(DOCKER)
 	docker compose --profile '*' logs --follow --tail 100
 
+.PHONY: pin
+pin: ## Pin actions, base images and Terraform's providers by digest (needs the network; releases need it)
+	@deploy/pin
+
 .PHONY: tf-check
 tf-check: ## Format, validate, test (mock providers, no account) and lint the Terraform, as far as the tools are there
 	@STRICT=$(STRICT) deploy/terraform/tf-check

@@ -66,9 +66,10 @@ resource "aws_iam_openid_connect_provider" "github" {
   client_id_list = ["sts.amazonaws.com"]
 }
 
-# push: any tag's workflow. deploy: jobs of the environment production, whose reviewers have approved.
+# push and plan: jobs of the environment release, which only protected tags may use. deploy: jobs of the environment production, whose
+# reviewers have approved the plan. GitHub's settings say so of both (docs/operations.md).
 data "aws_iam_policy_document" "trust" {
-  for_each = var.github_repository == null ? {} : { push = "ref:refs/tags/v*", deploy = "environment:production" }
+  for_each = var.github_repository == null ? {} : { push = "release", plan = "release", deploy = "production" }
 
   statement {
     actions = ["sts:AssumeRoleWithWebIdentity"]
@@ -82,9 +83,9 @@ data "aws_iam_policy_document" "trust" {
       values   = ["sts.amazonaws.com"]
     }
     condition {
-      test     = "StringLike"
+      test     = "StringEquals"
       variable = "token.actions.githubusercontent.com:sub"
-      values   = ["repo:${var.github_repository}:${each.value}"]
+      values   = ["repo:${var.github_repository}:environment:${each.value}"]
     }
   }
 }
@@ -94,7 +95,7 @@ resource "aws_iam_role" "this" {
 
   name                 = "leftfold-${each.key}"
   assume_role_policy   = each.value.json
-  max_session_duration = 3600
+  max_session_duration = each.key == "deploy" ? 7200 : 3600
 }
 
 data "aws_iam_policy_document" "push" {
@@ -111,18 +112,130 @@ data "aws_iam_policy_document" "push" {
   }
 }
 
-resource "aws_iam_role_policy" "push" {
-  count = var.github_repository == null ? 0 : 1
-
-  name   = "push"
-  role   = aws_iam_role.this["push"].id
-  policy = data.aws_iam_policy_document.push.json
+# Terraform reads settings, never data. All data is read by other rights than settings are.
+data "aws_iam_policy_document" "plan" {
+  statement {
+    sid       = "NoData"
+    effect    = "Deny"
+    actions   = local.data_rights
+    resources = ["*"]
+  }
+  statement {
+    sid           = "NoObjects"
+    effect        = "Deny"
+    actions       = ["s3:GetObject*"]
+    not_resources = ["${aws_s3_bucket.state.arn}/*"]
+  }
+  statement {
+    sid       = "StateLockAndPlans"
+    actions   = ["s3:PutObject", "s3:DeleteObject"]
+    resources = ["${aws_s3_bucket.state.arn}/leftfold/*.tflock", "${aws_s3_bucket.state.arn}/plans/*"]
+  }
 }
 
-# It creates networks, roles and keys, so narrower rights would not restrict it. The approval protects it.
-resource "aws_iam_role_policy_attachment" "deploy" {
-  count = var.github_repository == null ? 0 : 1
+locals {
+  data_rights = [
+    "dynamodb:BatchGetItem", "dynamodb:ExportTableToPointInTime", "dynamodb:GetItem", "dynamodb:GetRecords", "dynamodb:PartiQL*",
+    "dynamodb:Query", "dynamodb:Scan", "kinesis:GetRecords", "kinesis:SubscribeToShard", "logs:FilterLogEvents", "logs:GetLogEvents",
+    "logs:StartQuery", "secretsmanager:GetSecretValue", "sqs:ReceiveMessage", "ssm:GetParameter*",
+  ]
+}
 
-  role       = aws_iam_role.this["deploy"].name
-  policy_arn = "arn:aws:iam::aws:policy/AdministratorAccess"
+# Everything but people and other roles: it makes roles under /leftfold/ only, which can do no more than the boundary, passes them to
+# ECS and Firehose only, reads no data, and deletes neither data nor keys: an administrator does that.
+data "aws_iam_policy_document" "deploy" {
+  statement {
+    sid       = "NoData"
+    effect    = "Deny"
+    actions   = local.data_rights
+    resources = ["*"]
+  }
+  statement {
+    sid    = "NoEnd"
+    effect = "Deny"
+    actions = [
+      "dynamodb:DeleteBackup", "dynamodb:DeleteTable", "kinesis:DeleteStream", "kms:DisableKey", "kms:ScheduleKeyDeletion",
+      "s3:BypassGovernanceRetention", "s3:DeleteBucket", "s3:DeleteObjectVersion", "sqs:DeleteQueue", "sqs:PurgeQueue",
+    ]
+    resources = ["*"]
+  }
+  statement {
+    sid       = "See"
+    actions   = ["iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole", "iam:ListRolePolicies"]
+    resources = ["*"]
+  }
+  statement {
+    sid       = "Roles"
+    actions   = ["iam:CreateRole", "iam:DeleteRolePolicy", "iam:PutRolePolicy"]
+    resources = [local.roles]
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PermissionsBoundary"
+      values   = [aws_iam_policy.boundary.arn]
+    }
+  }
+  statement {
+    sid       = "RolesWithoutRights"
+    actions   = ["iam:DeleteRole", "iam:TagRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole"]
+    resources = [local.roles]
+  }
+  statement {
+    sid       = "Pass"
+    actions   = ["iam:PassRole"]
+    resources = [local.roles]
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values   = ["ecs-tasks.amazonaws.com", "firehose.amazonaws.com"]
+    }
+  }
+  statement {
+    sid       = "RolesOfServices" # AWS makes them itself, with its own rights
+    actions   = ["iam:CreateServiceLinkedRole"]
+    resources = ["arn:aws:iam::${data.aws_caller_identity.this.account_id}:role/aws-service-role/*"]
+  }
+}
+
+locals {
+  roles = "arn:aws:iam::${data.aws_caller_identity.this.account_id}:role/leftfold/*"
+}
+
+# The most that a role of the system can do.
+data "aws_iam_policy_document" "boundary" {
+  statement {
+    actions = [
+      "dynamodb:*Item", "dynamodb:Describe*", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:Query", "dynamodb:Scan",
+      "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetAuthorizationToken", "ecr:GetDownloadUrlForLayer",
+      "kinesis:Describe*", "kinesis:Get*", "kinesis:List*", "kinesis:PutRecord*", "kinesis:RegisterStreamConsumer",
+      "kinesis:SubscribeToShard", "kms:Decrypt", "kms:GenerateDataKey", "logs:CreateLogStream", "logs:DescribeLogStreams",
+      "logs:PutLogEvents", "s3:AbortMultipartUpload", "s3:GetBucketLocation", "s3:GetObject", "s3:ListBucket*", "s3:PutObject",
+      "secretsmanager:GetSecretValue", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueue*", "sqs:ReceiveMessage",
+      "sqs:SendMessage", "ssm:GetParameters", "xray:Put*",
+    ]
+    resources = ["*"]
+  }
+}
+
+resource "aws_iam_policy" "boundary" {
+  name   = "leftfold-boundary"
+  policy = data.aws_iam_policy_document.boundary.json
+}
+
+resource "aws_iam_role_policy" "this" {
+  for_each = var.github_repository == null ? {} : {
+    push   = data.aws_iam_policy_document.push.json
+    plan   = data.aws_iam_policy_document.plan.json
+    deploy = data.aws_iam_policy_document.deploy.json
+  }
+
+  name   = each.key
+  role   = aws_iam_role.this[each.key].id
+  policy = each.value
+}
+
+resource "aws_iam_role_policy_attachment" "this" {
+  for_each = var.github_repository == null ? {} : { plan = "ReadOnlyAccess", deploy = "PowerUserAccess" }
+
+  role       = aws_iam_role.this[each.key].name
+  policy_arn = "arn:aws:iam::aws:policy/${each.value}"
 }

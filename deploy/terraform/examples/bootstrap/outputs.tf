@@ -9,6 +9,11 @@ output "registry" {
 }
 
 output "roles" {
-  description = "Roles of the workflows (PUSH_ROLE_ARN, DEPLOY_ROLE_ARN)."
+  description = "Roles of the workflows (PUSH_ROLE_ARN, PLAN_ROLE_ARN, DEPLOY_ROLE_ARN)."
   value       = { for name, role in aws_iam_role.this : name => role.arn }
+}
+
+output "permissions_boundary" {
+  description = "The most that a role of the system can do, for permissions_boundary in production."
+  value       = aws_iam_policy.boundary.arn
 }

@@ -16,6 +16,7 @@ module "data" {
   stream_shards          = 2
   stream_retention_hours = 168 # a week to notice that the archive or the broker does not read
   deletion_protection    = var.deletion_protection
+  permissions_boundary   = var.permissions_boundary
 }
 
 module "cluster" {
@@ -102,6 +103,8 @@ module "projector" {
   alarms          = module.observability.deployment_alarms[each.key]
   collector_image = local.collector_image
   kms_key_arn     = module.data.kms_key_arn
+
+  permissions_boundary = var.permissions_boundary
 }
 
 module "service" {
@@ -125,6 +128,8 @@ module "service" {
   after           = { for name, p in module.projector : name => p.release }
   collector_image = local.collector_image
   kms_key_arn     = module.data.kms_key_arn
+
+  permissions_boundary = var.permissions_boundary
 }
 
 module "observability" {

@@ -63,3 +63,9 @@ variable "collector_tag" {
   type        = string
   default     = "v0.50.0"
 }
+
+variable "permissions_boundary" {
+  description = "Output of the example bootstrap; the role that deploys makes no role without it. Defaults to none."
+  type        = string
+  default     = null
+}

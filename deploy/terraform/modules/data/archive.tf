@@ -118,8 +118,10 @@ resource "aws_cloudwatch_log_stream" "archive" {
 }
 
 resource "aws_iam_role" "archive" {
-  name               = "${var.prefix}leftfold-archive"
-  assume_role_policy = data.aws_iam_policy_document.archive_trust.json
+  name                 = "${var.prefix}leftfold-archive"
+  path                 = "/leftfold/"
+  permissions_boundary = var.permissions_boundary
+  assume_role_policy   = data.aws_iam_policy_document.archive_trust.json
 }
 
 data "aws_iam_policy_document" "archive_trust" {

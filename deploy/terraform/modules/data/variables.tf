@@ -55,3 +55,9 @@ variable "archive_days_hot" {
   type        = number
   default     = 90
 }
+
+variable "permissions_boundary" {
+  description = "ARN of a policy that bounds what the roles can do; the example bootstrap makes one. Defaults to none."
+  type        = string
+  default     = null
+}

@@ -15,8 +15,10 @@ data "aws_iam_policy_document" "trust" {
 }
 
 resource "aws_iam_role" "task" {
-  name               = "${local.name}-task"
-  assume_role_policy = data.aws_iam_policy_document.trust.json
+  name                 = "${local.name}-task"
+  path                 = "/leftfold/"
+  permissions_boundary = var.permissions_boundary
+  assume_role_policy   = data.aws_iam_policy_document.trust.json
 }
 
 resource "aws_iam_role_policy" "task" {
@@ -64,8 +66,10 @@ data "aws_iam_policy_document" "task" {
 }
 
 resource "aws_iam_role" "execution" {
-  name               = "${local.name}-execution"
-  assume_role_policy = data.aws_iam_policy_document.trust.json
+  name                 = "${local.name}-execution"
+  path                 = "/leftfold/"
+  permissions_boundary = var.permissions_boundary
+  assume_role_policy   = data.aws_iam_policy_document.trust.json
 }
 
 resource "aws_iam_role_policy" "execution" {

@@ -155,3 +155,9 @@ variable "kms_key_arn" {
   description = "Key of the logs."
   type        = string
 }
+
+variable "permissions_boundary" {
+  description = "ARN of a policy that bounds what the roles can do; the example bootstrap makes one. Defaults to none."
+  type        = string
+  default     = null
+}

@@ -1,0 +1,152 @@
+package check_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// programs makes a folder of shell scripts in place of programs that need a network, each by its name, and returns the PATH with them.
+func programs(t *testing.T, scripts map[string]string) string {
+	t.Helper()
+	folder := t.TempDir()
+	for name, script := range scripts {
+		require.NoError(t, os.WriteFile(filepath.Join(folder, name), []byte("#!/bin/sh\n"+script), 0o700))
+	}
+	return "PATH=" + folder + string(os.PathListSeparator) + os.Getenv("PATH")
+}
+
+func script(t *testing.T, folder string, environment []string, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
+	cmd.Dir = folder
+	cmd.Env = append(os.Environ(), environment...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// TestPinWritesWhatAReleaseNeeds: make pin writes what its check names, for each action, base image and example; a tag that has moved
+// is pinned again.
+func TestPinWritesWhatAReleaseNeeds(t *testing.T) {
+	t.Parallel()
+	copied := t.TempDir()
+	for _, folder := range []string{".github/workflows", "deploy/terraform/examples"} {
+		require.NoError(t, os.CopyFS(filepath.Join(copied, folder), os.DirFS(filepath.Join(root, folder))))
+	}
+	for _, file := range []string{"deploy/pin", "deploy/Dockerfile"} {
+		require.NoError(t, os.WriteFile(filepath.Join(copied, file), []byte(read(t, file)), 0o700))
+	}
+	locks, err := filepath.Glob(filepath.Join(copied, "deploy/terraform/examples/*/.terraform.lock.hcl"))
+	require.NoError(t, err)
+	for _, lock := range locks {
+		require.NoError(t, os.Remove(lock))
+	}
+	fakes := func(commit, digest string) string {
+		return programs(t, map[string]string{
+			"git":       `printf '%s\t%s\n' ` + strings.Repeat(commit, 40) + ` "$3"`,
+			"docker":    "echo sha256:" + strings.Repeat(digest, 64),
+			"terraform": `touch "${1#-chdir=}/.terraform.lock.hcl"`,
+		})
+	}
+	out, err := script(t, copied, nil, "deploy/pin", "check")
+	require.Error(t, err)
+	assert.Contains(t, out, "examples/production/.terraform.lock.hcl")
+
+	for _, commit := range []string{"a", "b"} { // the second time, the tags have moved
+		_, err = script(t, copied, []string{fakes(commit, commit)}, "deploy/pin")
+		require.NoError(t, err)
+		out, err = script(t, copied, nil, "deploy/pin", "check")
+		require.NoError(t, err, out)
+		workflow, err := os.ReadFile(filepath.Join(copied, ".github/workflows/release.yml"))
+		require.NoError(t, err)
+		assert.Contains(t, string(workflow), "uses: actions/checkout@"+strings.Repeat(commit, 40)+" # v5\n")
+		assert.NotRegexp(t, `uses: [a-z0-9-]+/[^ ]+@v`, string(workflow))
+		assert.Contains(t, string(workflow), "uses: ./.github/workflows/check.yml\n", "it is of this repository")
+		dockerfile, err := os.ReadFile(filepath.Join(copied, "deploy/Dockerfile"))
+		require.NoError(t, err)
+		assert.Regexp(t, `(?m)^FROM --platform=\$BUILDPLATFORM golang:[\w.-]+@sha256:`+commit+`{64} AS build$`, string(dockerfile))
+		assert.Contains(t, string(dockerfile), "FROM scratch AS binary\n")
+	}
+}
+
+// TestTheApprovedPlanIsApplied: the second job applies the plan that the first one showed, and makes none of its own.
+func TestTheApprovedPlanIsApplied(t *testing.T) {
+	t.Parallel()
+	bucket := t.TempDir()
+	environment := []string{
+		"REGISTRY=registry", "VERSION=v1.2.3", "STATE_BUCKET=state", "AWS_REGION=eu-central-1", "BUCKET=" + bucket,
+		programs(t, map[string]string{
+			"terraform": `shift
+case $1 in
+  plan) for last; do :; done; echo "plan of $TF_VAR_image_tag" >"${last#-out=}" ;;
+  show) cat "$3" ;;
+  apply) [ "$#" = 3 ] && cat "$3" >"$BUCKET/applied" ;;
+esac`,
+			"aws": `from=$4 to=$5
+case $from in s3://state/*) from=$BUCKET/kept ;; *) to=$BUCKET/kept ;; esac
+cp "$from" "$to"`,
+		}),
+	}
+	folder := filepath.Join(root, "deploy/terraform")
+	shown, err := script(t, folder, environment, "./release", "plan", "17")
+	require.NoError(t, err, shown)
+	assert.Contains(t, shown, "plan of v1.2.3")
+	out, err := script(t, folder, environment, "./release", "apply", "17")
+	require.NoError(t, err, out)
+	applied, err := os.ReadFile(filepath.Join(bucket, "applied"))
+	require.NoError(t, err)
+	assert.Equal(t, "plan of v1.2.3\n", string(applied))
+}
+
+// TestTheBoundaryCoversEveryRole: the role that deploys makes roles with the boundary only, so it must not cut off what they need.
+func TestTheBoundaryCoversEveryRole(t *testing.T) {
+	t.Parallel()
+	m := evaluate(t, "examples/bootstrap", map[string]cty.Value{"region": cty.StringVal("eu-central-1")})
+	bounds := m.Data["aws_iam_policy_document"]["boundary"][""].Blocks["statement"]
+	require.Len(t, bounds, 1, "%v", m.Blind)
+	covered := func(action string) bool {
+		for it := bounds[0].Attributes["actions"].ElementIterator(); it.Next(); {
+			if _, pattern := it.Element(); matches(pattern.AsString(), action) {
+				return true
+			}
+		}
+		return false
+	}
+	seen := 0
+	for _, mode := range []string{"polling", "fanout"} {
+		d := data(t, map[string]cty.Value{"stream_mode": cty.StringVal(mode)})
+		for _, output := range []string{"access", "operators"} {
+			for service, statements := range d.Outputs[output].AsValueMap() {
+				for granted := range newRole(statements).used {
+					seen++
+					assert.True(t, covered(granted.action), "%s: %s", service, granted.action)
+				}
+			}
+		}
+		for _, statement := range d.Data["aws_iam_policy_document"]["archive"][""].Blocks["statement"] {
+			for it := statement.Attributes["actions"].ElementIterator(); it.Next(); {
+				_, action := it.Element()
+				assert.True(t, covered(action.AsString()), "archive: %s", action.AsString())
+			}
+		}
+	}
+	service := read(t, "deploy/terraform/modules/service/roles.tf")
+	for _, action := range []string{
+		"logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords",
+		"ecr:GetAuthorizationToken", "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer",
+		"secretsmanager:GetSecretValue", "ssm:GetParameters", "kms:Decrypt",
+	} {
+		require.Contains(t, service, `"`+action+`"`)
+		assert.True(t, covered(action), action)
+	}
+	assert.Greater(t, seen, 20)
+	for _, action := range []string{"dynamodb:DeleteTable", "kms:ScheduleKeyDeletion", "iam:CreateRole", "s3:DeleteObject", "sqs:PurgeQueue"} {
+		assert.False(t, covered(action), action)
+	}
+}
