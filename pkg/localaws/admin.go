@@ -45,8 +45,31 @@ func (s *Server) adminRoutes() *http.ServeMux {
 			return s.TrimStream(r.Stream, r.Before)
 		}
 	}))
+	mux.HandleFunc("GET /_localaws/snapshot", s.serveSnapshot)
 	return mux
 }
+
+// serveSnapshot answers with the whole copy, or breaks the connection, so that a client never takes a part for it.
+func (s *Server) serveSnapshot(w http.ResponseWriter, _ *http.Request) {
+	begun := false
+	err := s.Snapshot(writerFunc(func(p []byte) (int, error) {
+		if !begun {
+			w.Header().Set("Content-Type", "application/octet-stream")
+			begun = true
+		}
+		return w.Write(p)
+	}))
+	switch {
+	case err != nil && begun:
+		panic(http.ErrAbortHandler)
+	case err != nil:
+		writeJSON(w, http.StatusConflict, map[string]string{"message": err.Error()})
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // handleJSON calls do with the decoded JSON body and answers only with a status or an error.
 func handleJSON[In any](do func(*In) error) http.HandlerFunc {

@@ -7,12 +7,32 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/journal"
 )
 
 // call is one request for an operation.
-type call struct{ awsjson.Request }
+type call struct {
+	awsjson.Request
 
-func (c call) do(ctx context.Context, w http.ResponseWriter) { c.Answer(ctx, w, c.Call(ctx)) }
+	journal *journal.Journal
+}
+
+func (c call) do(ctx context.Context, w http.ResponseWriter) { c.Answer(ctx, w, c.kept(ctx)) }
+
+// kept calls the operation. It returns when everything that the result tells is kept.
+func (c call) kept(ctx context.Context) awsjson.Result {
+	out := c.Call(ctx)
+	if out.Events != nil && c.journal != nil {
+		out.Events = keptEvents{out.Events, c.journal}
+	}
+	if err := c.journal.Flush(); err != nil {
+		if out.Events != nil {
+			out.Events.Close()
+		}
+		return awsjson.Result{Err: err}
+	}
+	return out
+}
 
 // doWithFaults serves a call that faults strike. It breaks the connection by http.ErrAbortHandler, which net/http's server
 // and Transport understand.
@@ -31,7 +51,7 @@ func (c call) doWithFaults(ctx context.Context, f *faults.Call, w http.ResponseW
 		<-ctx.Done()
 		panic(http.ErrAbortHandler)
 	}
-	out := c.Call(faults.With(ctx, f))
+	out := c.kept(faults.With(ctx, f))
 	if out.Events != nil {
 		out.Events = &faultyEvents{Events: out.Events, call: f, left: f.Events()}
 		wait(ctx, after)

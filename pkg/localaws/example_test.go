@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/leftfold/leftfold/pkg/localaws"
+	"github.com/leftfold/leftfold/pkg/localaws/filestore"
 )
 
 // must keeps the examples short.
@@ -216,4 +218,25 @@ func ExampleServer_Calls() {
 	}
 	fmt.Println(server.Calls())
 	// Output: map[AmazonSQS.ListQueues:3]
+}
+
+// What is kept in a directory is there after a restart.
+func ExampleOpen() {
+	dir := must(os.MkdirTemp("", "localaws"))
+	defer func() { _ = os.RemoveAll(dir) }()
+	session := func(use func(context.Context, *dynamodb.Client)) {
+		store := must(filestore.Open(dir))
+		defer func() { _ = store.Close() }()
+		server := must(localaws.Open(store, localaws.Options{}))
+		defer server.Close()
+		use(context.Background(), dynamodb.NewFromConfig(server.Config()))
+	}
+	session(func(ctx context.Context, client *dynamodb.Client) {
+		must(client.CreateTable(ctx, usersTable()))
+		must(client.PutItem(ctx, &dynamodb.PutItemInput{TableName: aws.String("users"), Item: user("1", "Ada")}))
+	})
+	session(func(ctx context.Context, client *dynamodb.Client) {
+		fmt.Println(must(client.Scan(ctx, &dynamodb.ScanInput{TableName: aws.String("users")})).Count)
+	})
+	// Output: 1
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/journal"
 )
 
 // maxBody limits a request: AWS's largest is a BatchWriteItem of 16 MB, which base64 and JSON make longer.
@@ -45,22 +46,27 @@ type Options struct {
 // Server is one embedded AWS: one account in all regions. It is an http.Handler; Config connects to it without a socket.
 type Server struct {
 	options Options
+	journal *journal.Journal // nil if everything is in memory
+	store   Store            // nil as well
 	regions regions
 	admin   *http.ServeMux
 	calls   sync.Map                     // "DynamoDB.PutItem" → *atomic.Int64
 	faults  atomic.Pointer[activeFaults] // nil if there are none
 }
 
-// New returns a server without tables, streams and queues. Call Close to end its long polls and subscriptions.
-func New(o Options) *Server {
+// New returns a server without tables, streams and queues, which keeps everything in memory. Call Close to end its long polls and
+// subscriptions.
+func New(o Options) *Server { return newServer(o, nil, nil) }
+
+func newServer(o Options, s Store, j *journal.Journal) *Server {
 	o.Region = cmp.Or(o.Region, "us-east-1")
 	o.AccountID = cmp.Or(o.AccountID, "000000000000")
 	if o.Now == nil {
 		o.Now = time.Now //nolint:forbidigo // the only use of the real clock
 	}
-	s := &Server{options: o, regions: regions{byName: map[string]*region{}}}
-	s.admin = s.adminRoutes()
-	return s
+	server := &Server{options: o, journal: j, store: s, regions: regions{byName: map[string]*region{}}}
+	server.admin = server.adminRoutes()
+	return server
 }
 
 // Close ends every long poll with an empty response, and every subscription. Later calls are still served.
@@ -75,6 +81,7 @@ func (s *Server) Close() { s.regions.close() }
 //	POST   /_localaws/rotate  calls RotateShards; the body is {"table": "…"}
 //	POST   /_localaws/trim    calls TrimTable or TrimStream; the body is {"table": "…"} or {"stream": "…"}, optionally with
 //	                          "before", a time in RFC 3339
+//	GET    /_localaws/snapshot  returns what Snapshot writes
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Amzn-Requestid", rand.Text())
 	if strings.HasPrefix(r.URL.Path, adminPath) {
@@ -102,7 +109,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.count(op)
 	}
 	ctx := awsjson.WithEndpoint(r.Context(), endpoint(r))
-	c := call{request}
+	c := call{request, s.journal}
 	if set := s.faults.Load(); set != nil {
 		if f := set.plan.Call(op, accessKey(r)); f != nil {
 			c.doWithFaults(ctx, f, w)

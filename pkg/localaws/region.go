@@ -7,6 +7,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/journal"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/kinesis"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/sqs"
 )
@@ -19,11 +20,11 @@ type region struct {
 	services map[string]*awsjson.Service // by target prefix
 }
 
-func newRegion(name string, o Options) *region {
+func newRegion(name string, o Options, j *journal.Journal) *region {
 	r := &region{
-		dynamodb: dynamodb.New(dynamodb.Options{Region: name, AccountID: o.AccountID, Now: o.Now}),
-		kinesis:  kinesis.New(kinesis.Options{Region: name, AccountID: o.AccountID, Now: o.Now}),
-		sqs:      sqs.New(sqs.Options{Region: name, AccountID: o.AccountID, Now: o.Now}),
+		dynamodb: dynamodb.New(dynamodb.Options{Region: name, AccountID: o.AccountID, Now: o.Now, Journal: j}),
+		kinesis:  kinesis.New(kinesis.Options{Region: name, AccountID: o.AccountID, Now: o.Now, Journal: j}),
+		sqs:      sqs.New(sqs.Options{Region: name, AccountID: o.AccountID, Now: o.Now, Journal: j}),
 		services: map[string]*awsjson.Service{},
 	}
 	for _, svc := range []*awsjson.Service{
@@ -59,7 +60,8 @@ func (s *Server) region(name string) *region {
 	if r = s.regions.byName[name]; r != nil {
 		return r
 	}
-	r = newRegion(name, s.options)
+	r = newRegion(name, s.options, s.journal)
+	keepRegion(s.journal, name)
 	if s.regions.closed {
 		r.close()
 	}
@@ -98,8 +100,15 @@ func accessKey(r *http.Request) string {
 	return ""
 }
 
-// everywhere calls do for every region. It fails if do fails for all.
+// everywhere calls do for every region, and returns when the effect is kept. It fails if do fails for all.
 func (s *Server) everywhere(do func(*region) error) error {
+	if err := s.forRegions(do); err != nil {
+		return err
+	}
+	return s.journal.Flush()
+}
+
+func (s *Server) forRegions(do func(*region) error) error {
 	own := s.region(s.options.Region)
 	err := do(own)
 	s.regions.mu.RLock()

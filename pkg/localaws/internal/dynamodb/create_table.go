@@ -172,6 +172,7 @@ func (db *DB) createTable(_ context.Context, in *createTableInput) (*tableOutput
 		db.enableStream(t, s.StreamViewType)
 	}
 	defer t.gate.Unlock()
+	t.save()
 	d := t.describe()
 	d.TableStatus = "CREATING" // as on AWS; the next DescribeTable returns ACTIVE
 	return &tableOutput{d}, nil
@@ -200,7 +201,7 @@ func (db *DB) newTable(in *createTableInput) (*table, error) {
 	}
 	now, name := db.options.Now(), tableName(in.TableName)
 	t := &table{
-		name: name, arn: db.tableARN(name), id: newID(name, now), createdAt: now, keys: keys, defs: defs,
+		kept: db.kept, name: name, arn: db.tableARN(name), id: newID(name, now), createdAt: now, keys: keys, defs: defs,
 		tags: map[string]string{},
 		settings: settings{
 			onDemand: in.BillingMode == "PAY_PER_REQUEST", onDemandAt: now,

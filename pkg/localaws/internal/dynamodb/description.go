@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
@@ -79,7 +80,7 @@ func (t *table) describe() tableDescription {
 		d.SSEDescription = &sseDescription{Status: "ENABLED", SSEType: "KMS", KMSMasterKeyArn: e.KMSMasterKeyID}
 	}
 	if t.lastARN != "" {
-		d.LatestStreamArn, d.LatestStreamLabel = t.lastARN, t.lastARN[len(t.arn)+len("/stream/"):]
+		d.LatestStreamArn, d.LatestStreamLabel = t.lastARN, strings.TrimPrefix(t.lastARN, t.arn+streamInfix)
 	}
 	if t.stream != nil {
 		d.StreamSpecification = &streamSpecification{StreamEnabled: true, StreamViewType: t.stream.view}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/journal"
 )
 
 const (
@@ -25,11 +26,14 @@ type Options struct {
 	AccountID string
 	// Now is the clock for timestamps, expiry and deduplication.
 	Now func() time.Time
+	// Journal takes all changes; nil to keep nothing.
+	Journal *journal.Journal
 }
 
 // DB is one account's DynamoDB in one region.
 type DB struct {
 	options Options
+	kept    kept
 	tokens  tokens
 
 	mu      sync.RWMutex
@@ -39,9 +43,11 @@ type DB struct {
 
 // New returns a DB without tables.
 func New(o Options) *DB {
+	k := keptIn(o.Journal, o.Region)
 	return &DB{
 		options: o,
-		tokens:  tokens{entries: map[string]*token{}},
+		kept:    k,
+		tokens:  tokens{kept: k, entries: map[string]*token{}},
 		tables:  map[string]*table{},
 		streams: map[string]*stream{},
 	}

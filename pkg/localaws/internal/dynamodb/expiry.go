@@ -1,6 +1,7 @@
 package dynamodb
 
 import (
+	"cmp"
 	"container/heap"
 	"math"
 	"math/big"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/journal"
 )
 
 // Items whose time is further in the past are never deleted, so a mistaken unit does not empty a table.
@@ -38,10 +40,15 @@ type dueItem struct {
 
 type dueHeap []dueItem
 
-func (h dueHeap) Len() int           { return len(h) }
-func (h dueHeap) Less(i, j int) bool { return h[i].at < h[j].at }
-func (h dueHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *dueHeap) Push(x any)        { *h = append(*h, x.(dueItem)) } //nolint:errcheck,forcetypeassert // watch pushes nothing else
+func (h dueHeap) Len() int { return len(h) }
+
+// Less orders items that are due together by their keys, so that a restart does not change the order.
+func (h dueHeap) Less(i, j int) bool {
+	return cmp.Or(cmp.Compare(h[i].at, h[j].at), cmp.Compare(h[i].id.hash, h[j].id.hash), cmp.Compare(h[i].id.sort, h[j].id.sort)) < 0
+}
+
+func (h dueHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *dueHeap) Push(x any)   { *h = append(*h, x.(dueItem)) } //nolint:errcheck,forcetypeassert // watch pushes nothing else
 func (h *dueHeap) Pop() any {
 	last := (*h)[len(*h)-1]
 	*h = (*h)[:len(*h)-1]
@@ -103,6 +110,9 @@ func (x *expiry) settle() {
 	x.next.Store(x.due[0].at)
 }
 
+// byService is the identity of a deletion by the service.
+var byService = &identity{PrincipalID: "dynamodb.amazonaws.com", Type: "Service"}
+
 // startExpiry schedules the expiry of every item by an attribute. It requires the gate exclusively.
 func (t *table) startExpiry(attribute string) {
 	t.expiry.attribute = attribute
@@ -136,5 +146,5 @@ func (t *table) expireItem(d dueItem, now time.Time) {
 		t.expiry.putBack(d)
 		return
 	}
-	t.store(d.id, item, nil, now, &identity{PrincipalID: "dynamodb.amazonaws.com", Type: "Service"})
+	t.kept.journal.Section(func(b *journal.Batch) { t.store(d.id, item, nil, now, byService, b) })
 }

@@ -12,10 +12,14 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/journal"
 )
 
 // Records live for a day. Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html
 const streamRetention = 24 * time.Hour
+
+// streamInfix is between a table's ARN and a stream's label.
+const streamInfix = "/stream/"
 
 type streamSpecification struct {
 	StreamEnabled  bool
@@ -52,6 +56,7 @@ func (r *record) eventName() string {
 
 // stream is the log of a table's changes. All records of one partition key go to one lineage of shards.
 type stream struct {
+	kept                    kept
 	arn, label, table, view string
 	keys                    keySchema
 	createdAt               time.Time
@@ -66,6 +71,7 @@ type stream struct {
 
 // shard is a part of a stream that is read in order. A closed shard has an end, and children that continue it.
 type shard struct {
+	stream     *stream
 	id, parent string
 	start      uint64
 	keys       keySchema
@@ -81,7 +87,7 @@ type shard struct {
 func newStream(t *table, view string, number int, now time.Time) *stream {
 	label := now.UTC().Format("2006-01-02T15:04:05.000")
 	s := &stream{
-		arn: t.arn + "/stream/" + label, label: label, table: t.name, view: view, keys: t.keys, createdAt: now,
+		kept: t.kept, arn: t.arn + streamInfix + label, label: label, table: t.name, view: view, keys: t.keys, createdAt: now,
 		open: make([]*shard, number),
 	}
 	for i := range s.open {
@@ -96,7 +102,7 @@ func (s *stream) newShard(parent string, now time.Time) *shard {
 	hash := sha256.Sum256(fmt.Append(nil, s.arn, start))
 	s.lastStamp = max(now.UnixMilli(), s.lastStamp+1)
 	sh := &shard{
-		id:     fmt.Sprintf("shardId-%020d-%s", s.lastStamp, hex.EncodeToString(hash[:4])),
+		stream: s, id: fmt.Sprintf("shardId-%020d-%s", s.lastStamp, hex.EncodeToString(hash[:4])),
 		parent: parent, start: start, keys: s.keys,
 	}
 	s.shards = append(s.shards, sh)
@@ -104,23 +110,21 @@ func (s *stream) newShard(parent string, now time.Time) *shard {
 }
 
 // append records a change. The caller's lock on the item keeps the order of its records.
-func (s *stream) append(part place, keys keySchema, before, after attr.Item, now time.Time, by *identity) {
+func (s *stream) append(
+	part place, keys keySchema, before, after attr.Item, now time.Time, by *identity, b *journal.Batch,
+) {
 	key := after
 	if key == nil {
 		key = before
 	}
 	r := &record{createdAt: now, before: before, after: after, keys: keys.of(key), by: by}
-	r.size = r.keys.Size()
-	if s.view == "NEW_IMAGE" || s.view == "NEW_AND_OLD_IMAGES" {
-		r.size += after.Size()
-	} else {
+	if s.view != "NEW_IMAGE" && s.view != "NEW_AND_OLD_IMAGES" {
 		r.after = presence(after)
 	}
-	if s.view == "OLD_IMAGE" || s.view == "NEW_AND_OLD_IMAGES" {
-		r.size += before.Size()
-	} else {
+	if s.view != "OLD_IMAGE" && s.view != "NEW_AND_OLD_IMAGES" {
 		r.before = presence(before)
 	}
+	r.size = r.keys.Size() + r.after.Size() + r.before.Size()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	sh := s.open[part.hash%uint64(len(s.open))]
@@ -129,6 +133,7 @@ func (s *stream) append(part place, keys keySchema, before, after attr.Item, now
 	sh.trim(now)
 	r.sequence = s.last.Add(1)
 	sh.records = append(sh.records, r)
+	sh.saveRecord(r, b)
 }
 
 // presence replaces an item by an empty one: only its existence is kept.
@@ -151,6 +156,7 @@ func (sh *shard) trimBefore(t time.Time) {
 	}
 	if n > 0 {
 		sh.trimmed = sh.records[n-1].sequence
+		sh.saveTrimmed(sh.records[:n])
 		clear(sh.records[:n])
 		sh.records = sh.records[n:]
 	}
@@ -172,6 +178,7 @@ func (s *stream) rotate(now time.Time) {
 		s.close(sh, now)
 		s.open[i] = s.newShard(sh.id, now)
 	}
+	s.save()
 }
 
 // disable ends the stream; its records can be read for another day.
@@ -182,6 +189,7 @@ func (s *stream) disable(now time.Time) {
 		s.close(sh, now)
 	}
 	s.disabledAt = now
+	s.save()
 }
 
 // dropExpired removes shards that were closed so long ago that all their records have expired. It requires the stream
@@ -191,7 +199,17 @@ func (s *stream) dropExpired(now time.Time) {
 }
 
 func (s *stream) dropClosedBefore(t time.Time) {
-	s.shards = slices.DeleteFunc(s.shards, func(sh *shard) bool { return !sh.closedAt.IsZero() && sh.closedAt.Before(t) })
+	before := len(s.shards)
+	s.shards = slices.DeleteFunc(s.shards, func(sh *shard) bool {
+		dropped := !sh.closedAt.IsZero() && sh.closedAt.Before(t)
+		if dropped {
+			sh.saveDropped()
+		}
+		return dropped
+	})
+	if len(s.shards) < before {
+		s.save()
+	}
 }
 
 // list returns the shards that have not expired.
@@ -246,11 +264,13 @@ func (db *DB) enableStream(t *table, view string) {
 	now := db.options.Now()
 	db.mu.Lock()
 	defer db.mu.Unlock()
+	db.dropGone(now)
 	s := newStream(t, view, t.settings.partitions(), now)
 	for db.streams[s.arn] != nil { // labels have a resolution of milliseconds
 		now = now.Add(time.Millisecond)
 		s = newStream(t, view, t.settings.partitions(), now)
 	}
+	s.save()
 	db.streams[s.arn] = s
 	t.stream, t.lastARN = s, s.arn
 }
@@ -269,6 +289,16 @@ func (db *DB) stream(arn string) (*stream, error) {
 		return nil, awsjson.Errorf("ResourceNotFoundException", "Requested resource not found: Stream: %s not found", arn)
 	}
 	return s, nil
+}
+
+// dropGone removes the streams that were disabled more than a day ago. It requires db.mu.
+func (db *DB) dropGone(now time.Time) {
+	for arn, s := range db.streams {
+		if s.gone(now) {
+			s.saveGone()
+			delete(db.streams, arn)
+		}
+	}
 }
 
 func (s *stream) gone(now time.Time) bool {

@@ -43,6 +43,7 @@ func (sh *shard) reorder(first, n int, fault *faults.Strike) {
 		r.sequence = page[i].sequence
 		page[i] = &r
 	}
+	sh.saveReordered(page)
 }
 
 // TrimStream removes a table's stream records that are older than t and the shards that were closed before t, as if they

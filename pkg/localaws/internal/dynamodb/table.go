@@ -7,10 +7,12 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/journal"
 )
 
 // table is one table. Every operation on its items holds gate shared; a change of the table itself holds it exclusively.
 type table struct {
+	kept      kept
 	name      string
 	arn, id   string
 	createdAt time.Time
@@ -91,26 +93,36 @@ func (t *table) read(id primaryKey) attr.Item {
 }
 
 // store changes an item from before to after (nil means no item), with its index entries, and appends to the stream. It
-// requires the write lock of the item's stripe, so the stream has an item's records in the order of its writes.
-func (t *table) store(id primaryKey, before, after attr.Item, now time.Time, by *identity) consumption {
+// requires the write lock of the item's stripe, so the stream has an item's records in the order of its writes. It adds the change
+// to b, if there is one, which must be journaled under the same lock.
+func (t *table) store(
+	id primaryKey, before, after attr.Item, now time.Time, by *identity, b *journal.Batch,
+) consumption {
 	spent := consumption{table: writeUnits(max(before.Size(), after.Size()))}
 	if before == nil && after == nil || before != nil && after != nil && before.Equal(after) {
 		return spent
 	}
+	t.saveItem(id, after, b)
 	part, at := t.locate(id)
 	if after == nil {
 		t.remove(part, at)
 	} else {
-		t.put(part, &entry{at: at, item: after, full: after, size: after.Size()})
-		t.expiry.watch(id, after)
+		t.insert(id, after)
 	}
 	for _, ix := range t.indexes {
 		spent.index(ix, ix.apply(before, after))
 	}
 	if t.stream != nil {
-		t.stream.append(part, t.keys, before, after, now, by)
+		t.stream.append(part, t.keys, before, after, now, by, b)
 	}
 	return spent
+}
+
+// insert puts an item in the table alone, neither in its indexes nor in its stream.
+func (t *table) insert(id primaryKey, item attr.Item) {
+	part, at := t.locate(id)
+	t.put(part, &entry{at: at, item: item, full: item, size: item.Size()})
+	t.expiry.watch(id, item)
 }
 
 // each visits every item. It requires the gate exclusively.

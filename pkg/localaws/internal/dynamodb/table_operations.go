@@ -100,6 +100,7 @@ func (db *DB) deleteTable(_ context.Context, in *tableInput) (*tableOutput, erro
 	t.deleted = true
 	db.mu.Lock()
 	delete(db.tables, t.name)
+	t.saveDeleted()
 	db.mu.Unlock()
 	d := t.describe()
 	d.TableStatus = "DELETING"
@@ -174,6 +175,7 @@ func (db *DB) updateTable(_ context.Context, in *updateTableInput) (*tableOutput
 	if in.BillingMode == "PAY_PER_REQUEST" {
 		t.settings.onDemandAt = db.options.Now()
 	}
+	t.save()
 	d := t.describe()
 	d.TableStatus = "UPDATING"
 	return &tableOutput{d}, nil
@@ -273,13 +275,16 @@ func (t *table) changeIndex(name string, change func(i int)) error {
 	return nil
 }
 
-// backfill fills a new index. Items whose attributes cannot be its keys are left out, as on AWS.
+// backfill fills a new index.
 func (t *table) backfill(ix *index) {
-	t.each(func(item attr.Item) {
-		if ix.check(item, t.defs, false) == nil {
-			ix.apply(nil, item)
-		}
-	})
+	t.each(func(item attr.Item) { t.fill(ix, item) })
+}
+
+// fill puts an item in a new index, unless its attributes cannot be the index's keys: such items are left out, as on AWS.
+func (t *table) fill(ix *index, item attr.Item) {
+	if ix.check(item, t.defs, false) == nil {
+		ix.apply(nil, item)
+	}
 }
 
 // dropUnusedDefinitions removes the definitions that only a deleted index used.

@@ -75,7 +75,11 @@ func (db *DB) tagResource(_ context.Context, in *tagResourceInput) (*nothing, er
 		return nil, err
 	}
 	defer t.gate.Unlock()
-	return &nothing{}, t.addTags(in.Tags)
+	if err := t.addTags(in.Tags); err != nil {
+		return nil, err
+	}
+	t.save()
+	return &nothing{}, nil
 }
 
 type untagResourceInput struct {
@@ -95,6 +99,7 @@ func (db *DB) untagResource(_ context.Context, in *untagResourceInput) (*nothing
 	for _, key := range in.TagKeys {
 		delete(t.tags, key)
 	}
+	t.save()
 	return &nothing{}, nil
 }
 

@@ -12,6 +12,8 @@ const tokenWindow = 10 * time.Minute
 
 // tokens record which transactions were done, so that repeating a request has no effect.
 type tokens struct {
+	kept kept
+
 	mu      sync.Mutex
 	entries map[string]*token
 	ended   []*token // by time
@@ -63,6 +65,7 @@ func (ts *tokens) dropExpired(now time.Time) {
 	n := 0
 	for n < len(ts.ended) && now.Sub(ts.ended[n].doneAt) > tokenWindow {
 		delete(ts.entries, ts.ended[n].name)
+		ts.forget(ts.ended[n].name)
 		n++
 	}
 	clear(ts.ended[:n])

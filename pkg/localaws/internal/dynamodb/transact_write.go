@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/journal"
 )
 
 // transactWriteItem has exactly one of its members set.
@@ -139,7 +140,7 @@ func (db *DB) transactWriteItems(ctx context.Context, in *transactWriteItemsInpu
 		return nil, err
 	}
 	if in.ClientRequestToken == nil {
-		out, _, err := db.transact(ctx, in, steps)
+		out, _, err := db.transact(ctx, in, steps, nil)
 		return out, err
 	}
 	request, err := json.Marshal(in.TransactItems) // maps are sorted, so equal requests have equal texts
@@ -153,13 +154,15 @@ func (db *DB) transactWriteItems(ctx context.Context, in *transactWriteItemsInpu
 	if claim.done { // no effect, and the cost of reading the items
 		return &transactWriteItemsOutput{ConsumedCapacity: transactional(claim.cost.report(in.ReturnConsumedCapacity), false)}, nil
 	}
-	out, cost, err := db.transact(ctx, in, steps)
+	out, cost, err := db.transact(ctx, in, steps, claim)
 	db.tokens.end(claim, err == nil, cost, db.options.Now())
 	return out, err
 }
 
-// transact also returns what repeating the request will cost.
-func (db *DB) transact(ctx context.Context, in *transactWriteItemsInput, steps []step) (*transactWriteItemsOutput, bill, error) {
+// transact also returns what repeating the request will cost. The claim is the request's token, nil if it has none.
+func (db *DB) transact(
+	ctx context.Context, in *transactWriteItemsInput, steps []step, claim *token,
+) (*transactWriteItemsOutput, bill, error) {
 	names := make([]string, len(steps))
 	for i, s := range steps {
 		names[i] = s.table
@@ -176,16 +179,17 @@ func (db *DB) transact(ctx context.Context, in *transactWriteItemsInput, steps [
 	if err := injectedConflict(ctx, len(steps)); err != nil {
 		return nil, nil, err
 	}
-	changes, err := tx.run(db.options.Now)
+	changes, err := tx.run(db, func(changes []change, b *journal.Batch) {
+		db.tokens.save(claim, tx.repeatedCost(changes), db.options.Now(), b)
+	})
 	if err != nil {
 		return nil, nil, err
 	}
-	costs, again, metrics := bill{}, bill{}, map[string][]*itemCollectionMetrics{}
+	costs, metrics := bill{}, map[string][]*itemCollectionMetrics{}
 	for i, c := range changes {
 		w := tx.writes[i]
 		c.spent.scale(2)
 		costs.add(w.table.name, c.spent)
-		again.add(w.table.name, consumption{table: 2 * readUnits(c.after.Size(), true)})
 		if m := w.table.metrics(in.ReturnItemCollectionMetrics, w.key); m != nil && !w.checkOnly {
 			metrics[w.table.name] = append(metrics[w.table.name], m)
 		}
@@ -193,5 +197,5 @@ func (db *DB) transact(ctx context.Context, in *transactWriteItemsInput, steps [
 	return &transactWriteItemsOutput{
 		ConsumedCapacity:      transactional(costs.report(in.ReturnConsumedCapacity), true),
 		ItemCollectionMetrics: metrics,
-	}, again, nil
+	}, tx.repeatedCost(changes), nil
 }

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/leftfold/leftfold/pkg/localaws/internal/journal"
 )
 
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
@@ -112,7 +114,8 @@ func checkAggregate(bytes int) error {
 	return nil
 }
 
-func (tx *transaction) run(now func() time.Time) ([]change, error) {
+// run calls done with the changes that were made, to journal what belongs to them.
+func (tx *transaction) run(db *DB, done func([]change, *journal.Batch)) ([]change, error) {
 	if err := tx.mark(); err != nil {
 		return nil, err
 	}
@@ -122,7 +125,10 @@ func (tx *transaction) run(now func() time.Time) ([]change, error) {
 		return nil, err
 	}
 	tx.locked(func() {
-		tx.commit(changes, now())
+		db.kept.journal.Section(func(b *journal.Batch) {
+			tx.commit(changes, db.options.Now(), b)
+			done(changes, b)
+		})
 		tx.unmark()
 	})
 	return changes, nil
@@ -193,15 +199,24 @@ func (tx *transaction) plan() ([]change, error) {
 	return changes, checkAggregate(bytes)
 }
 
-func (tx *transaction) commit(changes []change, now time.Time) {
+func (tx *transaction) commit(changes []change, now time.Time, b *journal.Batch) {
 	for i, w := range tx.writes {
 		c := &changes[i]
 		if w.checkOnly {
 			c.spent = consumption{table: writeUnits(c.before.Size())}
 			continue
 		}
-		c.spent = w.table.store(w.id, c.before, c.after, now, nil)
+		c.spent = w.table.store(w.id, c.before, c.after, now, nil, b)
 	}
+}
+
+// repeatedCost is what repeating the transaction will cost: reading its items.
+func (tx *transaction) repeatedCost(changes []change) bill {
+	costs := bill{}
+	for i, c := range changes {
+		costs.add(tx.writes[i].table.name, consumption{table: 2 * readUnits(c.after.Size(), true)})
+	}
+	return costs
 }
 
 func distinctItems(items []item) error {

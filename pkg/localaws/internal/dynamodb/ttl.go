@@ -50,6 +50,7 @@ func (db *DB) updateTimeToLive(_ context.Context, in *updateTimeToLiveInput) (*u
 	default:
 		t.stopExpiry()
 	}
+	t.save()
 	return &updateTimeToLiveOutput{s}, nil
 }
 

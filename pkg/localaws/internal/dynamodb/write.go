@@ -6,6 +6,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/expr"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/journal"
 )
 
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-items
@@ -214,5 +215,9 @@ func (db *DB) write(w *write) (change, error) {
 	if err != nil {
 		return change{}, err
 	}
-	return change{before, after, w.table.store(w.id, before, after, db.options.Now(), nil)}, nil
+	done := change{before: before, after: after}
+	db.kept.journal.Section(func(b *journal.Batch) {
+		done.spent = w.table.store(w.id, before, after, db.options.Now(), nil, b)
+	})
+	return done, nil
 }

@@ -30,6 +30,10 @@ type consumer struct {
 	ended  error                 // nil while it is registered
 }
 
+func newConsumer(s *stream, name string, now time.Time) *consumer {
+	return &consumer{stream: s, name: name, createdAt: now, active: map[int]*subscription{}}
+}
+
 // end ends the consumer's subscriptions with an error.
 func (c *consumer) end(err error) {
 	c.mu.Lock()
@@ -142,8 +146,9 @@ func (k *Kinesis) registerStreamConsumer(
 		return nil, awsjson.Errorf("LimitExceededException", "Stream %s under account %s has %d consumers already, which is the limit.",
 			s.name, k.opts.AccountID, maxConsumers)
 	}
-	c := &consumer{stream: s, name: *in.ConsumerName, createdAt: k.now(), active: map[int]*subscription{}}
+	c := newConsumer(s, *in.ConsumerName, k.now())
 	s.consumers[c.name] = c
+	s.save()
 	return &registerStreamConsumerOutput{k.describeConsumer(c)}, nil
 }
 
@@ -181,6 +186,7 @@ func (k *Kinesis) deregisterStreamConsumer(_ context.Context, in *deregisterStre
 	}
 	defer unlock()
 	delete(c.stream.consumers, c.name)
+	c.stream.save()
 	c.end(k.consumerNotFound(c.stream, c.name))
 	return &done{}, nil
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/journal"
 )
 
 // maxOpenShards is the default quota of an account in us-east-1.
@@ -24,6 +25,7 @@ type Options struct {
 	Region    string
 	AccountID string
 	Now       func() time.Time
+	Journal   *journal.Journal // nil to keep nothing
 }
 
 // Kinesis is one account's streams in one region.
@@ -31,6 +33,7 @@ type Options struct {
 // Locks nest in the order Kinesis, stream, shard; no call holds two streams.
 type Kinesis struct {
 	opts       Options
+	kept       kept
 	openShards atomic.Int64
 	once       sync.Once
 	closed     chan struct{} // closed by once
@@ -41,7 +44,7 @@ type Kinesis struct {
 
 // New returns a Kinesis without streams.
 func New(o Options) *Kinesis {
-	return &Kinesis{opts: o, streams: map[string]*stream{}, closed: make(chan struct{})}
+	return &Kinesis{opts: o, kept: keptIn(o.Journal, o.Region), streams: map[string]*stream{}, closed: make(chan struct{})}
 }
 
 // Service returns the API Kinesis_20131202.

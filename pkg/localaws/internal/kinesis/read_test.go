@@ -42,7 +42,7 @@ func TestReadsEndAt10MB(t *testing.T) {
 // A first record that is larger than the bound is returned alone.
 func TestReadsReturnAtLeastOneRecord(t *testing.T) {
 	t.Parallel()
-	s := &shard{}
+	s := &shard{stream: &stream{}}
 	now := time.Unix(1, 0)
 	s.append("key", make([]byte, 100), now, time.Time{})
 	s.append("key", []byte("x"), now, time.Time{})
@@ -55,7 +55,7 @@ func TestReadsReturnAtLeastOneRecord(t *testing.T) {
 // A shard stays sorted and searchable by time if the clock is set back.
 func TestShardsStaySortedWhenTheClockIsSetBack(t *testing.T) {
 	t.Parallel()
-	s := &shard{}
+	s := &shard{stream: &stream{}}
 	for _, second := range []int64{10, 5, 20} {
 		s.append("key", nil, time.Unix(second, 0), time.Time{})
 	}
@@ -66,7 +66,7 @@ func TestShardsStaySortedWhenTheClockIsSetBack(t *testing.T) {
 // Trimmed data is freed, and the numbering continues.
 func TestTrimmedRecordsAreFreed(t *testing.T) {
 	t.Parallel()
-	s := &shard{}
+	s := &shard{stream: &stream{}}
 	for second := range int64(5) {
 		s.append("key", []byte("data"), time.Unix(second, 0), time.Time{})
 	}

@@ -58,6 +58,7 @@ func (k *Kinesis) setRetention(in *retentionInput, allow func(s *stream, hours i
 	}
 	s.trimAll(k.now()) // records that expired under the old retention must not return
 	s.retention = time.Duration(hours) * time.Hour
+	s.save()
 	return &done{}, nil
 }
 
@@ -81,5 +82,6 @@ func (k *Kinesis) updateMaxRecordSize(_ context.Context, in *updateMaxRecordSize
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.maxRecordSize = *in.MaxRecordSizeInKiB << 10
+	s.save()
 	return &done{}, nil
 }

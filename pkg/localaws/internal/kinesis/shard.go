@@ -16,6 +16,7 @@ const maxShardIndex = 1<<31 - 1
 
 // shard is an ordered log of the records of a range of hash keys.
 type shard struct {
+	stream    *stream
 	index     int
 	parents   []string // none, the shard that was split, or the two that were merged
 	keys      hashRange
@@ -61,7 +62,7 @@ func (s *shard) sequence(counter uint64) sequence {
 	return sequence{birth: s.birth, counter: counter, shard: s.index}
 }
 
-// append adds a record and returns its counter.
+// append adds a record and returns its counter. The caller holds the stream for reading, as for all that reads or changes records.
 func (s *shard) append(partitionKey string, data []byte, now, horizon time.Time) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,8 +71,10 @@ func (s *shard) append(partitionKey string, data []byte, now, horizon time.Time)
 		now = s.records[n-1].arrivedAt // the log stays sorted if the clock is set back
 	}
 	s.records = append(s.records, record{partitionKey, data, now})
+	counter := s.trimmed + uint64(len(s.records))
+	s.saveRecord(counter)
 	s.notify()
-	return s.trimmed + uint64(len(s.records))
+	return counter
 }
 
 // notify closes changed. The caller holds the lock.
@@ -104,6 +107,7 @@ func (s *shard) trim(horizon time.Time) {
 	clear(s.records[:n]) // frees the data before append moves the slice
 	s.records = s.records[n:]
 	s.trimmed += uint64(n) //nolint:gosec // an index
+	s.saveTrimmed(n)
 }
 
 func (s *shard) firstSince(t time.Time) int {

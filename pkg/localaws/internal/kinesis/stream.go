@@ -9,6 +9,7 @@ import (
 // stream is a named set of shards. Puts and reads hold mu for reading, resharding holds it for writing: a put happens
 // entirely before or entirely after a reshard.
 type stream struct {
+	kept      kept
 	name      string
 	onDemand  bool
 	createdAt time.Time
@@ -23,19 +24,24 @@ type stream struct {
 	deleted       bool // must not be resharded any more
 }
 
-func newStream(name string, onDemand bool, shards int, now time.Time) *stream {
-	s := &stream{
-		name: name, onDemand: onDemand, createdAt: now, retention: minRetention, maxRecordSize: minMaxRecordSize,
-		tags: map[string]string{}, consumers: map[string]*consumer{},
-	}
+func newStream(name string, onDemand bool, shards int, now time.Time, kept kept) *stream {
+	s := emptyStream(name, onDemand, now, kept)
 	for _, r := range evenRanges(shards) {
 		s.open = append(s.open, s.addShard(r, now))
 	}
 	return s
 }
 
+// emptyStream returns a stream without shards, which is not ready for use.
+func emptyStream(name string, onDemand bool, now time.Time, kept kept) *stream {
+	return &stream{
+		kept: kept, name: name, onDemand: onDemand, createdAt: now, retention: minRetention, maxRecordSize: minMaxRecordSize,
+		tags: map[string]string{}, consumers: map[string]*consumer{},
+	}
+}
+
 func (s *stream) addShard(keys hashRange, now time.Time, parents ...*shard) *shard {
-	child := &shard{index: len(s.shards), keys: keys, createdAt: now, birth: now.Unix()}
+	child := &shard{stream: s, index: len(s.shards), keys: keys, createdAt: now, birth: now.Unix()}
 	for _, p := range parents {
 		child.parents = append(child.parents, p.id())
 		child.birth = max(child.birth, p.birth+1)
@@ -60,6 +66,7 @@ func (s *stream) split(parent *shard, at hashKey, now time.Time) {
 	s.open = slices.Replace(s.open, i, i+1,
 		s.addShard(hashRange{parent.keys.first, at.plus(-1)}, now, parent),
 		s.addShard(hashRange{at, parent.keys.last}, now, parent))
+	s.save()
 }
 
 // merge closes two adjacent shards and moves their keys to one child.
@@ -67,6 +74,7 @@ func (s *stream) merge(a, b *shard, now time.Time) {
 	s.trimAll(now)
 	i := slices.Index(s.open, a)
 	s.open = slices.Replace(s.open, i, i+2, s.addShard(hashRange{a.keys.first, b.keys.last}, now, a, b))
+	s.save()
 }
 
 // adjacent reports whether b is the open shard directly above a.

@@ -81,12 +81,13 @@ func (k *Kinesis) createStream(_ context.Context, in *createStreamInput) (*done,
 	if err := k.reserveShards(count); err != nil {
 		return nil, err
 	}
-	s := newStream(*in.StreamName, demand, count, k.now())
+	s := newStream(*in.StreamName, demand, count, k.now(), k.kept)
 	if in.MaxRecordSizeInKiB != nil {
 		s.maxRecordSize = *in.MaxRecordSizeInKiB << 10
 	}
 	maps.Copy(s.tags, in.Tags)
 	k.streams[s.name] = s
+	s.save()
 	return &done{}, nil
 }
 
@@ -114,6 +115,7 @@ func (k *Kinesis) deleteStream(_ context.Context, in *deleteStreamInput) (*done,
 			"Stream %s under account %s has consumers and EnforceConsumerDeletion is not true.", s.name, k.opts.AccountID)
 	}
 	delete(k.streams, s.name)
+	s.saveDeleted()
 	k.mu.Unlock()
 	s.deleted = true
 	for _, c := range s.consumers {

@@ -61,6 +61,7 @@ func (k *Kinesis) addTags(ref streamRef, tags map[string]string) (*done, error) 
 			"associated with it.", s.name, k.opts.AccountID, maxTags)
 	}
 	s.tags = all
+	s.save()
 	return &done{}, nil
 }
 
@@ -101,6 +102,7 @@ func (k *Kinesis) removeTags(ref streamRef, keys []string) (*done, error) {
 	for _, key := range keys {
 		delete(s.tags, key)
 	}
+	s.save()
 	return &done{}, nil
 }
 

@@ -20,5 +20,6 @@ func (k *Kinesis) TrimStream(name string, t time.Time) error {
 		sh.mu.Unlock()
 		sh.gone = sh.gone || !sh.open() && sh.closedAt.Before(t)
 	}
+	s.save()
 	return nil
 }

@@ -93,7 +93,7 @@ func (q *queue) open(handle string) (m *message, current bool, now time.Time, er
 	}
 	now = q.lock()
 	if q.deleted {
-		q.mu.Unlock()
+		q.unlock()
 		return nil, false, now, queueDoesNotExist()
 	}
 	m, current = q.find(r)
@@ -111,7 +111,7 @@ func (q *queue) settle(handle string, keep bool) error {
 	if err != nil {
 		return err
 	}
-	defer q.mu.Unlock()
+	defer q.unlock()
 	switch {
 	case m == nil:
 	case q.fifo && (!current || m.state != inFlight):

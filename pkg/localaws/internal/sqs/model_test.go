@@ -196,7 +196,7 @@ func drain(t *rapid.T, s *Service, q *queue, m *model, clock *testClock) {
 		}
 	}
 	q.lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	require.Empty(t, q.messages)
 	require.Empty(t, q.groups)
 	require.Empty(t, q.due)

@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/leftfold/leftfold/pkg/localaws/internal/journal"
 )
 
 const (
@@ -65,13 +67,15 @@ type sent struct {
 	number    uint64
 }
 
-// queue is one queue. Callers of its methods hold its lock, which is taken by lock.
+// queue is one queue. Callers of its methods hold its lock, which is taken by lock and released by unlock.
 type queue struct {
 	name, arn string
 	id        string // distinguishes its receipts from those of a deleted queue of the same name
 	fifo      bool
 	now       func() time.Time
 	sequence  *atomic.Uint64
+	journal   *journal.Journal
+	entities  entities
 	createdAt time.Time
 	settings  atomic.Pointer[settings] // replaced under the lock, never modified
 
@@ -80,6 +84,7 @@ type queue struct {
 	purgedAt   time.Time
 	deleted    bool
 	tags       map[string]string
+	newest     uint64 // the greatest number of a message so far
 	messages   map[uint64]*message
 	arrival    list[*message] // oldest first, for retention
 	groups     map[string]*group
@@ -90,6 +95,7 @@ type queue struct {
 	attempts   recent[string, []receipt]
 	wake       chan struct{} // closed when waiting receives must retry
 	waited     bool          // whether a receive may be waiting for wake
+	unsaved    unsaved
 
 	inbox inbox
 }
@@ -98,7 +104,13 @@ type queue struct {
 // queues can be each other's dead-letter queue.
 type inbox struct {
 	mu      sync.Mutex
-	letters []*message
+	letters []letter
+}
+
+// letter is a dead letter and the key under which it is stored until it is in the queue.
+type letter struct {
+	*message
+	key journal.Key
 }
 
 // lock takes the queue's lock and updates the queue: it moves in dead letters, expires messages and shows those that are due.
@@ -120,11 +132,12 @@ func (q *queue) openInbox(now time.Time) {
 	letters := q.inbox.letters
 	q.inbox.letters = nil
 	q.inbox.mu.Unlock()
-	for _, m := range letters {
+	for _, l := range letters {
 		if q.fifo { // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
-			m.sentAt = now
+			l.sentAt = now
 		}
-		q.add(m, 0, now)
+		q.add(l.message, 0, now)
+		q.opened(l)
 	}
 }
 
@@ -140,6 +153,16 @@ func (q *queue) expire(now time.Time) {
 // add numbers a new message and puts it in its group.
 func (q *queue) add(m *message, delay time.Duration, now time.Time) {
 	m.number = q.sequence.Add(1)
+	q.newest = m.number
+	q.insert(m)
+	if delay > 0 {
+		q.place(m, delayed, now.Add(delay))
+	}
+	q.realign(m.group)
+}
+
+// insert puts a message behind all others, visible. The caller must realign its group afterwards.
+func (q *queue) insert(m *message) {
 	m.inGroup, m.inQueue = place[*message]{value: m}, place[*message]{value: m}
 	q.messages[m.number] = m
 	q.arrival.push(&m.inQueue)
@@ -147,10 +170,7 @@ func (q *queue) add(m *message, delay time.Duration, now time.Time) {
 	m.group.messages.push(&m.inGroup)
 	m.state = visible
 	q.counts[visible]++
-	if delay > 0 {
-		q.place(m, delayed, now.Add(delay))
-	}
-	q.realign(m.group)
+	q.changed(m)
 }
 
 func (q *queue) groupOf(m *message) *group {
@@ -188,6 +208,7 @@ func (q *queue) place(m *message, s state, dueAt time.Time) {
 	q.counts[m.state]--
 	q.counts[s]++
 	m.state, m.dueAt = s, dueAt
+	q.changed(m)
 	if s != visible {
 		q.due.add(m)
 		if m.dueIndex == 0 {
@@ -261,7 +282,7 @@ func (q *queue) moveToDeadLetters(m *message, dead *queue) {
 	m.received, m.sourceARN = 0, q.arn
 	dead.inbox.mu.Lock()
 	defer dead.inbox.mu.Unlock()
-	dead.inbox.letters = append(dead.inbox.letters, m)
+	dead.inbox.letters = append(dead.inbox.letters, letter{m, q.saveLetter(m, dead)})
 }
 
 // hide restarts a received message's visibility timeout; zero makes it visible.
@@ -280,6 +301,7 @@ func (q *queue) setDelay(delay time.Duration) {
 	for _, m := range q.due {
 		if m.state == delayed {
 			m.dueAt = m.sentAt.Add(delay)
+			q.changed(m)
 		}
 	}
 	q.due.order()
@@ -288,7 +310,7 @@ func (q *queue) setDelay(delay time.Duration) {
 
 // purge removes all messages and deduplication ids: https://github.com/localstack/localstack/pull/8218
 func (q *queue) purge() {
-	q.sent = newRecent[dedupKey, sent](dedupSpan)
+	q.sent.clear()
 	for q.arrival.front != nil {
 		q.remove(q.arrival.front.value)
 	}

@@ -59,6 +59,7 @@ func (s *Service) createQueue(ctx context.Context, in *createQueueInput) (*queue
 	q := s.newQueue(in.QueueName, fifo, now, maps.Clone(in.Tags))
 	q.settings.Store(wanted)
 	s.queues[in.QueueName] = q
+	q.saveNew()
 	return &queueURLOutput{s.url(ctx, q.name)}, nil
 }
 
@@ -82,9 +83,10 @@ func (s *Service) newQueue(name string, fifo bool, now time.Time, tags map[strin
 	}
 	return &queue{
 		name: name, arn: s.arn(name), id: newID(), fifo: fifo,
-		now: s.options.Now, sequence: &s.sequence, createdAt: now, modifiedAt: now, tags: tags,
+		now: s.options.Now, sequence: &s.sequence, journal: s.options.Journal, entities: s.entities, createdAt: now, modifiedAt: now, tags: tags,
 		messages: map[uint64]*message{}, groups: map[string]*group{}, wake: make(chan struct{}),
-		sent: newRecent[dedupKey, sent](dedupSpan), attempts: newRecent[string, []receipt](attemptSpan),
+		sent:     newRecent[dedupKey, sent](dedupSpan, s.options.Journal != nil),
+		attempts: newRecent[string, []receipt](attemptSpan, s.options.Journal != nil),
 	}
 }
 
@@ -127,6 +129,7 @@ func (s *Service) deleteQueue(_ context.Context, in *queueInput) (*none, error) 
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.saveDeleted(s.deletedAt[q.name])
 	q.deleted = true
 	q.wakeReceivers()
 	return &none{}, nil
@@ -138,11 +141,11 @@ func (s *Service) purgeQueue(_ context.Context, in *queueInput) (*none, error) {
 		return nil, err
 	}
 	now := q.lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	if !q.purgedAt.IsZero() && now.Sub(q.purgedAt) < cooldown {
 		return nil, purgeInProgress(q.name)
 	}
-	q.purgedAt = now
+	q.purgedAt, q.unsaved.self = now, true
 	q.purge()
 	return &none{}, nil
 }
@@ -277,7 +280,7 @@ func isAttribute(name string) bool {
 
 func (q *queue) attributes() map[string]string {
 	q.lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	out := maps.Clone(q.settings.Load().attributes)
 	out["QueueArn"] = q.arn
 	out["CreatedTimestamp"] = strconv.FormatInt(q.createdAt.Unix(), 10)
@@ -308,7 +311,7 @@ func (s *Service) setQueueAttributes(_ context.Context, in *setAttributesInput) 
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	now := q.lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	old := q.settings.Load()
 	wanted, err := change(old.attributes, in.Attributes, q.fifo)
 	if err != nil {
@@ -320,7 +323,7 @@ func (s *Service) setQueueAttributes(_ context.Context, in *setAttributesInput) 
 		}
 	}
 	q.settings.Store(wanted)
-	q.modifiedAt = now
+	q.modifiedAt, q.unsaved.self = now, true
 	if q.fifo && wanted.delay != old.delay {
 		q.setDelay(wanted.delay)
 	}
@@ -354,9 +357,10 @@ func (s *Service) changeTags(queueURL string, change func(map[string]string)) (*
 	if err != nil {
 		return nil, err
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
+	q.lock()
+	defer q.unlock()
 	change(q.tags)
+	q.unsaved.self = true
 	return &none{}, nil
 }
 

@@ -121,7 +121,7 @@ func (s *Service) receiveMessage(ctx context.Context, in *receiveInput) (*receiv
 // endEarly is a fault: it shortens the visibility timeout of messages that were just received.
 func (q *queue) endEarly(got []receivedMessage, visibility time.Duration) {
 	now := q.lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	for _, g := range got {
 		r, _ := parseReceipt(g.ReceiptHandle)
 		if m, current := q.find(r); current && m.state == inFlight {
@@ -147,7 +147,7 @@ func (s *Service) tryReceive(q *queue, r request) ([]receivedMessage, nextTry, e
 
 func (q *queue) tryReceive(r request, dead *queue, sender string) ([]receivedMessage, nextTry, error) {
 	now := q.lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	if q.deleted {
 		return nil, nextTry{}, queueDoesNotExist()
 	}
@@ -180,7 +180,7 @@ func (q *queue) collect() {
 	q.inbox.mu.Unlock()
 	if !empty {
 		q.lock()
-		q.mu.Unlock()
+		q.unlock()
 	}
 }
 

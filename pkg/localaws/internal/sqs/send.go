@@ -215,7 +215,7 @@ func newID() string {
 
 func (q *queue) enqueue(m *message, delaySeconds *int) (sent, error) {
 	now := q.lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	if q.deleted {
 		return sent{}, queueDoesNotExist()
 	}

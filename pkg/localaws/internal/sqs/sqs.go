@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/journal"
 )
 
 // firstSequence makes sequence numbers 20 digits long, as on AWS.
@@ -27,11 +28,13 @@ type Options struct {
 	Region    string
 	AccountID string
 	Now       func() time.Time
+	Journal   *journal.Journal // nil to keep nothing
 }
 
 // Service holds the queues of one account in one region.
 type Service struct {
 	options  Options
+	entities entities
 	sequence atomic.Uint64 // shared by all queues, so that numbers also grow when messages move to a dead-letter queue
 	closed   chan struct{}
 	close    func()
@@ -45,7 +48,7 @@ type Service struct {
 func New(o Options) *Service {
 	closed := make(chan struct{})
 	s := &Service{
-		options: o, closed: closed, close: sync.OnceFunc(func() { close(closed) }),
+		options: o, entities: entitiesOf(o.Region), closed: closed, close: sync.OnceFunc(func() { close(closed) }),
 		queues: map[string]*queue{}, deletedAt: map[string]time.Time{},
 	}
 	s.sequence.Store(firstSequence)

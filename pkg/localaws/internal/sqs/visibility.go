@@ -87,7 +87,7 @@ func (q *queue) changeVisibility(in changeVisibility) error {
 	if err != nil {
 		return err
 	}
-	defer q.mu.Unlock()
+	defer q.unlock()
 	if m == nil || q.fifo && (!current || m.state != inFlight) {
 		return invalidValue(in.ReceiptHandle, "ReceiptHandle",
 			"Message does not exist or is not available for visibility timeout change.")
