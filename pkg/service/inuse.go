@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -19,11 +18,11 @@ import (
 func CannotListen(ctx context.Context, e Endpoint, err error) error {
 	host, port, splitErr := net.SplitHostPort(e.Addr)
 	number, numberErr := strconv.Atoi(port)
-	if !errors.Is(err, syscall.EADDRINUSE) || errors.Join(splitErr, numberErr) != nil {
+	if !errors.Is(err, errPortInUse) || errors.Join(splitErr, numberErr) != nil {
 		return fmt.Errorf("%s=%s: %w", e.Variable, e.Addr, err)
 	}
 	return fmt.Errorf("%s=%s: %s has this port; stop that, or set another address, such as %[1]s=%[4]s (%[5]w)",
-		e.Variable, e.Addr, whoAnswers(ctx, e.Addr), net.JoinHostPort(host, strconv.Itoa(number+1)), syscall.EADDRINUSE)
+		e.Variable, e.Addr, whoAnswers(ctx, e.Addr), net.JoinHostPort(host, strconv.Itoa(number+1)), errPortInUse)
 }
 
 // pageTitle finds the name that a page gives itself.
@@ -34,7 +33,7 @@ func whoAnswers(ctx context.Context, addr string) string {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	_, port, _ := net.SplitHostPort(addr)
-	unknown := "another program (lsof -i :" + port + " names it)"
+	unknown := "another program (" + whoHasPort + port + " names it)"
 	at, err := urlOf(addr, "/")
 	if err != nil {
 		return unknown
