@@ -26,7 +26,7 @@ help: ## Print this list
 DOTENV = given=$$(export -p); set -a; [ ! -f .env ] || . ./.env; set +a; eval "$$given"
 
 .PHONY: run
-run: ## Run everything in one process, AWS included, on 127.0.0.1 (SEED_USERS, API_ADDR, ADMIN_ADDR, AWS_ADDR)
+run: ## Run everything in one process, AWS included, on 127.0.0.1 (DATA_DIR, SEED_USERS, API_ADDR, ADMIN_ADDR, AWS_ADDR)
 	@.ci/build bin/leftfold ./services/leftfold && { $(DOTENV); exec bin/leftfold; }
 
 .PHONY: services

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -42,7 +43,13 @@ const (
 // newRoot returns the program's command line. Results go to out; logs and progress go to logs.
 func newRoot(out, logs io.Writer) *cobra.Command {
 	local := app.Lookup(os.LookupEnv)
-	runSystem := func(ctx context.Context) error { return run(ctx, local, out, logs, app.New, banner) }
+	dataDir := ""
+	flags := settings{"DATA_DIR": &dataDir}
+	withDataDir := func(c *cobra.Command) *cobra.Command {
+		c.Flags().StringVar(&dataDir, "data-dir", "", "instead of DATA_DIR")
+		return c
+	}
+	runSystem := func(ctx context.Context) error { return run(ctx, flags.over(local), out, logs, app.New, banner) }
 	root := &cobra.Command{
 		Use: "leftfold", Short: "Run every service and an embedded AWS", Long: about, Args: noArguments,
 		SilenceErrors: true, SilenceUsage: true,
@@ -51,7 +58,8 @@ func newRoot(out, logs io.Writer) *cobra.Command {
 	root.SetOut(out)
 	root.SetErr(logs)
 	root.SetFlagErrorFunc(unknownFlag)
-	withHealth(root, service.Ask)
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "for more information about a command", "says more", 1)) // 80 columns
+	withHealth(withDataDir(root), service.Ask)
 	root.AddGroup(
 		&cobra.Group{ID: toRun, Title: "To try it and to develop:"},
 		&cobra.Group{ID: toOperate, Title: "To operate it:"},
@@ -60,11 +68,11 @@ func newRoot(out, logs io.Writer) *cobra.Command {
 	root.SetHelpCommandGroupID(toKnow)
 	root.SetCompletionCommandGroupID(toKnow)
 
-	flags := settings{}
 	embedded := command(toRun, "aws", "Run the embedded AWS alone, for services that run one by one",
 		func(ctx context.Context) error { return run(ctx, flags.over(local), out, logs, app.NewAWS, awsBanner) })
 	flags["AWS_REGION"] = embedded.Flags().String("region", "", "instead of AWS_REGION")
-	withHealth(embedded, func(ctx context.Context, _ string) error {
+	embedded.AddCommand(newSnapshot(flags.over(local), out, withDataDir))
+	withHealth(withDataDir(embedded), func(ctx context.Context, _ string) error {
 		var cfg app.AWSConfig
 		if err := service.LoadConfig(local, &cfg); err != nil {
 			return err
@@ -73,17 +81,17 @@ func newRoot(out, logs io.Writer) *cobra.Command {
 	})
 	var without []string
 	services := command(toRun, "services", "Run every service and an embedded AWS as processes, with one API",
-		func(ctx context.Context) error { return runServices(ctx, local, without, out, os.Stderr) })
+		func(ctx context.Context) error { return runServices(ctx, flags.over(local), without, out, os.Stderr) })
 	services.Long = aboutServices
 	services.Flags().StringSliceVar(&without, "without", nil, "services to leave out, which you start yourself")
 	root.AddCommand(
-		withVariables(command(toRun, "run", "Run every service and an embedded AWS, as without a command", runSystem),
+		withVariables(withDataDir(command(toRun, "run", "Run every service and an embedded AWS, as without a command", runSystem)),
 			localVariables(&app.Config{})...),
 		withVariables(command(toRun, "demo", "Play a story through the pipeline, show each hop, and end",
 			func(ctx context.Context) error { return runDemo(ctx, local, os.Stdout, logs) }),
 			localVariables(&demo.Config{}, &app.Config{})...),
 		withVariables(embedded, localVariables(&app.AWSConfig{})...),
-		withVariables(services, localVariables(&app.Config{})...),
+		withVariables(withDataDir(services), localVariables(&app.Config{})...),
 		withVariables(command(toRun, "issuer", "Give every token to everyone, only where ENVIRONMENT=local is set",
 			func(ctx context.Context) error { return runIssuer(ctx, out, logs) }),
 			service.Variables(&app.IssuerConfig{})...), // it does not assume ENVIRONMENT=local

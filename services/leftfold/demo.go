@@ -81,7 +81,7 @@ func isLeftfold(ctx context.Context, api string) bool {
 // playAlone plays on a system of its own, on free ports, that ends with the story.
 func playAlone(ctx context.Context, cfg app.Config, story demo.Config, out *os.File, logs io.Writer) error {
 	const free = "127.0.0.1:0"
-	cfg.CommandAPI.Addr, cfg.Admin.Addr, cfg.AWSAddr = free, free, free
+	cfg.CommandAPI.Addr, cfg.Admin.Addr, cfg.AWSAddr, cfg.DataDir = free, free, free, ""
 	system, err := app.New(ctx, cfg, logs)
 	if err != nil {
 		return err

@@ -39,10 +39,10 @@ func banner(s *app.System, cfg app.Config) string {
 		header = ` -H "Authorization: Bearer $TOKEN"` // docs/security.md says where it comes from
 	}
 	people := ""
-	if cfg.Seed > 0 {
-		people = fmt.Sprintf("\n%s and some roles are being added.\n", amount.Of(cfg.Seed, "user"))
+	if s.Config.Seed > 0 {
+		people = fmt.Sprintf("\n%s and some roles are being added.\n", amount.Of(s.Config.Seed, "user"))
 	}
-	return fmt.Sprintf(`Leftfold is running. It keeps everything in memory: stop it, and all is gone.
+	return fmt.Sprintf(`Leftfold is running. %[8]s
 
   API      http://%[1]s      (its pages say what there is)
   admin    http://%[2]s      (/healthz /readyz /metrics)
@@ -61,18 +61,25 @@ Look into its AWS:
   aws dynamodb scan --table-name %[6]s
 
 Ctrl-C stops it.
-`, s.APIAddr, s.AdminAddr, s.AWSAddr, header, people, cfg.Names.EventLog, cfg.Region)
+`, s.APIAddr, s.AdminAddr, s.AWSAddr, header, people, cfg.Names.EventLog, cfg.Region, whereDataLives(cfg.AWSConfig))
+}
+
+func whereDataLives(cfg app.AWSConfig) string {
+	if cfg.DataDir == "" {
+		return "It keeps everything in memory: stop it, and all is gone."
+	}
+	return "It keeps everything across restarts, in " + cfg.DataDir + "."
 }
 
 func awsBanner(aws *app.Alone, cfg app.AWSConfig) string {
-	return fmt.Sprintf(`The embedded AWS is running, with Leftfold's tables, stream and queues. Stop it,
-and all is gone.
+	return fmt.Sprintf(`The embedded AWS is running, with Leftfold's tables, stream and queues.
+%[3]s
 
-  export AWS_ENDPOINT_URL=http://%s AWS_DEFAULT_REGION=%s \
+  export AWS_ENDPOINT_URL=http://%[1]s AWS_DEFAULT_REGION=%[2]s \
     AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
 
 Ctrl-C stops it.
-`, aws.Addr, cfg.Region)
+`, aws.Addr, cfg.Region, whereDataLives(cfg))
 }
 
 func issuerBanner(issuer *app.Alone, cfg app.IssuerConfig) string {

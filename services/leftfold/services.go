@@ -36,7 +36,7 @@ func isTerminal(file *os.File) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-func servicesBanner(f *fleet.Fleet, _ app.Config) string {
+func servicesBanner(f *fleet.Fleet, cfg app.Config) string {
 	var own strings.Builder
 	for _, s := range f.Services {
 		fmt.Fprintf(&own, "  %-15s http://%s", s.Name, s.Admin)
@@ -45,8 +45,8 @@ func servicesBanner(f *fleet.Fleet, _ app.Config) string {
 		}
 		own.WriteString("\n")
 	}
-	return fmt.Sprintf(`Leftfold's services are starting, each as a process of its own, with an AWS that
-keeps everything in memory: stop it, and all is gone.
+	return fmt.Sprintf(`Leftfold's services are starting, each as a process of its own, with an AWS.
+%s
 
   API             http://%s   of all services
   AWS             http://%s
@@ -54,5 +54,5 @@ keeps everything in memory: stop it, and all is gone.
 The addresses beside the services' names have /healthz, /readyz and /metrics.
 LOG_LEVEL=info shows what they do. Ctrl-C stops everything.
 
-`, f.APIAddr, f.AWSAddr, own.String())
+`, whereDataLives(cfg.AWSConfig), f.APIAddr, f.AWSAddr, own.String())
 }

@@ -81,6 +81,12 @@ func commandAPIOnly(b *testing.B, env map[string]string, traced *telemetry.Traci
 		b.Cleanup(func() { tracing.Shutdown(context.Background()) })
 	}
 	sys := systemtest.New(b, env, func(p *service.Platform) { p.Tracing = tracing })
+	return onlyCommandAPI(b, sys)
+}
+
+// onlyCommandAPI stops all services of a system but one.
+func onlyCommandAPI(b *testing.B, sys *systemtest.System) *systemtest.System {
+	b.Helper()
 	for _, s := range sys.Services()[1:] {
 		require.NoError(b, s.Stop())
 	}

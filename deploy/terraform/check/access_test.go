@@ -101,8 +101,8 @@ var commandsOnAWS = map[string]string{ //nolint:gochecknoglobals // read only
 	"provision": "none: Terraform makes what it would make",
 	"config":    "none: it makes no call", "version": "none: it makes no call",
 	"completion": "none: it makes no call", "help": "none: it makes no call",
-	"aws": "none: its own AWS", "run": "none: its own AWS", "demo": "none: its own AWS", "services": "none: their own AWS",
-	"issuer": "none: it makes no call",
+	"run": "none: its own AWS", "demo": "none: its own AWS", "services": "none: their own AWS",
+	"issuer": "none: it makes no call", "aws snapshot save": "none: its own AWS", "aws snapshot load": "none: it makes no call",
 }
 
 // TestCommandsNeedTheseRightsAndNoOthers runs the commands for operators under the rights that Terraform states for them.

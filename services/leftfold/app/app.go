@@ -26,12 +26,13 @@ type System struct {
 	// The addresses taken, with the actual ports where ":0" was requested.
 	APIAddr, AdminAddr, AWSAddr string
 
-	parts []service.Part
+	parts    []service.Part
+	embedded *embedded
 }
 
 // Run runs everything until ctx ends.
 func (s *System) Run(ctx context.Context) error {
-	return s.Platform.Run(ctx, s.Config.StopTimeout, s.parts...)
+	return s.embedded.closed(s.Platform.Run(ctx, s.Config.StopTimeout, s.parts...))
 }
 
 // New provisions an embedded AWS, wires every service on it and takes all addresses.
@@ -40,14 +41,27 @@ func New(ctx context.Context, cfg Config, logs io.Writer) (*System, error) {
 	if err != nil {
 		return nil, err
 	}
-	server, err := newServer(ctx, cfg.AWSConfig)
+	if !cfg.BeginsEmpty() {
+		cfg.Seed = 0
+	}
+	server, err := newEmbedded(ctx, cfg.AWSConfig)
 	if err != nil {
 		return nil, err
 	}
 	platform.AWS = server.Config()
-	whole, err := together(ctx, cfg, platform)
+	s := &System{Config: cfg, Platform: platform, Registry: registry, AWS: server.Server, embedded: server}
+	if err := s.wire(ctx); err != nil {
+		return nil, server.closed(err)
+	}
+	return s, nil
+}
+
+// wire wires every service and takes all addresses.
+func (s *System) wire(ctx context.Context) error {
+	cfg := s.Config
+	whole, err := together(ctx, cfg, s.Platform)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if !strings.HasSuffix(cfg.Admin.Addr, ":0") {
 		whole.Info.Links = []httpapi.Link{
@@ -55,13 +69,13 @@ func New(ctx context.Context, cfg Config, logs io.Writer) (*System, error) {
 		}
 	}
 	//nolint:contextcheck // each request has its own context
-	endpoints, err := service.Endpoints(cfg.Config, platform.For("leftfold"), registry, whole)
+	endpoints, err := service.Endpoints(cfg.Config, s.Platform.For("leftfold"), s.Registry, whole)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	servers, addrs, err := service.Listen(ctx, platform.Logger, append(endpoints, endpoint(cfg.AWSConfig, server))...)
+	servers, addrs, err := service.Listen(ctx, s.Platform.Logger, append(endpoints, s.embedded.endpoint(cfg.AWSConfig))...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if cfg.Seed > 0 {
 		whole.Parts = append(whole.Parts, service.Part{Name: "seed", Run: func(ctx context.Context) error {
@@ -73,11 +87,9 @@ func New(ctx context.Context, cfg Config, logs io.Writer) (*System, error) {
 			return nil
 		}})
 	}
-	return &System{
-		Config: cfg, Platform: platform, Registry: registry, AWS: server,
-		APIAddr: addrs["api"], AdminAddr: addrs["admin"], AWSAddr: addrs["aws"],
-		parts: append(whole.Parts, servers...),
-	}, nil
+	s.APIAddr, s.AdminAddr, s.AWSAddr = addrs["api"], addrs["admin"], addrs["aws"]
+	s.parts = append(whole.Parts, servers...)
+	return nil
 }
 
 // together composes the apps of all services into one.

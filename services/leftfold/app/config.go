@@ -1,7 +1,10 @@
 package app
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"regexp"
 
 	"github.com/leftfold/leftfold/pkg/iam/topology"
@@ -17,12 +20,22 @@ type AWSConfig struct {
 	service.Config
 	_       struct{} `group:"Embedded AWS"`
 	AWSAddr string   `envconfig:"AWS_ADDR" default:"127.0.0.1:4566" desc:"address of the embedded AWS (leftfold only)"`
+	DataDir string   `envconfig:"DATA_DIR" desc:"directory in which the embedded AWS keeps everything across restarts; unset: in memory only"`
 	Region  string   `envconfig:"AWS_REGION" default:"us-east-1" desc:"region in which the embedded AWS has its tables, stream and queues"`
 	Names   topology.Names
 }
 
 // regionName is what a client can sign a request for.
 var regionName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`) // read only
+
+// BeginsEmpty reports whether the embedded AWS has nothing from before, if it is not running yet.
+func (c *AWSConfig) BeginsEmpty() bool {
+	if c.DataDir == "" {
+		return true
+	}
+	entries, err := os.ReadDir(c.DataDir)
+	return err == nil && len(entries) == 0 || errors.Is(err, fs.ErrNotExist)
+}
 
 // Validate is called by service.LoadConfig.
 func (c *AWSConfig) Validate() error {
@@ -42,7 +55,7 @@ type IssuerConfig struct {
 type Config struct {
 	AWSConfig
 	_    struct{} `group:"Users to begin with"`
-	Seed int      `envconfig:"SEED_USERS" default:"0" desc:"users that run begins with, and roles for them, up to 1,000,000"`
+	Seed int      `envconfig:"SEED_USERS" default:"0" desc:"users that run begins with, and roles for them, up to 1,000,000; none are added to what DATA_DIR has"`
 	Services
 }
 

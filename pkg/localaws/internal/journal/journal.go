@@ -35,10 +35,8 @@ type Journal struct {
 
 	mu      sync.Mutex
 	pending []Change
-	added   uint64 // batches
 
 	writing sync.Mutex // held while the store is written
-	written uint64     // batches
 	err     error      // of the first write that failed; nothing is written after it
 }
 
@@ -53,7 +51,6 @@ func (j *Journal) Add(b Batch) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.pending = append(j.pending, b...)
-	j.added++
 }
 
 // Section adds what f changes as one batch. It is for changes that others can see before all of them are made, and that no single
@@ -77,24 +74,25 @@ func (j *Journal) Flush() error {
 	if j == nil {
 		return nil
 	}
-	j.sections.Lock() // waits for those that have begun
-	j.mu.Lock()
-	upTo := j.added
-	j.mu.Unlock()
-	j.sections.Unlock()
 	j.writing.Lock()
 	defer j.writing.Unlock()
-	if j.err != nil || j.written >= upTo {
+	changes := j.take()
+	if j.err != nil || len(changes) == 0 {
 		return j.err
 	}
-	j.mu.Lock()
-	changes, added := j.pending, j.added
-	j.pending = nil
-	j.mu.Unlock()
 	if err := j.store.Write(changes); err != nil {
 		j.err = fmt.Errorf("keep the state: %w", err)
-		return j.err
 	}
-	j.written = added
-	return nil
+	return j.err
+}
+
+// take takes what was added, after the sections that have begun.
+func (j *Journal) take() []Change {
+	j.sections.Lock()
+	defer j.sections.Unlock()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	changes := j.pending
+	j.pending = nil
+	return changes
 }

@@ -55,6 +55,9 @@ const killAfter = 5 * time.Second
 // New finds all programs and addresses, or says what is missing. The APIs' one address is that of API_ADDR; the services have the
 // ports after it, and for their admin addresses ADMIN_ADDR and the ports after it.
 func New(ctx context.Context, cfg app.Config, lookup service.Lookup, o Options) (*Fleet, error) {
+	if !cfg.BeginsEmpty() {
+		cfg.Seed = 0
+	}
 	platform, _, err := service.NewPlatform(cfg.Config, o.Logs)
 	if err != nil {
 		return nil, err
