@@ -130,7 +130,7 @@ func TestTasksHaveTimeToStop(t *testing.T) {
 		}
 	}
 	assert.Greater(t, time.Duration(containers[0].StopTimeout)*time.Second, duration(t, stop)+5*time.Second)
-	edge := edge(t)
+	edge := edge(t, nil)
 	group := edge.Resources["aws_lb_target_group"]["this"]["command-api"]
 	assert.GreaterOrEqual(t, seconds(group.Attributes["deregistration_delay"]), duration(t, known["HTTP_WRITE_TIMEOUT"].Default))
 	idle := seconds(edge.Resources["aws_lb"]["this"][""].Attributes["idle_timeout"])
@@ -179,13 +179,15 @@ func TestOnlyKnownVariablesAreSet(t *testing.T) {
 	}
 }
 
-func edge(t *testing.T) *check.Module {
+func edge(t *testing.T, vars map[string]cty.Value) *check.Module {
 	t.Helper()
 	text := func(s string) cty.Value { return cty.StringVal(s) }
-	m := evaluate(t, "modules/edge", map[string]cty.Value{
+	all := map[string]cty.Value{
 		"name": text("leftfold"), "vpc_id": text("vpc"), "vpc_cidr": text("10.0.0.0/16"), "certificate_arn": text("certificate"),
 		"subnet_ids": cty.ListVal([]cty.Value{text("subnet")}),
-	})
+	}
+	maps.Copy(all, vars)
+	m := evaluate(t, "modules/edge", all)
 	require.Contains(t, m.Resources, "aws_lb_listener_rule", "%v", m.Blind)
 	return m
 }
@@ -193,7 +195,7 @@ func edge(t *testing.T) *check.Module {
 // TestTheEdgeSendsEveryOperationToItsService matches every operation of each service with the load balancer's rules.
 func TestTheEdgeSendsEveryOperationToItsService(t *testing.T) {
 	t.Parallel()
-	rules := edge(t).Resources["aws_lb_listener_rule"]["reads"]
+	rules := edge(t, nil).Resources["aws_lb_listener_rule"]["reads"]
 	target := func(method, path string) string {
 		for service, rule := range rules {
 			var methods, paths []string
@@ -214,7 +216,7 @@ func TestTheEdgeSendsEveryOperationToItsService(t *testing.T) {
 		}
 		return "command-api"
 	}
-	for service, api := range apis(t) {
+	for service, api := range apis(t, func(a service.App) func(huma.API) { return a.Routes }) {
 		for path, item := range api.OpenAPI().Paths {
 			for method, op := range map[string]*huma.Operation{
 				"GET": item.Get, "HEAD": item.Get, "POST": item.Post, "PUT": item.Put, "DELETE": item.Delete, "PATCH": item.Patch,
@@ -230,8 +232,36 @@ func TestTheEdgeSendsEveryOperationToItsService(t *testing.T) {
 	}
 }
 
+// TestOperatorsReachTheirOperations: the load balancer's port for operators leads to every operation of a projection, and to nothing else.
+func TestOperatorsReachTheirOperations(t *testing.T) {
+	t.Parallel()
+	assert.Empty(t, edge(t, nil).Resources["aws_lb_listener_rule"]["admin"], "only where networks are named")
+	m := edge(t, map[string]cty.Value{"admin_cidrs": cty.SetVal([]cty.Value{cty.StringVal("192.0.2.0/24")})})
+	target := func(path string) string {
+		for service, rule := range m.Resources["aws_lb_listener_rule"]["admin"] {
+			for _, pattern := range check.Strings(rule.Blocks["condition"][0].Blocks["path_pattern"][0].Attributes["values"]) {
+				if matches(pattern, path) {
+					return service
+				}
+			}
+		}
+		return ""
+	}
+	operations := 0
+	for service, api := range apis(t, func(a service.App) func(huma.API) { return a.Admin }) {
+		for path := range api.OpenAPI().Paths {
+			operations++
+			assert.Equal(t, service, target(path), path)
+		}
+	}
+	assert.Greater(t, operations, 5)
+	for _, path := range []string{"/metrics", "/healthz", "/readyz", "/users", "/projections"} {
+		assert.Empty(t, target(path), path)
+	}
+}
+
 // apis returns the APIs of the services that have one.
-func apis(t *testing.T) map[string]huma.API {
+func apis(t *testing.T, of func(service.App) func(huma.API)) map[string]huma.API {
 	t.Helper()
 	server := localaws.New(localaws.Options{})
 	t.Cleanup(server.Close)
@@ -245,12 +275,12 @@ func apis(t *testing.T) map[string]huma.API {
 		p.AWS = server.Config()
 		a, err := s.New(t.Context(), p.For(s.Name))
 		require.NoError(t, err)
-		if a.Routes != nil {
+		if routes := of(a); routes != nil {
 			out[s.Name] = httpapi.NewAPI(chi.NewRouter())
-			a.Routes(out[s.Name])
+			routes(out[s.Name])
 		}
 	}
-	require.Len(t, out, 1+len(cfg.Names.Projections()))
+	require.GreaterOrEqual(t, len(out), len(cfg.Names.Projections()))
 	return out
 }
 

@@ -160,8 +160,16 @@ data "aws_iam_policy_document" "deploy" {
     resources = ["*"]
   }
   statement {
-    sid       = "See"
-    actions   = ["iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole", "iam:ListRolePolicies"]
+    sid       = "Policies" # each grants nothing until an administrator attaches it
+    actions   = ["iam:CreatePolicy", "iam:CreatePolicyVersion", "iam:DeletePolicy", "iam:DeletePolicyVersion", "iam:TagPolicy"]
+    resources = ["arn:aws:iam::${data.aws_caller_identity.this.account_id}:policy/leftfold/*"]
+  }
+  statement {
+    sid = "See"
+    actions = [
+      "iam:GetPolicy*", "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole",
+      "iam:ListPolicyVersions", "iam:ListRolePolicies",
+    ]
     resources = ["*"]
   }
   statement {

@@ -31,6 +31,7 @@ module "edge" {
   vpc_cidr            = module.network.cidr
   subnet_ids          = module.network.public_subnet_ids
   certificate_arn     = var.certificate_arn
+  admin_cidrs         = var.admin_cidrs
   deletion_protection = var.deletion_protection
 }
 
@@ -45,6 +46,7 @@ locals {
     OIDC_ISSUER     = var.oidc_issuer
     OIDC_AUDIENCE   = var.oidc_audience
     TRUSTED_PROXIES = join(",", module.network.public_cidrs)
+    ADMIN_HOSTS     = var.host
   }
 
   # What adds tasks: requests for the APIs, age of the records read for the readers, messages for each task for the projectors: the

@@ -12,3 +12,8 @@ output "alarms_topic" {
   description = "Topic of the alarms."
   value       = module.observability.topic_arn
 }
+
+output "operator_policies" {
+  description = "By command of the program leftfold: the policy for the roles of those who run it."
+  value       = module.data.operator_policies
+}

@@ -14,8 +14,24 @@ variable "image_tag" {
   type        = string
 }
 
+variable "host" {
+  description = "The API's host name, such as api.example.com."
+  type        = string
+}
+
+variable "admin_cidrs" {
+  description = "Networks of operators, who may act at port 9443; needs ADMIN_TOKEN in secrets. Defaults to none."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = length(var.admin_cidrs) == 0 || contains(keys(var.secrets), "ADMIN_TOKEN")
+    error_message = "Operators need a token: ADMIN_TOKEN in secrets."
+  }
+}
+
 variable "certificate_arn" {
-  description = "The ACM certificate of the API's host name, in the same region."
+  description = "The ACM certificate of host, in the same region."
   type        = string
 }
 

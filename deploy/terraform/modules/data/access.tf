@@ -39,7 +39,7 @@ locals {
     })
   })
 
-  # By command of the program leftfold: what an operator who runs it needs. No role has these.
+  # By command of the program leftfold: what an operator who runs it needs.
   operators = {
     "claims audit" = {
       log = {
@@ -111,4 +111,26 @@ locals {
     }
     dead = { actions = ["sqs:GetQueueUrl", "sqs:SendMessage"], resources = [aws_sqs_queue.dead[of.queue.variable].arn] }
   } }
+}
+
+# To be attached to the roles of operators; no role of the system has them.
+resource "aws_iam_policy" "operator" {
+  for_each = local.operators
+
+  name   = "${var.prefix}leftfold-${replace(each.key, " ", "-")}"
+  path   = "/leftfold/"
+  policy = data.aws_iam_policy_document.operator[each.key].json
+}
+
+data "aws_iam_policy_document" "operator" {
+  for_each = local.operators
+
+  dynamic "statement" {
+    for_each = each.value
+    content {
+      sid       = statement.key
+      actions   = statement.value.actions
+      resources = statement.value.resources
+    }
+  }
 }

@@ -22,6 +22,11 @@ output "operators" {
   value       = local.operators
 }
 
+output "operator_policies" {
+  description = "By command of the program leftfold: the policy that allows it, for the roles of operators."
+  value       = { for command, p in aws_iam_policy.operator : command => p.arn }
+}
+
 output "tables" {
   description = "Names of the tables."
   value       = [for t in aws_dynamodb_table.this : t.name]

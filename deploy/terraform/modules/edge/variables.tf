@@ -52,6 +52,20 @@ variable "allowed_cidrs" {
   default     = ["0.0.0.0/0"]
 }
 
+variable "admin_cidrs" {
+  description = <<-E
+    Networks of operators, who may call the projections' operations of the admin address at port 9443; the services must require
+    ADMIN_TOKEN and know the host name as ADMIN_HOSTS. Defaults to none.
+  E
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = length(var.admin_cidrs) == 0 || !var.plain_http
+    error_message = "The token of operators must not cross a network in plain text: no admin_cidrs with plain_http."
+  }
+}
+
 variable "deletion_protection" {
   description = "Whether the load balancer refuses to be deleted. Defaults to true."
   type        = bool

@@ -65,12 +65,18 @@ locals {
         metrics = [for t in var.tables : ["AWS/DynamoDB", "ReadThrottleEvents", "TableName", t, { label = t }]]
       },
       {
-        title   = "CPU, percent", stat = "Average"
-        metrics = [for s, t in local.tasks : ["AWS/ECS", "CPUUtilization", "ClusterName", t.ClusterName, "ServiceName", t.ServiceName, { label = s }]]
+        title = "CPU, percent", stat = "Average"
+        metrics = [
+          for s, t in local.tasks :
+          ["AWS/ECS", "CPUUtilization", "ClusterName", t.ClusterName, "ServiceName", t.ServiceName, { label = s }]
+        ]
       },
       {
-        title   = "memory, percent", stat = "Maximum"
-        metrics = [for s, t in local.tasks : ["AWS/ECS", "MemoryUtilization", "ClusterName", t.ClusterName, "ServiceName", t.ServiceName, { label = s }]]
+        title = "memory, percent", stat = "Maximum"
+        metrics = [
+          for s, t in local.tasks :
+          ["AWS/ECS", "MemoryUtilization", "ClusterName", t.ClusterName, "ServiceName", t.ServiceName, { label = s }]
+        ]
       },
       {
         title   = "archive: seconds late", stat = "Maximum"

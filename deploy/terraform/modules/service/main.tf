@@ -126,6 +126,15 @@ resource "aws_ecs_service" "this" {
     }
   }
 
+  dynamic "load_balancer" {
+    for_each = compact([try(var.target.admin_target_group_arn, null)])
+    content {
+      target_group_arn = load_balancer.value
+      container_name   = var.name
+      container_port   = 9090
+    }
+  }
+
   lifecycle {
     ignore_changes = [desired_count] # set by the autoscaler
 

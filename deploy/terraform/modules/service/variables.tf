@@ -76,8 +76,13 @@ variable "public" {
 
 variable "target" {
   description = "The load balancer's side of a service with a REST API: one of the edge's targets. Defaults to none."
-  type        = object({ target_group_arn = string, security_group_id = string, resource_label = string })
-  default     = null
+  type = object({
+    target_group_arn       = string
+    admin_target_group_arn = optional(string)
+    security_group_id      = string
+    resource_label         = string
+  })
+  default = null
 }
 
 variable "alarms" {

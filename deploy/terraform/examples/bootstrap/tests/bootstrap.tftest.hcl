@@ -20,7 +20,8 @@ run "a_repository_releases" {
 
   assert {
     condition = alltrue([for role, environment in { push = "release", plan = "release", deploy = "production" } : contains(
-      flatten([for c in data.aws_iam_policy_document.trust[role].statement[0].condition : c.values]), "repo:you/leftfold:environment:${environment}",
+      flatten([for c in data.aws_iam_policy_document.trust[role].statement[0].condition : c.values]),
+      "repo:you/leftfold:environment:${environment}",
     )])
     error_message = "Each role trusts the jobs of one environment."
   }

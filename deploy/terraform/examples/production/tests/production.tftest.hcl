@@ -5,6 +5,7 @@ mock_provider "aws" {
 variables {
   registry        = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
   image_tag       = "v1.2.3"
+  host            = "api.example.com"
   certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
   oidc_issuer     = "https://id.example.com"
   oidc_audience   = "leftfold"
@@ -56,4 +57,14 @@ run "with_secrets" {
     condition     = join(",", local.secret_stores) == "ssm"
     error_message = "Tasks reach the store of their secrets."
   }
+}
+
+run "operators_without_a_token" {
+  command = plan
+
+  variables {
+    admin_cidrs = ["192.0.2.0/24"]
+  }
+
+  expect_failures = [var.admin_cidrs]
 }

@@ -47,6 +47,18 @@ run "names_and_settings" {
   }
 }
 
+run "operators" {
+  command = apply
+
+  assert {
+    condition = (
+      keys(output.operator_policies) == keys(output.operators)
+      && [for s in data.aws_iam_policy_document.operator["set-aside list"].statement : s.sid] == ["aside"]
+    )
+    error_message = "Each command has a policy with its rights."
+  }
+}
+
 run "on_demand" {
   command = apply
 

@@ -64,6 +64,29 @@ run "tokens_do_not_cross_the_internet_in_plain_text" {
   expect_failures = [var.plain_http]
 }
 
+run "for_operators" {
+  command = apply
+
+  variables {
+    admin_cidrs = ["192.0.2.0/24"]
+  }
+
+  assert {
+    condition     = aws_lb_listener.admin[0].protocol == "HTTPS" && aws_lb_listener.admin[0].default_action[0].type == "fixed-response"
+    error_message = "What is not an operator's is not found."
+  }
+  assert {
+    condition     = keys(aws_vpc_security_group_ingress_rule.admin) == ["192.0.2.0/24"]
+    error_message = "Only their networks connect."
+  }
+  assert {
+    condition = output.targets["command-api"].admin_target_group_arn == null && alltrue([
+      for service in keys(local.reads) : output.targets[service].admin_target_group_arn != null
+    ])
+    error_message = "Projectors have operations for operators."
+  }
+}
+
 run "behind_a_waf" {
   command = apply
 

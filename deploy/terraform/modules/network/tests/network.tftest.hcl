@@ -34,7 +34,9 @@ run "public_only" {
   }
 
   assert {
-    condition     = length(aws_vpc_endpoint.interface) + length(aws_vpc_endpoint.table_streams) == 0 && output.table_streams_endpoint == null
+    condition = (
+      length(aws_vpc_endpoint.interface) + length(aws_vpc_endpoint.table_streams) == 0 && output.table_streams_endpoint == null
+    )
     error_message = "Without interface endpoints nothing is charged by the hour."
   }
 }

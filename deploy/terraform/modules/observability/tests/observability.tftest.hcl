@@ -50,7 +50,8 @@ run "alarms" {
   }
   assert {
     condition = alltrue([
-      for a in aws_cloudwatch_metric_alarm.this : a.treat_missing_data != "breaching" if contains(flatten(values(output.deployment_alarms)), a.alarm_name)
+      for a in aws_cloudwatch_metric_alarm.this :
+      a.treat_missing_data != "breaching" if contains(flatten(values(output.deployment_alarms)), a.alarm_name)
     ])
     error_message = "An alarm that is on before a service first runs cannot tell a bad release."
   }

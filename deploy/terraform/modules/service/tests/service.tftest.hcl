@@ -37,7 +37,10 @@ run "a_reader" {
     error_message = "A bad release is rolled back; no load balancer."
   }
   assert {
-    condition     = length(aws_ecs_service.this.alarms) == 0 && !contains(data.aws_iam_policy_document.execution.statement[*].sid, "SecretKeys")
+    condition = (
+      length(aws_ecs_service.this.alarms) == 0
+      && !contains(data.aws_iam_policy_document.execution.statement[*].sid, "SecretKeys")
+    )
     error_message = "Without alarms and keys there is nothing of them."
   }
   assert {
@@ -62,9 +65,10 @@ run "an_api_with_a_collector" {
   variables {
     name = "projector-user"
     target = {
-      target_group_arn  = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/user/0"
-      security_group_id = "sg-1"
-      resource_label    = "app/a/b/targetgroup/c/d"
+      target_group_arn       = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/user/0"
+      admin_target_group_arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/user-admin/0"
+      security_group_id      = "sg-1"
+      resource_label         = "app/a/b/targetgroup/c/d"
     }
     collector_image = "public.ecr.aws/aws-observability/aws-otel-collector:v0.50.0"
     trace_ratio     = 0.05
@@ -74,8 +78,14 @@ run "an_api_with_a_collector" {
       signals = { backlog = {
         target = 1000, expression = "waiting / tasks"
         metrics = {
-          waiting = { namespace = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", statistic = "Maximum", dimensions = { QueueName = "q" } }
-          tasks   = { namespace = "ECS/ContainerInsights", metric = "RunningTaskCount", statistic = "Average", dimensions = { ServiceName = "s" } }
+          waiting = {
+            namespace  = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", statistic = "Maximum"
+            dimensions = { QueueName = "q" }
+          }
+          tasks = {
+            namespace  = "ECS/ContainerInsights", metric = "RunningTaskCount", statistic = "Average"
+            dimensions = { ServiceName = "s" }
+          }
         }
       } }
     }
@@ -103,6 +113,10 @@ run "an_api_with_a_collector" {
       values = tolist(["secretsmanager.eu-central-1.amazonaws.com", "ssm.eu-central-1.amazonaws.com"])
     }])
     error_message = "ECS may decrypt secrets under a key of one's own, and nothing else under it."
+  }
+  assert {
+    condition     = toset([for b in aws_ecs_service.this.load_balancer : b.container_port]) == toset([8080, 9090])
+    error_message = "Requests, and operators."
   }
   assert {
     condition     = aws_ecs_service.this.alarms[0].rollback && aws_ecs_service.this.alarms[0].enable
