@@ -51,6 +51,10 @@ test-processes: ## Kill real processes at random for CHAOS under load, COUNT tim
 	  -count=$(COUNT) -timeout 2h ./test/e2e
 	.ci/named TestThreeJoiningThreeShareTheShards ./test/e2e
 
+.PHONY: test-aggregate
+test-aggregate: ## Have two new aggregates made in a copy of the tree, and check it as a whole
+	LEFTFOLD_AGGREGATE=1 .ci/named TestANewAggregatePassesEveryCheck -timeout 2h ./test/e2e/walkthrough
+
 .PHONY: memory
 memory: ## Fail if the whole system holds more than 300 MB after 10,000 commands (without the race detector)
 	.ci/named TestMemoryStaysSmall ./test/e2e
@@ -67,6 +71,7 @@ check-long: ## What does not fit into check: 2,000 seeds, planted bugs, processe
 	$(MAKE) simulate SEEDS=2000
 	$(MAKE) simulate-mutants
 	$(MAKE) test-processes COUNT=5
+	$(MAKE) test-aggregate
 	$(MAKE) openapi-lint fuzz-api lint-deploy test-docker test-kcl binaries
 	$(MAKE) bench
 

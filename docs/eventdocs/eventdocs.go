@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -76,12 +77,11 @@ func New(repository fs.FS, names topology.Names) (Catalogue, error) {
 	fact := &Fact{Name: "Reference", Shape: reference, Enrichment: role.NewReference(aRole, "Auditor"), Reader: "projector-user"}
 	// The command looks the role up: see commands.AddRole in services/command-api.
 	facts := map[string]*Fact{user.RoleAdded{}.EventName(): fact}
-	users, err := describe[user.State, user.Event](d, user.Aggregate(), user.Registered{UserID: aUser, Email: "ann@example.com"}, aUser, facts)
-	if err != nil {
-		return Catalogue{}, err
-	}
-	roles, err := describe[role.State, role.Event](d, role.Aggregate(), role.Created{RoleID: aRole, Name: "Clerk"}, aRole, nil)
-	c := Catalogue{Names: names, Aggregates: []Aggregate{users, roles}, Facts: []*Fact{fact}}
+	c := Catalogue{Names: names, Facts: []*Fact{fact}}
+	err = errors.Join(
+		describe[user.State, user.Event](d, &c, user.Aggregate(), user.Registered{UserID: aUser, Email: "ann@example.com"}, aUser, facts),
+		describe[role.State, role.Event](d, &c, role.Aggregate(), role.Created{RoleID: aRole, Name: "Clerk"}, aRole, nil),
+	)
 	for i, a := range c.Aggregates {
 		for _, s := range names.Subscriptions() {
 			if slices.Contains(s.Categories, a.Category) {
@@ -92,25 +92,26 @@ func New(repository fs.FS, names topology.Names) (Catalogue, error) {
 	return c, err
 }
 
-// describe applies each event to a stream of only its opening, whose values no golden file has, to find which claims it changes.
+// describe adds an aggregate. It applies each event to a stream of only its opening, whose values no golden file has, to find which claims
+// it changes.
 func describe[S any, E eventsourcing.Event](
-	d *describer, of eventsourcing.Aggregate[S, E], opening E, id string, facts map[string]*Fact,
-) (Aggregate, error) {
+	d *describer, to *Catalogue, of eventsourcing.Aggregate[S, E], opening E, id string, facts map[string]*Fact,
+) error {
 	out := Aggregate{Category: of.Category, Opening: opening.EventName(), ID: id}
 	golden, err := fs.Sub(d.repository, path.Join(dirOf(reflect.TypeFor[S]()), "testdata", "events"))
 	if err != nil {
-		return out, err
+		return err
 	}
 	files, err := aggregatetest.GoldenFiles(of.Codec, golden)
 	if err != nil {
-		return out, fmt.Errorf("read the stored events of %s: %w", of.Category, err)
+		return fmt.Errorf("read the stored events of %s: %w", of.Category, err)
 	}
 	for _, k := range of.Codec.Known() {
 		e := Event{Known: k}
 		for i, t := range k.Shapes {
 			v := Version{Schema: i + 1, Written: !k.Retired && i+1 == len(k.Shapes)}
 			if v.Shape, err = d.shape(t); err != nil {
-				return out, err
+				return err
 			}
 			for _, f := range files {
 				if f.Name == k.Name && f.Schema == v.Schema {
@@ -122,7 +123,7 @@ func describe[S any, E eventsourcing.Event](
 		latest := e.Versions[len(e.Versions)-1]
 		event, err := of.Codec.Decode(k.Name, latest.Schema, latest.Examples[0])
 		if err != nil {
-			return out, err
+			return err
 		}
 		e.Doc = d.doc(reflect.TypeOf(event))
 		var before S
@@ -147,7 +148,8 @@ func describe[S any, E eventsourcing.Event](
 		}
 	}
 	slices.SortStableFunc(out.Events, func(a, b Event) int { return cmp.Compare(place(a), place(b)) })
-	return out, nil
+	to.Aggregates = append(to.Aggregates, out)
+	return nil
 }
 
 // difference returns the constraints of the claims that are in a and not in b.

@@ -69,6 +69,27 @@ func TestInvalidAPIVariablesAreReported(t *testing.T) {
 	require.ErrorContains(t, err, "CORS_ORIGINS: example.com")
 }
 
+// TestTwoTypesOfOneNameAreAnError and no panic: their services may each be right.
+func TestTwoTypesOfOneNameAreAnError(t *testing.T) {
+	t.Parallel()
+	one := func(api huma.API) {
+		type Member struct{ Name string }
+		type answer struct{ Body Member }
+		huma.Get(api, "/one", func(context.Context, *struct{}) (*answer, error) { return nil, nil }) //nolint:nilnil // never called
+	}
+	other := func(api huma.API) {
+		type Member struct{ Age int }
+		type answer struct{ Body Member }
+		huma.Get(api, "/other", func(context.Context, *struct{}) (*answer, error) { return nil, nil }) //nolint:nilnil // never called
+	}
+	var api service.API
+	require.NoError(t, service.LoadConfig(env(map[string]string{"ENVIRONMENT": "local", "AUTH_MODE": "none"}), &api))
+	both := service.App{API: api, Routes: func(api huma.API) { one(api); other(api) }}
+	_, _, err := both.Handler(service.Platform{Logger: quiet(), Metrics: prometheus.NewRegistry(), Now: time.Now})
+	require.ErrorContains(t, err, "the name of each type in it must be its own")
+	require.ErrorContains(t, err, "Member")
+}
+
 func TestIssuerKeysAreFetchedByAPart(t *testing.T) {
 	t.Parallel()
 	fetched := make(chan struct{})

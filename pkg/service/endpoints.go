@@ -33,7 +33,9 @@ func (a App) Handler(p Platform) (http.Handler, *auth.Guard, error) {
 	router := httpapi.NewRouter(p.Logger, a.API.HTTP.Front()...)
 	api := httpapi.NewAPI(router)
 	a.API.HTTP.LimitRate(api, p.Now, guard.Protect, subject)
-	a.Routes(api)
+	if err := httpapi.Add(api, a.Routes); err != nil {
+		return nil, nil, err
+	}
 	traced := telemetry.Requests(router, p.Traces, p.Tracing.Propagator(), p.Metrics, p.Now)
 	return traced, guard, httpapi.Publish(router, api, a.Info)
 }
@@ -85,7 +87,9 @@ func Endpoints(cfg Config, p Platform, registry *prometheus.Registry, app App) (
 	}))
 	adminAPI := httpapi.NewAPI(admin)
 	if app.Admin != nil {
-		app.Admin(adminAPI)
+		if err := httpapi.Add(adminAPI, app.Admin); err != nil {
+			return nil, err
+		}
 	}
 	if err := httpapi.Publish(admin, adminAPI, adminInfo(app.Info)); err != nil {
 		return nil, err

@@ -97,7 +97,7 @@ func newRoot(out, logs io.Writer) *cobra.Command {
 			service.Variables(&app.IssuerConfig{})...), // it does not assume ENVIRONMENT=local
 		withVariables(command(toOperate, "provision", "Create tables, stream and queues in the AWS of the environment", provisionAWS),
 			slices.Concat(service.Variables(&provisionConfig{}), service.AWSVariables())...),
-		newClaims(out, logs), newSetAside(out),
+		newNew(out, logs), newClaims(out, logs), newSetAside(out),
 		command(toKnow, "config", "Check and print the configuration of run and demo, secrets masked",
 			func(context.Context) error { return service.WriteConfig(out, local, &app.Config{}, &demo.Config{}) }),
 		command(toKnow, "version", "Print the release",

@@ -77,7 +77,11 @@ func TestTheCollectionOfRequestsIsWholeAndWorks(t *testing.T) {
 	t.Parallel()
 	system, stop := running(t)
 	api, admin := "http://"+system.APIAddr, "http://"+system.AdminAddr
-	requests := httpRequests(t, read(t, "../../docs/requests.http"), map[string]string{"api": api, "usersAdmin": admin, "rolesAdmin": admin})
+	values := map[string]string{"api": api}
+	for _, p := range system.Config.Names.Projections() {
+		values[p.Name+"Admin"] = admin
+	}
+	requests := httpRequests(t, read(t, "../../docs/requests.http"), values)
 	left := slices.Clone(requests)
 	for _, base := range []string{api, admin} {
 		for _, op := range operationsAt(t, base) {

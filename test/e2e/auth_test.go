@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -87,14 +88,28 @@ func TestEveryOperationDeclaresItsScopes(t *testing.T) {
 	for _, o := range wholeAPI(t, systemtest.New(t, nil)) {
 		declared[o.method+" "+o.path+" "+o.ID] = o.scopes(t)
 	}
-	page, err := os.ReadFile(filepath.Join(root, "docs", "security.md"))
+	file := filepath.Join(root, "docs", "security.md")
+	page, err := os.ReadFile(file)
 	require.NoError(t, err)
 	written := map[string][]string{}
-	code := regexp.MustCompile("`([^`]+)`")
-	for _, row := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\| `([A-Z]+ /[^`]*)` \\| ([^|]+) \\|").FindAllStringSubmatch(string(page), -1) {
+	code, last := regexp.MustCompile("`([^`]+)`"), ""
+	rows := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| `([A-Z]+ /[^`]*)` \\| ([^|]+) \\|\n")
+	for _, row := range rows.FindAllStringSubmatch(string(page), -1) {
+		last = row[0]
 		for _, scope := range code.FindAllStringSubmatch(row[3], -1) {
 			written[row[2]+" "+row[1]] = append(written[row[2]+" "+row[1]], scope[1])
 		}
+	}
+	if *update { // adds what is missing, at the end
+		rows := last
+		for _, operation := range slices.Sorted(maps.Keys(declared)) {
+			if words := strings.Fields(operation); written[words[0]+" "+words[1]+" "+words[2]] == nil {
+				scopes := "`" + strings.Join(declared[operation], "` `") + "`"
+				rows += fmt.Sprintf("| `%s` | `%s %s` | %s |\n", words[2], words[0], words[1], scopes)
+			}
+		}
+		require.NoError(t, os.WriteFile(file, []byte(strings.Replace(string(page), last, rows, 1)), 0o644))
+		return
 	}
 	assert.Equal(t, declared, written, "docs/security.md: the table of operations and scopes")
 }
@@ -147,7 +162,10 @@ func concrete(path string) string {
 func TestEveryOperationRequiresItsScopes(t *testing.T) {
 	t.Parallel()
 	a, issuer := withIssuer(t)
-	every := []string{"users:read", "users:write", "roles:read", "roles:write"}
+	var every []string
+	for _, p := range a.Names.Projections() {
+		every = append(every, p.Name+":read", p.Name+":write")
+	}
 	for _, o := range wholeAPI(t, a.System) {
 		try := func(header http.Header) systemtest.Answer {
 			answer, err := a.Do(t.Context(), systemtest.Request{Method: o.method, Path: concrete(o.path), Body: "{}", Header: header})

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -45,7 +46,8 @@ func purposes() []purpose {
 		{"broker", "leases and checkpoints", "stream and Kinesis", []string{"DynamoDB."}},
 		{"broker", "send", "SQS", []string{"SQS."}},
 	}
-	for _, projector := range []string{"projector-user", "projector-role"} {
+	for _, p := range (topology.Names{}).Projections() {
+		projector := p.Service
 		all = append(all,
 			purpose{projector, "receive", "SQS", []string{"SQS.ReceiveMessage"}},
 			purpose{projector, "delete", "SQS", []string{"SQS.DeleteMessage"}},

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -179,6 +180,11 @@ func (op *operation) example(version string) (target string, header http.Header,
 	return target, header, body
 }
 
+// rank orders the operations of an aggregate so that each finds what it needs.
+func (op *operation) rank() int {
+	return slices.Index([]string{http.MethodPost, http.MethodPut, http.MethodGet, http.MethodDelete}, op.method)
+}
+
 // documented returns all operations of all services, by ID.
 func documented(t *testing.T, s *systemtest.System) map[string]*operation {
 	t.Helper()
@@ -198,7 +204,8 @@ func TestTheExamplesOfTheOpenAPIDocumentWork(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		all := documented(t, systemtest.New(t, nil))
-		order := []struct{ id, about string }{
+		type step struct{ id, about string }
+		order := []step{ // those of users and roles need each other
 			{"registerUser", "user"},
 			{"updateUser", "user"},
 			{"changeEmail", "user"},
@@ -216,7 +223,12 @@ func TestTheExamplesOfTheOpenAPIDocumentWork(t *testing.T) {
 			{"disableUser", "user"},
 			{"enableUser", "user"},
 		}
-		assert.Len(t, all, len(order), "an operation is left out below")
+		left := slices.SortedFunc(maps.Values(all), func(a, b *operation) int { return cmp.Or(a.rank()-b.rank(), cmp.Compare(a.ID, b.ID)) })
+		for _, op := range left {
+			if !slices.ContainsFunc(order, func(s step) bool { return s.id == op.ID }) {
+				order = append(order, step{op.ID, strings.Split(op.path, "/")[1]})
+			}
+		}
 		versions := map[string]string{} // ETags of the answers
 		for _, step := range order {
 			op := all[step.id]

@@ -58,7 +58,7 @@ func TestGracefulStopLosesAndRepeatsNothing(t *testing.T) {
 				assert.Zero(t, sum(t, s, "leftfold_projection_"+metric+"_total"), "%s: %s", s.Name, metric)
 			}
 		}
-		for _, s := range sys.Services() {
+		for _, s := range used(sys) {
 			assert.Greater(t, s.Starts(), 4, s.Name)
 		}
 	})

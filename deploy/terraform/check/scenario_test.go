@@ -2,9 +2,11 @@ package check_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -36,7 +38,8 @@ const patience = 2 * time.Minute
 type scenario struct {
 	t    *testing.T
 	s    *systemtest.System
-	sent []string // service, method and path of each request
+	sent []string                          // service, method and path of each request
+	ill  map[string]eventsourcing.StreamID // by projection: an aggregate with an unknown event, which parks it
 }
 
 // send sends a request to an API, a command twice, and returns the ID in the receipt.
@@ -64,8 +67,8 @@ func (p *scenario) send(status int, method, path string, body any) string {
 	return receipt.ID
 }
 
-// run sends every command and read, refused ones too, and appends an unknown event, which parks the aggregate that it returns.
-func (p *scenario) run() eventsourcing.StreamID {
+// run sends every command and read, refused ones too, and appends unknown events.
+func (p *scenario) run() {
 	t, s, send := p.t, p.s, p.send
 	t.Helper()
 	type object map[string]any
@@ -98,16 +101,67 @@ func (p *scenario) run() eventsourcing.StreamID {
 	require.NoError(t, err)
 
 	ill := eventsourcing.StreamID{Category: user.Category, ID: send(202, http.MethodPost, "/users", object{"email": "ill@example.com"})}
-	require.NoError(t, s.EventLog.Append(t.Context(), eventsourcing.Commit{Stream: ill, Expected: 1, Records: []eventsourcing.Record{{
-		ID: uuid.NewString(), Stream: ill, Version: 2, Name: "org/iam/user/teleported", Schema: 1, Data: []byte(`{}`),
-		RecordedAt: time.Now().UTC().Truncate(time.Millisecond),
-	}}}))
-	for _, model := range []projection.Reader{s.Users(), s.Roles()} {
+	p.teleport(ill, 2)
+	p.ill = map[string]eventsourcing.StreamID{"users": ill, "roles": ill}
+	for _, of := range s.Names.Projections() {
+		if p.ill[of.Name].ID == "" { // an aggregate that was added: its operations as documented
+			for _, r := range s.Examples(t, of.Name) {
+				status := 202
+				if r.Method == http.MethodGet {
+					status = 200
+					if strings.Count(r.Path, "/") > 1 {
+						r.Path += "?min_version=1&wait=10s"
+					}
+				}
+				send(status, r.Method, r.Path, r.Body)
+			}
+			p.ill[of.Name] = eventsourcing.StreamID{Category: of.Categories[0], ID: uuid.NewString()}
+			p.teleport(p.ill[of.Name], 1)
+		}
 		var parked projection.Parked
-		_, err := model.Await(t.Context(), ill.ID, "parked#user", 2, patience, &parked)
+		head := map[bool]eventsourcing.Version{true: 2, false: 1}[p.ill[of.Name] == ill]
+		model := projection.Reader{DB: s.DB, Table: of.Table}
+		_, err := model.Await(t.Context(), p.ill[of.Name].ID, "parked#"+row(p.ill[of.Name]), head, patience, &parked)
 		require.NoError(t, err)
 	}
-	return ill
+}
+
+// row is the name of a stream's own row in a projection.
+func row(stream eventsourcing.StreamID) string { return path.Base(stream.Category) }
+
+// teleport appends an unknown event.
+func (p *scenario) teleport(stream eventsourcing.StreamID, version eventsourcing.Version) {
+	p.t.Helper()
+	require.NoError(p.t, p.s.EventLog.Append(p.t.Context(), eventsourcing.Commit{
+		Stream: stream, Expected: version - 1, Records: []eventsourcing.Record{{
+			ID: uuid.NewString(), Stream: stream, Version: version, Name: stream.Category + "/teleported", Schema: 1, Data: []byte(`{}`),
+			RecordedAt: time.Now().UTC().Truncate(time.Millisecond),
+		}},
+	}))
+}
+
+// heal makes the unknown event one that the build knows, as another build would: it has the name of another event of its category.
+func (p *scenario) heal(stream eventsourcing.StreamID) {
+	p.t.Helper()
+	version, name := "1", ""
+	for record, err := range p.s.EventLog.All(p.t.Context(), 1) {
+		require.NoError(p.t, err)
+		switch {
+		case record.Stream == stream:
+			version = fmt.Sprint(max(record.Version, 1))
+		case record.Stream.Category == stream.Category && record.Version > 1 && (name == "" || record.Name < name):
+			name = record.Name
+		}
+	}
+	_, err := p.s.DB.UpdateItem(p.t.Context(), &dynamodb.UpdateItemInput{
+		TableName: &p.s.Names.EventLog, UpdateExpression: aws.String("SET #n = :n"),
+		Key: map[string]types.AttributeValue{
+			"stream": &types.AttributeValueMemberS{Value: stream.String()}, "version": &types.AttributeValueMemberN{Value: version},
+		},
+		ExpressionAttributeNames:  map[string]string{"#n": "name"},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":n": &types.AttributeValueMemberS{Value: name}},
+	})
+	require.NoError(p.t, err)
 }
 
 // admin sends a request to the admin address of a service and returns the answer.
@@ -124,58 +178,47 @@ func (p *scenario) admin(status int, service *systemtest.Service, method, path s
 
 // operate does what an operator does: it asks for health, redrives the parked aggregate, in vain and then with success, and lets
 // each projection catch up with an aggregate that it has lost. It also sends each projector a message that it cannot decode.
-func (p *scenario) operate(ill eventsourcing.StreamID) {
+func (p *scenario) operate() {
 	t, s := p.t, p.s
 	t.Helper()
 	for _, service := range s.Services() {
 		p.admin(200, service, http.MethodGet, "/readyz")
 	}
-	redrive := func(status int, service *systemtest.Service, projection string) {
-		p.admin(200, service, http.MethodGet, "/projections/"+projection+"/parked")
-		p.admin(status, service, http.MethodPost, "/projections/"+projection+"/parked/"+ill.String()+"/redrive")
+	projectors := s.Projectors()
+	redrive := func(status int, i int) {
+		of := s.Names.Projections()[i]
+		p.admin(200, projectors[i], http.MethodGet, "/projections/"+of.Name+"/parked")
+		p.admin(status, projectors[i], http.MethodPost, "/projections/"+of.Name+"/parked/"+p.ill[of.Name].String()+"/redrive")
 	}
-	redrive(409, s.ProjectorUser, "users")
-	redrive(409, s.ProjectorRole, "roles")
-	// A build that knows the event is one to which it is another event.
-	_, err := s.DB.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
-		TableName: &s.Names.EventLog, UpdateExpression: aws.String("SET #n = :n"),
-		Key: map[string]types.AttributeValue{
-			"stream": &types.AttributeValueMemberS{Value: ill.String()}, "version": &types.AttributeValueMemberN{Value: "2"},
-		},
-		ExpressionAttributeNames:  map[string]string{"#n": "name"},
-		ExpressionAttributeValues: map[string]types.AttributeValue{":n": &types.AttributeValueMemberS{Value: "org/iam/user/disabled"}},
-	})
-	require.NoError(t, err)
-	redrive(200, s.ProjectorUser, "users")
-	redrive(200, s.ProjectorRole, "roles")
-	p.admin(200, s.ProjectorUser, http.MethodPost, "/projections/users/streams/"+ill.String()+"/rebuild")
-	p.admin(200, s.ProjectorRole, http.MethodPost, "/projections/roles/streams/"+ill.String()+"/rebuild")
-	p.admin(404, s.ProjectorUser, http.MethodPost, "/projections/users/streams/org/iam/role/"+uuid.NewString()+"/rebuild")
-	p.admin(404, s.ProjectorRole, http.MethodPost, "/projections/roles/streams/org/iam/role/"+uuid.NewString()+"/rebuild")
-	p.admin(404, s.ProjectorUser, http.MethodPost, "/projections/users/parked/org/iam/role/"+uuid.NewString()+"/redrive")
-	p.admin(404, s.ProjectorRole, http.MethodPost, "/projections/roles/parked/org/iam/role/"+uuid.NewString()+"/redrive")
-
-	for _, of := range []struct {
-		service           *systemtest.Service
-		projection, table string
-		queue             string
-	}{
-		{s.ProjectorUser, "users", s.Names.Users, s.Names.UserQueue}, {s.ProjectorRole, "roles", s.Names.Roles, s.Names.RoleQueue},
-	} {
-		_, err := s.DB.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: &of.table, Key: map[string]types.AttributeValue{
-			"id": &types.AttributeValueMemberS{Value: ill.ID}, "row": &types.AttributeValueMemberS{Value: "user"},
+	for i := range projectors {
+		redrive(409, i)
+	}
+	for _, stream := range p.ill {
+		p.heal(stream)
+	}
+	for i, of := range s.Names.Projections() {
+		service, ill := projectors[i], p.ill[of.Name]
+		redrive(200, i)
+		p.admin(200, service, http.MethodPost, "/projections/"+of.Name+"/streams/"+ill.String()+"/rebuild")
+		for _, category := range of.Categories {
+			none := category + "/" + uuid.NewString()
+			p.admin(404, service, http.MethodPost, "/projections/"+of.Name+"/streams/"+none+"/rebuild")
+			p.admin(404, service, http.MethodPost, "/projections/"+of.Name+"/parked/"+none+"/redrive")
+		}
+		_, err := s.DB.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: &of.Table, Key: map[string]types.AttributeValue{
+			"id": &types.AttributeValueMemberS{Value: ill.ID}, "row": &types.AttributeValueMemberS{Value: row(ill)},
 		}})
 		require.NoError(t, err)
-		path := "/projections/" + of.projection + "/catch-up"
-		p.admin(202, of.service, http.MethodPost, path)
+		path := "/projections/" + of.Name + "/catch-up"
+		p.admin(202, service, http.MethodPost, path)
 		waittest.Until(t, path, func() (any, bool) {
-			state := string(p.admin(200, of.service, http.MethodGet, path))
+			state := string(p.admin(200, service, http.MethodGet, path))
 			return state, !strings.Contains(state, `"running"`)
 		})
-		done := p.admin(200, of.service, http.MethodGet, path)
+		done := p.admin(200, service, http.MethodGet, path)
 		require.Contains(t, string(done), `"state":"done"`)
 		require.Contains(t, string(done), `"behind":1,`)
-		p.sendUndecodable(of.queue)
+		p.sendUndecodable(of.Queue)
 	}
 	p.setAside()
 }

@@ -2,8 +2,10 @@ package httpapi
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -40,6 +42,22 @@ func (jsonAPI) Negotiate(string) (string, error) { return jsonType, nil }
 
 // Unmarshal implements huma.API. What it is called for is JSON: awaitBody refuses everything else.
 func (jsonAPI) Unmarshal(_ string, data []byte, v any) error { return unmarshal(data, v) }
+
+// Add lets routes add their operations. What huma panics for, such as two types of one name, is an error: leftfold serves the operations of
+// all services in one document, so that the services' own tests do not see it.
+func Add(api huma.API, routes func(huma.API)) (err error) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case runtime.Error:
+			panic(r)
+		default:
+			err = fmt.Errorf("add operations to the API; the name of each type in it must be its own: %v", r)
+		}
+	}()
+	routes(api)
+	return nil
+}
 
 // Register adds an operation. An error of handle is answered by ProblemOf, and logged if its status is 500 or more.
 func Register[In, Out any](api huma.API, log *slog.Logger, op huma.Operation, handle func(context.Context, *In) (*Out, error)) {

@@ -72,15 +72,15 @@ func NewHandler(c Config) (*Handler, error) {
 		h.snapshots = snapshot.NewWriter(c.Snapshots, h.metrics.snapshotUsed)
 		c.Snapshots = h.snapshots
 	}
-	var errUsers, errRoles error
-	h.users, errUsers = repository(c, user.Aggregate(), h.metrics)
-	h.roles, errRoles = repository(c, role.Aggregate(), h.metrics)
-	return h, errors.Join(errUsers, errRoles)
+	return h, errors.Join(
+		repository(&h.users, user.Aggregate(), c, h.metrics),
+		repository(&h.roles, role.Aggregate(), c, h.metrics),
+	)
 }
 
 func repository[S any, E eventsourcing.Event](
-	c Config, a eventsourcing.Aggregate[S, E], m *metrics,
-) (*eventsourcing.Repository[S, E], error) {
+	r **eventsourcing.Repository[S, E], a eventsourcing.Aggregate[S, E], c Config, m *metrics,
+) (err error) {
 	cfg := eventsourcing.Config[S, E]{
 		Aggregate: a, Store: c.Store, NewID: newID, Now: c.Now, Backoff: c.Backoff, MaxAttempts: c.MaxAttempts,
 		OnConflict: m.conflicts.Inc, OnCache: func(u eventsourcing.CacheUse) { m.cache.WithLabelValues(string(u)).Inc() },
@@ -89,7 +89,8 @@ func repository[S any, E eventsourcing.Event](
 	if c.Cache > 0 {
 		cfg.Cache = eventsourcing.NewCache[S](c.Cache)
 	}
-	return eventsourcing.NewRepository(cfg)
+	*r, err = eventsourcing.NewRepository(cfg)
+	return err
 }
 
 // WriteSnapshots saves the snapshots that commands and loads ask for, until ctx ends. One that is not saved by then is

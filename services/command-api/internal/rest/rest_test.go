@@ -243,7 +243,7 @@ func TestRefusals(t *testing.T) {
 		},
 		"disable a role twice":   {[]request{auditorCreated, auditorOff}, auditorOff, 409, "role_disabled"},
 		"enable an enabled role": {[]request{auditorCreated}, request{"PUT /roles/" + auditor + "/enable", ""}, 409, "role_enabled"},
-		"no address":             {nil, request{"POST /groups", `{}`}, 404, "not_found"},
+		"no address":             {nil, request{"POST /nowhere", `{}`}, 404, "not_found"},
 		"no such method":         {nil, request{"PATCH /users/" + ann, `{}`}, 405, "method_not_allowed"},
 		"no body":                {nil, request{"POST /users", ""}, 400, "malformed"},
 	} {
