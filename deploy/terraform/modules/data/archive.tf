@@ -46,6 +46,19 @@ resource "aws_s3_bucket_lifecycle_configuration" "archive" {
   }
 }
 
+# Off by default: what is locked cannot be erased, and events hold names and e-mail addresses.
+resource "aws_s3_bucket_object_lock_configuration" "archive" {
+  count = var.archive_lock_days == null ? 0 : 1
+
+  bucket = aws_s3_bucket_versioning.archive.bucket # it needs versions
+  rule {
+    default_retention {
+      mode = "GOVERNANCE"
+      days = var.archive_lock_days
+    }
+  }
+}
+
 resource "aws_s3_bucket_policy" "archive" {
   bucket = aws_s3_bucket.archive.id
   policy = data.aws_iam_policy_document.archive_bucket.json

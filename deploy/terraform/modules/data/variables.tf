@@ -50,6 +50,15 @@ variable "stream_mode" {
   }
 }
 
+variable "archive_lock_days" {
+  description = <<-E
+    For how many days after their arrival archived events cannot be deleted but by those with s3:BypassGovernanceRetention. It would
+    also stop the erasure of a person. Defaults to none.
+  E
+  type        = number
+  default     = null
+}
+
 variable "archive_days_hot" {
   description = "After how many days archived events move to S3 Glacier Instant Retrieval. Defaults to 90."
   type        = number

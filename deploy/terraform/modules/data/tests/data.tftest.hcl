@@ -35,8 +35,11 @@ run "names_and_settings" {
     error_message = "The queue's own redrive policy is the last resort."
   }
   assert {
-    condition     = aws_kinesis_firehose_delivery_stream.archive.extended_s3_configuration[0].compression_format == "GZIP"
-    error_message = "The archive is compressed."
+    condition = (
+      aws_kinesis_firehose_delivery_stream.archive.extended_s3_configuration[0].compression_format == "GZIP"
+      && length(aws_s3_bucket_object_lock_configuration.archive) == 0
+    )
+    error_message = "The archive is compressed, and not locked."
   }
   assert {
     condition = (
@@ -44,6 +47,19 @@ run "names_and_settings" {
       output.environment.STREAM_RETENTION == "24h"
     )
     error_message = "Two shards that keep a day, and the broker knows the retention."
+  }
+}
+
+run "a_locked_archive" {
+  command = apply
+
+  variables {
+    archive_lock_days = 365
+  }
+
+  assert {
+    condition     = aws_s3_bucket_object_lock_configuration.archive[0].rule[0].default_retention[0].days == 365
+    error_message = "Archived events cannot be deleted."
   }
 }
 
