@@ -53,7 +53,9 @@ variable "stream_mode" {
 variable "archive_lock_days" {
   description = <<-E
     For how many days after their arrival archived events cannot be deleted but by those with s3:BypassGovernanceRetention. It would
-    also stop the erasure of a person. Defaults to none.
+    also stop the erasure of a person, and a bucket that was locked once cannot be unlocked. Firehose was not seen to deliver into a
+    locked bucket: watch archive-late. Defaults to none.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html
   E
   type        = number
   default     = null
