@@ -115,9 +115,7 @@ func deployed() []part {
     build: {<<: *build, args: {<<: *arguments, SERVICE: NAME}}
     image: leftfold/NAME:${VERSION:-dev}`, "NAME", name)
 		}), "\n")},
-		{compose, "what edge needs", lines(projectors, func(name string) string {
-			return "      " + name + ": {condition: service_healthy}"
-		})},
+		{compose, "services", "    depends_on: [" + strings.Join(services, ", ") + "]\n"},
 		{"deploy/compose/nginx.conf", "reads", lines(projectors, func(name string) string {
 			return fmt.Sprintf("        %-30s %s;", fmt.Sprintf(`"~^(GET|HEAD):/%s(/|$)"`, reads[name]), name)
 		})},
