@@ -20,10 +20,17 @@ bin/tools/%: .ci/tools/%/go.mod .ci/tools/%/go.sum
 
 .PHONY: help
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ /{print "\n" substr($$0, 5) ":"} \
+	  /^[a-z-]+:.*## /{line = sprintf("  make %-17s", $$1); n = split($$2, words, " "); \
+	    for (i = 1; i <= n; i++) { \
+	      if (length(line " " words[i]) > 80) { print line; line = sprintf("%24s", "") } \
+	      line = line " " words[i] } \
+	    print line}' $(MAKEFILE_LIST)
 
 # What .env sets, unless the environment or the command line does.
 DOTENV = given=$$(export -p); set -a; [ ! -f .env ] || . ./.env; set +a; eval "$$given"
+
+##@ To try it
 
 .PHONY: run
 run: ## Run everything in one process, AWS included, on 127.0.0.1 (DATA_DIR, SEED_USERS, API_ADDR, ADMIN_ADDR, AWS_ADDR)
@@ -36,6 +43,8 @@ services: ## Run everything as make run does, but each service and the AWS as a 
 .PHONY: demo
 demo: ## Play a story through what make run runs, or else alone, and show each hop (DEMO_USERS, DEMO_RATE)
 	@.ci/build bin/leftfold ./services/leftfold && { $(DOTENV); bin/leftfold demo || test $$? = 130; } # Ctrl-C is no error
+
+##@ To develop
 
 .PHONY: test
 test: ## All tests, or those of PACKAGES: no C compiler, no Docker, no network
@@ -60,6 +69,8 @@ memory: ## Fail if the whole system holds more than 300 MB after 10,000 commands
 	.ci/named TestMemoryStaysSmall ./test/e2e
 
 CHECKS := lint lint-floors lint-workflows lint-asyncapi tidy vuln licences apidiff wire-check test-race release-check memory fuzz
+
+##@ What CI runs, and its parts
 
 .PHONY: check
 check: ## Everything CI checks; says what each part took
@@ -144,6 +155,8 @@ fuzz: ## Run every fuzz target FUZZTIME times (or long: 5m)
 	  go test -run '^$$' -fuzz "^$${target#*:}\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x \
 	    "$$(dirname "$${target%:*}")" || exit 1; done
 
+##@ To measure
+
 .PHONY: bench
 bench: ## Speed beside a bare PutItem loop; then tables: AWS calls against their ceilings, parking, take-over, memory
 	go test -run '^$$' -bench . -benchtime 1x ./test/e2e/...
@@ -153,6 +166,8 @@ bench: ## Speed beside a bare PutItem loop; then tables: AWS calls against their
 REDOCLY      := @redocly/cli@2.77.0
 SCHEMATHESIS := 4.32.5
 CASES        ?= 10000
+
+##@ The API, with tools that are not Go
 
 .PHONY: openapi-lint
 openapi-lint: ## Lint the OpenAPI document that a running system serves (needs npx)
@@ -170,6 +185,8 @@ fuzz-api: ## Send at least CASES requests made of the OpenAPI document and check
 SEEDS ?= 200
 SEED  ?= 1
 
+##@ To simulate
+
 .PHONY: simulate
 simulate: ## Play SEEDS seeds from SEED on: a fleet under faults, kills, pauses and reshards, checked against its promises
 	@go test -c -o bin/simulation ./test/simulation && bin/simulation -simulate $(SEEDS) -seed $(SEED)
@@ -185,6 +202,8 @@ DOCKER    = for part in version 'compose version' 'buildx version'; do docker $$
               echo "make $@: needs Docker with Compose and buildx: docker $$part fails" >&2; exit 1; }; done
 BUILD     = docker build -q -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
               $(if $(GOPROXY),--build-arg GOPROXY=$(GOPROXY)) $(if $(PLATFORM),--platform $(PLATFORM))
+
+##@ With Docker
 
 .PHONY: images
 images: ## Build every service's image, show their sizes and fail above 30 MB (VERSION, PLATFORM=linux/arm64)
@@ -257,6 +276,8 @@ down: ## Stop the containers and remove their data
 logs: ## Follow the containers' logs
 	@$(DOCKER)
 	docker compose --profile '*' logs --follow --tail 100
+
+##@ On AWS
 
 .PHONY: pin
 pin: ## Pin actions, base images and Terraform's providers by digest (needs the network; releases need it)

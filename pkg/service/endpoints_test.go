@@ -51,7 +51,7 @@ func TestAllAddressesInUseAreNamedAndNoneStaysOpen(t *testing.T) {
 		service.Endpoint{Variable: "API_ADDR", Addr: used}, service.Endpoint{Variable: "AWS_ADDR", Addr: "nowhere"})
 	require.ErrorContains(t, err, "API_ADDR="+used+": another program (lsof -i :")
 	require.ErrorContains(t, err, "address already in use")
-	require.ErrorContains(t, err, "AWS_ADDR=nowhere: listen on nowhere: ")
+	require.ErrorContains(t, err, "AWS_ADDR=nowhere: want a host and a port up to 65535, such as 127.0.0.1:8080 (")
 	assert.NotContains(t, err.Error(), "FREE_ADDR")
 	assert.Empty(t, parts)
 	assert.Empty(t, addrs)

@@ -17,12 +17,15 @@ import (
 // CannotListen explains why an endpoint's address cannot be taken.
 func CannotListen(ctx context.Context, e Endpoint, err error) error {
 	host, port, splitErr := net.SplitHostPort(e.Addr)
-	number, numberErr := strconv.Atoi(port)
-	if !errors.Is(err, errPortInUse) || errors.Join(splitErr, numberErr) != nil {
+	number, numberErr := strconv.ParseUint(port, 10, 16)
+	switch {
+	case errors.Join(splitErr, numberErr) != nil:
+		return fmt.Errorf("%s=%s: want a host and a port up to 65535, such as 127.0.0.1:8080 (%w)", e.Variable, e.Addr, err)
+	case !errors.Is(err, errPortInUse):
 		return fmt.Errorf("%s=%s: %w", e.Variable, e.Addr, err)
 	}
 	return fmt.Errorf("%s=%s: %s has this port; stop that, or set another address, such as %[1]s=%[4]s (%[5]w)",
-		e.Variable, e.Addr, whoAnswers(ctx, e.Addr), net.JoinHostPort(host, strconv.Itoa(number+1)), errPortInUse)
+		e.Variable, e.Addr, whoAnswers(ctx, e.Addr), net.JoinHostPort(host, strconv.FormatUint(number+1, 10)), errPortInUse)
 }
 
 // pageTitle finds the name that a page gives itself.

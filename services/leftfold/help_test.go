@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"io"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -77,4 +78,19 @@ func TestTheVersionIsPrinted(t *testing.T) {
 	out, err := execute(t, "version")
 	require.NoError(t, err)
 	assert.Regexp(t, "^leftfold .*, commit .*\n$", out)
+}
+
+func TestTheListOfMakesTargetsFitsIntoATerminal(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("make"); err != nil {
+		t.Skip("make is not installed")
+	}
+	out, err := exec.CommandContext(t.Context(), "make", "--no-print-directory", "-C", "../..", "help").Output()
+	require.NoError(t, err)
+	for line := range strings.Lines(string(out)) {
+		assert.LessOrEqual(t, len([]rune(strings.TrimSuffix(line, "\n"))), service.Columns, line)
+	}
+	for target := range found(`(?m)^([a-z-]+):.*## `, read(t, "../../Makefile")) {
+		assert.Regexp(t, `(?m)^  make `+target+`\b`, string(out))
+	}
 }

@@ -48,9 +48,11 @@ func available(ctx context.Context, first service.Endpoint, n int) ([]string, er
 	for i, addr := range addrs {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 		if err != nil {
-			at := service.Endpoint{Variable: first.Variable, Addr: addr}
-			return nil, fmt.Errorf("%w; the services need %d ports from %s=%s on",
-				service.CannotListen(ctx, at, err), n, first.Variable, first.Addr)
+			err = service.CannotListen(ctx, service.Endpoint{Variable: first.Variable, Addr: addr}, err)
+			if n > 1 {
+				err = fmt.Errorf("%w; the services need %d ports from %s=%s on", err, n, first.Variable, first.Addr)
+			}
+			return nil, err
 		}
 		defer func() { _ = listener.Close() }() // not before the end, so that no two are the same; it has no connections
 		addrs[i] = listener.Addr().String()

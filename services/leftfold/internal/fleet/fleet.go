@@ -64,11 +64,12 @@ func New(ctx context.Context, cfg app.Config, lookup service.Lookup, o Options) 
 	}
 	platform.Logger = platform.Logger.With(slog.String(telemetry.KeyService, "leftfold"))
 	f := &Fleet{platform: platform, grace: 2*(cfg.StopTimeout+killAfter) + time.Second} // the services, then their AWS
-	if err := f.chooseAddresses(ctx, cfg); err != nil {
+	all, withAPI := serviceNames(cfg)
+	paths, err := o.findPrograms(all)
+	if err != nil {
 		return nil, err
 	}
-	paths, err := o.findPrograms(f.Services)
-	if err != nil {
+	if err := f.chooseAddresses(ctx, cfg, all, withAPI); err != nil {
 		return nil, err
 	}
 	if f.parts, err = f.newEdge(ctx, cfg); err != nil {
@@ -108,8 +109,7 @@ func serviceNames(cfg app.Config) (all, withAPI []string) {
 	return all, withAPI
 }
 
-func (f *Fleet) chooseAddresses(ctx context.Context, cfg app.Config) error {
-	all, withAPI := serviceNames(cfg)
+func (f *Fleet) chooseAddresses(ctx context.Context, cfg app.Config, all, withAPI []string) error {
 	apis, err1 := available(ctx, service.Endpoint{Variable: "API_ADDR", Addr: cfg.CommandAPI.Addr}, 1+len(withAPI))
 	admins, err2 := available(ctx, service.Endpoint{Variable: "ADMIN_ADDR", Addr: cfg.Admin.Addr}, len(all))
 	aws, err3 := available(ctx, service.Endpoint{Variable: "AWS_ADDR", Addr: cfg.AWSAddr}, 1)
@@ -128,23 +128,23 @@ func (f *Fleet) chooseAddresses(ctx context.Context, cfg app.Config) error {
 }
 
 // findPrograms returns the paths of the services to start, by name.
-func (o Options) findPrograms(services []Service) (map[string]string, error) {
+func (o Options) findPrograms(services []string) (map[string]string, error) {
 	for _, name := range o.Without {
-		if !slices.ContainsFunc(services, func(s Service) bool { return s.Name == name }) {
+		if !slices.Contains(services, name) {
 			return nil, fmt.Errorf("--without %s: no service has this name", name)
 		}
 	}
 	dir := filepath.Dir(o.Leftfold)
 	paths, missing := map[string]string{}, []string{}
-	for _, s := range services {
-		if slices.Contains(o.Without, s.Name) {
+	for _, name := range services {
+		if slices.Contains(o.Without, name) {
 			continue
 		}
-		path, err := exec.LookPath(filepath.Join(dir, s.Name)) // which adds .exe on Windows
+		path, err := exec.LookPath(filepath.Join(dir, name)) // which adds .exe on Windows
 		if err != nil {
-			missing = append(missing, s.Name)
+			missing = append(missing, name)
 		}
-		paths[s.Name] = path
+		paths[name] = path
 	}
 	if len(missing) > 0 {
 		return nil, fmt.Errorf("no programs %s in %s; make services builds them there, beside leftfold", strings.Join(missing, ", "), dir)
