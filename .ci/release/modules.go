@@ -27,7 +27,7 @@ func released(dir string) bool {
 // github.com/leftfold/leftfold.
 func releasedModules(ctx context.Context, root string) (_ []module, prefix string, err error) {
 	var work struct{ Use []struct{ DiskPath string } }
-	if err := decode(ctx, command{dir: root}, &work, "go", "work", "edit", "-json"); err != nil {
+	if err := decode(ctx, command{dir: root}, &work, "go", "work", "edit", "-json", "go.work"); err != nil {
 		return nil, "", err
 	}
 	var all []module
