@@ -116,6 +116,7 @@ func deployed() []part {
     image: leftfold/NAME:${VERSION:-dev}`, "NAME", name)
 		}), "\n")},
 		{compose, "services", "    depends_on: [" + strings.Join(services, ", ") + "]\n"},
+		{"deploy/compose/edge-healthy", "services", "for service in " + strings.Join(services, " ") + "; do\n"},
 		{"deploy/compose/nginx.conf", "reads", lines(projectors, func(name string) string {
 			return fmt.Sprintf("        %-30s %s;", fmt.Sprintf(`"~^(GET|HEAD):/%s(/|$)"`, reads[name]), name)
 		})},
