@@ -22,7 +22,8 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// patience bounds the start of a container; LocalStack downloads parts of itself then.
+// patience bounds the start of a container; LocalStack downloads parts of itself then. A strategy has to be given it as well: its own
+// limit is 60 s.
 const patience = 3 * time.Minute
 
 // LocalStack starts the LocalStack of docker-compose.yml until the test's end. Its name on nw is "aws"; the endpoint returned
@@ -35,7 +36,7 @@ func LocalStack(t testing.TB, nw *testcontainers.DockerNetwork) (endpoint string
 		testcontainers.WithExposedPorts("4566/tcp"),
 		network.WithNetwork([]string{"aws"}, nw),
 		testcontainers.WithWaitStrategyAndDeadline(patience,
-			wait.ForHTTP("/_localstack/health").WithPort("4566/tcp").
+			wait.ForHTTP("/_localstack/health").WithPort("4566/tcp").WithStartupTimeout(patience).
 				WithStatusCodeMatcher(func(status int) bool { return status == http.StatusOK })),
 	)
 	testcontainers.CleanupContainer(t, c)
@@ -130,7 +131,8 @@ func Start(t testing.TB, nw *testcontainers.DockerNetwork, tag string) *Fleet {
 			testcontainers.WithHostConfigModifier(hardened),
 			testcontainers.WithExposedPorts("8080/tcp", "9090/tcp"),
 			network.WithNetwork([]string{name}, nw),
-			testcontainers.WithWaitStrategyAndDeadline(patience, wait.ForHTTP("/readyz").WithPort("9090/tcp").WithPollInterval(20*time.Millisecond)),
+			testcontainers.WithWaitStrategyAndDeadline(patience,
+				wait.ForHTTP("/readyz").WithPort("9090/tcp").WithStartupTimeout(patience).WithPollInterval(20*time.Millisecond)),
 		)
 		testcontainers.CleanupContainer(t, c)
 		require.NoError(t, err, name)
