@@ -18,19 +18,20 @@ import (
 // patiently repeats do while no AWS answers, until patience is over.
 func patiently(ctx context.Context, cfg aws.Config, patience time.Duration, do func() error) error {
 	backoff := retry.Backoff{First: time.Second, Max: 2 * time.Second}
-	begun := time.Now()
+	patient, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	for failures := 1; ; failures++ {
 		err := do()
-		if err == nil || patience <= 0 || !away(err) {
+		switch {
+		case err == nil || patience <= 0 || !away(err):
 			return err
-		}
-		if time.Since(begun) >= patience {
+		case patient.Err() == nil && backoff.Wait(patient, failures) == nil:
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		default:
 			return fmt.Errorf("no AWS has answered at %s for %s: does one run there? AWS_ENDPOINT_URL names the place, "+
 				"PROVISION_PATIENCE the time, and COMPOSE_PROFILES (localstack or embedded) the one that Docker Compose starts: %w",
 				cmp.Or(aws.ToString(cfg.BaseEndpoint), cfg.Region), patience, err)
-		}
-		if err := backoff.Wait(ctx, failures); err != nil {
-			return err
 		}
 	}
 }

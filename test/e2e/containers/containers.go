@@ -1,4 +1,7 @@
 // Package containers starts LocalStack and the services' images in containers, as docker-compose.yml does.
+//
+// Testcontainers also starts a reaper, from an image of its own, unless TESTCONTAINERS_RYUK_DISABLED is true; within a container it
+// may have to be told by TESTCONTAINERS_HOST_OVERRIDE where published ports are.
 package containers
 
 import (

@@ -78,7 +78,10 @@ locals {
       scaling     = { max = 4, signals = local.behind.streamer }
       environment = { AWS_ENDPOINT_URL_DYNAMODB_STREAMS = module.network.table_streams_endpoint }
     }
-    broker = { scaling = { max = 2, signals = local.behind.broker } }
+    broker = {
+      scaling     = { max = 2, signals = local.behind.broker }
+      environment = { STREAM_POLL = "300ms" } # with Firehose's read each second, below the five reads that a shard allows
+    }
     }, { for service, waiting in local.waiting : service => {
       environment = local.api, scaling = { max = 10, requests = 12000, signals = waiting }
   } })
