@@ -35,14 +35,16 @@ func Info() httpapi.Info {
 		Description: `The REST API of Leftfold, an event-sourced identity and access service.
 
 A command (POST, PUT, DELETE) is answered 202 once it is in the log, with the version that the user or role has come to.
-What is read trails the log by a moment: ask for that version by min_version to read what you wrote.
+What is read trails the log by a moment: ask for that version by ` + "`min_version`" + ` to read what you wrote.
 Every error is a problem as of RFC 9457, whose type has a page that says what to do. A query parameter that an operation
 does not know is an error, and so is one that is repeated.`,
 		Walk: `curl -s http://{address}/users -H 'Content-Type: application/json' \
   -d '{"id":"11111111-1111-4111-8111-111111111111","email":"dan@example.com"}'
-curl -s -X PUT http://{address}/users/11111111-1111-4111-8111-111111111111 \
-  -H 'Content-Type: application/json' -d '{"firstName":"Dan","lastName":"Lee"}'
-curl -s 'http://{address}/users/11111111-1111-4111-8111-111111111111?min_version=2&wait=5s'
+curl -s -X PUT -H 'Content-Type: application/json' \
+  http://{address}/users/11111111-1111-4111-8111-111111111111 \
+  -d '{"firstName":"Dan","lastName":"Lee"}'
+curl -s -G http://{address}/users/11111111-1111-4111-8111-111111111111 \
+  -d min_version=2 -d wait=5s
 curl -s 'http://{address}/users?contains=lastName:Lee'`,
 		License:    &huma.License{Name: "Apache 2.0", Identifier: "Apache-2.0"},
 		ExampleIDs: exampleIDs(),

@@ -43,6 +43,7 @@ func TestEveryProblemsTypeResolves(t *testing.T) {
 		assert.Equal(t, "text/html; charset=utf-8", page.Header().Get("Content-Type"))
 		assert.Contains(t, page.Body.String(), "<h1>"+e.Code+"</h1>")
 		assert.Contains(t, page.Body.String(), "<title>"+e.Code+" – Greeter</title>")
+		assert.Equal(t, 1, strings.Count(page.Body.String(), ">"+e.Code+"<"), "said once, in the heading")
 		data := send(t, h, http.MethodGet, link, "Accept", "application/json")
 		assert.Equal(t, "application/json", data.Header().Get("Content-Type"))
 		var got httpapi.Entry

@@ -106,20 +106,21 @@ type problemPage struct{ people, programs []byte }
 
 func newProblemPages(info Info) (problemPages, error) {
 	p := problemPages{}
-	add := func(code, title string, entries []Entry, asJSON any) error {
-		text, err := json.Marshal(asJSON)
+	add := func(code, title, text string, asJSON any) error {
+		programs, err := json.Marshal(asJSON)
 		if err != nil {
 			return fmt.Errorf("encode problems: %w", err)
 		}
 		page := strings.NewReplacer("{product}", html.EscapeString(info.Title), "{title}", html.EscapeString(title),
-			"{style}", pageStyle, "{problems}", problemList(entries)).Replace(problemsPage)
-		p[code] = problemPage{people: []byte(page), programs: text}
+			"{style}", pageStyle, "{text}", text).Replace(problemsPage)
+		p[code] = problemPage{people: []byte(page), programs: programs}
 		return nil
 	}
 	all := info.Problems()
-	err := add("", "Problems", all, all)
+	err := add("", "Problems", problemList(all), all)
 	for _, e := range all {
-		err = errors.Join(err, add(e.Code, e.Code, []Entry{e}, e))
+		text := fmt.Sprintf("<p>HTTP status %s.</p>\n<p>%s</p>\n<p>What to do: %s.</p>\n", status(e), sentence(e.Meaning), markdown(e.Remedy))
+		err = errors.Join(err, add(e.Code, e.Code, text, e))
 	}
 	return p, err
 }
@@ -144,13 +145,20 @@ func problemList(entries []Entry) string {
 	var out strings.Builder
 	out.WriteString("<dl>\n")
 	for _, e := range entries {
-		fmt.Fprintf(&out, "<dt id=\"%[1]s\"><a href=\"/problems/%[1]s\"><code>%[1]s</code></a> – %[2]d</dt>\n",
-			html.EscapeString(e.Code), e.Status)
-		fmt.Fprintf(&out, "<dd>%s.</dd>\n<dd>What to do: %s.</dd>\n", markdown(e.Meaning), markdown(e.Remedy))
+		fmt.Fprintf(&out, "<dt id=\"%[1]s\"><a href=\"/problems/%[1]s\"><code>%[1]s</code></a> – %[2]s</dt>\n",
+			html.EscapeString(e.Code), status(e))
+		fmt.Fprintf(&out, "<dd>%s</dd>\n<dd>What to do: %s.</dd>\n", sentence(e.Meaning), markdown(e.Remedy))
 	}
 	out.WriteString("</dl>\n")
 	return out.String()
 }
+
+func status(e Entry) string {
+	return fmt.Sprintf("%d %s", e.Status, html.EscapeString(http.StatusText(e.Status)))
+}
+
+// sentence returns an entry's text as HTML, from capital letter to full stop.
+func sentence(text string) string { return markdown(strings.ToUpper(text[:1])+text[1:]) + "." }
 
 // markdown returns an entry's text as HTML.
 func markdown(text string) string {
