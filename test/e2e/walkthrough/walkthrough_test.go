@@ -82,7 +82,7 @@ func TestANewAggregatePassesEveryCheck(t *testing.T) {
 	}
 	timed("go test ./pkg/domain/... ./pkg/iam/... ./services/command-api/... ./services/projector-group/... ./services/projector-policy/... " +
 		"./docs/eventdocs/... ./deploy/terraform/check/...")
-	timed("go test ./services/leftfold/... -run 'TestDocs|Audit|Claims|Help|Seed|Collection|Editor'")
+	timed("go test ./services/leftfold/... -run 'TestDocs|Audit|Claims|Help|Seed|Collection|Editor|Program'")
 	timed("go test ./test/e2e -run 'Groups|Policies|Deployments|EnvExample|Documented|OpenAPI|Document|Scopes|Operation|Crash|Edge'")
 }
 

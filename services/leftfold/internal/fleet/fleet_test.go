@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,9 +44,19 @@ func programs(t *testing.T, names ...string) string {
 	return dir
 }
 
+// servicesWithout returns the names of all services but these.
+func servicesWithout(without ...string) (names []string) {
+	for _, s := range (app.Services{}).All() {
+		if !slices.Contains(without, s.Name) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
 func TestProgramsThatAreMissingAreNamed(t *testing.T) {
 	t.Parallel()
-	dir := programs(t, "command-api", "streamer", "projector-role")
+	dir := programs(t, servicesWithout("broker", "projector-user")...)
 	_, err := newFleet(t, dir, nil)
 	require.EqualError(t, err, "no programs broker, projector-user in "+dir+"; make services builds them there, beside leftfold")
 	_, err = newFleet(t, dir, []string{"broker"})
@@ -56,7 +67,7 @@ func TestProgramsThatAreMissingAreNamed(t *testing.T) {
 
 func TestAPortInUseIsReportedBeforeAnythingIsStarted(t *testing.T) {
 	t.Parallel()
-	dir := programs(t, "command-api", "streamer", "broker", "projector-user", "projector-role")
+	dir := programs(t, servicesWithout()...)
 	for _, variable := range []string{"API_ADDR", "ADMIN_ADDR", "AWS_ADDR"} {
 		taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		require.NoError(t, err)

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
 )
 
 // place is where a line is added to a file: before the first line that is end, after one that begins with begin.
@@ -123,24 +125,14 @@ func (a Aggregate) modules(root string) (files []File, err error) {
 		return nil, err
 	}
 	for _, use := range workspace.Use {
-		path := strings.TrimPrefix(use.Path, "./") + "/go.mod"
-		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(path))) //nolint:gosec // a file of the clone
+		folder := strings.TrimPrefix(use.Path, "./")
+		changed, err := a.requireIn(root, folder, sibling)
 		if err != nil {
 			return nil, err
 		}
-		if !bytes.Contains(text, []byte(other)) || path == sibling+"/go.mod" {
-			continue
+		if changed != nil {
+			files = append(files, File{Path: folder + "/go.mod", Text: changed})
 		}
-		mod, err := modfile.Parse(path, twice(text, "projector-role", "projector-"+a.Name), nil)
-		if err != nil {
-			return nil, err
-		}
-		mod.SortBlocks()
-		changed, err := mod.Format()
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, File{Path: path, Text: changed})
 	}
 	if err := workspace.AddUse("./services/projector-"+a.Name, ""); err != nil {
 		return nil, err
@@ -149,14 +141,29 @@ func (a Aggregate) modules(root string) (files []File, err error) {
 	return append(files, File{Path: "go.work", Text: modfile.Format(workspace.Syntax)}), nil
 }
 
-// twice repeats each line that has one word, with the other in its place.
-func twice(text []byte, word, other string) []byte {
-	var out bytes.Buffer
-	for line := range bytes.Lines(text) {
-		out.Write(line)
-		if bytes.Contains(line, []byte(word)) {
-			out.Write(bytes.ReplaceAll(line, []byte(word), []byte(other)))
-		}
+// requireIn returns the go.mod of a folder with the new module beside its sibling, or nil if that knows no sibling. Only the leftfold
+// program imports a projector for its name; the others have it through that.
+func (a Aggregate) requireIn(root, folder, sibling string) ([]byte, error) {
+	path := folder + "/go.mod"
+	text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(path))) //nolint:gosec // a file of the clone
+	if err != nil {
+		return nil, err
 	}
-	return out.Bytes()
+	mod, err := modfile.Parse(path, text, nil)
+	if err != nil {
+		return nil, err
+	}
+	at := slices.IndexFunc(mod.Replace, func(r *modfile.Replace) bool { return r.Old.Path == a.module+"/"+sibling })
+	if at < 0 {
+		return nil, nil
+	}
+	own := a.module + "/services/projector-" + a.Name
+	mod.SetRequireSeparateIndirect(append(mod.Require, &modfile.Require{
+		Mod: module.Version{Path: own, Version: "v0.0.0"}, Indirect: folder != "services/leftfold",
+	}))
+	if err := mod.AddReplace(own, "", strings.TrimSuffix(mod.Replace[at].New.Path, "role")+a.Name, ""); err != nil {
+		return nil, err
+	}
+	mod.SortBlocks()
+	return mod.Format()
 }
