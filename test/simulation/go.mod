@@ -24,6 +24,7 @@ require (
 	github.com/leftfold/leftfold/services/projector-user v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/streamer v0.0.0 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
+	go.etcd.io/bbolt v1.5.0 // indirect
 )
 
 require (
