@@ -70,7 +70,7 @@ func TestANewAggregatePassesEveryCheck(t *testing.T) {
 	timed("go build -o bin/leftfold ./services/leftfold")
 	timed("bin/leftfold new aggregate policy")
 	timed("go vet work")
-	timed("for m in services/projector-group services/leftfold test/e2e test/simulation deploy/terraform/check; do\n" +
+	timed("for m in services/projector-group services/leftfold test/e2e test/simulation deploy/terraform/check docs/eventdocs; do\n" +
 		"go -C $m mod tidy -diff; done")
 	linter, err := filepath.Abs(filepath.Join(root, "bin", "tools", "golangci-lint"))
 	require.NoError(t, err)

@@ -6,11 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/mod/modfile"
 
 	"github.com/leftfold/leftfold/services/leftfold/internal/scaffold"
 )
@@ -137,9 +139,16 @@ func TestASecondAggregateStandsBehindTheFirst(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(folder, "pkg", "iam", "topology", "topology.go"))
 	require.NoError(t, err)
 	assert.Contains(t, string(text), "\t\tn.roles(),\n\t\tn.groups(),\n\t\tn.teams(),\n\t}")
-	text, err = os.ReadFile(filepath.Join(folder, "test", "e2e", "go.mod"))
-	require.NoError(t, err)
-	assert.Equal(t, 2, strings.Count(string(text), "services/projector-team "))
+	for module, direct := range map[string]bool{"services/leftfold": true, "test/e2e": false} {
+		text, err := os.ReadFile(filepath.Join(folder, filepath.FromSlash(module), "go.mod"))
+		require.NoError(t, err)
+		mod, err := modfile.Parse(module, text, nil)
+		require.NoError(t, err)
+		at := slices.IndexFunc(mod.Require, func(r *modfile.Require) bool { return strings.HasSuffix(r.Mod.Path, "/projector-team") })
+		require.GreaterOrEqual(t, at, 0, module)
+		assert.Equal(t, direct, !mod.Require[at].Indirect, "%s imports it", module)
+		assert.Equal(t, 1, strings.Count(string(text), "services/projector-team => "), module)
+	}
 	_, err = scaffold.New(folder, scaffold.Aggregate{Name: "group"})
 	require.ErrorContains(t, err, "exists already")
 }
