@@ -68,6 +68,10 @@ test-aggregate: ## Have two new aggregates made in a copy of the tree, and check
 memory: ## Fail if the whole system holds more than 300 MB after 10,000 commands (without the race detector)
 	.ci/named TestMemoryStaysSmall ./test/e2e
 
+.PHONY: newcomer
+newcomer: ## Do a newcomer's first hour on a clone, with Go and make alone and empty caches, and time it (STEPS, all if none is named)
+	@.ci/newcomer $(STEPS)
+
 CHECKS := lint lint-floors lint-workflows lint-asyncapi tidy vuln licences apidiff wire-check test-race release-check memory fuzz
 
 ##@ What CI runs, and its parts
@@ -84,6 +88,7 @@ check-long: ## What does not fit into check: 2,000 seeds, planted bugs, processe
 	$(MAKE) test-processes COUNT=5
 	$(MAKE) test-aggregate
 	$(MAKE) openapi-lint fuzz-api lint-deploy test-docker test-kcl binaries
+	$(MAKE) newcomer
 	$(MAKE) bench
 
 .PHONY: fmt
