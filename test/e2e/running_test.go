@@ -60,8 +60,9 @@ func TestARunningSystemKeepsItsContract(t *testing.T) {
 	sent := time.Now()
 	fold, err := inspector.Audit(t.Context())
 	require.NoError(t, err)
-	t.Logf("%d commands in %s, settled and compared %s after the last: %d events of %d users and %d roles", len(outcomes),
-		sent.Sub(begun).Round(time.Second), time.Since(sent).Round(time.Millisecond), fold.Events, len(fold.Users), len(fold.Roles))
+	t.Logf("%d commands in %s, settled and compared %s after the last: %d events of %d users and %d roles",
+		len(outcomes), sent.Sub(begun).Round(time.Second), time.Since(sent).Round(time.Millisecond),
+		fold.Events, len(fold.Users), len(fold.Roles))
 	records, err := inspector.Records(t.Context())
 	require.NoError(t, err)
 	maps.DeleteFunc(records, func(correlation string, _ []eventsourcing.Record) bool { return before[correlation] != nil })
