@@ -33,7 +33,9 @@ func TestDeploymentsFollowTheTopology(t *testing.T) {
 		assert.Equal(t, string(projections), string(stands), "%s: %s", projectionsFile, again)
 	}
 	require.NoError(t, err)
+	parts := map[string]int{}
 	for _, part := range deployed() {
+		parts[part.file]++
 		file := filepath.Join(root, part.file)
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
@@ -47,6 +49,12 @@ func TestDeploymentsFollowTheTopology(t *testing.T) {
 		} else {
 			assert.Equal(t, part.text, string(text[found[4]:found[5]]), "%s, %s: %s", part.file, part.name, again)
 		}
+	}
+	for file, n := range parts {
+		text, err := os.ReadFile(filepath.Join(root, file))
+		require.NoError(t, err)
+		marks := strings.Count(string(text), "written by TestDeploymentsFollowTheTopology")
+		assert.Equal(t, n, marks, "%s has a part that nothing writes", file)
 	}
 }
 
