@@ -52,7 +52,7 @@ func TestEachServiceStartsByHandAsWritten(t *testing.T) {
 		return at[address]
 	}
 	script = regexp.MustCompile(`127\.0\.0\.1:\d+`).ReplaceAllStringFunc(script, replace)
-	for _, m := range regexp.MustCompile(`ADMIN_ADDR=(\S+) \S+/([a-z-]+) &`).FindAllStringSubmatch(script, -1) {
+	for _, m := range regexp.MustCompile(`ADMIN_ADDR=(\S+) .+/([a-z-]+) &`).FindAllStringSubmatch(script, -1) {
 		admins[m[2]] = m[1]
 	}
 	require.Len(t, admins, len(systemtest.ServiceNames()))
