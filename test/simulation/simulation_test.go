@@ -131,16 +131,16 @@ func TestWhatThePipelineCannotCarryDelaysNoOther(t *testing.T) { //nolint:parall
 }
 
 func TestPlantedBugsAreCaught(t *testing.T) { //nolint:paralleltest // see above
-	names := []string{
-		"claims in a second write", "key not remembered", "last page dropped", "message deleted before it is handled", "gap not published again",
-		"whole page waits", "passing error taken for permanent",
+	bugs := map[string]uint64{ // and the seed that catches it now, which is tried first: a seed's run changes when the services' calls do
+		"claims in a second write": 1, "key not remembered": 2, "last page dropped": 2, "message deleted before it is handled": 7,
+		"gap not published again": 2, "whole page waits": 1, "passing error taken for permanent": 1,
 	}
 	if raceDetector {
-		names = names[:1]
+		bugs = map[string]uint64{"claims in a second write": 1}
 	}
-	for _, name := range names {
+	for name, first := range bugs {
 		caught := false
-		for seed := uint64(1); seed <= 40 && !caught; seed++ {
+		for seed := first; seed < first+40 && !caught; seed++ {
 			p := simulation.NewPlan(seed)
 			p.Mutant = name
 			if name == "gap not published again" {
