@@ -87,7 +87,7 @@ func (p *scenario) run() {
 	require.NoError(t, err)
 	send(200, http.MethodGet, "/users/"+dan+"?min_version=10&wait=10s", nil)
 	send(200, http.MethodGet, "/users", nil)
-	send(200, http.MethodGet, "/roles/"+role, nil)
+	send(200, http.MethodGet, "/roles/"+role+"?min_version=1&wait=10s", nil)
 	send(202, http.MethodPut, "/roles/"+role, object{"name": "examiner"})
 	send(202, http.MethodDelete, "/users/"+dan+"/roles/"+role, nil)
 	send(200, http.MethodGet, "/users/"+dan+"?min_version=11&wait=10s", nil)
@@ -98,6 +98,8 @@ func (p *scenario) run() {
 		send(200, http.MethodGet, path, nil)
 	}
 	_, err = s.Roles().Await(t.Context(), dan, "user", 11, patience, &seen)
+	require.NoError(t, err)
+	_, err = s.Users().Await(t.Context(), role, "role", 4, patience, &seen)
 	require.NoError(t, err)
 
 	ill := eventsourcing.StreamID{Category: user.Category, ID: send(202, http.MethodPost, "/users", object{"email": "ill@example.com"})}
