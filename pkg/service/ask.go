@@ -28,7 +28,7 @@ func Ask(ctx context.Context, path string) error {
 func AskAt(ctx context.Context, addr, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	at, err := urlOf(addr, path)
+	at, err := URLAt(addr, path)
 	if err != nil {
 		return err
 	}
@@ -48,8 +48,8 @@ func AskAt(ctx context.Context, addr, path string) error {
 	return nil
 }
 
-// urlOf returns a path at an address that this process, or another one of this machine, listens on.
-func urlOf(addr, path string) (string, error) {
+// URLAt returns the URL of a path at an address that this process, or another one of this machine, listens on.
+func URLAt(addr, path string) (string, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return "", fmt.Errorf("address %s: %w", addr, err)

@@ -37,7 +37,7 @@ func whoAnswers(ctx context.Context, addr string) string {
 	defer cancel()
 	_, port, _ := net.SplitHostPort(addr)
 	unknown := "another program (" + whoHasPort + port + " names it)"
-	at, err := urlOf(addr, "/")
+	at, err := URLAt(addr, "/")
 	if err != nil {
 		return unknown
 	}

@@ -75,10 +75,11 @@ func saveSnapshot(ctx context.Context, cfg app.AWSConfig, file string) (string, 
 
 // fetchSnapshot writes the copy that a running AWS makes of itself.
 func fetchSnapshot(ctx context.Context, addr string, to io.Writer) error {
-	if strings.HasPrefix(addr, ":") {
-		addr = "127.0.0.1" + addr
+	at, err := service.URLAt(addr, "/_localaws/snapshot")
+	if err != nil {
+		return err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/_localaws/snapshot", http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at, http.NoBody)
 	if err != nil {
 		return err
 	}
@@ -90,7 +91,7 @@ func fetchSnapshot(ctx context.Context, addr string, to io.Writer) error {
 	defer func() { _ = answer.Body.Close() }() // of a reader
 	if answer.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10)) // as much as there is
-		return fmt.Errorf("%s answers %s: %s; set DATA_DIR where it is started", addr, answer.Status, strings.TrimSpace(string(text)))
+		return fmt.Errorf("%s answers %s: %s; set DATA_DIR where it is started", request.URL.Host, answer.Status, strings.TrimSpace(string(text)))
 	}
 	_, err = io.Copy(to, answer.Body)
 	return err

@@ -16,7 +16,7 @@ import (
 // with Retry-After. A write is sent once, because it may have taken effect.
 func New(route func(method, path string) string, addresses map[string]string, log *slog.Logger) http.Handler {
 	away := httpapi.NewProblem(http.StatusServiceUnavailable, httpapi.CodeUnavailable, "not possible right now; try again later").
-		With("Retry-After", "1")
+		RetryAfter(time.Second)
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: addresses[route(r.In.Method, r.In.URL.Path)]})

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/iam/topology"
+	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 	"github.com/leftfold/leftfold/services/leftfold/app"
@@ -102,9 +103,12 @@ func (f *Fleet) Run(ctx context.Context) error { return f.platform.Run(ctx, f.gr
 
 // serviceNames are all services, in the order in which an event passes them, and those with an API.
 func serviceNames(cfg app.Config) (all, withAPI []string) {
-	all, withAPI = []string{topology.CommandAPI, "streamer", "broker"}, []string{topology.CommandAPI}
+	for _, s := range cfg.All() {
+		all = append(all, s.Name)
+	}
+	withAPI = []string{topology.CommandAPI}
 	for _, p := range cfg.Names.Projections() {
-		all, withAPI = append(all, p.Service), append(withAPI, p.Service)
+		withAPI = append(withAPI, p.Service)
 	}
 	return all, withAPI
 }
@@ -206,8 +210,6 @@ func (f *Fleet) start(ctx context.Context, awsReady chan<- struct{}, o Options, 
 // await returns true once the address answers, and false if ctx ends before.
 func (f *Fleet) await(ctx context.Context, name, addr, path string) bool {
 	const every, sayEvery = 50 * time.Millisecond, 200
-	tick := time.NewTicker(every)
-	defer tick.Stop()
 	for asked := 1; ; asked++ {
 		err := service.AskAt(ctx, addr, path)
 		if err == nil {
@@ -216,10 +218,8 @@ func (f *Fleet) await(ctx context.Context, name, addr, path string) bool {
 		if asked%sayEvery == 0 {
 			f.platform.Logger.WarnContext(ctx, "not ready yet", slog.String("process", name), slog.Any(telemetry.KeyError, err))
 		}
-		select {
-		case <-ctx.Done():
+		if retry.Sleep(ctx, every) != nil {
 			return false
-		case <-tick.C:
 		}
 	}
 }
