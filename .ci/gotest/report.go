@@ -117,14 +117,27 @@ func (r *report) packageOver(n name, action string) {
 			delete(r.running, unfinished)
 			crashed = append(crashed, unfinished.test)
 			r.output[n] = append(r.output[unfinished], r.output[n]...)
+			delete(r.output, unfinished)
 		}
 	}
 	if len(crashed) > 0 {
 		while := name{n.pkg, "while " + strings.Join(crashed, ", ") + " ran"}
-		r.output[while] = r.output[n]
+		r.output[while] = append(r.after(n), r.output[n]...)
 		n = while
 	}
 	r.failed = append(r.failed, n)
+}
+
+// after returns what was written after the end of the test it is attributed to: test2json knows only which test wrote last, so
+// the words of a crash may stand under any test of the package.
+func (r *report) after(pkg name) []string {
+	var lines []string
+	for _, n := range slices.SortedFunc(maps.Keys(r.output), byName) {
+		if pkg.holds(n) && !slices.Contains(r.failed, n) {
+			lines = append(lines, r.output[n]...)
+		}
+	}
+	return lines
 }
 
 // beat says what is running if nothing was printed for a while.
@@ -151,8 +164,10 @@ func (r *report) beat() {
 
 // unfinished returns the packages and tests that run, in the order of their names.
 func (r *report) unfinished() []name {
-	return slices.SortedFunc(maps.Keys(r.running), func(a, b name) int { return strings.Compare(a.String(), b.String()) })
+	return slices.SortedFunc(maps.Keys(r.running), byName)
 }
+
+func byName(a, b name) int { return strings.Compare(a.String(), b.String()) }
 
 func (r *report) since(t time.Time) time.Duration { return r.now().Sub(t).Round(time.Second) }
 

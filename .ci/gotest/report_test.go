@@ -96,6 +96,15 @@ func TestWhatFailedComesLast(t *testing.T) {
 {"Action":"output","Package":"a","Test":"TestOne","Output":"panic: deadlock: all goroutines in bubble are blocked\n"}
 {"Action":"output","Package":"a","Output":"FAIL\ta\t0.004s\n"}
 {"Action":"fail","Package":"a"}`, "FAIL: a while TestOne ran: panic: deadlock: all goroutines in bubble are blocked"},
+		"a crash whose words stand under a test that has ended": {`
+{"Action":"start","Package":"a"}
+{"Action":"run","Package":"a","Test":"TestOne"}
+{"Action":"run","Package":"a","Test":"TestTwo"}
+{"Action":"output","Package":"a","Test":"TestTwo","Output":"    a_test.go:7: noise\n"}
+{"Action":"pass","Package":"a","Test":"TestTwo"}
+{"Action":"output","Package":"a","Test":"TestTwo","Output":"signal: killed\n"}
+{"Action":"output","Package":"a","Output":"FAIL\ta\t0.004s\n"}
+{"Action":"fail","Package":"a"}`, "FAIL: a while TestOne ran: signal: killed"},
 		"a compiler": {`
 {"Action":"build-output","ImportPath":"a","Output":"a/a_test.go:3:7: undefined: x\n"}
 {"Action":"start","Package":"a"}
