@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,11 +97,15 @@ func (m *Model) Apply(r eventsourcing.Record) {
 	require.Equal(m.t, 1, done)
 }
 
-// Get sends a GET request.
-func (m *Model) Get(path string) *httptest.ResponseRecorder {
+// Get sends a GET request with headers, given as name and value in turn.
+func (m *Model) Get(path string, headers ...string) *httptest.ResponseRecorder {
 	m.t.Helper()
+	req := httptest.NewRequestWithContext(m.t.Context(), http.MethodGet, path, nil)
+	for pair := range slices.Chunk(headers, 2) {
+		req.Header.Add(pair[0], pair[1])
+	}
 	res := httptest.NewRecorder()
-	m.api.ServeHTTP(res, httptest.NewRequestWithContext(m.t.Context(), http.MethodGet, path, nil))
+	m.api.ServeHTTP(res, req)
 	return res
 }
 

@@ -127,11 +127,22 @@ func (d describer) describe(path string, op *huma.Operation) error {
 		}
 		correlated(answer)
 	}
+	if op.Method == http.MethodGet && slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.Name == IfNoneMatchHeader }) {
+		op.Responses["304"] = notModified(op.Responses["200"])
+	}
 	byStatus, err := d.problemsOf(op)
 	for status, entries := range byStatus {
 		op.Responses[strconv.Itoa(status)] = problemAnswer(d.doc.Components, status, entries)
 	}
 	return err
+}
+
+// notModified is the answer to a client that has what another would get: https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5
+func notModified(found *huma.Response) *huma.Response {
+	return &huma.Response{
+		Description: "Not Modified: `If-None-Match` has the ETag of what would be answered",
+		Headers:     map[string]*huma.Header{"ETag": found.Headers["ETag"], CorrelationHeader: found.Headers[CorrelationHeader]},
+	}
 }
 
 // correlated adds the header that every answer has.

@@ -80,7 +80,8 @@ func ownProblems() []Entry {
 		{
 			Code: CodeMalformed, Status: http.StatusBadRequest, Remedy: "correct the request",
 			Meaning: "the body is missing, broken off, or is not JSON in UTF-8, repeats a member or is nested too deeply; or the " +
-				"query is not well encoded; or `If-Match`, `If-None-Match` or `Idempotency-Key` is not as it should be",
+				"query is not well encoded; or `If-Match`, `If-None-Match` or `Idempotency-Key` is not as it should be, or a POST has " +
+				"`If-None-Match`",
 		},
 		{
 			Code: CodeBadCursor, Status: http.StatusBadRequest, Remedy: "take the cursor from the `Link` of the page before, and keep its filter",

@@ -16,8 +16,11 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
-// Reading has the query parameters of reads of one aggregate, by which clients see what they wrote. Inputs embed it.
+// Reading is what every read of one aggregate takes: by its query parameters clients see what they wrote, by its header they get only
+// what they do not have. Inputs embed it.
 type Reading struct {
+	Known
+
 	MinVersion eventsourcing.Version `query:"min_version" maximum:"9007199254740991" doc:"show this version or a later one" example:"1"`
 	Wait       Wait                  `query:"wait" doc:"how long to wait for it, at most 10s" example:"2s"`
 }
@@ -59,9 +62,6 @@ func Parse[T any](location string, target *T, text string, parse func(string) (T
 	*target = v
 	return nil
 }
-
-// ETag returns a version as an entity tag.
-func ETag(v eventsourcing.Version) string { return fmt.Sprintf("\"%d\"", v) }
 
 // Paging is what every list takes. A list's answer is a JSON array; the next page, if there is one, is in its Link header.
 type Paging struct {

@@ -4,47 +4,76 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"net/http"
-	"slices"
-	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/restvalue"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
 )
 
 // Headers are what every command takes beside its values. The type is exported because huma skips the fields of others.
 type Headers struct {
-	Key         key         `header:"Idempotency-Key" example:"6f9c2a1e-register-dan"`
-	IfMatch     ifMatch     `header:"If-Match" example:"\"3\""`
-	IfNoneMatch ifNoneMatch `header:"If-None-Match" example:"*"`
+	Key     key     `header:"Idempotency-Key" example:"6f9c2a1e-register-dan"`
+	IfMatch ifMatch `header:"If-Match" example:"\"3\""`
 }
 
 func (in *Headers) options(ctx context.Context) (o commands.Options) {
 	if in.Key != "" {
 		o.Key, o.Fingerprint = string(in.Key), fingerprintOf(ctx)
 	}
-	if in.IfMatch != "" || in.IfNoneMatch != "" {
-		match, _ := parseTags(string(in.IfMatch)) // Resolve has checked them
-		none, _ := parseTags(string(in.IfNoneMatch))
+	if in.IfMatch != "" {
+		match, _ := httpapi.ParseTags(string(in.IfMatch)) // Resolve has checked them
+		o.AllowVersion = func(v eventsourcing.Version) bool { return match.HasVersion(v, false) }
+	}
+	return o
+}
+
+// Target is the input of a command whose address is an aggregate's, or part of one. The type is exported as Headers is.
+type Target struct {
+	restvalue.Target
+	Headers
+
+	IfNoneMatch ifNoneMatch `header:"If-None-Match" example:"*"`
+}
+
+func (in *Target) aggregateID() string { return string(in.ID) }
+
+func (in *Target) options(ctx context.Context) commands.Options {
+	o := in.Headers.options(ctx)
+	if in.IfNoneMatch != "" {
+		none, _ := httpapi.ParseTags(string(in.IfNoneMatch)) // Resolve has checked them
+		allowed := o.AllowVersion
 		o.AllowVersion = func(v eventsourcing.Version) bool {
-			return (in.IfMatch == "" || match.has(v, false)) && !none.has(v, true)
+			return (allowed == nil || allowed(v)) && !none.HasVersion(v, true)
 		}
 	}
 	return o
 }
 
+// refuseIfNoneMatch refuses a POST that has the header. What it would be compared with is the POST's own target
+// (https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2), which is a list; a client that sends it has the new aggregate in mind.
+func refuseIfNoneMatch(c huma.Context, next func(huma.Context)) {
+	if len(httpapi.HeadersOf(c, httpapi.IfNoneMatchHeader)) == 0 {
+		next(c)
+		return
+	}
+	p := httpapi.NewProblem(http.StatusBadRequest, httpapi.CodeMalformed, "a POST takes no If-None-Match")
+	p.Errors = []httpapi.Field{{
+		Location: "header." + httpapi.IfNoneMatchHeader,
+		Message:  "would be about the list, which is what this request is sent to; leave it out: an id that exists is answered 409",
+	}}
+	p.Answer(c)
+}
+
 const (
-	keyHeader         = "Idempotency-Key"
-	ifMatchHeader     = "If-Match"
-	ifNoneMatchHeader = "If-None-Match"
+	keyHeader     = "Idempotency-Key"
+	ifMatchHeader = "If-Match"
 )
 
 // key is an Idempotency-Key.
@@ -63,11 +92,11 @@ func (key) Schema(huma.Registry) *huma.Schema {
 
 // Resolve implements huma.ResolverWithPath.
 func (k *key) Resolve(c huma.Context, at *huma.PathBuffer) []error {
-	keys := valuesOf(c, keyHeader)
+	keys := httpapi.HeadersOf(c, keyHeader)
 	if len(keys) == 0 || len(keys) == 1 && httpapi.VisibleASCII(keys[0], maxKey) {
 		return nil
 	}
-	return malformed(at, fmt.Errorf("want one key of 1 to %d visible ASCII characters", maxKey))
+	return httpapi.Malformed(at, fmt.Errorf("want one key of 1 to %d visible ASCII characters", maxKey))
 }
 
 // ifMatch is the list of all If-Match headers: https://www.rfc-editor.org/rfc/rfc9110#section-13.1.1
@@ -82,7 +111,7 @@ func (ifMatch) Schema(huma.Registry) *huma.Schema {
 
 // Resolve implements huma.ResolverWithPath.
 func (m *ifMatch) Resolve(c huma.Context, at *huma.PathBuffer) []error {
-	return resolveTags(c, at, ifMatchHeader, m)
+	return httpapi.ResolveTags(c, at, ifMatchHeader, m)
 }
 
 // ifNoneMatch is the list of all If-None-Match headers: https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2
@@ -97,74 +126,8 @@ func (ifNoneMatch) Schema(huma.Registry) *huma.Schema {
 
 // Resolve implements huma.ResolverWithPath.
 func (m *ifNoneMatch) Resolve(c huma.Context, at *huma.PathBuffer) []error {
-	return resolveTags(c, at, ifNoneMatchHeader, m)
+	return httpapi.ResolveTags(c, at, httpapi.IfNoneMatchHeader, m)
 }
-
-func resolveTags[T ~string](c huma.Context, at *huma.PathBuffer, header string, target *T) []error {
-	lists := valuesOf(c, header)
-	if len(lists) == 0 {
-		return nil
-	}
-	*target = T(strings.Join(lists, ","))
-	if _, err := parseTags(string(*target)); err != nil {
-		return malformed(at, err)
-	}
-	return nil
-}
-
-// tags are entity tags, or any.
-type tags struct {
-	any          bool
-	strong, weak []string
-}
-
-// parseTags takes "*" or a list of entity tags.
-func parseTags(list string) (t tags, err error) {
-	list = strings.Trim(list, " \t,")
-	if list == "*" {
-		return tags{any: true}, nil
-	}
-	for first := true; first || list != ""; first = false {
-		unprefixed, weak := strings.CutPrefix(list, "W/")
-		opaque, quoted := strings.CutPrefix(unprefixed, `"`)
-		tag, rest, closed := strings.Cut(opaque, `"`)
-		list = strings.TrimLeft(rest, " \t,")
-		if !quoted || !closed || list != "" && !strings.Contains(rest[:len(rest)-len(list)], ",") {
-			return tags{}, errors.New(`want * or tags with commas between them, such as "3"`)
-		}
-		if weak {
-			t.weak = append(t.weak, `"`+tag+`"`)
-		} else {
-			t.strong = append(t.strong, `"`+tag+`"`)
-		}
-	}
-	return t, nil
-}
-
-// has reports whether the version of an aggregate that exists is among the tags. A weak tag never is where the comparison is strong.
-func (t tags) has(v eventsourcing.Version, weakly bool) bool {
-	return v > 0 && (t.any || slices.Contains(t.strong, httpapi.ETag(v)) || weakly && slices.Contains(t.weak, httpapi.ETag(v)))
-}
-
-func valuesOf(c huma.Context, header string) []string {
-	r, _ := humachi.Unwrap(c)
-	return r.Header.Values(header)
-}
-
-// malformedHeader makes the whole request a 400.
-type malformedHeader struct{ detail huma.ErrorDetail }
-
-func malformed(at *huma.PathBuffer, err error) []error {
-	return []error{&malformedHeader{huma.ErrorDetail{Location: at.String(), Message: err.Error()}}}
-}
-
-func (e *malformedHeader) Error() string { return e.detail.Error() }
-
-// ErrorDetail implements huma.ErrorDetailer.
-func (e *malformedHeader) ErrorDetail() *huma.ErrorDetail { return &e.detail }
-
-// GetStatus implements huma.StatusError.
-func (*malformedHeader) GetStatus() int { return http.StatusBadRequest }
 
 // request is a huma.Context by another name, for that has a method Context.
 type request huma.Context
@@ -199,8 +162,8 @@ func fingerprintOf(ctx context.Context) string {
 		return ""
 	}
 	url, sum := h.URL(), sha256.New()
-	_, _ = fmt.Fprintf(sum, "%s %q %q ", h.Method(), url.EscapedPath(), valuesOf(h.request, ifMatchHeader)) // a hash never fails
-	if none := valuesOf(h.request, ifNoneMatchHeader); len(none) > 0 {                                      // former builds ignored it
+	_, _ = fmt.Fprintf(sum, "%s %q %q ", h.Method(), url.EscapedPath(), httpapi.HeadersOf(h.request, ifMatchHeader)) // a hash never fails
+	if none := httpapi.HeadersOf(h.request, httpapi.IfNoneMatchHeader); len(none) > 0 {                              // former builds ignored it
 		_, _ = fmt.Fprintf(sum, "%q ", none)
 	}
 	_, _ = sum.Write(h.body.Sum(nil))

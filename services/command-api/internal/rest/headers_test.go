@@ -68,34 +68,39 @@ func TestIfMatch(t *testing.T) {
 		ifMatch []string
 		code    string // "": accepted
 	}{
-		"the version":               {[]request{annRegistered}, updated("A"), []string{`"1"`}, ""},
-		"the version after more":    {[]request{annRegistered, updated("A"), updated("B")}, updated("C"), []string{`"3"`}, ""},
-		"one of a list":             {[]request{annRegistered}, updated("A"), []string{`"7" ,, "1","x"`}, ""},
-		"one of two headers":        {[]request{annRegistered}, updated("A"), []string{`"7"`, `"1"`}, ""},
-		"any":                       {[]request{annRegistered}, updated("A"), []string{"*"}, ""},
-		"an older one":              {[]request{annRegistered, updated("A")}, updated("B"), []string{`"1"`}, "precondition_failed"},
-		"a future one":              {[]request{annRegistered}, updated("A"), []string{`"2"`}, "precondition_failed"},
-		"one of another writing":    {[]request{annRegistered}, updated("A"), []string{`"01"`}, "precondition_failed"},
-		"a comma inside":            {[]request{annRegistered}, updated("A"), []string{`"0,1"`}, "precondition_failed"},
-		"before the rules":          {[]request{annRegistered, annDisabled}, annDisabled, []string{`"1"`}, "precondition_failed"},
-		"and then the rules":        {[]request{annRegistered, annDisabled}, annDisabled, []string{`"2"`}, "user_disabled"},
-		"what needs no change":      {[]request{annRegistered, updated("A")}, updated("A"), []string{`"1"`}, "precondition_failed"},
-		"an unknown user":           {nil, updated("A"), []string{`"0"`}, "precondition_failed"},
-		"any, of an unknown user":   {nil, annRegistered, []string{"*"}, "precondition_failed"},
-		"unquoted":                  {[]request{annRegistered}, updated("A"), []string{"1"}, "malformed"},
-		"weak":                      {[]request{annRegistered}, updated("A"), []string{`W/"1"`}, "precondition_failed"},
-		"weak beside the version":   {[]request{annRegistered}, updated("A"), []string{`W/"1", "1"`}, ""},
-		"weak and another one":      {[]request{annRegistered}, updated("A"), []string{`"2", W/"1"`}, "precondition_failed"},
-		"weak in lower case":        {[]request{annRegistered}, updated("A"), []string{`w/"1"`}, "malformed"},
-		"weak and no more":          {[]request{annRegistered}, updated("A"), []string{`W/`}, "malformed"},
-		"half quoted":               {[]request{annRegistered}, updated("A"), []string{`"1`}, "malformed"},
-		"a lone quote":              {[]request{annRegistered}, updated("A"), []string{`"`}, "malformed"},
-		"no comma":                  {[]request{annRegistered}, updated("A"), []string{`"1" "2"`}, "malformed"},
-		"any and more":              {[]request{annRegistered}, updated("A"), []string{`*, "1"`}, "malformed"},
-		"empty":                     {[]request{annRegistered}, updated("A"), []string{""}, "malformed"},
-		"empty list":                {[]request{annRegistered}, updated("A"), []string{" , "}, "malformed"},
-		"of an operation by itself": {[]request{auditorCreated}, auditorOff, []string{`"9"`}, "precondition_failed"},
-		"of a grant":                {[]request{annRegistered, auditorCreated}, auditorGranted, []string{`"9"`}, "precondition_failed"},
+		"the version":            {[]request{annRegistered}, updated("A"), []string{`"1"`}, ""},
+		"the version after more": {[]request{annRegistered, updated("A"), updated("B")}, updated("C"), []string{`"3"`}, ""},
+		"one of a list":          {[]request{annRegistered}, updated("A"), []string{`"7" ,, "1","x"`}, ""},
+		"one of two headers":     {[]request{annRegistered}, updated("A"), []string{`"7"`, `"1"`}, ""},
+		"any":                    {[]request{annRegistered}, updated("A"), []string{"*"}, ""},
+		"as a read gave it":      {[]request{annRegistered}, updated("A"), []string{`"1-0bJ7sXq2Vw9Y"`}, ""},
+		"an older one, as a read gave it": {
+			[]request{annRegistered, updated("A")}, updated("B"), []string{`"1-0bJ7sXq2Vw9Y"`}, "precondition_failed",
+		},
+		"a longer one that begins so": {[]request{annRegistered}, updated("A"), []string{`"10-1"`}, "precondition_failed"},
+		"an older one":                {[]request{annRegistered, updated("A")}, updated("B"), []string{`"1"`}, "precondition_failed"},
+		"a future one":                {[]request{annRegistered}, updated("A"), []string{`"2"`}, "precondition_failed"},
+		"one of another writing":      {[]request{annRegistered}, updated("A"), []string{`"01"`}, "precondition_failed"},
+		"a comma inside":              {[]request{annRegistered}, updated("A"), []string{`"0,1"`}, "precondition_failed"},
+		"before the rules":            {[]request{annRegistered, annDisabled}, annDisabled, []string{`"1"`}, "precondition_failed"},
+		"and then the rules":          {[]request{annRegistered, annDisabled}, annDisabled, []string{`"2"`}, "user_disabled"},
+		"what needs no change":        {[]request{annRegistered, updated("A")}, updated("A"), []string{`"1"`}, "precondition_failed"},
+		"an unknown user":             {nil, updated("A"), []string{`"0"`}, "precondition_failed"},
+		"any, of an unknown user":     {nil, annRegistered, []string{"*"}, "precondition_failed"},
+		"unquoted":                    {[]request{annRegistered}, updated("A"), []string{"1"}, "malformed"},
+		"weak":                        {[]request{annRegistered}, updated("A"), []string{`W/"1"`}, "precondition_failed"},
+		"weak beside the version":     {[]request{annRegistered}, updated("A"), []string{`W/"1", "1"`}, ""},
+		"weak and another one":        {[]request{annRegistered}, updated("A"), []string{`"2", W/"1"`}, "precondition_failed"},
+		"weak in lower case":          {[]request{annRegistered}, updated("A"), []string{`w/"1"`}, "malformed"},
+		"weak and no more":            {[]request{annRegistered}, updated("A"), []string{`W/`}, "malformed"},
+		"half quoted":                 {[]request{annRegistered}, updated("A"), []string{`"1`}, "malformed"},
+		"a lone quote":                {[]request{annRegistered}, updated("A"), []string{`"`}, "malformed"},
+		"no comma":                    {[]request{annRegistered}, updated("A"), []string{`"1" "2"`}, "malformed"},
+		"any and more":                {[]request{annRegistered}, updated("A"), []string{`*, "1"`}, "malformed"},
+		"empty":                       {[]request{annRegistered}, updated("A"), []string{""}, "malformed"},
+		"empty list":                  {[]request{annRegistered}, updated("A"), []string{" , "}, "malformed"},
+		"of an operation by itself":   {[]request{auditorCreated}, auditorOff, []string{`"9"`}, "precondition_failed"},
+		"of a grant":                  {[]request{annRegistered, auditorCreated}, auditorGranted, []string{`"9"`}, "precondition_failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -125,9 +130,10 @@ func TestIfNoneMatch(t *testing.T) {
 		headers []string
 		code    string // "": accepted
 	}{
-		"any, of one that is new":  {nil, annRegistered, []string{"If-None-Match", "*"}, ""},
 		"any, of one that exists":  {[]request{annRegistered}, updated("A"), []string{"If-None-Match", "*"}, "precondition_failed"},
-		"any, before the rules":    {[]request{annRegistered}, annRegistered, []string{"If-None-Match", "*"}, "precondition_failed"},
+		"any, before the rules":    {[]request{annRegistered, annDisabled}, annDisabled, []string{"If-None-Match", "*"}, "precondition_failed"},
+		"any, of an unknown user":  {nil, updated("A"), []string{"If-None-Match", "*"}, "user_not_found"},
+		"as a read gave it":        {[]request{annRegistered}, updated("A"), []string{"If-None-Match", `"1-0bJ7sXq2Vw9Y"`}, "precondition_failed"},
 		"the version":              {[]request{annRegistered}, updated("A"), []string{"If-None-Match", `"1"`}, "precondition_failed"},
 		"the version, weakly":      {[]request{annRegistered}, updated("A"), []string{"If-None-Match", `W/"1"`}, "precondition_failed"},
 		"another version":          {[]request{annRegistered}, updated("A"), []string{"If-None-Match", `"2"`}, ""},
@@ -151,6 +157,23 @@ func TestIfNoneMatch(t *testing.T) {
 			assert.Equal(t, written, a.store.appended.Load())
 		})
 	}
+}
+
+// TestAPostTakesNoIfNoneMatch: its target is a list, which exists (RFC 9110 §13.1.2); an id that exists is refused without it.
+func TestAPostTakesNoIfNoneMatch(t *testing.T) {
+	t.Parallel()
+	for _, when := range []request{annRegistered, auditorCreated, auditorGranted} {
+		for _, tag := range []string{"*", `"1"`, "", "no tag"} {
+			a := newAPI()
+			res := a.send(t, when, "If-None-Match", tag)
+			mustRefuse(t, res, "malformed")
+			assert.Contains(t, res.Body.String(), `"location":"header.If-None-Match","message":"would be about the list`)
+			assert.Zero(t, a.store.appended.Load())
+		}
+	}
+	a := newAPI()
+	a.given(t, annRegistered)
+	mustRefuse(t, a.send(t, annRegistered), "user_exists")
 }
 
 func TestIfMatchAcceptsOneOfManyConcurrentRequests(t *testing.T) {

@@ -57,11 +57,15 @@ func on[In any, P interface {
 		eventsourcing.ErrConflict, eventsourcing.ErrTooLarge, eventsourcing.ErrVersionMismatch, problems.ErrKeyReused,
 		eventsourcing.ErrLogHole, eventsourcing.ErrResultUnreadable,
 	})
+	middlewares := huma.Middlewares{hashBody}
+	if op.method == http.MethodPost {
+		middlewares = append(middlewares, refuseIfNoneMatch)
+	}
 	httpapi.Register(c.api, c.log, huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Tags: []string{c.name},
 		Description:   "Answered once it is in the log. With an Idempotency-Key it can be sent again safely.",
 		Security:      auth.Scopes(append([]string{c.name + ":write"}, op.scopes...)...),
-		DefaultStatus: http.StatusAccepted, Middlewares: huma.Middlewares{hashBody}, Metadata: httpapi.MayAnswer(mayAnswer...),
+		DefaultStatus: http.StatusAccepted, Middlewares: middlewares, Metadata: httpapi.MayAnswer(mayAnswer...),
 	}, func(ctx context.Context, in *In) (*accepted, error) {
 		options := P(in).options(ctx)
 		options.Outcome = func(id string, after eventsourcing.Version) []byte { return mustEncode(c.answer(id, after)) }

@@ -20,14 +20,6 @@ type registerUser struct {
 
 func (in *registerUser) aggregateID() string { return string(in.Body.ID) }
 
-// Target is the input of a command on an aggregate that exists already. The type is exported as Headers is.
-type Target struct {
-	restvalue.Target
-	Headers
-}
-
-func (in *Target) aggregateID() string { return string(in.ID) }
-
 type updateUser struct {
 	Target
 	Body struct {
@@ -44,11 +36,14 @@ type changeEmail struct {
 }
 
 type addRole struct {
-	Target
+	restvalue.Target
+	Headers
 	Body struct {
 		RoleID restvalue.ID `json:"roleId" doc:"a role that exists and is enabled" example:"01920b7d-0a11-7d52-8c3f-6b1d2e4f5a90"`
 	}
 }
+
+func (in *addRole) aggregateID() string { return string(in.ID) }
 
 type removeRole struct {
 	Target

@@ -76,11 +76,6 @@ type listMembers struct {
 	httpapi.Paging
 }
 
-type oneRole struct {
-	ETag string `header:"ETag" doc:"the version, quoted" example:"\"1\""`
-	Body RoleWithMembers
-}
-
 // storedRole is a role's row as it is read.
 type storedRole struct {
 	projection.Key
@@ -119,7 +114,7 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 		Description: "To read what you wrote, ask for its version and how long to wait for it.",
 		Metadata:    httpapi.MayAnswer(role.ErrNotFound, projection.ErrNotYet, projection.ErrBadRow),
 		Security:    auth.Scopes("roles:read", "users:read"), // it shows users
-	}, func(ctx context.Context, in *getRole) (*oneRole, error) {
+	}, func(ctx context.Context, in *getRole) (*httpapi.One[RoleWithMembers], error) {
 		var row storedRole
 		found, err := reader.Await(ctx, string(in.ID), roleRowName, in.MinVersion, in.Wait.Duration(), &row)
 		if err != nil {
@@ -132,9 +127,7 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 		if err != nil {
 			return nil, err
 		}
-		return &oneRole{
-			ETag: httpapi.ETag(row.Version), Body: RoleWithMembers{Role: row.shown(), Users: members},
-		}, nil
+		return httpapi.Show(in.Known, row.Version, RoleWithMembers{Role: row.shown(), Users: members}), nil
 	})
 	httpapi.Register(api, log, huma.Operation{
 		OperationID: "listMembers", Method: http.MethodGet, Path: "/roles/{id}/users", Summary: "List the users that hold a role", Tags: tags,

@@ -61,7 +61,7 @@ func TestEachEventOfARoleIsShown(t *testing.T) {
 		res := m.Get("/roles/" + auditor)
 		require.Equal(t, http.StatusOK, res.Code, res.Body.String())
 		assert.JSONEq(t, `{`+want+`,"users":[]}`, res.Body.String(), step.event.EventName())
-		assert.Equal(t, fmt.Sprintf("%q", fmt.Sprint(i+1)), res.Header().Get("ETag"))
+		assert.Regexp(t, fmt.Sprintf(`^"%d-`, i+1), res.Header().Get("ETag"))
 		assert.JSONEq(t, `[{`+want+`}]`, m.Get("/roles").Body.String())
 	}
 }

@@ -63,11 +63,6 @@ type getUser struct {
 	httpapi.Reading
 }
 
-type oneUser struct {
-	ETag string `header:"ETag" doc:"the version, quoted" example:"\"3\""`
-	Body User
-}
-
 // Register adds the reads of users to the API.
 func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 	httpapi.Register(api, log, huma.Operation{
@@ -96,7 +91,7 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 		Description: "To read what you wrote, ask for its version and how long to wait for it.",
 		Metadata:    httpapi.MayAnswer(user.ErrNotFound, projection.ErrNotYet, projection.ErrBadRow),
 		Security:    auth.Scopes("users:read"),
-	}, func(ctx context.Context, in *getUser) (*oneUser, error) {
+	}, func(ctx context.Context, in *getUser) (*httpapi.One[User], error) {
 		var row storedUser
 		found, err := reader.Await(ctx, string(in.ID), userRowName, in.MinVersion, in.Wait.Duration(), &row)
 		if err != nil {
@@ -109,7 +104,7 @@ func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
 		if err != nil {
 			return nil, err
 		}
-		return &oneUser{ETag: httpapi.ETag(users[0].Version), Body: users[0]}, nil
+		return httpapi.Show(in.Known, users[0].Version, users[0]), nil
 	})
 }
 
