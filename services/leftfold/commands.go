@@ -23,7 +23,7 @@ const about = `Leftfold runs every service and an embedded AWS in one process un
 
 Environment variables configure it: the help of each command lists those that
 the command reads. Exit codes: 0 success, 1 failure or (with -health, -ready)
-no. The help of "claims audit" lists its own.`
+no. The help of each operators' command lists its own.`
 
 const aboutServices = `Run every service, from the programs beside this one, and an embedded AWS as
 processes of their own until Ctrl-C. If one of them ends by itself, the others
@@ -43,6 +43,7 @@ const (
 // newRoot returns the program's command line. Results go to out; logs and progress go to logs.
 func newRoot(out, logs io.Writer) *cobra.Command {
 	local := app.Lookup(os.LookupEnv)
+	con := newConsole(out, logs)
 	dataDir := ""
 	flags := settings{"DATA_DIR": &dataDir}
 	withDataDir := func(c *cobra.Command) *cobra.Command {
@@ -97,7 +98,8 @@ func newRoot(out, logs io.Writer) *cobra.Command {
 			service.Variables(&app.IssuerConfig{})...), // it does not assume ENVIRONMENT=local
 		withVariables(command(toOperate, "provision", "Create tables, stream and queues in the AWS of the environment", provisionAWS),
 			slices.Concat(service.Variables(&provisionConfig{}), service.AWSVariables())...),
-		newNew(out, logs), newClaims(out, logs), newSetAside(out),
+		newNew(out, logs),
+		newProjections(con), newParked(con), newClaims(con), newLeases(con), newSetAside(con),
 		command(toKnow, "config", "Check and print the configuration of run and demo, secrets masked",
 			func(context.Context) error { return service.WriteConfig(out, local, &app.Config{}, &demo.Config{}) }),
 		command(toKnow, "version", "Print the release",

@@ -22,6 +22,7 @@ import (
 	"github.com/leftfold/leftfold/services/leftfold/app"
 	"github.com/leftfold/leftfold/services/leftfold/internal/demo"
 	"github.com/leftfold/leftfold/services/leftfold/internal/fleet"
+	"github.com/leftfold/leftfold/services/leftfold/internal/output"
 )
 
 // interrupted is the exit code of what Ctrl-C ended, as shells have it.
@@ -121,6 +122,6 @@ func stage(api string, cfg app.Config, target aws.Config) demo.Stage {
 
 // play plays the story and draws its progress if out is a terminal.
 func play(ctx context.Context, story demo.Config, on demo.Stage, out *os.File) error {
-	on.Now, on.Out, on.Terminal = time.Now, out, isTerminal(out) //nolint:forbidigo // durations for a person
+	on.Now, on.Out, on.Terminal = time.Now, out, output.IsTerminal(out) //nolint:forbidigo // durations for a person
 	return demo.Play(ctx, story, on)
 }

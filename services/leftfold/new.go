@@ -63,9 +63,9 @@ func newNew(out, logs io.Writer) *cobra.Command {
 	aggregate.Flags().StringVar(&a.Plural, "plural", "", "what many of them are called, if irregular")
 	aggregate.Flags().BoolVar(&dryRun, "dry-run", false, "only list the files")
 	aggregate.Flags().BoolVar(&noUpdate, "no-update", false, "print the commands, and do not run them")
-	group := operatorsGroup("new", "Add to a system of your own", func(err error) error { return err }, aggregate)
-	group.GroupID = toRun
-	return group
+	c := group("new", "Add to a system of your own", func(err error) error { return err }, aggregate)
+	c.GroupID = toRun
+	return c
 }
 
 // update runs the commands for what tests write, or prints them.

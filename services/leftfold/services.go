@@ -11,6 +11,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/leftfold/app"
 	"github.com/leftfold/leftfold/services/leftfold/internal/fleet"
+	"github.com/leftfold/leftfold/services/leftfold/internal/output"
 )
 
 // runServices runs every service as a process of its own, but those that somebody else starts.
@@ -23,17 +24,12 @@ func runServices(ctx context.Context, lookup service.Lookup, without []string, o
 		return err
 	}
 	options := fleet.Options{
-		Leftfold: self, Without: without, Out: out, Logs: logs, Colour: isTerminal(logs) && os.Getenv("NO_COLOR") == "", // https://no-color.org
+		Leftfold: self, Without: without, Out: out, Logs: logs, Colour: output.IsTerminal(logs) && os.Getenv("NO_COLOR") == "", // https://no-color.org
 	}
 	start := func(ctx context.Context, cfg app.Config, _ io.Writer) (*fleet.Fleet, error) {
 		return fleet.New(ctx, cfg, lookup, options)
 	}
 	return run(ctx, lookup, out, logs, start, servicesBanner)
-}
-
-func isTerminal(file *os.File) bool {
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 func servicesBanner(f *fleet.Fleet, cfg app.Config) string {

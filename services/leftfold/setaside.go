@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -19,8 +17,6 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/hop"
 	"github.com/leftfold/leftfold/pkg/engine/setaside"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
-	"github.com/leftfold/leftfold/pkg/service"
-	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 )
 
 // setAsideConfig is what the commands on what was set aside read.
@@ -43,70 +39,87 @@ Exit codes: 0 all removed, 1 some stay, 2 trouble.`
 )
 
 // newSetAside returns the commands that list and release what was set aside.
-func newSetAside(out io.Writer) *cobra.Command {
-	failed := func(err error) error { return outcome{trouble, fmt.Sprintf("set-aside: %v", err)} }
-	each := func(c *cobra.Command, on func(setaside.Releaser, setaside.Entry) (stays bool, err error)) error {
-		some, err := eachSetAside(c.Context(), on)
-		switch {
-		case err != nil:
-			return failed(err)
-		case some:
-			return outcome{code: differs}
-		default:
-			return nil
-		}
-	}
-	list := &cobra.Command{
-		Use: "list", Short: "List what was set aside", Long: aboutList,
-		RunE: func(c *cobra.Command, args []string) error {
-			if err := noArguments(c, args); err != nil {
-				return failed(err)
-			}
-			return each(c, func(_ setaside.Releaser, e setaside.Entry) (bool, error) {
-				_, _ = fmt.Fprintln(out, line(e, e.Reason))
+func newSetAside(con *console) *cobra.Command {
+	const name = "set-aside"
+	list := task{
+		use: "list", short: "List what was set aside", long: aboutList, variables: awsVariables(&setAsideConfig{}),
+		do: func(ctx context.Context, _ []string) (bool, error) {
+			return eachSetAside(ctx, func(_ setaside.Releaser, e setaside.Entry) (bool, error) {
+				con.printer().Line(shownEntry(e, ""), line(e, e.Reason))
 				return true, nil
 			})
 		},
-	}
-	var all, discard bool
-	release := &cobra.Command{
-		Use: "release (--all | id...)", Short: "Send what was set aside again", Long: aboutRelease,
-		RunE: func(c *cobra.Command, ids []string) error {
+	}.command(name)
+	var all, discard, dryRun bool
+	release := task{
+		use: "release (--all | id...)", short: "Send what was set aside again", long: aboutRelease,
+		args: cobra.ArbitraryArgs, variables: awsVariables(&setAsideConfig{}),
+		do: func(ctx context.Context, ids []string) (bool, error) {
 			if all == (len(ids) > 0) {
-				return failed(errors.New("want --all, or the ids of entries"))
+				return false, errors.New("want --all, or the ids of entries")
 			}
-			return each(c, func(r setaside.Releaser, e setaside.Entry) (bool, error) {
+			return eachSetAside(ctx, func(r setaside.Releaser, e setaside.Entry) (bool, error) {
 				if !all && !slices.Contains(ids, e.ID) {
 					return false, nil
 				}
-				text, stays, err := releaseOne(c.Context(), r, e, discard)
-				_, _ = fmt.Fprintln(out, line(e, text))
+				text, stays, err := releaseOne(ctx, r, e, discard, dryRun)
+				con.printer().Line(shownEntry(e, text), line(e, text))
 				return stays, err
 			})
 		},
-	}
+	}.command(name)
 	release.Flags().BoolVar(&all, "all", false, "release every entry")
 	release.Flags().BoolVar(&discard, "discard", false, "remove also what cannot be sent; the log keeps it")
-	for _, c := range []*cobra.Command{list, release} {
-		withVariables(c, slices.Concat(service.Variables(&setAsideConfig{}), service.AWSVariables())...)
-	}
-	return operatorsGroup("set-aside", "List and release what could not be moved on", failed, list, release)
+	release.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would become of each entry")
+	return con.operatorsGroup(name, "List and release what could not be moved on", failure(name), list, release)
 }
 
-// releaseOne releases an entry and says what became of it.
-func releaseOne(ctx context.Context, r setaside.Releaser, e setaside.Entry, discard bool) (text string, stays bool, err error) {
-	became, err := r.Release(ctx, e)
-	if err == nil && became != setaside.Foreign {
+// entry is an entry as it is printed.
+type entry struct {
+	ID        string    `json:"id"`
+	At        time.Time `json:"at"`
+	Operation string    `json:"operation"`
+	Stream    string    `json:"stream,omitempty"`
+	Version   string    `json:"version,omitempty"`
+	EventID   string    `json:"eventId,omitempty"`
+	Shard     string    `json:"shard,omitempty"`
+	Sequence  string    `json:"sequence,omitempty"`
+	Reason    string    `json:"reason"`
+	Outcome   string    `json:"outcome,omitempty"` // of a release
+}
+
+func shownEntry(e setaside.Entry, outcome string) entry {
+	return entry{e.ID, e.At, e.Operation, e.Stream, e.Version, e.EventID, e.Shard, e.Sequence, e.Reason, outcome}
+}
+
+// releaseOne releases an entry and says what became of it, or what would.
+func releaseOne(ctx context.Context, r setaside.Releaser, e setaside.Entry, discard, dryRun bool) (text string, stays bool, err error) {
+	release := r.Release
+	if dryRun {
+		release = r.Check
+	}
+	became, err := release(ctx, e)
+	switch {
+	case err != nil || became == setaside.Foreign:
+	case dryRun && became == setaside.Gone:
+		return "would be removed: " + string(became), false, nil
+	case dryRun:
+		return "would be " + string(became), false, nil
+	default:
 		return string(became), false, nil
 	}
 	text = string(became)
 	if err != nil {
 		text = err.Error()
 	}
-	if !discard {
+	switch {
+	case !discard:
 		return "stays: " + text, true, nil
+	case dryRun:
+		return "would be discarded: " + text, false, nil
+	default:
+		return "discarded: " + text, false, r.List.Remove(ctx, e)
 	}
-	return "discarded: " + text, false, r.List.Remove(ctx, e)
 }
 
 // line describes an entry, and what is to be said of it, in one line.
@@ -138,21 +151,21 @@ func eachSetAside(ctx context.Context, on func(setaside.Releaser, setaside.Entry
 }
 
 func newReleaser(ctx context.Context) (r setaside.Releaser, err error) {
-	var names setAsideConfig
-	if err := service.LoadConfig(os.LookupEnv, &names); err != nil {
+	n, err := names()
+	if err != nil {
 		return r, err
 	}
-	target, err := awsconfig.Load(ctx)
+	target, err := operatorsAWS(ctx)
 	if err != nil {
 		return r, err
 	}
 	db, k := dynamodb.NewFromConfig(target), kinesis.NewFromConfig(target)
 	return setaside.Releaser{
-		List:     setaside.NewList(db, names.SetAside, nil), // it keeps nothing
-		EventLog: dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}}),
+		List:     setaside.NewList(db, n.SetAside, nil), // it keeps nothing
+		EventLog: dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: n.EventLog}}),
 		Put: func(ctx context.Context, e hop.Event) error {
 			_, err := k.PutRecord(ctx, &kinesis.PutRecordInput{
-				StreamName: aws.String(names.Stream), PartitionKey: aws.String(e.Stream.String()), Data: e.Envelope,
+				StreamName: aws.String(n.Stream), PartitionKey: aws.String(e.Stream.String()), Data: e.Envelope,
 			})
 			return err
 		},

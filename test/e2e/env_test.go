@@ -89,6 +89,7 @@ COMPOSE_PROFILES=localstack
 	section(strings.Join(projectors, " and "), service.Variables(&app.Services{}))
 	section("leftfold (make run)", service.Variables(&app.Config{}))
 	section("leftfold provision", []service.Variable{declared["PROVISION_PATIENCE"]})
+	section("leftfold's commands for operators that ask the services", []service.Variable{declared["ADMIN_URLS"]})
 	section("leftfold issuer", service.Variables(&devissuer.Config{}))
 	demo := []service.Variable{}
 	for _, name := range []string{"DEMO_USERS", "DEMO_RATE", "DEMO_API", "DEMO_TOKEN"} { // internal to leftfold: only its source can be read

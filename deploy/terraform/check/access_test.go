@@ -107,9 +107,12 @@ func TestServicesNeedTheseRightsAndNoOthers(t *testing.T) {
 
 // commandsOnAWS lists the commands of the program leftfold, and for which of them Terraform knows rights.
 var commandsOnAWS = map[string]string{ //nolint:gochecknoglobals // read only
-	"claims audit": "operators", "set-aside list": "operators", "set-aside release": "operators",
-	"provision": "none: Terraform makes what it would make",
-	"config":    "none: it makes no call", "version": "none: it makes no call",
+	"claims audit": "operators", "set-aside list": "operators", "set-aside release": "operators", "leases": "operators",
+	"parked list": "none: it asks the services", "parked show": "none: it asks the services",
+	"parked redrive": "none: it asks the services", "projections catch-up": "none: it asks the services",
+	"projections rebuild-stream": "none: it asks the services",
+	"provision":                  "none: Terraform makes what it would make",
+	"config":                     "none: it makes no call", "version": "none: it makes no call",
 	"completion": "none: it makes no call", "help": "none: it makes no call",
 	"run": "none: its own AWS", "demo": "none: its own AWS", "services": "none: their own AWS",
 	"issuer": "none: it makes no call", "aws snapshot save": "none: its own AWS", "aws snapshot load": "none: it makes no call",
@@ -172,6 +175,7 @@ func TestCommandsNeedTheseRightsAndNoOthers(t *testing.T) {
 		"set-aside release": func(operator *role) {
 			run(operator, 1, "set-aside", "release", "--all") // that with a space stays
 		},
+		"leases": func(operator *role) { run(operator, 0, "leases") },
 	} {
 		operator := newRole(operators[command])
 		run(operator)

@@ -33,25 +33,40 @@ const (
 	Foreign Released = "names no item of the log" // and kept: there is nothing to send; see List.Remove
 )
 
-// Release sends the entry's event again, as the log has it now, and removes the entry. The error says why that is still not
-// possible; the entry stays then.
-func (r Releaser) Release(ctx context.Context, e Entry) (Released, error) {
+// Check returns what Release would make of the entry, and changes nothing. Sent means that the log has an event there.
+func (r Releaser) Check(ctx context.Context, e Entry) (Released, error) {
+	_, became, err := r.check(ctx, e)
+	return became, err
+}
+
+func (r Releaser) check(ctx context.Context, e Entry) (event hop.Event, became Released, err error) {
 	if !e.inLog() {
-		return Foreign, nil
+		return event, Foreign, nil
 	}
 	record, err := r.EventLog.Item(ctx, e.Stream, e.Version)
 	if errors.Is(err, dynamostore.ErrNoItem) {
-		return Gone, r.List.Remove(ctx, e)
+		return event, Gone, nil
+	}
+	if err == nil {
+		event, err = hop.Encode(record)
 	}
 	if err != nil {
-		return "", err
+		return event, "", err
 	}
-	event, err := hop.Encode(record)
-	if err != nil {
-		return "", err
+	return event, Sent, nil
+}
+
+// Release sends the entry's event again, as the log has it now, and removes the entry. The error says why that is still not
+// possible; the entry stays then.
+func (r Releaser) Release(ctx context.Context, e Entry) (Released, error) {
+	event, became, err := r.check(ctx, e)
+	if err != nil || became == Foreign {
+		return became, err
 	}
-	if err := r.Put(ctx, event); err != nil {
-		return "", fmt.Errorf("send again: %w", err)
+	if became == Sent {
+		if err := r.Put(ctx, event); err != nil {
+			return "", fmt.Errorf("send again: %w", err)
+		}
 	}
-	return Sent, r.List.Remove(ctx, e)
+	return became, r.List.Remove(ctx, e)
 }

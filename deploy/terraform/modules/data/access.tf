@@ -51,6 +51,9 @@ locals {
         resources = [local.claims.arn]
       }
     }
+    leases = {
+      leases = { actions = ["dynamodb:Query"], resources = [aws_dynamodb_table.this["TABLE_LEASES"].arn] }
+    }
     "set-aside list" = {
       aside = { actions = ["dynamodb:Scan"], resources = [local.aside.arn] }
     }

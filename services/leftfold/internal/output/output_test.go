@@ -1,0 +1,63 @@
+package output_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/services/leftfold/internal/output"
+)
+
+type record struct {
+	Name string `json:"name"`
+}
+
+func TestATableHasOneHeadingAndEachRowAtOnce(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	p := output.New(&out, output.Table, output.Column{Name: "NAME", Width: 5}, output.Column{Name: "WHY"})
+	assert.Empty(t, out.String(), "no heading without rows")
+	p.Row(record{}, "a", "two\nlines")
+	assert.Equal(t, "NAME   WHY\na      two lines\n", out.String())
+	p.Row(record{}, "longer than that", "")
+	p.Line(record{}, "a sentence")
+	assert.Equal(t, "NAME   WHY\na      two lines\nlonger than that\na sentence\n", out.String())
+}
+
+func TestJSONIsOneObjectALine(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	p := output.New(&out, output.JSON, output.Column{Name: "NAME"})
+	p.Row(record{"<a>"}, "a")
+	p.Line(record{"b"}, "a sentence")
+	lines := strings.Split(out.String(), "\n")
+	require.Len(t, lines, 3)
+	assert.JSONEq(t, `{"name":"<a>"}`, lines[0])
+	assert.JSONEq(t, `{"name":"b"}`, lines[1])
+}
+
+func TestOnlyTheTwoFormatsAreAccepted(t *testing.T) {
+	t.Parallel()
+	var f output.Format
+	require.NoError(t, f.Set("json"))
+	assert.Equal(t, output.JSON, f)
+	require.Error(t, f.Set("JSON"))
+}
+
+// What a log file gets is whole lines, and few.
+func TestProgressElsewhereThanOnATerminalIsALineFromTimeToTime(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	at := time.Time{}
+	p := output.NewProgress(&out, func() time.Time { return at })
+	for range 11 {
+		p.Show(func() string { return "so far" })
+		at = at.Add(time.Second)
+	}
+	p.End()
+	assert.Equal(t, strings.Repeat("so far\n", 2), out.String())
+}

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/services/leftfold/internal/admin"
+	"github.com/leftfold/leftfold/services/leftfold/internal/amount"
+)
+
+const (
+	aboutCatchUp = `Compare a projection with the whole log and apply what it missed. The service
+does it in the background; this command shows how far it is until it ends, and
+may be stopped and started again.
+
+Exit codes: 0 caught up, 1 but for holes of the log, 2 trouble.`
+
+	aboutRebuildStream = `Write the rows of one aggregate anew from the log, in one projection.
+
+Exit codes: 0 done, 1 an event cannot be applied, 2 trouble.`
+)
+
+// newProjections returns the commands on read models.
+func newProjections(con *console) *cobra.Command {
+	dryRun := false
+	withDryRun := func(c *cobra.Command) *cobra.Command {
+		c.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be done")
+		return c
+	}
+	catchUp := task{
+		use: "catch-up <projection>", short: "Apply what a projection has missed of the log", long: aboutCatchUp,
+		args: usage(1, 1, "the name of a projection, such as users"), variables: adminVariables(),
+		do: func(ctx context.Context, args []string) (bool, error) { return con.catchUp(ctx, args[0], dryRun) },
+	}.command("projections catch-up")
+	rebuildStream := task{
+		use: "rebuild-stream <projection> <stream>", short: "Write the rows of one aggregate anew", long: aboutRebuildStream,
+		args: usage(2, 2, "a projection, such as users, and a stream, such as org/iam/user/0192…"), variables: adminVariables(),
+		do: func(ctx context.Context, args []string) (bool, error) {
+			return con.rebuildStream(ctx, args[0], args[1], dryRun)
+		},
+	}.command("projections rebuild-stream")
+	return con.operatorsGroup("projections", "Look after the read models", failure("projections"),
+		con.withAdmins(withDryRun(catchUp)), con.withAdmins(withDryRun(rebuildStream)))
+}
+
+// known returns an error unless there is a projection of that name.
+func known(projection string) error {
+	n, err := names()
+	if err != nil {
+		return err
+	}
+	var all []string
+	for _, p := range n.Projections() {
+		if p.Name == projection {
+			return nil
+		}
+		all = append(all, p.Name)
+	}
+	return fmt.Errorf("there is no projection %q; there are: %s", projection, strings.Join(all, " "))
+}
+
+// planned says what a command with --dry-run would do.
+type planned struct {
+	Would string `json:"would"`
+	URL   string `json:"url,omitempty"`
+}
+
+func (con *console) plan(p planned) {
+	text := "would " + p.Would
+	if p.URL != "" {
+		text += ": POST " + p.URL
+	}
+	con.printer().Line(p, text)
+}
+
+// caughtUp is what the admin address answers about a catch-up; docs/admin.md explains it.
+type caughtUp struct {
+	Projection string     `json:"projection"`
+	State      string     `json:"state"`
+	StartedAt  *time.Time `json:"startedAt,omitempty"`
+	EndedAt    *time.Time `json:"endedAt,omitempty"`
+	Records    int64      `json:"records"`
+	Behind     int64      `json:"behind"`
+	Applied    int64      `json:"applied"`
+	Parked     int64      `json:"parked"`
+	Holes      int64      `json:"holes"`
+}
+
+func (c caughtUp) String() string {
+	return fmt.Sprintf("%s: %s; %s compared, %s behind, %s applied, %s parked, %s", c.Projection, c.State,
+		amount.Of(c.Records, "event"), amount.Digits(c.Behind), amount.Digits(c.Applied), amount.Digits(c.Parked), amount.Of(c.Holes, "hole"))
+}
+
+// lookAgain is the pause between two questions about a catch-up.
+const lookAgain = 500 * time.Millisecond
+
+func (con *console) catchUp(ctx context.Context, projection string, dryRun bool) (holes bool, err error) {
+	client, address, err := con.keeper(ctx, projection)
+	if err != nil {
+		return false, err
+	}
+	at := address + "/projections/" + projection + "/catch-up"
+	if dryRun {
+		con.plan(planned{"compare " + projection + " with the whole log and apply what it missed", at})
+		return false, nil
+	}
+	var run caughtUp
+	if err := client.Post(ctx, at, &run); err != nil {
+		return false, err
+	}
+	progress, began := con.progress(), run.StartedAt
+	for run.State == "running" {
+		progress.Show(func() string { return "catching up " + projection + " since " + began.Format(time.TimeOnly) })
+		select {
+		case <-ctx.Done():
+			return false, fmt.Errorf("%w; the catch-up goes on: GET %s", context.Cause(ctx), at)
+		case <-time.After(lookAgain):
+		}
+		if _, err := client.Get(ctx, at, &run); err != nil {
+			return false, err
+		}
+	}
+	progress.End()
+	if run.State == "never" || run.State == "failed" {
+		return false, fmt.Errorf("the run has ended as %q (the service's log says why, or it was restarted): start it again", run.State)
+	}
+	con.printer().Line(run, run.String())
+	return run.State != "done", nil
+}
+
+// keeper returns a client and the address in it that answers for a projection.
+func (con *console) keeper(ctx context.Context, projection string) (*admin.Client, string, error) {
+	if err := known(projection); err != nil {
+		return nil, "", err
+	}
+	client, err := con.services(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	address, err := client.Projection(ctx, projection)
+	return client, address, err
+}
+
+// applied is what the admin address answers to a redrive or a rebuild.
+type applied struct {
+	Projection string                `json:"projection"`
+	Stream     string                `json:"stream"`
+	Version    eventsourcing.Version `json:"version"`
+	Done       bool                  `json:"done"`
+	Problem    string                `json:"problem,omitempty"` // why not, added here
+}
+
+func (a applied) String() string {
+	if a.Problem != "" {
+		return fmt.Sprintf("%s in %s: %s", a.Stream, a.Projection, a.Problem)
+	}
+	return fmt.Sprintf("%s in %s: applied up to version %d", a.Stream, a.Projection, a.Version)
+}
+
+func (con *console) rebuildStream(ctx context.Context, projection, stream string, dryRun bool) (stays bool, err error) {
+	if _, err := eventsourcing.ParseStreamID(stream); err != nil {
+		return false, err
+	}
+	client, address, err := con.keeper(ctx, projection)
+	if err != nil {
+		return false, err
+	}
+	at := address + "/projections/" + projection + "/streams/" + pathOf(stream) + "/rebuild"
+	if dryRun {
+		con.plan(planned{"write the rows of " + stream + " in " + projection + " anew", at})
+		return false, nil
+	}
+	result, err := con.toTheEnd(ctx, client, at, applied{Projection: projection, Stream: stream})
+	if err == nil {
+		con.printer().Line(result, result.String())
+	}
+	return result.Problem != "", err
+}
