@@ -46,11 +46,21 @@ var seldom = map[string]map[string]string{ //nolint:gochecknoglobals // read onl
 	},
 }
 
+const rebuilt = "the projection has been rebuilt: generation.Model"
+
 // seldomBy is seldom for any service.
 func seldomBy(names topology.Names, service string) map[string]string {
 	for _, p := range names.Projections() {
 		if p.Service == service {
-			return map[string]string{"sqs:ChangeMessageVisibility queue/" + p.Queue: "handling takes long, fails or is released: fifoqueue.Consumer"}
+			rights := map[string]string{"sqs:ChangeMessageVisibility queue/" + p.Queue: "handling takes long, fails or is released: fifoqueue.Consumer"}
+			for _, action := range []string{"DescribeTable", "GetItem", "BatchGetItem", "PutItem", "DeleteItem", "ConditionCheckItem"} {
+				rights["dynamodb:"+action+" table/"+p.Table+"-g*"] = rebuilt
+			}
+			rights["dynamodb:Scan table/"+p.Table+"-g*/index/*"] = rebuilt
+			if service == "projector-role" {
+				rights["dynamodb:Query table/"+p.Table+"-g*"] = rebuilt
+			}
+			return rights
 		}
 	}
 	return seldom[service]

@@ -218,7 +218,7 @@ func sameByProvision(t *testing.T, target aws.Config, environment map[string]str
 		}
 	}
 	projections := len(names.Projections())
-	assert.Equal(t, 6+3*projections, pairs, "tables and queues")
+	assert.Equal(t, 7+3*projections, pairs, "tables and queues")
 	summary := func(name string) *kinesistypes.StreamDescriptionSummary {
 		in := &kinesis.DescribeStreamSummaryInput{StreamName: aws.String(name)}
 		out, err := kinesis.NewFromConfig(target).DescribeStreamSummary(t.Context(), in)

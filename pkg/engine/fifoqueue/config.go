@@ -37,6 +37,9 @@ type Config struct {
 	DeadLetterURL string
 	// Handler is called with the messages. Required.
 	Handler Handler
+	// Open is asked before each receive. While it returns an error nothing is received: the messages are left to other consumers
+	// as they are. Defaults to always open.
+	Open func(context.Context) error
 
 	// Concurrency is the most groups handled at once. Defaults to 32.
 	Concurrency int

@@ -117,7 +117,7 @@ func (c *Consumer) receive(ctx, workCtx context.Context, name string) {
 		if !c.polled.Load() {
 			wait = firstWait
 		}
-		out, err := c.cfg.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		out, err := c.receiveOnce(ctx, &sqs.ReceiveMessageInput{
 			QueueUrl: aws.String(c.cfg.QueueURL), MaxNumberOfMessages: maxBatch,
 			WaitTimeSeconds: wholeSeconds(wait), VisibilityTimeout: wholeSeconds(c.cfg.Visibility),
 			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
@@ -139,6 +139,16 @@ func (c *Consumer) receive(ctx, workCtx context.Context, name string) {
 		c.polled.Store(true)
 		c.dispatch(ctx, workCtx, out.Messages)
 	}
+}
+
+// receiveOnce receives, if the consumer is open.
+func (c *Consumer) receiveOnce(ctx context.Context, in *sqs.ReceiveMessageInput) (*sqs.ReceiveMessageOutput, error) {
+	if c.cfg.Open != nil {
+		if err := c.cfg.Open(ctx); err != nil {
+			return nil, fmt.Errorf("not open: %w", err)
+		}
+	}
+	return c.cfg.Client.ReceiveMessage(ctx, in)
 }
 
 func (c *Consumer) dispatch(ctx, workCtx context.Context, messages []types.Message) {

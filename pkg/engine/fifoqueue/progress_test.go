@@ -3,6 +3,7 @@ package fifoqueue_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,6 +59,37 @@ func TestAnEmptyQueueIsProgress(t *testing.T) {
 		stop()
 		require.NoError(t, <-done)
 		assert.Empty(t, loops.All(), "loops that have ended are not watched")
+	})
+}
+
+// TestAConsumerThatIsNotOpenLeavesTheMessages: they are received by others, as if for the first time.
+func TestAConsumerThatIsNotOpenLeavesTheMessages(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, b *fixture) {
+		b.send(0, 2, "a")
+		var open atomic.Bool
+		loops := &progress.Loops{}
+		c := b.consume(func(ctx context.Context, group string, messages []fifoqueue.Message) (int, error) {
+			for _, m := range messages {
+				assert.Equal(t, 1, m.ReceiveCount)
+			}
+			return b.handle(ctx, group, messages)
+		}, func(c *fifoqueue.Config) {
+			c.Loops = loops
+			c.Open = func(context.Context) error {
+				if !open.Load() {
+					return errors.New("a newer build's")
+				}
+				return nil
+			}
+		})
+		after(time.Hour)
+		assert.Empty(t, b.got("a"))
+		assert.Empty(t, loops.Stuck(), "it asks again and again")
+		open.Store(true)
+		after(time.Minute)
+		assert.Equal(t, names("a", 2), b.got("a"))
+		c.end()
 	})
 }
 

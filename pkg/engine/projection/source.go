@@ -57,6 +57,9 @@ type Source struct {
 	mistakes []error
 }
 
+// Category returns the category of the streams.
+func (s Source) Category() string { return s.category }
+
 // change is the result of a fold: the own row's state, and the related rows before and after.
 type change struct {
 	state         Item

@@ -19,9 +19,11 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/engine/generation"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/eventsourcing/memstore"
+	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
@@ -36,7 +38,7 @@ type Model struct {
 
 // NewModel returns an empty read model with the API that register adds.
 func NewModel(
-	t *testing.T, name string, sources []projection.Source, register func(huma.API, projection.Reader, *slog.Logger),
+	t *testing.T, name string, shapes []generation.Shape, register func(huma.API, readservice.Reader, *slog.Logger),
 ) *Model {
 	t.Helper()
 	server := localaws.New(localaws.Options{})
@@ -45,7 +47,7 @@ func NewModel(
 	_, err := db.CreateTable(t.Context(), projection.CreateTableInput(name))
 	require.NoError(t, err)
 	projector, err := projection.NewProjector(projection.Config{
-		Name: name, Table: name, DB: db, EventLog: &memstore.Store{}, Sources: sources,
+		Name: name, Table: name, DB: db, EventLog: &memstore.Store{}, Sources: shapes[len(shapes)-1].Sources,
 	})
 	require.NoError(t, err)
 	logger := slog.New(slog.DiscardHandler)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
+	"github.com/leftfold/leftfold/pkg/engine/generation"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/engine/setaside"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
@@ -51,7 +52,8 @@ func everything(ctx context.Context, cfg aws.Config, c Config) error {
 		Events: c.Names.EventLog, Claims: c.Names.SetValidations, Commands: c.Names.Commands, Snapshots: c.Names.Snapshots,
 	}
 	tables := append(store.CreateTableInputs(),
-		shards.CreateTableInput(c.Names.Leases), setaside.CreateTableInput(c.Names.SetAside))
+		shards.CreateTableInput(c.Names.Leases), setaside.CreateTableInput(c.Names.SetAside),
+		generation.CreateTableInput(c.Names.Generations))
 	for _, p := range c.Names.Projections() {
 		tables = append(tables, projection.CreateTableInput(p.Table))
 		group.Go(func() error { return queue(creating, q, p.Queue) })

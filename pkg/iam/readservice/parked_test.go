@@ -23,6 +23,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
+	"github.com/leftfold/leftfold/pkg/engine/generation"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
@@ -91,8 +92,8 @@ func TestAParkedAggregateIsListedAndRedrivenOverHTTP(t *testing.T) {
 		require.NoError(t, service.LoadConfig(service.Fixed(local), &api))
 		app, err := readservice.New(t.Context(), readservice.Config{
 			Name: "things", EventLog: names.EventLog, Table: names.Users, Queue: names.UserQueue,
-			Sources: []projection.Source{sickSource(&sick)}, Routes: func(huma.API, projection.Reader) {},
-			API: api,
+			Shapes: []generation.Shape{{Number: 1, Sources: []projection.Source{sickSource(&sick)}}}, Generations: names.Generations,
+			Routes: func(huma.API, readservice.Reader) {}, API: api,
 		}, p)
 		require.NoError(t, err)
 		endpoints, err := service.Endpoints(service.Config{}, p, registry, app)

@@ -16,6 +16,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/envelope"
 	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
+	"github.com/leftfold/leftfold/pkg/engine/generation"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
@@ -36,13 +37,27 @@ type Config struct {
 	// Table is the projection's.
 	Table string
 	// Queue feeds it.
-	Queue   string
-	Sources []projection.Source
+	Queue string
+	// Shapes are the projection's folds, the newest last. Routes can read the rows of each.
+	Shapes []generation.Shape
+	// Generations is the table that says which tables are read and fed.
+	Generations string
 	// Visibility is how long a group of the queue waits after a crash.
 	Visibility time.Duration
 	// API and Routes serve the reads.
 	API    service.API
-	Routes func(huma.API, projection.Reader)
+	Routes func(huma.API, Reader)
+}
+
+// Reader reads the rows of a projection; projection.Reader reads those of one table, generation.Reader those of the current one.
+type Reader interface {
+	Get(ctx context.Context, id, row string, out any) (found bool, err error)
+	BatchGet(ctx context.Context, keys []projection.Key, out any) error
+	Rows(ctx context.Context, id, prefix string, limit int, cursor projection.Cursor, out any) (next projection.Cursor, err error)
+	List(ctx context.Context, f projection.Filter, limit int, cursor projection.Cursor, out any) (next projection.Cursor, err error)
+	Await(
+		ctx context.Context, id, row string, least eventsourcing.Version, wait time.Duration, out any,
+	) (found bool, err error)
 }
 
 // New wires the service. The queues must exist.
@@ -50,9 +65,11 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 	db, queues := dynamodb.NewFromConfig(p.AWS), sqs.NewFromConfig(p.AWS)
 	backoff := retry.Backoff{Jitter: p.Jitter}
 	log := dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: c.EventLog}, Now: p.Now, Backoff: backoff})
-	model, err := projection.NewProjector(projection.Config{
-		Name: c.Name, Table: c.Table, DB: db, Sources: c.Sources, EventLog: log,
-		Now: p.Now, Backoff: backoff, Logger: p.Logger, Metrics: p.Metrics,
+	model, err := generation.NewModel(generation.Config{
+		Projection: projection.Config{
+			Name: c.Name, Table: c.Table, DB: db, EventLog: log, Now: p.Now, Backoff: backoff, Logger: p.Logger, Metrics: p.Metrics,
+		},
+		Shapes: c.Shapes, States: c.Generations,
 	})
 	if err != nil {
 		return service.App{}, err
@@ -67,7 +84,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 	}
 	consumer, err := fifoqueue.NewConsumer(fifoqueue.Config{
 		Client: queues, QueueURL: url, DeadLetterURL: deadLetters,
-		Handler:    Handler(model, eventtrace.Tracer(p.Traces, "pkg/iam/readservice"), "project "+c.Name),
+		Handler: Handler(model, eventtrace.Tracer(p.Traces, "pkg/iam/readservice"), "project "+c.Name), Open: model.Open,
 		Visibility: c.Visibility, StopTimeout: p.Drain, Backoff: backoff, Now: p.Now, Logger: p.Logger, Metrics: p.Metrics, Loops: p.Loops,
 	})
 	if err != nil {
@@ -82,14 +99,20 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 			{Name: "projector of " + c.Name, Run: consumer.Run}, {Name: "catch-up of " + c.Name, Run: catchUps.Run},
 		},
 		First: []health.Check{
-			{Name: "receive from " + c.Queue, Probe: consumer.Ready},
+			{Name: "receive from " + c.Queue, Probe: func(ctx context.Context) error {
+				if errors.Is(model.Open(ctx), generation.ErrUnknownShape) { // it leaves the messages to the newer build
+					return nil
+				}
+				return consumer.Ready(ctx)
+			}},
 			{Name: "read of " + c.Table, Probe: func(ctx context.Context) error {
 				_, err := reads.Get(ctx, "none", "none", &struct{}{})
 				return err
 			}},
 		},
 		Checks: []health.Check{
-			awsconfig.TableCheck(db, c.EventLog), awsconfig.TableCheck(db, c.Table), awsconfig.QueueCheck(queues, c.Queue),
+			awsconfig.TableCheck(db, c.EventLog), awsconfig.TableCheck(db, c.Table), awsconfig.TableCheck(db, c.Generations),
+			awsconfig.QueueCheck(queues, c.Queue),
 		},
 		API:    c.API,
 		Info:   problems.Info(),

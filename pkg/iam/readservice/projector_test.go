@@ -20,6 +20,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/envelope"
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
+	"github.com/leftfold/leftfold/pkg/engine/generation"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/provision"
@@ -155,10 +156,11 @@ func TestServiceProjectsMessagesToRows(t *testing.T) {
 		server := localaws.New(localaws.Options{})
 		require.NoError(t, provision.Run(t.Context(), server.Config(), provision.Config{Names: names}))
 		queues := sqs.NewFromConfig(server.Config())
-		reader := make(chan projection.Reader, 1)
+		reader := make(chan readservice.Reader, 1)
 		app, err := readservice.New(t.Context(), readservice.Config{
-			Name: "things", EventLog: names.EventLog, Table: names.Users, Queue: names.UserQueue, Sources: []projection.Source{source()},
-			Routes: func(_ huma.API, r projection.Reader) { reader <- r },
+			Name: "things", EventLog: names.EventLog, Table: names.Users, Queue: names.UserQueue,
+			Shapes: []generation.Shape{{Number: 1, Sources: []projection.Source{source()}}}, Generations: names.Generations,
+			Routes: func(_ huma.API, r readservice.Reader) { reader <- r },
 		}, platform(server))
 		require.NoError(t, err)
 		for _, c := range app.Checks {
@@ -193,7 +195,10 @@ func TestAMissingQueueIsNamed(t *testing.T) {
 	t.Parallel()
 	server := localaws.New(localaws.Options{})
 	defer server.Close()
-	config := readservice.Config{Name: "things", EventLog: "log", Table: "things", Queue: "q.fifo", Sources: []projection.Source{source()}}
+	config := readservice.Config{
+		Name: "things", EventLog: "log", Table: "things", Queue: "q.fifo", Generations: "generations",
+		Shapes: []generation.Shape{{Number: 1, Sources: []projection.Source{source()}}},
+	}
 	_, err := readservice.New(t.Context(), config, platform(server))
 	require.ErrorContains(t, err, "queue q.fifo")
 	_, err = sqs.NewFromConfig(server.Config()).CreateQueue(t.Context(), &sqs.CreateQueueInput{

@@ -39,8 +39,15 @@ type HopNames struct {
 	Stream   string   `envconfig:"STREAM_EVENTS" default:"event-source" desc:"Kinesis stream of all events"`
 }
 
+// GenerationsName says which tables of the read models are read and fed.
+type GenerationsName struct {
+	_           struct{} `group:"Names of AWS resources"`
+	Generations string   `envconfig:"TABLE_GENERATIONS" default:"projection-generations" desc:"DynamoDB table of the read models' generations"`
+}
+
 // TableNames are the tables of all read models.
 type TableNames struct {
+	GenerationsName
 	UserTableName
 	RoleTableName
 }

@@ -9,6 +9,7 @@ import (
 type Config struct {
 	topology.EventLogName
 	topology.RoleTableName
+	topology.GenerationsName
 	topology.RoleQueueName
 	service.API
 	service.Queue

@@ -4,7 +4,6 @@ package app
 import (
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/projector-user/internal/users"
@@ -13,7 +12,7 @@ import (
 func newConfig(cfg Config, p service.Platform) readservice.Config {
 	return readservice.Config{
 		Name: "users", EventLog: cfg.EventLog, Table: cfg.Users, Queue: cfg.UserQueue,
-		Sources: users.Sources(), Visibility: cfg.Visibility, API: cfg.API,
-		Routes: func(api huma.API, r projection.Reader) { users.Register(api, r, p.Logger) },
+		Shapes: users.Shapes(), Generations: cfg.Generations, Visibility: cfg.Visibility, API: cfg.API,
+		Routes: func(api huma.API, r readservice.Reader) { users.Register(api, r, p.Logger) },
 	}
 }

@@ -9,6 +9,7 @@ import (
 type Config struct {
 	topology.EventLogName
 	topology.UserTableName
+	topology.GenerationsName
 	topology.UserQueueName
 	service.API
 	service.Queue

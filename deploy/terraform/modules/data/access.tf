@@ -6,6 +6,8 @@ locals {
   results = aws_dynamodb_table.this["TABLE_COMMANDS"]
   aside   = aws_dynamodb_table.this["TABLE_SET_ASIDE"]
 
+  generations = aws_dynamodb_table.this["TABLE_GENERATIONS"]
+
   access = merge(local.projecting, {
     command-api = {
       log = {
@@ -94,6 +96,11 @@ locals {
     }
   }
 
+  # The tables of a projection: that of generation 1, and those that a rebuild makes.
+  of_generations = { for service, of in local.projections : service => [
+    for suffix in ["", "-g*"] : "${aws_dynamodb_table.this[of.table.variable].arn}${suffix}"
+  ] }
+
   # What a projector reads beside single rows and its lists.
   reads = { projector-role = ["dynamodb:Query"] } # a role's members
 
@@ -105,9 +112,10 @@ locals {
         ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"],
         ["dynamodb:ConditionCheckItem"], lookup(local.reads, service, []),
       )
-      resources = [aws_dynamodb_table.this[of.table.variable].arn]
+      resources = local.of_generations[service]
     }
-    indexes = { actions = ["dynamodb:Scan"], resources = ["${aws_dynamodb_table.this[of.table.variable].arn}/index/*"] }
+    indexes     = { actions = ["dynamodb:Scan"], resources = [for table in local.of_generations[service] : "${table}/index/*"] }
+    generations = { actions = ["dynamodb:DescribeTable", "dynamodb:GetItem"], resources = [local.generations.arn] }
     queue = {
       actions   = ["sqs:GetQueueUrl", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
       resources = [aws_sqs_queue.this[of.queue.variable].arn]

@@ -9,6 +9,7 @@ locals {
     TABLE_SNAPSHOTS       = { name = "snapshots", hash_key = "stream", disposable = true }
     TABLE_LEASES          = { name = "leases", hash_key = "consumer", range_key = "shard", disposable = true }
     TABLE_SET_ASIDE       = { name = "set-aside", hash_key = "id" }
+    TABLE_GENERATIONS     = { name = "projection-generations", hash_key = "projection" }
     }, { for p in local.projections : p.table.variable => {
       name = p.table.name, hash_key = "id", range_key = "row", indexes = local.projection_indexes
   } })

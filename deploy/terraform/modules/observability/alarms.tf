@@ -54,6 +54,10 @@ locals {
       of        = local.projectors, namespace = local.own, metric = "leftfold_projection_bad_rows_total"
       statistic = "Sum", above = 0, minutes = 1, rollback = true
     }
+    rebuild-due = {
+      of        = local.projectors, namespace = local.own, metric = "leftfold_projection_rebuild_due"
+      statistic = "Maximum", above = 0, minutes = 15
+    }
     item-undecodable = {
       of        = { streamer = local.readers.streamer }, namespace = local.own, metric = "leftfold_publish_undecodable_total"
       statistic = "Sum", above = 0, minutes = 1

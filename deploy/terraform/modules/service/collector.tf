@@ -10,6 +10,7 @@ locals {
     "leftfold_projection_bad_rows_total",
     "leftfold_projection_log_hole_total",
     "leftfold_projection_parked_total",
+    "leftfold_projection_rebuild_due",
     "leftfold_publish_refused_total",
     "leftfold_publish_undecodable_total",
     "leftfold_route_refused_total",

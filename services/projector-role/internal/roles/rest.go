@@ -10,6 +10,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/iam/restvalue"
 	"github.com/leftfold/leftfold/pkg/iam/view"
 	"github.com/leftfold/leftfold/pkg/service/auth"
@@ -86,7 +87,7 @@ type storedRole struct {
 func (r storedRole) shown() Role { return Role{ID: r.ID, Role: r.Role, Version: r.Version} }
 
 // Register adds the reads of roles to the API.
-func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
+func Register(api huma.API, reader readservice.Reader, log *slog.Logger) {
 	tags := []string{"roles"}
 	httpapi.Register(api, log, huma.Operation{
 		OperationID: "listRoles", Method: http.MethodGet, Path: "/roles", Summary: "List roles", Tags: tags,
@@ -160,7 +161,7 @@ func notFoundUnless(err error) error {
 }
 
 func membersOf(
-	ctx context.Context, reader projection.Reader, roleID string, limit int, cursor projection.Cursor,
+	ctx context.Context, reader readservice.Reader, roleID string, limit int, cursor projection.Cursor,
 ) ([]Member, projection.Cursor, error) {
 	var rows []memberRow
 	next, err := reader.Rows(ctx, roleID, memberPrefix, limit, cursor, &rows)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/engine/generation"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/view"
@@ -29,8 +30,13 @@ type memberRow struct {
 	UserID string `dynamodbav:"userId"`
 }
 
-// Sources feed the read model.
-func Sources() []projection.Source {
+// Shapes are the folds that this build knows, the newest last. One that writes other rows than the one before gets a number of its
+// own, and stays beside it until no generation has the former: docs/rebuild.md.
+func Shapes() []generation.Shape {
+	return []generation.Shape{{Number: 1, Sources: sources()}}
+}
+
+func sources() []projection.Source {
 	return []projection.Source{
 		projection.NewSource(projection.Spec[view.Role, role.Event]{
 			Category: role.Category, Row: roleRowName, Codec: role.NewCodec(), Fold: foldRole, Listed: true,

@@ -28,7 +28,7 @@ const (
 
 func newModel(t *testing.T) *iamtest.Model {
 	t.Helper()
-	return iamtest.NewModel(t, "roles", roles.Sources(), roles.Register)
+	return iamtest.NewModel(t, "roles", roles.Shapes(), roles.Register)
 }
 
 // members returns what /roles/{id} and /roles/{id}/users both show.

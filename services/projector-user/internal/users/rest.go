@@ -10,6 +10,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/iam/restvalue"
 	"github.com/leftfold/leftfold/pkg/iam/view"
 	"github.com/leftfold/leftfold/pkg/service/auth"
@@ -64,7 +65,7 @@ type getUser struct {
 }
 
 // Register adds the reads of users to the API.
-func Register(api huma.API, reader projection.Reader, log *slog.Logger) {
+func Register(api huma.API, reader readservice.Reader, log *slog.Logger) {
 	httpapi.Register(api, log, huma.Operation{
 		OperationID: "listUsers", Method: http.MethodGet, Path: "/users", Summary: "List users", Tags: []string{"users"},
 		Description: "All users, by id, or those of which an attribute contains a text.",
@@ -116,7 +117,7 @@ type storedUser struct {
 }
 
 // withRoles gives each role the name it has now, or, while its own row has not arrived, the one it was granted by.
-func withRoles(ctx context.Context, reader projection.Reader, rows []storedUser) ([]User, error) {
+func withRoles(ctx context.Context, reader readservice.Reader, rows []storedUser) ([]User, error) {
 	var keys []projection.Key
 	for _, row := range rows {
 		for _, g := range row.Roles {

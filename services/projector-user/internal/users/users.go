@@ -7,6 +7,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/engine/generation"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/view"
@@ -30,8 +31,13 @@ type granted struct {
 	Name string `dynamodbav:"name"`
 }
 
-// Sources feed the read model.
-func Sources() []projection.Source {
+// Shapes are the folds that this build knows, the newest last. One that writes other rows than the one before gets a number of its
+// own, and stays beside it until no generation has the former: docs/rebuild.md.
+func Shapes() []generation.Shape {
+	return []generation.Shape{{Number: 1, Sources: sources()}}
+}
+
+func sources() []projection.Source {
 	return []projection.Source{
 		projection.NewSource(projection.Spec[userRow, user.Event]{
 			Category: user.Category, Row: userRowName, Codec: user.NewCodec(), Fold: foldUser, Listed: true,

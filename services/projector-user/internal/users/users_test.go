@@ -32,7 +32,7 @@ const (
 
 func newModel(t *testing.T) *iamtest.Model {
 	t.Helper()
-	return iamtest.NewModel(t, "users", users.Sources(), users.Register)
+	return iamtest.NewModel(t, "users", users.Shapes(), users.Register)
 }
 
 func TestEachEventOfAUserIsShown(t *testing.T) {
