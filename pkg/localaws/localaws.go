@@ -41,6 +41,9 @@ type Options struct {
 	Now func() time.Time
 	// Seed is used by Faults that have no seed of their own. Defaults to 0.
 	Seed uint64
+	// ReadLimits refuses what a shard of Kinesis refuses on AWS: a sixth GetRecords within a second, and reads beyond 2 MB a
+	// second. Defaults to no limits.
+	ReadLimits bool
 }
 
 // Server is one embedded AWS: one account in all regions. It is an http.Handler; Config connects to it without a socket.

@@ -23,7 +23,9 @@ type region struct {
 func newRegion(name string, o Options, j *journal.Journal) *region {
 	r := &region{
 		dynamodb: dynamodb.New(dynamodb.Options{Region: name, AccountID: o.AccountID, Now: o.Now, Journal: j}),
-		kinesis:  kinesis.New(kinesis.Options{Region: name, AccountID: o.AccountID, Now: o.Now, Journal: j}),
+		kinesis: kinesis.New(kinesis.Options{
+			Region: name, AccountID: o.AccountID, Now: o.Now, Journal: j, ReadLimits: o.ReadLimits,
+		}),
 		sqs:      sqs.New(sqs.Options{Region: name, AccountID: o.AccountID, Now: o.Now, Journal: j}),
 		services: map[string]*awsjson.Service{},
 	}

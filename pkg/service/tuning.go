@@ -12,7 +12,8 @@ import (
 // Shards is the configuration of every service that reads shards, in addition to Config.
 type Shards struct {
 	_             struct{}      `group:"Reading of streams"`
-	Poll          time.Duration `envconfig:"STREAM_POLL" desc:"pause after a read of a shard that found nothing"`
+	Poll          time.Duration `envconfig:"STREAM_POLL" desc:"shortest pause between two reads of a shard that has no more records"`
+	PollIdle      time.Duration `envconfig:"STREAM_POLL_IDLE" desc:"longest pause, which an idle shard's reads reach, and refused ones; 0s: one and a half times STREAM_POLL"`
 	Checkpoint    time.Duration `envconfig:"STREAM_CHECKPOINT" desc:"how much of a shard a crash repeats, in addition to the batch in flight; at most a third of LEASE_DURATION counts"`
 	LeaseDuration time.Duration `envconfig:"LEASE_DURATION" desc:"how long a shard waits for another reader after its reader has died"`
 }
@@ -30,6 +31,9 @@ func (s *Shards) Validate() error {
 	var errs []error
 	if s.Poll <= 0 {
 		errs = append(errs, fmt.Errorf("STREAM_POLL=%s: want more than 0", s.Poll))
+	}
+	if s.PollIdle != 0 && s.PollIdle < s.Poll {
+		errs = append(errs, fmt.Errorf("STREAM_POLL_IDLE=%s: want at least STREAM_POLL=%s, or 0s", s.PollIdle, s.Poll))
 	}
 	if s.Checkpoint <= 0 {
 		errs = append(errs, fmt.Errorf("STREAM_CHECKPOINT=%s: want more than 0", s.Checkpoint))

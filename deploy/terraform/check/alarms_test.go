@@ -140,6 +140,7 @@ var incidents = []incident{ //nolint:gochecknoglobals // read only
 	// https://docs.aws.amazon.com/streams/latest/dev/monitoring-with-cloudwatch.html
 	of("stream-behind/event-source", "AWS/Kinesis GetRecords.IteratorAgeMilliseconds StreamName=event-source", "200", "600001"),
 	of("stream-throttled/event-source", "AWS/Kinesis WriteProvisionedThroughputExceeded StreamName=event-source", "0", "1"),
+	of("stream-reads-refused/event-source", "AWS/Kinesis ReadProvisionedThroughputExceeded StreamName=event-source", "0.05", "0.25"),
 
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 	of("queue-old/q", "AWS/SQS ApproximateAgeOfOldestMessage QueueName=q", "2", "301"),

@@ -35,7 +35,7 @@ func (f *fleet) steadily(from, to int) {
 	}
 }
 
-func fast(c *shards.Config[string]) { c.Poll = 10 * time.Millisecond }
+func fast(c *shards.Config[string]) { c.Poll, c.PollIdle = 10*time.Millisecond, 10*time.Millisecond }
 
 func TestPositionsAreStoredByTimeNotByPage(t *testing.T) {
 	t.Parallel()

@@ -50,11 +50,14 @@ type Config[T any] struct {
 	// one was replaced, what the former one had is lost with it, and one reader calls Republish. Defaults to none.
 	Targets func(ctx context.Context) (map[string]string, error)
 
-	// Poll is the pause after a read that reached the tip of a shard, for streams that do not wait for records themselves.
-	// Kinesis allows five reads a second and shard:
+	// Poll is the shortest pause after a read that reached the tip of a shard, for streams that do not wait for records
+	// themselves. Kinesis allows five reads a second and shard, of all its readers together:
 	// https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
 	// Defaults to 200 ms.
 	Poll time.Duration
+	// PollIdle is the longest pause: after reads that find nothing, or that the stream refuses, pauses grow up to it. It is also
+	// the most by which the first record on an idle shard is delayed. Defaults to one and a half times Poll.
+	PollIdle time.Duration
 	// Checkpoint is the longest time from handling a record to storing its position: after a crash at most that much work,
 	// and the batch in flight, is repeated. If the lease cannot be written, handling pauses after twice that time. A clean
 	// stop, a release and a shard's end store the position at once. Renewals of the lease store it too, so values above a
@@ -106,6 +109,7 @@ func (c Config[T]) patience() time.Duration { return max(c.LeaseDuration, minPat
 func NewReader[T any](cfg Config[T]) (*Reader[T], error) {
 	cfg.Owner = cmp.Or(cfg.Owner, rand.Text()[:12])
 	cfg.Poll = cmp.Or(cfg.Poll, DefaultPoll)
+	cfg.PollIdle = cmp.Or(cfg.PollIdle, cfg.Poll+cfg.Poll/2)
 	cfg.LeaseDuration = cmp.Or(cfg.LeaseDuration, DefaultLeaseDuration)
 	cfg.Checkpoint = cmp.Or(cfg.Checkpoint, DefaultCheckpoint)
 	cfg.Round = cmp.Or(cfg.Round, 500*time.Millisecond)
@@ -142,6 +146,7 @@ func (c Config[T]) validate() error {
 	require((c.Handle != nil) != (c.Open != nil), "either Handle or Open is required")
 	require(c.Republish != nil, "Republish is required")
 	require(c.Poll >= 0, "Poll must not be negative")
+	require(c.PollIdle >= c.Poll, "PollIdle must not be less than Poll")
 	require(c.Checkpoint >= 0, "Checkpoint must not be negative")
 	require(c.LeaseDuration >= 0, "LeaseDuration must not be negative")
 	require(c.Round >= 0, "Round must not be negative")

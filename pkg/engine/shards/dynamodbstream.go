@@ -150,7 +150,8 @@ const (
 
 func (f *dynamoDBFeed) Next(ctx context.Context) (Page[Image], error) {
 	table := f.stream.table
-	out, err := f.stream.streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: f.iterator})
+	out, err := f.stream.streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: f.iterator},
+		func(o *dynamodbstreams.Options) { o.Retryer = refusedOnce{o.Retryer} })
 	if err != nil {
 		return Page[Image]{}, fmt.Errorf("read stream of table %s: %w", table, normalise(err))
 	}

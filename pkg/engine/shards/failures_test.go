@@ -160,22 +160,11 @@ func TestLostAnswersOfLeaseWritesLoseNoLease(t *testing.T) {
 	})
 }
 
-func TestIdleShardsAreReadAtThePollInterval(t *testing.T) {
-	t.Parallel()
-	bubble(t, func(t *testing.T, f *fleet) {
-		f.stream.open("a")
-		r := f.start("x")
-		after(10 * time.Second)
-		assert.InDelta(t, 50, f.stream.readsOf("a"), 2)
-		r.end()
-	})
-}
-
 func TestNewReaderReportsAllMistakes(t *testing.T) {
 	t.Parallel()
-	_, err := shards.NewReader(shards.Config[string]{Poll: -1, Round: time.Minute})
+	_, err := shards.NewReader(shards.Config[string]{Poll: -1, PollIdle: -2, Round: time.Minute})
 	for _, want := range []string{
-		"Consumer is", "Stream is", "Leases is", "Handle or Open is", "Republish is", "Poll must", "Round must",
+		"Consumer is", "Stream is", "Leases is", "Handle or Open is", "Republish is", "Poll must", "PollIdle must", "Round must",
 	} {
 		require.ErrorContains(t, err, want)
 	}

@@ -100,7 +100,8 @@ type kinesisFeed struct {
 }
 
 func (f *kinesisFeed) Next(ctx context.Context) (Page[[]byte], error) {
-	out, err := f.stream.client.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: f.iterator})
+	out, err := f.stream.client.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: f.iterator},
+		func(o *kinesis.Options) { o.Retryer = refusedOnce{o.Retryer} })
 	if err != nil {
 		return Page[[]byte]{}, fmt.Errorf("read stream %s: %w", f.stream.name, normalise(err))
 	}
@@ -112,6 +113,13 @@ func (f *kinesisFeed) Next(ctx context.Context) (Page[[]byte], error) {
 }
 
 func (f *kinesisFeed) Close() {}
+
+// refusedOnce leaves refusals by throttling to the Reader, which slows down; the SDK would repeat them unseen.
+type refusedOnce struct{ aws.Retryer }
+
+func (r refusedOnce) IsErrorRetryable(err error) bool {
+	return !errors.Is(normalise(err), ErrThrottled) && r.Retryer.IsErrorRetryable(err)
+}
 
 func millis(n *int64) time.Duration { return time.Duration(aws.ToInt64(n)) * time.Millisecond }
 

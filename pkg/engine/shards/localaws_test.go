@@ -70,10 +70,18 @@ type kinesisFleet struct {
 
 func newKinesisFleet(t *testing.T, shardCount int32, stream func(*kinesis.Client, string) shards.Stream[[]byte]) *kinesisFleet {
 	t.Helper()
-	server, leases := newLocalAWS(t)
+	server := localaws.New(localaws.Options{})
+	t.Cleanup(server.Close)
+	return newKinesisFleetOn(t, server, shardCount, stream)
+}
+
+func newKinesisFleetOn(
+	t *testing.T, server *localaws.Server, shardCount int32, stream func(*kinesis.Client, string) shards.Stream[[]byte],
+) *kinesisFleet {
+	t.Helper()
 	k := &kinesisFleet{
-		Client: kinesis.NewFromConfig(server.Config()), t: t, server: server, leases: leases, stream: stream,
-		handled: shardstest.NewRecorder(),
+		Client: kinesis.NewFromConfig(server.Config()), t: t, server: server, stream: stream, handled: shardstest.NewRecorder(),
+		leases: shardstest.Leases(t, dynamodb.NewFromConfig(server.Config()), "leases"),
 	}
 	_, err := k.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String("s"), ShardCount: &shardCount})
 	require.NoError(t, err)

@@ -103,7 +103,8 @@ type Page[T any] struct {
 	// Last is the position after this page, if the stream skipped records that are not in Records. Defaults to the last
 	// record's.
 	Last Position
-	// More says that more records are likely to be there, or that Next waits for them: read again at once.
+	// More says that more records are likely to be there, or that Next waits for them: read again at once, unless reads were
+	// refused lately.
 	More bool
 	// Behind is the page's distance from the tip of the shard, if the stream reports it.
 	Behind time.Duration

@@ -29,6 +29,7 @@ type worker[T any] struct {
 
 	// used by the goroutine of run only
 	handler Handler[T]
+	pace    *pace
 	feed    Feed[T]   // nil: to be opened
 	next    Position  // of the last record read
 	nextAt  time.Time // all that had arrived in the shard by then is read; zero: unknown
@@ -56,7 +57,8 @@ func newWorker[T any](workCtx context.Context, cfg *Config[T], h *held, counts *
 	l := h.lease // not shared yet
 	w := &worker[T]{
 		cfg: cfg, shard: l.Shard, source: l.Source, lease: h, counts: counts, log: cfg.Logger.With(slog.String("shard", l.Shard)),
-		next: l.Checkpoint, nextAt: l.ReadAt, moved: make(chan struct{}, 1), handled: make(chan struct{}, 1),
+		pace: newPace(cfg.Poll, cfg.PollIdle), next: l.Checkpoint, nextAt: l.ReadAt,
+		moved: make(chan struct{}, 1), handled: make(chan struct{}, 1),
 		position: l.Checkpoint, readAt: l.ReadAt, savedAt: h.writtenAt, polledAt: cfg.Now(), behindAt: cfg.Now(),
 	}
 	loop := func(name string) *progress.Loop {
@@ -205,8 +207,8 @@ func (w *worker[T]) read() (done bool, err error) {
 		if page.End {
 			return true, nil
 		}
-		if !page.More {
-			_ = retry.Sleep(w.ctx, w.cfg.Poll) // the loop sees why it ended
+		if pause := w.pace.after(len(page.Records), page.More); pause > 0 {
+			_ = retry.Sleep(w.ctx, pause) // the loop sees why it ended
 		}
 	}
 	return false, ignore(w.drain(), errStopped)
@@ -285,6 +287,9 @@ func (w *worker[T]) recover(err error, failures int) (done bool, _ error) {
 	w.counts.readFailures.WithLabelValues(reason(err)).Inc()
 	switch {
 	case errors.Is(err, ErrThrottled):
+		if w.feed != nil { // a read, not the opening of a feed, which has a limit of its own
+			_ = retry.Sleep(w.ctx, w.pace.refused()) // as below
+		}
 	case errors.Is(err, ErrTrimmed):
 		w.closeFeed()
 		if err := w.trimmed(); err != nil {

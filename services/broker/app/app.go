@@ -81,7 +81,7 @@ func newReader(
 		Consumer: "broker", Owner: p.Instance,
 		Stream: cfg.stream(k), Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
 		Open: router.Open, Republish: router.Republish, Targets: q.targets(client), Retention: cfg.Retention,
-		Poll: cfg.Poll, Checkpoint: cfg.Checkpoint, LeaseDuration: cfg.LeaseDuration, StopTimeout: p.Drain,
+		Poll: cfg.Poll, PollIdle: cfg.PollIdle, Checkpoint: cfg.Checkpoint, LeaseDuration: cfg.LeaseDuration, StopTimeout: p.Drain,
 		Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Logger: p.Logger, Metrics: p.Metrics, Loops: p.Loops,
 	})
 }

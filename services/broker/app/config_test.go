@@ -30,9 +30,11 @@ func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := load(t, map[string]string{
 		"STREAM_MODE": "push", "STREAM_FANOUT_CONSUMER": "a/b", "STREAM_RETENTION": "1s", "STREAM_CHECKPOINT": "0s",
+		"STREAM_POLL_IDLE": "10ms",
 	})
 	for _, want := range []string{
 		"STREAM_MODE=push: want polling or fanout", "STREAM_FANOUT_CONSUMER=a/b", "STREAM_RETENTION=1s", "STREAM_CHECKPOINT=0s",
+		"STREAM_POLL_IDLE=10ms: want at least STREAM_POLL=200ms",
 	} {
 		require.ErrorContains(t, err, want)
 	}

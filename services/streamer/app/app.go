@@ -42,7 +42,7 @@ func newReader(
 		Stream: shards.NewDynamoDBStream(dynamodbstreams.NewFromConfig(p.AWS), db, cfg.EventLog),
 		Leases: shards.NewDynamoDBLeases(db, cfg.Leases),
 		Open:   publisher.Open, Republish: publisher.Republish,
-		Poll: cfg.Poll, Checkpoint: cfg.Checkpoint, LeaseDuration: cfg.LeaseDuration, StopTimeout: p.Drain,
+		Poll: cfg.Poll, PollIdle: cfg.PollIdle, Checkpoint: cfg.Checkpoint, LeaseDuration: cfg.LeaseDuration, StopTimeout: p.Drain,
 		Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Logger: p.Logger, Metrics: p.Metrics, Loops: p.Loops,
 	})
 }

@@ -78,10 +78,7 @@ locals {
       scaling     = { max = 4, signals = local.behind.streamer }
       environment = { AWS_ENDPOINT_URL_DYNAMODB_STREAMS = module.network.table_streams_endpoint }
     }
-    broker = {
-      scaling     = { max = 2, signals = local.behind.broker }
-      environment = { STREAM_POLL = "300ms" } # with Firehose's read each second, below the five reads that a shard allows
-    }
+    broker = { scaling = { max = 2, signals = local.behind.broker } }
     }, { for service, waiting in local.waiting : service => {
       environment = local.api, scaling = { max = 10, requests = 12000, signals = waiting }
   } })

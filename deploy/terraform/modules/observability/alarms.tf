@@ -98,6 +98,10 @@ locals {
       of        = local.stream, namespace = "AWS/Kinesis", metric = "WriteProvisionedThroughputExceeded"
       statistic = "Sum", above = 0, minutes = 5
     }
+    stream-reads-refused = { # the average is the share of the reads
+      of        = local.stream, namespace = "AWS/Kinesis", metric = "ReadProvisionedThroughputExceeded"
+      statistic = "Average", above = 0.2, minutes = 10
+    }
     queue-old = {
       of        = { for q in var.queues : q => { QueueName = q } }, namespace = "AWS/SQS", metric = "ApproximateAgeOfOldestMessage"
       statistic = "Maximum", above = 300, minutes = 5

@@ -184,6 +184,10 @@ func (k *Kinesis) getRecords(ctx context.Context, in *getRecordsInput) (*getReco
 	if sh == nil {
 		return nil, k.shardGone(it.next.shard, it.stream)
 	}
+	if k.opts.ReadLimits && sh.refuses(now) {
+		return nil, awsjson.Errorf("ProvisionedThroughputExceededException", "Rate exceeded for shard %s in stream %s under account %s.",
+			sh.id(), s.name, k.opts.AccountID)
+	}
 	from := it.next.counter
 	if it.next.birth != sh.birth { // the iterator is of a deleted stream of the same name
 		from = 0
@@ -194,6 +198,9 @@ func (k *Kinesis) getRecords(ctx context.Context, in *getRecordsInput) (*getReco
 	}
 	from = sh.rewind(from, limit, faults.On(ctx, faults.Duplicate))
 	p := sh.read(from, limit, maxGetBytes, s.horizon(now))
+	if k.opts.ReadLimits {
+		sh.count(p, now)
+	}
 	out := &getRecordsOutput{Records: sh.describe(p), MillisBehindLatest: behind(p, now)}
 	if !p.more && !sh.open() {
 		out.ChildShards = describeChildren(sh.children)

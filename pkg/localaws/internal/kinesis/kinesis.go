@@ -1,7 +1,7 @@
 // Package kinesis implements Kinesis Data Streams in memory, with resharding, enhanced fan-out and AWS's limits and errors.
 //
 // Operations that take seconds on AWS (create, delete, reshard, register) are complete when the call returns, so streams
-// and consumers are always ACTIVE. Throughput is not limited.
+// and consumers are always ACTIVE. Throughput is not limited, but that of reads if asked for.
 package kinesis
 
 import (
@@ -26,6 +26,8 @@ type Options struct {
 	AccountID string
 	Now       func() time.Time
 	Journal   *journal.Journal // nil to keep nothing
+	// ReadLimits makes GetRecords fail beyond the limits of a shard.
+	ReadLimits bool
 }
 
 // Kinesis is one account's streams in one region.

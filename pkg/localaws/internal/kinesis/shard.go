@@ -29,6 +29,7 @@ type shard struct {
 	gone     bool // removed by TrimStream
 
 	mu      sync.Mutex
+	reads   reads
 	trimmed uint64        // number of records that were removed; records[i] has the counter trimmed+1+i
 	records []record      // by arrival
 	changed chan struct{} // closed at the next change; nil if nothing waits for it
