@@ -97,7 +97,7 @@ fmt: bin/tools/golangci-lint ## Format
 
 .PHONY: lint
 lint: bin/tools/golangci-lint ## Lint every module; the floors are rules of .golangci.yml
-	$(GOLANGCI_LINT) run $(addsuffix /...,$(MODULES))
+	$(GOLANGCI_LINT) run --allow-serial-runners $(addsuffix /...,$(MODULES))
 	@.ci/lines
 
 .PHONY: lint-floors
@@ -252,24 +252,24 @@ bin/kcl: $(KCL)/pom.xml $(KCL)/Reader.java
 	    -DoutputDirectory="$(CURDIR)/$@/$${version%=*}" && \
 	  javac -d $@/$${version%=*} -cp "$@/$${version%=*}/*" $(KCL)/Reader.java || { rm -rf $@; exit 1; }; done; fi
 
-PROFILE ?= localstack
-LOAD    ?= 60s
-API     ?= http://127.0.0.1:$(or $(EDGE_PORT),8080)
+# What make up runs, as Compose and .env have it: the address of its API, and its AWS.
+RUNNING = $(DOTENV); export LEFTFOLD_API="$${API:-http://127.0.0.1:$${EDGE_PORT:-8080}}" \
+  COMPOSE_PROFILES="$${PROFILE:-$${COMPOSE_PROFILES:-}}"
 
 .PHONY: up
 up: ## Run everything in containers on 127.0.0.1:8080 and wait until it is ready (PROFILE=localstack or embedded)
 	@$(DOCKER)
-	@deploy/compose/up $(PROFILE)
+	@$(RUNNING); deploy/compose/up
 
 .PHONY: smoke
 smoke: ## Walk the README's walk on the system at API (default: what make up runs)
-	LEFTFOLD_API=$(API) .ci/named TestSmoke ./services/leftfold
+	@$(RUNNING); .ci/named TestSmoke ./services/leftfold
 
 .PHONY: accidents
 accidents: ## Under load, for LOAD at least, kill and scale what make up runs; then compare all with the log (PROFILE)
 	@$(DOCKER)
-	@LEFTFOLD_API=$(API) LEFTFOLD_LOAD=$(LOAD) LEFTFOLD_MEANWHILE="$(CURDIR)/deploy/compose/accidents" PROFILE=$(PROFILE) \
-	  AWS_ENDPOINT_URL=http://127.0.0.1:$(or $(AWS_PORT),4566) AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local \
+	@$(RUNNING); LEFTFOLD_LOAD="$${LOAD:-60s}" LEFTFOLD_MEANWHILE="$(CURDIR)/deploy/compose/accidents" \
+	  AWS_ENDPOINT_URL="http://127.0.0.1:$${AWS_PORT:-4566}" AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local \
 	  .ci/named TestARunningSystemKeepsItsContract -timeout 30m ./test/e2e
 
 .PHONY: down

@@ -13,10 +13,12 @@ var (
 	versions = regexp.MustCompile(`^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?$`)
 	sections = regexp.MustCompile(`(?m)^## \[(.+)\].*$`)
 	links    = regexp.MustCompile(`(?m)^\[.+\]: http.*$`)
+	relative = regexp.MustCompile(`\]\(([^):]+)\)`)
 )
 
 // notesOf returns the section of a version, such as v0.2.0, in a changelog as keepachangelog.com has it. A section with breaking changes
-// must be that of a new minor version, and from 1.0.0 on of a new major one.
+// must be that of a new minor version, and from 1.0.0 on of a new major one. Links to files lead to them as they are in that version, from
+// the release's page too.
 func notesOf(changelog, version string) (string, error) {
 	parts := versions.FindStringSubmatch(version)
 	if parts == nil {
@@ -36,7 +38,7 @@ func notesOf(changelog, version string) (string, error) {
 		return "", fmt.Errorf("CHANGELOG.md has a breaking change under ## [%s], which needs a new minor version, from v1 on a new major one",
 			version[1:])
 	}
-	return notes, nil
+	return relative.ReplaceAllString(notes, "](https://github.com/leftfold/leftfold/blob/"+version+"/$1)"), nil
 }
 
 func section(changelog, name string) (text string, found bool) {

@@ -25,7 +25,7 @@ const changelog = `# Changelog
 
 ## [0.1.0] - 2026-01-01
 
-- the first
+- the first ([docs](docs/a.md#b), [pkg](pkg/x), [more](https://x.org))
 
 [0.1.0]: https://github.com/leftfold/leftfold/releases/tag/v0.1.0
 `
@@ -34,7 +34,8 @@ func TestTheNotesOfAReleaseAreItsSectionOfTheChangelog(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string]string{
 		"v0.2.0": "### Changed\n\n- **Breaking:** what may be",
-		"v0.1.0": "- the first",
+		"v0.1.0": "- the first ([docs](https://github.com/leftfold/leftfold/blob/v0.1.0/docs/a.md#b), " +
+			"[pkg](https://github.com/leftfold/leftfold/blob/v0.1.0/pkg/x), [more](https://x.org))",
 	} {
 		if got, err := notesOf(changelog, version); got != want || err != nil {
 			t.Errorf("%s: got %q, %v, want %q", version, got, err, want)

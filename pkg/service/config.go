@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/kelseyhightower/envconfig"
+
+	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 )
 
 // Lookup returns the value of an environment variable: os.LookupEnv, or Fixed.
@@ -26,7 +28,8 @@ func Fixed(values map[string]string) Lookup {
 
 // LoadConfig fills structs (pointers) from environment variables, named by their fields' `envconfig` tags, and reports all
 // mistakes at once. An unset or empty variable has its default: that of the `default` tag or, where the default is a constant
-// of another package, what the struct's method SetDefaults() sets. The method Validate() error of each struct that has one is
+// of another package, what the struct's method SetDefaults() sets. A tag `names` says what of AWS the variable names: a table, stream,
+// stream consumer or queue. The method Validate() error of each struct that has one is
 // called, those of inner structs first; it sees the default of a variable that cannot be read.
 func LoadConfig(lookup Lookup, targets ...any) error {
 	var errs []error
@@ -77,7 +80,11 @@ func (v Variable) read(lookup Lookup) error {
 	if text == "" {
 		return nil
 	}
-	if err := decode(text, v.value); err != nil {
+	err := decode(text, v.value)
+	if err == nil && v.names != "" {
+		err = awsconfig.CheckName(v.names, text)
+	}
+	if err != nil {
 		return fmt.Errorf("%s=%s: %w (%s)", v.Name, v.masked(text), err, v.Meaning)
 	}
 	return nil
@@ -167,6 +174,7 @@ type Variable struct {
 	// Secret says that its value must not be shown.
 	Secret bool
 
+	names string // what of AWS its value names, as awsconfig.CheckName knows it; empty: nothing
 	value reflect.Value
 }
 
@@ -196,7 +204,7 @@ func variables(s reflect.Value, group string) []Variable {
 		case tag.Get("envconfig") != "":
 			out = append(out, Variable{
 				Name: tag.Get("envconfig"), Default: tag.Get("default"), Meaning: tag.Get("desc"), Group: group,
-				Secret: tag.Get("secret") == "true", value: value,
+				Secret: tag.Get("secret") == "true", names: tag.Get("names"), value: value,
 			})
 		case field.Type.Kind() == reflect.Struct:
 			out = append(out, variables(value, group)...)

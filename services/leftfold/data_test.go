@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -42,10 +43,23 @@ func register(t *testing.T, system *app.System, email string) {
 	require.Equal(t, http.StatusAccepted, answer.StatusCode)
 }
 
+func frontPage(t *testing.T, system *app.System) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+system.APIAddr, http.NoBody)
+	require.NoError(t, err)
+	answer, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	text, err := io.ReadAll(answer.Body)
+	require.NoError(t, errors.Join(err, answer.Body.Close()))
+	return string(text)
+}
+
 func TestWithADataDirectoryASystemGoesOnWhereItStopped(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	system, stop := running(t, "DATA_DIR", dir, "SEED_USERS", "3")
-	assert.Contains(t, banner(system, system.Config), "It keeps everything across restarts, in "+dir)
+	const kept = "It keeps everything across restarts, in "
+	assert.Contains(t, banner(system, system.Config), kept+dir)
+	assert.Contains(t, frontPage(t, system), kept+dir)
 	_, err := app.New(t.Context(), freePorts(t, "DATA_DIR", dir), io.Discard)
 	require.ErrorContains(t, err, fmt.Sprintf("is in use by process %d on host ", os.Getpid()))
 	shows(t, system, 3)
@@ -85,8 +99,27 @@ func TestWithADataDirectoryASystemGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
+// TestAfterAKillNoReaderWaitsForLeases: a snapshot of a running system is what its kill would leave.
+func TestAfterAKillNoReaderWaitsForLeases(t *testing.T) {
+	dir := t.TempDir()
+	live, copied := filepath.Join(dir, "live"), filepath.Join(dir, "copied")
+	system, stop := running(t, "DATA_DIR", filepath.Join(dir, "data"), "SEED_USERS", "3", "LEASE_DURATION", "1000h")
+	shows(t, system, 3)
+	t.Setenv("AWS_ADDR", system.AWSAddr)
+	_, err := execute(t, "aws", "snapshot", "save", live)
+	require.NoError(t, err)
+	stop()
+	_, err = execute(t, "aws", "snapshot", "load", live, "--data-dir", copied)
+	require.NoError(t, err)
+	system, stop = running(t, "DATA_DIR", copied, "LEASE_DURATION", "1000h")
+	register(t, system, "later@example.com")
+	shows(t, system, 4)
+	stop()
+}
+
 func TestASystemInMemoryHasNoSnapshot(t *testing.T) {
 	system, stop := running(t)
+	assert.Contains(t, frontPage(t, system), "stop it, and all is gone")
 	t.Setenv("AWS_ADDR", system.AWSAddr)
 	file := filepath.Join(t.TempDir(), "file")
 	_, err := execute(t, "aws", "snapshot", "save", file)

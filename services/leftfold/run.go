@@ -61,14 +61,7 @@ Look into its AWS:
   aws dynamodb scan --table-name %[6]s
 
 Ctrl-C stops it.
-`, s.APIAddr, s.AdminAddr, s.AWSAddr, header, people, cfg.Names.EventLog, cfg.Region, whereDataLives(cfg.AWSConfig))
-}
-
-func whereDataLives(cfg app.AWSConfig) string {
-	if cfg.DataDir == "" {
-		return "It keeps everything in memory: stop it, and all is gone."
-	}
-	return "It keeps everything across restarts, in " + cfg.DataDir + "."
+`, s.APIAddr, s.AdminAddr, s.AWSAddr, header, people, cfg.Names.EventLog, cfg.Region, cfg.Kept())
 }
 
 func awsBanner(aws *app.Alone, cfg app.AWSConfig) string {
@@ -79,7 +72,7 @@ func awsBanner(aws *app.Alone, cfg app.AWSConfig) string {
     AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
 
 Ctrl-C stops it.
-`, aws.Addr, cfg.Region, whereDataLives(cfg))
+`, aws.Addr, cfg.Region, cfg.Kept())
 }
 
 func issuerBanner(issuer *app.Alone, cfg app.IssuerConfig) string {

@@ -50,5 +50,5 @@ func servicesBanner(f *fleet.Fleet, cfg app.Config) string {
 The addresses beside the services' names have /healthz, /readyz and /metrics.
 LOG_LEVEL=info shows what they do. Ctrl-C stops everything.
 
-`, whereDataLives(cfg.AWSConfig), f.APIAddr, f.AWSAddr, own.String())
+`, cfg.Kept(), f.APIAddr, f.AWSAddr, own.String())
 }

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,15 +20,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/service/auth/devissuer"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/pkg/waittest"
-	commandapi "github.com/leftfold/leftfold/services/command-api/app"
 	"github.com/leftfold/leftfold/services/leftfold/app"
-	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
-	projectoruser "github.com/leftfold/leftfold/services/projector-user/app"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -230,21 +229,28 @@ func TestTheActorIsInTheLog(t *testing.T) {
 
 func TestNoServiceStartsWithoutTokensOutsideLocal(t *testing.T) {
 	t.Parallel()
-	for name, config := range map[string]func() any{
-		"command-api":    func() any { return &commandapi.Config{} },
-		"projector-user": func() any { return &projectoruser.Config{} },
-		"projector-role": func() any { return &projectorrole.Config{} },
-		"leftfold":       func() any { return &app.Config{} },
-	} {
+	configs := map[string]reflect.Type{"leftfold": reflect.TypeFor[app.Config]()}
+	for service := range reflect.TypeFor[app.Services]().Fields() {
+		configs[service.Name] = service.Type
+	}
+	public := 0
+	for name, config := range configs {
 		load := func(vars map[string]string) error {
-			return service.LoadConfig(service.Fixed(vars), config())
+			return service.LoadConfig(service.Fixed(vars), reflect.New(config).Interface())
 		}
+		variables := service.Variables(reflect.New(config).Interface())
+		if !slices.ContainsFunc(variables, func(v service.Variable) bool { return v.Name == "AUTH_MODE" }) {
+			require.NoError(t, load(nil), "%s has no API", name)
+			continue
+		}
+		public++
 		require.ErrorContains(t, load(nil), "OIDC_ISSUER", name)
 		require.ErrorContains(t, load(map[string]string{"AUTH_MODE": "none"}), "only where ENVIRONMENT=local, and it is production", name)
 		require.ErrorContains(t, load(map[string]string{"AUTH_MODE": "none", "ENVIRONMENT": "staging"}), "and it is staging", name)
 		require.NoError(t, load(map[string]string{"AUTH_MODE": "none", "ENVIRONMENT": "local"}), name)
 		require.NoError(t, load(map[string]string{"OIDC_ISSUER": "https://id.example.com", "OIDC_AUDIENCE": "x"}), name)
 	}
+	assert.Equal(t, 2+len(topology.Names{}.Projections()), public, "command-api, leftfold and all projectors")
 }
 
 // TestAdminIsNotOnThePublicAddress requests from each of the two addresses everything that the other serves.

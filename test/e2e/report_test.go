@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -130,7 +132,11 @@ func (r *report) parked(t *testing.T) {
 func (r *report) fleet(t *testing.T) {
 	fleet := systemtest.NewFleet(t, programs(t), map[string]string{"ENVIRONMENT": "local", "AUTH_MODE": "none"})
 	pairs := fleet.Add(2, "streamer", "broker")
-	projectors := fleet.Add(1, "projector-user", "projector-role")
+	var services []string
+	for _, p := range fleet.Names.Projections() {
+		services = append(services, p.Service)
+	}
+	projectors := fleet.Add(1, services...)
 	table := shards.NewDynamoDBLeases(dynamodb.NewFromConfig(fleet.Config), fleet.Names.Leases)
 	share := func() {
 		t.Helper()
@@ -211,7 +217,7 @@ func (r *report) trickle(t *testing.T, fleet *systemtest.Fleet, events *int) (st
 // memory processes backlogs, ten times as large the second time, with a process for each service and one for the AWS.
 func (r *report) memory(t *testing.T) {
 	fleet := systemtest.NewFleet(t, programs(t), map[string]string{"ENVIRONMENT": "local", "AUTH_MODE": "none"})
-	services := []string{"streamer", "broker", "projector-user", "projector-role"}
+	services := slices.DeleteFunc(systemtest.ServiceNames(), func(name string) bool { return name == topology.CommandAPI })
 	replicas := fleet.Add(1, services...)
 	header, rows := []string{"memory while a backlog is worked off, MB: heap at most (resident at most)"}, make([][]string, len(services)+2)
 	for i, p := range replicas {

@@ -42,7 +42,8 @@ func Denials(service string) (out []Denial) {
 
 func drawDenials(random *rand.Rand) (out []Denial) {
 	for range 1 + random.IntN(3) {
-		service := []string{commandAPI, streaming, brokering, projectorUser, projectorRole}[random.IntN(5)]
+		services := Services()
+		service := services[random.IntN(len(services))]
 		of := rights[service]
 		d := Denial{
 			Service: service, Operation: of[random.IntN(len(of))],

@@ -96,7 +96,7 @@ func TestSilentCallsDelayForSecondsOnly(t *testing.T) { //nolint:paralleltest //
 
 // TestARightThatIsMissingLosesAndSetsNothingAside: each service lacks one right after the other, and nothing else goes wrong.
 func TestARightThatIsMissingLosesAndSetsNothingAside(t *testing.T) { //nolint:paralleltest // see above
-	services := []string{"command-api", "streamer", "broker", "projector-user", "projector-role"}
+	services := simulation.Services()
 	if raceDetector {
 		services = services[1:3]
 	}

@@ -33,6 +33,11 @@ const (
 	projectorRole = "projector-role"
 )
 
+// Services returns the services that are played: those that the clients use.
+func Services() []string {
+	return []string{commandAPI, streaming, brokering, projectorUser, projectorRole}
+}
+
 // world is one run: a fleet, an AWS, clients and the trouble.
 type world struct {
 	plan      Plan
@@ -115,11 +120,10 @@ func newWorld(ctx context.Context, p Plan) (*world, error) {
 
 // addReplicas creates the fleet.
 func (w *world) addReplicas() {
-	played := []string{commandAPI, streaming, brokering, projectorUser, projectorRole} // what the clients use
 	for _, s := range w.config.All() {
 		n := 2
 		switch {
-		case !slices.Contains(played, s.Name):
+		case !slices.Contains(Services(), s.Name):
 			n = 0
 		case s.Name == commandAPI:
 			n += int(w.plan.Seed % 2)

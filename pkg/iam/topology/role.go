@@ -8,13 +8,13 @@ import (
 // RoleTableName is the read model of projector-role.
 type RoleTableName struct {
 	_     struct{} `group:"Names of AWS resources"`
-	Roles string   `envconfig:"TABLE_PROJECTION_ROLES" default:"projection-roles" desc:"DynamoDB table of the roles read model"`
+	Roles string   `envconfig:"TABLE_PROJECTION_ROLES" default:"projection-roles" names:"table" desc:"DynamoDB table of the roles read model"`
 }
 
 // RoleQueueName is the queue of projector-role.
 type RoleQueueName struct {
 	_         struct{} `group:"Names of AWS resources"`
-	RoleQueue string   `envconfig:"QUEUE_IAM_ROLE" default:"IamRoleQueue.fifo" desc:"SQS FIFO queue of the roles projection"`
+	RoleQueue string   `envconfig:"QUEUE_IAM_ROLE" default:"IamRoleQueue.fifo" names:"queue" desc:"SQS FIFO queue of the roles projection"`
 }
 
 // roles is fed by both categories: its rows show its members.

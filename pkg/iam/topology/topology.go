@@ -20,23 +20,23 @@ type Names struct {
 // EventLogName is the log, which every service reads.
 type EventLogName struct {
 	_        struct{} `group:"Names of AWS resources"`
-	EventLog string   `envconfig:"TABLE_EVENT_LOG" default:"EventLog" desc:"DynamoDB table of all events"`
+	EventLog string   `envconfig:"TABLE_EVENT_LOG" default:"EventLog" names:"table" desc:"DynamoDB table of all events"`
 }
 
 // CommandNames are what command-api writes besides the log.
 type CommandNames struct {
 	_              struct{} `group:"Names of AWS resources"`
-	SetValidations string   `envconfig:"TABLE_SET_VALIDATIONS" default:"set-validations" desc:"DynamoDB table of unique values and their owners"`
-	Commands       string   `envconfig:"TABLE_COMMANDS" default:"commands" desc:"DynamoDB table of command results"`
-	Snapshots      string   `envconfig:"TABLE_SNAPSHOTS" default:"snapshots" desc:"DynamoDB table of states of long streams; may be emptied at any time"`
+	SetValidations string   `envconfig:"TABLE_SET_VALIDATIONS" default:"set-validations" names:"table" desc:"DynamoDB table of unique values and their owners"`
+	Commands       string   `envconfig:"TABLE_COMMANDS" default:"commands" names:"table" desc:"DynamoDB table of command results"`
+	Snapshots      string   `envconfig:"TABLE_SNAPSHOTS" default:"snapshots" names:"table" desc:"DynamoDB table of states of long streams; may be emptied at any time"`
 }
 
 // HopNames are what the streamer and the broker share.
 type HopNames struct {
-	SetAside string   `envconfig:"TABLE_SET_ASIDE" default:"set-aside" desc:"DynamoDB table of records that can never be moved on"`
+	SetAside string   `envconfig:"TABLE_SET_ASIDE" default:"set-aside" names:"table" desc:"DynamoDB table of records that can never be moved on"`
 	_        struct{} `group:"Names of AWS resources"`
-	Leases   string   `envconfig:"TABLE_LEASES" default:"leases" desc:"DynamoDB table of shard leases and checkpoints"`
-	Stream   string   `envconfig:"STREAM_EVENTS" default:"event-source" desc:"Kinesis stream of all events"`
+	Leases   string   `envconfig:"TABLE_LEASES" default:"leases" names:"table" desc:"DynamoDB table of shard leases and checkpoints"`
+	Stream   string   `envconfig:"STREAM_EVENTS" default:"event-source" names:"stream" desc:"Kinesis stream of all events"`
 }
 
 // GenerationsName says which tables of the read models are read and fed.

@@ -15,10 +15,10 @@ import (
 	"github.com/leftfold/leftfold/pkg/service"
 )
 
-// byVariable are names that are each the variable that sets it.
+// byVariable are names that are each the variable that sets it, with the end that a queue needs.
 func byVariable(t *testing.T) (n topology.Names) {
 	t.Helper()
-	require.NoError(t, service.LoadConfig(func(variable string) (string, bool) { return variable, true }, &n))
+	require.NoError(t, service.LoadConfig(func(variable string) (string, bool) { return variable + ".fifo", true }, &n))
 	return n
 }
 
@@ -46,10 +46,20 @@ func TestEveryNameOfAProjectionIsInTheList(t *testing.T) {
 	}
 	for _, v := range service.Variables(&n) {
 		if strings.HasPrefix(v.Name, "TABLE_PROJECTION_") || strings.HasPrefix(v.Name, "QUEUE_") {
-			declared = append(declared, v.Name)
+			declared = append(declared, v.Name+".fifo")
 		}
 	}
 	assert.ElementsMatch(t, declared, listed)
+}
+
+func TestANameThatAWSRefusesIsReportedAtTheStart(t *testing.T) {
+	t.Parallel()
+	for _, v := range service.Variables(&topology.Names{}) {
+		for _, name := range []string{"a b", "ä", "a/b.fifo", strings.Repeat("x", 256)} {
+			err := service.LoadConfig(service.Fixed(map[string]string{v.Name: name}), &topology.Names{})
+			require.ErrorContains(t, err, v.Name+"="+name+": no name of a ")
+		}
+	}
 }
 
 // TestProjectionsShareNothing, and each category is the log's of an aggregate.

@@ -8,13 +8,13 @@ import (
 // UserTableName is the read model of projector-user.
 type UserTableName struct {
 	_     struct{} `group:"Names of AWS resources"`
-	Users string   `envconfig:"TABLE_PROJECTION_USER" default:"projection-user" desc:"DynamoDB table of the users read model"`
+	Users string   `envconfig:"TABLE_PROJECTION_USER" default:"projection-user" names:"table" desc:"DynamoDB table of the users read model"`
 }
 
 // UserQueueName is the queue of projector-user.
 type UserQueueName struct {
 	_         struct{} `group:"Names of AWS resources"`
-	UserQueue string   `envconfig:"QUEUE_IAM_USER" default:"IamUserQueue.fifo" desc:"SQS FIFO queue of the users projection"`
+	UserQueue string   `envconfig:"QUEUE_IAM_USER" default:"IamUserQueue.fifo" names:"queue" desc:"SQS FIFO queue of the users projection"`
 }
 
 // users is fed by both categories: its rows show its roles.

@@ -14,6 +14,8 @@ import (
 type Info struct {
 	Title, Description string
 	License            *huma.License
+	// Note is what the front page says, too, of the process that serves it. Defaults to nothing.
+	Note string
 	// Walk is what to type first, in a shell; {address} stands for the host and port that the page was asked of. Defaults to none.
 	Walk string
 	// Links are what the front page leads to besides the API's own pages. Default to none.

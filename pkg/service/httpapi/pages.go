@@ -77,7 +77,7 @@ func fixed(contentType string, text []byte) http.HandlerFunc {
 // front returns the page that people meet first.
 func front(info Info) http.HandlerFunc {
 	var description, links, walk strings.Builder
-	for text := range strings.SplitSeq(info.Description, "\n\n") {
+	for text := range strings.SplitSeq(strings.TrimSpace(info.Description+"\n\n"+info.Note), "\n\n") {
 		fmt.Fprintf(&description, "<p>%s</p>\n", markdown(text))
 	}
 	for _, l := range slices.Concat([]Link{

@@ -7,9 +7,11 @@ import (
 	"io"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/service"
@@ -50,10 +52,26 @@ func New(ctx context.Context, cfg Config, logs io.Writer) (*System, error) {
 	}
 	platform.AWS = server.Config()
 	s := &System{Config: cfg, Platform: platform, Registry: registry, AWS: server.Server, embedded: server}
-	if err := s.wire(ctx); err != nil {
+	if err = s.releaseLeases(ctx); err == nil {
+		err = s.wire(ctx)
+	}
+	if err != nil {
 		return nil, server.closed(err)
 	}
 	return s, nil
+}
+
+// releaseLeases frees what readers hold that a kill has ended, so that those of this process need not wait until it is over. All of them
+// have ended: they reached this AWS in the process that had the data directory before, which is gone, since this one has its lock, and
+// none reaches it here before its address is taken.
+func (s *System) releaseLeases(ctx context.Context) error {
+	leases := shards.NewDynamoDBLeases(dynamodb.NewFromConfig(s.Platform.AWS), s.Config.Streamer.Leases)
+	for _, reader := range s.Config.All() {
+		if err := shards.Release(ctx, leases, reader.Name); err != nil { // most are no readers, and have no leases
+			return fmt.Errorf("%s: %w", reader.Name, err)
+		}
+	}
+	return nil
 }
 
 // wire wires every service and takes all addresses.
@@ -63,6 +81,7 @@ func (s *System) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	whole.Info.Note = "Every service and an embedded AWS run in one process. " + cfg.Kept()
 	if !strings.HasSuffix(cfg.Admin.Addr, ":0") {
 		whole.Info.Links = []httpapi.Link{
 			{Address: "http://" + cfg.Admin.Addr + "/", Name: "Health and metrics", Means: "the admin address"},

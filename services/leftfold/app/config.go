@@ -37,6 +37,14 @@ func (c *AWSConfig) BeginsEmpty() bool {
 	return err == nil && len(entries) == 0 || errors.Is(err, fs.ErrNotExist)
 }
 
+// Kept says where the embedded AWS keeps its data.
+func (c *AWSConfig) Kept() string {
+	if c.DataDir == "" {
+		return "It keeps everything in memory: stop it, and all is gone."
+	}
+	return "It keeps everything across restarts, in " + c.DataDir + "."
+}
+
 // Validate is called by service.LoadConfig.
 func (c *AWSConfig) Validate() error {
 	if !regionName.MatchString(c.Region) {

@@ -3,6 +3,7 @@ package systemtest
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -15,15 +16,16 @@ type connection struct {
 	killSwitch atomic.Pointer[killSwitch]
 }
 
-// killSwitch kills a service right after an operation, before the service receives the answer.
+// killSwitch kills a service right after one of the operations, before the service receives the answer.
 type killSwitch struct {
-	operation string
-	kill      func()
-	fired     chan struct{} // closed by kill
+	operations []string
+	kill       func()
+	fired      chan struct{} // closed by kill
 }
 
 func (f *killSwitch) matches(r *http.Request) bool {
-	return f != nil && strings.HasSuffix(r.Header.Get("X-Amz-Target"), "."+f.operation)
+	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	return f != nil && slices.Contains(f.operations, operation)
 }
 
 func (l *connection) RoundTrip(r *http.Request) (*http.Response, error) {

@@ -123,11 +123,11 @@ func (s *Service) Kill() {
 	}
 }
 
-// KillAfter kills the service after AWS has carried out its next call of the operation, such as "PutRecords", and before the
+// KillAfter kills the service after AWS has carried out its next call of one of the operations, such as "PutRecords", and before the
 // answer arrives: the effect is there, but the service has not recorded it. The channel is closed then. It applies to the
 // current life of the service or, if it is down, to the next.
-func (s *Service) KillAfter(operation string) (killed <-chan struct{}) {
-	f := &killSwitch{operation: operation, fired: make(chan struct{})}
+func (s *Service) KillAfter(operations ...string) (killed <-chan struct{}) {
+	f := &killSwitch{operations: operations, fired: make(chan struct{})}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.now == nil {
