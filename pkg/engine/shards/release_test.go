@@ -26,7 +26,7 @@ func TestReleasedLeasesOfADeadReaderAreTakenAtOnce(t *testing.T) {
 		read := f.leases.lease("s1").Checkpoint
 		alive.Store(false)
 		dead.stop()
-		<-dead.done
+		require.NoError(t, <-dead.done, "it cannot release anything")
 		f.stream.put("s1", "10")
 		f.stream.put("s2", "11")
 
