@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -46,21 +45,14 @@ type ClaimRow struct {
 // EventLog returns the event log beside the claims.
 func (c *Claims) EventLog() *Store { return c.eventLog }
 
-// Streams yields every stream that was in the log when it was called, and perhaps later ones, in the pages of a scan: of
-// limit events each, or of 1 MB if it is 0. A scan has the events of a stream one after the other, so most pages are short.
-// It does not rely on a stream's first event, which may be what the log has lost. The first error ends the sequence.
+// Streams yields the streams of Store.Heads by their names.
 func (c *Claims) Streams(ctx context.Context, limit int32) iter.Seq2[[]string, error] {
 	return func(yield func([]string, error) bool) {
-		last := ""
-		for page, err := range scan(ctx, c.db, &dynamodb.ScanInput{
-			TableName: &c.eventLog.cfg.Tables.Events, Limit: orNone(limit), ConsistentRead: aws.Bool(true),
-			ProjectionExpression:     aws.String("#stream"),
-			ExpressionAttributeNames: map[string]string{"#stream": attrStream},
-		}, func(it item) (string, error) { return textIn(it, attrStream), nil }) {
-			streams := slices.DeleteFunc(page, func(stream string) (again bool) {
-				again, last = stream == last, stream
-				return again
-			})
+		for heads, err := range c.eventLog.Heads(ctx, limit) {
+			streams := make([]string, len(heads))
+			for i, h := range heads {
+				streams[i] = h.Stream
+			}
 			if !yield(streams, err) {
 				return
 			}

@@ -3,10 +3,12 @@ package dynamostore
 import (
 	"context"
 	"iter"
+	"strconv"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
@@ -64,6 +66,60 @@ func (s *Store) All(ctx context.Context, segments int) iter.Seq2[eventsourcing.R
 			yield(eventsourcing.Record{}, err)
 		}
 	}
+}
+
+// Head is a stream with the highest version that a scan has found of it.
+type Head struct {
+	// Stream is its name as it is stored: what else wrote to the log may have chosen any.
+	Stream  string
+	Version eventsourcing.Version
+}
+
+// Heads yields every stream that was in the log when it was called, and perhaps later ones, in the pages of a scan: of limit
+// events each, or of 1 MB if it is 0. A scan has the events of a stream one after the other, so most pages are short, and a
+// stream that goes on in the next page comes with that one; should a scan ever have them apart, the stream comes again. It
+// does not rely on a stream's first event, which may be what the log has lost. The first error ends the sequence.
+func (s *Store) Heads(ctx context.Context, limit int32) iter.Seq2[[]Head, error] {
+	return func(yield func([]Head, error) bool) {
+		pages := dynamodb.NewScanPaginator(s.db, &dynamodb.ScanInput{
+			TableName: &s.cfg.Tables.Events, Limit: orNone(limit), ConsistentRead: aws.Bool(true),
+			ProjectionExpression:     aws.String("#stream, #version"),
+			ExpressionAttributeNames: map[string]string{"#stream": attrStream, "#version": attrVersion},
+		})
+		var open []Head // the last stream of the pages so far
+		for pages.HasMorePages() {
+			out, err := pages.NextPage(ctx)
+			if err != nil {
+				yield(nil, failed("scan "+s.cfg.Tables.Events, err))
+				return
+			}
+			heads := open
+			for _, it := range out.Items {
+				h := headIn(it)
+				if last := len(heads) - 1; last >= 0 && heads[last].Stream == h.Stream {
+					heads[last].Version = max(heads[last].Version, h.Version)
+				} else {
+					heads = append(heads, h)
+				}
+			}
+			if open = nil; pages.HasMorePages() && len(heads) > 0 {
+				open = []Head{heads[len(heads)-1]}
+				heads = heads[:len(heads)-1]
+			}
+			if !yield(heads, nil) {
+				return
+			}
+		}
+	}
+}
+
+func headIn(it item) Head {
+	h := Head{Stream: textIn(it, attrStream)}
+	if n, ok := it[attrVersion].(*types.AttributeValueMemberN); ok {
+		v, _ := strconv.ParseUint(n.Value, 10, 64) // 0 for what is no version
+		h.Version = eventsourcing.Version(v)
+	}
+	return h
 }
 
 // page is the result of one call, up to the error.

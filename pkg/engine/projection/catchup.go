@@ -75,22 +75,14 @@ func (p *Projector) catchUp(ctx context.Context, heads map[eventsourcing.StreamI
 	streams := slices.SortedFunc(maps.Keys(heads), func(a, b eventsourcing.StreamID) int {
 		return cmp.Or(cmp.Compare(a.Category, b.Category), cmp.Compare(a.ID, b.ID))
 	})
-	keys := make([]Key, len(streams))
-	for i, s := range streams {
-		keys[i] = Key{s.ID, p.sources[s.Category].row}
-	}
-	var fences []Fence
-	if err := p.reader.BatchGet(ctx, keys, &fences); err != nil {
+	applied, err := p.Applied(ctx, streams)
+	if err != nil {
 		return fmt.Errorf("catch up %s: %w", p.config.Name, err)
-	}
-	applied := make(map[string]eventsourcing.Version, len(fences))
-	for _, f := range fences {
-		applied[f.Stream] = f.Version
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(maxCatchUps)
 	for _, s := range streams {
-		fence := applied[s.String()]
+		fence := applied[s]
 		if fence == heads[s] {
 			continue
 		}
@@ -107,6 +99,32 @@ func (p *Projector) catchUp(ctx context.Context, heads map[eventsourcing.StreamI
 		})
 	}
 	return group.Wait()
+}
+
+// Applied returns the version up to which each of the streams is applied. One without an own row, or with one that cannot
+// be read, is not among them.
+func (p *Projector) Applied(
+	ctx context.Context, streams []eventsourcing.StreamID,
+) (map[eventsourcing.StreamID]eventsourcing.Version, error) {
+	keys, of := make([]Key, len(streams)), make(map[string]eventsourcing.StreamID, len(streams))
+	for i, s := range streams {
+		a, err := p.newApplier(s)
+		if err != nil {
+			return nil, fmt.Errorf("read the version of %s in %s: %w", s, p.config.Name, err)
+		}
+		keys[i], of[s.String()] = a.key, s
+	}
+	var fences []Fence
+	if err := p.reader.BatchGet(ctx, keys, &fences); err != nil {
+		return nil, err
+	}
+	applied := make(map[eventsourcing.StreamID]eventsourcing.Version, len(fences))
+	for _, f := range fences {
+		if s, ok := of[f.Stream]; ok {
+			applied[s] = f.Version
+		}
+	}
+	return applied, nil
 }
 
 // catchUpStream applies the events of a stream after its fence, unless it is parked. seen is the version up to which the log

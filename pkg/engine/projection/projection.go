@@ -22,7 +22,8 @@
 // # Permissions
 //
 //   - Projector: dynamodb:GetItem, dynamodb:BatchGetItem, dynamodb:PutItem, dynamodb:DeleteItem and
-//     dynamodb:ConditionCheckItem on the table, dynamodb:Scan on its index parking, and those of the event log.
+//     dynamodb:ConditionCheckItem on the table, dynamodb:Scan on its index parking, and those of the event log; for Stored
+//     also dynamodb:Scan on the table.
 //   - Reader: dynamodb:GetItem, dynamodb:BatchGetItem and dynamodb:Query on the table, dynamodb:Scan on its index listing.
 package projection
 
@@ -65,6 +66,10 @@ var (
 	ErrInvalidRow = errors.New("invalid row")
 	// ErrBadRow: a stored row is not one that a projection writes. Something else changed it; Rebuild writes it anew.
 	ErrBadRow = errors.New("row unreadable")
+	// ErrMoved: a row changed while it was judged. Judge it again.
+	ErrMoved = errors.New("row moved")
+	// ErrUnfoldable: the log has an event that this build cannot fold, although it was applied.
+	ErrUnfoldable = errors.New("applied event cannot be folded")
 )
 
 // DynamoDBAPI is the part of *dynamodb.Client that a projection uses.

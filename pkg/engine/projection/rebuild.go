@@ -51,11 +51,8 @@ func (a *applier) rebuild(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for len(related) >= maxTransaction {
-		if err := a.writeRelated(ctx, was, related[:maxTransaction-1]); err != nil {
-			return err
-		}
-		related = related[maxTransaction-1:]
+	if related, err = a.writeAllButLast(ctx, was, related); err != nil {
+		return err
 	}
 	if last.Version == 0 {
 		err = a.withdraw(ctx, was, related)
@@ -103,6 +100,20 @@ func (a *applier) refold(ctx context.Context, was Item) (c change, last eventsou
 	}
 	c.before = ever
 	return c, last, nil
+}
+
+// writeAllButLast writes as many of the related rows as do not fit into one transaction with the own row, and returns the
+// others.
+func (a *applier) writeAllButLast(
+	ctx context.Context, was Item, related []types.TransactWriteItem,
+) ([]types.TransactWriteItem, error) {
+	for len(related) >= maxTransaction {
+		if err := a.writeRelated(ctx, was, related[:maxTransaction-1]); err != nil {
+			return nil, err
+		}
+		related = related[maxTransaction-1:]
+	}
+	return related, nil
 }
 
 // writeRelated writes related rows while the fence stays as it was.

@@ -89,18 +89,32 @@ func (a *applier) put(ctx context.Context, own ownRow, run []eventsourcing.Recor
 func (a *applier) sendOwn(
 	ctx context.Context, was, state Item, last eventsourcing.Record, related []types.TransactWriteItem,
 ) error {
+	item, err := a.ownItem(state, last)
+	if err != nil {
+		return err
+	}
+	return a.send(ctx, was, item, related)
+}
+
+// ownItem is the own row with that state as of the last record.
+func (a *applier) ownItem(state Item, last eventsourcing.Record) (Item, error) {
 	fence, err := attributevalue.MarshalMap(Fence{
 		Version: last.Version, Stream: a.stream.String(), EventID: last.ID,
 		CorrelationID: last.Metadata.CorrelationID, CausationID: last.Metadata.CausationID, UpdatedAt: last.RecordedAt,
 	})
 	if err != nil {
-		return fmt.Errorf("encode the fence: %w", err)
+		return nil, fmt.Errorf("encode the fence: %w", err)
 	}
 	item := with(state, fence, a.key.item())
 	if a.src.listed {
 		item["listed"] = dynamo.Text(a.stream.ID)
 	}
-	return a.send(ctx, was, item, related)
+	return item, nil
+}
+
+// relatedItem is a related row with that data.
+func (a *applier) relatedItem(key Key, data Item) Item {
+	return with(data, key.item(), Item{"stream": dynamo.Text(a.stream.String())})
 }
 
 // related returns writes for the rows that differ, each conditional on that no other stream owns the row.
@@ -117,7 +131,7 @@ func (a *applier) related(c change) (writes []types.TransactWriteItem, err error
 			return nil, fmt.Errorf("%w: %q of %q cannot be a related row", ErrInvalidRow, key.Row, key.ID)
 		}
 		writes = append(writes, types.TransactWriteItem{Put: &types.Put{
-			TableName: &a.config.Table, Item: with(data, key.item(), Item{"stream": values[":stream"]}),
+			TableName: &a.config.Table, Item: a.relatedItem(key, data),
 			ConditionExpression: owned, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
 		}})
 	}

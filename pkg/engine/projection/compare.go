@@ -1,0 +1,148 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+)
+
+// Comparison is how the rows of one stream compare with the log, both at one instant.
+type Comparison struct {
+	// Fence is the version of the own row; 0 if there is none, or none that can be read.
+	Fence eventsourcing.Version
+	// Head is the version of the log, which has grown meanwhile or not.
+	Head   eventsourcing.Version
+	Parked bool
+	// Wrong are the rows that differ from what the log's events up to Fence are folded to, or are missing: the own row and
+	// the related rows, in all their attributes, those of Fence included. An own row that cannot be read is wrong.
+	Wrong []Key
+}
+
+// Compare compares the rows of a stream with the log. It can run while events are applied: the own row is at the same
+// version before and after all others are read, so they are what one version left. It does not see rows that the stream
+// should not have: see Foreign. Its own errors are ErrMoved, ErrUnfoldable, and eventsourcing.ErrLogHole if the log lacks
+// events up to Fence; a log that writes several events at once may seem to have a hole for a moment.
+func (p *Projector) Compare(ctx context.Context, stream eventsourcing.StreamID) (c Comparison, err error) {
+	a, err := p.newApplier(stream)
+	if err == nil {
+		c, err = a.compare(ctx)
+	}
+	if err != nil {
+		return c, fmt.Errorf("compare %s in %s: %w", stream, p.config.Name, err)
+	}
+	return c, nil
+}
+
+func (a *applier) compare(ctx context.Context) (c Comparison, err error) {
+	before, err := a.reader.item(ctx, a.key)
+	if err != nil {
+		return c, err
+	}
+	c.Fence = fenceOf(before)
+	f, err := a.refoldTo(ctx, c.Fence)
+	if err != nil {
+		return c, err
+	}
+	c.Head = f.head
+	rows := sorted(f.related)
+	stored := map[Key]Item{}
+	for chunk := range slices.Chunk(append(slices.Clone(rows), a.parkedKey()), maxBatchGet) {
+		if err := a.reader.batch(ctx, chunk, stored); err != nil {
+			return c, err
+		}
+	}
+	after, err := a.unmoved(ctx, before)
+	if err != nil {
+		return c, err
+	}
+	c.Parked = stored[a.parkedKey()] != nil
+	if !equalItems(after, f.own) {
+		c.Wrong = append(c.Wrong, a.key)
+	}
+	for _, key := range rows {
+		if !equalItems(stored[key], f.related[key]) {
+			c.Wrong = append(c.Wrong, key)
+		}
+	}
+	return c, nil
+}
+
+// fenceOf returns the version of an own row; 0 if there is none, or none that can be read.
+func fenceOf(own Item) eventsourcing.Version {
+	var f Fence
+	if own == nil || decode(own, &f) != nil {
+		return 0
+	}
+	return f.Version
+}
+
+// unmoved reads the own row again. It returns ErrMoved if it is at another version than before.
+func (a *applier) unmoved(ctx context.Context, before Item) (Item, error) {
+	after, err := a.reader.item(ctx, a.key)
+	if err != nil {
+		return nil, err
+	}
+	if (after == nil) != (before == nil) || !equalValues(after["version"], before["version"]) {
+		return nil, ErrMoved
+	}
+	return after, nil
+}
+
+// refolded is what the log says about a stream's rows at one version.
+type refolded struct {
+	own     Item // nil at version 0
+	related map[Key]Item
+	head    eventsourcing.Version // of the log, at least that version
+}
+
+// refoldTo folds the log up to that version, which was applied.
+func (a *applier) refoldTo(ctx context.Context, upTo eventsourcing.Version) (f refolded, err error) {
+	var c change
+	var last eventsourcing.Record
+	var run []eventsourcing.Record
+	fold := func() error {
+		next, err := a.src.fold(a.stream.ID, c.state, run)
+		if bad, ok := errors.AsType[*unappliableError](err); ok { // its text may quote the event
+			return fmt.Errorf("%w: version %d or a later one up to %d", ErrUnfoldable, run[bad.at].Version, last.Version)
+		}
+		c, run = next, run[:0]
+		return err
+	}
+	for r, err := range a.config.EventLog.Read(ctx, a.stream, 0) {
+		if err != nil {
+			return f, fmt.Errorf("read the log: %w", err)
+		}
+		if f.head++; r.Version != f.head {
+			return f, fmt.Errorf("%w: version %d instead of %d", eventsourcing.ErrLogHole, r.Version, f.head)
+		}
+		if r.Version > upTo {
+			continue
+		}
+		if run, last = append(run, r), r; len(run) == maxRun {
+			if err := fold(); err != nil {
+				return f, err
+			}
+		}
+	}
+	if f.head < upTo {
+		return f, fmt.Errorf("%w: it ends at version %d, the projection has %d", eventsourcing.ErrLogHole, f.head, upTo)
+	}
+	if len(run) > 0 {
+		if err := fold(); err != nil {
+			return f, err
+		}
+	}
+	if upTo > 0 {
+		if f.own, err = a.ownItem(c.state, last); err != nil {
+			return f, err
+		}
+	}
+	f.related = make(map[Key]Item, len(c.after))
+	for key, data := range c.after {
+		f.related[key] = a.relatedItem(key, data)
+	}
+	return f, nil
+}

@@ -1,0 +1,366 @@
+// Package projectionaudit compares a read model with the event log on a live system, and repairs it. A read model is right
+// if every stream of its categories has the rows that the log is folded to, and no row is left over. Package projection
+// explains rows.
+//
+// It reads the log page by page, and of each stream compares the version of its own row with the log's, and its rows with
+// the fold at that version. Then it reads the table page by page: the owner of each row must derive it. Events are applied
+// meanwhile, so a difference between two reads is only a suspicion. All rows of a stream are read while its own row stays at
+// one version, and are wrong or behind only if they still are, the latter at the same version, after the time that a healthy
+// pipeline needs. A repair writes under the condition that nothing has moved.
+//
+// It uses the tables and permissions that package projection lists for a Projector, dynamodb:Scan on the read model's table
+// included, and dynamodb:Scan on the log.
+package projectionaudit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/progress"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/retry"
+)
+
+// Config configures Run.
+type Config struct {
+	// Projector has the read model's table and folds. Its EventLog is Log.
+	Projector *projection.Projector
+	Log       *dynamostore.Store
+	// Sample is the fraction of streams whose rows are compared with the fold, and of rows whose owner is looked up, both
+	// drawn by Rand. The versions of all streams are compared in any case. Defaults to 1.
+	Sample float64
+	// Settle is the time that a healthy pipeline needs to apply an event at most, its tasks' restarts included. A run that
+	// suspects something takes at least that long. Defaults to 2 minutes.
+	Settle time.Duration
+	// Repair repairs the differences that can be. Defaults to false.
+	Repair bool
+	// RepairEmptied makes Repair also delete rows of streams that have no event. They may be all that is left of streams whose
+	// events were lost. Defaults to false.
+	RepairEmptied bool
+	// Parallel is how many streams are folded at once. Defaults to 8.
+	Parallel int
+	// PageSize limits the items that DynamoDB scans for one page. Defaults to what fits in 1 MB.
+	PageSize int32
+	// MaxAttempts bounds the attempts to compare a stream while it changes. Defaults to 20.
+	MaxAttempts int
+	// Backoff is the pause between them. Defaults to 5 ms, doubled up to 80 ms.
+	Backoff retry.Backoff
+	// Rand draws from [0, 1). Defaults to rand.Float64.
+	Rand func() float64
+	// Now is the clock for Settle. Defaults to time.Now.
+	Now func() time.Time
+	// OnFinding is called with each finding, one at a time. Optional.
+	OnFinding func(Finding)
+	// OnPage is called after every page with the counts so far. Optional.
+	OnPage func(Result)
+}
+
+// Result counts what an audit found.
+type Result struct {
+	// Streams had their versions compared; Folded of them had their rows compared with the fold.
+	Streams, Folded int
+	// Rows of the table were read; Owned of them had their owner looked up.
+	Rows, Owned int
+	// Suspicions were checked again, because events are applied between two reads.
+	Suspicions int
+	// Parked streams are behind the log and say so. They are no differences.
+	Parked int
+	// Differences were found; Repaired of them were repaired.
+	Differences, Repaired int
+	// Undecided are streams that changed at every attempt to compare them.
+	Undecided int
+}
+
+// Equal reports whether the read model equals the log, after the repairs.
+func (r Result) Equal() bool { return r.Differences == r.Repaired && r.Undecided == 0 }
+
+// maxPending bounds the suspicions in memory: with more, the audit waits for the oldest.
+const maxPending = 10_000
+
+// Run compares the read model with the log, as they were when it began or later. A difference is not an error; an error means
+// that the audit is incomplete. It holds one page, the rows of Parallel streams and up to 10,000 suspicions in memory.
+//
+// It reads the log before the table. So rows that are missing are there before any that they would derive are judged.
+func Run(ctx context.Context, c Config) (Result, error) {
+	a := auditor{Config: c, categories: map[string]bool{}, unreadable: map[eventsourcing.StreamID]bool{}}
+	a.Sample = cmp.Or(c.Sample, 1)
+	a.Settle = cmp.Or(c.Settle, 2*time.Minute)
+	a.Parallel = max(cmp.Or(c.Parallel, 8), 1)
+	a.MaxAttempts = max(cmp.Or(c.MaxAttempts, 20), 1)
+	a.Backoff = c.Backoff.Or(5*time.Millisecond, 80*time.Millisecond)
+	if a.Rand == nil {
+		a.Rand = rand.Float64
+	}
+	if a.Now == nil {
+		a.Now = time.Now //nolint:forbidigo // the default of the option
+	}
+	for _, category := range c.Projector.Categories() {
+		a.categories[category] = true
+	}
+	for _, part := range []struct {
+		of  string
+		run func(context.Context) error
+	}{{"streams", a.streams}, {"rows", a.rows}, {"streams", a.again}} {
+		if err := part.run(ctx); err != nil {
+			return a.result, fmt.Errorf("audit the %s: %w", part.of, err)
+		}
+	}
+	return a.result, nil
+}
+
+type auditor struct {
+	Config
+	categories map[string]bool
+	pending    []suspicion // oldest first
+
+	mu         sync.Mutex
+	result     Result
+	unreadable map[eventsourcing.StreamID]bool // reported as Hole or Illegible
+	suspected  []suspicion                     // by this page
+	blocked    []suspicion                     // whose repair a foreign row prevents
+}
+
+// suspicion is that a stream is behind at that version, or that its rows are wrong.
+type suspicion struct {
+	stream eventsourcing.StreamID
+	fence  eventsourcing.Version
+	wrong  bool
+	due    time.Time
+}
+
+// streams compares every stream of the log with its rows.
+func (a *auditor) streams(ctx context.Context) error {
+	for heads, err := range a.Log.Heads(ctx, a.PageSize) {
+		if err != nil {
+			return err
+		}
+		var sample, others []head
+		for _, h := range heads {
+			stream, err := eventsourcing.ParseStreamID(h.Stream)
+			switch {
+			case err != nil || !a.categories[stream.Category]: // of other read models
+			case a.sampled():
+				sample = append(sample, head{stream, h.Version})
+			default:
+				others = append(others, head{stream, h.Version})
+			}
+		}
+		if err := a.versions(ctx, others); err != nil {
+			return err
+		}
+		if err := each(ctx, a, sample, a.compare); err != nil {
+			return err
+		}
+		if err := a.settle(ctx, maxPending); err != nil {
+			return err
+		}
+		a.page(ctx, func(r *Result) {
+			r.Streams += len(sample) + len(others)
+			r.Folded += len(sample)
+		})
+	}
+	return a.settle(ctx, 0)
+}
+
+func (a *auditor) sampled() bool { return a.Sample >= 1 || a.Rand() < a.Sample }
+
+// head is a stream and the version that the log has of it.
+type head struct {
+	stream  eventsourcing.StreamID
+	version eventsourcing.Version
+}
+
+// versions compares the heads with the versions applied.
+func (a *auditor) versions(ctx context.Context, heads []head) error {
+	streams := make([]eventsourcing.StreamID, len(heads))
+	for i, h := range heads {
+		streams[i] = h.stream
+	}
+	applied, err := a.Projector.Applied(ctx, streams)
+	if err != nil {
+		return err
+	}
+	for _, h := range heads {
+		if fence := applied[h.stream]; fence < h.version {
+			a.suspect(suspicion{stream: h.stream, fence: fence})
+		}
+	}
+	return nil
+}
+
+// compare compares the rows of a stream with the fold.
+func (a *auditor) compare(ctx context.Context, h head) error {
+	return a.retry(ctx, h.stream, func() error {
+		c, err := a.Projector.Compare(ctx, h.stream)
+		switch {
+		case err != nil:
+			return err
+		case len(c.Wrong) > 0 || c.Fence < c.Head && !c.Parked:
+			a.suspect(suspicion{stream: h.stream, fence: c.Fence, wrong: len(c.Wrong) > 0})
+		case c.Parked:
+			a.found(Finding{Kind: Parked, Stream: h.stream.String(), Version: c.Fence, Head: c.Head})
+		}
+		return nil
+	})
+}
+
+func (a *auditor) suspect(s suspicion) {
+	s.due = a.Now().Add(a.Settle)
+	a.count(func(r *Result) {
+		r.Suspicions++
+		a.suspected = append(a.suspected, s)
+	})
+}
+
+// settle checks the suspicions that are due again, and waits for them until at most limit are left.
+func (a *auditor) settle(ctx context.Context, limit int) error {
+	for {
+		a.pending = append(a.pending, a.suspected...) // all checks of the page have ended
+		a.suspected = nil
+		now, due := a.Now(), 0
+		for due < len(a.pending) && !a.pending[due].due.After(now) {
+			due++
+		}
+		if due == 0 && len(a.pending) <= limit {
+			return nil
+		}
+		if due == 0 {
+			if err := sleep(ctx, a.pending[0].due.Sub(now)); err != nil {
+				return err
+			}
+			continue
+		}
+		ripe := a.pending[:due]
+		a.pending = a.pending[due:]
+		if err := each(ctx, a, ripe, a.check); err != nil {
+			return err
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
+
+// again checks the suspicions once more whose repair a foreign row prevented: by now it may be deleted.
+func (a *auditor) again(ctx context.Context) error {
+	blocked := a.blocked
+	a.blocked = nil
+	return each(ctx, a, blocked, func(ctx context.Context, s suspicion) error {
+		return a.retry(ctx, s.stream, func() error { return a.judge(ctx, s, true) })
+	})
+}
+
+// rows looks up the owner of every row.
+func (a *auditor) rows(ctx context.Context) error {
+	for page, err := range a.Projector.Stored(ctx, a.PageSize) {
+		if err != nil {
+			return err
+		}
+		var sample []projection.Stored
+		for _, row := range page {
+			if a.sampled() {
+				sample = append(sample, row)
+			}
+		}
+		if err := each(ctx, a, sample, a.owner); err != nil {
+			return err
+		}
+		a.page(ctx, func(r *Result) {
+			r.Rows += len(page)
+			r.Owned += len(sample)
+		})
+	}
+	return nil
+}
+
+func each[T any](ctx context.Context, a *auditor, page []T, check func(context.Context, T) error) error {
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(a.Parallel)
+	for _, one := range page {
+		group.Go(func() error { return check(groupCtx, one) })
+	}
+	return group.Wait()
+}
+
+// retry calls check again while its rows move, or the log cannot be read. A log that stays unreadable is a difference.
+func (a *auditor) retry(ctx context.Context, stream eventsourcing.StreamID, check func() error) error {
+	for n := 1; ; n++ {
+		err := check()
+		moved := errors.Is(err, projection.ErrMoved) || errors.Is(err, projection.ErrContended)
+		kind, detail, forGood := unreadable(err)
+		switch {
+		case !moved && kind == "":
+			return err
+		case n < a.MaxAttempts && !forGood:
+		case moved:
+			a.count(func(r *Result) { r.Undecided++ })
+			return nil
+		default:
+			a.foundUnreadable(Finding{Kind: kind, Stream: stream.String(), Detail: detail}, stream)
+			return nil
+		}
+		if err := a.Backoff.Wait(ctx, n); err != nil {
+			return fmt.Errorf("check %s again: %w", stream, err)
+		}
+	}
+}
+
+// foundUnreadable reports a stream once.
+func (a *auditor) foundUnreadable(f Finding, stream eventsourcing.StreamID) {
+	a.mu.Lock()
+	again := a.unreadable[stream]
+	a.unreadable[stream] = true
+	a.mu.Unlock()
+	if !again {
+		a.found(f)
+	}
+}
+
+// found counts and reports a finding.
+func (a *auditor) found(f Finding) {
+	a.count(func(r *Result) {
+		switch {
+		case f.Kind == Parked:
+			r.Parked++
+		default:
+			r.Differences++
+			if f.Repaired {
+				r.Repaired++
+			}
+		}
+		if a.OnFinding != nil {
+			a.OnFinding(f)
+		}
+	})
+}
+
+func (a *auditor) count(add func(*Result)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	add(&a.result)
+}
+
+func (a *auditor) page(ctx context.Context, add func(*Result)) {
+	progress.Turn(ctx)
+	a.count(add)
+	if a.OnPage != nil {
+		a.OnPage(a.result)
+	}
+}
