@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/iam/history"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
@@ -161,7 +162,7 @@ func concrete(path string) string {
 func TestEveryOperationRequiresItsScopes(t *testing.T) {
 	t.Parallel()
 	a, issuer := withIssuer(t)
-	var every []string
+	every := []string{history.ReadScope, history.DataScope}
 	for _, p := range a.Names.Projections() {
 		every = append(every, p.Name+":read", p.Name+":write")
 	}
@@ -184,6 +185,33 @@ func TestEveryOperationRequiresItsScopes(t *testing.T) {
 		assert.NotContains(t, []int{http.StatusUnauthorized, http.StatusForbidden}, answer.Status, "%s: %s", o.ID, answer.Body)
 		assert.Less(t, answer.Status, http.StatusInternalServerError, o.ID)
 	}
+}
+
+// TestThePastIsShownToThoseWhoMaySeeIt: the events to a token with events:read, their data and the state of the past with events:data.
+func TestThePastIsShownToThoseWhoMaySeeIt(t *testing.T) {
+	t.Parallel()
+	a, issuer := withIssuer(t)
+	id := newID()
+	register := post("/users", object{"id": id, "email": "ann@example.com"})
+	register.Header = tokenFor(t, issuer, "dan", "users:write")
+	answer, err := a.Do(t.Context(), register)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusAccepted, answer.Status, string(answer.Body))
+	get := func(status int, path string, scopes ...string) string {
+		answer, err := a.Do(t.Context(), systemtest.Request{Method: http.MethodGet, Path: path, Header: tokenFor(t, issuer, "eve", scopes...)})
+		require.NoError(t, err)
+		require.Equal(t, status, answer.Status, "%s: %s", path, answer.Body)
+		return string(answer.Body)
+	}
+	events, past := "/users/"+id+"/events", "/users/"+id+"?as_of=1"
+	get(403, events, "users:read", "users:write", history.DataScope)
+	get(403, past, "users:read", history.ReadScope)
+	get(403, past, history.DataScope)
+	names := get(200, events, history.ReadScope)
+	assert.Contains(t, names, `"actor":"dan"`)
+	assert.NotContains(t, names, "ann@example.com")
+	assert.Contains(t, get(200, events, history.ReadScope, history.DataScope), "ann@example.com")
+	assert.Contains(t, get(200, past, "users:read", history.DataScope), "ann@example.com")
 }
 
 // TestTheActorIsInTheLog follows two subjects' commands into the event log; their Idempotency-Keys do not clash.

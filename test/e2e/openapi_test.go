@@ -161,7 +161,7 @@ func (op *operation) example(version string) (target string, header http.Header,
 	for _, p := range op.Parameters {
 		text := fmt.Sprint(p.Example)
 		switch {
-		case p.Example == nil, p.Name == "If-None-Match": // beside If-Match it makes no sense
+		case p.Example == nil, p.Name == "If-None-Match", p.Name == "as_of": // beside If-Match, and min_version, they make no sense
 		case p.In == "path":
 			target = strings.ReplaceAll(target, "{"+p.Name+"}", text)
 		case p.In == "query":
@@ -245,6 +245,12 @@ func TestTheExamplesOfTheOpenAPIDocumentWork(t *testing.T) {
 					header.Set("If-None-Match", tag)
 					assert.Equal(t, http.StatusNotModified, op.call(t, target, header, nil).status, op.ID)
 				}
+				for _, p := range op.Parameters {
+					if path, _, _ := strings.Cut(target, "?"); p.Name == "as_of" {
+						past := op.call(t, path+"?as_of="+fmt.Sprint(p.Example), nil, nil)
+						assert.Equal(t, http.StatusOK, past.status, "%s: %s", op.ID, past.body)
+					}
+				}
 				continue
 			}
 			versions[step.about] = got.header.Get("ETag")
@@ -307,7 +313,7 @@ func TestEveryErrorAnswerIsInTheDocument(t *testing.T) {
 				op.call(t, strings.ReplaceAll(path, "01920b7", "ffff0b7"), with("Idempotency-Key", op.ID), body),
 			}
 			if op.method == http.MethodGet {
-				for _, query := range []string{"?cursor=x", "?min_version=99", "?limit=x"} {
+				for _, query := range []string{"?cursor=x", "?min_version=99", "?limit=x", "?as_of=99", "?as_of=x"} {
 					tries = append(tries, op.call(t, path+query, nil, nil))
 				}
 			} else {

@@ -94,7 +94,10 @@ func (p *scenario) run() {
 	send(202, http.MethodPut, "/roles/"+role+"/disable", nil)
 	send(202, http.MethodPut, "/roles/"+role+"/enable", nil)
 	send(200, http.MethodGet, "/roles/"+role+"?min_version=4&wait=10s", nil)
-	for _, path := range []string{"/users", "/users?contains=email:d", "/roles", "/roles/" + role + "/users"} {
+	for _, path := range []string{
+		"/users", "/users?contains=email:d", "/roles", "/roles/" + role + "/users",
+		"/users/" + dan + "/events", "/users/" + dan + "?as_of=1", "/roles/" + role + "/events", "/roles/" + role + "?as_of=1",
+	} {
 		send(200, http.MethodGet, path, nil)
 	}
 	_, err = s.Roles().Await(t.Context(), dan, "user", 11, patience, &seen)
@@ -111,7 +114,7 @@ func (p *scenario) run() {
 				status := 202
 				if r.Method == http.MethodGet {
 					status = 200
-					if strings.Count(r.Path, "/") > 1 {
+					if strings.Count(r.Path, "/") == 2 {
 						r.Path += "?min_version=1&wait=10s"
 					}
 				}

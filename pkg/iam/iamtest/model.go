@@ -23,22 +23,26 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/eventsourcing/memstore"
+	"github.com/leftfold/leftfold/pkg/iam/history"
 	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/localaws"
+	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
-// Model is a read model in a table of the embedded AWS, with its REST API.
+// Model is a read model in a table of the embedded AWS, with a log in memory and its REST API.
 type Model struct {
 	t         *testing.T
+	log       *memstore.Store
 	projector *projection.Projector
 	api       http.Handler
 	versions  map[eventsourcing.StreamID]eventsourcing.Version
 }
 
-// NewModel returns an empty read model with the API that register adds.
+// NewModel returns an empty read model with the API that register adds, whose requests have the scopes.
 func NewModel(
-	t *testing.T, name string, shapes []generation.Shape, register func(huma.API, readservice.Reader, *slog.Logger),
+	t *testing.T, name string, shapes []generation.Shape,
+	register func(huma.API, readservice.Reader, history.Log, *slog.Logger), scopes ...string,
 ) *Model {
 	t.Helper()
 	server := localaws.New(localaws.Options{})
@@ -46,14 +50,20 @@ func NewModel(
 	db := dynamodb.NewFromConfig(server.Config())
 	_, err := db.CreateTable(t.Context(), projection.CreateTableInput(name))
 	require.NoError(t, err)
+	log := &memstore.Store{}
 	projector, err := projection.NewProjector(projection.Config{
-		Name: name, Table: name, DB: db, EventLog: &memstore.Store{}, Sources: shapes[len(shapes)-1].Sources,
+		Name: name, Table: name, DB: db, EventLog: log, Sources: shapes[len(shapes)-1].Sources,
 	})
 	require.NoError(t, err)
 	logger := slog.New(slog.DiscardHandler)
 	router := httpapi.NewRouter(logger)
-	register(httpapi.NewAPI(router), projection.Reader{DB: db, Table: name}, logger)
-	return &Model{t: t, projector: projector, api: router, versions: map[eventsourcing.StreamID]eventsourcing.Version{}}
+	register(httpapi.NewAPI(router), projection.Reader{DB: db, Table: name}, log, logger)
+	return &Model{
+		t: t, log: log, projector: projector, versions: map[eventsourcing.StreamID]eventsourcing.Version{},
+		api: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			router.ServeHTTP(w, r.WithContext(auth.With(r.Context(), auth.Principal{Subject: "tester", Scopes: scopes})))
+		}),
+	}
 }
 
 // User applies the next events of a user.
@@ -87,13 +97,18 @@ func (m *Model) Role(id string, events ...role.Event) {
 	}
 }
 
-// Apply applies a record as the next of its stream.
+// Apply appends a record to the log as the next of its stream, and applies it.
 func (m *Model) Apply(r eventsourcing.Record) {
 	m.t.Helper()
 	m.versions[r.Stream]++
 	r.Version = m.versions[r.Stream]
 	r.ID = fmt.Sprintf("%s#%d", r.Stream, r.Version)
-	r.RecordedAt = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	if r.RecordedAt.IsZero() {
+		r.RecordedAt = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	}
+	require.NoError(m.t, m.log.Append(m.t.Context(), eventsourcing.Commit{
+		Stream: r.Stream, Expected: r.Version - 1, Records: []eventsourcing.Record{r},
+	}))
 	done, err := m.projector.Apply(m.t.Context(), []eventsourcing.Record{r})
 	require.NoError(m.t, err)
 	require.Equal(m.t, 1, done)

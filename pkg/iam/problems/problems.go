@@ -26,6 +26,12 @@ var (
 		Reason: "an event still cannot be applied; the list of parked aggregates says which and why",
 		Remedy: "remove the cause, then redrive again",
 	}
+	// ErrNoSuchVersion answers a read as of a version that the aggregate has not come to.
+	ErrNoSuchVersion = &eventsourcing.Refusal{
+		Kind: eventsourcing.NotFound, Code: "no_such_version",
+		Reason: "it has not come to that version",
+		Remedy: "read it without `as_of` to see its version; to wait for a version that you wrote, use `min_version`",
+	}
 )
 
 // Info describes the REST API, and lists every refusal that one of its services answers with.
@@ -55,6 +61,7 @@ curl -s 'http://{address}/users?contains=lastName:Lee'`,
 			user.ErrRoleHeld, user.ErrRoleNotHeld, user.ErrTooManyRoles,
 			role.ErrNotFound, role.ErrExists, role.ErrNameTaken, role.ErrDisabled, role.ErrEnabled,
 			ErrKeyReused, ErrStillParked,
+			ErrNoSuchVersion,
 		},
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/generation"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/history"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/iam/provision"
 	"github.com/leftfold/leftfold/pkg/iam/readservice"
@@ -93,7 +94,7 @@ func TestAParkedAggregateIsListedAndRedrivenOverHTTP(t *testing.T) {
 		app, err := readservice.New(t.Context(), readservice.Config{
 			Name: "things", EventLog: names.EventLog, Table: names.Users, Queue: names.UserQueue,
 			Shapes: []generation.Shape{{Number: 1, Sources: []projection.Source{sickSource(&sick)}}}, Generations: names.Generations,
-			Routes: func(huma.API, readservice.Reader) {}, API: api,
+			Routes: func(huma.API, readservice.Reader, history.Log) {}, API: api,
 		}, p)
 		require.NoError(t, err)
 		endpoints, err := service.Endpoints(service.Config{}, p, registry, app)

@@ -19,6 +19,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/generation"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/history"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/retry"
@@ -44,9 +45,9 @@ type Config struct {
 	Generations string
 	// Visibility is how long a group of the queue waits after a crash.
 	Visibility time.Duration
-	// API and Routes serve the reads.
+	// API and Routes serve the reads, of the rows and of the log.
 	API    service.API
-	Routes func(huma.API, Reader)
+	Routes func(huma.API, Reader, history.Log)
 }
 
 // Reader reads the rows of a projection; projection.Reader reads those of one table, generation.Reader those of the current one.
@@ -64,7 +65,9 @@ type Reader interface {
 func New(ctx context.Context, c Config, p service.Platform) (service.App, error) {
 	db, queues := dynamodb.NewFromConfig(p.AWS), sqs.NewFromConfig(p.AWS)
 	backoff := retry.Backoff{Jitter: p.Jitter}
-	log := dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: c.EventLog}, Now: p.Now, Backoff: backoff})
+	tables := dynamostore.Tables{Events: c.EventLog}
+	log := dynamostore.NewStore(db, dynamostore.Config{Tables: tables, Now: p.Now, Backoff: backoff})
+	past := dynamostore.NewStore(db, dynamostore.Config{Tables: tables, Now: p.Now, Backoff: backoff, FirstPage: history.FirstPage})
 	model, err := generation.NewModel(generation.Config{
 		Projection: projection.Config{
 			Name: c.Name, Table: c.Table, DB: db, EventLog: log, Now: p.Now, Backoff: backoff, Logger: p.Logger, Metrics: p.Metrics,
@@ -116,7 +119,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 		},
 		API:    c.API,
 		Info:   problems.Info(),
-		Routes: func(api huma.API) { c.Routes(api, reads) },
+		Routes: func(api huma.API) { c.Routes(api, reads, past) },
 		Admin: func(api huma.API) {
 			RegisterParked(api, c.Name, model, redriveTimeout, p.Logger)
 			RegisterRebuild(api, c.Name, model, redriveTimeout, p.Logger)

@@ -23,6 +23,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/generation"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/history"
 	"github.com/leftfold/leftfold/pkg/iam/provision"
 	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
@@ -160,7 +161,7 @@ func TestServiceProjectsMessagesToRows(t *testing.T) {
 		app, err := readservice.New(t.Context(), readservice.Config{
 			Name: "things", EventLog: names.EventLog, Table: names.Users, Queue: names.UserQueue,
 			Shapes: []generation.Shape{{Number: 1, Sources: []projection.Source{source()}}}, Generations: names.Generations,
-			Routes: func(_ huma.API, r readservice.Reader) { reader <- r },
+			Routes: func(_ huma.API, r readservice.Reader, _ history.Log) { reader <- r },
 		}, platform(server))
 		require.NoError(t, err)
 		for _, c := range app.Checks {

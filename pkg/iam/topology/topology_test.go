@@ -85,6 +85,7 @@ func TestProjectionsShareNothing(t *testing.T) {
 func TestReadsGoToTheirProjection(t *testing.T) {
 	t.Parallel()
 	for request, want := range map[string]string{
+		"GET /users/x/events": "projector-user", "GET /roles/x/events": "projector-role",
 		"GET /users": "projector-user", "HEAD /users/x": "projector-user", "GET /roles/x/users": "projector-role",
 		"PUT /users/x": "command-api", "DELETE /users/x/roles/y": "command-api", "GET /usersx": "command-api", "GET /docs": "command-api",
 		"GET /": "command-api",

@@ -3,7 +3,12 @@ package auth
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"slices"
+	"strings"
+
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 // Principal is who sends a request.
@@ -11,7 +16,32 @@ type Principal struct {
 	// Subject identifies the principal, in 1 to 255 visible ASCII characters. Events record it as their actor.
 	Subject string
 	Scopes  []string
+
+	everything bool // no tokens are required: everyone has every scope
 }
+
+// May reports whether the sender of the request that ctx belongs to has the scope, for what an operation does only for some of
+// those that may call it.
+func May(ctx context.Context, scope string) bool {
+	p := Of(ctx)
+	return p.everything || slices.Contains(p.Scopes, scope)
+}
+
+// Require returns the answer to a request whose sender lacks the scope, or nil.
+func Require(ctx context.Context, scope string) error {
+	if May(ctx, scope) {
+		return nil
+	}
+	return lacks(scope)
+}
+
+// lacks answers as https://www.rfc-editor.org/rfc/rfc6750#section-3 says.
+func lacks(scopes ...string) *httpapi.Problem {
+	return httpapi.NewProblem(http.StatusForbidden, httpapi.CodeForbidden, "the token's scopes do not allow this").
+		With("WWW-Authenticate", fmt.Sprintf(`%s, error="insufficient_scope", scope="%s"`, challenge, strings.Join(scopes, " ")))
+}
+
+const challenge = `Bearer realm="leftfold"`
 
 // Anonymous is the Subject of every request where no tokens are required. No token can have it.
 const Anonymous = "anonymous"

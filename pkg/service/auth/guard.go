@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -115,9 +114,16 @@ func (g *Guard) Protect(api huma.API) {
 		components.SecuritySchemes = map[string]*huma.SecurityScheme{}
 	}
 	components.SecuritySchemes[scheme] = g.scheme()
-	if g.tokens != nil {
-		api.UseMiddleware(g.admit)
+	if g.tokens == nil {
+		api.UseMiddleware(admitAll)
+		return
 	}
+	api.UseMiddleware(g.admit)
+}
+
+// admitAll passes every request on as one that may do everything.
+func admitAll(c huma.Context, next func(huma.Context)) {
+	next(huma.WithContext(c, With(c.Context(), Principal{Subject: Anonymous, everything: true})))
 }
 
 func (g *Guard) scheme() *huma.SecurityScheme {
@@ -127,7 +133,7 @@ func (g *Guard) scheme() *huma.SecurityScheme {
 	description := "an access token of " + g.config.Issuer + ", as Authorization: Bearer"
 	if g.config.Environment == Local {
 		description += "; a development issuer gives one: curl " + strings.TrimSuffix(g.config.Issuer, "/") + "/token -d client_id=me " +
-			"-d 'scope=users:read users:write roles:read roles:write'"
+			"-d 'scope=users:read users:write roles:read roles:write events:read events:data'"
 	}
 	return &huma.SecurityScheme{Type: "openIdConnect", OpenIDConnectURL: g.config.discoveryURL(), Description: description}
 }
@@ -158,23 +164,20 @@ func (g *Guard) refuse(c huma.Context, why refusal, lacking []string) {
 	g.outcomes.WithLabelValues(string(why)).Inc()
 	g.log.DebugContext(c.Context(), "request refused",
 		slog.String("operation", c.Operation().OperationID), slog.String("outcome", string(why)))
-	status, code, detail := http.StatusUnauthorized, httpapi.CodeUnauthenticated, "the token is not accepted here"
-	challenge := `Bearer realm="leftfold"`
+	unauthenticated := func(detail, parameters string) {
+		httpapi.NewProblem(http.StatusUnauthorized, httpapi.CodeUnauthenticated, detail).With("WWW-Authenticate", challenge+parameters).Answer(c)
+	}
 	switch why {
 	case noKeys:
 		httpapi.NewProblem(http.StatusServiceUnavailable, httpapi.CodeUnavailable, "tokens cannot be verified right now; try again later").
 			RetryAfter(5 * time.Second).Answer(c)
-		return
 	case noToken:
-		detail = "send a token as Authorization: Bearer"
+		unauthenticated("send a token as Authorization: Bearer", "")
 	case forbidden:
-		status, code, detail = http.StatusForbidden, httpapi.CodeForbidden, "the token's scopes do not allow this"
-		challenge += fmt.Sprintf(`, error="insufficient_scope", scope="%s"`, strings.Join(lacking, " "))
+		lacks(lacking...).Answer(c)
 	case expired:
-		detail = "the token has expired"
-		challenge += `, error="invalid_token", error_description="the token has expired"`
+		unauthenticated("the token has expired", `, error="invalid_token", error_description="the token has expired"`)
 	default:
-		challenge += `, error="invalid_token"`
+		unauthenticated("the token is not accepted here", `, error="invalid_token"`)
 	}
-	httpapi.NewProblem(status, code, detail).With("WWW-Authenticate", challenge).Answer(c)
 }

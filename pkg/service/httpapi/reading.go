@@ -78,17 +78,18 @@ type Page[T any] struct {
 	Body []T    `nullable:"false" maxItems:"100"`
 }
 
-// NewPage returns rows, never a JSON null, and a link to the page at next, if there is one. filter is the list's other
-// parameter, by name; an empty one is left out.
-func NewPage[T any](rows []T, path string, in *Paging, next projection.Cursor, filter ...string) *Page[T] {
+// NewPage returns rows, never a JSON null, and a link to the page at next, the text of a cursor, unless that is empty. filter is the
+// list's other parameter, by name; an empty one is left out.
+func NewPage[T any](rows []T, path string, in *Paging, next fmt.Stringer, filter ...string) *Page[T] {
 	page := &Page[T]{Body: rows}
 	if rows == nil {
 		page.Body = []T{}
 	}
-	if next.IsZero() {
+	cursor := next.String()
+	if cursor == "" {
 		return page
 	}
-	query := url.Values{"limit": {strconv.Itoa(in.Limit)}, "cursor": {next.String()}}
+	query := url.Values{"limit": {strconv.Itoa(in.Limit)}, "cursor": {cursor}}
 	for pair := range slices.Chunk(filter, 2) {
 		if pair[1] != "" {
 			query.Set(pair[0], pair[1])

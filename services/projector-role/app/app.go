@@ -4,6 +4,7 @@ package app
 import (
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/leftfold/leftfold/pkg/iam/history"
 	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/projector-role/internal/roles"
@@ -13,6 +14,6 @@ func newConfig(cfg Config, p service.Platform) readservice.Config {
 	return readservice.Config{
 		Name: "roles", EventLog: cfg.EventLog, Table: cfg.Roles, Queue: cfg.RoleQueue,
 		Shapes: roles.Shapes(), Generations: cfg.Generations, Visibility: cfg.Visibility, API: cfg.API,
-		Routes: func(api huma.API, r readservice.Reader) { roles.Register(api, r, p.Logger) },
+		Routes: func(api huma.API, r readservice.Reader, past history.Log) { roles.Register(api, r, past, p.Logger) },
 	}
 }

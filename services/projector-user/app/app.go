@@ -4,6 +4,7 @@ package app
 import (
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/leftfold/leftfold/pkg/iam/history"
 	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/projector-user/internal/users"
@@ -13,6 +14,6 @@ func newConfig(cfg Config, p service.Platform) readservice.Config {
 	return readservice.Config{
 		Name: "users", EventLog: cfg.EventLog, Table: cfg.Users, Queue: cfg.UserQueue,
 		Shapes: users.Shapes(), Generations: cfg.Generations, Visibility: cfg.Visibility, API: cfg.API,
-		Routes: func(api huma.API, r readservice.Reader) { users.Register(api, r, p.Logger) },
+		Routes: func(api huma.API, r readservice.Reader, past history.Log) { users.Register(api, r, past, p.Logger) },
 	}
 }

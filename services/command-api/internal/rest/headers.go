@@ -163,7 +163,8 @@ func fingerprintOf(ctx context.Context) string {
 	}
 	url, sum := h.URL(), sha256.New()
 	_, _ = fmt.Fprintf(sum, "%s %q %q ", h.Method(), url.EscapedPath(), httpapi.HeadersOf(h.request, ifMatchHeader)) // a hash never fails
-	if none := httpapi.HeadersOf(h.request, httpapi.IfNoneMatchHeader); len(none) > 0 {                              // former builds ignored it
+	// Former builds ignored it.
+	if none := httpapi.HeadersOf(h.request, httpapi.IfNoneMatchHeader); len(none) > 0 {
 		_, _ = fmt.Fprintf(sum, "%q ", none)
 	}
 	_, _ = sum.Write(h.body.Sum(nil))

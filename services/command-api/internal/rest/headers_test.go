@@ -130,10 +130,12 @@ func TestIfNoneMatch(t *testing.T) {
 		headers []string
 		code    string // "": accepted
 	}{
-		"any, of one that exists":  {[]request{annRegistered}, updated("A"), []string{"If-None-Match", "*"}, "precondition_failed"},
-		"any, before the rules":    {[]request{annRegistered, annDisabled}, annDisabled, []string{"If-None-Match", "*"}, "precondition_failed"},
-		"any, of an unknown user":  {nil, updated("A"), []string{"If-None-Match", "*"}, "user_not_found"},
-		"as a read gave it":        {[]request{annRegistered}, updated("A"), []string{"If-None-Match", `"1-0bJ7sXq2Vw9Y"`}, "precondition_failed"},
+		"any, of one that exists": {[]request{annRegistered}, updated("A"), []string{"If-None-Match", "*"}, "precondition_failed"},
+		"any, before the rules":   {[]request{annRegistered, annDisabled}, annDisabled, []string{"If-None-Match", "*"}, "precondition_failed"},
+		"any, of an unknown user": {nil, updated("A"), []string{"If-None-Match", "*"}, "user_not_found"},
+		"as a read gave it": {
+			[]request{annRegistered}, updated("A"), []string{"If-None-Match", `"1-0bJ7sXq2Vw9Y"`}, "precondition_failed",
+		},
 		"the version":              {[]request{annRegistered}, updated("A"), []string{"If-None-Match", `"1"`}, "precondition_failed"},
 		"the version, weakly":      {[]request{annRegistered}, updated("A"), []string{"If-None-Match", `W/"1"`}, "precondition_failed"},
 		"another version":          {[]request{annRegistered}, updated("A"), []string{"If-None-Match", `"2"`}, ""},

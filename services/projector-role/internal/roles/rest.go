@@ -10,6 +10,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/history"
+	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/iam/restvalue"
 	"github.com/leftfold/leftfold/pkg/iam/view"
@@ -30,7 +32,7 @@ type Role struct {
 // RoleWithMembers is one role with its first members.
 type RoleWithMembers struct {
 	Role
-	Users []Member `json:"users" nullable:"false" maxItems:"20" doc:"the first members; /roles/{id}/users has all"`
+	Users []Member `json:"users,omitzero" nullable:"false" maxItems:"20" doc:"the first members; /roles/{id}/users has all; absent with as_of"`
 }
 
 // Member is a user that holds a role.
@@ -69,7 +71,7 @@ func (in *listRoles) Resolve(huma.Context) []error {
 
 type getRole struct {
 	restvalue.Target
-	httpapi.Reading
+	history.Reading
 }
 
 type listMembers struct {
@@ -87,7 +89,11 @@ type storedRole struct {
 func (r storedRole) shown() Role { return Role{ID: r.ID, Role: r.Role, Version: r.Version} }
 
 // Register adds the reads of roles to the API.
-func Register(api huma.API, reader readservice.Reader, log *slog.Logger) {
+func Register(api huma.API, reader readservice.Reader, events history.Log, log *slog.Logger) {
+	past := history.Of[view.Role, role.Event]{
+		Log: events, Spec: roleSpec(), Collection: "roles", OperationID: "listRoleEvents", NotFound: role.ErrNotFound,
+	}
+	past.Register(api, log)
 	tags := []string{"roles"}
 	httpapi.Register(api, log, huma.Operation{
 		OperationID: "listRoles", Method: http.MethodGet, Path: "/roles", Summary: "List roles", Tags: tags,
@@ -112,10 +118,19 @@ func Register(api huma.API, reader readservice.Reader, log *slog.Logger) {
 	})
 	httpapi.Register(api, log, huma.Operation{
 		OperationID: "getRole", Method: http.MethodGet, Path: "/roles/{id}", Summary: "One role and its first members", Tags: tags,
-		Description: "To read what you wrote, ask for its version and how long to wait for it.",
-		Metadata:    httpapi.MayAnswer(role.ErrNotFound, projection.ErrNotYet, projection.ErrBadRow),
-		Security:    auth.Scopes("roles:read", "users:read"), // it shows users
+		Description: "To read what you wrote, ask for its version and how long to wait for it. As of the past, it is shown without its members.",
+		Metadata: httpapi.MayAnswer(
+			role.ErrNotFound, projection.ErrNotYet, projection.ErrBadRow, problems.ErrNoSuchVersion, eventsourcing.ErrLogHole,
+		),
+		Security: auth.Scopes("roles:read", "users:read"), // it shows users
 	}, func(ctx context.Context, in *getRole) (*httpapi.One[RoleWithMembers], error) {
+		if in.AsOf != "" {
+			row, version, err := past.At(ctx, string(in.ID), in.AsOf)
+			if err != nil {
+				return nil, err
+			}
+			return httpapi.Show(in.Known, version, RoleWithMembers{Role: Role{ID: string(in.ID), Role: row, Version: version}}), nil
+		}
 		var row storedRole
 		found, err := reader.Await(ctx, string(in.ID), roleRowName, in.MinVersion, in.Wait.Duration(), &row)
 		if err != nil {

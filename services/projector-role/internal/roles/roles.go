@@ -38,12 +38,16 @@ func Shapes() []generation.Shape {
 
 func sources() []projection.Source {
 	return []projection.Source{
-		projection.NewSource(projection.Spec[view.Role, role.Event]{
-			Category: role.Category, Row: roleRowName, Codec: role.NewCodec(), Fold: foldRole, Listed: true,
-		}),
+		projection.NewSource(roleSpec()),
 		projection.NewSource(projection.Spec[userRow, user.Event]{
 			Category: user.Category, Row: userRowName, Codec: user.NewCodec(), Fold: foldUser, Rows: members,
 		}),
+	}
+}
+
+func roleSpec() projection.Spec[view.Role, role.Event] {
+	return projection.Spec[view.Role, role.Event]{
+		Category: role.Category, Row: roleRowName, Codec: role.NewCodec(), Fold: foldRole, Listed: true,
 	}
 }
 

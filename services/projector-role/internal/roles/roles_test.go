@@ -14,6 +14,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/iam/history"
 	"github.com/leftfold/leftfold/pkg/iam/iamtest"
 	"github.com/leftfold/leftfold/services/projector-role/internal/roles"
 )
@@ -28,7 +29,7 @@ const (
 
 func newModel(t *testing.T) *iamtest.Model {
 	t.Helper()
-	return iamtest.NewModel(t, "roles", roles.Shapes(), roles.Register)
+	return iamtest.NewModel(t, "roles", roles.Shapes(), roles.Register, history.ReadScope, history.DataScope)
 }
 
 // members returns what /roles/{id} and /roles/{id}/users both show.
@@ -64,6 +65,21 @@ func TestEachEventOfARoleIsShown(t *testing.T) {
 		assert.Regexp(t, fmt.Sprintf(`^"%d-`, i+1), res.Header().Get("ETag"))
 		assert.JSONEq(t, `[{`+want+`}]`, m.Get("/roles").Body.String())
 	}
+}
+
+func TestARoleIsShownAsItWasWithoutItsMembers(t *testing.T) {
+	t.Parallel()
+	m := newModel(t)
+	m.Role(auditor, role.Created{RoleID: auditor, Name: "auditor"}, role.Renamed{Name: "chief"}, role.Disabled{})
+	m.User(ann, user.Registered{UserID: ann, Email: "ann@example.com"}, user.RoleAdded{RoleID: auditor})
+	for v, want := range []string{`"name":"auditor","disabled":false`, `"name":"chief","disabled":false`, `"name":"chief","disabled":true`} {
+		res := m.Get(fmt.Sprintf("/roles/%s?as_of=%d", auditor, v+1))
+		require.Equal(t, http.StatusOK, res.Code, res.Body.String())
+		assert.JSONEq(t, fmt.Sprintf(`{"id":%q,"version":%d,%s}`, auditor, v+1, want), res.Body.String())
+	}
+	assert.Equal(t, "no_such_version", iamtest.Code(t, m.Get("/roles/"+auditor+"?as_of=4")))
+	assert.Equal(t, "role_not_found", iamtest.Code(t, m.Get("/roles/"+auditor+"?as_of=0")))
+	assert.Equal(t, [][]string{{"1", "2"}, {"3"}}, m.Pages("/roles/"+auditor+"/events?limit=2", "version"))
 }
 
 func TestEachEventOfAMemberIsShown(t *testing.T) {

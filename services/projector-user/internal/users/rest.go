@@ -10,6 +10,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/history"
+	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/iam/restvalue"
 	"github.com/leftfold/leftfold/pkg/iam/view"
@@ -28,7 +30,7 @@ type User struct {
 // HeldRole is a role that a user holds.
 type HeldRole struct {
 	ID       string `json:"id" format:"uuid" doc:"the role's id" example:"01920b7d-0a11-7d52-8c3f-6b1d2e4f5a90"`
-	Name     string `json:"name" doc:"what it is called now" example:"auditor"`
+	Name     string `json:"name" doc:"what it is called now; with as_of, what it was called when it was given" example:"auditor"`
 	Disabled bool   `json:"disabled,omitempty" doc:"it cannot be given to others" example:"false"`
 }
 
@@ -61,11 +63,15 @@ func (in *listUsers) Resolve(huma.Context) []error {
 
 type getUser struct {
 	restvalue.Target
-	httpapi.Reading
+	history.Reading
 }
 
 // Register adds the reads of users to the API.
-func Register(api huma.API, reader readservice.Reader, log *slog.Logger) {
+func Register(api huma.API, reader readservice.Reader, events history.Log, log *slog.Logger) {
+	past := history.Of[userRow, user.Event]{
+		Log: events, Spec: userSpec(), Collection: "users", OperationID: "listUserEvents", NotFound: user.ErrNotFound,
+	}
+	past.Register(api, log)
 	httpapi.Register(api, log, huma.Operation{
 		OperationID: "listUsers", Method: http.MethodGet, Path: "/users", Summary: "List users", Tags: []string{"users"},
 		Description: "All users, by id, or those of which an attribute contains a text.",
@@ -89,10 +95,20 @@ func Register(api huma.API, reader readservice.Reader, log *slog.Logger) {
 	})
 	httpapi.Register(api, log, huma.Operation{
 		OperationID: "getUser", Method: http.MethodGet, Path: "/users/{id}", Summary: "One user and its roles", Tags: []string{"users"},
-		Description: "To read what you wrote, ask for its version and how long to wait for it.",
-		Metadata:    httpapi.MayAnswer(user.ErrNotFound, projection.ErrNotYet, projection.ErrBadRow),
-		Security:    auth.Scopes("users:read"),
+		Description: "To read what you wrote, ask for its version and how long to wait for it. As of the past, it holds its roles as they " +
+			"were called when they were given.",
+		Metadata: httpapi.MayAnswer(
+			user.ErrNotFound, projection.ErrNotYet, projection.ErrBadRow, problems.ErrNoSuchVersion, eventsourcing.ErrLogHole,
+		),
+		Security: auth.Scopes("users:read"),
 	}, func(ctx context.Context, in *getUser) (*httpapi.One[User], error) {
+		if in.AsOf != "" {
+			row, version, err := past.At(ctx, string(in.ID), in.AsOf)
+			if err != nil {
+				return nil, err
+			}
+			return httpapi.Show(in.Known, version, row.shown(string(in.ID), version, nil)), nil
+		}
 		var row storedUser
 		found, err := reader.Await(ctx, string(in.ID), userRowName, in.MinVersion, in.Wait.Duration(), &row)
 		if err != nil {
@@ -139,15 +155,20 @@ func withRoles(ctx context.Context, reader readservice.Reader, rows []storedUser
 	}
 	users := make([]User, 0, len(rows))
 	for _, row := range rows {
-		u := User{ID: row.ID, User: row.User, Version: row.Version, Roles: []HeldRole{}}
-		for _, g := range row.Roles {
-			role := HeldRole{ID: g.ID, Name: g.Name}
-			if r, ok := now[g.ID]; ok {
-				role.Name, role.Disabled = r.Name, r.Disabled
-			}
-			u.Roles = append(u.Roles, role)
-		}
-		users = append(users, u)
+		users = append(users, row.shown(row.ID, row.Version, now))
 	}
 	return users, nil
+}
+
+// shown shows each role as now has it, or else as it was granted.
+func (row userRow) shown(id string, version eventsourcing.Version, now map[string]view.Role) User {
+	u := User{ID: id, User: row.User, Version: version, Roles: []HeldRole{}}
+	for _, g := range row.Roles {
+		role := HeldRole{ID: g.ID, Name: g.Name}
+		if r, ok := now[g.ID]; ok {
+			role.Name, role.Disabled = r.Name, r.Disabled
+		}
+		u.Roles = append(u.Roles, role)
+	}
+	return u
 }

@@ -39,12 +39,16 @@ func Shapes() []generation.Shape {
 
 func sources() []projection.Source {
 	return []projection.Source{
-		projection.NewSource(projection.Spec[userRow, user.Event]{
-			Category: user.Category, Row: userRowName, Codec: user.NewCodec(), Fold: foldUser, Listed: true,
-		}),
+		projection.NewSource(userSpec()),
 		projection.NewSource(projection.Spec[view.Role, role.Event]{
 			Category: role.Category, Row: roleRowName, Codec: role.NewCodec(), Fold: foldRole,
 		}),
+	}
+}
+
+func userSpec() projection.Spec[userRow, user.Event] {
+	return projection.Spec[userRow, user.Event]{
+		Category: user.Category, Row: userRowName, Codec: user.NewCodec(), Fold: foldUser, Listed: true,
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/envelope"
+	"github.com/leftfold/leftfold/pkg/iam/history"
 	"github.com/leftfold/leftfold/pkg/iam/iamtest"
 	"github.com/leftfold/leftfold/services/projector-user/internal/users"
 )
@@ -32,7 +33,7 @@ const (
 
 func newModel(t *testing.T) *iamtest.Model {
 	t.Helper()
-	return iamtest.NewModel(t, "users", users.Shapes(), users.Register)
+	return iamtest.NewModel(t, "users", users.Shapes(), users.Register, history.ReadScope, history.DataScope)
 }
 
 func TestEachEventOfAUserIsShown(t *testing.T) {
@@ -82,6 +83,37 @@ func TestEnrichmentOfEarlierBuildsIsIgnored(t *testing.T) {
 	m.Apply(stored)
 	assert.JSONEq(t, `{"id":"`+ann+`","version":2,"email":"ann@example.com","firstName":"","lastName":"","disabled":false,`+
 		`"roles":[{"id":"`+auditor+`","name":"auditor"}]}`, m.Get("/users/"+ann).Body.String())
+}
+
+// TestAUserIsShownAsItWas: as of each version with what it had then, and its roles as they were called when they were given.
+func TestAUserIsShownAsItWas(t *testing.T) {
+	t.Parallel()
+	m := newModel(t)
+	m.Role(auditor, role.Created{RoleID: auditor, Name: "auditor"})
+	want := []string{ // by version, beside id and version
+		"",
+		`"email":"ann@example.com","firstName":"","lastName":"","disabled":false,"roles":[]`,
+		`"email":"ann@example.com","firstName":"","lastName":"","disabled":false,"roles":[{"id":"` + auditor + `","name":"auditor"}]`,
+		`"email":"lee@example.com","firstName":"","lastName":"","disabled":false,"roles":[{"id":"` + auditor + `","name":"auditor"}]`,
+		`"email":"lee@example.com","firstName":"","lastName":"","disabled":false,"roles":[]`,
+	}
+	m.User(ann, user.Registered{UserID: ann, Email: "ann@example.com"})
+	m.UserEnriched(ann, user.RoleAdded{RoleID: auditor}, role.NewReference(auditor, "auditor"))
+	m.User(ann, user.EmailChanged{Email: "lee@example.com"}, user.RoleRemoved{RoleID: auditor})
+	m.Role(auditor, role.Renamed{Name: "chief"}, role.Disabled{})
+	for v := 1; v < len(want); v++ {
+		res := m.Get(fmt.Sprintf("/users/%s?as_of=%d", ann, v))
+		require.Equal(t, http.StatusOK, res.Code, res.Body.String())
+		assert.JSONEq(t, fmt.Sprintf(`{"id":%q,"version":%d,%s}`, ann, v, want[v]), res.Body.String())
+		again := m.Get(fmt.Sprintf("/users/%s?as_of=%d", ann, v), "If-None-Match", res.Header().Get("ETag"))
+		assert.Equal(t, http.StatusNotModified, again.Code)
+	}
+	res := m.Get("/users/" + ann + "/events?limit=2")
+	assert.Equal(t, "/users/"+ann+"/events?cursor=2&limit=2", iamtest.Next(res))
+	var events []history.Event
+	require.NoError(t, json.Unmarshal(res.Body.Bytes(), &events))
+	require.Len(t, events, 2)
+	assert.Equal(t, "org/iam/user/roleAdded", events[1].Name)
 }
 
 // TestTheTagOfAReadChangesWhenTheAnswerDoes, also when it is what it shows of another aggregate that has changed.
@@ -246,6 +278,9 @@ func TestInvalidReadsAreRefused(t *testing.T) {
 		"/users?cursor=%00":                 {400, "bad_cursor"},
 		next + "&contains=email:x":          {400, "bad_cursor"},
 		"/users/" + ann + "?min_version=1":  {412, "not_yet"},
+		"/users/" + ann + "?as_of=1":        {404, "user_not_found"},
+		"/users/" + ann + "/events":         {404, "user_not_found"},
+		"/users/" + ann + "?as_of=now":      {422, "invalid"},
 		"/users/" + ann + "?min_version=-1": {422, "invalid"},
 		"/users/" + ann + "?wait=soon":      {422, "invalid"},
 		"/users/" + ann + "?wait=11s":       {422, "invalid"},
