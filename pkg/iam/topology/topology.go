@@ -42,7 +42,7 @@ type HopNames struct {
 // GenerationsName says which tables of the read models are read and fed.
 type GenerationsName struct {
 	_           struct{} `group:"Names of AWS resources"`
-	Generations string   `envconfig:"TABLE_GENERATIONS" default:"projection-generations" desc:"DynamoDB table of the read models' generations"`
+	Generations string   `envconfig:"TABLE_GENERATIONS" default:"projection-generations" names:"table" desc:"DynamoDB table of the read models' generations"`
 }
 
 // TableNames are the tables of all read models.
