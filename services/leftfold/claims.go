@@ -45,7 +45,8 @@ func newClaims(con *console) *cobra.Command {
 				return false, errors.New("--repair-emptied: want --repair with it")
 			}
 			repairs := repair && !dryRun
-			return con.auditClaims(ctx, claimsaudit.Config{Repair: repairs, RepairEmptied: emptied && repairs, Parallel: parallel})
+			all := func(claimsaudit.Difference) bool { return true }
+			return con.auditClaims(ctx, claimsaudit.Config{Repair: repairs, RepairEmptied: emptied && repairs, Parallel: parallel}, all)
 		},
 	}.command(name)
 	audit.Flags().BoolVar(&repair, "repair", false, "repair the differences that can be repaired")
@@ -76,7 +77,10 @@ type audited struct {
 	Undecided   int    `json:"undecided"`
 }
 
-func (con *console) auditClaims(ctx context.Context, c claimsaudit.Config) (differ bool, err error) {
+// auditClaims audits, and prints those of the differences that are wanted, and the result.
+func (con *console) auditClaims(
+	ctx context.Context, c claimsaudit.Config, wanted func(claimsaudit.Difference) bool,
+) (differ bool, err error) {
 	n, err := names()
 	if err != nil {
 		return false, err
@@ -94,6 +98,9 @@ func (con *console) auditClaims(ctx context.Context, c claimsaudit.Config) (diff
 	}
 	printer, progress := con.printer(), con.progress()
 	c.OnDifference = func(d claimsaudit.Difference) {
+		if !wanted(d) {
+			return
+		}
 		progress.End()
 		printer.Line(difference{"claims", d.Kind, d.Constraint, d.Stream, d.Owner, d.Repaired, d.String()}, d.String())
 	}

@@ -100,6 +100,7 @@ func newRoot(out, logs io.Writer) *cobra.Command {
 			slices.Concat(service.Variables(&provisionConfig{}), service.AWSVariables())...),
 		newNew(out, logs),
 		newProjections(con), newParked(con), newClaims(con), newLeases(con), newSetAside(con),
+		newArchive(con), newRestore(con),
 		command(toKnow, "config", "Check and print the configuration of run and demo, secrets masked",
 			func(context.Context) error { return service.WriteConfig(out, local, &app.Config{}, &demo.Config{}) }),
 		command(toKnow, "version", "Print the release",

@@ -11,17 +11,19 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
+	"github.com/leftfold/leftfold/services/leftfold/app"
 	"github.com/leftfold/leftfold/services/leftfold/internal/output"
 )
 
 const aboutLeases = `Print who reads which shard: the leases of the streamer on the log's stream, and
-of the broker on Kinesis. A lease without an owner is free. All records that
-arrived before READ TO are handled.
+of the broker and of the archive's writer, where there is one, on Kinesis. A
+lease without an owner is free. All records that arrived before READ TO are
+handled.
 
 Exit codes: 0 every open shard has an owner, 1 some have none, 2 unknown.`
 
-// consumers are the services that read shards.
-func consumers() []string { return []string{"streamer", "broker"} }
+// consumers are those that read shards.
+func consumers() []string { return []string{"streamer", "broker", app.ArchiveConsumer} }
 
 // lease is a lease as it is printed.
 type lease struct {

@@ -25,6 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/zclconf/go-cty/cty"
 
+	"github.com/leftfold/leftfold/pkg/engine/archive"
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/hop"
 	"github.com/leftfold/leftfold/pkg/engine/setaside"
@@ -118,6 +119,7 @@ func TestServicesNeedTheseRightsAndNoOthers(t *testing.T) {
 // commandsOnAWS lists the commands of the program leftfold, and for which of them Terraform knows rights.
 var commandsOnAWS = map[string]string{ //nolint:gochecknoglobals // read only
 	"claims audit": "operators", "set-aside list": "operators", "set-aside release": "operators", "leases": "operators",
+	"archive verify": "operators", "restore": "operators", "archive write": "none: Firehose does its work",
 	"parked list": "none: it asks the services", "parked show": "none: it asks the services",
 	"parked redrive": "none: it asks the services", "projections catch-up": "none: it asks the services",
 	"projections rebuild-stream": "none: it asks the services",
@@ -145,13 +147,16 @@ func TestCommandsNeedTheseRightsAndNoOthers(t *testing.T) {
 	s := systemtest.New(t, nil)
 	operators := data(t, nil).Outputs["operators"].AsValueMap()
 	(&scenario{t: t, s: s}).run()
-	run := func(operator *role, code int, args ...string) {
-		endpoint := serveUnder(t, operator, s)
-		cmd := exec.CommandContext(t.Context(), program, args...)
-		cmd.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+endpoint, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x")
-		out, _ := cmd.CombinedOutput()
-		assert.Equal(t, code, cmd.ProcessState.ExitCode(), "%s: %s", args, out)
+	runOn := func(s *systemtest.System) func(operator *role, code int, args ...string) {
+		return func(operator *role, code int, args ...string) {
+			endpoint := serveUnder(t, operator, s)
+			cmd := exec.CommandContext(t.Context(), program, args...)
+			cmd.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+endpoint, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x")
+			out, _ := cmd.CombinedOutput()
+			assert.Equal(t, code, cmd.ProcessState.ExitCode(), "%s: %s", args, out)
+		}
 	}
+	run := runOn(s)
 	claim := func(email string) map[string]types.AttributeValue {
 		return map[string]types.AttributeValue{"constraint": &types.AttributeValueMemberS{Value: "org/iam/user#email:" + email}}
 	}
@@ -186,12 +191,76 @@ func TestCommandsNeedTheseRightsAndNoOthers(t *testing.T) {
 			run(operator, 1, "set-aside", "release", "--all") // that with a space stays
 		},
 		"leases": func(operator *role) { run(operator, 0, "leases") },
+		"archive verify": func(operator *role) {
+			run(operator, 1, "archive", "verify", "--archive", t.TempDir(), "--delay", "0s", "--repair") // as above
+		},
+		"restore": func(operator *role) {
+			lost := systemtest.New(t, nil)
+			folder, recovered := lose(t, lost)
+			run := runOn(lost)
+			run(operator, 0, "restore", "--from-table", recovered, "--dry-run")
+			run(operator, 0, "restore", "--archive", folder)
+		},
 	} {
 		operator := newRole(operators[command])
 		run(operator)
 		operator.assertEnough(t, command)
-		operator.assertNoMore(t, command, nil)
+		operator.assertNoMore(t, command, inS3[command])
 	}
+}
+
+// bucket is the archive's in the account that arns gives.
+const bucket = "leftfold-archive-123456789012-eu-central-1"
+
+// inS3 is, by command, the rights that are not used where the archive is a folder.
+var inS3 = map[string]map[string]string{ //nolint:gochecknoglobals // read only
+	"archive verify": {
+		"s3:ListBucket " + bucket: "it reads: archive.Bucket", "s3:GetObject " + bucket + "/events/*": "it reads: archive.Bucket",
+		"s3:PutObject " + bucket + "/events/*": "it repairs: archive.Bucket",
+	},
+	"restore": {"s3:ListBucket " + bucket: "it reads: archive.Bucket", "s3:GetObject " + bucket + "/events/*": "it reads: archive.Bucket"},
+}
+
+// lose makes a system with an archive of its log and a table as point in time recovery makes it, then loses an event from
+// the middle of a stream and a reserved value, and leaves one that nobody holds.
+func lose(t *testing.T, s *systemtest.System) (folder, recovered string) {
+	t.Helper()
+	ctx := t.Context()
+	const id = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"
+	for _, r := range []systemtest.Request{
+		{Method: http.MethodPost, Path: "/users", Body: map[string]any{"id": id, "email": "dan@example.com"}},
+		{Method: http.MethodPut, Path: "/users/" + id + "/email", Body: map[string]any{"email": "d@example.com"}},
+		{Method: http.MethodPut, Path: "/users/" + id + "/disable"},
+	} {
+		a, err := s.Do(ctx, r)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusAccepted, a.Status)
+	}
+	folder = t.TempDir()
+	_, err := archive.Verify(ctx, archive.VerifyConfig{Storage: archive.Folder(folder), EventLog: s.EventLog, Now: time.Now, Repair: true})
+	require.NoError(t, err)
+	recovered = s.Names.EventLog + "-recovered"
+	_, err = s.DB.CreateTable(ctx, dynamostore.Tables{Events: recovered}.CreateTableInputs()[0])
+	require.NoError(t, err)
+	items, err := s.Items(ctx, s.Names.EventLog)
+	require.NoError(t, err)
+	for _, item := range items {
+		_, err := s.DB.PutItem(ctx, &dynamodb.PutItemInput{TableName: &recovered, Item: item})
+		require.NoError(t, err)
+	}
+	text := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+	held := map[string]types.AttributeValue{"constraint": text("org/iam/user#email:d@example.com")}
+	event := map[string]types.AttributeValue{"stream": text("org/iam/user/" + id), "version": &types.AttributeValueMemberN{Value: "2"}}
+	for table, key := range map[string]map[string]types.AttributeValue{s.Names.SetValidations: held, s.Names.EventLog: event} {
+		_, err := s.DB.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &table, Key: key})
+		require.NoError(t, err)
+	}
+	orphan := map[string]types.AttributeValue{
+		"constraint": text("org/iam/user#email:orphan@example.com"), "stream": text("org/iam/user/" + id),
+	}
+	_, err = s.DB.PutItem(ctx, &dynamodb.PutItemInput{TableName: &s.Names.SetValidations, Item: orphan})
+	require.NoError(t, err)
+	return folder, recovered
 }
 
 // commands lists the commands below a command of the program that have none below them.

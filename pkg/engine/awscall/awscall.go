@@ -46,8 +46,8 @@ func (*TimeoutError) RetryableError() bool { return true }
 // Deadlines gives each attempt of a call its deadline. It is one of aws.Config.APIOptions; adding it twice is as once. Pass it
 // to config.LoadDefaultConfig, too, so that the calls that fetch credentials have one.
 //
-// The deadline of a call that answers with a stream of events, such as SubscribeToShard, is for the stream's beginning; who reads
-// it notices a silence.
+// The deadline of a call whose answer the caller reads, such as SubscribeToShard or GetObject, is for the answer's beginning; who
+// reads it notices a silence.
 func Deadlines(stack *middleware.Stack) error {
 	const begin, attempt = "leftfold.PollWait", "leftfold.Deadline"
 	if _, added := stack.Deserialize.Get(attempt); added {
@@ -78,7 +78,7 @@ func bound(
 	wait, _ := middleware.GetStackValue(ctx, waitKey{}).(time.Duration)
 	operation := awsmiddleware.GetServiceID(ctx) + "." + awsmiddleware.GetOperationName(ctx)
 	late := &TimeoutError{Operation: operation, Limit: Limit(operation) + wait}
-	attempt, cancel := context.WithCancelCause(ctx) // not WithTimeout: a stream of events lives on
+	attempt, cancel := context.WithCancelCause(ctx) // not WithTimeout: such an answer lives on
 	timer := time.AfterFunc(late.Limit, func() { cancel(late) })
 	out, md, err := next.HandleDeserialize(attempt, in)
 	inTime := timer.Stop()

@@ -50,10 +50,14 @@ var limits = map[string]time.Duration{ // read only
 	"SQS.ChangeMessageVisibilityBatch": quick,
 	"SQS.CreateQueue":                  control,
 	"SQS.GetQueueAttributes":           control,
+
+	"S3.ListObjectsV2": bulk,
+	"S3.GetObject":     bulk,
+	"S3.PutObject":     control, // ten megabytes
 }
 
-// streams are the operations that answer with a stream of events.
-var streams = map[string]bool{"Kinesis.SubscribeToShard": true} // read only
+// streams are the operations whose answer the caller reads: a stream of events, or a large object.
+var streams = map[string]bool{"Kinesis.SubscribeToShard": true, "S3.GetObject": true} // read only
 
 // Limit returns how long an attempt of an operation, such as "DynamoDB.GetItem", may take. The services' names are the SDK's. A
 // receive from SQS may take longer by its WaitTimeSeconds.

@@ -115,7 +115,11 @@ func (s *System) wire(ctx context.Context) error {
 func together(ctx context.Context, cfg Config, p service.Platform) (whole service.App, err error) {
 	whole.API, whole.Info = cfg.CommandAPI.API, problems.Info() // the same in all of them
 	var routes, admin []func(huma.API)
-	for _, s := range cfg.All() {
+	services := cfg.All()
+	if cfg.Archive.Archive != "" {
+		services = append(services, newService("archive", newArchiver, cfg.Archive))
+	}
+	for _, s := range services {
 		app, err := s.New(ctx, p.For(s.Name))
 		if err != nil {
 			return whole, fmt.Errorf("%s: %w", s.Name, err)

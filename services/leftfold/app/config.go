@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+	"strings"
+	"time"
 
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
@@ -53,6 +55,46 @@ func (c *AWSConfig) Validate() error {
 	return nil
 }
 
+// ArchiveName is where the archive is.
+type ArchiveName struct {
+	_       struct{} `group:"Archive"`
+	Archive string   `envconfig:"ARCHIVE" desc:"archive of all events: a folder, or s3://bucket/prefix; unset: run and services archive nothing"`
+}
+
+// bucket returns the parts of "s3://bucket/prefix". ok is false for a folder.
+func (n ArchiveName) bucket() (name, prefix string, ok bool) {
+	rest, ok := strings.CutPrefix(n.Archive, "s3://")
+	name, prefix, _ = strings.Cut(rest, "/")
+	if prefix != "" {
+		prefix = strings.TrimSuffix(prefix, "/") + "/"
+	}
+	return name, prefix, ok
+}
+
+// ArchiveConfig is the configuration of the archive's writer.
+type ArchiveConfig struct {
+	ArchiveName
+	topology.EventLogName
+	topology.HopNames
+	service.Shards
+	_         struct{}      `group:"Reading of streams"`
+	Retention time.Duration `envconfig:"STREAM_RETENTION" default:"24h" desc:"how long the Kinesis stream keeps records; what is older is read from the log"`
+	_         struct{}      `group:"Archive"`
+	Every     time.Duration `envconfig:"ARCHIVE_EVERY" default:"10s" desc:"how often a file is made of what has arrived in a shard"`
+}
+
+// maxEvery is less than the five minutes after which a position in a shard expires:
+// https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetShardIterator.html
+const maxEvery = 4 * time.Minute
+
+// Validate is called by service.LoadConfig.
+func (c *ArchiveConfig) Validate() error {
+	if c.Every <= 0 || c.Every > maxEvery {
+		return fmt.Errorf("ARCHIVE_EVERY=%s: want more than 0 and at most %s", c.Every, maxEvery)
+	}
+	return nil
+}
+
 // IssuerConfig is the configuration of the development issuer.
 type IssuerConfig struct {
 	Process service.Config
@@ -65,6 +107,7 @@ type Config struct {
 	_    struct{} `group:"Users to begin with"`
 	Seed int      `envconfig:"SEED_USERS" default:"0" desc:"users that run begins with, and roles for them, up to 1,000,000; none are added to what DATA_DIR has"`
 	Services
+	Archive ArchiveConfig
 }
 
 // Validate is called by service.LoadConfig.
@@ -76,6 +119,9 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("SEED_USERS=%d: only with AUTH_MODE=none, since its requests have no token", c.Seed)
 	case c.Seed > 0 && c.CommandAPI.HTTP.TLSCertFile != "":
 		return fmt.Errorf("SEED_USERS=%d: only without TLS_CERT_FILE, since its requests are plain HTTP", c.Seed)
+	}
+	if _, _, ok := c.Archive.bucket(); ok {
+		return fmt.Errorf("ARCHIVE=%s: want a folder; leftfold archive write writes to S3", c.Archive.Archive)
 	}
 	return nil
 }

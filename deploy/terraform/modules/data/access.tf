@@ -56,6 +56,28 @@ locals {
     leases = {
       leases = { actions = ["dynamodb:Query"], resources = [aws_dynamodb_table.this["TABLE_LEASES"].arn] }
     }
+    # GetItem and PutObject: --repair adds to the archive what the log has.
+    "archive verify" = {
+      log   = { actions = ["dynamodb:Scan", "dynamodb:GetItem"], resources = [local.log.arn] }
+      files = { actions = ["s3:GetObject", "s3:PutObject"], resources = ["${aws_s3_bucket.archive.arn}/events/*"] }
+      list  = { actions = ["s3:ListBucket"], resources = [aws_s3_bucket.archive.arn] }
+    }
+    # The rights of claims audit, and those to append. The tables named after the log are those that point in time recovery made.
+    "restore" = {
+      log = {
+        actions = [
+          "dynamodb:Scan", "dynamodb:Query", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:ConditionCheckItem",
+        ]
+        resources = [local.log.arn]
+      }
+      recovered = { actions = ["dynamodb:Scan"], resources = ["${local.log.arn}-*"] }
+      claims = {
+        actions   = ["dynamodb:Scan", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"]
+        resources = [local.claims.arn]
+      }
+      files = { actions = ["s3:GetObject"], resources = ["${aws_s3_bucket.archive.arn}/events/*"] }
+      list  = { actions = ["s3:ListBucket"], resources = [aws_s3_bucket.archive.arn] }
+    }
     "set-aside list" = {
       aside = { actions = ["dynamodb:Scan"], resources = [local.aside.arn] }
     }

@@ -92,6 +92,11 @@ func New(ctx context.Context, cfg app.Config, lookup service.Lookup, o Options) 
 			f.parts = append(f.parts, service.Part{Name: s.Name, Run: p.after(awsReady)})
 		}
 	}
+	if cfg.Archive.Archive != "" {
+		p := child("archive", []string{o.Leftfold, "archive", "write"}, "ADMIN_ADDR=127.0.0.1:0")
+		p.out = nil // its banner
+		f.parts = append(f.parts, service.Part{Name: "archive", Run: p.after(awsReady)})
+	}
 	f.parts = append(f.parts, service.Part{Name: "start", Run: func(ctx context.Context) error {
 		return f.start(ctx, awsReady, o, cfg.Seed)
 	}})
