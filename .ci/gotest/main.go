@@ -62,9 +62,22 @@ func run(ctx context.Context, race bool, patterns []string) error {
 	if err != nil {
 		return err
 	}
+	report := newReport(os.Stdout, time.Now, len(packages)) //nolint:forbidigo // a main package
+	err = test(ctx, append(args, packages...), report)
+	if again := report.again(); len(again) > 0 {
+		err = test(ctx, append(args, again...), report)
+	}
+	if !report.end() || err != nil {
+		return errFailed
+	}
+	return nil
+}
+
+// test runs go test and reports what it does.
+func test(ctx context.Context, args []string, report *report) error {
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
-	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...) //nolint:gosec // the caller's own arguments
+	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the caller's own arguments
 	cmd.Stderr = os.Stderr
 	stopAll(ctx, cmd)
 	out, err := cmd.StdoutPipe()
@@ -74,13 +87,8 @@ func run(ctx context.Context, race bool, patterns []string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	report := newReport(os.Stdout, time.Now, len(packages)) //nolint:forbidigo // a main package
 	follow(out, report, func() { giveUp(errStalled) })
-	err = cmd.Wait()
-	if !report.end() || err != nil {
-		return errFailed
-	}
-	return nil
+	return cmd.Wait()
 }
 
 // follow reports the events of go test until it ends, and gives it up if it stalls.

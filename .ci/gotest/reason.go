@@ -3,15 +3,25 @@ package main
 import (
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
 var (
-	fatal    = regexp.MustCompile(`^(panic: |fatal error: |WARNING: DATA RACE|goleak: |SIGQUIT)`)
+	fatal    = regexp.MustCompile(`^(panic: |fatal error: |WARNING: DATA RACE|goleak: |SIGQUIT|SIGSEGV|signal: )`)
+	detector = regexp.MustCompile(`^(ThreadSanitizer: CHECK failed|FATAL: ThreadSanitizer)`)
+	inC      = regexp.MustCompile(`^goroutine 0 gp=\S+ m=\d+ mp=\S+ \[idle\]:`)
 	placed   = regexp.MustCompile(`^\s*([\w.-]+\.go:\d+): ?(.*)$`)
 	compiled = regexp.MustCompile(`^\S+\.go:\d+:\d+: `)
 	label    = regexp.MustCompile(`^\s+(Error Trace|Error|Test|Messages):\s*(.*)$`)
 )
+
+// detectorCrashed reports whether the race detector itself crashed: it says so, or a wrong address was used by C code, of which the tests
+// have no other.
+func detectorCrashed(output []string) bool {
+	segv := slices.IndexFunc(output, func(line string) bool { return strings.HasPrefix(line, "SIGSEGV: ") })
+	return slices.ContainsFunc(output, detector.MatchString) || segv >= 0 && slices.ContainsFunc(output[segv:], inC.MatchString)
+}
 
 // reason returns the one line of a failed test's output that says why it failed.
 func reason(output []string) string {

@@ -45,6 +45,7 @@ type report struct {
 	output  map[name][]string  // lines of what runs or failed
 	failed  []name             // tests and packages, in the order of their ends
 	broken  []string           // what the compiler wrote
+	rerun   bool               // what the race detector's own crash ended has been run again
 }
 
 func newReport(out io.Writer, now func() time.Time, packages int) *report {
@@ -126,6 +127,27 @@ func (r *report) packageOver(n name, action string) {
 		n = while
 	}
 	r.failed = append(r.failed, n)
+}
+
+// again returns, once, the packages that only the race detector's own crash ended, and forgets that they ran. Many timers in a bubble
+// of testing/synctest bring such a crash about: https://go.dev/issue/78156
+func (r *report) again() (packages []string) {
+	if r.rerun {
+		return nil
+	}
+	r.rerun = true
+	for _, n := range r.failed {
+		if !detectorCrashed(r.output[n]) ||
+			slices.ContainsFunc(r.failed, func(o name) bool { return o.pkg == n.pkg && o != n }) {
+			continue
+		}
+		r.print("=== " + n.String() + ": the race detector itself has crashed (https://go.dev/issue/78156): once more")
+		packages = append(packages, n.pkg)
+	}
+	r.failed = slices.DeleteFunc(r.failed, func(n name) bool { return slices.Contains(packages, n.pkg) })
+	maps.DeleteFunc(r.output, func(n name, _ []string) bool { return slices.Contains(packages, n.pkg) })
+	r.ended -= len(packages)
+	return packages
 }
 
 // after returns what was written after the end of the test it is attributed to: test2json knows only which test wrote last, so

@@ -2,21 +2,29 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 )
 
-// told returns what is printed about events of go test -json, one a line; "beat" lets 20 s pass.
+// told returns what is printed about events of go test -json, one a line; "beat" lets 20 s pass, "again" asks what to
+// run again.
 func told(t *testing.T, packages int, events string) (text string, passed bool) {
 	t.Helper()
 	var out strings.Builder
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	r := newReport(&out, func() time.Time { return now }, packages)
 	for line := range strings.Lines(strings.TrimSpace(events)) {
-		if strings.TrimSpace(line) == "beat" {
+		switch strings.TrimSpace(line) {
+		case "":
+			continue
+		case "beat":
 			now = now.Add(beat)
 			r.beat()
+			continue
+		case "again":
+			_, _ = fmt.Fprintln(&out, "again", r.again())
 			continue
 		}
 		var e event
@@ -122,5 +130,46 @@ func TestWhatFailedComesLast(t *testing.T) {
 		if !strings.HasSuffix(strings.TrimSpace(got), c.last) {
 			t.Errorf("%s: want %q last, got:\n%s", what, c.last, got)
 		}
+	}
+}
+
+// crash is how a process ends in the race detector.
+const crash = `
+{"Action":"start","Package":"a"}
+{"Action":"run","Package":"a","Test":"TestOne"}
+{"Action":"output","Package":"a","Test":"TestOne","Output":"SIGSEGV: segmentation violation\n"}
+{"Action":"output","Package":"a","Test":"TestOne","Output":"PC=0x41bce9 m=0 sigcode=1 addr=0x0\n"}
+{"Action":"output","Package":"a","Test":"TestOne","Output":"goroutine 0 gp=0x7d5420 m=0 mp=0x7d6420 [idle]:\n"}
+{"Action":"output","Package":"a","Output":"FAIL\ta\t0.004s\n"}
+{"Action":"fail","Package":"a"}
+again`
+
+func TestAPackageIsRunOnceMoreIfTheRaceDetectorCrashed(t *testing.T) {
+	t.Parallel()
+	const ok = `
+{"Action":"start","Package":"a"}
+{"Action":"run","Package":"a","Test":"TestOne"}
+{"Action":"pass","Package":"a","Test":"TestOne"}
+{"Action":"output","Package":"a","Output":"ok  \ta\t0.004s\n"}
+{"Action":"pass","Package":"a"}
+again`
+	got, passed := told(t, 1, crash+ok)
+	if !passed {
+		t.Error("the second run passed")
+	}
+	equal(t, `
+FAIL	a	0.004s	[1 of 1]
+=== a while TestOne ran: the race detector itself has crashed (https://go.dev/issue/78156): once more
+again [a]
+ok  	a	0.004s	[1 of 1]
+again []
+
+1 of 1 packages in 0s: 1 tests passed, 0 were skipped, 0 failed`, got)
+	if got, passed := told(t, 1, crash+crash); passed || !strings.Contains(got, "FAIL: a while TestOne ran: SIGSEGV") {
+		t.Errorf("two crashes are a failure, got:\n%s", got)
+	}
+	failed := strings.Replace(crash, `"run"`, `"fail"`, 1)
+	if got, passed := told(t, 1, failed); passed || !strings.Contains(got, "again []") {
+		t.Errorf("a test that failed stays failed, got:\n%s", got)
 	}
 }
