@@ -72,7 +72,7 @@ memory: ## Fail if the whole system holds more than 300 MB after 10,000 commands
 newcomer: ## Do a newcomer's first hour on a clone, with Go and make alone and empty caches, and time it (STEPS, all if none is named)
 	@.ci/newcomer $(STEPS)
 
-CHECKS := lint lint-floors lint-workflows lint-asyncapi tidy vuln licences apidiff wire-check test-race release-check memory fuzz
+CHECKS := lint lint-floors lint-workflows lint-asyncapi alerts tidy vuln licences apidiff wire-check test-race release-check memory fuzz
 
 ##@ What CI runs, and its parts
 
@@ -98,6 +98,7 @@ fmt: bin/tools/golangci-lint ## Format
 .PHONY: lint
 lint: bin/tools/golangci-lint ## Lint every module; the floors are rules of .golangci.yml
 	$(GOLANGCI_LINT) run --allow-serial-runners $(addsuffix /...,$(MODULES))
+	@cd .ci/alerts && GOWORK=off "$(CURDIR)/$(GOLANGCI_LINT)" run ./...
 	@.ci/lines
 
 .PHONY: lint-floors
@@ -107,6 +108,10 @@ lint-floors: bin/tools/golangci-lint ## Fail unless the linter reports a forbidd
 .PHONY: lint-workflows
 lint-workflows: bin/tools/actionlint ## Lint GitHub's workflows, the same whatever else is installed
 	bin/tools/actionlint -shellcheck= -pyflakes=
+
+.PHONY: alerts
+alerts: ## Fail unless each of Prometheus's alerts is raised by the metrics of its disaster, and none by those of a healthy system
+	@GOWORK=off go -C .ci/alerts test -count=1 ./... # the cache does not notice what is outside of the module
 
 ASYNCAPI_SPECS := 6.11.1
 
@@ -143,7 +148,7 @@ binaries: bin/tools/goreleaser bin/tools/go-licenses ## Build a release's archiv
 .PHONY: tidy
 tidy: ## Fail if a go.mod is untidy or a module builds only thanks to go.work
 	@for m in $(MODULES); do (cd "$$m" && go mod tidy -diff && GOWORK=off go build -o /dev/null ./...) || exit 1; done
-	@for t in .ci/tools/*; do GOWORK=off go -C "$$t" mod tidy -diff || exit 1; done
+	@for t in .ci/tools/* .ci/alerts; do GOWORK=off go -C "$$t" mod tidy -diff || exit 1; done
 
 .PHONY: wire
 wire: bin/tools/wire ## Regenerate every wire_gen.go
