@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/services/leftfold/internal/admin"
 	"github.com/leftfold/leftfold/services/leftfold/internal/amount"
 )
@@ -45,7 +46,7 @@ func newProjections(con *console) *cobra.Command {
 		},
 	}.command("projections rebuild-stream")
 	return con.operatorsGroup("projections", "Look after the read models", failure("projections"),
-		con.withAdmins(withDryRun(catchUp)), con.withAdmins(withDryRun(rebuildStream)))
+		newProjectionsAudit(con), con.withAdmins(withDryRun(catchUp)), con.withAdmins(withDryRun(rebuildStream)))
 }
 
 // known returns an error unless there is a projection of that name.
@@ -54,14 +55,20 @@ func known(projection string) error {
 	if err != nil {
 		return err
 	}
+	_, err = named(n, projection)
+	return err
+}
+
+// named returns the projection of that name.
+func named(n topology.Names, projection string) (topology.Projection, error) {
 	var all []string
 	for _, p := range n.Projections() {
 		if p.Name == projection {
-			return nil
+			return p, nil
 		}
 		all = append(all, p.Name)
 	}
-	return fmt.Errorf("there is no projection %q; there are: %s", projection, strings.Join(all, " "))
+	return topology.Projection{}, fmt.Errorf("there is no projection %q; there are: %s", projection, strings.Join(all, " "))
 }
 
 // planned says what a command with --dry-run would do.

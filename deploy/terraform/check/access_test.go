@@ -29,6 +29,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/hop"
 	"github.com/leftfold/leftfold/pkg/engine/setaside"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
@@ -118,7 +119,8 @@ func TestServicesNeedTheseRightsAndNoOthers(t *testing.T) {
 
 // commandsOnAWS lists the commands of the program leftfold, and for which of them Terraform knows rights.
 var commandsOnAWS = map[string]string{ //nolint:gochecknoglobals // read only
-	"claims audit": "operators", "set-aside list": "operators", "set-aside release": "operators", "leases": "operators",
+	"claims audit": "operators", "projections audit": "operators", "leases": "operators",
+	"set-aside list": "operators", "set-aside release": "operators",
 	"archive verify": "operators", "restore": "operators", "archive write": "none: Firehose does its work",
 	"parked list": "none: it asks the services", "parked show": "none: it asks the services",
 	"parked redrive": "none: it asks the services", "projections catch-up": "none: it asks the services",
@@ -175,6 +177,7 @@ func TestCommandsNeedTheseRightsAndNoOthers(t *testing.T) {
 	require.NoError(t, list.Keep(t.Context(), hop.Place{Operation: "publish", Stream: "org/iam/user/a b", Version: "1"}, errors.New("why")))
 	for event, err := range dynamostore.NewStore(s.DB, dynamostore.Config{}).All(t.Context(), 1) {
 		if err == nil { // one that is right
+			harmRows(t, s, event.Stream)
 			require.NoError(t, list.Keep(t.Context(), hop.Place{
 				Operation: "publish", Stream: event.Stream.String(), Version: fmt.Sprint(event.Version),
 			}, errors.New("why")))
@@ -185,6 +188,10 @@ func TestCommandsNeedTheseRightsAndNoOthers(t *testing.T) {
 		"claims audit": func(operator *role) {
 			run(operator, 1, "claims", "audit")
 			run(operator, 1, "claims", "audit", "--repair", "--repair-emptied") // the scenario's unreadable stream remains
+		},
+		"projections audit": func(operator *role) {
+			run(operator, 1, "projections", "audit", "--settle", "1ms")
+			run(operator, 1, "projections", "audit", "--settle", "1ms", "--repair", "--repair-emptied")
 		},
 		"set-aside list": func(operator *role) { run(operator, 1, "set-aside", "list") },
 		"set-aside release": func(operator *role) {
@@ -205,7 +212,37 @@ func TestCommandsNeedTheseRightsAndNoOthers(t *testing.T) {
 		operator := newRole(operators[command])
 		run(operator)
 		operator.assertEnough(t, command)
-		operator.assertNoMore(t, command, inS3[command])
+		operator.assertNoMore(t, command, seldomByOperators(s.Names, command))
+	}
+}
+
+// seldomByOperators are rights of a command that are not used here.
+func seldomByOperators(names topology.Names, command string) map[string]string {
+	if command != "projections audit" {
+		return inS3[command]
+	}
+	rebuilt := map[string]string{}
+	for _, p := range names.Projections() {
+		for _, action := range []string{"Scan", "GetItem", "BatchGetItem", "PutItem", "DeleteItem", "ConditionCheckItem"} {
+			rebuilt["dynamodb:"+action+" table/"+p.Table+"-g*"] = "the projection has been rebuilt"
+		}
+	}
+	return rebuilt
+}
+
+// harmRows deletes the stream's own row in each read model, and plants a row that the stream does not derive.
+func harmRows(t *testing.T, s *systemtest.System, stream eventsourcing.StreamID) {
+	t.Helper()
+	text := func(v string) types.AttributeValue { return &types.AttributeValueMemberS{Value: v} }
+	for _, p := range s.Names.Projections() {
+		_, err := s.DB.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: &p.Table, Key: map[string]types.AttributeValue{
+			"id": text(stream.ID), "row": text(row(stream)),
+		}})
+		require.NoError(t, err)
+		_, err = s.DB.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &p.Table, Item: map[string]types.AttributeValue{
+			"id": text(stream.ID), "row": text("planted"), "stream": text(stream.String()),
+		}})
+		require.NoError(t, err)
 	}
 }
 

@@ -163,6 +163,15 @@ func (g Generation) projector(c Config) (*projection.Projector, error) {
 	return nil, fmt.Errorf("%s: %w: %d", g.Name(c.Projection.Name), ErrUnknownShape, g.Shape)
 }
 
+// Current returns the projector of the generation that is read.
+func (m *Model) Current(ctx context.Context) (*projection.Projector, error) {
+	state, err := m.watched.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return m.of(state.Current)
+}
+
 // fed returns the projectors of all fed generations, the current one first.
 func (m *Model) fed(ctx context.Context) ([]*projection.Projector, error) {
 	state, err := m.watched.State(ctx)
@@ -191,10 +200,7 @@ func (m *Model) Open(ctx context.Context) error {
 
 // Ready returns nil if this build can read the current generation.
 func (m *Model) Ready(ctx context.Context) error {
-	state, err := m.watched.State(ctx)
-	if err == nil {
-		_, err = m.of(state.Current)
-	}
+	_, err := m.Current(ctx)
 	return err
 }
 

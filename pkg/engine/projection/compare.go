@@ -14,7 +14,8 @@ type Comparison struct {
 	// Fence is the version of the own row; 0 if there is none, or none that can be read.
 	Fence eventsourcing.Version
 	// Head is the version of the log, which has grown meanwhile or not.
-	Head   eventsourcing.Version
+	Head eventsourcing.Version
+	// Parked: the stream is parked at the event after Fence, or at an earlier one.
 	Parked bool
 	// Wrong are the rows that differ from what the log's events up to Fence are folded to, or are missing: the own row and
 	// the related rows, in all their attributes, those of Fence included. An own row that cannot be read is wrong.
@@ -58,7 +59,10 @@ func (a *applier) compare(ctx context.Context) (c Comparison, err error) {
 	if err != nil {
 		return c, err
 	}
-	c.Parked = stored[a.parkedKey()] != nil
+	var parked Parked
+	if item := stored[a.parkedKey()]; item != nil && decode(item, &parked) == nil {
+		c.Parked = parked.Version <= c.Fence+1 // else the own row has lost what was applied before
+	}
 	if !equalItems(after, f.own) {
 		c.Wrong = append(c.Wrong, a.key)
 	}

@@ -30,6 +30,9 @@ import (
 	"github.com/leftfold/leftfold/pkg/retry"
 )
 
+// DefaultSettle is longer than what a healthy pipeline needs: a lease that expires, and a group that becomes visible again.
+const DefaultSettle = 2 * time.Minute
+
 // Config configures Run.
 type Config struct {
 	// Projector has the read model's table and folds. Its EventLog is Log.
@@ -39,7 +42,7 @@ type Config struct {
 	// drawn by Rand. The versions of all streams are compared in any case. Defaults to 1.
 	Sample float64
 	// Settle is the time that a healthy pipeline needs to apply an event at most, its tasks' restarts included. A run that
-	// suspects something takes at least that long. Defaults to 2 minutes.
+	// suspects something takes at least that long. Defaults to DefaultSettle.
 	Settle time.Duration
 	// Repair repairs the differences that can be. Defaults to false.
 	Repair bool
@@ -93,7 +96,7 @@ const maxPending = 10_000
 func Run(ctx context.Context, c Config) (Result, error) {
 	a := auditor{Config: c, categories: map[string]bool{}, unreadable: map[eventsourcing.StreamID]bool{}}
 	a.Sample = cmp.Or(c.Sample, 1)
-	a.Settle = cmp.Or(c.Settle, 2*time.Minute)
+	a.Settle = cmp.Or(c.Settle, DefaultSettle)
 	a.Parallel = max(cmp.Or(c.Parallel, 8), 1)
 	a.MaxAttempts = max(cmp.Or(c.MaxAttempts, 20), 1)
 	a.Backoff = c.Backoff.Or(5*time.Millisecond, 80*time.Millisecond)
@@ -336,8 +339,8 @@ func (a *auditor) foundUnreadable(f Finding, stream eventsourcing.StreamID) {
 // found counts and reports a finding.
 func (a *auditor) found(f Finding) {
 	a.count(func(r *Result) {
-		switch {
-		case f.Kind == Parked:
+		switch f.Kind {
+		case Parked:
 			r.Parked++
 		default:
 			r.Differences++

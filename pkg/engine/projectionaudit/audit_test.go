@@ -3,6 +3,7 @@ package projectionaudit_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -300,6 +301,13 @@ func TestAParkedStreamIsNoDifference(t *testing.T) {
 	}, lines)
 	assert.True(t, result.Equal(), "a parked stream's rows are right for their version")
 	assert.Equal(t, parked["s1|book#b7"], s.rows()["s1|book#b7"])
+
+	s.lose("b7", "book") // what was applied before the event that cannot be
+	for _, sample := range []float64{1, 1e-9} {
+		_, lines = s.audited(func(c *projectionaudit.Config) { c.Sample, c.Repair = sample, sample < 1 })
+		assert.Contains(t, strings.Join(lines, "\n"), "missing: book/b7 has no row; the log is at version 6")
+	}
+	assert.Equal(t, parked["b7|book"], s.rows()["b7|book"])
 }
 
 // Another build has applied an event that this one cannot fold.

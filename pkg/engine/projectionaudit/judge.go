@@ -133,7 +133,7 @@ func (a *auditor) judge(ctx context.Context, s suspicion, last bool) error {
 func (a *auditor) rebuild(ctx context.Context, stream eventsourcing.StreamID, f *Finding) (blocked bool, err error) {
 	_, err = a.Projector.Rebuild(ctx, stream)
 	switch {
-	case err == nil, errors.Is(err, projection.ErrParked) && f.Kind == Edited:
+	case err == nil, errors.Is(err, projection.ErrParked) && f.Kind != Stale: // its rows are right up to that event
 		f.Repaired = true
 	case errors.Is(err, projection.ErrNotOwner):
 		blocked = true

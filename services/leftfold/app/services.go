@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 
+	"github.com/leftfold/leftfold/pkg/engine/generation"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
 	broker "github.com/leftfold/leftfold/services/broker/app"
@@ -29,6 +30,14 @@ func (c Services) All() []Service {
 		newService("broker", broker.New, c.Broker),
 		newService("projector-user", projectoruser.New, c.ProjectorUser),
 		newService("projector-role", projectorrole.New, c.ProjectorRole),
+	}
+}
+
+// Shapes are the folds of each projection, by its name.
+func Shapes() map[string][]generation.Shape {
+	return map[string][]generation.Shape{
+		"users": projectoruser.Shapes(),
+		"roles": projectorrole.Shapes(),
 	}
 }
 

@@ -4,16 +4,20 @@ package app
 import (
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/leftfold/leftfold/pkg/engine/generation"
 	"github.com/leftfold/leftfold/pkg/iam/history"
 	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/projector-user/internal/users"
 )
 
+// Shapes are the folds of the read model, the newest last.
+func Shapes() []generation.Shape { return users.Shapes() }
+
 func newConfig(cfg Config, p service.Platform) readservice.Config {
 	return readservice.Config{
 		Name: "users", EventLog: cfg.EventLog, Table: cfg.Users, Queue: cfg.UserQueue,
-		Shapes: users.Shapes(), Generations: cfg.Generations, Visibility: cfg.Visibility, API: cfg.API,
+		Shapes: Shapes(), Generations: cfg.Generations, Visibility: cfg.Visibility, API: cfg.API,
 		Routes: func(api huma.API, r readservice.Reader, past history.Log) { users.Register(api, r, past, p.Logger) },
 	}
 }

@@ -53,6 +53,17 @@ locals {
         resources = [local.claims.arn]
       }
     }
+    "projections audit" = {
+      log         = { actions = ["dynamodb:Scan", "dynamodb:Query"], resources = [local.log.arn] }
+      generations = { actions = ["dynamodb:GetItem"], resources = [local.generations.arn] }
+      tables = {
+        actions = [
+          "dynamodb:Scan", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:DeleteItem",
+          "dynamodb:ConditionCheckItem",
+        ]
+        resources = flatten(values(local.of_generations))
+      }
+    }
     leases = {
       leases = { actions = ["dynamodb:Query"], resources = [aws_dynamodb_table.this["TABLE_LEASES"].arn] }
     }

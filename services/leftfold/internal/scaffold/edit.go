@@ -52,6 +52,10 @@ func (a Aggregate) places() []place {
 			services, "func (c Services) All() []Service {", "	}",
 			fmt.Sprintf(`		newService("projector-%[1]s", projector%[1]s.New, c.Projector%[2]s),`, w.Name, w.Type),
 		},
+		{
+			services, "func Shapes() map[string][]generation.Shape {", "	}",
+			fmt.Sprintf(`		"%s": projector%s.Shapes(),`, w.Names, w.Name),
+		},
 		imports(catalog, domain),
 		{
 			catalog, "	err = errors.Join(", "	)",
