@@ -162,6 +162,8 @@ func summary(e Event, v Version) string {
 		return "Retired: not written any more. It means what " + e.DecodesAs + " means."
 	case e.Retired:
 		return "Retired: not written any more. It " + e.Doc + "."
+	case v.Schema > e.Writes:
+		return "Not written yet. " + upper(e.Doc) + "."
 	case !v.Written:
 		return "Not written any more."
 	default:

@@ -109,7 +109,7 @@ func describe[S any, E eventsourcing.Event](
 	for _, k := range of.Codec.Known() {
 		e := Event{Known: k}
 		for i, t := range k.Shapes {
-			v := Version{Schema: i + 1, Written: !k.Retired && i+1 == len(k.Shapes)}
+			v := Version{Schema: i + 1, Written: i+1 == k.Writes}
 			if v.Shape, err = d.shape(t); err != nil {
 				return err
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/docs/eventdocs"
+	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 )
 
@@ -65,4 +66,24 @@ func TestAsyncAPIIsCurrent(t *testing.T) {
 	stands, err := os.ReadFile(api)
 	require.NoError(t, err)
 	assert.True(t, bytes.Equal(want, stands), again)
+}
+
+// TestAShapeThatIsNotWrittenYetIsCalledSo: the first release that reads a shape documents it and writes the one before.
+func TestAShapeThatIsNotWrittenYetIsCalledSo(t *testing.T) {
+	t.Parallel()
+	c := newCatalogue(t)
+	for i, e := range c.Aggregates[0].Events {
+		if e.Name == (user.Updated{}).EventName() {
+			e.Writes = 1
+			e.Versions[0].Written, e.Versions[1].Written = true, false
+			c.Aggregates[0].Events[i] = e
+		}
+	}
+	markdown, err := c.Markdown()
+	require.NoError(t, err)
+	assert.Contains(t, markdown, "Schema version 1 is written; all others are read, for ever.")
+	assert.Contains(t, markdown, "**Schema version 2**, not written yet: the next release writes it.\n")
+	document, err := c.AsyncAPI()
+	require.NoError(t, err)
+	assert.Contains(t, string(document), "summary: Not written yet. Gives the user its names.")
 }

@@ -14,7 +14,7 @@ var page string
 // Markdown returns the catalogue as a part of a page.
 func (c Catalogue) Markdown() (string, error) {
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"link": link, "codes": codes, "upper": upper, "what": what, "claims": claims, "backward": slices.Backward[[]Version],
+		"link": link, "codes": codes, "upper": upper, "what": what, "claims": claims, "status": status, "backward": slices.Backward[[]Version],
 	}).Parse(page)
 	if err != nil {
 		return "", err
@@ -32,6 +32,17 @@ func what(e Event) string {
 		return "retired: " + e.Doc
 	}
 	return e.Doc
+}
+
+func status(e Event, v Version) string {
+	switch {
+	case v.Written:
+		return ""
+	case v.Schema > e.Writes && !e.Retired:
+		return ", not written yet: the next release writes it."
+	default:
+		return ", not written any more: " + v.Shape.Doc + "."
+	}
 }
 
 func claims(e Event) string {

@@ -12,10 +12,14 @@ import (
 
 // Errors of a Codec.
 var (
-	// ErrUnknownEvent reports an event name or schema version this build does not know.
+	// ErrUnknownEvent reports a stored event whose name or schema version this build does not know: a later build wrote it.
 	ErrUnknownEvent = errors.New("unknown event")
+	// ErrNotRegistered reports an event to be written whose type the codec was not given.
+	ErrNotRegistered = errors.New("event not registered")
 	// ErrRetiredEvent reports an event that is read but not written any more.
 	ErrRetiredEvent = errors.New("retired event")
+	// ErrNotWrittenYet reports an event that its former shape, in which it is still written, cannot express.
+	ErrNotWrittenYet = errors.New("event not written yet")
 )
 
 // Codec encodes the events of one aggregate as stored payloads and decodes them. It is safe for concurrent use once it
@@ -27,8 +31,9 @@ type Codec[E Event] struct{ names map[string]named }
 // named is what a codec knows under one name.
 type named struct {
 	Known
-	upcasters []Upcaster   // past its own schema versions they are the successor's
-	current   reflect.Type // of the event that it decodes as
+	upcasters []Upcaster    // past its own schema versions they are the successor's
+	current   reflect.Type  // of the event that it decodes as
+	former    func(any) any // the shape it is written in; nil: its current one
 }
 
 // Known describes one event name.
@@ -40,11 +45,13 @@ type Known struct {
 	DecodesAs string
 	// Retired names are never written again.
 	Retired bool
+	// Writes is the schema version that it is written in: the latest, unless WriteFormer says otherwise; 0 if it is retired.
+	Writes int
 }
 
 // NewCodec returns a codec of the events given, each by a value of its type, in schema version 1. NewCodec, History,
-// Retire and RetireAs panic on mistakes in the program text: a name used twice, or upcasters that do not lead from shape
-// to shape.
+// WriteFormer, Retire and RetireAs panic on mistakes in the program text: a name used twice, or upcasters that do not lead
+// from shape to shape.
 func NewCodec[E Event](events ...E) *Codec[E] {
 	c := &Codec[E]{names: map[string]named{}}
 	for _, e := range events {
@@ -64,10 +71,24 @@ func (c *Codec[E]) History(e E, upcasters ...Upcaster) *Codec[E] {
 	return c
 }
 
+// WriteFormer lets an event be written in a former shape, one of its History, while its current one is read already. Call it
+// in the first release that knows a shape, and no more in the next: so each of two neighbouring releases reads what the
+// other writes, and both can run at once and be rolled back.
+func (c *Codec[E]) WriteFormer(e E, shape Downcaster) *Codec[E] {
+	n, ok := c.names[e.EventName()]
+	at := slices.Index(n.Shapes, shape.to)
+	if !ok || n.Retired || n.current != shape.from || at < 0 || shape.to == n.current {
+		panic(fmt.Sprintf("eventsourcing: %T is written as %s, which is not a former shape of it", e, shape.to))
+	}
+	n.Writes, n.former = at+1, shape.former
+	c.names[n.Name] = n
+	return c
+}
+
 // Retire adds an event that is read but not written any more.
 func (c *Codec[E]) Retire(e E, upcasters ...Upcaster) *Codec[E] {
 	n := newNamed(e, upcasters)
-	n.Retired = true
+	n.Retired, n.Writes = true, 0
 	c.add(n)
 	return c
 }
@@ -101,7 +122,7 @@ func (c *Codec[E]) RetireAs(name string, successor E, upcasters ...Upcaster) *Co
 func newNamed(e Event, upcasters []Upcaster) named {
 	name, current := e.EventName(), reflect.TypeOf(e)
 	return named{
-		Known:     Known{Name: name, Shapes: shapesOf(name, upcasters, current), DecodesAs: name},
+		Known:     Known{Name: name, Shapes: shapesOf(name, upcasters, current), DecodesAs: name, Writes: len(upcasters) + 1},
 		upcasters: upcasters, current: current,
 	}
 }
@@ -128,27 +149,56 @@ func (c *Codec[E]) add(n named) {
 	c.names[n.Name] = n
 }
 
-// Encode returns e's payload and the schema version it is written in. An event of another type than the
-// registered one, even a pointer to it, is an ErrUnknownEvent.
+// Encode returns e's payload and the schema version it is written in. An event of another type than the registered one, even
+// a pointer to it, is an ErrNotRegistered.
 func (c *Codec[E]) Encode(e E) (payload []byte, schemaVersion int, err error) {
 	n, ok := c.names[e.EventName()]
 	switch {
 	case ok && n.Retired:
 		return nil, 0, fmt.Errorf("%w: %s", ErrRetiredEvent, n.Name)
 	case !ok || n.current != reflect.TypeOf(e):
-		return nil, 0, fmt.Errorf("%w: %s as %T", ErrUnknownEvent, e.EventName(), e)
+		return nil, 0, fmt.Errorf("%w: %s as %T", ErrNotRegistered, e.EventName(), e)
+	case n.former != nil:
+		payload, err = c.encodeFormer(n, e)
+	default:
+		payload, err = json.Marshal(e)
 	}
-	payload, err = json.Marshal(e)
-	return payload, len(n.Shapes), err
+	return payload, n.Writes, err
+}
+
+// encodeFormer makes sure that the event will be decoded as it is: the state after a decision is folded from it.
+func (c *Codec[E]) encodeFormer(n named, e E) ([]byte, error) {
+	payload, err := json.Marshal(n.former(e))
+	if err != nil {
+		return nil, err
+	}
+	decoded, err := c.Decode(n.Name, n.Writes, payload)
+	if err != nil {
+		return nil, err
+	}
+	want, err := json.Marshal(e)
+	if err != nil {
+		return nil, err
+	}
+	if got, err := json.Marshal(decoded); err != nil || !bytes.Equal(got, want) {
+		return nil, fmt.Errorf("%w: schema version %d of %s lacks a part of it", ErrNotWrittenYet, n.Writes, n.Name)
+	}
+	return payload, nil
+}
+
+// Knows reports whether a stored event of that name and schema version can be decoded.
+func (c *Codec[E]) Knows(name string, schemaVersion int) bool {
+	n, ok := c.names[name]
+	return ok && schemaVersion >= 1 && schemaVersion <= len(n.Shapes)
 }
 
 // Decode returns the event stored as payload, brought up to its current shape.
 func (c *Codec[E]) Decode(name string, schemaVersion int, payload []byte) (E, error) {
 	var zero E
-	n, ok := c.names[name]
-	if !ok || schemaVersion < 1 || schemaVersion > len(n.Shapes) {
+	if !c.Knows(name, schemaVersion) {
 		return zero, fmt.Errorf("%w: %s, schema version %d", ErrUnknownEvent, name, schemaVersion)
 	}
+	n := c.names[name]
 	if string(bytes.TrimSpace(payload)) == "null" { // encoding/json would take it for an event without any data
 		return zero, fmt.Errorf("decode %s: payload is null", name)
 	}

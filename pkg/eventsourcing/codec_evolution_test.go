@@ -191,6 +191,39 @@ func TestRetiredNamesAreNeverWrittenAgain(t *testing.T) {
 	assert.JSONEq(t, `{"title":"A","by":{"name":""}}`, string(payload))
 }
 
+// TestAFormerShapeIsWrittenWhileTheCurrentOneIsRead: the first release with a new shape writes the former one, which the release
+// before it reads, and reads the new one, which the release after it writes.
+func TestAFormerShapeIsWrittenWhileTheCurrentOneIsRead(t *testing.T) {
+	t.Parallel()
+	former := func(f func(filed) filedV1) *eventsourcing.Codec[stored] {
+		return newEvolved().WriteFormer(filed{}, eventsourcing.Downcast(f))
+	}
+	first := former(func(e filed) filedV1 { return filedV1{Heading: strings.ToLower(e.Title), Author: personV1{e.By.Name}} })
+	next := newEvolved()
+	want := filed{Title: "A", By: person{Name: "b"}}
+
+	payload, schema, err := first.Encode(want)
+	require.NoError(t, err)
+	assert.Equal(t, 1, schema)
+	assert.JSONEq(t, `{"heading":"a","author":{"Name":"b"}}`, string(payload))
+	for _, reader := range []*eventsourcing.Codec[stored]{first, next} {
+		for _, writer := range []*eventsourcing.Codec[stored]{first, next} {
+			payload, schema, err := writer.Encode(want)
+			require.NoError(t, err)
+			got, err := reader.Decode("test/filed", schema, payload)
+			require.NoError(t, err)
+			assert.Equal(t, want, got)
+		}
+	}
+	assert.Equal(t, 1, first.Known()[1].Writes)
+	assert.Equal(t, next.Names(), first.Names(), "both fold the same states: snapshots are shared")
+
+	_, _, err = first.Encode(filed{Title: "A", By: person{Name: "b", Born: json.RawMessage(`1`)}})
+	require.ErrorIs(t, err, eventsourcing.ErrNotWrittenYet, "the former shape has no place for the birth")
+	_, _, err = former(func(filed) filedV1 { return filedV1{} }).Encode(want)
+	require.ErrorIs(t, err, eventsourcing.ErrNotWrittenYet, "a mistake in the function loses nothing in silence")
+}
+
 // revived takes a name that was retired.
 type revived struct{}
 
@@ -208,7 +241,7 @@ func TestKnownReturnsEveryEventAndShape(t *testing.T) {
 	c := newEvolved()
 	assert.Equal(t, []eventsourcing.Known{
 		{Name: "test/burnt", Shapes: shapes(burntOld{}, burnt{}), DecodesAs: "test/burnt", Retired: true},
-		{Name: "test/filed", Shapes: shapes(filedV1{}, filedV2{}, filed{}), DecodesAs: "test/filed"},
+		{Name: "test/filed", Shapes: shapes(filedV1{}, filedV2{}, filed{}), DecodesAs: "test/filed", Writes: 3},
 		{Name: "test/written", Shapes: shapes(written{}, filedV2{}), DecodesAs: "test/filed", Retired: true},
 	}, c.Known())
 	c.Known()[1].Shapes[0] = nil
@@ -219,6 +252,7 @@ func TestKnownReturnsEveryEventAndShape(t *testing.T) {
 func TestRegisteringPanicsOnMistakes(t *testing.T) {
 	t.Parallel()
 	same := eventsourcing.Upcast(func(v filedV2) filedV2 { return v })
+	former := eventsourcing.Downcast(func(filed) filedV2 { return filedV2{} })
 	known := newEvolved().Names()
 	type codec = *eventsourcing.Codec[stored]
 	for want, mistake := range map[string]func(codec){
@@ -235,6 +269,17 @@ func TestRegisteringPanicsOnMistakes(t *testing.T) {
 		},
 		"retired as eventsourcing_test.revived, which is not registered": func(c codec) {
 			c.RetireAs("test/napped", revived{}, same)
+		},
+		"slept is written as eventsourcing_test.filedV2, which is not a former shape": func(c codec) { c.WriteFormer(slept{}, former) },
+		"burnt is written as eventsourcing_test.filedV2, which is not a former shape": func(c codec) { c.WriteFormer(burnt{}, former) },
+		"filed is written as eventsourcing_test.written, which is not a former shape": func(c codec) {
+			c.WriteFormer(filed{}, eventsourcing.Downcast(func(filed) written { return written{} }))
+		},
+		"filed is written as eventsourcing_test.filed, which is not a former shape": func(c codec) {
+			c.WriteFormer(filed{}, eventsourcing.Downcast(func(same filed) filed { return same }))
+		},
+		"filed is written as eventsourcing_test.filedV1, which is not a former shape": func(c codec) {
+			c.WriteFormer(filed{}, eventsourcing.Downcast(func(filedV2) filedV1 { return filedV1{} }))
 		},
 		"without an upcaster": func(c codec) { c.RetireAs("test/typed", filed{}) },
 		"not a shape of eventsourcing_test.filed": func(c codec) {

@@ -97,6 +97,7 @@ func TestCodecRefusesUnknownEvents(t *testing.T) {
 		_, err := c.Decode(tt.name, tt.schema, []byte(`{}`))
 		require.ErrorIs(t, err, eventsourcing.ErrUnknownEvent, tt)
 		require.ErrorContains(t, err, tt.name)
+		assert.False(t, c.Knows(tt.name, tt.schema), tt)
 	}
 	for what, e := range map[string]stored{
 		"a pointer":                  &moved{},
@@ -104,7 +105,7 @@ func TestCodecRefusesUnknownEvents(t *testing.T) {
 		"one that is not registered": slept{},
 	} {
 		_, _, err := c.Encode(e)
-		require.ErrorIs(t, err, eventsourcing.ErrUnknownEvent, what)
+		require.ErrorIs(t, err, eventsourcing.ErrNotRegistered, what)
 		require.ErrorContains(t, err, e.EventName(), what)
 	}
 }

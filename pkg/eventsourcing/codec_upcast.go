@@ -31,6 +31,19 @@ func Upcast[Old, New any](f func(Old) New) Upcaster {
 	}}
 }
 
+// Downcaster rewrites an event into a former shape of it. Make one with Downcast.
+type Downcaster struct {
+	from, to reflect.Type
+	former   func(any) any
+}
+
+// Downcast lifts the inverse of one or more upcasters to a Downcaster.
+func Downcast[Event, Old any](f func(Event) Old) Downcaster {
+	return Downcaster{from: reflect.TypeFor[Event](), to: reflect.TypeFor[Old](), former: func(e any) any {
+		return f(e.(Event)) //nolint:errcheck,forcetypeassert // WriteFormer and Encode have compared the types
+	}}
+}
+
 type members = map[string]json.RawMessage
 
 // unknown returns the members of an object that t has no field for, and those of the objects within.

@@ -314,7 +314,7 @@ func TestDoReportsWhatCannotBeEncoded(t *testing.T) {
 	t.Parallel()
 	store := &scripted{Store: new(memstore.Store)}
 	_, err := newCounters(store).Do(t.Context(), "c1", emit(counted{}, unregistered{}))
-	require.ErrorIs(t, err, eventsourcing.ErrUnknownEvent)
+	require.ErrorIs(t, err, eventsourcing.ErrNotRegistered)
 	require.ErrorContains(t, err, "encode test/counter/unregistered")
 	assert.Empty(t, store.commits)
 }

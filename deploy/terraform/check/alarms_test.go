@@ -123,6 +123,7 @@ var incidents = []incident{ //nolint:gochecknoglobals // read only
 	own("source-replaced/streamer", "shards_source_replaced_total", "streamer", "0", "1"),
 	own("source-missing/streamer", "shards_list_failures_total", "streamer", "0", "6"),
 	own("aggregate-parked/projector-role", "projection_parked_total", "projector-role", "0", "1"),
+	own("unknown-event/command-api", "unknown_events_total", "command-api", "0", "1"),
 	own("log-hole/command-api", "log_hole_total", "command-api", "0", "1"),
 	own("log-hole-seen-by/projector-user", "projection_log_hole_total", "projector-user", "0", "1"),
 	own("rows-unreadable/projector-user", "projection_bad_rows_total", "projector-user", "0", "1"),

@@ -50,8 +50,8 @@ func GoldenFiles[E eventsourcing.Event](codec *eventsourcing.Codec[E], dir fs.FS
 	return out, errors.Join(errs...)
 }
 
-// Stored decodes all GoldenFiles. What was once stored must decode for ever and, in its current shape, be encoded the
-// same again. Fields that a later build adds must not disturb.
+// Stored decodes all GoldenFiles. What was once stored must decode for ever and, in the shape that is written, be encoded
+// the same again. Fields that a later build adds must not disturb.
 func Stored[E eventsourcing.Event](t *testing.T, codec *eventsourcing.Codec[E], dir fs.FS) {
 	t.Helper()
 	files, err := GoldenFiles(codec, dir)
@@ -62,7 +62,7 @@ func Stored[E eventsourcing.Event](t *testing.T, codec *eventsourcing.Codec[E], 
 		t.Run(g.File, func(t *testing.T) {
 			t.Parallel()
 			event, again := roundTrip(t, codec, g)
-			isWritten := event.EventName() == g.Name && g.Schema == codec.Names()[g.Name]
+			isWritten := event.EventName() == g.Name && g.Schema == knownAs(codec, g.Name).Writes
 			if again != nil && isWritten && !reflect.DeepEqual(object(t, again), object(t, g.Payload)) {
 				t.Errorf("stored as %s, encoded as %s", g.Payload, again)
 			}
@@ -97,8 +97,8 @@ func FuzzStored[E eventsourcing.Event](f *testing.F, codec *eventsourcing.Codec[
 	})
 }
 
-// roundTrip decodes what must decode and returns the event and, unless that is retired, its encoding, after making sure
-// that it loses nothing.
+// roundTrip decodes what must decode and returns the event and, unless that is retired or not written yet, its encoding, after
+// making sure that it loses nothing.
 func roundTrip[E eventsourcing.Event](t testing.TB, codec *eventsourcing.Codec[E], g Golden) (event E, encoded []byte) {
 	t.Helper()
 	event, err := codec.Decode(g.Name, g.Schema, g.Payload)
@@ -109,7 +109,10 @@ func roundTrip[E eventsourcing.Event](t testing.TB, codec *eventsourcing.Codec[E
 	if event.EventName() != known.DecodesAs {
 		t.Fatalf("decoded a %s as a %s", g.Name, event.EventName())
 	}
-	encoded, current, err := codec.Encode(event)
+	encoded, written, err := codec.Encode(event)
+	if errors.Is(err, eventsourcing.ErrNotWrittenYet) && g.Schema > known.Writes {
+		return event, nil
+	}
 	if known.Retired && known.DecodesAs == known.Name {
 		if !errors.Is(err, eventsourcing.ErrRetiredEvent) {
 			t.Fatalf("encoded a retired %s: %v", g.Name, err)
@@ -119,7 +122,7 @@ func roundTrip[E eventsourcing.Event](t testing.TB, codec *eventsourcing.Codec[E
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := codec.Decode(known.DecodesAs, current, encoded)
+	again, err := codec.Decode(known.DecodesAs, written, encoded)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,3 +57,28 @@ func TestGoldenFilesRequiresEveryFile(t *testing.T) {
 		require.ErrorContains(t, err, name+": no such event in the codec")
 	}
 }
+
+// TestStoredAcceptsAShapeThatIsReadBeforeItIsWritten: what the former shape lacks is not written yet.
+func TestStoredAcceptsAShapeThatIsReadBeforeItIsWritten(t *testing.T) {
+	t.Parallel()
+	codec := eventsourcing.NewCodec[event](labelled{}).
+		History(labelled{}, eventsourcing.Upcast(func(v1 labelledV1) labelled { return labelled{Text: v1.Label} })).
+		WriteFormer(labelled{}, eventsourcing.Downcast(func(e labelled) labelledV1 { return labelledV1{Label: e.Text} }))
+	aggregatetest.Stored(t, codec, fstest.MapFS{
+		"labelled.v1.json":        &fstest.MapFile{Data: []byte(`{"label":"a"}`)},
+		"labelled.v2.json":        &fstest.MapFile{Data: []byte(`{"text":"a"}`)},
+		"labelled.v2.colour.json": &fstest.MapFile{Data: []byte(`{"text":"a","colour":"red"}`)},
+	})
+}
+
+type labelled struct {
+	Text   string `json:"text"`
+	Colour string `json:"colour,omitzero"`
+}
+
+type labelledV1 struct {
+	Label string `json:"label"`
+}
+
+func (labelled) EventName() string { return "test/door/labelled" }
+func (labelled) isDoorEvent()     {}

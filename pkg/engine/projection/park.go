@@ -32,6 +32,9 @@ type Parked struct {
 	// Latest is the highest version that was acknowledged but not applied. It never falls, and the row is deleted only when
 	// the fence has reached it, so no acknowledged event is lost.
 	Latest eventsourcing.Version `dynamodbav:"latest"`
+	// Unknown is the schema version of an event that the build which parked the aggregate does not know, else 0. A build that
+	// knows it redrives the aggregate by itself: see RedriveKnown.
+	Unknown int `dynamodbav:"unknown,omitempty"`
 }
 
 // check refuses what no projection writes.
@@ -82,6 +85,38 @@ func (p *Projector) Redrive(ctx context.Context, stream eventsourcing.StreamID) 
 	p.config.Logger.InfoContext(ctx, "aggregate redriven", slog.String("stream", stream.String()),
 		slog.Uint64("version", uint64(fence)))
 	return fence, nil
+}
+
+// RedriveKnown redrives the aggregates that a build parked because it did not know an event which this build knows. Call it
+// again and again: while two builds run, the older one may park more. It returns how many it redrove.
+func (p *Projector) RedriveKnown(ctx context.Context) (redriven int, err error) {
+	const page = 100
+	for cursor := (Cursor{}); ; {
+		rows, next, err := p.Parked(ctx, page, cursor)
+		if err != nil {
+			return redriven, fmt.Errorf("list what is parked in %s: %w", p.config.Name, err)
+		}
+		for _, row := range rows {
+			stream, err := eventsourcing.ParseStreamID(row.Stream)
+			if err != nil || row.Unknown == 0 || !p.knows(stream.Category, row.Event, row.Unknown) {
+				continue
+			}
+			if _, err := p.Redrive(ctx, stream); err == nil {
+				redriven++
+			} else if !errors.Is(err, ErrParked) { // at another event now
+				return redriven, err
+			}
+		}
+		if cursor = next; next.IsZero() {
+			return redriven, nil
+		}
+	}
+}
+
+// knows reports whether a stored event can be decoded.
+func (p *Projector) knows(category, name string, schema int) bool {
+	src := p.sources[category]
+	return src != nil && src.knows(name, schema)
 }
 
 // catchUp applies all events that the log has after the fence, then un-parks the stream.
@@ -142,6 +177,9 @@ func (a *applier) park(
 	row := Parked{
 		Stream: a.stream.String(), Version: bad.Version, Event: bad.Name, Reason: reason(cause),
 		ParkedAt: a.config.Now().UTC(), Latest: max(latest, bad.Version),
+	}
+	if errors.Is(cause, eventsourcing.ErrUnknownEvent) {
+		row.Unknown = bad.Schema
 	}
 	if old != nil {
 		row.Latest = max(row.Latest, old.Latest)

@@ -10,7 +10,8 @@
 //     it: only the next version is applied, and an older one is acknowledged as a duplicate.
 //   - To heal is to read missing events from the log, when an event beyond the next version arrives.
 //   - To park is to set an aggregate aside whose event cannot be applied. Its later events are acknowledged but not applied,
-//     and delay no other aggregate. Redrive applies them from the log when the cause is fixed.
+//     and delay no other aggregate. Redrive applies them from the log when the cause is fixed. If the cause is that the build
+//     does not know the event, RedriveKnown of a build that does is enough.
 //   - To rebuild is to write the rows of a stream anew, folded from the log, whatever is stored. It happens by itself when
 //     an own row cannot be read: lists leave such a row out until then.
 //

@@ -4,6 +4,9 @@ import (
 	"context"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -82,4 +85,80 @@ func TestARedriveContinuesWhereItWasCancelled(t *testing.T) {
 	assert.EqualValues(t, 250, fence)
 	lib.requireEqualsFold()
 	assertOnce(t, lib, records)
+}
+
+// olderBuild returns the projector of a build that does not know that a book can be withdrawn or torn.
+func (lib *library) olderBuild() *projection.Projector {
+	lib.t.Helper()
+	older := lib.config
+	older.Metrics = nil
+	older.Sources = []projection.Source{
+		shelfSource(), bookSourceOf(eventsourcing.NewCodec[event](titled{}, placed{}), &lib.broken, bookRows),
+	}
+	p, err := projection.NewProjector(older)
+	require.NoError(lib.t, err)
+	return p
+}
+
+// An older build parks what it does not know, a newer one takes it up by itself, and nothing else that is parked.
+func TestWhatAnOlderBuildParksIsRedrivenByANewerOne(t *testing.T) {
+	t.Parallel()
+	lib := newLibrary(t)
+	older, newer := lib.olderBuild(), lib.projector()
+	lib.broken.Store(true)
+	b1, b2, bad, unknown := bookStream("b1"), bookStream("b2"), bookStream("bad"), bookStream("unknown")
+	apply(t, older, lib.append(b1, titled{"Odes"}, placed{"s1"}, withdrawn{"s1"}, titled{"Ode"}))
+	apply(t, older, lib.append(b2, placed{"s2"}, withdrawn{"s2"}, torn{1}))
+	apply(t, newer, lib.append(bad, torn{1}))
+	eaten := lib.append(unknown, titled{"Epics"})
+	eaten[0].Name, lib.log.records[unknown][0].Name = "test/book/eaten", "test/book/eaten"
+	apply(t, newer, eaten)
+
+	n, err := older.RedriveKnown(t.Context())
+	require.NoError(t, err)
+	assert.Zero(t, n, "it knows no more than before")
+	n, err = newer.RedriveKnown(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 1, n)
+	_, found, err := newer.ParkedStream(t.Context(), b1)
+	require.NoError(t, err)
+	assert.False(t, found)
+	row, _, err := newer.ParkedStream(t.Context(), b2)
+	require.NoError(t, err)
+	assert.EqualValues(t, 3, row.Version, "its next event cannot be folded")
+	assert.Zero(t, row.Unknown)
+
+	n, err = newer.RedriveKnown(t.Context())
+	require.NoError(t, err)
+	assert.Zero(t, n, "what is parked for another reason waits for an operator")
+	for _, s := range []eventsourcing.StreamID{b2, bad, unknown} {
+		_, found, err := newer.ParkedStream(t.Context(), s)
+		require.NoError(t, err)
+		assert.True(t, found, s)
+	}
+}
+
+// What was parked by a build that did not store why is left to the operator, as it was then.
+func TestARowParkedByAFormerBuildIsReadAndKept(t *testing.T) {
+	t.Parallel()
+	lib := newLibrary(t)
+	p := lib.projector()
+	s := bookStream("b1")
+	lib.append(s, titled{"Odes"}, placed{"s1"})
+	_, err := lib.db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(table), Item: projection.Item{
+		"id": text("b1"), "row": text("parked#book"), "parked": text("b1"), "stream": text(s.String()), "version": &types.AttributeValueMemberN{Value: "1"},
+		"event": text("test/book/titled"), "reason": text("unknown event: test/book/titled, schema version 1"),
+		"parked_at": text("2026-01-02T03:04:05Z"), "latest": &types.AttributeValueMemberN{Value: "2"},
+	}})
+	require.NoError(t, err)
+	n, err := p.RedriveKnown(t.Context())
+	require.NoError(t, err)
+	assert.Zero(t, n)
+	parked, _, err := p.Parked(t.Context(), 10, projection.Cursor{})
+	require.NoError(t, err)
+	require.Len(t, parked, 1)
+	assert.Equal(t, 2, parked[0].Waiting())
+	fence, err := p.Redrive(t.Context(), s)
+	require.NoError(t, err)
+	assert.EqualValues(t, 2, fence)
 }

@@ -72,7 +72,12 @@ func shelfSource() projection.Source {
 }
 
 func bookSource(broken *atomic.Bool, rows func(string, book) []projection.Row) projection.Source {
-	codec := eventsourcing.NewCodec[event](titled{}, placed{}, withdrawn{}, torn{})
+	return bookSourceOf(eventsourcing.NewCodec[event](titled{}, placed{}, withdrawn{}, torn{}), broken, rows)
+}
+
+func bookSourceOf(
+	codec *eventsourcing.Codec[event], broken *atomic.Bool, rows func(string, book) []projection.Row,
+) projection.Source {
 	return projection.NewSource(projection.Spec[book, event]{
 		Category: "test/book", Row: "book", Codec: codec, Rows: rows,
 		Fold: func(b book, e event, _ eventsourcing.Record) book {

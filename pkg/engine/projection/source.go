@@ -54,6 +54,7 @@ type Source struct {
 	// fold applies records to the state in the own row. Its error is an *unappliableError, or
 	// an ErrBadRow if that state cannot be read.
 	fold     func(id string, own Item, records []eventsourcing.Record) (change, error)
+	knows    func(name string, schema int) bool
 	mistakes []error
 }
 
@@ -89,6 +90,9 @@ func NewSource[R any, E eventsourcing.Event](s Spec[R, E]) Source {
 	wrong(strings.HasPrefix(s.Row, parkedPrefix), "row begins with "+parkedPrefix)
 	wrong(s.Codec == nil, "codec is missing")
 	wrong(s.Fold == nil, "fold is missing")
+	if s.Codec != nil {
+		src.knows = s.Codec.Knows
+	}
 	if err := validateState[R](); err != nil {
 		src.mistakes = append(src.mistakes, fmt.Errorf("source %q: state: %w", s.Category, err))
 	}

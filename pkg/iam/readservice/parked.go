@@ -16,11 +16,28 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
+	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
+	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
 // redriveTimeout bounds a redrive of one request, well within the server's timeout of 30 s for an answer.
 const redriveTimeout = 20 * time.Second
+
+// redriveEvery is the longest time between two looks for what another build has parked and this one knows.
+const redriveEvery = 20 * time.Second
+
+// redriveKnown takes up what another build has parked, until ctx ends.
+func redriveKnown(ctx context.Context, m *projection.Projector, pause retry.Backoff, log *slog.Logger) error {
+	for {
+		if _, err := m.RedriveKnown(ctx); err != nil && ctx.Err() == nil {
+			log.WarnContext(ctx, "redriving what another build parked failed, retrying", slog.Any(telemetry.KeyError, err))
+		}
+		if pause.Wait(ctx, 1) != nil {
+			return nil //nolint:nilerr // ctx has ended
+		}
+	}
+}
 
 var errNotParked = httpapi.NewProblem(http.StatusNotFound, httpapi.CodeNotFound, "this aggregate is not parked")
 

@@ -100,6 +100,9 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 	return service.App{
 		Parts: []service.Part{
 			{Name: "projector of " + c.Name, Run: consumer.Run}, {Name: "catch-up of " + c.Name, Run: catchUps.Run},
+			{Name: "redrive of " + c.Name, Run: func(ctx context.Context) error {
+				return redriveKnown(ctx, model, retry.Backoff{First: redriveEvery, Jitter: p.Jitter}, p.Logger)
+			}},
 		},
 		First: []health.Check{
 			{Name: "receive from " + c.Queue, Probe: func(ctx context.Context) error {

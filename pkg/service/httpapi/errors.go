@@ -14,6 +14,9 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 )
 
+// unknownEventRetry is about what it takes until another replica answers.
+const unknownEventRetry = 5 * time.Second
+
 // ProblemOf returns the answer to an error: the one place where errors meet HTTP. An error that it does not know becomes
 // an "internal" problem without details.
 func ProblemOf(err error) *Problem {
@@ -41,6 +44,9 @@ func ProblemOf(err error) *Problem {
 		return NewProblem(http.StatusInternalServerError, CodeResultUnreadable, "it was carried out already, but its answer cannot be read")
 	case errors.Is(err, projection.ErrBadRow):
 		return NewProblem(http.StatusInternalServerError, CodeRowUnreadable, "its row cannot be read; an operator has to rebuild it")
+	case errors.Is(err, eventsourcing.ErrUnknownEvent):
+		return NewProblem(http.StatusServiceUnavailable, CodeUnknownEvent, "a newer build has changed it; this one cannot; try again").
+			RetryAfter(unknownEventRetry)
 	case errors.Is(err, eventsourcing.ErrUnavailable), awsAway(err),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return NewProblem(http.StatusServiceUnavailable, CodeUnavailable, "not possible right now; try again later").RetryAfter(time.Second)

@@ -75,6 +75,7 @@ const (
 	CodeResultUnreadable     = "result_unreadable"
 	CodeRowUnreadable        = "row_unreadable"
 	CodeUnavailable          = "unavailable"
+	CodeUnknownEvent         = "unknown_event"
 )
 
 func ownProblems() []Entry {
@@ -162,6 +163,12 @@ func ownProblems() []Entry {
 			Code: CodeUnavailable, Status: http.StatusServiceUnavailable, Transient: true,
 			Meaning: "AWS or the issuer of tokens is away, or AWS or this process is overloaded; a command may have been written or not",
 			Remedy:  "read, or send it again with the same `id`, after `Retry-After`",
+		},
+		{
+			Code: CodeUnknownEvent, Status: http.StatusServiceUnavailable, Transient: true,
+			Meaning: "an upgrade is under way: a newer build has changed what the request is about, and the one that answers does not know " +
+				"how; nothing was written",
+			Remedy: "send it again after `Retry-After`: a replica of the newer build will answer",
 		},
 	}
 }

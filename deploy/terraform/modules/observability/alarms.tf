@@ -42,6 +42,10 @@ locals {
       of        = local.projectors, namespace = local.own, metric = "leftfold_projection_parked_total"
       statistic = "Sum", above = 0, minutes = 1, rollback = true
     }
+    unknown-event = {
+      of        = { command-api = { service = "command-api" } }, namespace = local.own, metric = "leftfold_unknown_events_total"
+      statistic = "Sum", above = 0, minutes = 1 # a roll-back would leave what is written already to builds that cannot read it
+    }
     log-hole = {
       of        = { command-api = { service = "command-api" } }, namespace = local.own, metric = "leftfold_log_hole_total"
       statistic = "Sum", above = 0, minutes = 1, rollback = true

@@ -22,6 +22,7 @@ locals {
     "leftfold_shards_source_replaced_total",
     "leftfold_shards_trimmed_total",
     "leftfold_shards_unreadable_leases_total",
+    "leftfold_unknown_events_total",
   ]
 
   tracing = var.collector_image != null && var.trace_ratio > 0

@@ -199,6 +199,9 @@ func (h *Handler) run(
 	if errors.Is(err, eventsourcing.ErrLogHole) {
 		h.metrics.holes.WithLabelValues(holeSeenByCommand).Inc()
 	}
+	if errors.Is(err, eventsourcing.ErrUnknownEvent) {
+		h.metrics.unknownEvents.Inc()
+	}
 	eventtrace.Observe(h.metrics.seconds.WithLabelValues(name), h.now().Sub(startedAt).Seconds(), span.SpanContext())
 	outcome, failed := outcomeOf(err)
 	h.metrics.outcomes.WithLabelValues(name, outcome).Inc()

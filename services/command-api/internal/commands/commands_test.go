@@ -271,3 +271,24 @@ func TestACommandTimesOut(t *testing.T) {
 		assert.InDelta(t, 1, w.counted("commands_total", "addRole", "unavailable"), 0)
 	})
 }
+
+// TestACommandThatMeetsAnEventOfALaterBuildIsRefused: what cannot be folded is not decided on, and an alert sees it.
+func TestACommandThatMeetsAnEventOfALaterBuildIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	assert.Zero(t, w.counted("unknown_events_total"))
+	w.annAndAuditor()
+	events := w.events(ann)
+	later := events[len(events)-1]
+	later.ID, later.Version, later.Schema = "later", later.Version+1, 99
+	require.NoError(t, w.store.Append(t.Context(), eventsourcing.Commit{
+		Stream: later.Stream, Expected: later.Version - 1, Records: []eventsourcing.Record{later},
+	}))
+	_, err := w.User(t.Context(), "disable", ann, user.Disable{}, commands.Options{})
+	require.ErrorIs(t, err, eventsourcing.ErrUnknownEvent)
+	_, err = w.AddRole(t.Context(), ann, auditor, commands.Options{})
+	require.ErrorIs(t, err, eventsourcing.ErrUnknownEvent)
+	assert.InDelta(t, 2, w.counted("unknown_events_total"), 0)
+	assert.InDelta(t, 1, w.counted("commands_total", "disable", "unknown_event"), 0)
+	assert.Len(t, w.events(ann), len(events)+1, "nothing is written")
+}

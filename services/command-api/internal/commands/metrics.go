@@ -15,7 +15,7 @@ import (
 type metrics struct {
 	outcomes, cache, snapshots *prometheus.CounterVec
 	holes                      *prometheus.CounterVec
-	conflicts                  prometheus.Counter
+	conflicts, unknownEvents   prometheus.Counter
 	seconds                    *prometheus.HistogramVec
 
 	logger        *slog.Logger
@@ -39,6 +39,9 @@ func newMetrics(c Config) *metrics {
 		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "command_conflicts_total", Help: "Attempts lost to another writer and decided again.",
 		}),
+		unknownEvents: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "unknown_events_total", Help: "Commands refused because a later build wrote an event that this one does not know.",
+		}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "command_seconds", Help: "Time from a command's arrival to its answer.", Buckets: eventtrace.LatencyBuckets(),
 		}, []string{"command"}),
@@ -46,7 +49,7 @@ func newMetrics(c Config) *metrics {
 	for _, seenBy := range []string{holeSeenByCommand, holeSeenBySnapshot} {
 		m.holes.WithLabelValues(seenBy) // an alert must see the first one
 	}
-	c.Metrics.MustRegister(m.outcomes, m.cache, m.snapshots, m.holes, m.conflicts, m.seconds)
+	c.Metrics.MustRegister(m.outcomes, m.cache, m.snapshots, m.holes, m.conflicts, m.unknownEvents, m.seconds)
 	return m
 }
 

@@ -55,7 +55,7 @@ func on[In any, P interface {
 }](c collection, op operation, carryOut func(context.Context, *In, commands.Options) (eventsourcing.Version, error)) {
 	mayAnswer := slices.Concat(op.refusals, []error{
 		eventsourcing.ErrConflict, eventsourcing.ErrTooLarge, eventsourcing.ErrVersionMismatch, problems.ErrKeyReused,
-		eventsourcing.ErrLogHole, eventsourcing.ErrResultUnreadable,
+		eventsourcing.ErrLogHole, eventsourcing.ErrResultUnreadable, eventsourcing.ErrUnknownEvent,
 	})
 	middlewares := huma.Middlewares{hashBody}
 	if op.method == http.MethodPost {
