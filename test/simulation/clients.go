@@ -27,6 +27,7 @@ type ledger struct {
 	accepted map[eventsourcing.StreamID]eventsourcing.Version // the highest version answered
 	poisoned map[eventsourcing.StreamID]bool                  // their events cannot be applied
 	toPark   []string                                         // poisoned streams that are certainly in the log
+	failed   []string                                         // the codes of all answers to commands that were 5xx
 	// unacceptable are items in the log that the pipeline cannot carry.
 	unacceptable map[place]bool
 	open         chan struct{} // closed unless the clients are stopped
@@ -142,7 +143,7 @@ func (w *world) clients() {
 }
 
 func (c *client) play() {
-	for c.sent < c.plan.Commands {
+	for c.sent < c.plan.Commands || !c.upgraded.Load() {
 		c.ledger.awaitOpen()
 		for range 1 + c.random.IntN(3) { // commands come in bursts
 			c.command()
@@ -279,6 +280,13 @@ func (c *client) exchangeOf(cmd *command, body []byte) (status int, answer []byt
 	cmd.lastAt = time.Now()
 	replicas := c.of(commandAPI)
 	status, answer = c.exchange(replicas[c.random.IntN(len(replicas))], cmd.method, cmd.path, cmd, body)
+	if status >= http.StatusInternalServerError {
+		var p httpapi.Problem
+		_ = json.Unmarshal(answer, &p) // an answer without a code is a breach
+		c.ledger.mu.Lock()
+		c.ledger.failed = append(c.ledger.failed, p.Code)
+		c.ledger.mu.Unlock()
+	}
 	if c.plan.EdgeRepeats && c.random.IntN(8) == 0 {
 		return 0, nil
 	}

@@ -104,7 +104,7 @@ func (h healthy) All(ctx context.Context, segments int) iter.Seq2[eventsourcing.
 			if err == nil && h.ledger.poisoned[rec.Stream] || h.ledger.cannotCarry(placeInLog(rec, err)) {
 				continue
 			}
-			if !yield(rec, err) {
+			if !yield(known(rec), err) {
 				return
 			}
 		}
@@ -132,7 +132,7 @@ func (w *world) judge() {
 		slices.SortFunc(s, func(a, b eventsourcing.Record) int { return cmp.Compare(a.Version, b.Version) })
 	}
 	j := &judgement{world: w, fold: fold, byCommand: records, streams: streams}
-	steps := []func(){j.log, j.commands, j.history, j.claims, j.reads, j.hops, j.setAside}
+	steps := []func(){j.log, j.commands, j.history, j.claims, j.reads, j.hops, j.setAside, j.upgrades}
 	for _, step := range steps {
 		step()
 	}

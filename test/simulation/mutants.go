@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/leftfold/leftfold/pkg/iam/buildtest"
 )
 
 // mutant is a planted bug: it changes what a process sends to AWS or receives from it. The services stay as they are.
@@ -18,6 +20,8 @@ type mutant struct {
 	call func(w *world, c *call, next func(*call) *answer) *answer
 	// url changes a client's request.
 	url func(path string) string
+	// build changes the build that a process is of.
+	build func(buildtest.Build) buildtest.Build
 	// endless reports whether a process waits for the call's answer for ever.
 	endless func(c *call) bool
 }
@@ -31,6 +35,13 @@ func (m *mutant) do(w *world, c *call, next func(*call) *answer) *answer {
 		return next(c)
 	}
 	return m.call(w, c, next)
+}
+
+func (m *mutant) buildOf(b buildtest.Build) buildtest.Build {
+	if m == nil || m.build == nil {
+		return b
+	}
+	return m.build(b)
 }
 
 func (m *mutant) path(p string) string {
@@ -62,7 +73,7 @@ func Mutants() (names []string, means map[string]string) {
 
 func mutants() []mutant {
 	return slices.Concat(writingMutants(), readingMutants(), replacingMutants(), relayMutants(), projectingMutants(), silenceMutants(),
-		permanentMutants())
+		permanentMutants(), upgradeMutants())
 }
 
 // with returns the call with another body.

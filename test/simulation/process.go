@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/leftfold/leftfold/pkg/iam/buildtest"
 	"github.com/leftfold/leftfold/pkg/service"
 )
 
@@ -31,13 +32,15 @@ type replica struct {
 	mu    sync.Mutex
 	lives int
 	now   *life
-	held  bool // down until released: an outage
+	held  bool            // down until released: an outage
+	build buildtest.Build // of its next life
 }
 
 // life is a replica from one start to its end.
 type life struct {
 	replica  *replica
 	instance string // "broker-1.3"
+	build    buildtest.Build
 	api      http.Handler
 	died     chan struct{}
 	stop     context.CancelFunc
@@ -69,7 +72,7 @@ func (r *replica) start() {
 	}
 	r.lives++
 	l := &life{
-		replica: r, instance: fmt.Sprintf("%s.%d", r.name, r.lives), died: make(chan struct{}), ended: make(chan struct{}),
+		replica: r, instance: fmt.Sprintf("%s.%d", r.name, r.lives), build: r.build, died: make(chan struct{}), ended: make(chan struct{}),
 	}
 	ctx, stop := context.WithCancel(r.world.ctx)
 	l.stop = stop
@@ -113,7 +116,7 @@ func (l *life) run(ctx context.Context) {
 func (l *life) aws() aws.Config {
 	cfg := l.replica.world.aws.Config()
 	cfg.Credentials = signedBy(l.replica.kind)
-	cfg.HTTPClient = &http.Client{Transport: &connection{scheduler: l.replica.world.scheduler, life: l}}
+	cfg.HTTPClient = &http.Client{Transport: l.connected(&connection{scheduler: l.replica.world.scheduler, life: l})}
 	return repeatable(cfg, l.jitter)
 }
 

@@ -24,6 +24,7 @@ type Report struct {
 	Commands, Accepted, Refused, Unclear            int
 	Reads, Kills, Pauses, Silent, Reshards, Outages int
 	Replaced                                        int // streams
+	Replacements                                    int // of replicas by those of another build
 	Faults, Healed, Duplicates, TakeOvers, Parked   int
 	// Denied are calls and batches refused for a missing right, SetAside the records set aside, Retries the batches that hops
 	// sent again.
@@ -57,6 +58,7 @@ func (r *Report) Add(o *Report) {
 		{&r.Reshards, &o.Reshards},
 		{&r.Outages, &o.Outages},
 		{&r.Replaced, &o.Replaced},
+		{&r.Replacements, &o.Replacements},
 		{&r.Faults, &o.Faults},
 		{&r.Healed, &o.Healed},
 		{&r.Duplicates, &o.Duplicates},
@@ -73,11 +75,12 @@ func (r *Report) Add(o *Report) {
 // String returns the numbers in a few lines.
 func (r *Report) String() string {
 	return fmt.Sprintf("commands %d (accepted %d, refused %d, no answer or 5xx %d), events %d, reads %d, steps %d\n"+
-		"kills %d, pauses %d, silent calls %d, reshards %d, streams replaced %d, outages %d, faults struck %d (rights denied %d)\n"+
+		"kills %d, pauses %d, silent calls %d, reshards %d, streams replaced %d, outages %d, builds replaced %d, "+
+		"faults struck %d (rights denied %d)\n"+
 		"take-overs %d, gaps healed %d events, duplicates fenced %d, batches retried %d, aggregates parked %d, records set aside %d, "+
 		"virtual hours %.1f",
 		r.Commands, r.Accepted, r.Refused, r.Unclear, r.Events, r.Reads, r.Steps,
-		r.Kills, r.Pauses, r.Silent, r.Reshards, r.Replaced, r.Outages, r.Faults, r.Denied,
+		r.Kills, r.Pauses, r.Silent, r.Reshards, r.Replaced, r.Outages, r.Replacements, r.Faults, r.Denied,
 		r.TakeOvers, r.Healed, r.Duplicates, r.Retries, r.Parked, r.SetAside, r.Virtual.Hours())
 }
 

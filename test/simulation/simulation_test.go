@@ -45,6 +45,32 @@ func TestABusyNeighbourDelaysNoOther(t *testing.T) { //nolint:paralleltest // se
 	}
 }
 
+// TestAnUpgradeUnderLoadFailsNoCommand: every service is replaced by a later build and rolled back in the middle, one replica after the
+// other, in two releases or with the first of them left out.
+func TestAnUpgradeUnderLoadFailsNoCommand(t *testing.T) { //nolint:paralleltest // see above
+	upgrades, parked := []string{"in two releases", "one release left out"}, 0
+	for seed := range quick() {
+		p := simulation.Plan{Seed: seed, Clients: 4, Commands: 10, Kill: 1, Upgrade: upgrades[seed%2]}
+		r := simulation.Run(t, p)
+		for _, b := range r.Breaches {
+			t.Errorf("seed %d, %s: %s", seed, p.Upgrade, b)
+		}
+		assert.Greater(t, r.Replacements, 10, "seed %d", seed)
+		parked += r.Parked
+	}
+	assert.Positive(t, parked, "what an older build does not know, it parks")
+	if raceDetector {
+		return
+	}
+	for bug, p := range map[string]simulation.Plan{
+		"written before it is read":         {Seed: 2, Clients: 4, Commands: 10, Upgrade: upgrades[0]},
+		"parked for good by an older build": {Seed: 1, Clients: 4, Commands: 10, Upgrade: upgrades[1]},
+	} {
+		p.Mutant = bug
+		assert.NotEmpty(t, simulation.Run(t, p).Breaches, bug)
+	}
+}
+
 // regressions are seeds that once broke a promise, and why. But for 600, they were mistakes of the monitor.
 var regressions = map[uint64]string{
 	600:   "a stream replaced while the log was published again: the reader took its own gap for filled by what it had read before",

@@ -81,6 +81,9 @@ func (w *world) trouble() (end func()) {
 	if w.plan.Outage > 0 {
 		moving.Go(func() { w.outage(stop) })
 	}
+	if w.plan.Upgrade != "" {
+		moving.Go(func() { w.upgrade(stop) })
+	}
 	return quiet
 }
 

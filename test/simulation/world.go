@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/cryptotest"
 	"testing/synctest"
@@ -56,7 +57,8 @@ type world struct {
 	ctx      context.Context // of the run
 	end      context.CancelFunc
 	replicas []*replica
-	calm     bool // no more faults; used by the scheduler's goroutine only
+	upgraded atomic.Bool // or there is no upgrade: the clients may end
+	calm     bool        // no more faults; used by the scheduler's goroutine only
 
 	mu     sync.Mutex
 	lives  []*life
@@ -97,6 +99,7 @@ func newWorld(ctx context.Context, p Plan) (*world, error) {
 		return nil, err
 	}
 	w.names = w.config.Names
+	w.upgraded.Store(p.Upgrade == "")
 	w.aws = localaws.New(localaws.Options{Seed: p.Seed, Now: time.Now})
 	if err := provision.Run(ctx, w.aws.Config(), provision.Config{Names: w.names, StreamShards: int32(1 + p.Seed%3)}); err != nil {
 		return nil, err

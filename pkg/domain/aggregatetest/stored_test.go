@@ -81,4 +81,4 @@ type labelledV1 struct {
 }
 
 func (labelled) EventName() string { return "test/door/labelled" }
-func (labelled) isDoorEvent()     {}
+func (labelled) isDoorEvent()      {}

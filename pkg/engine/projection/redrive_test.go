@@ -146,8 +146,9 @@ func TestARowParkedByAFormerBuildIsReadAndKept(t *testing.T) {
 	s := bookStream("b1")
 	lib.append(s, titled{"Odes"}, placed{"s1"})
 	_, err := lib.db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(table), Item: projection.Item{
-		"id": text("b1"), "row": text("parked#book"), "parked": text("b1"), "stream": text(s.String()), "version": &types.AttributeValueMemberN{Value: "1"},
-		"event": text("test/book/titled"), "reason": text("unknown event: test/book/titled, schema version 1"),
+		"id": text("b1"), "row": text("parked#book"), "parked": text("b1"), "stream": text(s.String()),
+		"version": &types.AttributeValueMemberN{Value: "1"},
+		"event":   text("test/book/titled"), "reason": text("unknown event: test/book/titled, schema version 1"),
 		"parked_at": text("2026-01-02T03:04:05Z"), "latest": &types.AttributeValueMemberN{Value: "2"},
 	}})
 	require.NoError(t, err)

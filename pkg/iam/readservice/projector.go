@@ -99,7 +99,8 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 	reads := model.Reader()
 	return service.App{
 		Parts: []service.Part{
-			{Name: "projector of " + c.Name, Run: consumer.Run}, {Name: "catch-up of " + c.Name, Run: catchUps.Run},
+			{Name: "projector of " + c.Name, Run: consumer.Run},
+			{Name: "catch-up of " + c.Name, Run: catchUps.Run},
 			{Name: "redrive of " + c.Name, Run: func(ctx context.Context) error {
 				return redriveKnown(ctx, model, retry.Backoff{First: redriveEvery, Jitter: p.Jitter}, p.Logger)
 			}},
