@@ -260,6 +260,21 @@ func (m *Model) Redrive(ctx context.Context, stream eventsourcing.StreamID) (eve
 	})
 }
 
+// RedriveKnown redrives, in every fed generation, what a build parked because it did not know an event which this one knows;
+// see projection.Projector.RedriveKnown. Generations of a shape that this build does not know are left to others.
+func (m *Model) RedriveKnown(ctx context.Context) error {
+	all, err := m.fed(ctx)
+	if errors.Is(err, ErrUnknownShape) {
+		return nil
+	}
+	errs := []error{err}
+	for _, p := range all {
+		_, err := p.RedriveKnown(ctx)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
 // Rebuild writes the stream's rows anew in every fed generation; the fence is that of the current one.
 func (m *Model) Rebuild(ctx context.Context, stream eventsourcing.StreamID) (eventsourcing.Version, error) {
 	return m.each(ctx, func(ctx context.Context, p *projection.Projector) (eventsourcing.Version, error) {

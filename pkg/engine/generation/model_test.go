@@ -231,3 +231,27 @@ func TestABuildLeavesWhatItDoesNotKnow(t *testing.T) {
 		assert.Equal(w, eventsourcing.Version(2), got)
 	})
 }
+
+// TestWhatAnOlderBuildParksIsRedrivenInEveryGeneration: an event that it does not know.
+func TestWhatAnOlderBuildParksIsRedrivenInEveryGeneration(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(w *world) {
+		w.step(begin(2))
+		older := w.modelOf(
+			generation.Shape{Number: 1, Sources: []projection.Source{sourceOf(1, touched{})}},
+			generation.Shape{Number: 2, Sources: []projection.Source{sourceOf(2, touched{})}},
+		)
+		w.apply(older, w.append("a", touched{}, broken{}, touched{}))
+		require.NoError(w, older.RedriveKnown(w.Context()))
+		assert.Equal(w, eventsourcing.Version(1), w.in("things", "a").Version)
+		require.NoError(w, w.model(1).RedriveKnown(w.Context()), "a build that does not know shape 2 leaves both to others")
+		assert.Equal(w, eventsourcing.Version(1), w.in("things", "a").Version)
+
+		require.NoError(w, w.modelOf(
+			generation.Shape{Number: 1, Sources: []projection.Source{source(1)}},
+			generation.Shape{Number: 2, Sources: []projection.Source{source(1)}},
+		).RedriveKnown(w.Context()))
+		assert.Equal(w, eventsourcing.Version(3), w.in("things", "a").Version)
+		assert.Equal(w, eventsourcing.Version(3), w.in("things-g2", "a").Version)
+	})
+}

@@ -41,9 +41,12 @@ type seen struct {
 	thing
 }
 
-func source(shape int) projection.Source {
+func source(shape int) projection.Source { return sourceOf(shape, touched{}, broken{}) }
+
+// sourceOf is a source that knows these events.
+func sourceOf(shape int, events ...eventsourcing.Event) projection.Source {
 	return projection.NewSource(projection.Spec[thing, eventsourcing.Event]{
-		Category: category, Row: "thing", Listed: true, Codec: eventsourcing.NewCodec[eventsourcing.Event](touched{}, broken{}),
+		Category: category, Row: "thing", Listed: true, Codec: eventsourcing.NewCodec(events...),
 		Fold: func(t thing, e eventsourcing.Event, _ eventsourcing.Record) thing {
 			t.Times++
 			if shape > 1 {
@@ -100,9 +103,14 @@ func (w *world) create(in *dynamodb.CreateTableInput) {
 // model returns the projection as a new process of a build with these shapes has it.
 func (w *world) model(numbers ...int) *generation.Model {
 	w.Helper()
+	return w.modelOf(shapes(numbers...)...)
+}
+
+func (w *world) modelOf(shapes ...generation.Shape) *generation.Model {
+	w.Helper()
 	m, err := generation.NewModel(generation.Config{
 		Projection: projection.Config{Name: "things", Table: "things", DB: w.db, EventLog: w.log, Now: time.Now},
-		Shapes:     shapes(numbers...), States: w.control.Table,
+		Shapes:     shapes, States: w.control.Table,
 	})
 	require.NoError(w, err)
 	return m

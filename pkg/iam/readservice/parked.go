@@ -13,6 +13,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/leftfold/leftfold/pkg/engine/generation"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
@@ -28,9 +29,9 @@ const redriveTimeout = 20 * time.Second
 const redriveEvery = 20 * time.Second
 
 // redriveKnown takes up what another build has parked, until ctx ends.
-func redriveKnown(ctx context.Context, m *projection.Projector, pause retry.Backoff, log *slog.Logger) error {
+func redriveKnown(ctx context.Context, m *generation.Model, pause retry.Backoff, log *slog.Logger) error {
 	for {
-		if _, err := m.RedriveKnown(ctx); err != nil && ctx.Err() == nil {
+		if err := m.RedriveKnown(ctx); err != nil && ctx.Err() == nil {
 			log.WarnContext(ctx, "redriving what another build parked failed, retrying", slog.Any(telemetry.KeyError, err))
 		}
 		if pause.Wait(ctx, 1) != nil {
