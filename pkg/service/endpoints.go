@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -86,10 +87,14 @@ func Endpoints(cfg Config, p Platform, registry *prometheus.Registry, app App) (
 		Registry: registry, EnableOpenMetrics: true, // which has exemplars
 	}))
 	adminAPI := httpapi.NewAPI(admin)
-	if app.Admin != nil {
-		if err := httpapi.Add(adminAPI, app.Admin); err != nil {
-			return nil, err
+	err := httpapi.Add(adminAPI, func(api huma.API) {
+		registerJourney(api, p)
+		if app.Admin != nil {
+			app.Admin(api)
 		}
+	})
+	if err != nil {
+		return nil, err
 	}
 	if err := httpapi.Publish(admin, adminAPI, adminInfo(app.Info)); err != nil {
 		return nil, err

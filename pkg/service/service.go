@@ -23,6 +23,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/leftfold/leftfold/pkg/engine/awscall"
+	"github.com/leftfold/leftfold/pkg/engine/journey"
 	"github.com/leftfold/leftfold/pkg/engine/progress"
 	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 	"github.com/leftfold/leftfold/pkg/service/health"
@@ -67,6 +68,8 @@ type Platform struct {
 	Tracing *telemetry.Tracing
 	// Traces makes tracers. Nil: there are none.
 	Traces trace.TracerProvider
+	// Journey remembers what became of the last events. Nil: nothing does.
+	Journey *journey.Recorder
 	// Loops watches the loops of the process. Nil: nobody does.
 	Loops *progress.Loops
 	// Instance names this process among its replicas.
@@ -103,8 +106,9 @@ func NewPlatform(cfg Config, logs io.Writer) (Platform, *prometheus.Registry, er
 		host = "unknown"
 	}
 	registry := telemetry.NewRegistry()
+	now := time.Now //nolint:forbidigo // the clock comes in here
 	p := Platform{
-		Logger: log, Metrics: registry, Loops: &progress.Loops{}, Now: time.Now, //nolint:forbidigo // the clock comes in here
+		Logger: log, Metrics: registry, Loops: &progress.Loops{}, Now: now, Journey: journey.NewRecorder(remembered, now),
 		Instance: host + "-" + uuid.NewString()[:8], Drain: cfg.StopTimeout * 3 / 4,
 	}
 	version, _ := Release()

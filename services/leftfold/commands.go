@@ -99,7 +99,7 @@ func newRoot(out, logs io.Writer) *cobra.Command {
 		withVariables(command(toOperate, "provision", "Create tables, stream and queues in the AWS of the environment", provisionAWS),
 			slices.Concat(service.Variables(&provisionConfig{}), service.AWSVariables())...),
 		newNew(out, logs),
-		newProjections(con), newParked(con), newClaims(con), newLeases(con), newSetAside(con),
+		newProjections(con), newParked(con), newEvents(con), newClaims(con), newLeases(con), newSetAside(con),
 		newArchive(con), newRestore(con),
 		command(toKnow, "config", "Check and print the configuration of run and demo, secrets masked",
 			func(context.Context) error { return service.WriteConfig(out, local, &app.Config{}, &demo.Config{}) }),

@@ -19,7 +19,7 @@ import (
 func TestProjectionsAudit(t *testing.T) { // not in parallel: it sets the environment
 	o, stop := operate(t)
 	o.log("1", "registered", `{"email":"secret@example.com"}`)
-	o.visible("1")
+	o.visible()
 	run := func(args ...string) (code int, out, failure string) {
 		code, out, failure = o.run(append([]string{"projections", "audit"}, args...)...)
 		assert.NotContains(t, out+failure, "secret", "no data is shown")

@@ -21,12 +21,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/leftfold/leftfold/pkg/engine/archive"
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/envelope"
 	"github.com/leftfold/leftfold/pkg/engine/hop"
 	"github.com/leftfold/leftfold/pkg/engine/setaside"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
@@ -122,6 +124,7 @@ var commandsOnAWS = map[string]string{ //nolint:gochecknoglobals // read only
 	"claims audit": "operators", "projections audit": "operators", "leases": "operators",
 	"set-aside list": "operators", "set-aside release": "operators",
 	"archive verify": "operators", "restore": "operators", "archive write": "none: Firehose does its work",
+	"events journey": "operators", "events show": "operators", "events tail": "operators",
 	"parked list": "none: it asks the services", "parked show": "none: it asks the services",
 	"parked redrive": "none: it asks the services", "projections catch-up": "none: it asks the services",
 	"projections rebuild-stream": "none: it asks the services",
@@ -175,13 +178,18 @@ func TestCommandsNeedTheseRightsAndNoOthers(t *testing.T) {
 	require.NoError(t, err)
 	list := setaside.NewList(s.DB, s.Names.SetAside, time.Now)
 	require.NoError(t, list.Keep(t.Context(), hop.Place{Operation: "publish", Stream: "org/iam/user/a b", Version: "1"}, errors.New("why")))
+	var harmed, registered eventsourcing.Record // two that are right
 	for event, err := range dynamostore.NewStore(s.DB, dynamostore.Config{}).All(t.Context(), 1) {
-		if err == nil { // one that is right
+		switch {
+		case err != nil:
+		case harmed.ID == "":
+			harmed = event
 			harmRows(t, s, event.Stream)
 			require.NoError(t, list.Keep(t.Context(), hop.Place{
 				Operation: "publish", Stream: event.Stream.String(), Version: fmt.Sprint(event.Version),
 			}, errors.New("why")))
-			break
+		case event.Name == "org/iam/user/registered" && event.Stream != harmed.Stream:
+			registered = event
 		}
 	}
 	for command, run := range map[string]func(*role){
@@ -196,6 +204,31 @@ func TestCommandsNeedTheseRightsAndNoOthers(t *testing.T) {
 		"set-aside list": func(operator *role) { run(operator, 1, "set-aside", "list") },
 		"set-aside release": func(operator *role) {
 			run(operator, 1, "set-aside", "release", "--all") // that with a space stays
+		},
+		"events journey": func(operator *role) {
+			run(operator, 0, "events", "journey", registered.Stream.String(), "--version", "1")
+			run(operator, 2, "events", "journey", "of-no-event", "--scan")
+		},
+		"events show": func(operator *role) { run(operator, 0, "events", "show", registered.Stream.String()) },
+		"events tail": func(operator *role) {
+			body, err := envelope.Encode(registered)
+			require.NoError(t, err)
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				run(operator, 0, "events", "tail", "--count", "1")
+			}()
+			for tailing := true; tailing; { // when it has begun is not known
+				_, err = kinesis.NewFromConfig(s.AWS.Config()).PutRecord(t.Context(), &kinesis.PutRecordInput{
+					StreamName: &s.Names.Stream, PartitionKey: aws.String("k"), Data: body,
+				})
+				require.NoError(t, err)
+				select {
+				case <-ended:
+					tailing = false
+				case <-time.After(100 * time.Millisecond):
+				}
+			}
 		},
 		"leases": func(operator *role) { run(operator, 0, "leases") },
 		"archive verify": func(operator *role) {
@@ -218,12 +251,16 @@ func TestCommandsNeedTheseRightsAndNoOthers(t *testing.T) {
 
 // seldomByOperators are rights of a command that are not used here.
 func seldomByOperators(names topology.Names, command string) map[string]string {
-	if command != "projections audit" {
+	ofRows := map[string][]string{
+		"projections audit": {"Scan", "GetItem", "BatchGetItem", "PutItem", "DeleteItem", "ConditionCheckItem"},
+		"events journey":    {"GetItem"},
+	}[command]
+	if len(ofRows) == 0 {
 		return inS3[command]
 	}
 	rebuilt := map[string]string{}
 	for _, p := range names.Projections() {
-		for _, action := range []string{"Scan", "GetItem", "BatchGetItem", "PutItem", "DeleteItem", "ConditionCheckItem"} {
+		for _, action := range ofRows {
 			rebuilt["dynamodb:"+action+" table/"+p.Table+"-g*"] = "the projection has been rebuilt"
 		}
 	}

@@ -172,7 +172,8 @@ func (p *scenario) heal(stream eventsourcing.StreamID) {
 // admin sends a request to the admin address of a service and returns the answer.
 func (p *scenario) admin(status int, service *systemtest.Service, method, path string) []byte {
 	p.t.Helper()
-	p.sent = append(p.sent, service.Name+" "+method+" "+path)
+	operation, _, _ := strings.Cut(path, "?")
+	p.sent = append(p.sent, service.Name+" "+method+" "+operation)
 	answer := service.Admin(httptest.NewRequestWithContext(p.t.Context(), method, path, http.NoBody))
 	body, err := io.ReadAll(answer.Body)
 	require.NoError(p.t, err)
@@ -188,6 +189,7 @@ func (p *scenario) operate() {
 	t.Helper()
 	for _, service := range s.Services() {
 		p.admin(200, service, http.MethodGet, "/readyz")
+		p.admin(200, service, http.MethodGet, "/journey?event=any")
 	}
 	projectors := s.Projectors()
 	redrive := func(status int, i int) {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/envelope"
 	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
+	"github.com/leftfold/leftfold/pkg/engine/journey"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
@@ -108,6 +109,8 @@ type Config[In any] struct {
 	// with many events, or one that fails for ever, delays no other. After a crash up to that much is repeated. Defaults to
 	// 32 MiB, about 60,000 events.
 	MaxPending int
+	// Journey remembers what became of each event. Defaults to nothing.
+	Journey *journey.Recorder
 
 	EventLog EventLog
 	Now      func() time.Time
@@ -162,10 +165,10 @@ func (h *Hop[In]) Open(ctx context.Context, shard string, held func(context.Cont
 func (h *Hop[In]) begin(ctx context.Context, shard string, held func(context.Context) error) *run {
 	r := &run{
 		instruments: h.instruments, name: h.Name, shard: shard, held: held, keep: h.SetAside, maxPending: h.MaxPending, now: h.Now,
-		log: h.Logger.With(slog.String("operation", h.Name), slog.String("shard", shard)), targets: h.Targets,
+		log: h.Logger.With(slog.String("operation", h.Name), slog.String("shard", shard)), targets: h.Targets, journey: h.Journey,
 	}
 	for _, t := range h.Targets {
-		r.senders = append(r.senders, t.open(ctx, r))
+		r.senders = append(r.senders, t.open(ctx, r, t.Name))
 	}
 	return r
 }

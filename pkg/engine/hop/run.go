@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
+	"github.com/leftfold/leftfold/pkg/engine/journey"
 	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/engine/progress"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
@@ -20,16 +21,18 @@ import (
 
 // Target is where events go.
 type Target struct {
+	// Name is what the journey of an event calls it.
+	Name string
 	// Takes reports whether the target takes an event. Defaults to all.
 	Takes func(Event) bool
 
-	open func(context.Context, *run) sender
+	open func(ctx context.Context, r *run, name string) sender
 }
 
 // NewTarget returns a Target that sends what as makes of each event. Done, SetAside, OnRetry and MaxPending of o are not used.
 func NewTarget[Out any](o ordered.Options[Out], as func(Event) Out) Target {
-	return Target{open: func(ctx context.Context, r *run) sender {
-		return outgoing[Out]{as, ordered.NewSender(ctx, optionsOf(ctx, o, r))}
+	return Target{open: func(ctx context.Context, r *run, name string) sender {
+		return outgoing[Out]{as, ordered.NewSender(ctx, optionsOf(ctx, o, r, name))}
 	}}
 }
 
@@ -78,7 +81,7 @@ func (o outgoing[Out]) add(ctx context.Context, items []*item) error {
 // sizeOfInvalid is what a record that is no event counts while it waits to be set aside.
 const sizeOfInvalid = 1 << 10
 
-func optionsOf[Out any](ctx context.Context, o ordered.Options[Out], r *run) ordered.Options[entry[Out]] {
+func optionsOf[Out any](ctx context.Context, o ordered.Options[Out], r *run, target string) ordered.Options[entry[Out]] {
 	return ordered.Options[entry[Out]]{
 		Key: func(e entry[Out]) string {
 			if e.invalid != nil {
@@ -112,7 +115,7 @@ func optionsOf[Out any](ctx context.Context, o ordered.Options[Out], r *run) ord
 			}
 			return o.Put(ctx, out)
 		},
-		Done:     func(e entry[Out], reason error) { r.done(e.item, reason) },
+		Done:     func(e entry[Out], reason error) { r.done(e.item, target, reason) },
 		SetAside: func(ctx context.Context, e entry[Out], reason error) error { return r.setAside(ctx, e.item, reason) },
 		OnRetry:  func(reason error, failures int) { r.retry(ctx, reason, failures) },
 		MaxCount: o.MaxCount, MaxBytes: o.MaxBytes, InFlight: o.InFlight, MaxPending: r.maxPending, Backoff: o.Backoff,
@@ -131,6 +134,7 @@ type run struct {
 	log         *slog.Logger
 	targets     []Target
 	senders     []sender // of the targets
+	journey     *journey.Recorder
 }
 
 // move gives items to the targets that take them. It waits for room only.
@@ -166,7 +170,10 @@ func (r *run) wait() {
 }
 
 // done notes that one target has an item, or never will.
-func (r *run) done(it *item, reason error) {
+func (r *run) done(it *item, target string, reason error) {
+	if it.invalid == nil {
+		r.remember(it, target, reason)
+	}
 	if reason != nil {
 		it.refused.Store(true)
 	}
@@ -177,6 +184,20 @@ func (r *run) done(it *item, reason error) {
 		eventtrace.Observe(r.latency, r.now().Sub(it.RecordedAt).Seconds(), eventtrace.Parse(it.Traceparent))
 	}
 	it.done(it.number)
+}
+
+func (r *run) remember(it *item, target string, refused error) {
+	step := journey.Step{
+		Operation: r.name, Outcome: journey.Sent, Stream: it.Stream, Version: it.Version, EventID: it.ID,
+		Sequence: string(it.sequence), To: target,
+	}
+	if it.sequence != "" {
+		step.From = r.shard
+	}
+	if refused != nil {
+		step.Outcome = journey.SetAside
+	}
+	r.journey.Add(step)
 }
 
 func (r *run) setAside(ctx context.Context, it *item, reason error) error {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
+	"github.com/leftfold/leftfold/pkg/engine/journey"
 	"github.com/leftfold/leftfold/pkg/engine/progress"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
@@ -56,6 +57,8 @@ type applier struct {
 	limit    int // records for the next write
 	failures int // to apply the record after the fence
 	races    int // lost
+
+	delivered eventsourcing.Version // the first of the records that messages brought; 0: none did
 }
 
 func (p *Projector) newApplier(stream eventsourcing.StreamID) (*applier, error) {
@@ -75,6 +78,7 @@ func (a *applier) step(ctx context.Context, records []eventsourcing.Record) (int
 	}
 	duplicates := countUpTo(records, own.Version)
 	a.metrics.duplicates.WithLabelValues(a.src.category).Add(float64(duplicates))
+	a.remember(journey.Duplicate, records[:duplicates], own.Version, own.Version)
 	records = records[duplicates:]
 	if len(records) == 0 {
 		return duplicates, nil
@@ -100,6 +104,7 @@ func (a *applier) mayContinue(ctx context.Context, err error) error {
 // advance applies in one write as many of the records as it can. The first is beyond the fence.
 func (a *applier) advance(ctx context.Context, own ownRow, records []eventsourcing.Record) (int, error) {
 	first, latest := records[0].Version, latestOf(records)
+	a.delivered = first
 	var run []eventsourcing.Record
 	if first > own.Version+1 || a.failures > 0 {
 		parked, err := a.acknowledge(ctx, latest)
@@ -107,6 +112,7 @@ func (a *applier) advance(ctx context.Context, own ownRow, records []eventsourci
 			return 0, err
 		}
 		if parked {
+			a.remember(journey.Parked, records, own.Version, own.Version)
 			return len(records), nil
 		}
 		if run, err = a.heal(ctx, own.Version, max(first-1, own.Version+1)); err != nil {
@@ -115,6 +121,7 @@ func (a *applier) advance(ctx context.Context, own ownRow, records []eventsourci
 	}
 	run = a.extend(own.Version, run, records)
 	if err := a.write(ctx, own, run, latest); errors.Is(err, ErrParked) {
+		a.remember(journey.Parked, records, own.Version, own.Version)
 		return len(records), nil
 	} else if err != nil {
 		return 0, err
@@ -195,7 +202,7 @@ func (a *applier) write(ctx context.Context, own ownRow, run []eventsourcing.Rec
 	var bad *unappliableError
 	switch {
 	case err == nil:
-		a.observe(run)
+		a.observe(run, own.Version)
 		return nil
 	case errors.Is(err, ErrBadRow):
 		a.badRow(ctx, a.key, err)
@@ -218,8 +225,15 @@ func (a *applier) write(ctx context.Context, own ownRow, run []eventsourcing.Rec
 	return fmt.Errorf("%w at version %d: %w", ErrParked, run[0].Version, bad)
 }
 
-// observe counts the applied records and reports them to OnApplied.
-func (a *applier) observe(run []eventsourcing.Record) {
+// observe counts the records that were applied after a fence, remembers them and reports them to OnApplied.
+func (a *applier) observe(run []eventsourcing.Record, fence eventsourcing.Version) {
+	healed := len(run)
+	if a.delivered > 0 {
+		healed = countUpTo(run, a.delivered-1)
+	}
+	last := run[len(run)-1].Version
+	a.remember(journey.Healed, run[:healed], fence, last)
+	a.remember(journey.Applied, run[healed:], fence, last)
 	now := a.config.Now()
 	a.metrics.applied.WithLabelValues(a.src.category).Add(float64(len(run)))
 	for _, r := range run {
@@ -228,6 +242,16 @@ func (a *applier) observe(run []eventsourcing.Record) {
 		if a.config.OnApplied != nil {
 			a.config.OnApplied(r)
 		}
+	}
+}
+
+// remember remembers what came of records, in a write that moved the fence, or at a fence that stayed.
+func (a *applier) remember(came journey.Outcome, records []eventsourcing.Record, before, after eventsourcing.Version) {
+	for i := range records {
+		a.config.Journey.Add(journey.Step{
+			Operation: a.operation, Outcome: came,
+			Stream: a.stream, Version: records[i].Version, EventID: records[i].ID, To: a.config.Table, Before: before, After: after,
+		})
 	}
 }
 

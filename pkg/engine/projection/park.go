@@ -207,6 +207,12 @@ func (a *applier) park(
 	return nil
 }
 
+// ParkedRow reads whether the stream is parked whose own row is that one.
+func (r Reader) ParkedRow(ctx context.Context, own Key) (parked Parked, found bool, err error) {
+	found, err = r.Get(ctx, own.ID, parkedPrefix+own.Row, &parked)
+	return parked, found, err
+}
+
 // acknowledge reports whether the aggregate is parked. If it is, it first stores that events up to latest were acknowledged.
 func (a *applier) acknowledge(ctx context.Context, latest eventsourcing.Version) (parked bool, err error) {
 	old, err := a.parked(ctx)

@@ -43,6 +43,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/leftfold/leftfold/pkg/engine/journey"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/retry"
 )
@@ -109,6 +110,8 @@ type Config struct {
 	Backoff retry.Backoff
 	// Now is the clock for latencies and parked rows. Defaults to time.Now.
 	Now func() time.Time
+	// Journey remembers what became of each event. Defaults to nothing.
+	Journey *journey.Recorder
 	// Logger logs what was healed, parked and redriven. Defaults to none.
 	Logger *slog.Logger
 	// Metrics registers the projection's metrics. Defaults to none.
@@ -125,6 +128,8 @@ type Projector struct {
 	ownRows map[string]bool    // the Row of each source
 	reader  Reader
 	metrics metrics
+
+	operation string // its name in a journey
 }
 
 // NewProjector validates c, reports all mistakes at once and returns a Projector.
@@ -136,7 +141,7 @@ func NewProjector(c Config) (*Projector, error) {
 	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler)).With(slog.String("projection", c.Name))
 	p := &Projector{
-		config: c, sources: map[string]*Source{}, ownRows: map[string]bool{},
+		config: c, sources: map[string]*Source{}, ownRows: map[string]bool{}, operation: "project " + c.Name,
 	}
 	if mistakes := p.mistakes(); len(mistakes) > 0 {
 		return nil, fmt.Errorf("projection %q: %w", c.Name, errors.Join(mistakes...))

@@ -17,6 +17,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
 	"github.com/leftfold/leftfold/pkg/engine/generation"
+	"github.com/leftfold/leftfold/pkg/engine/journey"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/history"
@@ -71,6 +72,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 	model, err := generation.NewModel(generation.Config{
 		Projection: projection.Config{
 			Name: c.Name, Table: c.Table, DB: db, EventLog: log, Now: p.Now, Backoff: backoff, Logger: p.Logger, Metrics: p.Metrics,
+			Journey: p.Journey,
 		},
 		Shapes: c.Shapes, States: c.Generations,
 	})
@@ -85,9 +87,11 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 	if err != nil {
 		return service.App{}, err
 	}
+	operation := "project " + c.Name
 	consumer, err := fifoqueue.NewConsumer(fifoqueue.Config{
 		Client: queues, QueueURL: url, DeadLetterURL: deadLetters,
-		Handler: Handler(model, eventtrace.Tracer(p.Traces, "pkg/iam/readservice"), "project "+c.Name), Open: model.Open,
+		Handler:    Handler(model, eventtrace.Tracer(p.Traces, "pkg/iam/readservice"), operation, received(p.Journey, operation, c.Queue)),
+		Open:       model.Open,
 		Visibility: c.Visibility, StopTimeout: p.Drain, Backoff: backoff, Now: p.Now, Logger: p.Logger, Metrics: p.Metrics, Loops: p.Loops,
 	})
 	if err != nil {
@@ -140,8 +144,19 @@ type Model interface {
 	Apply(ctx context.Context, records []eventsourcing.Record) (done int, err error)
 }
 
-// Handler applies a group's messages to a projection, in a span of that name. What cannot be decoded is rejected.
-func Handler(m Model, tracer trace.Tracer, span string) fifoqueue.Handler {
+// received remembers that a queue has delivered an event.
+func received(j *journey.Recorder, operation, queue string) func(fifoqueue.Message, eventsourcing.Record) {
+	return func(m fifoqueue.Message, r eventsourcing.Record) {
+		j.Add(journey.Step{
+			Operation: operation, Outcome: journey.Received, Stream: r.Stream, Version: r.Version, EventID: r.ID,
+			From: queue, Receives: m.ReceiveCount,
+		})
+	}
+}
+
+// Handler applies a group's messages to a projection, in a span of that name, and calls seen with each before. What cannot be decoded is
+// rejected.
+func Handler(m Model, tracer trace.Tracer, span string, seen func(fifoqueue.Message, eventsourcing.Record)) fifoqueue.Handler {
 	return func(ctx context.Context, group string, messages []fifoqueue.Message) (int, error) {
 		records := make([]eventsourcing.Record, 0, len(messages))
 		var undecodable error
@@ -154,6 +169,7 @@ func Handler(m Model, tracer trace.Tracer, span string) fifoqueue.Handler {
 				undecodable = fifoqueue.Reject(err)
 				break
 			}
+			seen(msg, rec)
 			records = append(records, rec)
 		}
 		if len(records) == 0 {

@@ -79,7 +79,8 @@ func TestHandlerAppliesTheMessagesOfAGroup(t *testing.T) {
 	t.Parallel()
 	m := &model{}
 	one, two := record(group, 1), record(group, 2)
-	done, err := readservice.Handler(m, noop.Tracer{}, "project")(t.Context(), group, []fifoqueue.Message{message(t, one), message(t, two)})
+	handle := readservice.Handler(m, noop.Tracer{}, "project", unseen)
+	done, err := handle(t.Context(), group, []fifoqueue.Message{message(t, one), message(t, two)})
 	require.NoError(t, err)
 	assert.Equal(t, 2, done)
 	assert.Equal(t, []eventsourcing.Record{one, two}, m.got)
@@ -105,7 +106,7 @@ func TestHandlerRejectsInvalidMessagesAndOtherStreams(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := &model{}
-			done, err := readservice.Handler(m, noop.Tracer{}, "project")(t.Context(), group, tt.messages)
+			done, err := readservice.Handler(m, noop.Tracer{}, "project", unseen)(t.Context(), group, tt.messages)
 			require.ErrorIs(t, err, fifoqueue.ErrRejected)
 			assert.Equal(t, tt.done, done, "the index of the one to reject")
 			assert.Len(t, m.got, tt.done, "those before it are applied")
@@ -117,7 +118,7 @@ func TestHandlerReturnsFailuresWithoutRejecting(t *testing.T) {
 	t.Parallel()
 	away := errors.New("throttled")
 	m := &model{most: 1, err: away}
-	done, err := readservice.Handler(m, noop.Tracer{}, "project")(t.Context(), group, []fifoqueue.Message{
+	done, err := readservice.Handler(m, noop.Tracer{}, "project", unseen)(t.Context(), group, []fifoqueue.Message{
 		message(t, record(group, 1)), message(t, record(group, 2)), {Group: group, Body: []byte(`{`)},
 	})
 	require.ErrorIs(t, err, away)
@@ -209,6 +210,8 @@ func TestAMissingQueueIsNamed(t *testing.T) {
 	_, err = readservice.New(t.Context(), config, platform(server))
 	require.ErrorContains(t, err, "queue q-dlq.fifo")
 }
+
+func unseen(fifoqueue.Message, eventsourcing.Record) {}
 
 func platform(server *localaws.Server) service.Platform {
 	return service.Platform{

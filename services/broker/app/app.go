@@ -44,7 +44,7 @@ func newQueues(ctx context.Context, cfg Config, p service.Platform, client *sqs.
 		}
 		publisher := fifoqueue.NewPublisher(client, url, retry.Backoff{Jitter: p.Jitter})
 		out.urls = append(out.urls, url)
-		out.routes = append(out.routes, route.Queue{Categories: s.Categories, Sender: publisher.Options()})
+		out.routes = append(out.routes, route.Queue{Name: s.Queue, Categories: s.Categories, Sender: publisher.Options()})
 	}
 	return out, nil
 }
@@ -70,7 +70,7 @@ func newRouter(cfg Config, p service.Platform, db *dynamodb.Client, q queues) *h
 			Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter},
 		}),
 		SetAside: setaside.NewList(db, cfg.SetAside, p.Now).Keep,
-		Now:      p.Now, Logger: p.Logger, Metrics: p.Metrics, Traces: p.Traces,
+		Now:      p.Now, Logger: p.Logger, Metrics: p.Metrics, Traces: p.Traces, Journey: p.Journey,
 	})
 }
 

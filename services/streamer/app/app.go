@@ -28,9 +28,9 @@ func newPublisher(cfg Config, p service.Platform, db *dynamodb.Client, k *kinesi
 		Tables: dynamostore.Tables{Events: cfg.EventLog}, Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter},
 	})
 	target := ordered.NewKinesisPublisher(k, cfg.Stream, retry.Backoff{Jitter: p.Jitter})
-	return publish.NewPublisher(target.Options(), hop.Config[publish.Image]{
+	return publish.NewPublisher(cfg.Stream, target.Options(), hop.Config[publish.Image]{
 		SetAside: setaside.NewList(db, cfg.SetAside, p.Now).Keep,
-		EventLog: eventLog, Now: p.Now, Logger: p.Logger, Metrics: p.Metrics, Traces: p.Traces,
+		EventLog: eventLog, Now: p.Now, Logger: p.Logger, Metrics: p.Metrics, Traces: p.Traces, Journey: p.Journey,
 	})
 }
 

@@ -64,6 +64,18 @@ locals {
         resources = flatten(values(local.of_generations))
       }
     }
+    "events journey" = {
+      log         = { actions = ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"], resources = [local.log.arn] }
+      claims      = { actions = ["dynamodb:GetItem"], resources = [local.claims.arn] }
+      aside       = { actions = ["dynamodb:Scan"], resources = [local.aside.arn] }
+      leases      = { actions = ["dynamodb:Query"], resources = [aws_dynamodb_table.this["TABLE_LEASES"].arn] }
+      generations = { actions = ["dynamodb:GetItem"], resources = [local.generations.arn] }
+      rows        = { actions = ["dynamodb:GetItem"], resources = flatten(values(local.of_generations)) }
+    }
+    "events show" = {
+      log = { actions = ["dynamodb:Query"], resources = [local.log.arn] }
+    }
+    "events tail" = local.reading.polling
     leases = {
       leases = { actions = ["dynamodb:Query"], resources = [aws_dynamodb_table.this["TABLE_LEASES"].arn] }
     }

@@ -12,6 +12,7 @@ import (
 
 // Queue is a queue and the categories whose events it gets.
 type Queue struct {
+	Name       string
 	Categories []string
 	Sender     ordered.Options[fifoqueue.Outgoing]
 }
@@ -23,6 +24,7 @@ func NewRouter(queues []Queue, c hop.Config[[]byte]) *hop.Hop[[]byte] {
 	c.Decode = hop.Decode
 	for _, q := range queues {
 		t := hop.NewTarget(q.Sender, message)
+		t.Name = q.Name
 		t.Takes = func(e hop.Event) bool { return slices.Contains(q.Categories, e.Stream.Category) }
 		c.Targets = append(c.Targets, t)
 	}

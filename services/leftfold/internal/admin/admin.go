@@ -46,6 +46,9 @@ const (
 
 // Client asks the services at some admin addresses.
 type Client struct {
+	// Named says that an operator named the addresses, so that one that does not answer is a surprise.
+	Named bool
+
 	addresses []string
 	token     string
 	http      *http.Client
@@ -69,6 +72,7 @@ func New(ctx context.Context, c Config, defaults []string) (*Client, error) {
 		client.addresses = defaults
 		return client, nil
 	}
+	client.Named = true
 	for _, text := range c.URLs {
 		each, err := replicas(ctx, strings.TrimSuffix(text, "/"))
 		if err != nil {

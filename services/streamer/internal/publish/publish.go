@@ -12,8 +12,8 @@ import (
 // Image is an item of the event log's table as DynamoDB Streams shows it.
 type Image = map[string]types.AttributeValue
 
-// NewPublisher returns the hop to a Kinesis stream. It sets Name, Source, Target, Targets and Decode of c.
-func NewPublisher(target ordered.Options[ordered.KinesisRecord], c hop.Config[Image]) *hop.Hop[Image] {
+// NewPublisher returns the hop to the Kinesis stream of that name. It sets Name, Source, Target, Targets and Decode of c.
+func NewPublisher(stream string, target ordered.Options[ordered.KinesisRecord], c hop.Config[Image]) *hop.Hop[Image] {
 	c.Name, c.Source, c.Target = "publish", "the event log's stream", "Kinesis"
 	c.Decode = func(image Image) (hop.Event, error) {
 		r, err := dynamostore.FromStreamImage(image)
@@ -22,8 +22,10 @@ func NewPublisher(target ordered.Options[ordered.KinesisRecord], c hop.Config[Im
 		}
 		return hop.Encode(r)
 	}
-	c.Targets = []hop.Target{hop.NewTarget(target, func(e hop.Event) ordered.KinesisRecord {
+	kinesis := hop.NewTarget(target, func(e hop.Event) ordered.KinesisRecord {
 		return ordered.KinesisRecord{Key: e.Stream.String(), Data: e.Envelope}
-	})}
+	})
+	kinesis.Name = stream
+	c.Targets = []hop.Target{kinesis}
 	return hop.New(c)
 }

@@ -52,7 +52,7 @@ func TestInsertedItemsArePublishedByStream(t *testing.T) {
 	t.Parallel()
 	to, registry := &target{}, prometheus.NewRegistry()
 	var aside []hop.Place
-	p := publish.NewPublisher(ordered.NewKinesisPublisher(to, "s", retry.Backoff{}).Options(), hop.Config[publish.Image]{
+	p := publish.NewPublisher("s", ordered.NewKinesisPublisher(to, "s", retry.Backoff{}).Options(), hop.Config[publish.Image]{
 		SetAside: func(_ context.Context, place hop.Place, _ error) error {
 			aside = append(aside, place)
 			return nil
