@@ -46,7 +46,8 @@ func newProjections(con *console) *cobra.Command {
 		},
 	}.command("projections rebuild-stream")
 	return con.operatorsGroup("projections", "Look after the read models", failure("projections"),
-		newProjectionsAudit(con), con.withAdmins(withDryRun(catchUp)), con.withAdmins(withDryRun(rebuildStream)))
+		append(newGenerations(con), newProjectionsAudit(con),
+			con.withAdmins(withDryRun(catchUp)), con.withAdmins(withDryRun(rebuildStream)))...)
 }
 
 // known returns an error unless there is a projection of that name.

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -128,8 +129,10 @@ var commandsOnAWS = map[string]string{ //nolint:gochecknoglobals // read only
 	"parked list": "none: it asks the services", "parked show": "none: it asks the services",
 	"parked redrive": "none: it asks the services", "projections catch-up": "none: it asks the services",
 	"projections rebuild-stream": "none: it asks the services",
-	"provision":                  "none: Terraform makes what it would make",
-	"config":                     "none: it makes no call", "version": "none: it makes no call",
+	"projections list":           "operators", "projections rebuild": "operators", "projections switch": "operators",
+	"projections rollback": "operators", "projections retire": "operators",
+	"provision": "none: Terraform makes what it would make",
+	"config":    "none: it makes no call", "version": "none: it makes no call",
 	"completion": "none: it makes no call", "help": "none: it makes no call",
 	"run": "none: its own AWS", "demo": "none: its own AWS", "services": "none: their own AWS",
 	"issuer": "none: it makes no call", "aws snapshot save": "none: its own AWS", "aws snapshot load": "none: it makes no call",
@@ -193,6 +196,7 @@ func TestCommandsNeedTheseRightsAndNoOthers(t *testing.T) {
 		}
 	}
 	for command, run := range map[string]func(*role){
+		"projections list": func(operator *role) { run(operator, 0, "projections", "list") },
 		"claims audit": func(operator *role) {
 			run(operator, 1, "claims", "audit")
 			run(operator, 1, "claims", "audit", "--repair", "--repair-emptied") // the scenario's unreadable stream remains
@@ -246,6 +250,36 @@ func TestCommandsNeedTheseRightsAndNoOthers(t *testing.T) {
 		run(operator)
 		operator.assertEnough(t, command)
 		operator.assertNoMore(t, command, seldomByOperators(s.Names, command))
+	}
+	var moving sync.WaitGroup // each step waits for the processes that read and feed
+	steps := []string{"rebuild", "switch", "rollback", "retire"}
+	stepping := map[string]*role{}
+	for _, step := range steps {
+		stepping[step] = newRole(operators["projections "+step])
+	}
+	for _, p := range s.Names.Projections() {
+		moving.Go(func() {
+			for _, step := range steps {
+				run(stepping[step], 0, "projections", step, p.Name)
+			}
+		})
+	}
+	moving.Wait()
+	behind := map[string]string{"dynamodb:Query table/EventLog": "the other generation is behind: generation.Operator"}
+	for _, p := range s.Names.Projections() {
+		for _, action := range []string{"Scan", "GetItem", "BatchGetItem", "PutItem", "DeleteItem", "ConditionCheckItem"} {
+			for _, table := range []string{p.Table, p.Table + "-g*"} {
+				behind["dynamodb:"+action+" table/"+table] = "the switch is to that generation, or from it: generation.Operator"
+			}
+		}
+	}
+	filling := map[string]string{}
+	for _, p := range s.Names.Projections() {
+		filling["dynamodb:DeleteItem table/"+p.Table+"-g*"] = "events come while their stream is filled: generation.Operator"
+	}
+	for step, seldom := range map[string]map[string]string{"rebuild": filling, "switch": behind, "rollback": behind, "retire": nil} {
+		stepping[step].assertEnough(t, step)
+		stepping[step].assertNoMore(t, step, seldom)
 	}
 }
 

@@ -1,6 +1,7 @@
 package generation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,87 +26,101 @@ func (m *Model) Reader() Reader { return Reader{m} }
 
 // Get is projection.Reader.Get.
 func (r Reader) Get(ctx context.Context, id, row string, out any) (found bool, err error) {
-	of, _, err := r.model.readers(ctx)
-	if err != nil {
-		return false, err
-	}
-	return of.Get(ctx, id, row, out)
+	err = r.read(ctx, func(of, _ *projection.Reader) (err error) {
+		found, err = of.Get(ctx, id, row, out)
+		return err
+	})
+	return found, err
 }
 
 // BatchGet is projection.Reader.BatchGet.
 func (r Reader) BatchGet(ctx context.Context, keys []projection.Key, out any) error {
-	of, _, err := r.model.readers(ctx)
-	if err != nil {
-		return err
-	}
-	return of.BatchGet(ctx, keys, out)
+	return r.read(ctx, func(of, _ *projection.Reader) error { return of.BatchGet(ctx, keys, out) })
 }
 
 // Await is projection.Reader.Await.
 func (r Reader) Await(
 	ctx context.Context, id, row string, least eventsourcing.Version, wait time.Duration, out any,
 ) (found bool, err error) {
-	of, _, err := r.model.readers(ctx)
-	if err != nil {
-		return false, err
-	}
-	return of.Await(ctx, id, row, least, wait, out)
+	until := r.model.config.Projection.Now().Add(wait)
+	err = r.read(ctx, func(of, _ *projection.Reader) (err error) {
+		found, err = of.Await(ctx, id, row, least, until.Sub(r.model.config.Projection.Now()), out)
+		return err
+	})
+	return found, err
 }
 
 // Rows is projection.Reader.Rows.
 func (r Reader) Rows(
 	ctx context.Context, id, prefix string, limit int, cursor projection.Cursor, out any,
 ) (next projection.Cursor, err error) {
-	return r.page(ctx, func(of projection.Reader) (projection.Cursor, error) {
-		return of.Rows(ctx, id, prefix, limit, cursor, out)
+	err = r.page(ctx, func(of *projection.Reader) (err error) {
+		next, err = of.Rows(ctx, id, prefix, limit, cursor, out)
+		return err
 	})
+	return next, err
 }
 
 // List is projection.Reader.List.
 func (r Reader) List(
 	ctx context.Context, f projection.Filter, limit int, cursor projection.Cursor, out any,
 ) (next projection.Cursor, err error) {
-	return r.page(ctx, func(of projection.Reader) (projection.Cursor, error) { return of.List(ctx, f, limit, cursor, out) })
-}
-
-// page reads a page from the generation that the cursor is of: a cursor names its table.
-func (r Reader) page(ctx context.Context, read func(projection.Reader) (projection.Cursor, error)) (projection.Cursor, error) {
-	current, other, err := r.model.readers(ctx)
-	if err != nil {
-		return projection.Cursor{}, err
-	}
-	next, err := read(current)
-	if errors.Is(err, projection.ErrBadCursor) && other != nil {
-		return read(*other)
-	}
+	err = r.page(ctx, func(of *projection.Reader) (err error) {
+		next, err = of.List(ctx, f, limit, cursor, out)
+		return err
+	})
 	return next, err
 }
 
-// readers returns the reader of the current generation, and that of the other one if it is fed and known.
-func (m *Model) readers(ctx context.Context) (current projection.Reader, other *projection.Reader, err error) {
-	state, err := m.watched.State(ctx)
-	if err != nil {
-		return current, nil, err
+// page reads a page from the generation that the cursor is of: a cursor names its table.
+func (r Reader) page(ctx context.Context, page func(*projection.Reader) error) error {
+	return r.read(ctx, func(current, other *projection.Reader) error {
+		err := page(current)
+		if errors.Is(err, projection.ErrBadCursor) && other != nil {
+			return page(other)
+		}
+		return err
+	})
+}
+
+// read reads rows, and reads them again if the state has changed meanwhile. So what is answered was read within MaxAge after the
+// state in which it may be read was the last one, however long the process was paused.
+func (r Reader) read(ctx context.Context, rows func(current, other *projection.Reader) error) error {
+	for {
+		state, err := r.model.watched.State(ctx)
+		if err != nil {
+			return err
+		}
+		current, other, err := r.model.readers(state)
+		if err != nil {
+			return err
+		}
+		err = rows(current, other)
+		if now, unknown := r.model.watched.State(ctx); unknown != nil || now.Revision == state.Revision {
+			return cmp.Or(unknown, err)
+		}
 	}
+}
+
+// readers returns the reader of the current generation, and that of the other one if it is fed and known.
+func (m *Model) readers(state State) (current, other *projection.Reader, err error) {
 	now, err := m.of(state.Current)
 	if err != nil {
-		return current, nil, err
+		return nil, nil, err
 	}
-	current = now.Reader()
+	current = new(now.Reader())
 	fed := state.Fed()
 	if len(fed) == 1 {
 		return current, nil, nil
 	}
 	second, err := m.of(fed[1])
-	switch {
-	case err == nil:
-		reader := second.Reader()
-		other = &reader
-	case state.Phase == Switching:
-		return current, nil, err
-	default: // a newer build's
+	if err != nil && state.Phase != Switching { // a newer build's
 		return current, nil, nil
 	}
+	if err != nil {
+		return nil, nil, err
+	}
+	other = new(second.Reader())
 	if state.Phase == Switching {
 		current.DB = both{DynamoDBAPI: current.DB, current: now, other: second, table: other.Table}
 		current.Waiting = nil // those that wait in one generation answer what that one has

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/stretchr/testify/require"
 
@@ -165,6 +166,15 @@ func (w *world) in(table, id string) (s seen) {
 	_, err := projection.Reader{DB: w.db, Table: table}.Get(w.Context(), id, "thing", &s)
 	require.NoError(w, err)
 	return s
+}
+
+// put puts an item into a table.
+func (w *world) put(table string, of map[string]any) {
+	w.Helper()
+	item, err := attributevalue.MarshalMap(of)
+	require.NoError(w, err)
+	_, err = w.db.PutItem(w.Context(), &dynamodb.PutItemInput{TableName: &table, Item: item})
+	require.NoError(w, err)
 }
 
 // read returns the version that a read answers.

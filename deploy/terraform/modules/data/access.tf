@@ -101,6 +101,27 @@ locals {
       files = { actions = ["s3:GetObject"], resources = ["${aws_s3_bucket.archive.arn}/events/*"] }
       list  = { actions = ["s3:ListBucket"], resources = [aws_s3_bucket.archive.arn] }
     }
+    "projections list" = {
+      generations = { actions = ["dynamodb:GetItem"], resources = [local.generations.arn] }
+    }
+    "projections rebuild" = {
+      log    = { actions = ["dynamodb:DescribeTable", "dynamodb:Scan", "dynamodb:Query"], resources = [local.log.arn] }
+      tables = { actions = ["dynamodb:DescribeTable", "dynamodb:Scan"], resources = local.projection_tables }
+      next = {
+        actions = [
+          "dynamodb:CreateTable", "dynamodb:DescribeTable", "dynamodb:Scan", "dynamodb:GetItem", "dynamodb:BatchGetItem",
+          "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem",
+        ]
+        resources = local.rebuilt_tables
+      }
+      generations = { actions = ["dynamodb:GetItem", "dynamodb:PutItem"], resources = [local.generations.arn] }
+    }
+    "projections switch"   = local.swap
+    "projections rollback" = local.swap
+    "projections retire" = {
+      next        = { actions = ["dynamodb:DeleteTable"], resources = local.rebuilt_tables }
+      generations = { actions = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"], resources = [local.generations.arn] }
+    }
     "set-aside list" = {
       aside = { actions = ["dynamodb:Scan"], resources = [local.aside.arn] }
     }
@@ -109,6 +130,21 @@ locals {
       log    = { actions = ["dynamodb:GetItem"], resources = [local.log.arn] }
       events = { actions = ["kinesis:PutRecord"], resources = [aws_kinesis_stream.events.arn] }
     }
+  }
+
+  # A switch reads what the current generation has, and brings the other one up to it from the log.
+  projection_tables = [for of in local.of_generations : of[0]]
+  rebuilt_tables    = [for of in local.of_generations : of[1]]
+  swap = {
+    log = { actions = ["dynamodb:Query"], resources = [local.log.arn] }
+    tables = {
+      actions = [
+        "dynamodb:Scan", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:DeleteItem",
+        "dynamodb:ConditionCheckItem",
+      ]
+      resources = flatten(values(local.of_generations))
+    }
+    generations = { actions = ["dynamodb:GetItem", "dynamodb:PutItem"], resources = [local.generations.arn] }
   }
 
   # Each reader reads and writes only the leases of its own name.

@@ -1,0 +1,394 @@
+package generation_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/generation"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+)
+
+// operator returns a new operator of a build with these shapes.
+func (w *world) operator(db *dynamodb.Client, with func(*generation.OperatorConfig), numbers ...int) *generation.Operator {
+	log := dynamostore.NewStore(db, dynamostore.Config{Now: time.Now})
+	c := generation.OperatorConfig{
+		Config: generation.Config{
+			Projection: projection.Config{Name: "things", Table: "things", DB: db, EventLog: log, Now: time.Now},
+			Shapes:     shapes(numbers...), States: w.control.Table,
+		},
+		DB: db, Log: log, EventLog: "EventLog", Segments: 2,
+	}
+	if with != nil {
+		with(&c)
+	}
+	return generation.NewOperator(c)
+}
+
+// touch appends that many touches of a thing.
+func (w *world) touch(id string, times int) []eventsourcing.Record {
+	events := make([]eventsourcing.Event, times)
+	for i := range events {
+		events[i] = touched{}
+	}
+	return w.append(id, events...)
+}
+
+// assertFolded compares a table with the log, stream by stream.
+func (w *world) assertFolded(table string, shape int) {
+	w.Helper()
+	p, err := projection.NewProjector(projection.Config{
+		Name: table, Table: table, DB: w.db, EventLog: w.log, Sources: []projection.Source{source(shape)},
+	})
+	require.NoError(w, err)
+	for id, head := range w.heads {
+		c, err := p.Compare(w.Context(), eventsourcing.StreamID{Category: category, ID: id})
+		require.NoError(w, err)
+		assert.Equal(w, head, c.Fence, id)
+		assert.Empty(w, c.Wrong, id)
+	}
+}
+
+func phase(t *testing.T, s generation.State, err error) generation.Phase {
+	t.Helper()
+	require.NoError(t, err)
+	return s.Phase
+}
+
+func TestARebuildBringsTheNextGenerationToTheLog(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(w *world) {
+		for i := range 40 {
+			w.touch(fmt.Sprint("thing", i), 1+i%5)
+		}
+		for range 20 { // more than a page of a scan holds
+			w.touch("long", 50)
+		}
+		require.NoError(w, w.log.Append(w.Context(), eventsourcing.Commit{ // another projection's
+			Stream: eventsourcing.StreamID{Category: "test/other", ID: "x"}, Records: []eventsourcing.Record{{
+				ID: "1", Stream: eventsourcing.StreamID{Category: "test/other", ID: "x"}, Version: 1, Name: "test/other/done", Schema: 1,
+				Data: []byte(`{}`), RecordedAt: time.UnixMilli(1).UTC(),
+			}},
+		}))
+		m := w.model(1, 2)
+		_, err := m.CatchUp(w.Context(), w.log.All(w.Context(), 1))
+		require.NoError(w, err)
+
+		var saw []generation.Doing
+		o := w.operator(w.db, func(c *generation.OperatorConfig) {
+			c.OnProgress = func(p generation.Progress) { saw = append(saw, p.Doing) }
+		}, 1, 2)
+		s, err := o.Rebuild(w.Context())
+		require.Equal(w, generation.Ready, phase(w.T, s, err))
+		assert.Subset(w, saw, []generation.Doing{generation.Waiting, generation.Reading, generation.Comparing})
+		w.assertFolded("things-g2", 2)
+		w.assertFolded("things", 1)
+
+		s, err = o.Switch(w.Context())
+		require.Equal(w, generation.Ready, phase(w.T, s, err))
+		require.Equal(w, generation.Generation{Number: 2, Shape: 2}, s.Current)
+		time.Sleep(generation.Settle)
+		var one seen
+		_, err = m.Reader().Get(w.Context(), "thing4", "thing", &one)
+		require.NoError(w, err)
+		assert.Equal(w, thing{Times: 5, Doubled: 10}, one.thing)
+		w.apply(m, w.touch("thing4", 1))
+		w.assertFolded("things", 1)
+
+		s, err = o.Rollback(w.Context())
+		require.Equal(w, generation.Ready, phase(w.T, s, err))
+		require.Equal(w, 1, s.Current.Number)
+		s, err = o.Retire(w.Context())
+		require.Equal(w, generation.Settled, phase(w.T, s, err))
+		_, err = w.db.DescribeTable(w.Context(), &dynamodb.DescribeTableInput{TableName: aws.String("things-g2")})
+		require.Error(w, err, "its table is gone")
+		s, err = o.Rebuild(w.Context())
+		require.Equal(w, generation.Ready, phase(w.T, s, err))
+		assert.Equal(w, 3, s.Other.Number)
+		w.assertFolded("things-g3", 2)
+	})
+}
+
+// live appends and applies events all the time, through several processes whose knowledge was read at different times, and reads.
+type live struct {
+	*world
+	mu      sync.Mutex // of the world, and least
+	least   map[string]eventsourcing.Version
+	stopped atomic.Bool
+	all     sync.WaitGroup
+}
+
+const busyThings = 3
+
+func (w *world) live(processes int, numbers ...int) *live {
+	l := &live{world: w, least: map[string]eventsourcing.Version{}}
+	for i := range processes {
+		m := w.model(numbers...)
+		l.all.Go(func() { l.write(m, i) })
+		l.all.Go(func() { l.look(m, i) })
+	}
+	return l
+}
+
+func (l *live) stop() {
+	l.stopped.Store(true)
+	l.all.Wait()
+}
+
+// write applies what it appends to things of its own, at once.
+func (l *live) write(m *generation.Model, process int) {
+	for n := 0; !l.stopped.Load(); n++ {
+		l.mu.Lock()
+		records := l.touch(fmt.Sprintf("busy%d-%d", process, n%busyThings), 1)
+		l.mu.Unlock()
+		for done := 0; done == 0; {
+			done, _ = m.Apply(l.Context(), records) // what fails is delivered again
+			time.Sleep(time.Duration(170+20*process) * time.Millisecond)
+		}
+	}
+}
+
+// look reads what all processes write: no read fails, and none answers less than one that had ended before it began.
+func (l *live) look(m *generation.Model, process int) {
+	for n := 0; !l.stopped.Load(); n++ {
+		id := fmt.Sprintf("busy%d-%d", n%3, n/3%busyThings)
+		l.mu.Lock()
+		least := l.least[id]
+		l.mu.Unlock()
+		got, err := read(l.Context(), m.Reader(), id)
+		if assert.NoError(l, err) {
+			assert.GreaterOrEqual(l, got, least, "%s read by process %d", id, process)
+		}
+		l.mu.Lock()
+		l.least[id] = max(l.least[id], got)
+		l.mu.Unlock()
+		time.Sleep(time.Duration(90+7*process) * time.Millisecond)
+	}
+}
+
+// TestNothingIsMissedAndNoReadGoesBack: events come, and are read, from before a rebuild until its end, also by processes that do
+// not know of it yet.
+func TestNothingIsMissedAndNoReadGoesBack(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(w *world) {
+		l := w.live(3, 1)
+		time.Sleep(time.Second)
+		o := w.operator(w.db, nil, 1)
+		for _, step := range []func(context.Context) (generation.State, error){o.Rebuild, o.Switch, o.Rollback} {
+			_, err := step(w.Context())
+			require.NoError(w, err)
+		}
+		time.Sleep(generation.Settle)
+		l.stop()
+		w.assertFolded("things", 1)
+		w.assertFolded("things-g2", 1)
+	})
+}
+
+// TestAnEventAppliedByAProcessThatDoesNotKnowIsFound: it looked at the state just before the next generation was named.
+func TestAnEventAppliedByAProcessThatDoesNotKnowIsFound(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(w *world) {
+		m := w.model(1)
+		w.apply(m, w.touch("a", 1)) // it looks
+		rebuilt := make(chan error)
+		go func() {
+			_, err := w.operator(w.db, nil, 1).Rebuild(w.Context())
+			rebuilt <- err
+		}()
+		time.Sleep(generation.MaxAge - time.Millisecond)
+		w.apply(m, w.touch("a", 1))
+		w.apply(m, w.touch("b", 1))
+		require.NoError(w, <-rebuilt)
+		w.assertFolded("things-g2", 1)
+	})
+}
+
+// mortal is a connection that breaks for good after a number of calls.
+type mortal struct {
+	next  http.RoundTripper
+	calls atomic.Int64
+}
+
+var errKilled = errors.New("killed")
+
+func (m *mortal) RoundTrip(r *http.Request) (*http.Response, error) {
+	left := m.calls.Add(-1)
+	if left < 0 {
+		return nil, errKilled
+	}
+	res, err := m.next.RoundTrip(r)
+	if left == 0 && err == nil { // it has taken effect, and nobody was told
+		_ = res.Body.Close()
+		return nil, errKilled
+	}
+	return res, err
+}
+
+// TestARebuildGoesOnAfterACrash: at whichever call it ended.
+func TestARebuildGoesOnAfterACrash(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(w *world) {
+		cfg := w.server.Config()
+		for i := range 4 {
+			w.touch(fmt.Sprint("thing", i), 3)
+		}
+		m := w.model(1)
+		_, err := m.CatchUp(w.Context(), w.log.All(w.Context(), 1))
+		require.NoError(w, err)
+		transport := cfg.HTTPClient.(*http.Client).Transport //nolint:errcheck,forcetypeassert // localaws's
+		crashes := 0
+		for n := int64(1); ; n += 2 {
+			connection := &mortal{next: transport}
+			connection.calls.Store(n)
+			dying := cfg.Copy()
+			dying.HTTPClient, dying.RetryMaxAttempts = &http.Client{Transport: connection}, 1
+			o := w.operator(dynamodb.NewFromConfig(dying), nil, 1)
+			whole := func(o *generation.Operator) error {
+				for _, step := range []func(context.Context) (generation.State, error){o.Rebuild, o.Switch, o.Retire} {
+					if _, err := step(w.Context()); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			if err := whole(o); err == nil {
+				break
+			}
+			crashes++
+			o = w.operator(w.db, nil, 1)
+			s, err := o.State(w.Context())
+			require.NoError(w, err)
+			switch {
+			case s.Phase == generation.Settled && s.Current.Number == 1:
+				require.NoError(w, whole(o))
+			case s.Phase == generation.Filling, s.Phase == generation.Ready && s.Next():
+				_, err = o.Rebuild(w.Context())
+				require.NoError(w, err)
+				fallthrough
+			case s.Phase == generation.Switching:
+				_, err = o.Switch(w.Context())
+				require.NoError(w, err)
+				fallthrough
+			case s.Phase == generation.Ready, s.Phase == generation.Retiring:
+				_, err = o.Retire(w.Context())
+				require.NoError(w, err)
+			}
+			s, err = o.State(w.Context())
+			require.Equal(w, generation.Settled, phase(w.T, s, err), "after call %d", n)
+			w.assertFolded(s.Current.Name("things"), 1)
+		}
+		assert.Greater(w, crashes, 20)
+	})
+}
+
+func TestAGenerationThatDiffersIsNotReady(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(w *world) {
+		w.apply(w.model(1), w.touch("a", 2))
+		var found []generation.Difference
+		o := w.operator(w.db, func(c *generation.OperatorConfig) {
+			c.OnDifference = func(d generation.Difference) { found = append(found, d) }
+		}, 1)
+		w.step(begin(1))
+		row := w.in("things", "a")
+		row.Times = 77
+		item := map[string]any{"id": "a", "row": "thing", "listed": "a", "stream": row.Stream, "version": row.Version, "event_id": row.EventID}
+		w.put("things-g2", item)
+		s, err := o.Rebuild(w.Context())
+		require.ErrorIs(w, err, generation.ErrDiffers)
+		assert.Equal(w, generation.Filling, s.Phase)
+		require.Len(w, found, 1)
+		assert.Equal(w, row.Stream, found[0].Stream)
+		s, err = o.Retire(w.Context())
+		assert.Equal(w, generation.Settled, phase(w.T, s, err))
+	})
+}
+
+// TestAGenerationThatLacksAnEventIsNotSwitchedTo: its fold cannot apply what the current one has.
+func TestAGenerationThatLacksAnEventIsNotSwitchedTo(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(w *world) {
+		m := w.model(1, 2)
+		w.apply(m, w.append("a", touched{}, broken{}))
+		o := w.operator(w.db, nil, 1, 2)
+		_, err := o.Rebuild(w.Context())
+		require.ErrorIs(w, err, generation.ErrDiffers)
+		_, err = o.Switch(w.Context())
+		require.ErrorIs(w, err, generation.ErrPhase)
+		_, err = o.Retire(w.Context())
+		require.NoError(w, err)
+	})
+}
+
+// TestASwitchIsHaltedIfTheNextGenerationFallsBehind: an event comes that only the current one can apply.
+func TestASwitchIsHaltedIfTheNextGenerationFallsBehind(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(w *world) {
+		m := w.model(1, 2)
+		w.apply(m, w.touch("a", 1))
+		o := w.operator(w.db, nil, 1, 2)
+		_, err := o.Rebuild(w.Context())
+		require.NoError(w, err)
+		w.step(generation.State.Switch)
+		w.apply(m, w.append("a", broken{}))
+		s, err := o.Switch(w.Context())
+		require.ErrorIs(w, err, generation.ErrDiffers)
+		assert.Equal(w, generation.Ready, s.Phase)
+		assert.Equal(w, 1, s.Current.Number)
+		time.Sleep(generation.Settle)
+		got, err := read(w.Context(), m.Reader(), "a")
+		require.NoError(w, err)
+		assert.Equal(w, eventsourcing.Version(2), got)
+	})
+}
+
+// TestAReadThatWasPausedIsReadAgain: what it has read may be what is read no more.
+func TestAReadThatWasPausedIsReadAgain(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(w *world) {
+		m := w.model(1)
+		w.apply(m, w.touch("a", 1))
+		_, err := w.operator(w.db, nil, 1).Rebuild(w.Context())
+		require.NoError(w, err)
+		r := m.Reader()
+		answered := make(chan bool)
+		go func() { // it waits for a version while the generations change
+			var s seen
+			_, err := r.Await(w.Context(), "a", "thing", 2, time.Minute, &s)
+			assert.NoError(w, err)
+			assert.Equal(w, eventsourcing.Version(2), s.Version)
+			close(answered)
+		}()
+		o := w.operator(w.db, nil, 1)
+		_, err = o.Switch(w.Context())
+		require.NoError(w, err)
+		_, err = o.Retire(w.Context())
+		require.NoError(w, err)
+		w.apply(m, w.touch("a", 1))
+		<-answered
+	})
+}
+
+func TestATableInTheWayIsNotTaken(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(w *world) {
+		w.create(projection.CreateTableInput("things-g2"))
+		w.put("things-g2", map[string]any{"id": "a", "row": "thing"})
+		s, err := w.operator(w.db, nil, 1).Rebuild(w.Context())
+		require.ErrorIs(w, err, generation.ErrNotEmpty)
+		assert.Equal(w, generation.Settled, s.Phase)
+	})
+}

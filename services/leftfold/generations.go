@@ -1,0 +1,278 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/spf13/cobra"
+
+	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/generation"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
+	"github.com/leftfold/leftfold/pkg/iam/topology"
+	"github.com/leftfold/leftfold/services/leftfold/app"
+	"github.com/leftfold/leftfold/services/leftfold/internal/amount"
+	"github.com/leftfold/leftfold/services/leftfold/internal/output"
+)
+
+// generationsConfig is what the commands on generations read.
+type generationsConfig struct {
+	topology.EventLogName
+	topology.TableNames
+}
+
+const (
+	aboutGenerations = `Print which table of each projection is read, and which other one there is. DUE
+says that this build writes rows of a newer shape: rebuild that projection.
+
+Exit codes: 0 nothing is due, 1 something is, 2 unknown.`
+
+	aboutRebuild = `Write all rows of a projection anew, from the log, into another table, while the
+present one is fed and read as ever; then prove that the new rows are those of
+the log. Reads move to it by "switch", or by --switch. What it will cost is
+printed first. It can be stopped at any time: the same command continues.
+
+Exit codes: 0 ready or switched, 1 the new rows differ, 2 trouble.`
+
+	aboutSwitch = `Let all reads move to the generation that "rebuild" has made ready. The former
+one is fed as ever, so that "rollback" can move them back.
+
+Exit codes: 0 done, 1 the new generation lacks an event, 2 trouble.`
+
+	aboutRollback = `Let all reads move back to the previous generation, or end a switch that was
+stopped half way.
+
+Exit codes: 0 done, 1 that generation lacks an event, 2 trouble.`
+
+	aboutRetire = `Leave the generation that is not read, the previous one or a next one that is
+not wanted any more, and delete its table. That of generation 1 belongs to the
+deployment and stays.
+
+Exit codes: 0 done, 2 trouble.`
+)
+
+// newGenerations returns the commands that rebuild projections beside the live ones.
+func newGenerations(con *console) []*cobra.Command {
+	variables := awsVariables(&generationsConfig{})
+	list := task{
+		use: "list", short: "List the generations of the projections", long: aboutGenerations, variables: variables,
+		do: func(ctx context.Context, _ []string) (bool, error) { return con.listGenerations(ctx) },
+	}.command("projections list")
+
+	var r rebuilding
+	step := func(use, short, long string, do stepping) *cobra.Command {
+		name := "projections " + use
+		return task{
+			use: use + " <projection>", short: short, long: long, variables: variables,
+			args: usage(1, 1, "the name of a projection, such as users"),
+			do: func(ctx context.Context, args []string) (bool, error) {
+				return con.stepGeneration(ctx, args[0], use, r, do)
+			},
+		}.command(name)
+	}
+	rebuild := step("rebuild", "Write all rows anew, into another table", aboutRebuild,
+		func(ctx context.Context, o *generation.Operator, r rebuilding) (generation.State, error) {
+			s, err := o.Rebuild(ctx)
+			if err == nil && r.andSwitch {
+				s, err = o.Switch(ctx)
+			}
+			return s, err
+		})
+	rebuild.Flags().BoolVar(&r.andSwitch, "switch", false, "let reads move to it, too")
+	rebuild.Flags().IntVar(&r.rate, "rate", 0, "events read in a second at most (default no limit)")
+	rebuild.Flags().IntVar(&r.segments, "segments", 8, "parts of the log that are read at once")
+	commands := []*cobra.Command{
+		rebuild,
+		step("switch", "Let reads move to the next generation", aboutSwitch,
+			func(ctx context.Context, o *generation.Operator, _ rebuilding) (generation.State, error) {
+				return o.Switch(ctx)
+			}),
+		step("rollback", "Let reads move back to the previous generation", aboutRollback,
+			func(ctx context.Context, o *generation.Operator, _ rebuilding) (generation.State, error) {
+				return o.Rollback(ctx)
+			}),
+		step("retire", "Leave the generation that is not read", aboutRetire,
+			func(ctx context.Context, o *generation.Operator, _ rebuilding) (generation.State, error) {
+				return o.Retire(ctx)
+			}),
+	}
+	for _, c := range commands {
+		c.Flags().BoolVar(&r.dryRun, "dry-run", false, "only say what would be done, and what it would cost")
+	}
+	return append([]*cobra.Command{list}, commands...)
+}
+
+// stepping moves a projection, and returns the state that it has come to.
+type stepping func(context.Context, *generation.Operator, rebuilding) (generation.State, error)
+
+// rebuilding is what the flags of the commands say.
+type rebuilding struct {
+	andSwitch, dryRun bool
+	rate, segments    int
+}
+
+// generations is a projection's state as it is printed.
+type generations struct {
+	Projection string `json:"projection"`
+	generation.State
+	Table      string `json:"table"`
+	OtherTable string `json:"otherTable,omitempty"`
+	RebuildDue bool   `json:"rebuildDue"`
+}
+
+func (g generations) String() string {
+	text := fmt.Sprintf("%s: generation %d (%s) is read, %s", g.Projection, g.Current.Number, g.Table, g.Phase)
+	if g.Other != nil {
+		text += fmt.Sprintf("; the other one is %d (%s)", g.Other.Number, g.OtherTable)
+	}
+	return text
+}
+
+func generationsOf(p topology.Projection, s generation.State, newest int) generations {
+	g := generations{Projection: p.Name, State: s, Table: s.Current.Name(p.Table)}
+	g.RebuildDue = generation.Status{State: s, Newest: newest}.RebuildDue()
+	if s.Other != nil {
+		g.OtherTable = s.Other.Name(p.Table)
+	}
+	return g
+}
+
+func (con *console) listGenerations(ctx context.Context) (due bool, err error) {
+	n, err := names()
+	if err != nil {
+		return false, err
+	}
+	table := con.printer(output.Column{Name: "PROJECTION", Width: 10}, output.Column{Name: "READ", Width: 24},
+		output.Column{Name: "SHAPE", Width: 5}, output.Column{Name: "PHASE", Width: 9}, output.Column{Name: "OTHER", Width: 24},
+		output.Column{Name: "SINCE", Width: 20}, output.Column{Name: "DUE"})
+	for _, p := range n.Projections() {
+		o, newest, err := con.operator(ctx, n, p, rebuilding{})
+		if err != nil {
+			return due, err
+		}
+		s, err := o.State(ctx)
+		if err != nil {
+			return due, err
+		}
+		g, since := generationsOf(p, s, newest), ""
+		if !s.At.IsZero() {
+			since = s.At.Format(time.RFC3339)
+		}
+		due = due || g.RebuildDue
+		table.Row(g, p.Name, g.Table, strconv.Itoa(s.Current.Shape), string(s.Phase), g.OtherTable, since,
+			map[bool]string{true: "shape " + strconv.Itoa(newest)}[g.RebuildDue])
+	}
+	return due, nil
+}
+
+// operator returns the operator of a projection, and the newest shape.
+func (con *console) operator(
+	ctx context.Context, n topology.Names, p topology.Projection, r rebuilding,
+) (o *generation.Operator, newest int, err error) {
+	target, err := operatorsAWS(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	shapes := app.Shapes()[p.Name]
+	db := dynamodb.NewFromConfig(target, func(o *dynamodb.Options) { o.RetryMaxAttempts = auditsAttempts })
+	log := dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: n.EventLog}})
+	progress, began := con.progress(), time.Now() //nolint:forbidigo // for a person who waits
+	return generation.NewOperator(generation.OperatorConfig{
+		Config: generation.Config{
+			Projection: projection.Config{Name: p.Name, Table: p.Table, DB: db, EventLog: log, Now: time.Now}, //nolint:forbidigo // a program
+			Shapes:     shapes, States: n.Generations,
+		},
+		DB: db, Log: log, EventLog: n.EventLog, Segments: r.segments, Rate: r.rate,
+		OnProgress: func(at generation.Progress) {
+			progress.Show(func() string { return far(p.Name, at, time.Since(began)) }) //nolint:forbidigo // for a person who waits
+		},
+		OnDifference: func(d generation.Difference) {
+			progress.End()
+			con.printer().Line(d, d.Stream+": "+d.What)
+		},
+	}), shapes[len(shapes)-1].Number, nil
+}
+
+// far says how far a rebuild has come.
+func far(projection string, at generation.Progress, took time.Duration) string {
+	if at.Doing == generation.Waiting {
+		return projection + ": waiting until every process knows"
+	}
+	if at.Doing == generation.Comparing {
+		return fmt.Sprintf("%s: comparing, %s so far", projection, amount.Of(at.Streams, "stream"))
+	}
+	text := fmt.Sprintf("%s: filling, %s of about %s", projection, amount.Of(at.Events, "event"), amount.Digits(at.Expected))
+	if rate := float64(at.Fresh) / took.Seconds(); rate > 0 && at.Expected > at.Events {
+		left := time.Duration(float64(at.Expected-at.Events)/rate) * time.Second
+		text += fmt.Sprintf(", %s a second, about %v left", amount.Digits(int64(rate)), left)
+	}
+	return text
+}
+
+// stepGeneration carries out one of the commands.
+func (con *console) stepGeneration(
+	ctx context.Context, name, step string, r rebuilding, do stepping,
+) (differs bool, err error) {
+	if r.segments < 1 || r.rate < 0 {
+		return false, errors.New("--segments and --rate: want a positive number")
+	}
+	n, err := names()
+	if err != nil {
+		return false, err
+	}
+	p, err := named(n, name)
+	if err != nil {
+		return false, err
+	}
+	o, newest, err := con.operator(ctx, n, p, r)
+	if err != nil {
+		return false, err
+	}
+	s, err := o.State(ctx)
+	if err != nil {
+		return false, err
+	}
+	if step == "rebuild" && s.Phase != generation.Ready {
+		cost, err := o.Estimate(ctx)
+		if err != nil {
+			return false, err
+		}
+		con.printer().Line(cost, priced(cost))
+	}
+	if r.dryRun {
+		con.plan(planned{Would: step + " " + generationsOf(p, s, newest).String()})
+		return false, nil
+	}
+	s, err = do(ctx, o, r)
+	g := generationsOf(p, s, newest)
+	switch {
+	case errors.Is(err, generation.ErrDiffers):
+		con.printer().Line(g, fmt.Sprintf("%v; %s", err, g))
+		return true, nil
+	case ctx.Err() != nil:
+		return false, fmt.Errorf("stopped; nothing is lost, and the same command continues: leftfold projections %s %s", step, name)
+	case err != nil:
+		return false, err
+	}
+	con.printer().Line(g, g.String())
+	return false, nil
+}
+
+// List prices on demand in us-east-1, as docs/costs.md has them on 23 November 2026.
+const (
+	dollarsPerMillionReadUnits  = 0.125
+	dollarsPerMillionWriteUnits = 0.625
+)
+
+// priced says what a rebuild will cost.
+func priced(e generation.Estimate) string {
+	dollars := float64(e.ReadUnits)/1e6*dollarsPerMillionReadUnits + float64(e.WriteUnits)/1e6*dollarsPerMillionWriteUnits
+	return fmt.Sprintf("about %s (%s) and %s: %s read units, %s write units, $%.2f at list price in us-east-1 of 23 November 2026",
+		amount.Of(e.Events, "event"), size(e.Bytes), amount.Of(e.Rows, "row"), amount.Digits(e.ReadUnits), amount.Digits(e.WriteUnits), dollars)
+}
+
+func size(bytes int64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }

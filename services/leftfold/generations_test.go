@@ -1,0 +1,56 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestGenerationsAreMovedByCommands rebuilds a projection of a running system; each wait is one for the system's processes.
+func TestGenerationsAreMovedByCommands(t *testing.T) {
+	o, stop := operate(t)
+	defer stop()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+o.APIAddr+"/users", strings.NewReader(`{"email":"a@example.com"}`))
+	require.NoError(t, err)
+	request.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	require.NoError(t, answer.Body.Close())
+	require.Equal(t, http.StatusAccepted, answer.StatusCode)
+
+	code, out, failure := o.run("projections", "list")
+	assert.Zero(t, code, failure)
+	assert.Regexp(t, `(?m)^users +projection-user +1 +settled`, out)
+
+	code, out, failure = o.run("projections", "rebuild", "users", "--dry-run")
+	assert.Zero(t, code, failure)
+	assert.Regexp(t, `^about 1 event .* read units, .* write units, \$0\.00 at list price`, out)
+	assert.Contains(t, out, "would rebuild users: generation 1 (projection-user) is read, settled")
+	code, _, failure = o.run("projections", "switch", "users")
+	assert.Equal(t, trouble, code)
+	assert.Regexp(t, `^projections switch: .*users is settled at generation 1 and has no other one that is ready and newer`, failure)
+
+	code, out, failure = o.run("projections", "rebuild", "users", "--output", "json", "--rate", "1000")
+	require.Zero(t, code, failure)
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	require.Len(t, lines, 2)
+	var s generations
+	require.NoError(t, json.Unmarshal([]byte(lines[1]), &s))
+	assert.Equal(t, "projection-user-g2", s.OtherTable)
+	code, out, failure = o.run("projections", "rebuild", "users")
+	require.Zero(t, code, failure)
+	assert.Equal(t, "users: generation 1 (projection-user) is read, ready; the other one is 2 (projection-user-g2)\n", out)
+	code, out, failure = o.run("projections", "retire", "users")
+	require.Zero(t, code, failure)
+	assert.Equal(t, "users: generation 1 (projection-user) is read, settled\n", out)
+
+	for _, wrong := range [][]string{{"rebuild"}, {"rebuild", "groups"}, {"rebuild", "users", "--segments", "0"}} {
+		code, out, failure = o.run(append([]string{"projections"}, wrong...)...)
+		assert.Equal(t, trouble, code, out)
+		assert.Regexp(t, "^projections rebuild: ", failure)
+	}
+}
