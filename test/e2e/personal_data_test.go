@@ -289,7 +289,8 @@ func (e *emitted) mistakes(m mark, dan, role string) {
 	} {
 		for _, path := range []string{
 			"/" + in, "/users/" + in, "/users/" + in + "/email", "/users/" + dan + "/roles/" + in, "/roles/" + in, "/roles/" + in + "/users",
-			"/users/" + dan + "?as_of=" + in, "/users/" + dan + "/events?cursor=" + in, "/users?contains=" + in, "/users?contains=" + string(m) + ":" + in, "/users?cursor=" + in, "/users?limit=" + in, "/users?" + in + "=1",
+			"/users/" + dan + "?as_of=" + in, "/users/" + dan + "/events?cursor=" + in, "/users?email=" + in,
+			"/users?contains=" + in, "/users?contains=" + string(m) + ":" + in, "/users?cursor=" + in, "/users?limit=" + in, "/users?" + in + "=1",
 			"/users/" + dan + "?min_version=" + in, "/users/" + dan + "?wait=" + in, "/roles?contains=" + in,
 		} {
 			e.try(systemtest.Request{Method: method, Path: path})

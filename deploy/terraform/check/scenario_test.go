@@ -95,7 +95,7 @@ func (p *scenario) run() {
 	send(202, http.MethodPut, "/roles/"+role+"/enable", nil)
 	send(200, http.MethodGet, "/roles/"+role+"?min_version=4&wait=10s", nil)
 	for _, path := range []string{
-		"/users", "/users?contains=email:d", "/roles", "/roles/" + role + "/users",
+		"/users", "/users?contains=email:d", "/users?email=d@example.com", "/roles", "/roles/" + role + "/users",
 		"/users/" + dan + "/events", "/users/" + dan + "?as_of=1", "/roles/" + role + "/events", "/roles/" + role + "?as_of=1",
 	} {
 		send(200, http.MethodGet, path, nil)

@@ -50,6 +50,9 @@ func (e Email) key() string {
 	})
 }
 
+// Equal reports whether both are addresses of one mailbox.
+func (e Email) Equal(other Email) bool { return e.key() == other.key() }
+
 // EmailSpellings returns the texts of which an Email has one as a part if it has text, in any case: former builds kept the
 // labels of the domain as they were given.
 func EmailSpellings(text string) []string {

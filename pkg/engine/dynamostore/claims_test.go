@@ -52,6 +52,42 @@ func at(id string, version eventsourcing.Version) eventsourcing.Guard {
 
 const keyOf = "test/thing#name:"
 
+func TestTheOwnerOfAClaimIsKnownAtOnce(t *testing.T) {
+	t.Parallel()
+	client, _ := claimed(t)
+	store := dynamostore.NewStore(client, dynamostore.Config{})
+	owner := func(value string) (eventsourcing.StreamID, error) {
+		return store.Owner(t.Context(), eventsourcing.Claim{Category: "test/thing", Name: "name", Value: value})
+	}
+	for value, want := range map[string]eventsourcing.StreamID{"a": thing("a"), "b": thing("b"), "d": {}} {
+		got, err := owner(value)
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+	}
+	require.NoError(t, store.Append(t.Context(), eventsourcing.Commit{
+		Stream: thing("b"), Expected: 1,
+		Records: []eventsourcing.Record{{
+			ID: "b1", Stream: thing("b"), Version: 2, Name: "test/thing/happened", Schema: 1, Data: []byte(`{}`),
+			RecordedAt: time.UnixMilli(1_772_366_400_000).UTC(),
+		}},
+		Take:    []eventsourcing.Claim{{Category: "test/thing", Name: "name", Value: "d"}},
+		Release: []eventsourcing.Claim{{Category: "test/thing", Name: "name", Value: "b"}},
+	}))
+	for value, want := range map[string]eventsourcing.StreamID{"b": {}, "d": thing("b")} {
+		got, err := owner(value)
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+	}
+	damaged := map[string]types.AttributeValue{
+		"constraint": &types.AttributeValueMemberS{Value: keyOf + "x"}, "stream": &types.AttributeValueMemberS{Value: "dan@example.com"},
+	}
+	_, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("set-validations"), Item: damaged})
+	require.NoError(t, err)
+	_, err = owner("x")
+	require.ErrorContains(t, err, "claims audit")
+	require.NotContains(t, err.Error(), "dan@example.com")
+}
+
 func TestStreamsAndRowsYieldAll(t *testing.T) {
 	t.Parallel()
 	_, claims := claimed(t)

@@ -20,6 +20,7 @@
 //   - Append: dynamodb:PutItem and dynamodb:ConditionCheckItem on EventLog; dynamodb:PutItem and dynamodb:DeleteItem on
 //     set-validations; dynamodb:PutItem on commands.
 //   - Read: dynamodb:Query on EventLog. All: dynamodb:Scan on it. Item: dynamodb:GetItem on it.
+//   - Owner: dynamodb:GetItem on set-validations.
 //   - Result: dynamodb:GetItem on commands. Remember: dynamodb:PutItem on it.
 //   - Snapshots: dynamodb:GetItem, dynamodb:PutItem and dynamodb:DeleteItem on snapshots.
 //   - Claims: dynamodb:Scan and dynamodb:GetItem on EventLog and set-validations and dynamodb:Query on EventLog; to repair,
@@ -165,6 +166,25 @@ func (s *Store) Item(ctx context.Context, stream, version string) (eventsourcing
 		return eventsourcing.Record{}, ErrNoItem
 	}
 	return recordOf(out.Item)
+}
+
+// Owner returns the stream that holds the claim at that moment, or the zero StreamID if none does. It needs dynamodb:GetItem on
+// the table of claims.
+func (s *Store) Owner(ctx context.Context, c eventsourcing.Claim) (eventsourcing.StreamID, error) {
+	out, err := s.db.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName: aws.String(s.cfg.Tables.Claims), Key: claimKey(c.Key()), ConsistentRead: aws.Bool(true),
+	})
+	if err != nil {
+		return eventsourcing.StreamID{}, failed("read a claim", err)
+	}
+	if out.Item == nil {
+		return eventsourcing.StreamID{}, nil
+	}
+	owner, err := eventsourcing.ParseStreamID(textIn(out.Item, attrStream))
+	if err != nil {
+		return owner, fmt.Errorf("read the owner of a %s, which leftfold claims audit can repair: %w", c.Constraint(), err)
+	}
+	return owner, nil
 }
 
 // Remember implements eventsourcing.Store.

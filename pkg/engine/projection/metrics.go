@@ -8,8 +8,9 @@ import (
 type metrics struct {
 	applied, duplicates, healed, parked, redriven, rebuilt, holes *prometheus.CounterVec // by category
 
-	badRows prometheus.Counter
-	latency prometheus.Histogram
+	badRows  prometheus.Counter
+	latency  prometheus.Histogram
+	examined prometheus.Histogram
 }
 
 // newMetrics registers the metrics, if reg is not nil.
@@ -33,6 +34,10 @@ func newMetrics(reg prometheus.Registerer, projection string, categories []strin
 		holes:      counter("log_hole", "Times that the log was seen to lack an event of an aggregate."),
 		badRows: register.NewCounter(prometheus.CounterOpts{
 			Name: "projection_bad_rows_total", Help: "Reads of rows that cannot be decoded. Lists leave them out.",
+		}),
+		examined: register.NewHistogram(prometheus.HistogramOpts{
+			Name: "projection_page_examined_rows", Help: "Rows that a page of a list examined to find its own.",
+			Buckets: prometheus.ExponentialBuckets(1, 4, 6), // 1 to 1,024: Reader.MaxExamined
 		}),
 		latency: register.NewHistogram(prometheus.HistogramOpts{
 			Name:    "project_seconds",

@@ -147,7 +147,10 @@ func NewProjector(c Config) (*Projector, error) {
 		return nil, fmt.Errorf("projection %q: %w", c.Name, errors.Join(mistakes...))
 	}
 	p.metrics = newMetrics(c.Metrics, c.Name, p.Categories())
-	p.reader = Reader{DB: c.DB, Table: c.Table, Backoff: c.Backoff, OnBadRow: p.badRow, Waiting: new(Waiting)}
+	p.reader = Reader{
+		DB: c.DB, Table: c.Table, Backoff: c.Backoff, OnBadRow: p.badRow, Waiting: new(Waiting),
+		OnPage: func(examined int) { p.metrics.examined.Observe(float64(examined)) },
+	}
 	return p, nil
 }
 

@@ -1,6 +1,7 @@
 package projection
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,6 +50,12 @@ type Reader struct {
 	Backoff retry.Backoff
 	// Waiting shares the reads of Await. Defaults to none: each Await reads for itself.
 	Waiting *Waiting
+	// MaxExamined bounds the rows that one page of List or Rows examines: a page for which it looked at so many has fewer rows than
+	// its limit, or none, and a cursor by which the next goes on. A page always examines as many as its limit and one more.
+	// Defaults to 1,000, some 50 read units for rows of 400 bytes.
+	MaxExamined int
+	// OnPage is called with the number of rows that a page has examined. Defaults to no call.
+	OnPage func(examined int)
 	// OnBadRow is called for a row that cannot be decoded. Lists leave it out; a read of that row alone is an ErrBadRow.
 	// Defaults to no call.
 	OnBadRow func(context.Context, Key, error)
@@ -149,7 +156,7 @@ func (r Reader) batch(ctx context.Context, keys []Key, found map[Key]Item) error
 }
 
 // Rows reads a page of the rows of one ID whose names begin with prefix, sorted by name, into out, a pointer to a slice of
-// structs. Every page but the last has limit rows.
+// structs. Every page but the last has limit rows, or has examined MaxExamined.
 func (r Reader) Rows(ctx context.Context, id, prefix string, limit int, cursor Cursor, out any) (next Cursor, err error) {
 	list := listOf("rows", r.Table, id, prefix)
 	after, err := cursor.start(list)
@@ -173,20 +180,23 @@ func (r Reader) Rows(ctx context.Context, id, prefix string, limit int, cursor C
 	if after != nil {
 		in.ExclusiveStartKey = after.item()
 	}
-	return r.page(ctx, list, limit, out, func(want int) ([]Item, Item, error) {
-		in.Limit = aws.Int32(int32(want)) //nolint:gosec // page keeps it small
+	return r.page(ctx, list, limit, 1, out, func(want int32) (examined, error) {
+		in.Limit = &want
 		res, err := r.DB.Query(ctx, in)
 		if err != nil {
-			return nil, nil, fmt.Errorf("read rows %q: %w", prefix, err)
+			return examined{}, fmt.Errorf("read rows %q: %w", prefix, err)
 		}
 		in.ExclusiveStartKey = res.LastEvaluatedKey
-		return res.Items, res.LastEvaluatedKey, nil
+		return examined{res.Items, res.LastEvaluatedKey, int(res.ScannedCount)}, nil
 	})
 }
 
 // List reads a page of the own rows of listed sources into out, a pointer to a slice of structs. The order is stable but
-// arbitrary. Every page but the last has limit rows, also with a filter. It reads a secondary index, which lags behind
-// writes by milliseconds.
+// arbitrary. Every page but the last has limit rows, also with a filter, or has examined MaxExamined. It reads a secondary index,
+// which lags behind writes by milliseconds.
+//
+// A cursor is a position in the order of all keys, so it stays right while rows come and go: a row that is there, and that the
+// filter selects, from the first page to the last is returned once, and none is returned twice.
 func (r Reader) List(ctx context.Context, f Filter, limit int, cursor Cursor, out any) (next Cursor, err error) {
 	list := listOf(append([]string{"list", r.Table}, f.key()...)...)
 	return r.scan(ctx, listingIndex, "listed", f, limit, list, cursor, out)
@@ -201,7 +211,9 @@ func (r Reader) scan(
 		return Cursor{}, err
 	}
 	in := &dynamodb.ScanInput{TableName: &r.Table, IndexName: &index}
+	rarity := 1
 	if len(f.AnyOf) > 0 {
+		rarity = 4
 		in.ExpressionAttributeNames = map[string]string{"#attr": f.Attr}
 		in.ExpressionAttributeValues = Item{}
 		conditions := make([]string, len(f.AnyOf))
@@ -216,40 +228,52 @@ func (r Reader) scan(
 		in.ExclusiveStartKey = after.item()
 		in.ExclusiveStartKey[attr] = dynamo.Text(after.ID)
 	}
-	window := 0
-	return r.page(ctx, list, limit, out, func(want int) ([]Item, Item, error) {
-		if in.FilterExpression != nil { // Limit counts rows before the filter: widen it while matches are rare
-			window = min(max(4*want, 2*window), maxPage)
-			want = window
-		}
-		in.Limit = aws.Int32(int32(want)) //nolint:gosec // page keeps it small
+	return r.page(ctx, list, limit, rarity, out, func(want int32) (examined, error) {
+		in.Limit = &want // of the rows before the filter
 		res, err := r.DB.Scan(ctx, in)
 		if err != nil {
-			return nil, nil, fmt.Errorf("scan index %s: %w", index, err)
+			return examined{}, fmt.Errorf("scan index %s: %w", index, err)
 		}
 		in.ExclusiveStartKey = res.LastEvaluatedKey
-		return res.Items, res.LastEvaluatedKey, nil
+		return examined{res.Items, res.LastEvaluatedKey, int(res.ScannedCount)}, nil
 	})
 }
 
-// maxPage bounds the rows that one read holds in memory.
-const maxPage = 10_000
+const (
+	// maxPage bounds the rows that one page may have.
+	maxPage = 10_000
+	// maxExamined is the default of Reader.MaxExamined.
+	maxExamined = 1_000
+)
 
-// page fetches until it has decoded more than limit rows, or no rows are left, and returns the first limit of them. If there
-// are more, next is the cursor of the next page.
+// examined are the rows that a call found among those that it examined, and the key of the last of these; none: the end.
+type examined struct {
+	found []Item
+	last  Item
+	count int
+}
+
+// page fetches until it has decoded more than limit rows, has examined as many as it may, or no rows are left, and returns the
+// first limit of them. If there may be more, next is the cursor of the next page. rarity is how many rows are examined for each
+// that is wanted, at first; then twice as many each time.
 func (r Reader) page(
-	ctx context.Context, list string, limit int, out any, fetch func(want int) (items []Item, last Item, err error),
+	ctx context.Context, list string, limit, rarity int, out any, fetch func(want int32) (examined, error),
 ) (next Cursor, err error) {
 	if limit < 1 || limit > maxPage {
 		return Cursor{}, fmt.Errorf("limit %d is not in 1…%d", limit, maxPage)
 	}
+	after := func(k Key) Cursor { return Cursor{place{Of: list, ID: k.ID, Row: k.Row}} }
+	most := max(cmp.Or(r.MaxExamined, maxExamined), limit+1)
 	rows, keys := newRows(out), []Key(nil)
-	for more := true; more && len(keys) <= limit; {
-		items, last, err := fetch(limit + 1 - len(keys))
+	for count, want := 0, 0; ; {
+		if want = max(rarity*(limit+1-len(keys)), 2*want); rarity == 1 {
+			want = limit + 1 - len(keys)
+		}
+		read, err := fetch(int32(min(want, most-count)))
 		if err != nil {
 			return Cursor{}, err
 		}
-		for _, item := range items {
+		for _, item := range read.found {
 			key, err := keyOf(item)
 			if err != nil {
 				return Cursor{}, err
@@ -258,14 +282,24 @@ func (r Reader) page(
 				keys = append(keys, key)
 			}
 		}
-		more = len(last) > 0
+		count += read.count
+		if len(keys) <= limit && len(read.last) > 0 && count < most {
+			continue
+		}
+		if r.OnPage != nil {
+			r.OnPage(count)
+		}
+		switch {
+		case len(keys) > limit:
+			rows.Set(rows.Slice(0, limit))
+			return after(keys[limit-1]), nil
+		case len(read.last) > 0:
+			last, err := keyOf(read.last)
+			return after(last), err
+		default:
+			return Cursor{}, nil
+		}
 	}
-	if len(keys) > limit {
-		rows.Set(rows.Slice(0, limit))
-		last := keys[limit-1]
-		next = Cursor{place{Of: list, ID: last.ID, Row: last.Row}}
-	}
-	return next, nil
 }
 
 // newRows returns the slice of structs to which out points, emptied.

@@ -25,10 +25,16 @@ type EventLogName struct {
 
 // CommandNames are what command-api writes besides the log.
 type CommandNames struct {
+	ClaimsName
+	_         struct{} `group:"Names of AWS resources"`
+	Commands  string   `envconfig:"TABLE_COMMANDS" default:"commands" names:"table" desc:"DynamoDB table of command results"`
+	Snapshots string   `envconfig:"TABLE_SNAPSHOTS" default:"snapshots" names:"table" desc:"DynamoDB table of states of long streams; may be emptied at any time"`
+}
+
+// ClaimsName is the table of claims, which command-api writes; projector-user looks e-mail addresses up in it.
+type ClaimsName struct {
 	_              struct{} `group:"Names of AWS resources"`
 	SetValidations string   `envconfig:"TABLE_SET_VALIDATIONS" default:"set-validations" names:"table" desc:"DynamoDB table of unique values and their owners"`
-	Commands       string   `envconfig:"TABLE_COMMANDS" default:"commands" names:"table" desc:"DynamoDB table of command results"`
-	Snapshots      string   `envconfig:"TABLE_SNAPSHOTS" default:"snapshots" names:"table" desc:"DynamoDB table of states of long streams; may be emptied at any time"`
 }
 
 // HopNames are what the streamer and the broker share.

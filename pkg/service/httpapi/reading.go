@@ -65,7 +65,7 @@ func Parse[T any](location string, target *T, text string, parse func(string) (T
 
 // Paging is what every list takes. A list's answer is a JSON array; the next page, if there is one, is in its Link header.
 type Paging struct {
-	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"rows of a page; every page but the last is full" example:"20"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"rows of a page at most; it may have fewer, or none, before the last one" example:"20"`
 	Cursor string `query:"cursor" maxLength:"4096" doc:"from the Link of the page before"`
 }
 

@@ -8,6 +8,7 @@ import (
 // Config is the configuration of projector-user, in addition to that of every process.
 type Config struct {
 	topology.EventLogName
+	topology.ClaimsName
 	topology.UserTableName
 	topology.GenerationsName
 	topology.UserQueueName

@@ -184,8 +184,10 @@ locals {
 
   # What a projector reads beside single rows and its lists.
   reads = { projector-role = ["dynamodb:Query"] } # a role's members
+  # And beside its own tables and the log: projector-user looks up who has an e-mail address.
+  looked_up = { projector-user = { claims = { actions = ["dynamodb:GetItem"], resources = [local.claims.arn] } } }
 
-  projecting = { for service, of in local.projections : service => {
+  projecting = { for service, of in local.projections : service => merge(lookup(local.looked_up, service, {}), {
     # Scan, and BatchGetItem of the projection: a catch-up compares the projection with the whole log.
     log = { actions = ["dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:Scan"], resources = [local.log.arn] }
     table = {
@@ -202,7 +204,7 @@ locals {
       resources = [aws_sqs_queue.this[of.queue.variable].arn]
     }
     dead = { actions = ["sqs:GetQueueUrl", "sqs:SendMessage"], resources = [aws_sqs_queue.dead[of.queue.variable].arn] }
-  } }
+  }) }
 }
 
 # To be attached to the roles of operators; no role of the system has them.

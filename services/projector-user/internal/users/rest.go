@@ -2,6 +2,7 @@ package users
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 
@@ -37,7 +38,37 @@ type HeldRole struct {
 type listUsers struct {
 	httpapi.Paging
 	Contains contains `query:"contains" example:"lastName:Neill"`
+	Email    address  `query:"email" example:"dan@example.com"`
 	filter   projection.Filter
+}
+
+// address is the e-mail address of the one user to be listed; empty: all.
+type address string
+
+// Schema implements huma.SchemaProvider.
+func (address) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Type: huma.TypeString, MaxLength: new(255), Description: "the user that has this address, in any spelling; goes without contains",
+	}
+}
+
+// Resolve implements huma.ResolverWithPath.
+func (a *address) Resolve(c huma.Context, at *huma.PathBuffer) []error {
+	switch {
+	case *a == "":
+		return nil
+	case c.Query("contains") != "":
+		return []error{&huma.ErrorDetail{Location: at.String(), Message: "goes without contains: it selects one user at most"}}
+	}
+	return httpapi.Parse(at.String(), a, string(*a), func(text string) (address, error) {
+		email, err := user.ParseEmail(text)
+		return address(email), err
+	})
+}
+
+// Owners says which stream holds a unique value; *dynamostore.Store is one.
+type Owners interface {
+	Owner(ctx context.Context, c eventsourcing.Claim) (eventsourcing.StreamID, error)
 }
 
 // contains is a list's filter.
@@ -67,15 +98,15 @@ type getUser struct {
 }
 
 // Register adds the reads of users to the API.
-func Register(api huma.API, reader readservice.Reader, events history.Log, log *slog.Logger) {
+func Register(api huma.API, reader readservice.Reader, events history.Log, owners Owners, log *slog.Logger) {
 	past := history.Of[userRow, user.Event]{
 		Log: events, Spec: userSpec(), Collection: "users", OperationID: "listUserEvents", NotFound: user.ErrNotFound,
 	}
 	past.Register(api, log)
 	httpapi.Register(api, log, huma.Operation{
 		OperationID: "listUsers", Method: http.MethodGet, Path: "/users", Summary: "List users", Tags: []string{"users"},
-		Description: "All users, by id, or those of which an attribute contains a text.",
-		Metadata:    httpapi.MayAnswer(projection.ErrBadCursor),
+		Description: "All users, by id, or those of which an attribute contains a text, or the one that has an e-mail address.",
+		Metadata:    httpapi.MayAnswer(projection.ErrBadCursor, projection.ErrBadRow),
 		Security:    auth.Scopes("users:read"),
 	}, func(ctx context.Context, in *listUsers) (*httpapi.Page[User], error) {
 		after, err := in.After()
@@ -83,7 +114,15 @@ func Register(api huma.API, reader readservice.Reader, events history.Log, log *
 			return nil, err
 		}
 		var rows []storedUser
-		next, err := reader.List(ctx, in.filter, in.Limit, after, &rows)
+		var next projection.Cursor
+		switch {
+		case in.Email == "":
+			next, err = reader.List(ctx, in.filter, in.Limit, after, &rows)
+		case after.IsZero():
+			rows, err = withEmail(ctx, reader, owners, user.Email(in.Email))
+		default:
+			err = fmt.Errorf("%w: one user has no second page", projection.ErrBadCursor)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -130,6 +169,29 @@ type storedUser struct {
 	projection.Key
 	projection.Fence
 	userRow
+}
+
+// withEmail returns the user that has the address, if any. Who holds it is known from the claims, which change with the log; a user
+// whose row does not show that yet is left out.
+func withEmail(ctx context.Context, reader readservice.Reader, owners Owners, email user.Email) ([]storedUser, error) {
+	for _, claim := range user.Claims(user.State{Registered: true, Email: email}) {
+		owner, err := owners.Owner(ctx, claim)
+		if err != nil {
+			return nil, err
+		}
+		if owner.Category != user.Category {
+			continue
+		}
+		var row storedUser
+		found, err := reader.Get(ctx, owner.ID, userRowName, &row)
+		if err != nil {
+			return nil, err
+		}
+		if found && user.Email(row.Email).Equal(email) {
+			return []storedUser{row}, nil
+		}
+	}
+	return nil, nil
 }
 
 // withRoles gives each role the name it has now, or, while its own row has not arrived, the one it was granted by.

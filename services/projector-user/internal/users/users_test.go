@@ -1,8 +1,11 @@
 package users_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -11,15 +14,19 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"pgregory.net/rapid"
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/envelope"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/history"
 	"github.com/leftfold/leftfold/pkg/iam/iamtest"
+	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/services/projector-user/internal/users"
 )
 
@@ -33,7 +40,115 @@ const (
 
 func newModel(t *testing.T) *iamtest.Model {
 	t.Helper()
-	return iamtest.NewModel(t, "users", users.Shapes(), users.Register, history.ReadScope, history.DataScope)
+	return newModelWith(t, owners{})
+}
+
+func newModelWith(t *testing.T, owned owners) *iamtest.Model {
+	t.Helper()
+	register := func(api huma.API, r readservice.Reader, past history.Log, log *slog.Logger) {
+		users.Register(api, r, past, owned, log)
+	}
+	return iamtest.NewModel(t, "users", users.Shapes(), register, history.ReadScope, history.DataScope)
+}
+
+// owners are the ids of the users that hold the claims, by key.
+type owners map[string]string
+
+func (o owners) Owner(_ context.Context, c eventsourcing.Claim) (eventsourcing.StreamID, error) {
+	if id := o[c.Key()]; id != "" {
+		return eventsourcing.StreamID{Category: user.Category, ID: id}, nil
+	}
+	return eventsourcing.StreamID{}, nil
+}
+
+// move makes the address, and no other, that of the user.
+func (o owners) move(id string, email user.Email) {
+	maps.DeleteFunc(o, func(_, owner string) bool { return owner == id })
+	for _, claim := range user.Claims(user.State{Registered: true, Email: email}) {
+		o[claim.Key()] = id
+	}
+}
+
+// found returns the ids of the users that GET /users?email= shows.
+func found(m *iamtest.Model, email string) []string {
+	return slices.Concat(m.Pages("/users?"+url.Values{"email": {email}}.Encode(), "id")...)
+}
+
+func TestAUserIsFoundByItsEmailInAnySpelling(t *testing.T) {
+	t.Parallel()
+	owned := owners{}
+	m := newModelWith(t, owned)
+	owned.move(ann, "jos\u00e9@bücher.example")
+	m.User(ann, user.Registered{UserID: ann, Email: "jos\u00e9@bücher.example"})
+	for _, email := range []string{
+		"jos\u00e9@bücher.example", "JOSE\u0301@B\u00dcCHER.example", "jos\u00e9@xn--bcher-kva.example", " jos\u00e9@bücher.example ",
+	} {
+		assert.Equal(t, []string{ann}, found(m, email), email)
+	}
+	assert.Empty(t, found(m, "jose@bücher.example"))
+
+	owned.move(clerk, "rene\u0301@xn--bcher-kva.example") // of a former build, which kept what it was given
+	m.User(clerk, user.Registered{UserID: clerk, Email: "rene\u0301@xn--bcher-kva.example"})
+	assert.Equal(t, []string{clerk}, found(m, "ren\u00e9@bücher.example"))
+	for query, want := range map[string]struct {
+		status int
+		code   string
+	}{
+		"email=x": {422, "invalid"}, "email=a@b.example&contains=email:a": {422, "invalid"},
+		"email=a@b.example&cursor=x": {400, "bad_cursor"}, "email=&contains=email:a": {200, ""}, "email=a@b.example&limit=1": {200, ""},
+	} {
+		res := m.Get("/users?" + query)
+		assert.Equal(t, want.status, res.Code, "%s: %s", query, res.Body)
+		if want.code != "" {
+			assert.Equal(t, want.code, iamtest.Code(t, res), query)
+		}
+	}
+}
+
+// TestALookUpIsRightWhileEmailsMove: users take addresses that others have just given up, and the rows follow the log at a distance. No
+// user is found by an address that its row does not show, and once the rows have come up, each is found by its own.
+func TestALookUpIsRightWhileEmailsMove(t *testing.T) {
+	t.Parallel()
+	ids := []string{ann, auditor, clerk}
+	emails := []string{"a@x.example", "b@x.example", "c@x.example", "d@x.example"}
+	rapid.Check(t, func(rt *rapid.T) {
+		owned := owners{}
+		m := newModelWith(t, owned)
+		has := map[string]string{}          // in the log, by id
+		behind := map[string][]user.Event{} // not in the rows yet, by id
+		shown := func(id string) string {
+			var u struct{ Email string }
+			require.NoError(rt, json.Unmarshal(m.Get("/users/"+id).Body.Bytes(), &u))
+			return u.Email
+		}
+		for range rapid.IntRange(1, 12).Draw(rt, "steps") {
+			id := rapid.SampledFrom(ids).Draw(rt, "user")
+			free := slices.DeleteFunc(slices.Clone(emails), func(e string) bool { return slices.Contains(slices.Collect(maps.Values(has)), e) })
+			if rapid.Bool().Draw(rt, "a command") {
+				email := user.Email(rapid.SampledFrom(free).Draw(rt, "email"))
+				event := user.Event(user.EmailChanged{Email: email})
+				if has[id] == "" {
+					event = user.Registered{UserID: user.ID(id), Email: email}
+				}
+				has[id], behind[id] = string(email), append(behind[id], event)
+				owned.move(id, email)
+			} else if len(behind[id]) > 0 {
+				m.User(id, behind[id][0])
+				behind[id] = behind[id][1:]
+			}
+			for _, email := range emails {
+				for _, id := range found(m, email) {
+					require.Equal(rt, email, shown(id))
+				}
+			}
+		}
+		for id, events := range behind {
+			m.User(id, events...)
+		}
+		for id, email := range has {
+			require.Equal(rt, []string{id}, found(m, email))
+		}
+	})
 }
 
 func TestEachEventOfAUserIsShown(t *testing.T) {
