@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/spf13/cobra"
 
@@ -89,6 +90,13 @@ func (con *console) auditClaims(
 	if err != nil {
 		return false, err
 	}
+	return con.auditClaimsOf(ctx, target, n, c, wanted)
+}
+
+// auditClaimsOf audits the claims of that AWS.
+func (con *console) auditClaimsOf(
+	ctx context.Context, target aws.Config, n topology.Names, c claimsaudit.Config, wanted func(claimsaudit.Difference) bool,
+) (differ bool, err error) {
 	db := dynamodb.NewFromConfig(target, func(o *dynamodb.Options) { o.RetryMaxAttempts = auditsAttempts })
 	c.Claims = dynamostore.NewClaims(db, dynamostore.Config{
 		Tables: dynamostore.Tables{Events: n.EventLog, Claims: n.SetValidations},

@@ -86,8 +86,7 @@ func newRoot(out, logs io.Writer) *cobra.Command {
 	services.Long = aboutServices
 	services.Flags().StringSliceVar(&without, "without", nil, "services to leave out, which you start yourself")
 	root.AddCommand(
-		withVariables(withDataDir(command(toRun, "run", "Run every service and an embedded AWS, as without a command", runSystem)),
-			localVariables(&app.Config{})...),
+		withVariables(withDataDir(newRun(con, flags.over(local), runSystem)), localVariables(&app.Config{})...),
 		withVariables(command(toRun, "demo", "Play a story through the pipeline, show each hop, and end",
 			func(ctx context.Context) error { return runDemo(ctx, local, os.Stdout, logs) }),
 			localVariables(&demo.Config{}, &app.Config{})...),

@@ -90,13 +90,20 @@ func (con *console) restore(
 		return false, err
 	}
 	db := dynamodb.NewFromConfig(target, func(o *dynamodb.Options) { o.RetryMaxAttempts = auditsAttempts })
-	store := func(table string) *dynamostore.Store {
-		return dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: table}})
-	}
-	c.EventLog = store(n.EventLog)
-	if c.Source, err = source(ctx, n.ArchiveName, fromTable, store, target, c.Parallel); err != nil {
+	c.EventLog = logIn(db, n.EventLog)
+	if c.Source, err = source(ctx, n.ArchiveName, fromTable, db, target, c.Parallel); err != nil {
 		return false, err
 	}
+	return con.fill(ctx, c)
+}
+
+// logIn returns the event log in that table.
+func logIn(db *dynamodb.Client, table string) *dynamostore.Store {
+	return dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: table}})
+}
+
+// fill restores as c says, and prints what it finds and does.
+func (con *console) fill(ctx context.Context, c archive.RestoreConfig) (refused bool, err error) {
 	printer, progress := con.printer(), con.progress()
 	c.OnFinding = func(f archive.Finding) {
 		progress.End()
@@ -121,10 +128,10 @@ func (con *console) restore(
 
 // source yields the events of a table or, if that is "", of the archive.
 func source(
-	ctx context.Context, archived app.ArchiveName, table string, store func(string) *dynamostore.Store, target aws.Config, parallel int,
+	ctx context.Context, archived app.ArchiveName, table string, db *dynamodb.Client, target aws.Config, parallel int,
 ) (iter.Seq2[eventsourcing.Record, error], error) {
 	if table != "" {
-		return store(table).All(ctx, parallel), nil
+		return logIn(db, table).All(ctx, parallel), nil
 	}
 	storage, err := archived.Storage(target)
 	if err != nil {

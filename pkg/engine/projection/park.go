@@ -98,7 +98,7 @@ func (p *Projector) RedriveKnown(ctx context.Context) (redriven int, err error) 
 		}
 		for _, row := range rows {
 			stream, err := eventsourcing.ParseStreamID(row.Stream)
-			if err != nil || row.Unknown == 0 || !p.knows(stream.Category, row.Event, row.Unknown) {
+			if err != nil || !p.knows(stream.Category, row.Event, row.Unknown) {
 				continue
 			}
 			if _, err := p.Redrive(ctx, stream); err == nil {

@@ -114,9 +114,11 @@ func TestWhatAnOlderBuildParksIsRedrivenByANewerOne(t *testing.T) {
 	eaten[0].Name, lib.log.records[unknown][0].Name = "test/book/eaten", "test/book/eaten"
 	apply(t, newer, eaten)
 
+	before := lib.server.Calls()["DynamoDB.GetItem"]
 	n, err := older.RedriveKnown(t.Context())
 	require.NoError(t, err)
 	assert.Zero(t, n, "it knows no more than before")
+	assert.Equal(t, before, lib.server.Calls()["DynamoDB.GetItem"], "and tries nothing")
 	n, err = newer.RedriveKnown(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, 1, n)
