@@ -58,7 +58,7 @@ func seldomBy(names topology.Names, service string) map[string]string {
 	for _, p := range names.Projections() {
 		if p.Service == service {
 			rights := map[string]string{"sqs:ChangeMessageVisibility queue/" + p.Queue: "handling takes long, fails or is released: fifoqueue.Consumer"}
-			for _, action := range []string{"DescribeTable", "GetItem", "BatchGetItem", "PutItem", "DeleteItem", "ConditionCheckItem"} {
+			for _, action := range []string{"DescribeTable", "GetItem", "BatchGetItem", "Scan", "PutItem", "DeleteItem", "ConditionCheckItem"} {
 				rights["dynamodb:"+action+" table/"+p.Table+"-g*"] = rebuilt
 			}
 			rights["dynamodb:Scan table/"+p.Table+"-g*/index/*"] = rebuilt
@@ -102,7 +102,9 @@ func TestServicesNeedTheseRightsAndNoOthers(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				roles := taskRoles(t, mode)
-				s := systemtest.New(t, map[string]string{"SNAPSHOT_EVERY": "2", "STREAM_MODE": mode, "COMMAND_CACHE": "0"}, roles.guard)
+				s := systemtest.New(t, map[string]string{
+					"SNAPSHOT_EVERY": "2", "STREAM_MODE": mode, "COMMAND_CACHE": "0", "AUDIT_INTERVAL": "1m", "AUDIT_SAMPLE": "1",
+				}, roles.guard)
 				defer func() { // also when a refused call has failed a step of the scenario
 					for name, r := range roles {
 						r.assertEnough(t, name)

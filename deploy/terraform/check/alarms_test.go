@@ -127,6 +127,8 @@ var incidents = []incident{ //nolint:gochecknoglobals // read only
 	own("log-hole/command-api", "log_hole_total", "command-api", "0", "1"),
 	own("log-hole-seen-by/projector-user", "projection_log_hole_total", "projector-user", "0", "1"),
 	own("rows-unreadable/projector-user", "projection_bad_rows_total", "projector-user", "0", "1"),
+	own("rows-differ/projector-user", "projection_audit_differences_total", "projector-user", "0", "1"),
+	own("audit-late/projector-user", "projection_audit_late", "projector-user", "0", "1"),
 	own("rebuild-due/projector-user", "projection_rebuild_due", "projector-user", "0", "1"),
 	own("item-undecodable/streamer", "publish_undecodable_total", "streamer", "0", "1"),
 	own("record-undecodable/broker", "route_undecodable_total", "broker", "0", "1"),

@@ -228,6 +228,16 @@ func (p *scenario) operate() {
 		p.sendUndecodable(of.Queue)
 	}
 	p.setAside()
+	for i, of := range s.Names.Projections() {
+		path := "/projections/" + of.Name + "/audit"
+		for range 20 { // half minutes: an audit that suspects something looks again after two minutes
+			if strings.Contains(string(p.admin(200, projectors[i], http.MethodGet, path)), `"state":"done"`) {
+				break
+			}
+			time.Sleep(30 * time.Second)
+		}
+		require.Contains(t, string(p.admin(200, projectors[i], http.MethodGet, path)), `"state":"done"`)
+	}
 }
 
 // setAside puts an item into the log that is no event, and a record into Kinesis, and waits until both are set aside.

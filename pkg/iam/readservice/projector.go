@@ -19,6 +19,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/generation"
 	"github.com/leftfold/leftfold/pkg/engine/journey"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
+	"github.com/leftfold/leftfold/pkg/engine/projectionaudit"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/history"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
@@ -46,6 +47,8 @@ type Config struct {
 	Generations string
 	// Visibility is how long a group of the queue waits after a crash.
 	Visibility time.Duration
+	// Audit says when the read model is compared with the log.
+	Audit AuditConfig
 	// API and Routes serve the reads, of the rows and of the log.
 	API    service.API
 	Routes func(huma.API, Reader, history.Log)
@@ -100,6 +103,14 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 	catchUps := NewCatchUps(c.Name, func(ctx context.Context) (projection.CaughtUp, error) {
 		return model.CatchUp(ctx, log.All(ctx, logSegments))
 	}, p.Now, p.Logger)
+	audits := NewAudits(c.Name, c.Audit, func(ctx context.Context, audit projectionaudit.Config) (projectionaudit.Result, error) {
+		current, err := model.Current(ctx)
+		if err != nil {
+			return projectionaudit.Result{}, err
+		}
+		audit.Projector, audit.Log = current, log
+		return projectionaudit.Run(ctx, audit)
+	}, p)
 	reads := model.Reader()
 	return service.App{
 		Parts: []service.Part{
@@ -108,6 +119,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 			{Name: "redrive of " + c.Name, Run: func(ctx context.Context) error {
 				return redriveKnown(ctx, model, retry.Backoff{First: redriveEvery, Jitter: p.Jitter}, p.Logger)
 			}},
+			{Name: "audits of " + c.Name, Run: audits.Run},
 		},
 		First: []health.Check{
 			{Name: "receive from " + c.Queue, Probe: func(ctx context.Context) error {
@@ -132,6 +144,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 			RegisterParked(api, c.Name, model, redriveTimeout, p.Logger)
 			RegisterRebuild(api, c.Name, model, redriveTimeout, p.Logger)
 			catchUps.Register(api)
+			audits.Register(api)
 		},
 	}, nil
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
 )
@@ -11,6 +12,7 @@ type Config struct {
 	topology.RoleTableName
 	topology.GenerationsName
 	topology.RoleQueueName
+	readservice.AuditConfig
 	service.API
 	service.Queue
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
 )
@@ -12,6 +13,7 @@ type Config struct {
 	topology.UserTableName
 	topology.GenerationsName
 	topology.UserQueueName
+	readservice.AuditConfig
 	service.API
 	service.Queue
 }

@@ -50,7 +50,7 @@ func On(t testing.TB, target aws.Config, transport http.RoundTripper, env map[st
 	t.Helper()
 	lookup := map[string]string{
 		"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0",
-		"LOG_LEVEL": "error", "LOG_FORMAT": "text", "STREAM_POLL": "10ms",
+		"LOG_LEVEL": "error", "LOG_FORMAT": "text", "STREAM_POLL": "10ms", "AUDIT_INTERVAL": "0s",
 		"STOP_TIMEOUT": "5m", // a service that is slow to stop on a busy machine does not hang
 	}
 	maps.Copy(lookup, env)

@@ -188,12 +188,12 @@ locals {
   looked_up = { projector-user = { claims = { actions = ["dynamodb:GetItem"], resources = [local.claims.arn] } } }
 
   projecting = { for service, of in local.projections : service => merge(lookup(local.looked_up, service, {}), {
-    # Scan, and BatchGetItem of the projection: a catch-up compares the projection with the whole log.
+    # Scan of both, and BatchGetItem: catch-ups and audits compare the projection with the whole log.
     log = { actions = ["dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:Scan"], resources = [local.log.arn] }
     table = {
       actions = concat(
         ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"],
-        ["dynamodb:ConditionCheckItem"], lookup(local.reads, service, []),
+        ["dynamodb:ConditionCheckItem", "dynamodb:Scan"], lookup(local.reads, service, []),
       )
       resources = local.of_generations[service]
     }

@@ -58,6 +58,14 @@ locals {
       of        = local.projectors, namespace = local.own, metric = "leftfold_projection_bad_rows_total"
       statistic = "Sum", above = 0, minutes = 1, rollback = true
     }
+    rows-differ = {
+      of        = local.projectors, namespace = local.own, metric = "leftfold_projection_audit_differences_total"
+      statistic = "Sum", above = 0, minutes = 1
+    }
+    audit-late = {
+      of        = local.projectors, namespace = local.own, metric = "leftfold_projection_audit_late"
+      statistic = "Maximum", above = 0, minutes = 15
+    }
     rebuild-due = {
       of        = local.projectors, namespace = local.own, metric = "leftfold_projection_rebuild_due"
       statistic = "Maximum", above = 0, minutes = 15

@@ -7,6 +7,8 @@ locals {
     "leftfold_fifoqueue_rejected_total",
     "leftfold_log_hole_total",
     "leftfold_loop_age_seconds",
+    "leftfold_projection_audit_differences_total",
+    "leftfold_projection_audit_late",
     "leftfold_projection_bad_rows_total",
     "leftfold_projection_log_hole_total",
     "leftfold_projection_parked_total",
