@@ -103,8 +103,11 @@ type event struct {
 
 func (con *console) eventTable(data bool) func(eventsourcing.Record) {
 	columns := []output.Column{
-		{Name: "RECORDED AT", Width: 24}, {Name: "STREAM", Width: 49}, {Name: "VERSION", Width: 7},
-		{Name: "ID", Width: 36}, {Name: "EVENT", Width: 25},
+		{Name: "RECORDED AT", Width: 24},
+		{Name: "STREAM", Width: 49},
+		{Name: "VERSION", Width: 7},
+		{Name: "ID", Width: 36},
+		{Name: "EVENT", Width: 25},
 	}
 	if data {
 		columns = append(columns, output.Column{Name: "ACTOR", Width: 12}, output.Column{Name: "DATA"})

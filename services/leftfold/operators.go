@@ -61,7 +61,7 @@ func (con *console) progress() *output.Progress {
 
 // withOutput gives a command, and those below it, the flag for what it prints.
 func (con *console) withOutput(c *cobra.Command) *cobra.Command {
-	c.PersistentFlags().Var(&con.format, "output", "table, or json: one object a line")
+	c.PersistentFlags().Var(&con.format, "output", "table or json")
 	return c
 }
 

@@ -211,3 +211,17 @@ func TestWhatAnOperatorCannotGetIsExplained(t *testing.T) {
 		assert.Contains(t, failure, want, line)
 	}
 }
+
+func TestAllAuditsRunInTurn(t *testing.T) {
+	o, stop := operate(t)
+	o.log("1", "registered", `{"email":"dan@example.com"}`)
+	o.visible()
+	all := o.objects(differs, "audit")
+	audits := map[any]bool{}
+	for _, object := range all {
+		audits[object["audit"]] = true
+	}
+	assert.Equal(t, map[any]bool{"claims": true, "projections": true}, audits)
+	assert.Equal(t, "missing", all[0]["kind"], "the test put the event into the log alone, without its claim")
+	stop()
+}

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/iam/capacity"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
@@ -19,12 +20,15 @@ type ceiling struct {
 	floor, most float64 // the minimum with AWS's largest batches, and what is promised
 }
 
+// The last two follow from what leftfold capacity assumes: where the calls grow beyond that, its answers are wrong, too.
 func ceilings() []ceiling {
+	thousandsOfMessages := 1000 * float64(len((topology.Names{}).Projections()))
+	sqs := thousandsOfMessages * capacity.SQSCallsPerEvent
 	return []ceiling{
 		// a page of 1,000 records of the log's stream, two PutRecords of 500, a tenth of a page of Kinesis
 		{"stream and Kinesis", 3.1, 20},
-		{"SQS", 600, 660}, // sends, receives and deletes of ten messages for each of two queues
-		{"projection writes", 0, 2_000},
+		{"SQS", sqs, 1.1 * sqs}, // sends, receives and deletes of ten messages for each queue
+		{"projection writes", 0, thousandsOfMessages * capacity.RowWritesPerEvent},
 	}
 }
 

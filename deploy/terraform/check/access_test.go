@@ -135,6 +135,7 @@ var commandsOnAWS = map[string]string{ //nolint:gochecknoglobals // read only
 	"projections rollback": "operators", "projections retire": "operators",
 	"provision": "none: Terraform makes what it would make",
 	"config":    "none: it makes no call", "version": "none: it makes no call",
+	"audit": "none of its own: those of claims audit and projections audit", "capacity": "none: it makes no call",
 	"completion": "none: it makes no call", "help": "none: it makes no call",
 	"run": "none: its own AWS, and with --from what restore reads", "demo": "none: its own AWS", "services": "none: their own AWS",
 	"issuer": "none: it makes no call", "aws snapshot save": "none: its own AWS", "aws snapshot load": "none: it makes no call",
