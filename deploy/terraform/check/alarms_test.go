@@ -315,6 +315,7 @@ func TestEventsThatAreNoMetricsNotify(t *testing.T) {
 		{"key-deletion", keys("ScheduleKeyDeletion", "arn:key/k"), true},
 		{"key-deletion", keys("ScheduleKeyDeletion", "k"), true},
 		{"key-deletion", keys("DisableKey", "k"), true},
+		{"key-deletion", keys("PutKeyPolicy", "k"), true},
 		{"key-deletion", keys("DescribeKey", "k"), false},
 		{"key-deletion", keys("ScheduleKeyDeletion", "another"), false},
 	} {

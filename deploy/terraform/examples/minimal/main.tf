@@ -12,6 +12,7 @@ module "data" {
   source              = "../../modules/data"
   prefix              = "trial-"
   stream_shards       = 1
+  key_users           = ["*"] # whoever tries it
   deletion_protection = false
 }
 

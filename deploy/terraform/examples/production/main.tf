@@ -13,9 +13,10 @@ module "network" {
 
 module "data" {
   source                 = "../../modules/data"
-  stream_shards          = 2
+  stream_shards          = local.stream_shards
   stream_retention_hours = 168 # a week to notice that the archive or the broker does not read
   deletion_protection    = var.deletion_protection
+  key_users              = var.key_users
   permissions_boundary   = var.permissions_boundary
 }
 
@@ -36,6 +37,8 @@ module "edge" {
 }
 
 locals {
+  stream_shards = 2
+
   projections = jsondecode(file("${path.module}/../../modules/projections.json")) # by service
 
   secret_stores = distinct([for arn in values(var.secrets) : split(":", arn)[2]]) # secretsmanager, ssm
@@ -49,22 +52,26 @@ locals {
     ADMIN_HOSTS     = var.host
   }
 
-  # What adds tasks: requests for the APIs, age of the records read for the readers, messages for each task for the projectors: the
-  # oldest message's age would grow by one aggregate that fails. More readers than shards would be idle.
-  behind = { for service in ["streamer", "broker"] : service => local.collector_image == null ? {} : { behind = {
-    target = 15
-    metrics = { behind = {
-      namespace = "Leftfold", metric = "leftfold_shards_behind_seconds", statistic = "Maximum", dimensions = { service = service }
+  # What adds tasks: requests for the APIs; for the others, messages waiting and events of a minute, for each task. Age would not do: one
+  # aggregate, or one record, that fails for days lets it grow.
+  loads = merge({
+    streamer = { target = 30000, metric = {
+      namespace  = "AWS/DynamoDB", metric = "ConsumedWriteCapacityUnits", statistic = "Sum"
+      dimensions = { TableName = module.data.environment.TABLE_EVENT_LOG }
     } }
-  } } }
-  waiting = { for service, of in local.projections : service => { backlog = {
-    target     = 1000
-    expression = "waiting / tasks"
+    broker = { target = 30000, metric = {
+      namespace  = "AWS/Kinesis", metric = "IncomingRecords", statistic = "Sum"
+      dimensions = { StreamName = module.data.stream }
+    } }
+    }, { for service, of in local.projections : service => { target = 1000, metric = {
+      namespace  = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", statistic = "Maximum"
+      dimensions = { QueueName = module.data.queues[of.queue.variable] }
+  } } })
+  signals = { for service, of in local.loads : service => { load = {
+    target     = of.target
+    expression = "FILL(load, 0) / tasks" # none is sent of a night without events
     metrics = {
-      waiting = {
-        namespace  = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", statistic = "Maximum"
-        dimensions = { QueueName = module.data.queues[of.queue.variable] }
-      }
+      load = of.metric
       tasks = {
         namespace  = "ECS/ContainerInsights", metric = "RunningTaskCount", statistic = "Average"
         dimensions = { ClusterName = module.cluster.name, ServiceName = service }
@@ -75,12 +82,12 @@ locals {
   services = merge({
     command-api = { cpu = 512, memory = 1024, environment = local.api, scaling = { max = 10, requests = 6000 } }
     streamer = {
-      scaling     = { max = 4, signals = local.behind.streamer }
+      scaling     = { max = 4, signals = local.signals.streamer } # a table's stream has about four shards
       environment = { AWS_ENDPOINT_URL_DYNAMODB_STREAMS = module.network.table_streams_endpoint }
     }
-    broker = { scaling = { max = 2, signals = local.behind.broker } }
-    }, { for service, waiting in local.waiting : service => {
-      environment = local.api, scaling = { max = 10, requests = 12000, signals = waiting }
+    broker = { scaling = { max = local.stream_shards, signals = local.signals.broker } } # a task without a shard would be idle
+    }, { for service in keys(local.projections) : service => {
+      environment = local.api, scaling = { max = 10, requests = 12000, signals = local.signals[service] }
   } })
 }
 
@@ -149,5 +156,5 @@ module "observability" {
   queues             = values(module.data.queues)
   dead_letter_queues = module.data.dead_letter_queues
   firehose           = module.data.archive.firehose
-  key_arns           = [module.data.kms_key_arn]
+  key_arns           = module.data.key_arns
 }

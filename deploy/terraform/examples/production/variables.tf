@@ -80,6 +80,15 @@ variable "collector_tag" {
   default     = "v0.50.0"
 }
 
+variable "key_users" {
+  description = <<-E
+    Roles that may use the keys through AWS's services beside the system's own: who applies this, and operators, such as
+    aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_Operators_*. Defaults to leftfold-deploy.
+  E
+  type        = set(string)
+  default     = ["leftfold-deploy"]
+}
+
 variable "permissions_boundary" {
   description = "Output of the example bootstrap; the role that deploys makes no role without it. Defaults to none."
   type        = string

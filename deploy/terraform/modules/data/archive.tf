@@ -25,7 +25,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "archive" {
     bucket_key_enabled = true
     apply_server_side_encryption_by_default {
       sse_algorithm     = "aws:kms"
-      kms_master_key_id = aws_kms_key.data.arn
+      kms_master_key_id = aws_kms_key.this["archive"].arn
     }
   }
 }
@@ -122,7 +122,7 @@ resource "aws_kinesis_firehose_delivery_stream" "archive" {
 resource "aws_cloudwatch_log_group" "archive" {
   name              = "/leftfold/${var.prefix}archive"
   retention_in_days = 30
-  kms_key_id        = aws_kms_key.data.arn
+  kms_key_id        = aws_kms_key.this["data"].arn
 }
 
 resource "aws_cloudwatch_log_stream" "archive" {
@@ -171,7 +171,7 @@ data "aws_iam_policy_document" "archive" {
   }
   statement {
     actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
-    resources = [aws_kms_key.data.arn]
+    resources = [for k in aws_kms_key.this : k.arn]
   }
   statement {
     actions   = ["logs:PutLogEvents"]

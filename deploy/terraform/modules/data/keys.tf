@@ -6,26 +6,53 @@ locals {
   account   = data.aws_caller_identity.this.account_id
   partition = data.aws_partition.this.partition
   region    = data.aws_region.this.region
+
+  # The archive has a key of its own: whoever loses or deletes one key still has the log, or its copy.
+  keys = {
+    data    = { alias = "leftfold", holds = "tables, stream, queues and logs", services = ["dynamodb", "kinesis", "sqs"] }
+    archive = { alias = "leftfold-archive", holds = "the archive", services = ["s3"] }
+  }
 }
 
-resource "aws_kms_key" "data" {
-  description             = "${var.prefix}leftfold: tables, stream, queues, archive and logs"
+resource "aws_kms_key" "this" {
+  for_each = local.keys
+
+  description             = "${var.prefix}leftfold: ${each.value.holds}"
   enable_key_rotation     = true
   deletion_window_in_days = 30
-  policy                  = data.aws_iam_policy_document.key.json
+  policy                  = data.aws_iam_policy_document.key[each.key].json
 }
 
-resource "aws_kms_alias" "data" {
-  name          = "alias/${var.prefix}leftfold"
-  target_key_id = aws_kms_key.data.key_id
+moved {
+  from = aws_kms_key.data
+  to   = aws_kms_key.this["data"]
 }
 
-# Like the keys that AWS manages: a role that may use a table may use the key, through DynamoDB only. So a task's role states
-# everything that a task may do.
+resource "aws_kms_alias" "this" {
+  for_each = local.keys
+
+  name          = "alias/${var.prefix}${each.value.alias}"
+  target_key_id = aws_kms_key.this[each.key].key_id
+}
+
+moved {
+  from = aws_kms_alias.data
+  to   = aws_kms_alias.this["data"]
+}
+
+# Administrators manage the keys and cannot use them, whatever IAM allows them: they would have to change a policy here, which notifies
+# (key-deletion). The system's roles, and those in key_users, use a key through the services that hold the data, and need the right to that
+# data besides.
 data "aws_iam_policy_document" "key" {
+  for_each = local.keys
+
   statement {
-    sid       = "Administration"
-    actions   = ["kms:*"]
+    sid = "Administration"
+    actions = [
+      "kms:CancelKeyDeletion", "kms:CreateAlias", "kms:DeleteAlias", "kms:DescribeKey", "kms:DisableKey*", "kms:EnableKey*", "kms:Get*",
+      "kms:List*", "kms:PutKeyPolicy", "kms:RevokeGrant", "kms:RotateKeyOnDemand", "kms:ScheduleKeyDeletion", "kms:TagResource",
+      "kms:UntagResource", "kms:Update*",
+    ]
     resources = ["*"]
     principals {
       type        = "AWS"
@@ -49,22 +76,33 @@ data "aws_iam_policy_document" "key" {
     condition {
       test     = "StringEquals"
       variable = "kms:ViaService"
-      values   = [for s in ["dynamodb", "kinesis", "sqs", "s3"] : "${s}.${local.region}.amazonaws.com"]
-    }
-  }
-
-  statement {
-    sid       = "Logs"
-    actions   = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"]
-    resources = ["*"]
-    principals {
-      type        = "Service"
-      identifiers = ["logs.${local.region}.amazonaws.com"]
+      values   = [for s in each.value.services : "${s}.${local.region}.amazonaws.com"]
     }
     condition {
       test     = "ArnLike"
-      variable = "kms:EncryptionContext:aws:logs:arn"
-      values   = ["arn:${local.partition}:logs:${local.region}:${local.account}:log-group:*"]
+      variable = "aws:PrincipalArn"
+      values = [for role in concat(["leftfold/*"], tolist(var.key_users)) :
+        "arn:${local.partition}:iam::${local.account}:role/${role}"
+      ]
+    }
+  }
+
+  # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
+  dynamic "statement" {
+    for_each = each.key == "data" ? [1] : []
+    content {
+      sid       = "Logs"
+      actions   = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"]
+      resources = ["*"]
+      principals {
+        type        = "Service"
+        identifiers = ["logs.${local.region}.amazonaws.com"]
+      }
+      condition {
+        test     = "ArnLike"
+        variable = "kms:EncryptionContext:aws:logs:arn"
+        values   = ["arn:${local.partition}:logs:${local.region}:${local.account}:log-group:/leftfold/*"]
+      }
     }
   }
 }

@@ -60,6 +60,11 @@ output "archive" {
 }
 
 output "kms_key_arn" {
-  description = "The key that encrypts all data."
-  value       = aws_kms_key.data.arn
+  description = "The key that encrypts tables, stream, queues and logs."
+  value       = aws_kms_key.this["data"].arn
+}
+
+output "key_arns" {
+  description = "All keys."
+  value       = [for k in aws_kms_key.this : k.arn]
 }

@@ -13,7 +13,7 @@ resource "aws_sqs_queue" "this" {
   message_retention_seconds  = 1209600
   visibility_timeout_seconds = 30
 
-  kms_master_key_id                 = aws_kms_key.data.arn
+  kms_master_key_id                 = aws_kms_key.this["data"].arn
   kms_data_key_reuse_period_seconds = 300
 
   redrive_policy = jsonencode({
@@ -31,7 +31,7 @@ resource "aws_sqs_queue" "dead" {
   fifo_throughput_limit     = "perMessageGroupId"
   message_retention_seconds = 1209600
 
-  kms_master_key_id                 = aws_kms_key.data.arn
+  kms_master_key_id                 = aws_kms_key.this["data"].arn
   kms_data_key_reuse_period_seconds = 300
 }
 

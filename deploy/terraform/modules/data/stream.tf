@@ -3,7 +3,7 @@ resource "aws_kinesis_stream" "events" {
   shard_count      = var.stream_shards
   retention_period = var.stream_retention_hours
   encryption_type  = "KMS"
-  kms_key_id       = aws_kms_key.data.arn
+  kms_key_id       = aws_kms_key.this["data"].arn
 
   # With fan-out, the broker registers its consumer itself; it is deleted with the stream.
   enforce_consumer_deletion = true

@@ -67,6 +67,16 @@ variable "archive_days_hot" {
   default     = 90
 }
 
+variable "key_users" {
+  description = <<-E
+    Roles beside the system's own that may use the keys, through the services that hold the data, as what follows role/ in their ARN;
+    * is any text: who applies this module, and operators who read data. All others are refused the data, administrators among them.
+    Defaults to leftfold-deploy, which may read no data.
+  E
+  type        = set(string)
+  default     = ["leftfold-deploy"]
+}
+
 variable "permissions_boundary" {
   description = "ARN of a policy that bounds what the roles can do; the example bootstrap makes one. Defaults to none."
   type        = string

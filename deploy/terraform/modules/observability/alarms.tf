@@ -299,7 +299,7 @@ locals {
       detail-type = ["AWS API Call via CloudTrail"]
       detail = {
         eventSource       = ["kms.amazonaws.com"]
-        eventName         = ["ScheduleKeyDeletion", "DisableKey"]
+        eventName         = ["ScheduleKeyDeletion", "DisableKey", "PutKeyPolicy"]
         requestParameters = { keyId = flatten([for arn in var.key_arns : [arn, regex("[^/]+$", arn)]]) }
       }
     }

@@ -26,6 +26,13 @@ run "everything" {
     error_message = "Three zones; without secrets no endpoint for them."
   }
   assert {
+    condition = (
+      local.services.broker.scaling.max == local.stream_shards
+      && alltrue([for s in local.signals : !strcontains(jsonencode(s), "Age") && !strcontains(jsonencode(s), "behind")])
+    )
+    error_message = "No more brokers than shards, and nothing is scaled by an age."
+  }
+  assert {
     condition     = output.archive_bucket == "leftfold-archive-123456789012-eu-central-1"
     error_message = "The archive's name is unique in the world."
   }
@@ -39,8 +46,11 @@ run "without_collectors" {
   }
 
   assert {
-    condition     = length(local.behind.streamer) == 0
-    error_message = "Nothing scales by a metric that is not sent."
+    condition = (
+      local.collector_image == null
+      && toset(keys(local.signals)) == toset(concat(["streamer", "broker"], keys(local.projections)))
+    )
+    error_message = "Scaling needs no collector."
   }
 }
 
