@@ -104,6 +104,52 @@ cp "$from" "$to"`,
 	assert.Equal(t, "plan of v1.2.3\n", string(applied))
 }
 
+// TestImagesAreScannedBeforeThePushAndSignedAfter, and verified before they are deployed.
+func TestImagesAreScannedBeforeThePushAndSignedAfter(t *testing.T) {
+	t.Parallel()
+	workflow := read(t, ".github/workflows/release.yml")
+	_, images, _ := strings.Cut(workflow, "\n  images:\n")
+	images, rest, _ := strings.Cut(images, "\n  plan:\n")
+	_, deploy, _ := strings.Cut(rest, "\n  deploy:\n")
+	inOrder := func(job string, steps ...string) {
+		at := 0
+		for _, step := range steps {
+			found := strings.Index(job[at:], step)
+			require.GreaterOrEqual(t, found, 0, "%s, in this order", step)
+			at += found
+		}
+	}
+	inOrder(images, "dest=image.tar", "scan-action@", "severity-cutoff: high", "fail-build: true", "push: true",
+		"cosign sign --yes", "@$DIGEST")
+	assert.Equal(t, 1, strings.Count(images, "push: true"))
+	inOrder(deploy, `deploy/verify-images "$REGISTRY" "$GITHUB_REF_NAME"`, "deploy/terraform/release apply")
+	assert.NotContains(t, workflow, "continue-on-error")
+}
+
+// TestImagesOfAnotherOriginAreNotDeployed: one image without the signature of this release is enough.
+func TestImagesOfAnotherOriginAreNotDeployed(t *testing.T) {
+	t.Parallel()
+	verify := func(unsigned string) (string, error) {
+		return script(t, root, []string{"GITHUB_REPOSITORY=you/leftfold", programs(t, map[string]string{
+			"cosign": `for image; do :; done
+case $image in registry/leftfold/` + unsigned + `:*) exit 1 ;; esac
+case "$*" in
+*"--certificate-identity https://github.com/you/leftfold/.github/workflows/release.yml@refs/tags/v1.2.3 "*) ;;
+*) exit 1 ;;
+esac`,
+		})}, "deploy/verify-images", "registry", "v1.2.3")
+	}
+	out, err := verify("none")
+	require.NoError(t, err, out)
+	folders, err := filepath.Glob(filepath.Join(root, "services/*"))
+	require.NoError(t, err)
+	for _, folder := range folders {
+		out, err := verify(filepath.Base(folder))
+		require.Error(t, err)
+		assert.Contains(t, out, "registry/leftfold/"+filepath.Base(folder)+":v1.2.3 is not signed")
+	}
+}
+
 // TestTheBoundaryCoversEveryRole: the role that deploys makes roles with the boundary only, so it must not cut off what they need.
 func TestTheBoundaryCoversEveryRole(t *testing.T) {
 	t.Parallel()

@@ -54,7 +54,7 @@ resource "aws_ecr_lifecycle_policy" "this" {
   policy = jsonencode({ rules = [{
     rulePriority = 1
     description  = "the last 100 releases"
-    selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 600 }
+    selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 700 }
     action       = { type = "expire" }
   }] })
 }
