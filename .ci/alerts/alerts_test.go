@@ -20,6 +20,7 @@ var healthy = []string{
 	`leftfold_http_request_seconds_count{service="command-api",method="POST",route="/users",status="202"} 0+600x60`,
 	`leftfold_http_request_seconds_count{service="command-api",method="POST",route="/users",status="503"} 0+1x60`,
 	`leftfold_log_hole_total{service="command-api"} 0x60`,
+	`leftfold_unknown_events_total{service="command-api"} 0x60`,
 	`leftfold_aws_calls_total{service="command-api",api="DynamoDB",operation="PutItem",outcome="ok"} 0+600x60`,
 	`leftfold_aws_calls_total{service="command-api",api="DynamoDB",operation="PutItem",outcome="failed"} 0+1x60`,
 	`leftfold_aws_calls_total{service="command-api",api="DynamoDB",operation="PutItem",outcome="throttled"} 0+1x60`,
@@ -78,6 +79,7 @@ var disasters = []struct {
 	{"AggregateParked", []string{
 		`leftfold_projection_parked_total{service="projector-user",projection="users",category="org/iam/user"} 0x30 1x29`,
 	}},
+	{"UnknownEvent", []string{`leftfold_unknown_events_total{service="command-api"} 0x30 1x29`}},
 	{"LogHole", []string{`leftfold_log_hole_total{service="command-api"} 0x30 1x29`}},
 	{"LogHole", []string{
 		`leftfold_projection_log_hole_total{service="projector-user",projection="users",category="org/iam/user"} 0x30 1x29`,
