@@ -117,7 +117,7 @@ func in80Columns(usage func(*cobra.Command) error) func(*cobra.Command) error {
 		c.SetOut(&text)
 		err := usage(c)
 		c.SetOut(out)
-		_, _ = io.WriteString(out, strings.Replace(text.String(), "for more information about a command", "says more", 1)) // as for the variables
+		_, _ = io.WriteString(out, strings.Replace(text.String(), "for more information about a command", "for more", 1)) // as for the variables
 		return err
 	}
 }
