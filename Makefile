@@ -211,7 +211,7 @@ VERSION  ?= dev
 DOCKER    = for part in version 'compose version' 'buildx version'; do docker $$part >/dev/null 2>&1 || { \
               echo "make $@: needs Docker with Compose and buildx: docker $$part fails" >&2; exit 1; }; done
 BUILD     = docker build -q -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
-              $(if $(GOPROXY),--build-arg GOPROXY=$(GOPROXY)) $(if $(PLATFORM),--platform $(PLATFORM))
+              --build-arg GOPROXY=$(GOPROXY) $(if $(PLATFORM),--platform $(PLATFORM))
 
 ##@ With Docker
 
