@@ -65,7 +65,8 @@ func terraformProjections(t *testing.T) []byte {
 	t.Helper()
 	var named, variables topology.Names
 	require.NoError(t, service.LoadConfig(service.Fixed(nil), &named))
-	require.NoError(t, service.LoadConfig(func(variable string) (string, bool) { return variable, true }, &variables))
+	const end = ".fifo" // a queue's name needs it
+	require.NoError(t, service.LoadConfig(func(variable string) (string, bool) { return variable + end, true }, &variables))
 	type resource struct {
 		Name     string `json:"name"`
 		Variable string `json:"variable"`
@@ -80,8 +81,8 @@ func terraformProjections(t *testing.T) []byte {
 	by := variables.Projections()
 	for i, p := range named.Projections() {
 		all[p.Service] = projection{
-			Path: "/" + p.Name, Priority: 10 * (i + 1), Table: resource{p.Table, by[i].Table},
-			Queue: resource{strings.TrimSuffix(p.Queue, ".fifo"), by[i].Queue},
+			Path: "/" + p.Name, Priority: 10 * (i + 1), Table: resource{p.Table, strings.TrimSuffix(by[i].Table, end)},
+			Queue: resource{strings.TrimSuffix(p.Queue, end), strings.TrimSuffix(by[i].Queue, end)},
 		}
 	}
 	text, err := json.MarshalIndent(all, "", "  ")

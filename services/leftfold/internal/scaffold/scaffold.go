@@ -106,8 +106,8 @@ func (a Aggregate) files() (files []File, err error) {
 // leftfold calls: megabytes.
 func (a Aggregate) render(path, source string) ([]byte, error) {
 	w := a.words()
-	text := strings.NewReplacer("{{.Module}}", w.Module, "{{.Name}}", w.Name, "{{.Names}}", w.Names, "{{.Type}}", w.Type, "{{.Types}}", w.Types,
-		"{{.UPPER}}", w.UPPER, "{{.UPPERS}}", w.UPPERS, "{{.ExampleID}}", w.ExampleID).Replace(source)
+	text := strings.NewReplacer("{{.Module}}", w.Module, "{{.Name}}", w.Name, "{{.Names}}", w.Names, "{{.Type}}", w.Type,
+		"{{.Types}}", w.Types, "{{.UPPER}}", w.UPPER, "{{.UPPERS}}", w.UPPERS, "{{.ExampleID}}", w.ExampleID).Replace(source)
 	if unknown := placeholder.FindString(text); unknown != "" {
 		return nil, fmt.Errorf("the template of %s has %s, which stands for nothing", path, unknown)
 	}
