@@ -55,6 +55,8 @@ var healthy = []string{
 	`leftfold_projection_log_hole_total{service="projector-user",projection="users",category="org/iam/user"} 0x60`,
 	`leftfold_projection_bad_rows_total{service="projector-user",projection="users"} 0x60`,
 	`leftfold_projection_rebuild_due{service="projector-user",projection="users"} 0x60`,
+	`leftfold_projection_audit_differences_total{service="projector-user",projection="users",kind="stale"} 0x60`,
+	`leftfold_projection_audit_late{service="projector-user",projection="users"} 0x60`,
 }
 
 // disasters are what an alert is for: the series that are not as in a healthy system. An alert may have several.
@@ -85,6 +87,10 @@ var disasters = []struct {
 		`leftfold_projection_log_hole_total{service="projector-user",projection="users",category="org/iam/user"} 0x30 1x29`,
 	}},
 	{"RowsUnreadable", []string{`leftfold_projection_bad_rows_total{service="projector-user",projection="users"} 0x30 1x29`}},
+	{"RowsDiffer", []string{
+		`leftfold_projection_audit_differences_total{service="projector-user",projection="users",kind="stale"} 0x30 1x29`,
+	}},
+	{"AuditLate", []string{`leftfold_projection_audit_late{service="projector-user",projection="users"} 0x5 1x54`}},
 	{"RebuildDue", []string{`leftfold_projection_rebuild_due{service="projector-user",projection="users"} 0x5 1x54`}},
 	{"Unreadable", []string{`leftfold_fifoqueue_rejected_total{service="projector-user",queue="IamUserQueue.fifo"} 0x30 1x29`}},
 	{"Unreadable", []string{`leftfold_publish_undecodable_total{service="streamer"} 0x30 1x29`}},
