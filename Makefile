@@ -11,6 +11,7 @@ WIRED          = $(or $(dir $(wildcard services/*/app/wire.go)),$(error no servi
 FUZZTIME      ?= 20000x
 CHAOS         ?= 60s
 COUNT         ?= 1
+EVENTS        ?= 300
 
 # STRICT=1, as in GitHub's workflows: what would be skipped for want of a tool fails.
 SKIP           = { echo "$@: skipped: $(1)"; test -z "$(STRICT)"; }
@@ -60,6 +61,10 @@ test-processes: ## Kill real processes at random for CHAOS under load, COUNT tim
 	  -count=$(COUNT) -timeout 2h ./test/e2e
 	.ci/named TestThreeJoiningThreeShareTheShards ./test/e2e
 
+.PHONY: drill
+drill: ## Lose each table, queue, stream and archive in turn, make it good as docs/operations.md says, and print the times (EVENTS)
+	LEFTFOLD_DRILL=$(EVENTS) .ci/named TestEachDisasterIsMadeGood ./test/e2e
+
 .PHONY: test-aggregate
 test-aggregate: ## Have two new aggregates made in a copy of the tree, and check it as a whole
 	LEFTFOLD_AGGREGATE=1 .ci/named TestANewAggregatePassesEveryCheck -timeout 2h ./test/e2e/walkthrough
@@ -86,6 +91,7 @@ check-long: ## What does not fit into check: 2,000 seeds, planted bugs, processe
 	$(MAKE) simulate SEEDS=2000
 	$(MAKE) simulate-mutants
 	$(MAKE) test-processes COUNT=5
+	$(MAKE) drill
 	$(MAKE) test-aggregate
 	$(MAKE) openapi-lint fuzz-api lint-deploy test-docker test-kcl binaries
 	$(MAKE) newcomer

@@ -226,7 +226,8 @@ func TestWhatCannotBeReadIsNamedAndHidesNothingElse(t *testing.T) {
 		},
 		"text first and last": {
 			zipped([]byte("secret"), line(t, event("b", 1)), []byte("{")),
-			[]string{"events/x: record 1: not JSON", "events/x: record 3: not JSON"}, 1,
+			[]string{"events/x: record 1: not JSON", "events/x: record 3: not JSON"},
+			1,
 		},
 		"JSON that is no event": {
 			zipped([]byte(`{"secret":1}`), line(t, event("b", 1))), []string{`events/x: record 1: decode envelope: field "id": missing`}, 1,

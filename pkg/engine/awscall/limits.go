@@ -24,6 +24,7 @@ var limits = map[string]time.Duration{ // read only
 	"DynamoDB.TransactWriteItems": bulk,
 	"DynamoDB.DescribeTable":      quick,
 	"DynamoDB.CreateTable":        control,
+	"DynamoDB.DeleteTable":        control,
 	"DynamoDB.DescribeTimeToLive": control,
 	"DynamoDB.UpdateTimeToLive":   control,
 
