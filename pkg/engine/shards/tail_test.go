@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/engine/shards"
+	"github.com/leftfold/leftfold/pkg/localaws"
 )
 
 // A tail has what arrives after it has begun, each key's in order, through a split and a merge of what the split made.
@@ -50,10 +51,13 @@ func TestATailFollowsTheStreamThroughASplitAndAMerge(t *testing.T) {
 		after(time.Minute)
 		k.send(5)
 		expect(5)
-		k.merge(shardID(1), shardID(2))
-		after(time.Minute)
+		require.NoError(t, k.server.SetFaults(localaws.Faults{Seed: 1, Faults: []localaws.Fault{ // one parent ends before the other
+			{Kind: localaws.FaultThrottle, Operation: "Kinesis.GetRecords", Probability: 0.9},
+		}}))
 		k.send(5)
-		expect(5)
+		k.merge(shardID(1), shardID(2))
+		k.send(5)
+		expect(10)
 		assert.Len(t, next, keys)
 		stop()
 		<-ended
