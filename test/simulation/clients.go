@@ -25,6 +25,7 @@ type ledger struct {
 	commands []*command
 	reads    []read
 	accepted map[eventsourcing.StreamID]eventsourcing.Version // the highest version answered
+	seen     map[eventsourcing.StreamID]eventsourcing.Version // the highest version read
 	poisoned map[eventsourcing.StreamID]bool                  // their events cannot be applied
 	toPark   []string                                         // poisoned streams that are certainly in the log
 	failed   []string                                         // the codes of all answers to commands that were 5xx
@@ -70,6 +71,7 @@ func (c *command) String() string {
 type read struct {
 	stream eventsourcing.StreamID
 	least  eventsourcing.Version
+	seen   eventsourcing.Version // the highest of those answered to reads that had ended before this one began
 	status int
 	view   view
 	at     time.Time
@@ -89,7 +91,8 @@ func newLedger() *ledger {
 	open := make(chan struct{})
 	close(open)
 	return &ledger{
-		accepted: map[eventsourcing.StreamID]eventsourcing.Version{}, poisoned: map[eventsourcing.StreamID]bool{},
+		accepted: map[eventsourcing.StreamID]eventsourcing.Version{}, seen: map[eventsourcing.StreamID]eventsourcing.Version{},
+		poisoned:     map[eventsourcing.StreamID]bool{},
 		unacceptable: map[place]bool{}, open: open,
 	}
 }
@@ -335,19 +338,20 @@ func (c *client) read() {
 		stream = eventsourcing.StreamID{Category: role.Category, ID: clientID(uint64(c.random.IntN(c.groups())), "role")}
 	}
 	c.ledger.mu.Lock()
-	least := c.ledger.accepted[stream]
+	least, seen := c.ledger.accepted[stream], c.ledger.seen[stream]
 	c.ledger.mu.Unlock()
 	path := fmt.Sprintf("/%ss/%s?min_version=%d&wait=%ds", kind, stream.ID, least, c.random.IntN(9))
 	replicas := c.of(projector)
 	status, answer := c.exchange(replicas[c.random.IntN(len(replicas))], http.MethodGet, c.mutant.path(path), nil, nil)
-	if status != http.StatusOK && status != http.StatusNotFound {
+	if status != http.StatusOK && status != http.StatusNotFound && status != http.StatusPreconditionFailed {
 		return
 	}
-	r := read{stream: stream, least: least, status: status, at: time.Now()}
+	r := read{stream: stream, least: least, seen: seen, status: status, at: time.Now()}
 	if json.Unmarshal(answer, &r.view) != nil {
 		return
 	}
 	c.ledger.mu.Lock()
 	c.ledger.reads = append(c.ledger.reads, r)
+	c.ledger.seen[stream] = max(c.ledger.seen[stream], r.view.Version)
 	c.ledger.mu.Unlock()
 }

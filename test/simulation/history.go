@@ -86,6 +86,15 @@ func mark(set map[string]bool, claims []eventsourcing.Claim) {
 func (j *judgement) reads() {
 	for _, r := range j.ledger.reads {
 		stream := r.stream.String()
+		if r.status == http.StatusPreconditionFailed {
+			if r.least <= r.seen {
+				j.breach("§8.5", stream, "version %d of %s is not there yet, but version %d was read before", r.least, stream, r.seen)
+			}
+			continue
+		}
+		if r.view.Version < r.seen {
+			j.breach("§8.5", stream, "a read of %s shows version %d, an earlier one %d", stream, r.view.Version, r.seen)
+		}
 		if r.status == http.StatusNotFound {
 			if r.least > 0 {
 				j.breach("§8.5", stream, "%s is not found by a read of version %d", stream, r.least)

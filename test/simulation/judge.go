@@ -142,6 +142,9 @@ func (w *world) judge() {
 	if len(behind) == 0 { // otherwise reads must differ
 		j.shown()
 	}
+	if w.plan.Rebuilds && len(behind) == 0 {
+		j.generations()
+	}
 	j.deadLetters()
 	w.report.Breaches = append(w.report.Breaches, j.breaches...)
 }

@@ -73,7 +73,7 @@ func Mutants() (names []string, means map[string]string) {
 
 func mutants() []mutant {
 	return slices.Concat(writingMutants(), readingMutants(), replacingMutants(), relayMutants(), projectingMutants(), silenceMutants(),
-		permanentMutants(), upgradeMutants())
+		permanentMutants(), upgradeMutants(), rebuildMutants())
 }
 
 // with returns the call with another body.

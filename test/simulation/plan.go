@@ -39,6 +39,8 @@ type Plan struct {
 	Busy bool
 	// Upgrade replaces the services by those of a later build while the clients are at work. Defaults to none.
 	Upgrade string
+	// Rebuilds lets an operator rebuild read models, and switch between their generations, all the time.
+	Rebuilds bool
 	// Mutant is a bug to plant.
 	Mutant string
 	// Logs receives the services' logs. Defaults to none.
@@ -111,6 +113,7 @@ func NewPlan(seed uint64) Plan {
 	if chance(25) {
 		p.Upgrade = []string{upgradeInTwo, upgradeAtOnce}[random.IntN(2)]
 	}
+	p.Rebuilds = chance(30) && p.Upgrade == ""
 	return p
 }
 
@@ -157,7 +160,7 @@ func (p Plan) String() string {
 		denied = append(denied, fmt.Sprintf("%s to %s after %v for %v", d.Operation, d.Service, d.After, d.For))
 	}
 	return fmt.Sprintf("seed %d: %d clients with %d commands each (hot: %t, busy neighbour: %t), kill %d‰, pause %d‰, silent %d‰, "+
-		"faults [%s], denied [%s], moves [%s] every %v, outage %v, edge repeats: %t, upgrade: %q, until %v",
+		"faults [%s], denied [%s], moves [%s] every %v, outage %v, edge repeats: %t, upgrade: %q, rebuilds: %t, until %v",
 		p.Seed, p.Clients, p.Commands, p.Hot, p.Busy, p.Kill, p.Pause, p.Silent,
-		strings.Join(kinds, ", "), strings.Join(denied, ", "), strings.Join(p.Moves, ", "), p.Every, p.Outage, p.EdgeRepeats, p.Upgrade, p.Until)
+		strings.Join(kinds, ", "), strings.Join(denied, ", "), strings.Join(p.Moves, ", "), p.Every, p.Outage, p.EdgeRepeats, p.Upgrade, p.Rebuilds, p.Until)
 }

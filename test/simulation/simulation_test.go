@@ -74,6 +74,39 @@ func TestAnUpgradeUnderLoadFailsNoCommand(t *testing.T) { //nolint:paralleltest 
 	}
 }
 
+// TestRebuildsUnderLoadMissNothingAndGoBackNowhere: read models are rebuilt, switched and rolled back while processes are killed and
+// paused and shards split.
+func TestRebuildsUnderLoadMissNothingAndGoBackNowhere(t *testing.T) { //nolint:paralleltest // see above
+	moves := 0
+	for seed := range quick() / 2 {
+		p := simulation.NewPlan(seed)
+		p.Rebuilds, p.Upgrade = true, ""
+		r := simulation.Run(t, p)
+		for _, b := range r.Breaches {
+			t.Errorf("seed %d: %s", seed, b)
+		}
+		moves += r.Rebuilds
+	}
+	assert.Positive(t, moves)
+}
+
+func TestBugsInRebuildsAreCaught(t *testing.T) { //nolint:paralleltest // see above
+	if raceDetector {
+		return
+	}
+	for _, bug := range []string{"live traffic missed at start", "generation mixed up", "switch before parity"} {
+		caught := false
+		for i := uint64(0); i < 8 && !caught; i++ {
+			p := simulation.Plan{Seed: 1 + i/2, Clients: 4, Commands: 20, Rebuilds: true, Mutant: bug}
+			if i%2 == 1 {
+				p.Clients, p.Commands = 8, 60
+			}
+			caught = len(simulation.Run(t, p).Breaches) > 0
+		}
+		assert.True(t, caught, bug)
+	}
+}
+
 // regressions are seeds that once broke a promise, and why. But for 600, they were mistakes of the monitor.
 var regressions = map[uint64]string{
 	600:   "a stream replaced while the log was published again: the reader took its own gap for filled by what it had read before",

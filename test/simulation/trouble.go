@@ -71,6 +71,7 @@ func (w *world) trouble() (end func()) {
 		moving.Go(func() { w.move(stop) })
 	}
 	quiet := sync.OnceFunc(func() {
+		w.quiet.Store(true)
 		close(stop)
 		moving.Wait()
 		w.calmDown()

@@ -57,6 +57,7 @@ type world struct {
 	ctx      context.Context // of the run
 	end      context.CancelFunc
 	replicas []*replica
+	quiet    atomic.Bool // no more rebuilds
 	upgraded atomic.Bool // or there is no upgrade: the clients may end
 	calm     bool        // no more faults; used by the scheduler's goroutine only
 
@@ -134,6 +135,9 @@ func (w *world) addReplicas() {
 		for i := range n {
 			w.replicas = append(w.replicas, &replica{world: w, kind: s.Name, name: fmt.Sprintf("%s-%d", s.Name, i+1), newApp: s.New})
 		}
+	}
+	if w.plan.Rebuilds {
+		w.replicas = append(w.replicas, &replica{world: w, kind: operating, name: operating + "-1", newApp: w.newOperator})
 	}
 }
 
