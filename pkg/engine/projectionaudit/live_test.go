@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -302,10 +304,15 @@ func TestARepairYieldsToAnEvent(t *testing.T) {
 			s.crowd()
 			c.plant(s)
 			var once sync.Once
+			var reached atomic.Int64
 			_, lines := s.audited(repairingEmptied, s.through(&hooks{before: func(op string) error {
 				if op == "PutItem" || op == "DeleteItem" || op == "TransactWriteItems" {
-					once.Do(func() { c.event(s) })
+					once.Do(func() { c.event(s); reached.Store(s.versions()) })
 				}
+				return nil
+			}, after: func(string) error {
+				least := reached.Load() // before the rows are read
+				assert.GreaterOrEqual(t, s.versions(), least, "no row goes back")
 				return nil
 			}}))
 			assert.Equal(t, c.found, lines)
@@ -314,6 +321,18 @@ func TestARepairYieldsToAnEvent(t *testing.T) {
 			s.requireFolded()
 		})
 	}
+}
+
+// versions is the sum of the versions of all own rows.
+func (s *stage) versions() (sum int64) {
+	for _, row := range s.rows() {
+		if n, ok := row["version"].(*types.AttributeValueMemberN); ok {
+			version, err := strconv.ParseInt(n.Value, 10, 64)
+			require.NoError(s.t, err)
+			sum += version
+		}
+	}
+	return sum
 }
 
 // A stream may be behind for as long as a healthy pipeline needs, and a stream that moves is not stale.
