@@ -162,5 +162,6 @@ func (p Plan) String() string {
 	return fmt.Sprintf("seed %d: %d clients with %d commands each (hot: %t, busy neighbour: %t), kill %d‰, pause %d‰, silent %d‰, "+
 		"faults [%s], denied [%s], moves [%s] every %v, outage %v, edge repeats: %t, upgrade: %q, rebuilds: %t, until %v",
 		p.Seed, p.Clients, p.Commands, p.Hot, p.Busy, p.Kill, p.Pause, p.Silent,
-		strings.Join(kinds, ", "), strings.Join(denied, ", "), strings.Join(p.Moves, ", "), p.Every, p.Outage, p.EdgeRepeats, p.Upgrade, p.Rebuilds, p.Until)
+		strings.Join(kinds, ", "), strings.Join(denied, ", "), strings.Join(p.Moves, ", "), p.Every, p.Outage,
+		p.EdgeRepeats, p.Upgrade, p.Rebuilds, p.Until)
 }

@@ -57,7 +57,9 @@ const rebuilt = "the projection has been rebuilt: generation.Model"
 func seldomBy(names topology.Names, service string) map[string]string {
 	for _, p := range names.Projections() {
 		if p.Service == service {
-			rights := map[string]string{"sqs:ChangeMessageVisibility queue/" + p.Queue: "handling takes long, fails or is released: fifoqueue.Consumer"}
+			rights := map[string]string{
+				"sqs:ChangeMessageVisibility queue/" + p.Queue: "handling takes long, fails or is released: fifoqueue.Consumer",
+			}
 			for _, action := range []string{"DescribeTable", "GetItem", "BatchGetItem", "Scan", "PutItem", "DeleteItem", "ConditionCheckItem"} {
 				rights["dynamodb:"+action+" table/"+p.Table+"-g*"] = rebuilt
 			}
