@@ -60,8 +60,9 @@ func (f *filler) run(ctx context.Context, segments int) (projection.CaughtUp, er
 		f.reached.Segments = map[string]place{}
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
+	reached := maps.Clone(f.reached.Segments) // which the segments change
 	for segment := range segments {
-		if from := f.reached.Segments[strconv.Itoa(segment)]; !from.Done {
+		if from := reached[strconv.Itoa(segment)]; !from.Done {
 			group.Go(func() error { return f.segment(groupCtx, segment, segments, from.After) })
 		}
 	}

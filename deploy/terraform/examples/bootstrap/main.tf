@@ -222,6 +222,10 @@ data "aws_iam_policy_document" "boundary" {
     ]
     resources = ["*"]
   }
+  statement { # of a projection's tables only those that a rebuild makes, such as projection-user-g2
+    actions   = ["dynamodb:CreateTable", "dynamodb:DeleteTable"]
+    resources = [for digits in ["?", "??", "???"] : "arn:aws:dynamodb:*:*:table/*-g${digits}"]
+  }
 }
 
 resource "aws_iam_policy" "boundary" {
