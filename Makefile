@@ -92,7 +92,7 @@ check-long: ## What does not fit into check: 2,000 seeds, planted bugs, processe
 	$(MAKE) simulate-mutants
 	$(MAKE) test-processes COUNT=5
 	$(MAKE) drill
-	$(MAKE) test-aggregate
+	$(MAKE) test-aggregate drill
 	$(MAKE) openapi-lint fuzz-api lint-deploy test-docker test-kcl binaries
 	$(MAKE) newcomer
 	$(MAKE) bench
