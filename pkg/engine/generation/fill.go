@@ -55,7 +55,7 @@ type filler struct {
 }
 
 // run fills the table from what was reached on. After an error it can be run again.
-func (f *filler) run(ctx context.Context, segments int) (projection.CaughtUp, error) {
+func (f *filler) run(ctx context.Context, segments int) error {
 	if f.reached.Segments == nil {
 		f.reached.Segments = map[string]place{}
 	}
@@ -72,7 +72,7 @@ func (f *filler) run(ctx context.Context, segments int) (projection.CaughtUp, er
 	if saving := f.save(context.WithoutCancel(ctx), f.reached); err == nil {
 		err = saving
 	}
-	return f.done, err
+	return err
 }
 
 // segment fills the table with the streams of a segment. Of the last one in a page only the state is kept, since it may go on in

@@ -246,8 +246,7 @@ func (o *Operator) fill(ctx context.Context, s State) error {
 	if o.Rate > 0 {
 		f.limit = rate.NewLimiter(rate.Limit(o.Rate), max(o.Rate, 1))
 	}
-	_, err = f.run(ctx, s.Segments)
-	if err != nil {
+	if err := f.run(ctx, s.Segments); err != nil {
 		return fmt.Errorf("fill %s: %w", s.Other.Name(o.Projection.Name), err)
 	}
 	return nil
@@ -326,7 +325,7 @@ func (o *Operator) swap(ctx context.Context, forward bool) (State, error) {
 }
 
 // Retire leaves the other generation, whether it is the previous one or a next one that is not wanted any more, and deletes its
-// table. That of generation 1 belongs to whoever has set the system up, and stays.
+// table. That of generation 1 belongs to those who set the system up, and stays.
 func (o *Operator) Retire(ctx context.Context) (State, error) {
 	s, err := o.State(ctx)
 	if err != nil {

@@ -237,7 +237,7 @@ func (a *auditor) settle(ctx context.Context, limit int) error {
 			return nil
 		}
 		if due == 0 {
-			if err := sleep(ctx, a.pending[0].due.Sub(now)); err != nil {
+			if err := retry.Sleep(ctx, a.pending[0].due.Sub(now)); err != nil {
 				return err
 			}
 			continue
@@ -247,17 +247,6 @@ func (a *auditor) settle(ctx context.Context, limit int) error {
 		if err := each(ctx, a, ripe, a.check); err != nil {
 			return err
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
 	}
 }
 

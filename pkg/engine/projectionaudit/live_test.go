@@ -246,7 +246,7 @@ func (sys *system) harm() {
 }
 
 // An event is applied right before the first write of a repair: then it must write nothing of what it has read, and do what is
-// right then. A difference that was confirmed is reported as it was judged, whoever put it right.
+// right then. A difference that was confirmed is reported as it was judged, even if another writer put it right.
 func TestARepairYieldsToAnEvent(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

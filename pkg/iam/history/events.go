@@ -45,7 +45,7 @@ type listEvents struct {
 	httpapi.Paging
 }
 
-// position is where a page of events begins: after this version. In a cursor it is the number itself: whoever may read the list may
+// position is where a page of events begins: after this version. In a cursor it is the number itself: those who may read the list may
 // begin anywhere in it, so there is nothing to forge.
 type position eventsourcing.Version
 

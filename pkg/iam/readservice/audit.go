@@ -133,20 +133,9 @@ func (a *Audits) Run(ctx context.Context) error {
 	first := min(firstAudit, a.config.Interval)
 	for err := (retry.Backoff{First: first, Max: first, Jitter: a.jitter}).Wait(ctx, 1); err == nil; {
 		a.once(ctx)
-		err = pause(ctx, a.config.Interval)
+		err = retry.Sleep(ctx, a.config.Interval)
 	}
 	return nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
 }
 
 func (a *Audits) once(ctx context.Context) {
