@@ -81,24 +81,14 @@ func isLeftfold(ctx context.Context, api string) bool {
 
 // playAlone plays on a system of its own, on free ports, that ends with the story.
 func playAlone(ctx context.Context, cfg app.Config, story demo.Config, out *os.File, logs io.Writer) error {
-	const free = "127.0.0.1:0"
-	cfg.CommandAPI.Addr, cfg.Admin.Addr, cfg.AWSAddr, cfg.DataDir = free, free, free, ""
-	system, err := app.New(ctx, cfg, logs)
+	system, err := app.New(ctx, cfg.OnFreePorts(), logs)
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	ended := make(chan error, 1)
-	go func() {
-		err := system.Run(ctx)
-		stop()
-		ended <- err
-	}()
 	system.Config.Admin.Addr = system.AdminAddr
-	err = play(ctx, story, stage("http://"+system.APIAddr, system.Config, system.AWS.Config()), out)
-	stop()
-	return errors.Join(err, <-ended)
+	return system.During(ctx, func(ctx context.Context) error {
+		return play(ctx, story, stage("http://"+system.APIAddr, system.Config, system.AWS.Config()), out)
+	})
 }
 
 // playOn plays on a system that runs, with the AWS that has its log.

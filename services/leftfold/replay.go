@@ -71,8 +71,7 @@ func (con *console) replay(ctx context.Context, lookup service.Lookup, r replay)
 	load := func(ctx context.Context, cfg app.Config, logs io.Writer) (*app.System, error) {
 		cfg.Seed = 0
 		if r.save+r.compare != "" {
-			const free = "127.0.0.1:0"
-			cfg.CommandAPI.Addr, cfg.Admin.Addr, cfg.AWSAddr, cfg.DataDir = free, free, free, ""
+			cfg = cfg.OnFreePorts()
 		}
 		system, err := app.New(ctx, cfg, logs)
 		if err != nil {
@@ -91,17 +90,7 @@ func (con *console) replay(ctx context.Context, lookup service.Lookup, r replay)
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	ended := make(chan error, 1)
-	go func() {
-		err := system.Run(ctx)
-		stop()
-		ended <- err
-	}()
-	err = con.rows(ctx, system, r)
-	stop()
-	return errors.Join(err, <-ended)
+	return system.During(ctx, func(ctx context.Context) error { return con.rows(ctx, system, r) })
 }
 
 // load fills the log and the claims of a system that does not run yet.

@@ -3,6 +3,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -35,6 +36,28 @@ type System struct {
 // Run runs everything until ctx ends.
 func (s *System) Run(ctx context.Context) error {
 	return s.embedded.closed(s.Platform.Run(ctx, s.Config.StopTimeout, s.parts...))
+}
+
+// During runs everything until do has returned. The context of do ends if the system ends before.
+func (s *System) During(ctx context.Context, do func(context.Context) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		err := s.Run(ctx)
+		stop()
+		ended <- err
+	}()
+	err := do(ctx)
+	stop()
+	return errors.Join(err, <-ended)
+}
+
+// OnFreePorts returns c with free ports in place of its own, and without a data directory.
+func (c Config) OnFreePorts() Config {
+	const free = "127.0.0.1:0"
+	c.CommandAPI.Addr, c.Admin.Addr, c.AWSAddr, c.DataDir = free, free, free, ""
+	return c
 }
 
 // New provisions an embedded AWS, wires every service on it and takes all addresses.
