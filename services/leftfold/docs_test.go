@@ -1,10 +1,13 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -52,11 +55,39 @@ func TestDocsNameOnlyWhatExists(t *testing.T) {
 		for target := range found("(?:`|\\$ |    )make ([a-z][a-z-]*)", text) {
 			assert.True(t, targets[target], "%s names make %s", page, target)
 		}
+		for expression, in := range map[string]string{"(?m)^ *(?:\\$ )?leftfold ([a-z][^\n`#]*)": text, "`leftfold\\s+([a-z][^`]*)`": prose} {
+			for line := range found(expression, in) {
+				require.NoError(t, isCommand(line), "%s names leftfold %s", page, line)
+			}
+		}
 		for name := range found(`\b(leftfold_[a-z_]*[a-z])\b`, text) {
 			series := regexp.MustCompile(`_(bucket|count|sum)$`).ReplaceAllString(name, "")
 			assert.True(t, metrics[series], "%s names %s", page, name)
 		}
 	}
+}
+
+// isCommand returns an error unless the program has the command of a line, and its flags, up to the first placeholder.
+func isCommand(line string) error {
+	words := strings.Fields(line)
+	if i := slices.IndexFunc(words, func(word string) bool { return strings.ContainsAny(word, "<[(…|") }); i >= 0 {
+		words = words[:i]
+	}
+	command, rest, err := newRoot(io.Discard, io.Discard).Find(words)
+	if err != nil {
+		return err
+	}
+	command.InitDefaultHelpFlag()
+	for i, word := range rest {
+		name, isFlag := strings.CutPrefix(word, "--")
+		if name, _, _ = strings.Cut(name, "="); isFlag && command.Flag(name) == nil {
+			return fmt.Errorf("%s has no flag --%s", command.CommandPath(), name)
+		}
+		if i == 0 && !isFlag && command.HasSubCommands() {
+			return fmt.Errorf("%s has no command %s", command.CommandPath(), word)
+		}
+	}
+	return nil
 }
 
 // found is the set of what the expression's group matches.

@@ -23,7 +23,12 @@ import (
 	"github.com/leftfold/leftfold/services/leftfold/internal/demo"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(isProgram) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // start wires the whole system on free ports.
 func start(t *testing.T, variables ...string) *app.System {
