@@ -72,6 +72,15 @@ func (r Reader) List(
 	return next, err
 }
 
+// Latest is projection.Reader.Latest.
+func (r Reader) Latest(ctx context.Context, ids []string, from, before string, limit int, out any) (more bool, err error) {
+	err = r.read(ctx, func(of, _ *projection.Reader) (err error) {
+		more, err = of.Latest(ctx, ids, from, before, limit, out)
+		return err
+	})
+	return more, err
+}
+
 // page reads a page from the generation that the cursor is of: a cursor names its table.
 func (r Reader) page(ctx context.Context, page func(*projection.Reader) error) error {
 	return r.read(ctx, func(current, other *projection.Reader) error {

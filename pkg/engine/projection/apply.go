@@ -51,6 +51,7 @@ type applier struct {
 	src    *Source
 	stream eventsourcing.StreamID
 	key    Key // of the own row
+	most   int // records whose rows fit into one write, as far as is known
 
 	// The fence as last read, and since it last moved:
 	fence    eventsourcing.Version
@@ -66,7 +67,7 @@ func (p *Projector) newApplier(stream eventsourcing.StreamID) (*applier, error) 
 	if src == nil {
 		return nil, ErrNoSource
 	}
-	return &applier{Projector: p, src: src, stream: stream, key: Key{stream.ID, src.row}, limit: maxRun}, nil
+	return &applier{Projector: p, src: src, stream: stream, key: Key{stream.ID, src.row}, most: maxRun, limit: maxRun}, nil
 }
 
 // step returns how many of the first records may be acknowledged; none if it must be called again.

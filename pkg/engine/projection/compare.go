@@ -18,7 +18,7 @@ type Comparison struct {
 	// Parked: the stream is parked at the event after Fence, or at an earlier one.
 	Parked bool
 	// Wrong are the rows that differ from what the log's events up to Fence are folded to, or are missing: the own row and
-	// the related rows, in all their attributes, those of Fence included. An own row that cannot be read is wrong.
+	// the related rows and entries, in all their attributes, those of Fence included. An own row that cannot be read is wrong.
 	Wrong []Key
 }
 
@@ -43,17 +43,20 @@ func (a *applier) compare(ctx context.Context) (c Comparison, err error) {
 		return c, err
 	}
 	c.Fence = fenceOf(before)
-	f, err := a.refoldTo(ctx, c.Fence)
+	var entries []Key
+	f, err := a.refoldTo(ctx, c.Fence, func(part map[Key]Item) error {
+		differ, err := a.differing(ctx, part)
+		entries = append(entries, sorted(differ)...)
+		return err
+	})
 	if err != nil {
 		return c, err
 	}
 	c.Head = f.head
 	rows := sorted(f.related)
-	stored := map[Key]Item{}
-	for chunk := range slices.Chunk(append(slices.Clone(rows), a.parkedKey()), maxBatchGet) {
-		if err := a.reader.batch(ctx, chunk, stored); err != nil {
-			return c, err
-		}
+	stored, err := a.stored(ctx, append(slices.Clone(rows), a.parkedKey()))
+	if err != nil {
+		return c, err
 	}
 	after, err := a.unmoved(ctx, before)
 	if err != nil {
@@ -71,7 +74,34 @@ func (a *applier) compare(ctx context.Context) (c Comparison, err error) {
 			c.Wrong = append(c.Wrong, key)
 		}
 	}
+	c.Wrong = append(c.Wrong, entries...)
 	return c, nil
+}
+
+// stored reads rows by their keys.
+func (a *applier) stored(ctx context.Context, keys []Key) (map[Key]Item, error) {
+	found := make(map[Key]Item, len(keys))
+	for chunk := range slices.Chunk(keys, maxBatchGet) {
+		if err := a.reader.batch(ctx, chunk, found); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// differing returns those of the rows that are not stored like this.
+func (a *applier) differing(ctx context.Context, rows map[Key]Item) (map[Key]Item, error) {
+	stored, err := a.stored(ctx, sorted(rows))
+	if err != nil {
+		return nil, err
+	}
+	differ := map[Key]Item{}
+	for key, item := range rows {
+		if !equalItems(stored[key], item) {
+			differ[key] = item
+		}
+	}
+	return differ, nil
 }
 
 // fenceOf returns the version of an own row; 0 if there is none, or none that can be read.
@@ -102,8 +132,10 @@ type refolded struct {
 	head    eventsourcing.Version // of the log, at least that version
 }
 
-// refoldTo folds the log up to that version, which was applied.
-func (a *applier) refoldTo(ctx context.Context, upTo eventsourcing.Version) (f refolded, err error) {
+// refoldTo folds the log up to that version, which was applied, and calls visit with the entries up to there, part by part.
+func (a *applier) refoldTo(
+	ctx context.Context, upTo eventsourcing.Version, visit func(entries map[Key]Item) error,
+) (f refolded, err error) {
 	var c change
 	var last eventsourcing.Record
 	var run []eventsourcing.Record
@@ -112,8 +144,11 @@ func (a *applier) refoldTo(ctx context.Context, upTo eventsourcing.Version) (f r
 		if bad, ok := errors.AsType[*unappliableError](err); ok { // its text may quote the event
 			return fmt.Errorf("%w: version %d or a later one up to %d", ErrUnfoldable, run[bad.at].Version, last.Version)
 		}
+		if err != nil {
+			return err
+		}
 		c, run = next, run[:0]
-		return err
+		return visit(c.entries)
 	}
 	for r, err := range a.config.EventLog.Read(ctx, a.stream, 0) {
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync/atomic"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
@@ -15,7 +16,7 @@ type Draft struct {
 	*applier
 	change change
 	last   eventsourcing.Record
-	gap    bool // the records cannot be folded in memory
+	gap    bool // the records cannot be folded in memory, or have more entries than one write
 }
 
 // Draft begins a stream.
@@ -37,7 +38,13 @@ func (d *Draft) Add(records []eventsourcing.Record) {
 	}
 	if !d.gap {
 		c, err := d.src.fold(d.stream.ID, d.change.state, records)
-		d.change, d.gap = c, err != nil
+		if c.entries != nil {
+			maps.Copy(c.entries, d.change.entries)
+		}
+		d.change, d.gap = c, err != nil || len(c.entries) >= maxTransaction
+	}
+	if d.gap {
+		d.change = change{}
 	}
 	if latest := latestOf(records); latest >= d.last.Version {
 		d.last = records[len(records)-1]
@@ -84,7 +91,7 @@ func (d *Draft) store(ctx context.Context, done *CaughtUp) error {
 
 // create writes the rows unless there is an own row: then it returns errRaced.
 func (d *Draft) create(ctx context.Context) error {
-	related, err := d.related(change{after: d.change.after})
+	related, err := d.related(change{after: d.change.after, entries: d.change.entries})
 	if err != nil {
 		return err
 	}

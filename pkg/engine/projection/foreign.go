@@ -65,8 +65,9 @@ type Foreign struct {
 
 // Foreign judges a row, and returns nil if its Owner derives it, or has yet to be brought to a version that says whether it
 // does. An own row, and a parked one, belong to the stream that they are named after, any other row to that which its
-// attribute "stream" names. It can run while events are applied, as Compare. Its own errors are ErrMoved, ErrNoSource if the
-// owner is of a category that this build does not know, and those of Compare about the log.
+// attribute "stream" names. An entry is derived if the log has its event, applied or not. It can run while events are applied, as
+// Compare. Its own errors are ErrMoved, ErrNoSource if the owner is of a category that this build does not know, and those of
+// Compare about the log.
 func (p *Projector) Foreign(ctx context.Context, row Stored) (*Foreign, error) {
 	owner, named := p.Owner(row)
 	if !named {
@@ -133,6 +134,9 @@ func (a *applier) loggedAfter(ctx context.Context, after eventsourcing.Version) 
 }
 
 func (a *applier) foreignRelated(ctx context.Context, row Stored) (*Foreign, error) {
+	if entry, err := a.isEntry(ctx, row); err != nil || entry {
+		return nil, err
+	}
 	own, err := a.reader.item(ctx, a.key)
 	if err != nil {
 		return nil, err
@@ -150,8 +154,12 @@ func (a *applier) foreignRelated(ctx context.Context, row Stored) (*Foreign, err
 		}
 		emptied = true
 	} else {
-		f, err := a.refoldTo(ctx, fence)
-		if _, derived := f.related[row.Key]; err != nil || derived {
+		derived := false
+		f, err := a.refoldTo(ctx, fence, func(entries map[Key]Item) error {
+			derived = derived || entries[row.Key] != nil // but of another event than it says
+			return nil
+		})
+		if _, ok := f.related[row.Key]; err != nil || ok || derived {
 			return nil, err
 		}
 	}
@@ -166,6 +174,23 @@ func (a *applier) foreignRelated(ctx context.Context, row Stored) (*Foreign, err
 		return nil, err
 	}
 	return &Foreign{Key: row.Key, Owner: a.stream, Fence: fence, Emptied: emptied, own: own, row: now}, nil
+}
+
+// isEntry reports whether the event that the row names as its own derives it. Whether that event is applied does not matter: it is in
+// the log for good.
+func (a *applier) isEntry(ctx context.Context, row Stored) (bool, error) {
+	of := fenceOf(row.item)
+	if of == 0 {
+		return false, nil
+	}
+	for r, err := range a.config.EventLog.Read(ctx, a.stream, of-1) {
+		if err != nil {
+			return false, fmt.Errorf("read the log: %w", err)
+		}
+		c, err := a.src.fold(a.stream.ID, nil, []eventsourcing.Record{r})
+		return err == nil && r.Version == of && c.entries[row.Key] != nil, nil
+	}
+	return false, nil
 }
 
 // DeleteForeign deletes the row, if it and its owner are as they were judged, and with an own row the rows that it derives.

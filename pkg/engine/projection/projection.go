@@ -4,7 +4,8 @@
 // A table has Sources, each a category of streams. Every stream of a source has its own row, (stream ID, Source.Row), with
 // the state folded so far. Related rows, such as a member in a group's collection, are derived from that state and are
 // written with it in one transaction. So each row is written by exactly one stream, and events of different streams can be
-// applied in any order.
+// applied in any order. Entries, such as the lines of a trail, are derived from one event alone and never change: a stream may have
+// any number of them, since the state need not know them.
 //
 //   - The fence is the version up to which a stream is applied. It is stored in the own row, and every write is conditional on
 //     it: only the next version is applied, and an older one is acknowledged as a duplicate.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -37,27 +38,38 @@ func (a *applier) rebuildAndCatchUp(ctx context.Context) (eventsourcing.Version,
 }
 
 // rebuild writes the rows as the log has them up to the first event that cannot be applied. The own row comes last: until
-// then all is as it was, and after a crash it begins again. It returns errRaced if the fence has moved.
+// then the fence is as it was, and after a crash it begins again. It returns errRaced if the fence has moved. Of the entries it writes
+// those that are not stored as the log has them.
 func (a *applier) rebuild(ctx context.Context) error {
 	was, err := a.reader.item(ctx, a.key)
 	if err != nil {
 		return err
 	}
-	c, last, err := a.refold(ctx, was)
+	var writes []types.TransactWriteItem
+	write := func(c change) error {
+		more, err := a.related(c)
+		if err == nil {
+			writes, err = a.writeAllButLast(ctx, was, append(writes, more...))
+		}
+		return err
+	}
+	c, last, err := a.refold(ctx, was, func(entries map[Key]Item) error {
+		differ, err := a.differing(ctx, entries)
+		if err != nil {
+			return err
+		}
+		return write(change{entries: differ})
+	})
 	if err != nil {
 		return err
 	}
-	related, err := a.related(c)
-	if err != nil {
-		return err
-	}
-	if related, err = a.writeAllButLast(ctx, was, related); err != nil {
+	if err := write(c); err != nil {
 		return err
 	}
 	if last.Version == 0 {
-		err = a.withdraw(ctx, was, related)
+		err = a.withdraw(ctx, was, writes)
 	} else {
-		err = a.sendOwn(ctx, was, c.state, last, related)
+		err = a.sendOwn(ctx, was, c.state, last, writes)
 	}
 	if err != nil {
 		return err
@@ -69,9 +81,11 @@ func (a *applier) rebuild(ctx context.Context) error {
 }
 
 // refold folds the log up to the first event that cannot be applied; last is the record before it. The change's rows before
-// are all that the stream may ever have had.
-func (a *applier) refold(ctx context.Context, was Item) (c change, last eventsourcing.Record, err error) {
-	ever, found := map[Key]Item{}, false
+// are all that the stream may ever have had. It has no entries: visit is called with these, part by part.
+func (a *applier) refold(
+	ctx context.Context, was Item, visit func(entries map[Key]Item) error,
+) (c change, last eventsourcing.Record, err error) {
+	ever, entries, found := map[Key]Item{}, map[Key]Item{}, false
 	had := func(rows map[Key]Item) {
 		for key := range rows {
 			ever[key] = nil // differs from any row
@@ -91,6 +105,12 @@ func (a *applier) refold(ctx context.Context, was Item) (c change, last eventsou
 		}
 		c, last = next, r
 		had(c.after)
+		if maps.Copy(entries, c.entries); len(entries) >= maxBatchGet {
+			if err := visit(entries); err != nil {
+				return c, last, err
+			}
+			clear(entries)
+		}
 	}
 	if !found && was == nil {
 		return c, last, ErrNoStream
@@ -98,8 +118,8 @@ func (a *applier) refold(ctx context.Context, was Item) (c change, last eventsou
 	if !found {
 		return c, last, a.logError(fmt.Errorf("%w: it has none of %s", eventsourcing.ErrLogHole, a.stream))
 	}
-	c.before = ever
-	return c, last, nil
+	c.before, c.entries = ever, nil
+	return c, last, visit(entries)
 }
 
 // writeAllButLast writes as many of the related rows as do not fit into one transaction with the own row, and returns the

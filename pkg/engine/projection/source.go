@@ -27,11 +27,16 @@ type Spec[R any, E eventsourcing.Event] struct {
 	// Rows derives the related rows from a state. It must be pure, and no other stream may derive the same row. One event
 	// may change at most 99 rows. Defaults to none.
 	Rows func(id string, r R) []Row
+	// Entries derives rows from one event alone, such as the lines of a trail. They are written in the transaction that applies the
+	// event, and no later event changes or deletes them. It must be pure, and neither another event nor Rows may derive the same
+	// row. Each entry has the Fence of its event beside its data. One event may have at most 99 entries and changed related rows.
+	// Defaults to none.
+	Entries func(E, eventsourcing.Record) []Row
 	// Listed makes Reader.List return the own rows. Defaults to false.
 	Listed bool
 }
 
-// Row is a related row, owned by the stream that derives it. Data is a struct with dynamodbav tags that uses no attribute
+// Row is a related row or an entry, owned by the stream that derives it. Data is a struct with dynamodbav tags that uses no attribute
 // name of Fence or Key; with nil only the key is stored.
 type Row struct {
 	ID, Row string
@@ -61,10 +66,12 @@ type Source struct {
 // Category returns the category of the streams.
 func (s Source) Category() string { return s.category }
 
-// change is the result of a fold: the own row's state, and the related rows before and after.
+// change is the result of a fold: the own row's state, the data of the related rows before and after, and the entries of the
+// records as they are stored.
 type change struct {
 	state         Item
 	before, after map[Key]Item
+	entries       map[Key]Item
 }
 
 // unappliableError: the record at that index, or one after it, cannot be applied, whatever the number of attempts. Nothing
@@ -119,6 +126,9 @@ func (s Spec[R, E]) fold(id string, own Item, records []eventsourcing.Record) (c
 		if err != nil {
 			return c, &unappliableError{at, err}
 		}
+		if c.entries, err = s.addEntries(c.entries, event, rec); err != nil {
+			return c, &unappliableError{at, err}
+		}
 		state = s.Fold(state, event, rec)
 	}
 	at = len(records) / 2 // any of the records may be the cause of what follows
@@ -136,18 +146,52 @@ func (s Spec[R, E]) rows(id string, state R) (map[Key]Item, error) {
 		return nil, nil
 	}
 	out := map[Key]Item{}
-	for _, row := range s.Rows(id, state) {
-		key := Key{row.ID, row.Row}
-		if _, dup := out[key]; dup {
-			return nil, fmt.Errorf("%w: %q of %q derived twice", ErrInvalidRow, key.Row, key.ID)
-		}
-		item, err := marshal(row.Data)
-		if err != nil {
-			return nil, fmt.Errorf("row %q of %q: %w", key.Row, key.ID, err)
-		}
-		out[key] = item
+	return out, addRows(out, s.Rows(id, state))
+}
+
+// addEntries adds what a record derives to entries, and returns them.
+func (s Spec[R, E]) addEntries(entries map[Key]Item, event E, rec eventsourcing.Record) (map[Key]Item, error) {
+	if s.Entries == nil {
+		return nil, nil
 	}
-	return out, nil
+	of, err := fenceItem(rec)
+	if err != nil {
+		return nil, err
+	}
+	added := map[Key]Item{}
+	if err := addRows(added, s.Entries(event, rec)); err != nil {
+		return nil, err
+	}
+	if entries == nil {
+		entries = map[Key]Item{}
+	}
+	for key, data := range added {
+		if _, dup := entries[key]; dup {
+			return nil, derivedTwice(key)
+		}
+		entries[key] = with(data, of, key.item())
+	}
+	return entries, nil
+}
+
+// addRows adds the data of rows by their keys.
+func addRows(to map[Key]Item, rows []Row) error {
+	for _, row := range rows {
+		key := Key{row.ID, row.Row}
+		if _, dup := to[key]; dup {
+			return derivedTwice(key)
+		}
+		data, err := marshal(row.Data)
+		if err != nil {
+			return fmt.Errorf("row %q of %q: %w", key.Row, key.ID, err)
+		}
+		to[key] = data
+	}
+	return nil
+}
+
+func derivedTwice(key Key) error {
+	return fmt.Errorf("%w: %q of %q derived twice", ErrInvalidRow, key.Row, key.ID)
 }
 
 // validateState refuses an R that is not a struct, or uses a reserved attribute name.

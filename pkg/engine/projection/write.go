@@ -63,7 +63,7 @@ func (a *applier) read(ctx context.Context) (own ownRow, err error) {
 		return own, errRaced
 	}
 	if own.Version != a.fence {
-		a.fence, a.limit, a.failures, a.races = own.Version, maxRun, 0, 0
+		a.fence, a.limit, a.failures, a.races = own.Version, a.most, 0, 0
 	}
 	return own, nil
 }
@@ -80,7 +80,12 @@ func (a *applier) put(ctx context.Context, own ownRow, run []eventsourcing.Recor
 		err = a.sendOwn(ctx, own.item, c.state, run[len(run)-1], related)
 	}
 	if permanent(err) {
-		return &unappliableError{len(run) / 2, err} // any of the records may be the cause
+		at := len(run) / 2 // any of the records may be the cause
+		if rows := len(related); errors.Is(err, ErrTooManyRows) && rows >= maxTransaction {
+			at = min(at, len(run)*(maxTransaction-1)/rows)
+			a.most = max(at, 1)
+		}
+		return &unappliableError{at, err}
 	}
 	return err
 }
@@ -98,12 +103,9 @@ func (a *applier) sendOwn(
 
 // ownItem is the own row with that state as of the last record.
 func (a *applier) ownItem(state Item, last eventsourcing.Record) (Item, error) {
-	fence, err := attributevalue.MarshalMap(Fence{
-		Version: last.Version, Stream: a.stream.String(), EventID: last.ID,
-		CorrelationID: last.Metadata.CorrelationID, CausationID: last.Metadata.CausationID, UpdatedAt: last.RecordedAt,
-	})
+	fence, err := fenceItem(last)
 	if err != nil {
-		return nil, fmt.Errorf("encode the fence: %w", err)
+		return nil, err
 	}
 	item := with(state, fence, a.key.item())
 	if a.src.listed {
@@ -112,38 +114,65 @@ func (a *applier) ownItem(state Item, last eventsourcing.Record) (Item, error) {
 	return item, nil
 }
 
+// fenceItem is the fence of a row as of a record.
+func fenceItem(of eventsourcing.Record) (Item, error) {
+	fence, err := attributevalue.MarshalMap(Fence{
+		Version: of.Version, Stream: of.Stream.String(), EventID: of.ID,
+		CorrelationID: of.Metadata.CorrelationID, CausationID: of.Metadata.CausationID, UpdatedAt: of.RecordedAt,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encode the fence: %w", err)
+	}
+	return fence, nil
+}
+
 // relatedItem is a related row with that data.
 func (a *applier) relatedItem(key Key, data Item) Item {
 	return with(data, key.item(), Item{"stream": dynamo.Text(a.stream.String())})
 }
 
-// related returns writes for the rows that differ, each conditional on that no other stream owns the row.
+// related returns writes for the related rows that differ, and for the entries, each conditional on that no other stream owns the
+// row.
 func (a *applier) related(c change) (writes []types.TransactWriteItem, err error) {
-	owned := aws.String("attribute_not_exists(#stream) OR #stream = :stream OR NOT attribute_type(#stream, :text)")
-	names := map[string]string{"#stream": "stream"}
-	values := Item{":stream": dynamo.Text(a.stream.String()), ":text": dynamo.Text("S")}
+	put := func(key Key, item Item) {
+		if !a.derivable(key.Row) || !storable(key) {
+			err = fmt.Errorf("%w: %q of %q cannot be a related row", ErrInvalidRow, key.Row, key.ID)
+		}
+		condition, names, values := a.owned()
+		writes = append(writes, types.TransactWriteItem{Put: &types.Put{
+			TableName: &a.config.Table, Item: item,
+			ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+		}})
+	}
 	for _, key := range sorted(c.after) {
 		data := c.after[key]
 		if before, ok := c.before[key]; ok && reflect.DeepEqual(before, data) {
 			continue
 		}
-		if !a.derivable(key.Row) || !storable(key) {
-			return nil, fmt.Errorf("%w: %q of %q cannot be a related row", ErrInvalidRow, key.Row, key.ID)
+		put(key, a.relatedItem(key, data))
+	}
+	for _, key := range sorted(c.entries) {
+		if _, dup := c.after[key]; dup {
+			return nil, derivedTwice(key)
 		}
-		writes = append(writes, types.TransactWriteItem{Put: &types.Put{
-			TableName: &a.config.Table, Item: a.relatedItem(key, data),
-			ConditionExpression: owned, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
-		}})
+		put(key, c.entries[key])
 	}
 	for _, key := range sorted(c.before) {
 		if _, ok := c.after[key]; !ok {
+			condition, names, values := a.owned()
 			writes = append(writes, types.TransactWriteItem{Delete: &types.Delete{
 				TableName: &a.config.Table, Key: key.item(),
-				ConditionExpression: owned, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+				ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
 			}})
 		}
 	}
-	return writes, nil
+	return writes, err
+}
+
+// owned is the condition that no other stream owns a row.
+func (a *applier) owned() (condition *string, names map[string]string, values Item) {
+	return aws.String("attribute_not_exists(#stream) OR #stream = :stream OR NOT attribute_type(#stream, :text)"),
+		map[string]string{"#stream": "stream"}, Item{":stream": dynamo.Text(a.stream.String()), ":text": dynamo.Text("S")}
 }
 
 func sorted(rows map[Key]Item) []Key {
