@@ -27,6 +27,7 @@ func observability(t *testing.T) *check.Module {
 		"targets": cty.ObjectVal(map[string]cty.Value{"command-api": text("group")}), "queues": one("q"), "dead_letter_queues": one("d"),
 		"indexes":  cty.ListVal([]cty.Value{cty.ObjectVal(map[string]cty.Value{"table": text("projection-user"), "index": text("listing")})}),
 		"firehose": text("f"), "emails": cty.SetValEmpty(cty.String), "certificate_arn": text("certificate"), "key_arns": one("arn:key/k"),
+		"backed_up": one("arn:table/EventLog"),
 	})
 	require.Contains(t, m.Resources, "aws_cloudwatch_metric_alarm", "%v", m.Blind)
 	return m
@@ -291,9 +292,11 @@ func matchesEvent(pattern, event any) bool {
 	return false
 }
 
-// TestEventsThatAreNoMetricsNotify: a release that ECS rolls back, and a key that is to be deleted or is switched off. The events are
-// shaped as https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html and
-// https://docs.aws.amazon.com/kms/latest/developerguide/ct-schedule-key-deletion.html show them.
+// TestEventsThatAreNoMetricsNotify: a release that ECS rolls back, a key that is to be deleted or is switched off, and a backup, or its
+// copy, that fails. The events are shaped as these pages show them:
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html
+// https://docs.aws.amazon.com/kms/latest/developerguide/ct-schedule-key-deletion.html
+// https://docs.aws.amazon.com/aws-backup/latest/devguide/eventbridge.html
 func TestEventsThatAreNoMetricsNotify(t *testing.T) {
 	t.Parallel()
 	rules := observability(t).Resources["aws_cloudwatch_event_rule"]["this"]
@@ -305,10 +308,20 @@ func TestEventsThatAreNoMetricsNotify(t *testing.T) {
 		return `{"source":"aws.kms","detail-type":"AWS API Call via CloudTrail","detail":{"eventSource":"kms.amazonaws.com","eventName":"` +
 			event + `","requestParameters":{"keyId":"` + key + `","pendingWindowInDays":7}}}`
 	}
+	job := func(kind, state, table string) string {
+		return `{"source":"aws.backup","detail-type":"` + kind + ` Job State Change","resources":[],"detail":{"state":"` + state + `",
+			"resourceArn":"arn:table/` + table + `","resourceType":"DynamoDB"}}`
+	}
 	for _, c := range []struct {
 		rule, event string
 		notifies    bool
 	}{
+		{"backup-failed", job("Backup", "FAILED", "EventLog"), true},
+		{"backup-failed", job("Backup", "EXPIRED", "EventLog"), true},
+		{"backup-failed", job("Copy", "FAILED", "EventLog"), true},
+		{"backup-failed", job("Copy", "COMPLETED", "EventLog"), false},
+		{"backup-failed", job("Copy", "FAILED", "another"), false},
+		{"backup-failed", job("Restore", "FAILED", "EventLog"), false},
 		{"deployment-failed", rollback("SERVICE_DEPLOYMENT_FAILED", "streamer"), true},
 		{"deployment-failed", rollback("SERVICE_DEPLOYMENT_COMPLETED", "streamer"), false},
 		{"deployment-failed", rollback("SERVICE_DEPLOYMENT_FAILED", "another"), false},
@@ -324,5 +337,5 @@ func TestEventsThatAreNoMetricsNotify(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(c.event), &event))
 		assert.Equal(t, c.notifies, matchesEvent(pattern, event), c.event)
 	}
-	require.Len(t, rules, 2)
+	require.Len(t, rules, 3)
 }

@@ -34,9 +34,9 @@ func (u keyUse) allowed(t *testing.T, policy check.Block) bool {
 				"kms:EncryptionContext:aws:logs:arn": u.log,
 			}[condition.Text("variable")]
 			require.True(t, known, condition.Text("variable"))
-			require.Contains(t, []string{"StringEquals", "ArnLike"}, condition.Text("test"))
+			require.Contains(t, []string{"StringEquals", "StringLike", "ArnLike"}, condition.Text("test"))
 			allowed = allowed && slices.ContainsFunc(check.Strings(condition.Attributes["values"]), func(v string) bool {
-				return v == value || condition.Text("test") == "ArnLike" && matches(v, value)
+				return v == value || condition.Text("test") != "StringEquals" && matches(v, value)
 			})
 		}
 		if allowed {

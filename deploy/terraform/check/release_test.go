@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/leftfold/leftfold/deploy/terraform/check"
 )
 
 // programs makes a folder of shell scripts in place of programs that need a network, each by its name, and returns the PATH with them.
@@ -155,7 +157,7 @@ func TestTheBoundaryCoversEveryRole(t *testing.T) {
 	t.Parallel()
 	m := evaluate(t, "examples/bootstrap", map[string]cty.Value{"region": cty.StringVal("eu-central-1")})
 	bounds := m.Data["aws_iam_policy_document"]["boundary"][""].Blocks["statement"]
-	require.Len(t, bounds, 2, "%v", m.Blind)
+	require.Len(t, bounds, 3, "%v", m.Blind)
 	covered := func(action string) bool {
 		for it := bounds[0].Attributes["actions"].ElementIterator(); it.Next(); {
 			if _, pattern := it.Element(); matches(pattern.AsString(), action) {
@@ -184,6 +186,15 @@ func TestTheBoundaryCoversEveryRole(t *testing.T) {
 				_, action := it.Element()
 				assert.True(t, covered(action.AsString()), "archive: %s", action.AsString())
 			}
+		}
+	}
+	for _, statement := range backup(t).Data["aws_iam_policy_document"]["this"][""].Blocks["statement"] {
+		for _, action := range check.Strings(statement.Attributes["actions"]) {
+			if action == "kms:CreateGrant" { // with the same condition
+				assert.Equal(t, statement.Blocks["condition"], bounds[1].Blocks["condition"])
+				continue
+			}
+			assert.True(t, covered(action), "backup: %s", action)
 		}
 	}
 	service := read(t, "deploy/terraform/modules/service/roles.tf")

@@ -117,3 +117,7 @@ mock_resource "aws_sns_topic" {
 mock_resource "aws_cloudwatch_event_rule" {
   defaults = { arn = "arn:aws:events:eu-central-1:123456789012:rule/rule" }
 }
+
+mock_resource "aws_backup_vault" {
+  defaults = { arn = "arn:aws:backup:eu-central-1:123456789012:backup-vault:leftfold" }
+}

@@ -142,7 +142,7 @@ locals {
 }
 
 # Everything but people and other roles: it makes roles under /leftfold/ only, which can do no more than the boundary, passes them to
-# ECS and Firehose only, reads no data, and deletes neither data nor keys: an administrator does that.
+# ECS, Firehose and AWS Backup only, reads no data, and deletes neither data nor keys: an administrator does that.
 data "aws_iam_policy_document" "deploy" {
   statement {
     sid       = "NoData"
@@ -154,7 +154,8 @@ data "aws_iam_policy_document" "deploy" {
     sid    = "NoEnd"
     effect = "Deny"
     actions = [
-      "dynamodb:DeleteBackup", "dynamodb:DeleteTable", "kinesis:DeleteStream", "kms:DisableKey", "kms:ScheduleKeyDeletion",
+      "backup:DeleteBackupVault", "backup:DeleteRecoveryPoint", "backup:UpdateRecoveryPointLifecycle", "dynamodb:DeleteBackup",
+      "dynamodb:DeleteTable", "kinesis:DeleteStream", "kms:DisableKey", "kms:ScheduleKeyDeletion",
       "s3:BypassGovernanceRetention", "s3:DeleteBucket", "s3:DeleteObjectVersion", "sqs:DeleteQueue", "sqs:PurgeQueue",
     ]
     resources = ["*"]
@@ -194,7 +195,7 @@ data "aws_iam_policy_document" "deploy" {
     condition {
       test     = "StringEquals"
       variable = "iam:PassedToService"
-      values   = ["ecs-tasks.amazonaws.com", "firehose.amazonaws.com"]
+      values   = ["backup.amazonaws.com", "ecs-tasks.amazonaws.com", "firehose.amazonaws.com"]
     }
   }
   statement {
@@ -212,15 +213,27 @@ locals {
 data "aws_iam_policy_document" "boundary" {
   statement {
     actions = [
-      "dynamodb:*Item", "dynamodb:Describe*", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:Query", "dynamodb:Scan",
+      "backup:CopyFromBackupVault", "backup:CopyIntoBackupVault", "backup:DescribeBackupVault", "backup:TagResource",
+      "dynamodb:*Item", "dynamodb:Describe*", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListTagsOfResource",
+      "dynamodb:Query", "dynamodb:RestoreTableFromAwsBackup", "dynamodb:Scan", "dynamodb:StartAwsBackupJob",
       "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetAuthorizationToken", "ecr:GetDownloadUrlForLayer",
       "kinesis:Describe*", "kinesis:Get*", "kinesis:List*", "kinesis:PutRecord*", "kinesis:RegisterStreamConsumer",
-      "kinesis:SubscribeToShard", "kms:Decrypt", "kms:GenerateDataKey", "logs:CreateLogStream", "logs:DescribeLogStreams",
+      "kinesis:SubscribeToShard", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey", "logs:CreateLogStream",
+      "logs:DescribeLogStreams",
       "logs:PutLogEvents", "s3:AbortMultipartUpload", "s3:GetBucketLocation", "s3:GetObject", "s3:ListBucket*", "s3:PutObject",
       "secretsmanager:GetSecretValue", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueue*", "sqs:ReceiveMessage",
       "sqs:SendMessage", "ssm:GetParameters", "xray:Put*",
     ]
     resources = ["*"]
+  }
+  statement { # AWS Backup's own use of the keys of vaults
+    actions   = ["kms:CreateGrant"]
+    resources = ["*"]
+    condition {
+      test     = "Bool"
+      variable = "kms:GrantIsForAWSResource"
+      values   = ["true"]
+    }
   }
   statement { # of a projection's tables only those that a rebuild makes, such as projection-user-g2
     actions   = ["dynamodb:CreateTable", "dynamodb:DeleteTable"]

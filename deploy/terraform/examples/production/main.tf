@@ -20,6 +20,16 @@ module "data" {
   permissions_boundary   = var.permissions_boundary
 }
 
+module "backup" {
+  source = "../../modules/backup"
+  count  = var.backup_vault_arn == null ? 0 : 1
+
+  log                  = module.data.log
+  vault_arn            = var.backup_vault_arn
+  key_users            = var.key_users
+  permissions_boundary = var.permissions_boundary
+}
+
 module "cluster" {
   source = "../../modules/cluster"
   name   = "leftfold"
@@ -156,5 +166,6 @@ module "observability" {
   queues             = values(module.data.queues)
   dead_letter_queues = module.data.dead_letter_queues
   firehose           = module.data.archive.firehose
-  key_arns           = module.data.key_arns
+  backed_up          = [for b in module.backup : module.data.log.arn]
+  key_arns           = concat(module.data.key_arns, module.backup[*].key_arn)
 }

@@ -89,6 +89,12 @@ variable "key_users" {
   default     = ["leftfold-deploy"]
 }
 
+variable "backup_vault_arn" {
+  description = "Output vault_arn of the example backup-account: the log is copied there every day. Defaults to none."
+  type        = string
+  default     = null
+}
+
 variable "permissions_boundary" {
   description = "Output of the example bootstrap; the role that deploys makes no role without it. Defaults to none."
   type        = string

@@ -27,6 +27,11 @@ output "operator_policies" {
   value       = { for command, p in aws_iam_policy.operator : command => p.arn }
 }
 
+output "log" {
+  description = "The event log: its table, and the key that encrypts it."
+  value       = { arn = local.log.arn, kms_key_arn = aws_kms_key.this["data"].arn }
+}
+
 output "tables" {
   description = "Names of the tables."
   value       = [for t in aws_dynamodb_table.this : t.name]

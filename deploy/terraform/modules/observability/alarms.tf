@@ -286,7 +286,7 @@ resource "aws_sns_topic_subscription" "email" {
 
 # What is an event, not a metric.
 locals {
-  events = {
+  events = merge({ for alarm, event in local.backups : alarm => event if length(var.backed_up) > 0 }, {
     deployment-failed = {
       source      = ["aws.ecs"]
       detail-type = ["ECS Deployment State Change"]
@@ -302,6 +302,14 @@ locals {
         eventName         = ["ScheduleKeyDeletion", "DisableKey", "PutKeyPolicy"]
         requestParameters = { keyId = flatten([for arn in var.key_arns : [arn, regex("[^/]+$", arn)]]) }
       }
+    }
+  })
+  # https://docs.aws.amazon.com/aws-backup/latest/devguide/eventbridge.html
+  backups = {
+    backup-failed = {
+      source      = ["aws.backup"]
+      detail-type = ["Backup Job State Change", "Copy Job State Change"]
+      detail      = { state = ["FAILED", "ABORTED", "EXPIRED"], resourceArn = var.backed_up }
     }
   }
 }

@@ -78,6 +78,12 @@ variable "firehose" {
   type        = string
 }
 
+variable "backed_up" {
+  description = "ARNs of the tables that AWS Backup copies to another account. Defaults to none."
+  type        = list(string)
+  default     = []
+}
+
 variable "certificate_arn" {
   description = "The API's certificate. Defaults to none."
   type        = string

@@ -33,6 +33,10 @@ run "everything" {
     error_message = "No more brokers than shards, and nothing is scaled by an age."
   }
   assert {
+    condition     = length(module.backup) == 0
+    error_message = "No copies unless there is a vault for them."
+  }
+  assert {
     condition     = output.archive_bucket == "leftfold-archive-123456789012-eu-central-1"
     error_message = "The archive's name is unique in the world."
   }
@@ -51,6 +55,19 @@ run "without_collectors" {
       && toset(keys(local.signals)) == toset(concat(["streamer", "broker"], keys(local.projections)))
     )
     error_message = "Scaling needs no collector."
+  }
+}
+
+run "with_copies_in_another_account" {
+  command = apply
+
+  variables {
+    backup_vault_arn = "arn:aws:backup:eu-west-1:999999999999:backup-vault:leftfold"
+  }
+
+  assert {
+    condition     = length(module.backup) == 1
+    error_message = "The log is copied."
   }
 }
 

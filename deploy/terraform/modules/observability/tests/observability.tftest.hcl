@@ -65,8 +65,28 @@ run "alarms" {
     error_message = "Missing data of a reader raises the alarm."
   }
   assert {
+    condition     = !can(aws_cloudwatch_event_rule.this["backup-failed"])
+    error_message = "Without backups none can fail."
+  }
+  assert {
     condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 14
     error_message = "All graphs exist."
+  }
+}
+
+run "backups" {
+  command = apply
+
+  variables {
+    backed_up = ["arn:aws:dynamodb:eu-central-1:123456789012:table/EventLog"]
+  }
+
+  assert {
+    condition = (
+      one(jsondecode(aws_cloudwatch_event_rule.this["backup-failed"].event_pattern).detail.resourceArn) == one(var.backed_up)
+      && can(aws_cloudwatch_event_target.this["backup-failed"].arn)
+    )
+    error_message = "A copy that fails notifies."
   }
 }
 
