@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -121,8 +122,13 @@ func TestImagesAreScannedBeforeThePushAndSignedAfter(t *testing.T) {
 			at += found
 		}
 	}
-	inOrder(images, "dest=image.tar", "scan-action@", "severity-cutoff: high", "fail-build: true", "push: true",
-		"cosign sign --yes", "@$DIGEST")
+	pushed := regexp.MustCompile(`platforms: (.*)\n +push: true`).FindStringSubmatch(images)
+	require.NotNil(t, pushed)
+	for platform := range strings.SplitSeq(pushed[1], ",") {
+		image := strings.TrimPrefix(platform, "linux/") + ".tar"
+		inOrder(images, "platforms: "+platform+"\n", "dest="+image, "scan-action@", "docker-archive:"+image+`", severity-cutoff: high`,
+			"fail-build: true", "push: true", "cosign sign --yes", "@$DIGEST")
+	}
 	assert.Equal(t, 1, strings.Count(images, "push: true"))
 	inOrder(deploy, `deploy/verify-images "$REGISTRY" "$GITHUB_REF_NAME"`, "deploy/terraform/release apply")
 	assert.NotContains(t, workflow, "continue-on-error")
