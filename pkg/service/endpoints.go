@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -86,6 +87,8 @@ func Endpoints(cfg Config, p Platform, registry *prometheus.Registry, app App) (
 	admin.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		Registry: registry, EnableOpenMetrics: true, // which has exemplars
 	}))
+	admin.Get(strings.TrimSuffix(ProfilePath, "/"), Profile) // the router takes a slash at the end off
+	admin.Get(ProfilePath+"{profile}", Profile)
 	adminAPI := httpapi.NewAPI(admin)
 	err := httpapi.Add(adminAPI, func(api huma.API) {
 		registerJourney(api, p)
@@ -116,6 +119,7 @@ func adminInfo(of httpapi.Info) httpapi.Info {
 		{Address: "/healthz", Name: "Liveness", Means: "whether this process works"},
 		{Address: "/readyz", Name: "Readiness", Means: "whether it can be sent requests"},
 		{Address: "/metrics", Name: "Metrics", Means: "for Prometheus"},
+		{Address: ProfilePath, Name: "Profiles", Means: "where the process spends its time and memory, for go tool pprof"},
 	}
 	return of
 }

@@ -303,6 +303,7 @@ func TestAdminIsNotOnThePublicAddress(t *testing.T) {
 		assert.Equal(t, http.StatusNotFound, status(public, http.MethodGet, path), path)
 	}
 	assert.Equal(t, http.StatusOK, status(admin, http.MethodGet, "/healthz"))
+	assert.Equal(t, http.StatusOK, status(admin, http.MethodGet, service.ProfilePath))
 	if status(admin, http.MethodGet, "/openapi.json") == http.StatusOK {
 		for _, o := range documented(t, client, admin) {
 			assert.Equal(t, http.StatusNotFound, status(public, o.method, concrete(o.path)), o.ID)
