@@ -44,6 +44,9 @@ type Options struct {
 	// ReadLimits refuses what a shard of Kinesis refuses on AWS: a sixth GetRecords within a second, and reads beyond 2 MB a
 	// second. Defaults to no limits.
 	ReadLimits bool
+	// HoldReads is how long GetRecords of Kinesis and of a table's stream waits for a record if there is none: programs that poll
+	// then cost nothing while nothing happens, and see a record at once. AWS does not wait. Defaults to no wait.
+	HoldReads time.Duration
 }
 
 // Server is one embedded AWS: one account in all regions. It is an http.Handler; Config connects to it without a socket.

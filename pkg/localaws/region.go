@@ -22,9 +22,9 @@ type region struct {
 
 func newRegion(name string, o Options, j *journal.Journal) *region {
 	r := &region{
-		dynamodb: dynamodb.New(dynamodb.Options{Region: name, AccountID: o.AccountID, Now: o.Now, Journal: j}),
+		dynamodb: dynamodb.New(dynamodb.Options{Region: name, AccountID: o.AccountID, Now: o.Now, Journal: j, HoldReads: o.HoldReads}),
 		kinesis: kinesis.New(kinesis.Options{
-			Region: name, AccountID: o.AccountID, Now: o.Now, Journal: j, ReadLimits: o.ReadLimits,
+			Region: name, AccountID: o.AccountID, Now: o.Now, Journal: j, ReadLimits: o.ReadLimits, HoldReads: o.HoldReads,
 		}),
 		sqs:      sqs.New(sqs.Options{Region: name, AccountID: o.AccountID, Now: o.Now, Journal: j}),
 		services: map[string]*awsjson.Service{},
@@ -38,6 +38,7 @@ func newRegion(name string, o Options, j *journal.Journal) *region {
 }
 
 func (r *region) close() {
+	r.dynamodb.Close()
 	r.sqs.Close()
 	r.kinesis.Close()
 }

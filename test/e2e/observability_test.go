@@ -397,18 +397,25 @@ func written(t *testing.T, name, should, test string) string {
 	defer updating.Unlock()
 	text, err := os.ReadFile(observability)
 	require.NoError(t, err)
-	begin, end := "<!-- "+name+": written by a test -->\n", "<!-- end of "+name+" -->"
-	before, rest, ok := strings.Cut(string(text), begin)
-	require.True(t, ok)
-	stands, after, ok := strings.Cut(rest, end)
-	require.True(t, ok)
+	before, stands, after := section(t, string(text), name)
 	if *update {
-		text = []byte(before + begin + should + end + after)
+		text = []byte(before + should + after)
 		require.NoError(t, os.WriteFile(observability, text, 0o644))
 	} else {
 		assert.Equal(t, should, stands, "run: go test ./test/e2e -run %s -update", test)
 	}
 	return string(text)
+}
+
+// section cuts a text at what a test writes: <!-- name: written by a test --> is the end of before, <!-- end of name --> begins after.
+func section(t *testing.T, text, name string) (before, stands, after string) {
+	t.Helper()
+	begin, end := "<!-- "+name+": written by a test -->\n", "<!-- end of "+name+" -->"
+	before, rest, ok := strings.Cut(text, begin)
+	require.True(t, ok)
+	stands, after, ok = strings.Cut(rest, end)
+	require.True(t, ok)
+	return before + begin, stands, end + after
 }
 
 var updating sync.Mutex // of the one file that two tests write

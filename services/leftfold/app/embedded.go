@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/iam/provision"
@@ -20,9 +22,12 @@ type embedded struct {
 	store *filestore.Store // nil if everything is in memory
 }
 
+// holdReads makes idle shard readers wait in the embedded AWS instead of asking it every STREAM_POLL.
+const holdReads = time.Second
+
 // newEmbedded returns the embedded AWS. The caller must call closed once it is not used any more.
 func newEmbedded(ctx context.Context, cfg AWSConfig) (*embedded, error) {
-	e, options := &embedded{}, localaws.Options{Region: cfg.Region}
+	e, options := &embedded{}, localaws.Options{Region: cfg.Region, HoldReads: holdReads}
 	if cfg.DataDir == "" {
 		e.Server = localaws.New(options)
 	} else {
@@ -50,7 +55,7 @@ func (e *embedded) closed(err error) error {
 
 func (e *embedded) endpoint(cfg AWSConfig) service.Endpoint {
 	return service.Endpoint{
-		Name: "aws", Variable: "AWS_ADDR", Addr: cfg.AWSAddr, Handler: e.Server,
+		Name: "aws", Variable: "AWS_ADDR", Addr: cfg.AWSAddr, Handler: e.handler(),
 		HTTP:             httpapi.Config{WriteTimeout: 7 * time.Minute}, // a subscription to a shard of Kinesis lasts for 5
 		UnencryptedHTTP2: true,                                          // the SDKs for Java and JavaScript speak it with Kinesis
 		Parts: []service.Part{{Name: "long polls", Run: func(ctx context.Context) error {
@@ -59,4 +64,17 @@ func (e *embedded) endpoint(cfg AWSConfig) service.Endpoint {
 			return nil
 		}}},
 	}
+}
+
+// handler serves the AWS and, beside the AWS's own routes, the profiles of the process.
+func (e *embedded) handler() http.Handler {
+	const own = "/_localaws"
+	profiles := http.StripPrefix(own, http.HandlerFunc(service.Profile))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, own+service.ProfilePath) {
+			profiles.ServeHTTP(w, r)
+			return
+		}
+		e.ServeHTTP(w, r)
+	})
 }

@@ -28,6 +28,8 @@ type Options struct {
 	Now func() time.Time
 	// Journal takes all changes; nil to keep nothing.
 	Journal *journal.Journal
+	// HoldReads is how long GetRecords waits for a record if there is none.
+	HoldReads time.Duration
 }
 
 // DB is one account's DynamoDB in one region.
@@ -35,6 +37,8 @@ type DB struct {
 	options Options
 	kept    kept
 	tokens  tokens
+	closed  chan struct{}
+	close   func() // closes it
 
 	mu      sync.RWMutex
 	tables  map[string]*table
@@ -43,8 +47,10 @@ type DB struct {
 
 // New returns a DB without tables.
 func New(o Options) *DB {
-	k := keptIn(o.Journal, o.Region)
+	k, closed := keptIn(o.Journal, o.Region), make(chan struct{})
 	return &DB{
+		closed:  closed,
+		close:   sync.OnceFunc(func() { close(closed) }),
 		options: o,
 		kept:    k,
 		tokens:  tokens{kept: k, entries: map[string]*token{}},
@@ -52,6 +58,9 @@ func New(o Options) *DB {
 		streams: map[string]*stream{},
 	}
 }
+
+// Close ends reads that wait for records; later ones do not wait.
+func (db *DB) Close() { db.close() }
 
 // Service returns the API of tables and items.
 func (db *DB) Service() *awsjson.Service {

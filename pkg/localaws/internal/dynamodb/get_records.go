@@ -11,6 +11,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/hold"
 )
 
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_GetRecords.html
@@ -74,6 +75,8 @@ func (db *DB) getRecords(ctx context.Context, in *getRecordsInput) (*getRecordsO
 	if err != nil {
 		return nil, trimmedAccess() // the shard existed when the iterator was made
 	}
+	hold.While(ctx, func() <-chan struct{} { return sh.nothing(it.Next) }, db.options.HoldReads, db.closed)
+	now = db.options.Now()
 	limit := maxRecords
 	if in.Limit != nil {
 		limit = *in.Limit
@@ -90,6 +93,17 @@ func (db *DB) getRecords(ctx context.Context, in *getRecordsInput) (*getRecordsO
 		out.NextShardIterator = iterator{it.Stream, it.Shard, next, now.UnixMilli()}.String()
 	}
 	return out, nil
+}
+
+// nothing returns what signals the next change if there is nothing to read: neither a record from a sequence number on, nor the shard's
+// end, nor an error. Else it returns nil.
+func (sh *shard) nothing(from uint64) <-chan struct{} {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if n := len(sh.records); sh.end > 0 || from <= sh.trimmed || n > 0 && sh.records[n-1].sequence >= from {
+		return nil
+	}
+	return sh.changes.Next()
 }
 
 // read returns the records from a sequence number on, the next sequence number to read from, and whether any can follow.

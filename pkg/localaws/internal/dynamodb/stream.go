@@ -12,6 +12,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/hold"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/journal"
 )
 
@@ -78,10 +79,11 @@ type shard struct {
 
 	mu       sync.Mutex
 	records  []*record
-	trimmed  uint64    // newest sequence number that was removed
-	seen     uint64    // newest sequence number that a client has read or skipped
-	end      uint64    // 0 while open
-	closedAt time.Time // zero while open
+	trimmed  uint64       // newest sequence number that was removed
+	seen     uint64       // newest sequence number that a client has read or skipped
+	end      uint64       // 0 while open
+	closedAt time.Time    // zero while open
+	changes  hold.Changes // records that come, and the end
 }
 
 func newStream(t *table, view string, number int, now time.Time) *stream {
@@ -134,6 +136,7 @@ func (s *stream) append(
 	r.sequence = s.last.Add(1)
 	sh.records = append(sh.records, r)
 	sh.saveRecord(r, b)
+	sh.changes.Signal()
 }
 
 // presence replaces an item by an empty one: only its existence is kept.
@@ -167,6 +170,7 @@ func (s *stream) close(sh *shard, now time.Time) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.end, sh.closedAt = s.last.Add(1), now
+	sh.changes.Signal()
 }
 
 // rotate closes every open shard and opens a child for each.

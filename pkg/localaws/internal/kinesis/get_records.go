@@ -6,6 +6,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/hold"
 )
 
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html
@@ -166,14 +167,15 @@ func (k *Kinesis) getRecords(ctx context.Context, in *getRecordsInput) (*getReco
 	if err := in.check(); err != nil {
 		return nil, err
 	}
-	now := k.now()
-	it, err := parseIterator(*in.ShardIterator, now)
+	it, err := parseIterator(*in.ShardIterator, k.now())
 	if err != nil {
 		return nil, err
 	}
 	if in.StreamARN != nil && *in.StreamARN != k.arn(it.stream) {
 		return nil, invalidArgument("StreamARN %s does not name the stream of the ShardIterator.", *in.StreamARN)
 	}
+	hold.While(ctx, func() <-chan struct{} { return k.nothing(it) }, k.opts.HoldReads, k.closed)
+	now := k.now()
 	s, err := k.named(it.stream)
 	if err != nil {
 		return nil, k.shardGone(it.next.shard, it.stream)
@@ -209,6 +211,22 @@ func (k *Kinesis) getRecords(ctx context.Context, in *getRecordsInput) (*getReco
 	next := iterator{now, s.name, sh.sequence(p.next())}.String()
 	out.NextShardIterator = &next
 	return out, nil
+}
+
+// nothing returns what signals the next change of an iterator's shard if there is nothing to read: neither a record, nor the shard's
+// end, nor an error. Else it returns nil.
+func (k *Kinesis) nothing(it iterator) <-chan struct{} {
+	s, err := k.named(it.stream)
+	if err != nil {
+		return nil
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	sh := s.shardAt(it.next.shard, k.now())
+	if sh == nil || !sh.open() || sh.birth != it.next.birth {
+		return nil
+	}
+	return sh.nothing(it.next.counter)
 }
 
 func (s *shard) describe(p page) []recordJSON {

@@ -28,6 +28,8 @@ type Options struct {
 	Journal   *journal.Journal // nil to keep nothing
 	// ReadLimits makes GetRecords fail beyond the limits of a shard.
 	ReadLimits bool
+	// HoldReads is how long GetRecords waits for a record if there is none.
+	HoldReads time.Duration
 }
 
 // Kinesis is one account's streams in one region.
@@ -87,7 +89,7 @@ func (k *Kinesis) Service() *awsjson.Service {
 	}
 }
 
-// Close ends every subscription. Later subscriptions end after their first event.
+// Close ends every subscription, and reads that wait. Later subscriptions end after their first event, later reads do not wait.
 func (k *Kinesis) Close() { k.once.Do(func() { close(k.closed) }) }
 
 // now is truncated to milliseconds, the precision of every timestamp that a client sees, so that comparisons agree with them.

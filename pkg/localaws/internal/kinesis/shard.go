@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/hold"
 )
 
 const maxShardIndex = 1<<31 - 1
@@ -30,9 +31,9 @@ type shard struct {
 
 	mu      sync.Mutex
 	reads   reads
-	trimmed uint64        // number of records that were removed; records[i] has the counter trimmed+1+i
-	records []record      // by arrival
-	changed chan struct{} // closed at the next change; nil if nothing waits for it
+	trimmed uint64       // number of records that were removed; records[i] has the counter trimmed+1+i
+	records []record     // by arrival
+	changes hold.Changes // records that arrive, and the shard's end
 }
 
 type record struct {
@@ -74,32 +75,31 @@ func (s *shard) append(partitionKey string, data []byte, now, horizon time.Time)
 	s.records = append(s.records, record{partitionKey, data, now})
 	counter := s.trimmed + uint64(len(s.records))
 	s.saveRecord(counter)
-	s.notify()
+	s.changes.Signal()
 	return counter
-}
-
-// notify closes changed. The caller holds the lock.
-func (s *shard) notify() {
-	if s.changed != nil {
-		close(s.changed)
-		s.changed = nil
-	}
 }
 
 func (s *shard) wake() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.notify()
+	s.changes.Signal()
 }
 
 // change returns a channel that is closed when a record arrives or the shard is closed.
 func (s *shard) change() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.changed == nil {
-		s.changed = make(chan struct{})
+	return s.changes.Next()
+}
+
+// nothing returns what change does if the shard has no record from a counter on, else nil.
+func (s *shard) nothing(from uint64) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := uint64(len(s.records)); n > 0 && from <= s.trimmed+n {
+		return nil
 	}
-	return s.changed
+	return s.changes.Next()
 }
 
 // trim removes the records that arrived before the horizon. The caller holds the lock.
