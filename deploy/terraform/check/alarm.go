@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -106,6 +107,12 @@ func math() map[string]function.Function {
 					return args[1], nil
 				}
 				return args[0], nil
+			},
+		}),
+		"MAX": function.New(&function.Spec{
+			Params: []function.Parameter{{Name: "metrics", Type: cty.List(cty.Number)}}, Type: function.StaticReturnType(cty.Number),
+			Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+				return slices.MaxFunc(args[0].AsValueSlice(), func(a, b cty.Value) int { return cmp.Compare(float(a), float(b)) }), nil
 			},
 		}),
 		"IF": function.New(&function.Spec{

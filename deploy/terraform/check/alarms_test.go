@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -22,9 +23,13 @@ func observability(t *testing.T) *check.Module {
 	t.Helper()
 	text := cty.StringVal
 	one := func(s string) cty.Value { return cty.ListVal([]cty.Value{text(s)}) }
+	group := func(s string) cty.Value {
+		return cty.MapVal(map[string]cty.Value{"LoadBalancer": text("lb"), "TargetGroup": text(s)})
+	}
+	pair := cty.ListVal([]cty.Value{group("group"), group("alternate")})
 	m := evaluate(t, "modules/observability", map[string]cty.Value{
 		"cluster": text("c"), "services": one("streamer"), "load_balancer": text("lb"), "tables": one("EventLog"), "stream": text("event-source"),
-		"targets": cty.ObjectVal(map[string]cty.Value{"command-api": text("group")}), "queues": one("q"), "dead_letter_queues": one("d"),
+		"targets": cty.ObjectVal(map[string]cty.Value{"command-api": pair}), "queues": one("q"), "dead_letter_queues": one("d"),
 		"indexes":  cty.ListVal([]cty.Value{cty.ObjectVal(map[string]cty.Value{"table": text("projection-user"), "index": text("listing")})}),
 		"firehose": text("f"), "emails": cty.SetValEmpty(cty.String), "certificate_arn": text("certificate"), "key_arns": one("arn:key/k"),
 		"backed_up": one("arn:table/EventLog"),
@@ -174,8 +179,19 @@ var incidents = []incident{ //nolint:gochecknoglobals // read only
 
 	// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
 	of("no-healthy-targets/command-api", "AWS/ApplicationELB HealthyHostCount LoadBalancer=lb,TargetGroup=group", "2", "0"),
+	of("no-healthy-targets/command-api", "AWS/ApplicationELB HealthyHostCount LoadBalancer=lb,TargetGroup=alternate", "2", "0"),
+	{"no-healthy-targets/command-api", []string{"AWS/ApplicationELB HealthyHostCount LoadBalancer=lb,TargetGroup=group 2"}, nil},
 	of("unhealthy-target/command-api", "AWS/ApplicationELB UnHealthyHostCount LoadBalancer=lb,TargetGroup=group", "0", "1"),
+	of("unhealthy-target/command-api", "AWS/ApplicationELB UnHealthyHostCount LoadBalancer=lb,TargetGroup=alternate", "0", "1"),
 	of("slow-answers/command-api", "AWS/ApplicationELB TargetResponseTime LoadBalancer=lb,TargetGroup=group", "0.02", "2.5"),
+	{ // of the release that a tenth of the requests try
+		"slow-answers/command-api",
+		[]string{"AWS/ApplicationELB TargetResponseTime LoadBalancer=lb,TargetGroup=group 0.02"},
+		[]string{
+			"AWS/ApplicationELB TargetResponseTime LoadBalancer=lb,TargetGroup=group 0.02",
+			"AWS/ApplicationELB TargetResponseTime LoadBalancer=lb,TargetGroup=alternate 2.5",
+		},
+	},
 	of("edge-errors/edge", "AWS/ApplicationELB HTTPCode_ELB_5XX_Count LoadBalancer=lb", "0", "11"),
 	{ // two in a hundred
 		"service-errors/command-api",
@@ -183,6 +199,15 @@ var incidents = []incident{ //nolint:gochecknoglobals // read only
 		[]string{
 			"AWS/ApplicationELB RequestCount LoadBalancer=lb,TargetGroup=group 1000",
 			"AWS/ApplicationELB HTTPCode_Target_5XX_Count LoadBalancer=lb,TargetGroup=group 20",
+		},
+	},
+	{ // an eighth of what a tenth of the requests try
+		"service-errors/command-api",
+		[]string{"AWS/ApplicationELB RequestCount LoadBalancer=lb,TargetGroup=group 1000"},
+		[]string{
+			"AWS/ApplicationELB RequestCount LoadBalancer=lb,TargetGroup=group 900",
+			"AWS/ApplicationELB RequestCount LoadBalancer=lb,TargetGroup=alternate 100",
+			"AWS/ApplicationELB HTTPCode_Target_5XX_Count LoadBalancer=lb,TargetGroup=alternate 12.5",
 		},
 	},
 	{ // no hop is late by itself
@@ -260,6 +285,85 @@ func TestAnIdleSystemRaisesNoAlarm(t *testing.T) {
 			require.NoError(t, err, name)
 			assert.False(t, fires, name)
 		}
+	}
+}
+
+// TestAReleaseThatShiftsTrafficRaisesNoAlarm: a service's tasks are in one target group, then in both, then in the other one, where they
+// stay; of the one that is left AWS sends less and less.
+func TestAReleaseThatShiftsTrafficRaisesNoAlarm(t *testing.T) {
+	t.Parallel()
+	in := func(group, tasks, requests string) []string {
+		of := "LoadBalancer=lb,TargetGroup=" + group + " "
+		return []string{
+			"AWS/ApplicationELB HealthyHostCount " + of + tasks, "AWS/ApplicationELB UnHealthyHostCount " + of + "0",
+			"AWS/ApplicationELB RequestCount " + of + requests, "AWS/ApplicationELB TargetResponseTime " + of + "0.02",
+		}
+	}
+	var periods [][]check.Sample
+	for _, phase := range [][]string{
+		in("group", "2", "1000"),
+		slices.Concat(in("group", "2", "1000"), in("alternate", "0", "0")),
+		slices.Concat(in("group", "2", "900"), in("alternate", "2", "100")),
+		slices.Concat(in("group", "2", "0"), in("alternate", "2", "1000")),
+		slices.Concat(in("group", "0", "0"), in("alternate", "2", "1000")),
+		in("alternate", "2", "1000"),
+	} {
+		for range 20 {
+			periods = append(periods, samples(t, phase...))
+		}
+	}
+	looked := 0
+	for name, alarm := range observability(t).Resources["aws_cloudwatch_metric_alarm"]["expression"] {
+		if !strings.HasSuffix(name, "/command-api") {
+			continue
+		}
+		for now := range periods {
+			looked++
+			fires, err := check.Fires(alarm, slices.Concat(slices.Repeat(periods[:1], 20), periods[:now+1]))
+			require.NoError(t, err, name)
+			assert.False(t, fires, "%s in period %d", name, now)
+		}
+	}
+	assert.Equal(t, 4*len(periods), looked)
+}
+
+// TestBothBuildsRunUntilABadReleaseIsSeen: the alarms that roll a release back are raised while the former build still runs, with a few
+// minutes until AWS has the metric, and the apply waits longer than that.
+func TestBothBuildsRunUntilABadReleaseIsSeen(t *testing.T) {
+	t.Parallel()
+	m := observability(t)
+	longest, watched := time.Duration(0), 0
+	for kind, local := range map[string]string{"this": "flat", "expression": "expressions"} {
+		declared := m.Locals[local].AsValueMap()
+		for name, alarm := range m.Resources["aws_cloudwatch_metric_alarm"][kind] {
+			if of := declared[name]; !of.Type().HasAttribute("rollback") || of.GetAttr("rollback").False() {
+				continue
+			}
+			watched++
+			period := alarm.Attributes["period"]
+			for _, query := range alarm.Blocks["metric_query"] {
+				for _, metric := range query.Blocks["metric"] {
+					period = metric.Attributes["period"]
+				}
+			}
+			longest = max(longest, seconds(alarm.Attributes["evaluation_periods"].Multiply(period)))
+		}
+	}
+	require.Greater(t, watched, 5, "%v", m.Blind)
+	needed := longest + 4*time.Minute
+	minutes := func(v cty.Value) time.Duration { return 60 * seconds(v) }
+	for _, strategy := range []string{"blue_green", "canary"} {
+		m, _ := serviceModule(t, map[string]cty.Value{"deployment": cty.StringVal(strategy)})
+		service := m.Resources["aws_ecs_service"]["this"][""]
+		configuration := service.Blocks["deployment_configuration"][0]
+		bake := minutes(configuration.Attributes["bake_time_in_minutes"])
+		assert.GreaterOrEqual(t, bake, needed, strategy)
+		for _, canary := range configuration.Blocks["canary_configuration"] {
+			first := minutes(canary.Attributes["canary_bake_time_in_minutes"])
+			assert.GreaterOrEqual(t, first, needed)
+			bake += first
+		}
+		assert.GreaterOrEqual(t, duration(t, service.Blocks["timeouts"][0].Text("update")), bake+40*time.Minute, strategy)
 	}
 }
 

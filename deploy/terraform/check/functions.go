@@ -25,7 +25,7 @@ func functions() map[string]function.Function {
 		"setproduct": stdlib.SetProductFunc, "slice": stdlib.SliceFunc, "sort": stdlib.SortFunc, "split": stdlib.SplitFunc,
 		"tostring": stdlib.MakeToFunc(cty.String), "toset": stdlib.MakeToFunc(cty.Set(cty.DynamicPseudoType)),
 		"tolist": stdlib.MakeToFunc(cty.List(cty.DynamicPseudoType)), "values": stdlib.ValuesFunc,
-		"trimprefix": stdlib.TrimPrefixFunc, "yamlencode": stdlib.JSONEncodeFunc, // JSON is YAML
+		"trimprefix": stdlib.TrimPrefixFunc, "upper": stdlib.UpperFunc, "yamlencode": stdlib.JSONEncodeFunc, // JSON is YAML
 	}
 }
 

@@ -1,10 +1,12 @@
 package check_test
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -203,6 +205,11 @@ func TestTheBoundaryCoversEveryRole(t *testing.T) {
 			assert.True(t, covered(action), "backup: %s", action)
 		}
 	}
+	for _, statement := range edge(t, nil).Data["aws_iam_policy_document"]["deployments"][""].Blocks["statement"] {
+		for _, action := range check.Strings(statement.Attributes["actions"]) {
+			assert.True(t, covered(action), "deployments: %s", action)
+		}
+	}
 	service := read(t, "deploy/terraform/modules/service/roles.tf")
 	for _, action := range []string{
 		"logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords",
@@ -213,7 +220,67 @@ func TestTheBoundaryCoversEveryRole(t *testing.T) {
 		assert.True(t, covered(action), action)
 	}
 	assert.Greater(t, seen, 20)
-	for _, action := range []string{"dynamodb:DeleteTable", "kms:ScheduleKeyDeletion", "iam:CreateRole", "s3:DeleteObject", "sqs:PurgeQueue"} {
+	for _, action := range []string{
+		"dynamodb:DeleteTable", "kms:ScheduleKeyDeletion", "iam:CreateRole", "s3:DeleteObject", "sqs:PurgeQueue",
+		"elasticloadbalancing:ModifyListener", "elasticloadbalancing:DeleteRule",
+	} {
 		assert.False(t, covered(action), action)
 	}
+}
+
+// TestTheDeployRolePassesEveryRole: it makes roles that services of AWS take on, and hands them those, and no role to another one.
+func TestTheDeployRolePassesEveryRole(t *testing.T) {
+	t.Parallel()
+	service, _ := serviceModule(t, nil)
+	needed := map[string]bool{}
+	for _, m := range []*check.Module{service, edge(t, nil), data(t, nil), backup(t)} {
+		for _, instances := range m.Data["aws_iam_policy_document"] {
+			for _, statement := range instances[""].Blocks["statement"] {
+				if !slices.Contains(check.Strings(statement.Attributes["actions"]), "sts:AssumeRole") {
+					continue
+				}
+				for _, id := range check.Strings(statement.Blocks["principals"][0].Attributes["identifiers"]) {
+					needed[id] = true
+				}
+			}
+		}
+	}
+	m := evaluate(t, "examples/bootstrap", map[string]cty.Value{"region": cty.StringVal("eu-central-1")})
+	var passed []string
+	for _, statement := range m.Data["aws_iam_policy_document"]["deploy"][""].Blocks["statement"] {
+		if statement.Text("sid") == "Pass" {
+			passed = check.Strings(statement.Blocks["condition"][0].Attributes["values"])
+		}
+	}
+	assert.ElementsMatch(t, slices.Collect(maps.Keys(needed)), passed, "%v", m.Blind)
+	assert.Contains(t, passed, "ecs.amazonaws.com")
+}
+
+// TestECSChangesThisLoadBalancerOnly: the role of deployments registers targets at its target groups and modifies its rules, and sees.
+func TestECSChangesThisLoadBalancerOnly(t *testing.T) {
+	t.Parallel()
+	m := edge(t, map[string]cty.Value{"admin_cidrs": cty.SetVal([]cty.Value{cty.StringVal("192.0.2.0/24")})})
+	changes := map[string][]string{}
+	for _, statement := range m.Data["aws_iam_policy_document"]["deployments"][""].Blocks["statement"] {
+		if statement.Text("sid") != "See" {
+			changes[strings.Join(check.Strings(statement.Attributes["actions"]), " ")] = check.Strings(statement.Attributes["resources"])
+			continue
+		}
+		for _, action := range check.Strings(statement.Attributes["actions"]) {
+			assert.Contains(t, action, ":Describe")
+		}
+	}
+	of := func(kind string) (out []string) {
+		for _, instances := range m.Resources[kind] {
+			for _, b := range instances {
+				out = append(out, b.Text("arn"))
+			}
+		}
+		slices.Sort(out)
+		return out
+	}
+	assert.Equal(t, map[string][]string{
+		"elasticloadbalancing:DeregisterTargets elasticloadbalancing:RegisterTargets": of("aws_lb_target_group"),
+		"elasticloadbalancing:ModifyRule":                                             of("aws_lb_listener_rule"),
+	}, changes)
 }

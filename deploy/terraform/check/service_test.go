@@ -69,10 +69,11 @@ func serviceModule(t *testing.T, vars map[string]cty.Value) (*check.Module, []co
 		"name": cty.StringVal("projector-user"), "image": cty.StringVal("registry/leftfold/projector-user:v1"), "vpc_id": cty.StringVal("vpc"),
 		"subnet_ids": cty.ListVal([]cty.Value{cty.StringVal("subnet")}), "kms_key_arn": cty.StringVal("key"), "permissions": cty.EmptyObjectVal,
 		"cluster": cty.ObjectVal(map[string]cty.Value{"arn": cty.StringVal("cluster"), "name": cty.StringVal("leftfold")}),
-		"target": cty.ObjectVal(map[string]cty.Value{
-			"target_group_arn": cty.StringVal("group"), "security_group_id": cty.StringVal("sg"), "resource_label": cty.StringVal("label"),
+		"target":  edge(t, nil).Outputs["targets"].AsValueMap()["projector-user"],
+		"scaling": cty.ObjectVal(map[string]cty.Value{
+			"min": cty.NumberIntVal(2), "max": cty.NumberIntVal(4), "cpu": cty.NumberIntVal(60), "requests": cty.NumberIntVal(6000),
+			"signals": cty.EmptyObjectVal,
 		}),
-		"scaling": cty.ObjectVal(map[string]cty.Value{"min": cty.NumberIntVal(2)}),
 	}
 	maps.Copy(all, vars)
 	m := evaluate(t, "modules/service", all)
@@ -115,6 +116,108 @@ func TestAReleaseThatIsRolledBackFails(t *testing.T) {
 	require.NoError(t, err)
 	assert.False(t, met)
 	assert.Contains(t, message, "it runs the former")
+}
+
+// TestAReleaseShiftsTrafficAsAsked: ECS gets the pair of target groups and the rule of each port, whatever the strategy, so that one can
+// follow another; an API alone has a port that traffic is shifted at.
+func TestAReleaseShiftsTrafficAsAsked(t *testing.T) {
+	t.Parallel()
+	operators := map[string]cty.Value{"admin_cidrs": cty.SetVal([]cty.Value{cty.StringVal("192.0.2.0/24")})}
+	targets := edge(t, operators).Outputs["targets"].AsValueMap()
+	arn := func(kind, of string) string { return kind + " " + of }
+	for deployment, want := range map[string]struct {
+		strategy string
+		canary   int
+	}{"rolling": {"ROLLING", 0}, "blue_green": {"BLUE_GREEN", 0}, "canary": {"CANARY", 1}} {
+		m, _ := serviceModule(t, map[string]cty.Value{"deployment": cty.StringVal(deployment), "target": targets["projector-user"]})
+		service := m.Resources["aws_ecs_service"]["this"][""]
+		require.NotEmpty(t, service.Attributes, "%v", m.Blind)
+		configuration := service.Blocks["deployment_configuration"][0]
+		assert.Equal(t, want.strategy, configuration.Text("strategy"))
+		assert.Len(t, configuration.Blocks["canary_configuration"], want.canary)
+		ports := map[string][]string{}
+		for _, of := range service.Blocks["load_balancer"] {
+			advanced := of.Blocks["advanced_configuration"][0]
+			assert.Equal(t, "aws_iam_role/deployments", advanced.Text("role_arn"))
+			ports[of.Text("container_port")] = []string{
+				of.Text("target_group_arn"), advanced.Text("alternate_target_group_arn"), advanced.Text("production_listener_rule"),
+			}
+		}
+		assert.Equal(t, map[string][]string{
+			"8080": {arn("this", "projector-user"), arn("this", "projector-user-alt"), arn("reads", "projector-user")},
+			"9090": {arn("admin", "projector-user"), arn("admin", "projector-user-alt"), arn("admin", "projector-user")},
+		}, ports, deployment)
+	}
+	m, _ := serviceModule(t, map[string]cty.Value{"target": cty.NullVal(cty.DynamicPseudoType)})
+	reader := m.Resources["aws_ecs_service"]["this"][""]
+	assert.Equal(t, "ROLLING", reader.Blocks["deployment_configuration"][0].Text("strategy"))
+	assert.Empty(t, reader.Blocks["load_balancer"])
+	assert.Empty(t, m.Resources["aws_appautoscaling_policy"]["signal"])
+}
+
+// TestECSAloneMovesTraffic: each rule begins at the first target group of a pair, and Terraform leaves it afterwards as ECS has set it.
+func TestECSAloneMovesTraffic(t *testing.T) {
+	t.Parallel()
+	m := edge(t, map[string]cty.Value{"admin_cidrs": cty.SetVal([]cty.Value{cty.StringVal("192.0.2.0/24")})})
+	rules := 0
+	for name, instances := range m.Resources["aws_lb_listener_rule"] {
+		for key, rule := range instances {
+			rules++
+			groups := rule.Blocks["action"][0].Blocks["forward"][0].Blocks["target_group"]
+			require.Len(t, groups, 2)
+			assert.Equal(t, groups[0].Text("arn")+"-alt", groups[1].Text("arn"), "%s %s", name, key)
+			assert.Equal(t, []time.Duration{100 * time.Second, 0}, []time.Duration{
+				seconds(groups[0].Attributes["weight"]), seconds(groups[1].Attributes["weight"]),
+			})
+		}
+	}
+	assert.Equal(t, 5, rules)
+	text := read(t, "deploy/terraform/modules/edge/main.tf") + read(t, "deploy/terraform/modules/edge/admin.tf")
+	assert.Equal(t, strings.Count(text, `resource "aws_lb_listener_rule"`), strings.Count(text,
+		"ignore_changes = [action[0].forward[0].target_group]"))
+}
+
+// TestTargetGroupsHaveNamesThatAWSTakes: 32 characters at most, and none twice.
+func TestTargetGroupsHaveNamesThatAWSTakes(t *testing.T) {
+	t.Parallel()
+	m := edge(t, map[string]cty.Value{
+		"name": cty.StringVal("seventeen-letters"), "admin_cidrs": cty.SetVal([]cty.Value{cty.StringVal("192.0.2.0/24")}),
+	})
+	seen := map[string]bool{}
+	for _, instances := range m.Resources["aws_lb_target_group"] {
+		for _, group := range instances {
+			name := group.Text("name")
+			assert.Regexp(t, "^[a-z-]{1,32}$", name)
+			assert.False(t, seen[name], name)
+			seen[name] = true
+		}
+	}
+	assert.Len(t, seen, 10)
+}
+
+// TestRequestsAreCountedAtBothTargetGroups: the autoscaler sees as many requests for each task while traffic moves as before.
+func TestRequestsAreCountedAtBothTargetGroups(t *testing.T) {
+	t.Parallel()
+	m, _ := serviceModule(t, nil)
+	policy := m.Resources["aws_appautoscaling_policy"]["signal"]["requests"]
+	var counted []string
+	var expression string
+	for _, metric := range policy.Blocks["target_tracking_scaling_policy_configuration"][0].
+		Blocks["customized_metric_specification"][0].Blocks["metrics"] {
+		if metric.Text("expression") != "" {
+			expression = metric.Text("expression")
+		}
+		for _, stat := range metric.Blocks["metric_stat"] {
+			assert.Equal(t, "RequestCountPerTarget", stat.Blocks["metric"][0].Text("metric_name"))
+			for _, dimension := range stat.Blocks["metric"][0].Blocks["dimensions"] {
+				if dimension.Text("name") == "TargetGroup" {
+					counted = append(counted, dimension.Text("value"))
+				}
+			}
+		}
+	}
+	assert.ElementsMatch(t, []string{"group/projector-user", "group/projector-user-alt"}, counted)
+	assert.Equal(t, "FILL(group0, 0) + FILL(group1, 0)", expression)
 }
 
 // TestTasksHaveTimeToStop: ECS kills a task after STOP_TIMEOUT, the load balancer drains a target for as long as the longest answer,
@@ -187,19 +290,33 @@ func edge(t *testing.T, vars map[string]cty.Value) *check.Module {
 		"subnet_ids": cty.ListVal([]cty.Value{text("subnet")}),
 	}
 	maps.Copy(all, vars)
-	m := evaluate(t, "modules/edge", all)
-	require.Contains(t, m.Resources, "aws_lb_listener_rule", "%v", m.Blind)
+	m, err := check.Evaluate(filepath.Join(root, "deploy/terraform/modules/edge"), all,
+		func(kind, name, key string, b check.Block) map[string]cty.Value {
+			known := arns(kind, name, key, b)
+			if key != "" { // one of several
+				known["arn"] = text(name + " " + key)
+			}
+			known["arn_suffix"] = text("group/" + key)
+			return known
+		})
+	require.NoError(t, err)
+	require.Contains(t, m.Outputs, "targets", "%v", m.Blind)
 	return m
 }
 
 // TestTheEdgeSendsEveryOperationToItsService matches every operation of each service with the load balancer's rules.
 func TestTheEdgeSendsEveryOperationToItsService(t *testing.T) {
 	t.Parallel()
-	rules := edge(t, nil).Resources["aws_lb_listener_rule"]["reads"]
+	m := edge(t, nil)
+	rules := maps.Clone(m.Resources["aws_lb_listener_rule"]["reads"])
+	rules["command-api"] = m.Resources["aws_lb_listener_rule"]["commands"][""]
+	inOrder := slices.SortedFunc(maps.Keys(rules), func(a, b string) int {
+		return rules[a].Attributes["priority"].AsBigFloat().Cmp(rules[b].Attributes["priority"].AsBigFloat())
+	})
 	target := func(method, path string) string {
-		for service, rule := range rules {
-			var methods, paths []string
-			for _, condition := range rule.Blocks["condition"] {
+		for _, service := range inOrder {
+			methods, paths := []string{method}, []string(nil) // all methods, unless a condition names some
+			for _, condition := range rules[service].Blocks["condition"] {
 				for _, m := range condition.Blocks["http_request_method"] {
 					methods = check.Strings(m.Attributes["values"])
 				}
@@ -214,7 +331,7 @@ func TestTheEdgeSendsEveryOperationToItsService(t *testing.T) {
 				return service
 			}
 		}
-		return "command-api"
+		return ""
 	}
 	for service, api := range apis(t, func(a service.App) func(huma.API) { return a.Routes }) {
 		for path, item := range api.OpenAPI().Paths {

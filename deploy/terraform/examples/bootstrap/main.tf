@@ -195,7 +195,7 @@ data "aws_iam_policy_document" "deploy" {
     condition {
       test     = "StringEquals"
       variable = "iam:PassedToService"
-      values   = ["backup.amazonaws.com", "ecs-tasks.amazonaws.com", "firehose.amazonaws.com"]
+      values   = ["backup.amazonaws.com", "ecs.amazonaws.com", "ecs-tasks.amazonaws.com", "firehose.amazonaws.com"]
     }
   }
   statement {
@@ -217,12 +217,12 @@ data "aws_iam_policy_document" "boundary" {
       "dynamodb:*Item", "dynamodb:Describe*", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListTagsOfResource",
       "dynamodb:Query", "dynamodb:RestoreTableFromAwsBackup", "dynamodb:Scan", "dynamodb:StartAwsBackupJob",
       "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetAuthorizationToken", "ecr:GetDownloadUrlForLayer",
-      "kinesis:Describe*", "kinesis:Get*", "kinesis:List*", "kinesis:PutRecord*", "kinesis:RegisterStreamConsumer",
-      "kinesis:SubscribeToShard", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey", "logs:CreateLogStream",
-      "logs:DescribeLogStreams",
-      "logs:PutLogEvents", "s3:AbortMultipartUpload", "s3:GetBucketLocation", "s3:GetObject", "s3:ListBucket*", "s3:PutObject",
-      "secretsmanager:GetSecretValue", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueue*", "sqs:ReceiveMessage",
-      "sqs:SendMessage", "ssm:GetParameters", "xray:Put*",
+      "elasticloadbalancing:DeregisterTargets", "elasticloadbalancing:Describe*", "elasticloadbalancing:ModifyRule",
+      "elasticloadbalancing:RegisterTargets", "kinesis:Describe*", "kinesis:Get*", "kinesis:List*", "kinesis:PutRecord*",
+      "kinesis:RegisterStreamConsumer", "kinesis:SubscribeToShard", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey",
+      "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents", "s3:AbortMultipartUpload", "s3:GetBucketLocation",
+      "s3:GetObject", "s3:ListBucket*", "s3:PutObject", "secretsmanager:GetSecretValue", "sqs:ChangeMessageVisibility",
+      "sqs:DeleteMessage", "sqs:GetQueue*", "sqs:ReceiveMessage", "sqs:SendMessage", "ssm:GetParameters", "xray:Put*",
     ]
     resources = ["*"]
   }

@@ -44,6 +44,8 @@ module "edge" {
   certificate_arn     = var.certificate_arn
   admin_cidrs         = var.admin_cidrs
   deletion_protection = var.deletion_protection
+
+  permissions_boundary = var.permissions_boundary
 }
 
 locals {
@@ -120,6 +122,7 @@ module "projector" {
   subnet_ids      = module.network.private_subnet_ids
   scaling         = each.value.scaling
   alarms          = module.observability.deployment_alarms[each.key]
+  deployment      = var.deployment
   collector_image = local.collector_image
   kms_key_arn     = module.data.kms_key_arn
 
@@ -145,6 +148,7 @@ module "service" {
   scaling         = each.value.scaling
   alarms          = module.observability.deployment_alarms[each.key]
   after           = { for name, p in module.projector : name => p.release }
+  deployment      = contains(keys(module.edge.targets), each.key) ? var.deployment : "rolling"
   collector_image = local.collector_image
   kms_key_arn     = module.data.kms_key_arn
 
@@ -158,7 +162,7 @@ module "observability" {
   cluster            = module.cluster.name
   services           = keys(local.services)
   load_balancer      = module.edge.arn_suffix
-  targets            = { for service, t in module.edge.targets : service => t.arn_suffix }
+  targets            = { for service, t in module.edge.targets : service => t.metrics }
   certificate_arn    = var.certificate_arn
   tables             = module.data.tables
   indexes            = module.data.indexes

@@ -95,6 +95,12 @@ variable "backup_vault_arn" {
   default     = null
 }
 
+variable "deployment" {
+  description = "How a release replaces the tasks of services with an API: rolling, blue_green or canary. Defaults to rolling."
+  type        = string
+  default     = "rolling"
+}
+
 variable "permissions_boundary" {
   description = "Output of the example bootstrap; the role that deploys makes no role without it. Defaults to none."
   type        = string

@@ -5,7 +5,7 @@ locals {
 }
 
 resource "aws_lb_target_group" "admin" {
-  for_each = local.admin
+  for_each = toset([for of in setproduct(keys(local.admin), local.pair) : join("", of)])
 
   name                 = "${var.name}-${trimprefix(each.key, "projector-")}-admin"
   vpc_id               = var.vpc_id
@@ -54,13 +54,31 @@ resource "aws_lb_listener_rule" "admin" {
   priority     = each.value.priority
 
   action {
-    type             = "forward"
-    target_group_arn = aws_lb_target_group.admin[each.key].arn
+    type = "forward"
+    forward {
+      target_group {
+        arn    = aws_lb_target_group.admin[each.key].arn
+        weight = 100
+      }
+      target_group {
+        arn    = aws_lb_target_group.admin["${each.key}-alt"].arn
+        weight = 0
+      }
+      # Sticky target groups need a sticky rule: https://github.com/kubernetes-sigs/aws-load-balancer-controller/issues/2734
+      stickiness {
+        enabled  = true
+        duration = 86400
+      }
+    }
   }
   condition {
     path_pattern {
       values = ["/projections${each.value.path}/*"]
     }
+  }
+
+  lifecycle {
+    ignore_changes = [action[0].forward[0].target_group] # ECS's
   }
 }
 

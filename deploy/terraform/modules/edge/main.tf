@@ -1,6 +1,7 @@
 # One address: what projections are read by goes to their services, everything else to command-api. deploy/compose/nginx.conf does the same.
 locals {
-  reads = jsondecode(file("${path.module}/../projections.json")) # by service
+  reads    = jsondecode(file("${path.module}/../projections.json")) # by service
+  services = concat(["command-api"], keys(local.reads))
 }
 
 resource "aws_lb" "this" {
@@ -23,9 +24,9 @@ resource "aws_lb" "this" {
 }
 
 resource "aws_lb_target_group" "this" {
-  for_each = toset(concat(["command-api"], keys(local.reads)))
+  for_each = toset([for of in setproduct(local.services, local.pair) : join("", of)])
 
-  name                 = "${var.name}-${each.key == "command-api" ? "command" : trimprefix(each.key, "projector-")}"
+  name                 = "${var.name}-${replace(trimprefix(each.key, "projector-"), "command-api", "command")}"
   vpc_id               = var.vpc_id
   target_type          = "ip"
   protocol             = "HTTP"
@@ -58,9 +59,41 @@ resource "aws_lb_listener" "https" {
   certificate_arn   = var.certificate_arn
   ssl_policy        = var.ssl_policy
 
+  # Never reached, since command-api has a rule, too: ECS shifts no default action.
   default_action {
-    type             = "forward"
-    target_group_arn = aws_lb_target_group.this["command-api"].arn
+    type = "fixed-response"
+    fixed_response {
+      content_type = "text/plain"
+      status_code  = "404"
+    }
+  }
+}
+
+resource "aws_lb_listener_rule" "commands" {
+  listener_arn = local.listener_arn
+  priority     = 50000 # the last
+
+  action {
+    type = "forward"
+    forward {
+      target_group {
+        arn    = aws_lb_target_group.this["command-api"].arn
+        weight = 100
+      }
+      target_group {
+        arn    = aws_lb_target_group.this["command-api-alt"].arn
+        weight = 0
+      }
+    }
+  }
+  condition {
+    path_pattern {
+      values = ["/*"]
+    }
+  }
+
+  lifecycle {
+    ignore_changes = [action[0].forward[0].target_group] # ECS's
   }
 }
 
@@ -71,8 +104,17 @@ resource "aws_lb_listener_rule" "reads" {
   priority     = each.value.priority
 
   action {
-    type             = "forward"
-    target_group_arn = aws_lb_target_group.this[each.key].arn
+    type = "forward"
+    forward {
+      target_group {
+        arn    = aws_lb_target_group.this[each.key].arn
+        weight = 100
+      }
+      target_group {
+        arn    = aws_lb_target_group.this["${each.key}-alt"].arn
+        weight = 0
+      }
+    }
   }
   condition {
     path_pattern {
@@ -84,6 +126,10 @@ resource "aws_lb_listener_rule" "reads" {
       values = ["GET", "HEAD"]
     }
   }
+
+  lifecycle {
+    ignore_changes = [action[0].forward[0].target_group] # ECS's
+  }
 }
 
 resource "aws_lb_listener" "http" {
@@ -92,9 +138,15 @@ resource "aws_lb_listener" "http" {
   protocol          = "HTTP"
 
   default_action {
-    type             = var.plain_http ? "forward" : "redirect"
-    target_group_arn = var.plain_http ? aws_lb_target_group.this["command-api"].arn : null
+    type = var.plain_http ? "fixed-response" : "redirect"
 
+    dynamic "fixed_response" {
+      for_each = var.plain_http ? [404] : []
+      content {
+        content_type = "text/plain"
+        status_code  = fixed_response.value
+      }
+    }
     dynamic "redirect" {
       for_each = var.plain_http ? [] : [443]
       content {

@@ -14,15 +14,20 @@ output "arn_suffix" {
 }
 
 output "targets" {
-  description = "By service: its target groups, the security group that reaches its tasks, and its label for the autoscaler."
-  value = { for service, group in aws_lb_target_group.this : service => {
-    target_group_arn       = group.arn
-    admin_target_group_arn = try(aws_lb_target_group.admin[service].arn, null)
-    arn_suffix             = group.arn_suffix
-    resource_label         = "${aws_lb.this.arn_suffix}/${group.arn_suffix}"
-    security_group_id      = aws_security_group.this.id
+  description = "By service: what its module needs of the load balancer, and the dimensions of its target groups' metrics."
+  value = { for service in local.services : service => {
+    security_group_id = aws_security_group.this.id
+    role_arn          = aws_iam_role.deployments.arn
+    ports = { for port, of in local.ports : port => {
+      target_group_arn           = of.groups[service].arn
+      alternate_target_group_arn = of.groups["${service}-alt"].arn
+      listener_rule_arn          = of.rules[service].arn
+    } if contains(keys(of.groups), service) }
+    metrics = [for of in local.pair : {
+      LoadBalancer = aws_lb.this.arn_suffix
+      TargetGroup  = aws_lb_target_group.this["${service}${of}"].arn_suffix
+    }]
   } }
 
-  # ECS refuses a target group without a listener.
-  depends_on = [aws_lb_listener.http, aws_lb_listener.https, aws_lb_listener_rule.reads, aws_lb_listener_rule.admin]
+  depends_on = [aws_lb_listener.http, aws_lb_listener.https, aws_iam_role_policy.deployments]
 }

@@ -1,10 +1,10 @@
 variable "name" {
-  description = "Names the load balancer, up to 20 characters."
+  description = "Names the load balancer, up to 17 characters: its target groups' names may have 32."
   type        = string
 
   validation {
-    condition     = can(regex("^[a-zA-Z0-9-]{1,20}$", var.name))
-    error_message = "Up to 20 of a-z, A-Z, 0-9 and -."
+    condition     = can(regex("^[a-zA-Z0-9-]{1,17}$", var.name))
+    error_message = "Up to 17 of a-z, A-Z, 0-9 and -."
   }
 }
 
@@ -94,4 +94,10 @@ variable "waf_requests_per_5m" {
   description = "Requests of one address in five minutes. Defaults to 15000: 50 a second, as RATE_LIMIT."
   type        = number
   default     = 15000
+}
+
+variable "permissions_boundary" {
+  description = "ARN of a policy that bounds what the role of deployments can do; the example bootstrap makes one. Defaults to none."
+  type        = string
+  default     = null
 }

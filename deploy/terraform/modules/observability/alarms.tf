@@ -5,7 +5,6 @@ locals {
   projectors = { for s in keys(jsondecode(file("${path.module}/../projections.json"))) : s => { service = s } }
   stream     = { (var.stream) = { StreamName = var.stream } }
   tasks      = { for s in var.services : s => { ClusterName = var.cluster, ServiceName = "${var.prefix}${s}" } }
-  targets    = { for s, g in var.targets : s => { LoadBalancer = var.load_balancer, TargetGroup = g } }
 
   # A table's metric leaves out its indexes:
   # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
@@ -140,18 +139,6 @@ locals {
       of        = local.tasks, namespace = "ECS/ContainerInsights", metric = "RunningTaskCount"
       statistic = "Minimum", below = 1, minutes = 3, missing = "breaching"
     }
-    no-healthy-targets = {
-      of        = local.targets, namespace = "AWS/ApplicationELB", metric = "HealthyHostCount"
-      statistic = "Minimum", below = 1, minutes = 2, missing = "breaching"
-    }
-    unhealthy-target = {
-      of        = local.targets, namespace = "AWS/ApplicationELB", metric = "UnHealthyHostCount"
-      statistic = "Maximum", above = 0, minutes = 15
-    }
-    slow-answers = {
-      of        = local.targets, namespace = "AWS/ApplicationELB", metric = "TargetResponseTime"
-      statistic = "p90", above = 2, minutes = 10, rollback = true
-    }
     memory-high = {
       of        = local.tasks, namespace = "AWS/ECS", metric = "MemoryUtilization"
       statistic = "Maximum", above = 85, minutes = 10
@@ -179,15 +166,48 @@ locals {
     for of, dimensions in a.of : "${name}/${of}" => merge(a, { name = name, of = of, dimensions = dimensions })
   }]...)
 
+  # By service: of what the load balancer counts, the metrics of each of its target groups, their sum and the highest. A service's tasks
+  # are in one of the two, and in both while a release moves traffic between them.
+  targets = { for s, groups in var.targets : s => { for id, of in {
+    healthy   = { metric = "HealthyHostCount", stat = "Minimum" }
+    unhealthy = { metric = "UnHealthyHostCount", stat = "Maximum" }
+    requests  = { metric = "RequestCount", stat = "Sum" }
+    errors    = { metric = "HTTPCode_Target_5XX_Count", stat = "Sum" }
+    seconds   = { metric = "TargetResponseTime", stat = "p90" }
+    } : id => {
+    metrics = { for i, group in groups : "${id}${i}" => {
+      namespace = "AWS/ApplicationELB", metric = of.metric, dimensions = group, stat = of.stat
+    } }
+    sum     = "(${join(" + ", [for i, _ in groups : "FILL(${id}${i}, 0)"])})"
+    highest = "MAX([${join(", ", [for i, _ in groups : "FILL(${id}${i}, 0)"])}])"
+  } } }
+
   # Alarms on an expression of several metrics, which may be of more than one namespace.
   expressions = merge(
-    { for s, dimensions in local.targets : "service-errors/${s}" => {
+    { for s, t in local.targets : "no-healthy-targets/${s}" => {
+      name       = "no-healthy-targets", of = s, rollback = false
+      expression = t.healthy.sum, label = "tasks that are ready"
+      below      = 1, periods = 2, datapoints = 2, period = 60, missing = "breaching"
+      metrics    = t.healthy.metrics
+    } },
+    { for s, t in local.targets : "unhealthy-target/${s}" => {
+      name       = "unhealthy-target", of = s, rollback = false
+      expression = t.unhealthy.sum, label = "tasks that are not ready"
+      above      = 0, periods = 15, datapoints = 15, period = 60
+      metrics    = t.unhealthy.metrics
+    } },
+    { for s, t in local.targets : "slow-answers/${s}" => {
+      name       = "slow-answers", of = s, rollback = true
+      expression = t.seconds.highest, label = "seconds, p90"
+      above      = 2, periods = 10, datapoints = 10, period = 60
+      metrics    = t.seconds.metrics
+    } },
+    { for s, t in local.targets : "service-errors/${s}" => {
       name       = "service-errors", of = s, rollback = true
-      expression = "IF(requests > 20, 100 * FILL(errors, 0) / requests, 0)", label = "5xx in percent"
+      expression = "IF(${t.requests.sum} > 20, 100 * ${t.errors.sum}, 0) / IF(${t.requests.sum} > 20, ${t.requests.sum}, 1)"
+      label      = "5xx in percent"
       above      = 1, periods = 5, datapoints = 5, period = 60
-      metrics = { for id, metric in { errors = "HTTPCode_Target_5XX_Count", requests = "RequestCount" } : id => {
-        namespace = "AWS/ApplicationELB", metric = metric, dimensions = dimensions, stat = "Sum"
-      } }
+      metrics    = merge(t.errors.metrics, t.requests.metrics)
     } },
 
     # Firehose sends no metric of what it cannot read. An event at a period's end may be read in the next, so one period is none.
@@ -226,8 +246,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   namespace           = each.value.namespace
   metric_name         = each.value.metric
   dimensions          = each.value.dimensions
-  statistic           = can(regex("^p[0-9]", each.value.statistic)) ? null : each.value.statistic
-  extended_statistic  = can(regex("^p[0-9]", each.value.statistic)) ? each.value.statistic : null
+  statistic           = each.value.statistic
   period              = try(each.value.period, 60)
   evaluation_periods  = each.value.minutes
   comparison_operator = can(each.value.below) ? "LessThanThreshold" : "GreaterThanThreshold"
@@ -244,9 +263,9 @@ resource "aws_cloudwatch_metric_alarm" "expression" {
   alarm_description   = "${var.manual}#${each.value.name}"
   evaluation_periods  = each.value.periods
   datapoints_to_alarm = each.value.datapoints
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = each.value.above
-  treat_missing_data  = "notBreaching"
+  comparison_operator = can(each.value.below) ? "LessThanThreshold" : "GreaterThanThreshold"
+  threshold           = try(each.value.below, each.value.above)
+  treat_missing_data  = try(each.value.missing, "notBreaching")
   alarm_actions       = [aws_sns_topic.alarms.arn]
   ok_actions          = [aws_sns_topic.alarms.arn]
 

@@ -1,29 +1,24 @@
 data "aws_region" "this" {}
 
 locals {
+  groups = concat([for s, groups in var.targets : [for i, group in groups : [
+    "LoadBalancer", group.LoadBalancer, "TargetGroup", group.TargetGroup, { label = "${s}${i > 0 ? ", alternate" : ""}" },
+  ]]]...)
+
   # Row by row: a title and its metrics, each in the form of CloudWatch's dashboards.
   graphs = concat(
     [
       {
-        title = "requests a minute", stat = "Sum"
-        metrics = [
-          for s, g in var.targets :
-          ["AWS/ApplicationELB", "RequestCount", "LoadBalancer", var.load_balancer, "TargetGroup", g, { label = s }]
-        ]
+        title   = "requests a minute", stat = "Sum"
+        metrics = [for g in local.groups : concat(["AWS/ApplicationELB", "RequestCount"], g)]
       },
       {
-        title = "answers: 5xx", stat = "Sum"
-        metrics = [
-          for s, g in var.targets :
-          ["AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", "LoadBalancer", var.load_balancer, "TargetGroup", g, { label = s }]
-        ]
+        title   = "answers: 5xx", stat = "Sum"
+        metrics = [for g in local.groups : concat(["AWS/ApplicationELB", "HTTPCode_Target_5XX_Count"], g)]
       },
       {
-        title = "answers: seconds, p99", stat = "p99"
-        metrics = [
-          for s, g in var.targets :
-          ["AWS/ApplicationELB", "TargetResponseTime", "LoadBalancer", var.load_balancer, "TargetGroup", g, { label = s }]
-        ]
+        title   = "answers: seconds, p99", stat = "p99"
+        metrics = [for g in local.groups : concat(["AWS/ApplicationELB", "TargetResponseTime"], g)]
       },
     ],
     var.collector ? [

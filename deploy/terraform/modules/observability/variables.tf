@@ -44,8 +44,8 @@ variable "load_balancer" {
 }
 
 variable "targets" {
-  description = "By service: the arn_suffix of its target group."
-  type        = map(string)
+  description = "By service: the dimensions of its target groups' metrics, as the edge's targets have them."
+  type        = map(list(map(string)))
 }
 
 variable "tables" {

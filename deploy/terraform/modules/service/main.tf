@@ -49,6 +49,12 @@ locals {
   }
 }
 
+locals {
+  # Minutes that both builds run after a shift of traffic: longer than the alarms that roll a release back take to be raised.
+  bake   = 15
+  baking = { rolling = 0, blue_green = local.bake, canary = 2 * local.bake }[var.deployment]
+}
+
 resource "aws_cloudwatch_log_group" "this" {
   name              = "/leftfold/${local.name}"
   retention_in_days = var.log_retention_days
@@ -89,6 +95,21 @@ resource "aws_ecs_service" "this" {
     weight            = 1
   }
 
+  # The service never loses its two target groups, so that any strategy can follow any other without replacing it.
+  # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/migrate-deployment-strategies.html
+  deployment_configuration {
+    strategy             = upper(var.deployment)
+    bake_time_in_minutes = var.deployment == "rolling" ? null : local.bake
+
+    dynamic "canary_configuration" {
+      for_each = var.deployment == "canary" ? [local.bake] : []
+      content {
+        canary_percent              = 10
+        canary_bake_time_in_minutes = canary_configuration.value
+      }
+    }
+  }
+
   # A release whose tasks do not become ready is rolled back, and so is one that raises an alarm. ECS watches the alarms for as long
   # as they take to be raised: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html
   deployment_circuit_breaker {
@@ -107,8 +128,8 @@ resource "aws_ecs_service" "this" {
 
   # A roll-back needs three failed tasks, each up to three minutes, and the start of the former release.
   timeouts {
-    create = "40m"
-    update = "40m"
+    create = "${40 + local.baking}m"
+    update = "${40 + local.baking}m"
   }
 
   network_configuration {
@@ -118,20 +139,17 @@ resource "aws_ecs_service" "this" {
   }
 
   dynamic "load_balancer" {
-    for_each = var.target[*]
+    for_each = var.target == null ? {} : var.target.ports
     content {
       target_group_arn = load_balancer.value.target_group_arn
       container_name   = var.name
-      container_port   = 8080
-    }
-  }
+      container_port   = load_balancer.key
 
-  dynamic "load_balancer" {
-    for_each = compact([try(var.target.admin_target_group_arn, null)])
-    content {
-      target_group_arn = load_balancer.value
-      container_name   = var.name
-      container_port   = 9090
+      advanced_configuration {
+        alternate_target_group_arn = load_balancer.value.alternate_target_group_arn
+        production_listener_rule   = load_balancer.value.listener_rule_arn
+        role_arn                   = var.target.role_arn
+      }
     }
   }
 

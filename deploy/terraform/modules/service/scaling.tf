@@ -6,37 +6,39 @@ resource "aws_appautoscaling_target" "this" {
   max_capacity       = var.scaling.max
 }
 
-locals {
-  predefined = merge(
-    { cpu = { type = "ECSServiceAverageCPUUtilization", label = null, target = var.scaling.cpu } },
-    var.scaling.requests == null || var.target == null ? {} : {
-      requests = { type = "ALBRequestCountPerTarget", label = try(var.target.resource_label, null), target = var.scaling.requests }
-    },
-  )
-}
-
-resource "aws_appautoscaling_policy" "predefined" {
-  for_each = local.predefined
-
-  name               = each.key
+resource "aws_appautoscaling_policy" "cpu" {
+  name               = "cpu"
   policy_type        = "TargetTrackingScaling"
   service_namespace  = aws_appautoscaling_target.this.service_namespace
   scalable_dimension = aws_appautoscaling_target.this.scalable_dimension
   resource_id        = aws_appautoscaling_target.this.resource_id
 
   target_tracking_scaling_policy_configuration {
-    target_value       = each.value.target
+    target_value       = var.scaling.cpu
     scale_in_cooldown  = 300
     scale_out_cooldown = 60
     predefined_metric_specification {
-      predefined_metric_type = each.value.type
-      resource_label         = each.value.label
+      predefined_metric_type = "ECSServiceAverageCPUUtilization"
     }
   }
 }
 
+locals {
+  # ALBRequestCountPerTarget knows one target group, and traffic moves between two, in shares that make up the whole:
+  # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-autoscaling-targettracking.html
+  requests = [for group in var.target == null ? [] : var.target.metrics : {
+    namespace = "AWS/ApplicationELB", metric = "RequestCountPerTarget", dimensions = group, statistic = "Sum"
+  } if var.scaling.requests != null]
+
+  signals = merge(var.scaling.signals, length(local.requests) == 0 ? {} : { requests = {
+    target     = var.scaling.requests
+    expression = join(" + ", [for i, _ in local.requests : "FILL(group${i}, 0)"])
+    metrics    = { for i, metric in local.requests : "group${i}" => metric }
+  } })
+}
+
 resource "aws_appautoscaling_policy" "signal" {
-  for_each = var.scaling.signals
+  for_each = local.signals
 
   name               = each.key
   policy_type        = "TargetTrackingScaling"

@@ -77,12 +77,30 @@ variable "public" {
 variable "target" {
   description = "The load balancer's side of a service with a REST API: one of the edge's targets. Defaults to none."
   type = object({
-    target_group_arn       = string
-    admin_target_group_arn = optional(string)
-    security_group_id      = string
-    resource_label         = string
+    security_group_id = string
+    role_arn          = string
+    ports             = map(object({ target_group_arn = string, alternate_target_group_arn = string, listener_rule_arn = string }))
+    metrics           = list(map(string))
   })
   default = null
+}
+
+variable "deployment" {
+  description = <<-E
+    How a release replaces the tasks: rolling, one by one; blue_green, all requests move to new tasks at once and the old ones stay for a
+    quarter of an hour; canary, a tenth of the requests moves a quarter of an hour before the others. Defaults to rolling.
+  E
+  type        = string
+  default     = "rolling"
+
+  validation {
+    condition     = contains(["rolling", "blue_green", "canary"], var.deployment)
+    error_message = "rolling, blue_green or canary."
+  }
+  validation {
+    condition     = var.deployment == "rolling" || var.target != null
+    error_message = "Only a service with a target has requests that can move to new tasks: rolling for the others."
+  }
 }
 
 variable "alarms" {

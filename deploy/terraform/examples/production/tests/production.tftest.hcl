@@ -95,3 +95,16 @@ run "operators_without_a_token" {
 
   expect_failures = [var.admin_cidrs]
 }
+
+run "with_a_canary" {
+  command = apply
+
+  variables {
+    deployment = "canary"
+  }
+
+  assert {
+    condition     = toset(keys(module.edge.targets)) == toset(concat(["command-api"], keys(local.projections)))
+    error_message = "Services with an API have a canary; streamer and broker roll."
+  }
+}

@@ -31,7 +31,20 @@ run "routes" {
   }
   assert {
     condition     = toset(keys(output.targets)) == toset(concat(["command-api"], keys(local.reads)))
-    error_message = "Each service with a REST API has a target group."
+    error_message = "Each service with a REST API has target groups."
+  }
+  assert {
+    condition = alltrue([
+      for r in concat([aws_lb_listener_rule.commands], values(aws_lb_listener_rule.reads)) :
+      toset(r.action[0].forward[0].target_group[*].weight) == toset([100, 0])
+    ])
+    error_message = "Traffic begins at one of the two target groups of each service."
+  }
+  assert {
+    condition = alltrue([for service, t in output.targets : (
+      keys(t.ports) == ["8080"] && length(t.metrics) == 2 && t.role_arn == aws_iam_role.deployments.arn
+    )])
+    error_message = "ECS shifts the traffic of the API's port."
   }
   assert {
     condition     = length(aws_wafv2_web_acl.this) == 0 && aws_lb.this.enable_deletion_protection
@@ -49,7 +62,7 @@ run "for_a_trial" {
   }
 
   assert {
-    condition     = length(aws_lb_listener.https) == 0 && aws_lb_listener.http.default_action[0].type == "forward"
+    condition     = length(aws_lb_listener.https) == 0 && aws_lb_listener_rule.commands.listener_arn == aws_lb_listener.http.arn
     error_message = "Without a certificate the API is served by HTTP."
   }
 }
@@ -80,10 +93,14 @@ run "for_operators" {
     error_message = "Only their networks connect."
   }
   assert {
-    condition = output.targets["command-api"].admin_target_group_arn == null && alltrue([
-      for service in keys(local.reads) : output.targets[service].admin_target_group_arn != null
+    condition = keys(output.targets["command-api"].ports) == ["8080"] && alltrue([
+      for service in keys(local.reads) : keys(output.targets[service].ports) == ["8080", "9090"]
     ])
     error_message = "Projectors have operations for operators."
+  }
+  assert {
+    condition     = alltrue([for r in aws_lb_listener_rule.admin : r.action[0].forward[0].stickiness[0].enabled])
+    error_message = "The load balancer refuses sticky target groups behind a rule that is not."
   }
 }
 

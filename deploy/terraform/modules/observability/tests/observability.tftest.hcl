@@ -3,10 +3,13 @@ mock_provider "aws" {
 }
 
 variables {
-  cluster            = "leftfold"
-  services           = ["command-api", "streamer", "broker", "projector-user", "projector-role"]
-  load_balancer      = "app/leftfold/0"
-  targets            = { command-api = "targetgroup/command/0", projector-user = "targetgroup/user/0" }
+  cluster       = "leftfold"
+  services      = ["command-api", "streamer", "broker", "projector-user", "projector-role"]
+  load_balancer = "app/leftfold/0"
+  targets = { for service, group in { command-api = "command", projector-user = "user" } : service => [
+    { LoadBalancer = "app/leftfold/0", TargetGroup = "targetgroup/${group}/0" },
+    { LoadBalancer = "app/leftfold/0", TargetGroup = "targetgroup/${group}-alt/0" },
+  ] }
   tables             = ["EventLog", "leases"]
   stream             = "event-source"
   queues             = ["IamUserQueue.fifo", "IamRoleQueue.fifo"]
@@ -44,19 +47,19 @@ run "alarms" {
   assert {
     condition = output.deployment_alarms["projector-user"] == [
       "leftfold/aggregate-parked/projector-user", "leftfold/log-hole-seen-by/projector-user", "leftfold/queue-not-polled/projector-user",
-      "leftfold/rows-unreadable/projector-user", "leftfold/slow-answers/projector-user", "leftfold/service-errors/projector-user",
+      "leftfold/rows-unreadable/projector-user", "leftfold/service-errors/projector-user", "leftfold/slow-answers/projector-user",
     ] && alltrue([for names in output.deployment_alarms : length(names) > 0])
     error_message = "A release of each service is watched."
   }
   assert {
     condition = alltrue([
-      for a in aws_cloudwatch_metric_alarm.this :
+      for a in concat(values(aws_cloudwatch_metric_alarm.this), values(aws_cloudwatch_metric_alarm.expression)) :
       a.treat_missing_data != "breaching" if contains(flatten(values(output.deployment_alarms)), a.alarm_name)
     ])
     error_message = "An alarm that is on before a service first runs cannot tell a bad release."
   }
   assert {
-    condition     = aws_cloudwatch_metric_alarm.this["no-healthy-targets/command-api"].treat_missing_data == "breaching"
+    condition     = aws_cloudwatch_metric_alarm.expression["no-healthy-targets/command-api"].treat_missing_data == "breaching"
     error_message = "Missing data of a target group raises the alarm."
   }
   assert {

@@ -65,11 +65,26 @@ run "an_api_with_a_collector" {
   variables {
     name = "projector-user"
     target = {
-      target_group_arn       = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/user/0"
-      admin_target_group_arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/user-admin/0"
-      security_group_id      = "sg-1"
-      resource_label         = "app/a/b/targetgroup/c/d"
+      security_group_id = "sg-1"
+      role_arn          = "arn:aws:iam::123456789012:role/leftfold/leftfold-deployments"
+      ports = {
+        8080 = {
+          target_group_arn           = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/user/0"
+          alternate_target_group_arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/user-alt/0"
+          listener_rule_arn          = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:listener-rule/app/leftfold/0/0/0"
+        }
+        9090 = {
+          target_group_arn           = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/user-admin/0"
+          alternate_target_group_arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/user-admin-alt/0"
+          listener_rule_arn          = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:listener-rule/app/leftfold/0/1/0"
+        }
+      }
+      metrics = [
+        { LoadBalancer = "app/leftfold/0", TargetGroup = "targetgroup/user/0" },
+        { LoadBalancer = "app/leftfold/0", TargetGroup = "targetgroup/user-alt/0" },
+      ]
     }
+    deployment      = "canary"
     collector_image = "public.ecr.aws/aws-observability/aws-otel-collector:v0.50.0"
     trace_ratio     = 0.05
     secrets         = { OTEL_EXPORTER_OTLP_HEADERS = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:otel-a1b2c3:headers::" }
@@ -132,13 +147,33 @@ run "an_api_with_a_collector" {
   }
   assert {
     condition = (
-      toset(keys(aws_appautoscaling_policy.predefined)) == toset(["cpu", "requests"]) &&
-      keys(aws_appautoscaling_policy.signal) == ["backlog"]
+      keys(aws_appautoscaling_policy.signal) == ["backlog", "requests"]
+      && local.signals.requests.expression == "FILL(group0, 0) + FILL(group1, 0)"
     )
-    error_message = "CPU, requests and the backlog of each task add tasks."
+    error_message = "Requests, at whichever target group, and the backlog of each task add tasks."
   }
   assert {
     condition     = length(aws_vpc_security_group_ingress_rule.edge) == 2 && length(aws_vpc_security_group_ingress_rule.admin) == 0
     error_message = "Only the load balancer reaches it."
   }
+}
+
+run "traffic_of_a_service_without_any" {
+  command = plan
+
+  variables {
+    deployment = "blue_green"
+  }
+
+  expect_failures = [var.deployment]
+}
+
+run "a_deployment_that_is_none" {
+  command = plan
+
+  variables {
+    deployment = "BLUE_GREEN"
+  }
+
+  expect_failures = [var.deployment]
 }
