@@ -297,6 +297,11 @@ func (p *pair) dynamoSteps() []func(*rapid.T) {
 		func(*rapid.T) {
 			p.call("DynamoDB.UntagResource", `{"ResourceArn":"arn:aws:dynamodb:us-east-1:000000000000:table/tab","TagKeys":["k"]}`)
 		},
+		func(t *rapid.T) {
+			p.call("DynamoDB.UpdateContinuousBackups",
+				`{"TableName":"tab","PointInTimeRecoverySpecification":{"PointInTimeRecoveryEnabled":%t}}`, rapid.Bool().Draw(t, "recovery"))
+		},
+		func(*rapid.T) { p.call("DynamoDB.DescribeContinuousBackups", `{"TableName":"tab"}`) },
 		func(*rapid.T) { p.call("DynamoDB.DeleteTable", `{"TableName":"tab"}`) },
 		func(*rapid.T) { p.call("DynamoDB.CreateTable", createTable) },
 	}

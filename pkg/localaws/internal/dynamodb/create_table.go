@@ -32,6 +32,7 @@ type settings struct {
 	class      string
 	protected  bool
 	encryption *encryption
+	recovery   int // days of point-in-time recovery; 0: none
 }
 
 type createIndex struct {

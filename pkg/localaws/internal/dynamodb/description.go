@@ -1,11 +1,8 @@
 package dynamodb
 
 import (
-	"context"
 	"strings"
 	"time"
-
-	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 )
 
 func epoch(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
@@ -113,25 +110,4 @@ func (ix *index) describe(tableARN string) indexDescription {
 		*d.ProvisionedThroughput = ix.throughput.describe()
 	}
 	return d
-}
-
-type pointInTimeRecovery struct{ PointInTimeRecoveryStatus string }
-
-type continuousBackups struct {
-	ContinuousBackupsStatus        string
-	PointInTimeRecoveryDescription pointInTimeRecovery
-}
-
-type describeContinuousBackupsOutput struct {
-	ContinuousBackupsDescription continuousBackups
-}
-
-// describeContinuousBackups reports point-in-time recovery as disabled; it cannot be enabled.
-//
-// Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DescribeContinuousBackups.html
-func (db *DB) describeContinuousBackups(_ context.Context, in *tableInput) (*describeContinuousBackupsOutput, error) {
-	if db.table(in.TableName) == nil {
-		return nil, awsjson.Errorf("TableNotFoundException", "Table not found: %s", in.TableName)
-	}
-	return &describeContinuousBackupsOutput{continuousBackups{"ENABLED", pointInTimeRecovery{"DISABLED"}}}, nil
 }

@@ -82,15 +82,15 @@ func (db *DB) Service() *awsjson.Service {
 
 func (db *DB) tableOperations() map[string]awsjson.Operation {
 	return map[string]awsjson.Operation{
-		"CreateTable":        awsjson.Handle(db.createTable),
-		"DescribeTable":      awsjson.Handle(db.describeTable),
-		"ListTables":         awsjson.Handle(db.listTables),
-		"DeleteTable":        awsjson.Handle(db.deleteTable),
-		"UpdateTable":        awsjson.Handle(db.updateTable),
-		"UpdateTimeToLive":   awsjson.Handle(db.updateTimeToLive),
-		"DescribeTimeToLive": awsjson.Handle(db.describeTimeToLive),
-		// Terraform calls it; the response is AWS's for a table without point-in-time recovery.
+		"CreateTable":               awsjson.Handle(db.createTable),
+		"DescribeTable":             awsjson.Handle(db.describeTable),
+		"ListTables":                awsjson.Handle(db.listTables),
+		"DeleteTable":               awsjson.Handle(db.deleteTable),
+		"UpdateTable":               awsjson.Handle(db.updateTable),
+		"UpdateTimeToLive":          awsjson.Handle(db.updateTimeToLive),
+		"DescribeTimeToLive":        awsjson.Handle(db.describeTimeToLive),
 		"DescribeContinuousBackups": awsjson.Handle(db.describeContinuousBackups),
+		"UpdateContinuousBackups":   awsjson.Handle(db.updateContinuousBackups),
 		"TagResource":               awsjson.Handle(db.tagResource),
 		"UntagResource":             awsjson.Handle(db.untagResource),
 		"ListTagsOfResource":        awsjson.Handle(db.listTagsOfResource),

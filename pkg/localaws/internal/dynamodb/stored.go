@@ -43,6 +43,7 @@ type storedTable struct {
 	Class       string
 	Protected   bool
 	Encryption  *encryption
+	Recovery    int `json:",omitempty"` // days
 }
 
 type storedKeys struct{ Hash, Sort string }
@@ -97,6 +98,7 @@ func (t *table) save() {
 		Stream: strings.TrimPrefix(t.lastARN, t.arn+streamInfix), TTL: t.expiry.attribute, Tags: t.tags,
 		OnDemand: t.settings.onDemand, OnDemandAt: t.settings.onDemandAt, Throughput: t.settings.throughput,
 		Class: t.settings.class, Protected: t.settings.protected, Encryption: t.settings.encryption,
+		Recovery: t.settings.recovery,
 	}
 	for _, ix := range t.indexes {
 		stored.Indexes = append(stored.Indexes, storedIndex{ix.name, ix.keys.stored(), ix.local, ix.projection, ix.throughput})
@@ -282,7 +284,7 @@ func (l *loading) table(id []string, v storedTable) error {
 		defs: v.Definitions, tags: map[string]string{},
 		settings: settings{
 			onDemand: v.OnDemand, onDemandAt: v.OnDemandAt, throughput: v.Throughput, class: v.Class, protected: v.Protected,
-			encryption: v.Encryption,
+			encryption: v.Encryption, recovery: v.Recovery,
 		},
 	}
 	if v.Tags != nil {

@@ -128,6 +128,34 @@ func TestTagsAreAddedAllOrNone(t *testing.T) {
 	assert.Len(t, s.ok("ListTagsOfResource", `{`+arn+`}`)["Tags"], 50)
 }
 
+// Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_PointInTimeRecoverySpecification.html
+func TestPointInTimeRecoveryIsDescribedAsItWasSet(t *testing.T) {
+	t.Parallel()
+	s := newTables(t)
+	recovery := func(operation, more string) object {
+		answer := as[object](s.ok(operation, `{"TableName":"users"`+more+`}`)["ContinuousBackupsDescription"])
+		assert.Equal(t, "ENABLED", answer["ContinuousBackupsStatus"])
+		return as[object](answer["PointInTimeRecoveryDescription"])
+	}
+	set := func(to string) string { return `,"PointInTimeRecoverySpecification":{` + to + `}` }
+	assert.Equal(t, object{"PointInTimeRecoveryStatus": "DISABLED"}, recovery("DescribeContinuousBackups", ""))
+	for to, days := range map[string]float64{
+		`"PointInTimeRecoveryEnabled":true`: 35, `"PointInTimeRecoveryEnabled":true,"RecoveryPeriodInDays":7`: 7,
+	} {
+		is := recovery("UpdateContinuousBackups", set(to))
+		assert.Equal(t, "ENABLED", is["PointInTimeRecoveryStatus"])
+		assert.InDelta(t, days, is["RecoveryPeriodInDays"], 0)
+		assert.Equal(t, is, recovery("DescribeContinuousBackups", ""))
+	}
+	recovery("UpdateContinuousBackups", set(`"PointInTimeRecoveryEnabled":false`))
+	assert.Equal(t, object{"PointInTimeRecoveryStatus": "DISABLED"}, recovery("DescribeContinuousBackups", ""))
+	s.fails("UpdateContinuousBackups", `{"TableName":"users"`+set(`"PointInTimeRecoveryEnabled":true,"RecoveryPeriodInDays":36`)+`}`,
+		"ValidationException", "1 validation error detected: Value '36' at 'pointInTimeRecoverySpecification.recoveryPeriodInDays' "+
+			"failed to satisfy constraint: Member must have value less than or equal to 35")
+	s.fails("UpdateContinuousBackups", `{"TableName":"none"`+set(`"PointInTimeRecoveryEnabled":true`)+`}`, "TableNotFoundException",
+		"Table not found: none")
+}
+
 func TestTimeToLiveIsEnabledAndDisabled(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)
