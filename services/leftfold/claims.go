@@ -82,11 +82,7 @@ type audited struct {
 func (con *console) auditClaims(
 	ctx context.Context, c claimsaudit.Config, wanted func(claimsaudit.Difference) bool,
 ) (differ bool, err error) {
-	n, err := names()
-	if err != nil {
-		return false, err
-	}
-	target, err := operatorsAWS(ctx)
+	target, n, err := account(ctx)
 	if err != nil {
 		return false, err
 	}

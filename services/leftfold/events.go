@@ -144,11 +144,7 @@ func (t tailing) wants(r eventsourcing.Record) bool {
 const tailPause = time.Second
 
 func (con *console) tail(ctx context.Context, t tailing) error {
-	n, err := names()
-	if err != nil {
-		return err
-	}
-	target, err := operatorsAWS(ctx)
+	target, n, err := account(ctx)
 	if err != nil {
 		return err
 	}
@@ -176,10 +172,7 @@ func (con *console) tail(ctx context.Context, t tailing) error {
 
 // stored returns the tables of the AWS of the environment.
 func stored(ctx context.Context) (n topology.Names, db *dynamodb.Client, log *dynamostore.Store, err error) {
-	if n, err = names(); err != nil {
-		return n, nil, nil, err
-	}
-	target, err := operatorsAWS(ctx)
+	target, n, err := account(ctx)
 	if err != nil {
 		return n, nil, nil, err
 	}

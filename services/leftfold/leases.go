@@ -46,11 +46,7 @@ func newLeases(con *console) *cobra.Command {
 }
 
 func (con *console) leases(ctx context.Context) (unread bool, err error) {
-	n, err := names()
-	if err != nil {
-		return false, err
-	}
-	target, err := operatorsAWS(ctx)
+	target, n, err := account(ctx)
 	if err != nil {
 		return false, err
 	}

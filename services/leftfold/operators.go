@@ -190,6 +190,15 @@ func names() (n topology.Names, err error) {
 	return n, err
 }
 
+// account returns the AWS of the environment, and the names of what the system has in it.
+func account(ctx context.Context) (target aws.Config, n topology.Names, err error) {
+	if n, err = names(); err != nil {
+		return target, n, err
+	}
+	target, err = operatorsAWS(ctx)
+	return target, n, err
+}
+
 // awsVariables are those of commands that ask AWS for what config names.
 func awsVariables(config any) []service.Variable {
 	return slices.Concat(service.Variables(config), service.AWSVariables())

@@ -87,7 +87,7 @@ type auditedProjection struct {
 }
 
 func (con *console) auditProjections(ctx context.Context, projections []string, c projectionaudit.Config) (differ bool, err error) {
-	n, err := names()
+	target, n, err := account(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -103,10 +103,6 @@ func (con *console) auditProjections(ctx context.Context, projections []string, 
 			return false, err
 		}
 		chosen = append(chosen, p)
-	}
-	target, err := operatorsAWS(ctx)
-	if err != nil {
-		return false, err
 	}
 	db := dynamodb.NewFromConfig(target, func(o *dynamodb.Options) { o.RetryMaxAttempts = auditsAttempts })
 	c.Log = dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: n.EventLog}})

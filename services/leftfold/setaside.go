@@ -151,11 +151,7 @@ func eachSetAside(ctx context.Context, on func(setaside.Releaser, setaside.Entry
 }
 
 func newReleaser(ctx context.Context) (r setaside.Releaser, err error) {
-	n, err := names()
-	if err != nil {
-		return r, err
-	}
-	target, err := operatorsAWS(ctx)
+	target, n, err := account(ctx)
 	if err != nil {
 		return r, err
 	}
