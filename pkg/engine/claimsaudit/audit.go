@@ -14,12 +14,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/internal/audit"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/retry"
 )
@@ -77,40 +75,30 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	}
 	for page, err := range c.Claims.Streams(ctx, c.PageSize) {
 		if err == nil {
-			err = each(ctx, &a, page, a.stream)
+			err = audit.Each(ctx, a.Parallel, page, a.stream)
 		}
 		if err != nil {
-			return a.result, fmt.Errorf("audit the streams: %w", err)
+			return a.Result(), fmt.Errorf("audit the streams: %w", err)
 		}
 		a.page(func(r *Result) { r.Streams += len(page) })
 	}
 	for page, err := range c.Claims.Rows(ctx, c.PageSize) {
 		if err == nil {
-			err = each(ctx, &a, page, a.claim)
+			err = audit.Each(ctx, a.Parallel, page, a.claim)
 		}
 		if err != nil {
-			return a.result, fmt.Errorf("audit the claims: %w", err)
+			return a.Result(), fmt.Errorf("audit the claims: %w", err)
 		}
 		a.page(func(r *Result) { r.Claims += len(page) })
 	}
-	return a.result, nil
+	return a.Result(), nil
 }
 
 type auditor struct {
 	Config
+	audit.Tally[Result]
+
 	categories map[string]Category
-
-	mu     sync.Mutex
-	result Result
-}
-
-func each[T any](ctx context.Context, a *auditor, page []T, check func(context.Context, T) error) error {
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(a.Parallel)
-	for _, one := range page {
-		group.Go(func() error { return check(groupCtx, one) })
-	}
-	return group.Wait()
 }
 
 // stream checks that the stream owns in the table what it holds.
@@ -149,7 +137,7 @@ func (a *auditor) claim(ctx context.Context, row dynamostore.ClaimRow) error {
 
 // suspect confirms or drops the suspicion that table and log differ about the stream and the claim.
 func (a *auditor) suspect(ctx context.Context, key, stream string) error {
-	a.count(func(r *Result) { r.Suspicions++ })
+	a.Count(func(r *Result) { r.Suspicions++ })
 	return a.retry(ctx, stream, func() error { return a.judge(ctx, key, stream) })
 }
 
@@ -166,7 +154,7 @@ func (a *auditor) retry(ctx context.Context, stream string, check func() error) 
 			a.found(Difference{Kind: unreadable.kind, Stream: shown(unreadable.stream), Detail: unreadable.detail})
 			return nil
 		case n >= a.MaxAttempts:
-			a.count(func(r *Result) { r.Undecided++ })
+			a.Count(func(r *Result) { r.Undecided++ })
 			return nil
 		}
 		if err := a.Backoff.Wait(ctx, n); err != nil {
@@ -177,7 +165,7 @@ func (a *auditor) retry(ctx context.Context, stream string, check func() error) 
 
 // found counts and reports a difference.
 func (a *auditor) found(d Difference) {
-	a.count(func(r *Result) {
+	a.Count(func(r *Result) {
 		r.Differences++
 		if d.Repaired {
 			r.Repaired++
@@ -188,15 +176,9 @@ func (a *auditor) found(d Difference) {
 	})
 }
 
-func (a *auditor) count(add func(*Result)) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	add(&a.result)
-}
-
 func (a *auditor) page(add func(*Result)) {
-	a.count(add)
+	a.Count(add)
 	if a.OnPage != nil {
-		a.OnPage(a.result)
+		a.OnPage(a.Result())
 	}
 }

@@ -18,12 +18,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/internal/audit"
 	"github.com/leftfold/leftfold/pkg/engine/progress"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
@@ -46,6 +44,9 @@ type Config struct {
 	Settle time.Duration
 	// Repair repairs the differences that can be. Defaults to false.
 	Repair bool
+	// Lagging lets the read model be behind the log: what it has is compared, and what it lacks is no difference, nor is a stream
+	// that cannot be read if it has nothing of it. Defaults to false.
+	Lagging bool
 	// RepairEmptied makes Repair also delete rows of streams that have no event. They may be all that is left of streams whose
 	// events were lost. Defaults to false.
 	RepairEmptied bool
@@ -114,10 +115,10 @@ func Run(ctx context.Context, c Config) (Result, error) {
 		run func(context.Context) error
 	}{{"streams", a.streams}, {"rows", a.rows}, {"streams", a.again}} {
 		if err := part.run(ctx); err != nil {
-			return a.result, fmt.Errorf("audit the %s: %w", part.of, err)
+			return a.Result(), fmt.Errorf("audit the %s: %w", part.of, err)
 		}
 	}
-	return a.result, nil
+	return a.Result(), nil
 }
 
 type auditor struct {
@@ -125,8 +126,9 @@ type auditor struct {
 	categories map[string]bool
 	pending    []suspicion // oldest first
 
-	mu         sync.Mutex
-	result     Result
+	// Checks change what follows within Count.
+	audit.Tally[Result]
+
 	unreadable map[eventsourcing.StreamID]bool // reported as Hole or Illegible
 	suspected  []suspicion                     // by this page
 	blocked    []suspicion                     // whose repair a foreign row prevents
@@ -160,7 +162,7 @@ func (a *auditor) streams(ctx context.Context) error {
 		if err := a.versions(ctx, others); err != nil {
 			return err
 		}
-		if err := each(ctx, a, sample, a.compare); err != nil {
+		if err := audit.Each(ctx, a.Parallel, sample, a.compare); err != nil {
 			return err
 		}
 		if err := a.settle(ctx, maxPending); err != nil {
@@ -193,7 +195,7 @@ func (a *auditor) versions(ctx context.Context, heads []head) error {
 		return err
 	}
 	for _, h := range heads {
-		if fence := applied[h.stream]; fence < h.version {
+		if fence := applied[h.stream]; fence < h.version && !a.Lagging {
 			a.suspect(suspicion{stream: h.stream, fence: fence})
 		}
 	}
@@ -204,10 +206,13 @@ func (a *auditor) versions(ctx context.Context, heads []head) error {
 func (a *auditor) compare(ctx context.Context, h head) error {
 	return a.retry(ctx, h.stream, func() error {
 		c, err := a.Projector.Compare(ctx, h.stream)
+		kind, _, _ := unreadable(err)
 		switch {
+		case kind != "" && a.Lagging && c.Fence == 0: // it shows nothing of what cannot be read
+			return nil
 		case err != nil:
 			return err
-		case len(c.Wrong) > 0 || c.Fence < c.Head && !c.Parked:
+		case len(c.Wrong) > 0 || c.Fence < c.Head && !c.Parked && !a.Lagging:
 			a.suspect(suspicion{stream: h.stream, fence: c.Fence, wrong: len(c.Wrong) > 0})
 		case c.Parked:
 			a.found(Finding{Kind: Parked, Stream: h.stream.String(), Version: c.Fence, Head: c.Head})
@@ -218,7 +223,7 @@ func (a *auditor) compare(ctx context.Context, h head) error {
 
 func (a *auditor) suspect(s suspicion) {
 	s.due = a.Now().Add(a.Settle)
-	a.count(func(r *Result) {
+	a.Count(func(r *Result) {
 		r.Suspicions++
 		a.suspected = append(a.suspected, s)
 	})
@@ -244,7 +249,7 @@ func (a *auditor) settle(ctx context.Context, limit int) error {
 		}
 		ripe := a.pending[:due]
 		a.pending = a.pending[due:]
-		if err := each(ctx, a, ripe, a.check); err != nil {
+		if err := audit.Each(ctx, a.Parallel, ripe, a.check); err != nil {
 			return err
 		}
 	}
@@ -254,7 +259,7 @@ func (a *auditor) settle(ctx context.Context, limit int) error {
 func (a *auditor) again(ctx context.Context) error {
 	blocked := a.blocked
 	a.blocked = nil
-	return each(ctx, a, blocked, func(ctx context.Context, s suspicion) error {
+	return audit.Each(ctx, a.Parallel, blocked, func(ctx context.Context, s suspicion) error {
 		return a.retry(ctx, s.stream, func() error { return a.judge(ctx, s, true) })
 	})
 }
@@ -271,7 +276,7 @@ func (a *auditor) rows(ctx context.Context) error {
 				sample = append(sample, row)
 			}
 		}
-		if err := each(ctx, a, sample, a.owner); err != nil {
+		if err := audit.Each(ctx, a.Parallel, sample, a.owner); err != nil {
 			return err
 		}
 		a.page(ctx, func(r *Result) {
@@ -280,15 +285,6 @@ func (a *auditor) rows(ctx context.Context) error {
 		})
 	}
 	return nil
-}
-
-func each[T any](ctx context.Context, a *auditor, page []T, check func(context.Context, T) error) error {
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(a.Parallel)
-	for _, one := range page {
-		group.Go(func() error { return check(groupCtx, one) })
-	}
-	return group.Wait()
 }
 
 // retry calls check again while its rows move, or the log cannot be read. A log that stays unreadable is a difference.
@@ -302,7 +298,7 @@ func (a *auditor) retry(ctx context.Context, stream eventsourcing.StreamID, chec
 			return err
 		case n < a.MaxAttempts && !forGood:
 		case moved:
-			a.count(func(r *Result) { r.Undecided++ })
+			a.Count(func(r *Result) { r.Undecided++ })
 			return nil
 		default:
 			a.foundUnreadable(Finding{Kind: kind, Stream: stream.String(), Detail: detail}, stream)
@@ -316,10 +312,8 @@ func (a *auditor) retry(ctx context.Context, stream eventsourcing.StreamID, chec
 
 // foundUnreadable reports a stream once.
 func (a *auditor) foundUnreadable(f Finding, stream eventsourcing.StreamID) {
-	a.mu.Lock()
-	again := a.unreadable[stream]
-	a.unreadable[stream] = true
-	a.mu.Unlock()
+	again := false
+	a.Count(func(*Result) { again, a.unreadable[stream] = a.unreadable[stream], true })
 	if !again {
 		a.found(f)
 	}
@@ -327,7 +321,7 @@ func (a *auditor) foundUnreadable(f Finding, stream eventsourcing.StreamID) {
 
 // found counts and reports a finding.
 func (a *auditor) found(f Finding) {
-	a.count(func(r *Result) {
+	a.Count(func(r *Result) {
 		switch f.Kind {
 		case Parked:
 			r.Parked++
@@ -343,16 +337,10 @@ func (a *auditor) found(f Finding) {
 	})
 }
 
-func (a *auditor) count(add func(*Result)) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	add(&a.result)
-}
-
 func (a *auditor) page(ctx context.Context, add func(*Result)) {
 	progress.Turn(ctx)
-	a.count(add)
+	a.Count(add)
 	if a.OnPage != nil {
-		a.OnPage(a.result)
+		a.OnPage(a.Result())
 	}
 }

@@ -97,7 +97,7 @@ func (a *auditor) judge(ctx context.Context, s suspicion, last bool) error {
 		return err
 	}
 	f := Finding{Stream: s.stream.String(), Version: c.Fence, Head: c.Head}
-	switch wrong, behind := len(c.Wrong) > 0, c.Fence < c.Head; {
+	switch wrong, behind := len(c.Wrong) > 0, c.Fence < c.Head && !a.Lagging; {
 	case wrong && !s.wrong: // seen for the first time
 		a.suspect(suspicion{stream: s.stream, fence: c.Fence, wrong: true})
 		return nil
@@ -121,7 +121,7 @@ func (a *auditor) judge(ctx context.Context, s suspicion, last bool) error {
 			return err
 		}
 		if blocked && !last {
-			a.count(func(*Result) { a.blocked = append(a.blocked, s) })
+			a.Count(func(*Result) { a.blocked = append(a.blocked, s) })
 			return nil
 		}
 	}
