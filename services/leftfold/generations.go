@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -13,9 +14,10 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/generation"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
+	"github.com/leftfold/leftfold/pkg/engine/projectionaudit"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/services/leftfold/app"
-	"github.com/leftfold/leftfold/services/leftfold/internal/amount"
+	"github.com/leftfold/leftfold/services/leftfold/internal/admin"
 	"github.com/leftfold/leftfold/services/leftfold/internal/output"
 )
 
@@ -27,7 +29,8 @@ type generationsConfig struct {
 
 const (
 	aboutGenerations = `Print which table of each projection is read, and which other one there is. DUE
-says that this build writes rows of a newer shape: rebuild that projection.
+says that this build writes rows of a newer shape: rebuild that projection. With
+--admin or ADMIN_URLS the projectors are asked, and say it of their own builds.
 
 Exit codes: 0 nothing is due, 1 something is, 2 unknown.`
 
@@ -58,10 +61,11 @@ Exit codes: 0 done, 2 trouble.`
 // newGenerations returns the commands that rebuild projections beside the live ones.
 func newGenerations(con *console) []*cobra.Command {
 	variables := awsVariables(&generationsConfig{})
-	list := task{
-		use: "list", short: "List the generations of the projections", long: aboutGenerations, variables: variables,
-		do: func(ctx context.Context, _ []string) (bool, error) { return con.listGenerations(ctx) },
-	}.command("projections list")
+	list := con.withAdmins(task{
+		use: "list", short: "List the generations of the projections", long: aboutGenerations,
+		variables: slices.Concat(variables, adminVariables()),
+		do:        func(ctx context.Context, _ []string) (bool, error) { return con.listGenerations(ctx) },
+	}.command("projections list"))
 
 	var r rebuilding
 	step := func(use, short, long string, do stepping) *cobra.Command {
@@ -121,7 +125,9 @@ type generations struct {
 	generation.State
 	Table      string `json:"table"`
 	OtherTable string `json:"otherTable,omitempty"`
-	RebuildDue bool   `json:"rebuildDue"`
+	// Newest is the newest shape of rows that the build writes which was asked.
+	Newest     int  `json:"newest"`
+	RebuildDue bool `json:"rebuildDue"`
 }
 
 func (g generations) String() string {
@@ -133,7 +139,7 @@ func (g generations) String() string {
 }
 
 func generationsOf(p topology.Projection, s generation.State, newest int) generations {
-	g := generations{Projection: p.Name, State: s, Table: s.Current.Name(p.Table)}
+	g := generations{Projection: p.Name, State: s, Table: s.Current.Name(p.Table), Newest: newest}
 	g.RebuildDue = generation.Status{State: s, Newest: newest}.RebuildDue()
 	if s.Other != nil {
 		g.OtherTable = s.Other.Name(p.Table)
@@ -146,71 +152,66 @@ func (con *console) listGenerations(ctx context.Context) (due bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	client, err := con.services(ctx)
+	if err != nil {
+		return false, err
+	}
 	table := con.printer(output.Column{Name: "PROJECTION", Width: 10}, output.Column{Name: "READ", Width: 24},
 		output.Column{Name: "SHAPE", Width: 5}, output.Column{Name: "PHASE", Width: 9}, output.Column{Name: "OTHER", Width: 24},
 		output.Column{Name: "SINCE", Width: 20}, output.Column{Name: "DUE"})
 	for _, p := range n.Projections() {
-		o, newest, err := con.operator(ctx, n, p, rebuilding{})
+		g, err := con.generationsIn(ctx, client, p)
 		if err != nil {
 			return due, err
 		}
-		s, err := o.State(ctx)
-		if err != nil {
-			return due, err
-		}
-		g, since := generationsOf(p, s, newest), ""
-		if !s.At.IsZero() {
-			since = s.At.Format(time.RFC3339)
+		since := ""
+		if !g.At.IsZero() {
+			since = g.At.Format(time.RFC3339)
 		}
 		due = due || g.RebuildDue
-		table.Row(g, p.Name, g.Table, strconv.Itoa(s.Current.Shape), string(s.Phase), g.OtherTable, since,
-			map[bool]string{true: "shape " + strconv.Itoa(newest)}[g.RebuildDue])
+		table.Row(g, p.Name, g.Table, strconv.Itoa(g.Current.Shape), string(g.Phase), g.OtherTable, since,
+			map[bool]string{true: "shape " + strconv.Itoa(g.Newest)}[g.RebuildDue])
 	}
 	return due, nil
 }
 
-// operator returns the operator of a projection, and the newest shape.
-func (con *console) operator(
-	ctx context.Context, n topology.Names, p topology.Projection, r rebuilding,
+// generationsIn asks the service that keeps the projection, if the services were named; else AWS.
+func (con *console) generationsIn(ctx context.Context, client *admin.Client, p topology.Projection) (g generations, err error) {
+	if client.Named {
+		address, err := client.Projection(ctx, p.Name)
+		if err == nil {
+			_, err = client.Get(ctx, address+"/projections/"+p.Name+"/generations", &g)
+		}
+		return g, err
+	}
+	o, newest, err := operatorOf(ctx, p, func(*generation.OperatorConfig) {})
+	if err != nil {
+		return g, err
+	}
+	s, err := o.State(ctx)
+	return generationsOf(p, s, newest), err
+}
+
+// operatorOf returns the operator of a projection, and the newest shape.
+func operatorOf(
+	ctx context.Context, p topology.Projection, with func(*generation.OperatorConfig),
 ) (o *generation.Operator, newest int, err error) {
-	target, err := operatorsAWS(ctx)
+	target, n, err := account(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
 	shapes := app.Shapes()[p.Name]
 	db := dynamodb.NewFromConfig(target, func(o *dynamodb.Options) { o.RetryMaxAttempts = auditsAttempts })
 	log := dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: n.EventLog}})
-	progress, began := con.progress(), time.Now() //nolint:forbidigo // for a person who waits
-	return generation.NewOperator(generation.OperatorConfig{
+	c := generation.OperatorConfig{
 		Config: generation.Config{
 			Projection: projection.Config{Name: p.Name, Table: p.Table, DB: db, EventLog: log, Now: time.Now}, //nolint:forbidigo // a program
 			Shapes:     shapes, States: n.Generations,
 		},
-		DB: db, Log: log, EventLog: n.EventLog, Segments: r.segments, Rate: r.rate,
-		OnProgress: func(at generation.Progress) {
-			progress.Show(func() string { return far(p.Name, at, time.Since(began)) }) //nolint:forbidigo // for a person who waits
-		},
-		OnDifference: func(d generation.Difference) {
-			progress.End()
-			con.printer().Line(d, d.Stream+": "+d.What)
-		},
-	}), shapes[len(shapes)-1].Number, nil
-}
-
-// far says how far a rebuild has come.
-func far(projection string, at generation.Progress, took time.Duration) string {
-	if at.Doing == generation.Waiting {
-		return projection + ": waiting until every process knows"
+		DB: db, Log: log, EventLog: n.EventLog,
 	}
-	if at.Doing == generation.Comparing {
-		return fmt.Sprintf("%s: comparing, %s so far", projection, amount.Of(at.Streams, "stream"))
-	}
-	text := fmt.Sprintf("%s: filling, %s of about %s", projection, amount.Of(at.Events, "event"), amount.Digits(at.Expected))
-	if rate := float64(at.Fresh) / took.Seconds(); rate > 0 && at.Expected > at.Events {
-		left := time.Duration(float64(at.Expected-at.Events)/rate) * time.Second
-		text += fmt.Sprintf(", %s a second, about %v left", amount.Digits(int64(rate)), left)
-	}
-	return text
+	with(&c)
+	return generation.NewOperator(c), shapes[len(shapes)-1].Number, nil
 }
 
 // stepGeneration carries out one of the commands.
@@ -228,7 +229,19 @@ func (con *console) stepGeneration(
 	if err != nil {
 		return false, err
 	}
-	o, newest, err := con.operator(ctx, n, p, r)
+	so := course{projection: p.Name, now: time.Now} //nolint:forbidigo // for a person who waits
+	progress := con.progress()
+	o, newest, err := operatorOf(ctx, p, func(c *generation.OperatorConfig) {
+		c.Segments, c.Rate = r.segments, r.rate
+		c.OnProgress = func(at generation.Progress) {
+			so.follow(at)
+			progress.Show(so.String)
+		}
+		c.OnDifference = func(f projectionaudit.Finding) {
+			progress.End()
+			con.printer().Line(projectionFinding{"projections", p.Name, f, f.String()}, p.Name+": "+f.String())
+		}
+	})
 	if err != nil {
 		return false, err
 	}
@@ -248,6 +261,10 @@ func (con *console) stepGeneration(
 		return false, nil
 	}
 	s, err = do(ctx, o, r)
+	progress.End()
+	if done := so.took(); err == nil && done != (took{Projection: name}) {
+		con.printer().Line(done, done.String())
+	}
 	g := generationsOf(p, s, newest)
 	switch {
 	case errors.Is(err, generation.ErrDiffers):
@@ -261,18 +278,3 @@ func (con *console) stepGeneration(
 	con.printer().Line(g, g.String())
 	return false, nil
 }
-
-// List prices on demand in us-east-1, as docs/costs.md has them on 23 November 2026.
-const (
-	dollarsPerMillionReadUnits  = 0.125
-	dollarsPerMillionWriteUnits = 0.625
-)
-
-// priced says what a rebuild will cost.
-func priced(e generation.Estimate) string {
-	dollars := float64(e.ReadUnits)/1e6*dollarsPerMillionReadUnits + float64(e.WriteUnits)/1e6*dollarsPerMillionWriteUnits
-	return fmt.Sprintf("about %s (%s) and %s: %s read units, %s write units, $%.2f at list price in us-east-1 of 23 November 2026",
-		amount.Of(e.Events, "event"), size(e.Bytes), amount.Of(e.Rows, "row"), amount.Digits(e.ReadUnits), amount.Digits(e.WriteUnits), dollars)
-}
-
-func size(bytes int64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }

@@ -37,9 +37,10 @@ func TestGenerationsAreMovedByCommands(t *testing.T) {
 	code, out, failure = o.run("projections", "rebuild", "users", "--output", "json", "--rate", "1000")
 	require.Zero(t, code, failure)
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	require.Len(t, lines, 2)
+	require.Len(t, lines, 3)
+	assert.Regexp(t, `^{"projection":"users","events":1,"fillSeconds":[\d.e-]+,"streams":1,"rows":1,"compareSeconds":[\d.e-]+}$`, lines[1])
 	var s generations
-	require.NoError(t, json.Unmarshal([]byte(lines[1]), &s))
+	require.NoError(t, json.Unmarshal([]byte(lines[2]), &s))
 	assert.Equal(t, "projection-user-g2", s.OtherTable)
 	code, out, failure = o.run("projections", "rebuild", "users")
 	require.Zero(t, code, failure)
@@ -53,4 +54,20 @@ func TestGenerationsAreMovedByCommands(t *testing.T) {
 		assert.Equal(t, trouble, code, out)
 		assert.Regexp(t, "^projections rebuild: ", failure)
 	}
+}
+
+// TestGenerationsAreShownByServices: one who has no right in AWS sees the same, as the services know it.
+func TestGenerationsAreShownByServices(t *testing.T) {
+	o, stop := operate(t)
+	defer stop()
+	code, byAWS, failure := o.run("projections", "list", "--output", "json")
+	require.Zero(t, code, failure)
+	t.Setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+	code, byServices, failure := o.run("projections", "list", "--output", "json", "--admin", "http://"+o.AdminAddr)
+	require.Zero(t, code, failure)
+	assert.Equal(t, byAWS, byServices)
+	assert.Equal(t, 2, strings.Count(byServices, `"phase":"settled"`))
+	code, _, failure = o.run("projections", "list", "--admin", "http://127.0.0.1:1")
+	assert.Equal(t, trouble, code)
+	assert.Regexp(t, "^projections list: no admin address answers", failure)
 }

@@ -264,6 +264,7 @@ func TestCommandsNeedTheseRightsAndNoOthers(t *testing.T) {
 		stepping[step] = newRole(operators["projections "+step])
 	}
 	for _, p := range s.Names.Projections() {
+		keepAsTerraformDoes(t, s, p.Table)
 		moving.Go(func() {
 			for _, step := range steps {
 				run(stepping[step], 0, "projections", step, p.Name)
@@ -305,6 +306,21 @@ func seldomByOperators(names topology.Names, command string) map[string]string {
 		}
 	}
 	return rebuilt
+}
+
+// keepAsTerraformDoes gives a table what provision does not and Terraform does.
+func keepAsTerraformDoes(t *testing.T, s *systemtest.System, table string) {
+	t.Helper()
+	updated, err := s.DB.UpdateTable(t.Context(), &dynamodb.UpdateTableInput{TableName: &table, DeletionProtectionEnabled: aws.Bool(true)})
+	require.NoError(t, err)
+	_, err = s.DB.TagResource(t.Context(), &dynamodb.TagResourceInput{
+		ResourceArn: updated.TableDescription.TableArn, Tags: []types.Tag{{Key: aws.String("project"), Value: aws.String("leftfold")}},
+	})
+	require.NoError(t, err)
+	_, err = s.DB.UpdateContinuousBackups(t.Context(), &dynamodb.UpdateContinuousBackupsInput{
+		TableName: &table, PointInTimeRecoverySpecification: &types.PointInTimeRecoverySpecification{PointInTimeRecoveryEnabled: aws.Bool(true)},
+	})
+	require.NoError(t, err)
 }
 
 // harmRows deletes the stream's own row in each read model, and plants a row that the stream does not derive.

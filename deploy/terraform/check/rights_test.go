@@ -135,6 +135,8 @@ func (g guarded) RoundTrip(r *http.Request) (*http.Response, error) {
 // call has the members of the calls of DynamoDB, DynamoDB Streams, Kinesis and SQS that name resources.
 type call struct {
 	TableName, IndexName string
+	ResourceArn          string
+	Tags                 []struct{}
 	Key, Item            map[string]attribute
 	Values               map[string]attribute       `json:"ExpressionAttributeValues"`
 	RequestItems         map[string]json.RawMessage // by table
@@ -186,6 +188,12 @@ func (c *call) ofTables(action string) (out []right) {
 			out = append(out, item.ofTables(single+"Item")...)
 		}
 	}
+	if c.ResourceArn != "" {
+		out = append(out, right{action: "dynamodb:" + action, resource: strings.SplitN(c.ResourceArn, ":", 6)[5]})
+	}
+	if action == "CreateTable" && len(c.Tags) > 0 {
+		out = append(out, right{action: "dynamodb:TagResource", resource: "table/" + c.TableName})
+	}
 	if c.TableName != "" {
 		// Only leases have a partition key that rights depend on.
 		needed := right{"dynamodb:" + action, "table/" + c.TableName, c.Key["consumer"].S + c.Item["consumer"].S + c.Values[":consumer"].S}
@@ -220,6 +228,7 @@ func TestARoleAllowsWhatItsStatementsSay(t *testing.T) {
 	r := &role{refused: map[right]bool{}, used: map[right]bool{
 		{"dynamodb:GetItem", "table/a", ""}: false, {"dynamodb:PutItem", "table/a", ""}: false,
 		{"dynamodb:Scan", "table/a/index/*", ""}: false, {"dynamodb:PutItem", "table/leases", "me"}: false,
+		{"dynamodb:ListTagsOfResource", "table/b", ""}: false, {"dynamodb:CreateTable", "table/b", ""}: false,
 		{"kinesis:SubscribeToShard", "stream/event-source", ""}: false, {"kinesis:SubscribeToShard", "stream/event-source/consumer/*", ""}: false,
 		{"sqs:SendMessage", "queue/q.fifo", ""}: false,
 	}}
@@ -245,6 +254,10 @@ func TestARoleAllowsWhatItsStatementsSay(t *testing.T) {
 		{"AmazonSQS.SendMessage", `{"QueueUrl":"http://sqs/1/q-dlq.fifo"}`, false},
 		{"Kinesis_20131202.SubscribeToShard", `{"StreamARN":"arn:aws:kinesis:r:1:stream/other"}`, false},
 		{"DynamoDB_20120810.ListTables", `{}`, false},
+		{"DynamoDB_20120810.ListTagsOfResource", `{"ResourceArn":"arn:aws:dynamodb:r:1:table/b"}`, true},
+		{"DynamoDB_20120810.ListTagsOfResource", `{"ResourceArn":"arn:aws:dynamodb:r:1:table/a"}`, false},
+		{"DynamoDB_20120810.CreateTable", `{"TableName":"b"}`, true},
+		{"DynamoDB_20120810.CreateTable", `{"TableName":"b","Tags":[{"Key":"k","Value":"v"}]}`, false},
 		{"AmazonSSM.GetParameter", `{}`, false},
 		{"", ``, false},
 	} {

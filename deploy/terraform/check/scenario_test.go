@@ -216,6 +216,7 @@ func (p *scenario) operate() {
 			"id": &types.AttributeValueMemberS{Value: ill.ID}, "row": &types.AttributeValueMemberS{Value: row(ill)},
 		}})
 		require.NoError(t, err)
+		p.admin(200, service, http.MethodGet, "/projections/"+of.Name+"/generations")
 		path := "/projections/" + of.Name + "/catch-up"
 		p.admin(202, service, http.MethodPost, path)
 		waittest.Until(t, path, func() (any, bool) {

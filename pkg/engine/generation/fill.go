@@ -147,9 +147,7 @@ func (f *filler) page(ctx context.Context, segment int, at place, records int) e
 	defer f.mu.Unlock()
 	f.reached.Segments[strconv.Itoa(segment)] = at
 	f.reached.Events += int64(records)
-	if f.on != nil {
-		f.on(f.reached.Events, counted(&f.done))
-	}
+	f.on(f.reached.Events, counted(&f.done))
 	if now := f.now(); now.Sub(f.savedAt) >= saveEvery {
 		f.savedAt = now
 		return f.save(ctx, reached{maps.Clone(f.reached.Segments), f.reached.Events})

@@ -9,11 +9,11 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"golang.org/x/time/rate"
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
+	"github.com/leftfold/leftfold/pkg/engine/projectionaudit"
 	"github.com/leftfold/leftfold/pkg/retry"
 )
 
@@ -31,7 +31,17 @@ type OperatorAPI interface {
 	projection.DynamoDBAPI
 	CreateTable(context.Context, *dynamodb.CreateTableInput, ...func(*dynamodb.Options)) (*dynamodb.CreateTableOutput, error)
 	DescribeTable(context.Context, *dynamodb.DescribeTableInput, ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error)
+	UpdateTable(context.Context, *dynamodb.UpdateTableInput, ...func(*dynamodb.Options)) (*dynamodb.UpdateTableOutput, error)
 	DeleteTable(context.Context, *dynamodb.DeleteTableInput, ...func(*dynamodb.Options)) (*dynamodb.DeleteTableOutput, error)
+	ListTagsOfResource(
+		context.Context, *dynamodb.ListTagsOfResourceInput, ...func(*dynamodb.Options),
+	) (*dynamodb.ListTagsOfResourceOutput, error)
+	DescribeContinuousBackups(
+		context.Context, *dynamodb.DescribeContinuousBackupsInput, ...func(*dynamodb.Options),
+	) (*dynamodb.DescribeContinuousBackupsOutput, error)
+	UpdateContinuousBackups(
+		context.Context, *dynamodb.UpdateContinuousBackupsInput, ...func(*dynamodb.Options),
+	) (*dynamodb.UpdateContinuousBackupsOutput, error)
 }
 
 // OperatorConfig configures an Operator.
@@ -51,7 +61,7 @@ type OperatorConfig struct {
 	// OnProgress is called often, by one at a time. Optional.
 	OnProgress func(Progress)
 	// OnDifference is called with what parity finds, by one at a time. Optional.
-	OnDifference func(Difference)
+	OnDifference func(projectionaudit.Finding)
 }
 
 // Doing is what an operator does.
@@ -69,8 +79,8 @@ type Progress struct {
 	Doing Doing
 	// Events were read, Fresh of them by this operator. Expected are about as many as the log has.
 	Events, Fresh, Expected int64
-	// Streams were written, or compared.
-	Streams int64
+	// Streams were written, or compared, and Rows were looked up.
+	Streams, Rows int64
 }
 
 // Estimate is about what a rebuild of the projection takes. DynamoDB counts a table's items and bytes about every six hours.
@@ -79,17 +89,19 @@ type Estimate struct {
 	Bytes  int64 `json:"bytes"`
 	// Rows are those that the current generation has.
 	Rows int64 `json:"rows"`
-	// ReadUnits and WriteUnits are what DynamoDB counts: the log is read twice, to fill and to compare, and each row is written
-	// once with its index, and read three times.
+	// ReadUnits and WriteUnits are what DynamoDB counts: the log is read three times, to fill, for its streams and to compare them,
+	// and each row is written once with its index, and read six times.
 	ReadUnits  int64 `json:"readUnits"`
 	WriteUnits int64 `json:"writeUnits"`
 }
 
 // Operator moves a projection from generation to generation: a person's tool, or a program's, not a service's. It writes no state
 // sooner than Settle after it saw the one before, by its own clock. It can be stopped at any point, and another one continues.
-// It needs the permissions of package projection on all generations' tables, dynamodb:CreateTable, DescribeTable and DeleteTable
-// on those but the first, dynamodb:GetItem and PutItem on the table of states, and dynamodb:Query, Scan and DescribeTable on the
-// log.
+// It needs the permissions of package projection on all generations' tables; on the first also dynamodb:DescribeTable,
+// ListTagsOfResource and DescribeContinuousBackups, on the others CreateTable, DescribeTable, UpdateTable, DeleteTable,
+// TagResource and UpdateContinuousBackups; dynamodb:GetItem, PutItem and DeleteItem on the table of states, and dynamodb:Query,
+// Scan and DescribeTable on the log. To create a table that is encrypted with a key of the account it needs kms:CreateGrant and
+// DescribeKey, and what the reads and writes need.
 type Operator struct {
 	OperatorConfig
 
@@ -189,38 +201,6 @@ func (o *Operator) begin(ctx context.Context, s State) (State, error) {
 	return o.move(ctx, s, func(State) (State, error) { return next, nil })
 }
 
-// create creates the table of a generation, encrypted as that of the first.
-func (o *Operator) create(ctx context.Context, g Generation) error {
-	in := projection.CreateTableInput(g.Name(o.Projection.Table))
-	first, err := o.describe(ctx, o.Projection.Table)
-	if err != nil {
-		return err
-	}
-	if sse := first.SSEDescription; sse != nil && sse.KMSMasterKeyArn != nil {
-		in.SSESpecification = &types.SSESpecification{
-			Enabled: aws.Bool(true), SSEType: types.SSETypeKms, KMSMasterKeyId: sse.KMSMasterKeyArn,
-		}
-	}
-	_, err = o.DB.CreateTable(ctx, in)
-	_, exists := errors.AsType[*types.ResourceInUseException](err)
-	if err != nil && !exists {
-		return fmt.Errorf("create table %s: %w", *in.TableName, err)
-	}
-	const usable = 5 * time.Minute
-	waiter := dynamodb.NewTableExistsWaiter(o.DB, func(o *dynamodb.TableExistsWaiterOptions) { o.MinDelay = time.Second })
-	if err := waiter.Wait(ctx, &dynamodb.DescribeTableInput{TableName: in.TableName}, usable); err != nil {
-		return fmt.Errorf("wait for table %s: %w", *in.TableName, err)
-	}
-	out, err := o.DB.Scan(ctx, &dynamodb.ScanInput{TableName: in.TableName, Limit: aws.Int32(1), ConsistentRead: aws.Bool(true)})
-	if err != nil {
-		return fmt.Errorf("look into table %s: %w", *in.TableName, err)
-	}
-	if len(out.Items) > 0 {
-		return fmt.Errorf("%w: %s; delete it", ErrNotEmpty, *in.TableName)
-	}
-	return nil
-}
-
 func (o *Operator) fill(ctx context.Context, s State) error {
 	to, err := s.Other.projector(o.Config)
 	if err != nil {
@@ -234,14 +214,15 @@ func (o *Operator) fill(ctx context.Context, s State) error {
 	if err != nil {
 		return err
 	}
+	on := func(events int64, done projection.CaughtUp) {
+		o.progress(Progress{
+			Doing: Reading, Events: events, Fresh: events - from.Events, Expected: aws.ToInt64(expected.ItemCount), Streams: done.Behind,
+		})
+	}
+	on(from.Events, projection.CaughtUp{})
 	f := filler{
-		log: o.Log, to: to, parallel: o.Parallel, now: o.Projection.Now, reached: from, savedAt: o.Projection.Now(),
+		log: o.Log, to: to, parallel: o.Parallel, now: o.Projection.Now, reached: from, savedAt: o.Projection.Now(), on: on,
 		save: func(ctx context.Context, r reached) error { return o.control.writeFill(ctx, *s.Other, r) },
-		on: func(events int64, done projection.CaughtUp) {
-			o.progress(Progress{
-				Doing: Reading, Events: events, Fresh: events - from.Events, Expected: aws.ToInt64(expected.ItemCount), Streams: done.Behind,
-			})
-		},
 	}
 	if o.Rate > 0 {
 		f.limit = rate.NewLimiter(rate.Limit(o.Rate), max(o.Rate, 1))
@@ -273,17 +254,9 @@ func (o *Operator) Estimate(ctx context.Context) (e Estimate, err error) {
 		return e, err
 	}
 	e.Events, e.Bytes, e.Rows = aws.ToInt64(log.ItemCount), aws.ToInt64(log.TableSizeBytes), aws.ToInt64(rows.ItemCount)
-	e.ReadUnits = 2*(e.Bytes/readUnit+1) + 3*e.Rows
+	e.ReadUnits = 3*(e.Bytes/readUnit+1) + 6*e.Rows
 	e.WriteUnits = 2 * max(e.Rows, aws.ToInt64(rows.TableSizeBytes)/writeUnit)
 	return e, nil
-}
-
-func (o *Operator) describe(ctx context.Context, table string) (*types.TableDescription, error) {
-	out, err := o.DB.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
-	if err != nil {
-		return nil, fmt.Errorf("describe table %s: %w", table, err)
-	}
-	return out.Table, nil
 }
 
 // Switch moves reads to the next generation. The one before is fed as ever.
@@ -340,10 +313,8 @@ func (o *Operator) Retire(ctx context.Context) (State, error) {
 		return s, err
 	}
 	if s.Other.Number > 1 {
-		table := s.Other.Name(o.Projection.Table)
-		_, err := o.DB.DeleteTable(ctx, &dynamodb.DeleteTableInput{TableName: &table})
-		if _, gone := errors.AsType[*types.ResourceNotFoundException](err); err != nil && !gone {
-			return s, fmt.Errorf("delete table %s: %w", table, err)
+		if err := o.remove(ctx, *s.Other); err != nil {
+			return s, err
 		}
 	}
 	if err := o.control.forgetFill(ctx, *s.Other); err != nil {

@@ -12,12 +12,14 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/generation"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
+	"github.com/leftfold/leftfold/pkg/engine/projectionaudit"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
@@ -298,9 +300,9 @@ func TestAGenerationThatDiffersIsNotReady(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(w *world) {
 		w.apply(w.model(1), w.touch("a", 2))
-		var found []generation.Difference
+		var found []projectionaudit.Finding
 		o := w.operator(w.db, func(c *generation.OperatorConfig) {
-			c.OnDifference = func(d generation.Difference) { found = append(found, d) }
+			c.OnDifference = func(f projectionaudit.Finding) { found = append(found, f) }
 		}, 1)
 		w.step(begin(1))
 		row := w.in("things", "a")
@@ -311,6 +313,7 @@ func TestAGenerationThatDiffersIsNotReady(t *testing.T) {
 		require.ErrorIs(w, err, generation.ErrDiffers)
 		assert.Equal(w, generation.Filling, s.Phase)
 		require.Len(w, found, 1)
+		assert.Equal(w, projectionaudit.Edited, found[0].Kind)
 		assert.Equal(w, row.Stream, found[0].Stream)
 		s, err = o.Retire(w.Context())
 		assert.Equal(w, generation.Settled, phase(w.T, s, err))
@@ -390,5 +393,106 @@ func TestATableInTheWayIsNotTaken(t *testing.T) {
 		s, err := w.operator(w.db, nil, 1).Rebuild(w.Context())
 		require.ErrorIs(w, err, generation.ErrNotEmpty)
 		assert.Equal(w, generation.Settled, s.Phase)
+	})
+}
+
+// startingBackups is a table whose continuous backups have not begun yet when it can be used.
+type startingBackups struct {
+	*dynamodb.Client
+
+	refusals int
+}
+
+func (b *startingBackups) UpdateContinuousBackups(
+	ctx context.Context, in *dynamodb.UpdateContinuousBackupsInput, options ...func(*dynamodb.Options),
+) (*dynamodb.UpdateContinuousBackupsOutput, error) {
+	if b.refusals--; b.refusals >= 0 {
+		return nil, &types.ContinuousBackupsUnavailableException{}
+	}
+	return b.Client.UpdateContinuousBackups(ctx, in, options...)
+}
+
+// TestATableIsKeptAsTheFirstOne: what those who set the system up gave the first table, the next has, too. Its deletion
+// protection does not keep retire from deleting it.
+func TestATableIsKeptAsTheFirstOne(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(w *world) {
+		first := aws.String("things")
+		updated, err := w.db.UpdateTable(w.Context(), &dynamodb.UpdateTableInput{
+			TableName: first, DeletionProtectionEnabled: aws.Bool(true), TableClass: types.TableClassStandardInfrequentAccess,
+			SSESpecification: &types.SSESpecification{
+				Enabled: aws.Bool(true), SSEType: types.SSETypeKms, KMSMasterKeyId: aws.String("arn:aws:kms:us-east-1:000000000000:key/k"),
+			},
+		})
+		require.NoError(w, err)
+		_, err = w.db.TagResource(w.Context(), &dynamodb.TagResourceInput{
+			ResourceArn: updated.TableDescription.TableArn, Tags: []types.Tag{
+				{Key: aws.String("project"), Value: aws.String("leftfold")},
+				{Key: aws.String("aws:cloudformation:stack-name"), Value: aws.String("another may not give it")},
+			},
+		})
+		require.NoError(w, err)
+		_, err = w.db.UpdateContinuousBackups(w.Context(), &dynamodb.UpdateContinuousBackupsInput{
+			TableName: first, PointInTimeRecoverySpecification: &types.PointInTimeRecoverySpecification{
+				PointInTimeRecoveryEnabled: aws.Bool(true), RecoveryPeriodInDays: aws.Int32(7),
+			},
+		})
+		require.NoError(w, err)
+
+		o := w.operator(w.db, func(c *generation.OperatorConfig) { c.DB = &startingBackups{w.db, 3} }, 1)
+		_, err = o.Rebuild(w.Context())
+		require.NoError(w, err)
+		next := aws.String("things-g2")
+		was, err := w.db.DescribeTable(w.Context(), &dynamodb.DescribeTableInput{TableName: first})
+		require.NoError(w, err)
+		is, err := w.db.DescribeTable(w.Context(), &dynamodb.DescribeTableInput{TableName: next})
+		require.NoError(w, err)
+		assert.Equal(w, was.Table.SSEDescription, is.Table.SSEDescription)
+		assert.Equal(w, was.Table.TableClassSummary, is.Table.TableClassSummary)
+		assert.Equal(w, was.Table.BillingModeSummary.BillingMode, is.Table.BillingModeSummary.BillingMode)
+		assert.True(w, *is.Table.DeletionProtectionEnabled)
+		tags, err := w.db.ListTagsOfResource(w.Context(), &dynamodb.ListTagsOfResourceInput{ResourceArn: is.Table.TableArn})
+		require.NoError(w, err)
+		assert.Equal(w, []types.Tag{{Key: aws.String("project"), Value: aws.String("leftfold")}}, tags.Tags)
+		backups, err := w.db.DescribeContinuousBackups(w.Context(), &dynamodb.DescribeContinuousBackupsInput{TableName: next})
+		require.NoError(w, err)
+		recovery := backups.ContinuousBackupsDescription.PointInTimeRecoveryDescription
+		assert.Equal(w, types.PointInTimeRecoveryStatusEnabled, recovery.PointInTimeRecoveryStatus)
+		assert.Equal(w, int32(7), *recovery.RecoveryPeriodInDays)
+
+		s, err := o.Retire(w.Context())
+		require.Equal(w, generation.Settled, phase(w.T, s, err))
+		_, err = w.db.DescribeTable(w.Context(), &dynamodb.DescribeTableInput{TableName: next})
+		require.Error(w, err)
+	})
+}
+
+// TestWhatIsNoEventIsInNoGeneration: an item of the log that cannot be read keeps no read model from being rebuilt.
+func TestWhatIsNoEventIsInNoGeneration(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(w *world) {
+		w.apply(w.model(1), w.touch("a", 2))
+		w.put("EventLog", map[string]any{"stream": "test/thing/b", "version": 1})
+		s, err := w.operator(w.db, nil, 1).Rebuild(w.Context())
+		require.Equal(w, generation.Ready, phase(w.T, s, err))
+		w.assertFolded("things-g2", 1)
+	})
+}
+
+// TestARowThatTheLogDoesNotHaveIsADifference: something else wrote it while the generation was filled.
+func TestARowThatTheLogDoesNotHaveIsADifference(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(w *world) {
+		w.apply(w.model(1), w.touch("a", 2))
+		var found []projectionaudit.Finding
+		o := w.operator(w.db, func(c *generation.OperatorConfig) {
+			c.OnDifference = func(f projectionaudit.Finding) { found = append(found, f) }
+		}, 1)
+		w.step(begin(1))
+		w.put("things-g2", map[string]any{"id": "all", "row": "thing#x", "stream": "test/thing/a"})
+		_, err := o.Rebuild(w.Context())
+		require.ErrorIs(w, err, generation.ErrDiffers)
+		require.Len(w, found, 1)
+		assert.Equal(w, projectionaudit.Foreign, found[0].Kind)
 	})
 }

@@ -143,6 +143,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 		Admin: func(api huma.API) {
 			RegisterParked(api, c.Name, model, redriveTimeout, p.Logger)
 			RegisterRebuild(api, c.Name, model, redriveTimeout, p.Logger)
+			RegisterGenerations(api, c.Name, c.Table, model.Status, p.Logger)
 			catchUps.Register(api)
 			audits.Register(api)
 		},

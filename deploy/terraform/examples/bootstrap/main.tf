@@ -226,7 +226,7 @@ data "aws_iam_policy_document" "boundary" {
     ]
     resources = ["*"]
   }
-  statement { # AWS Backup's own use of the keys of vaults
+  statement { # AWS Backup's own use of the keys of vaults, and DynamoDB's of a table's
     actions   = ["kms:CreateGrant"]
     resources = ["*"]
     condition {
@@ -236,7 +236,10 @@ data "aws_iam_policy_document" "boundary" {
     }
   }
   statement { # of a projection's tables only those that a rebuild makes, such as projection-user-g2
-    actions   = ["dynamodb:CreateTable", "dynamodb:DeleteTable"]
+    actions = [
+      "dynamodb:CreateTable", "dynamodb:DeleteTable", "dynamodb:TagResource", "dynamodb:UpdateContinuousBackups",
+      "dynamodb:UpdateTable",
+    ]
     resources = [for digits in ["?", "??", "???"] : "arn:aws:dynamodb:*:*:table/*-g${digits}"]
   }
 }

@@ -105,12 +105,16 @@ locals {
       generations = { actions = ["dynamodb:GetItem"], resources = [local.generations.arn] }
     }
     "projections rebuild" = {
-      log    = { actions = ["dynamodb:DescribeTable", "dynamodb:Scan", "dynamodb:Query"], resources = [local.log.arn] }
-      tables = { actions = ["dynamodb:DescribeTable", "dynamodb:Scan"], resources = local.projection_tables }
+      log = { actions = ["dynamodb:DescribeTable", "dynamodb:Scan", "dynamodb:Query"], resources = [local.log.arn] }
+      tables = {
+        actions   = ["dynamodb:DescribeTable", "dynamodb:DescribeContinuousBackups", "dynamodb:ListTagsOfResource", "dynamodb:Scan"]
+        resources = local.projection_tables
+      }
+      # The next table is kept as the first: with its key (which the key's policy allows), tags, protection and recovery.
       next = {
         actions = [
-          "dynamodb:CreateTable", "dynamodb:DescribeTable", "dynamodb:Scan", "dynamodb:GetItem", "dynamodb:BatchGetItem",
-          "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem",
+          "dynamodb:CreateTable", "dynamodb:TagResource", "dynamodb:UpdateContinuousBackups", "dynamodb:DescribeTable", "dynamodb:Scan",
+          "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem",
         ]
         resources = local.rebuilt_tables
       }
@@ -119,7 +123,10 @@ locals {
     "projections switch"   = local.swap
     "projections rollback" = local.swap
     "projections retire" = {
-      next        = { actions = ["dynamodb:DeleteTable"], resources = local.rebuilt_tables }
+      next = {
+        actions   = ["dynamodb:DescribeTable", "dynamodb:UpdateTable", "dynamodb:DeleteTable"] # UpdateTable: to end its protection
+        resources = local.rebuilt_tables
+      }
       generations = { actions = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"], resources = [local.generations.arn] }
     }
     "set-aside list" = {

@@ -97,6 +97,14 @@ POST {{THINGSAdmin}}/projections/THINGS/catch-up
 
 GET {{THINGSAdmin}}/projections/THINGS/catch-up
 
+### Which tables of the THINGS read model are read and fed: 200
+
+GET {{THINGSAdmin}}/projections/THINGS/generations
+
+### What the last audit of the THINGS read model found: 200
+
+GET {{THINGSAdmin}}/projections/THINGS/audit
+
 ### Aggregates parked for the THINGS read model: 200
 
 GET {{THINGSAdmin}}/projections/THINGS/parked?limit=20
