@@ -12,6 +12,7 @@ FUZZTIME      ?= 20000x
 CHAOS         ?= 60s
 COUNT         ?= 1
 EVENTS        ?= 300
+LOG           ?= 1000000
 
 # STRICT=1, as in GitHub's workflows: what would be skipped for want of a tool fails.
 SKIP           = { echo "$@: skipped: $(1)"; test -z "$(STRICT)"; }
@@ -177,6 +178,10 @@ fuzz: ## Run every fuzz target FUZZTIME times (or long: 5m)
 bench: ## Speed beside a bare PutItem loop; then tables: AWS calls against their ceilings, parking, take-over, memory
 	go test -run '^$$' -bench . -benchtime 1x ./test/e2e/...
 	LEFTFOLD_REPORT=1 .ci/named TestReport ./test/e2e
+
+.PHONY: bench-rebuild
+bench-rebuild: ## Rebuild a read model from LOG events, drawn by SEED, alone and beside load, next to a bare loop (minutes, some GB)
+	LEFTFOLD_REBUILD=$(LOG) LEFTFOLD_SEED=$(SEED) .ci/named TestRebuildOfALargeLog -timeout 2h ./test/e2e
 
 # What lints and fuzzes the API is not Go: these two targets need npx and python3, and no other target does.
 REDOCLY      := @redocly/cli@2.77.0

@@ -2,6 +2,7 @@ package systemtest
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -117,13 +118,19 @@ func (f *Fleet) Via(awsService string) *Network {
 // Add starts n more replicas of each of the services and returns them once all are ready.
 func (f *Fleet) Add(n int, services ...string) (added []*Process) {
 	f.t.Helper()
+	return f.AddOf(f.programs, n, services...)
+}
+
+// AddOf is Add for a build whose programs are in that directory.
+func (f *Fleet) AddOf(programs string, n int, services ...string) (added []*Process) {
+	f.t.Helper()
 	var starting sync.WaitGroup
 	errs := make([]error, n*len(services))
 	for i := range errs {
 		p := &Process{
 			Service: services[i%len(services)], env: f.env, client: &http.Client{Transport: f.transport}, changed: f.announce,
 		}
-		p.program = filepath.Join(f.programs, p.Service)
+		p.program = filepath.Join(programs, p.Service)
 		f.mu.Lock()
 		f.replicas[p.Service] = append(f.replicas[p.Service], p)
 		f.mu.Unlock()
@@ -142,6 +149,50 @@ func (f *Fleet) Add(n int, services ...string) (added []*Process) {
 	require.NoError(f.t, errors.Join(errs...))
 	return added
 }
+
+// Command is a run of the program leftfold.
+type Command struct {
+	run *run
+	out bytes.Buffer
+}
+
+// Leftfold starts the program of the build in that directory with these arguments, for the fleet's AWS.
+func (f *Fleet) Leftfold(programs string, args ...string) *Command {
+	f.t.Helper()
+	c := &Command{run: &run{cmd: exec.CommandContext(context.WithoutCancel(f.t.Context()), filepath.Join(programs, "leftfold"), args...)}}
+	c.run.cmd.Env, c.run.cmd.Stdout = f.env, &c.out
+	require.NoError(f.t, c.run.start())
+	f.t.Cleanup(c.Kill)
+	return c
+}
+
+// Finished is how a command has ended.
+type Finished struct {
+	Out, Errors string // the latter's end
+	Code        int
+	// PeakMemory is the most resident memory that it was seen to have, in bytes. Linux only.
+	PeakMemory int64
+}
+
+// Wait waits until the command has ended.
+func (c *Command) Wait() (f Finished) {
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for {
+		select {
+		case <-c.run.ended:
+			f.Out, f.Errors, f.Code = c.out.String(), c.run.stderr.String(), c.run.cmd.ProcessState.ExitCode()
+			return f
+		case <-look.C:
+			if peak, err := c.run.peakMemory(); err == nil {
+				f.PeakMemory = peak
+			}
+		}
+	}
+}
+
+// Kill ends the command by SIGKILL, if it runs.
+func (c *Command) Kill() { c.run.kill() }
 
 // AWSPeakMemory returns the most resident memory of the AWS so far; see Process.PeakMemory.
 func (f *Fleet) AWSPeakMemory() (int64, error) { return f.aws.peakMemory() }

@@ -3,6 +3,7 @@ package systemtest
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -22,8 +23,29 @@ import (
 
 // Build compiles the services' programs into dir. It is quick where they are up to date.
 func Build(ctx context.Context, dir string) error {
-	args := []string{"build", "-o", dir + string(filepath.Separator)}
-	for _, program := range append([]string{"leftfold"}, ServiceNames()...) {
+	return build(ctx, dir, append([]string{"leftfold"}, ServiceNames()...))
+}
+
+// BuildChanged compiles programs into dir as another build of them: file has another text than in the working tree.
+func BuildChanged(ctx context.Context, dir, file, text string, programs ...string) error {
+	file, err := filepath.Abs(file)
+	if err != nil {
+		return err
+	}
+	changed, overlay := filepath.Join(dir, filepath.Base(file)), filepath.Join(dir, "overlay.json")
+	replace, err := json.Marshal(map[string]map[string]string{"Replace": {file: changed}})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(os.WriteFile(changed, []byte(text), 0o600), os.WriteFile(overlay, replace, 0o600)); err != nil {
+		return err
+	}
+	return build(ctx, dir, programs, "-overlay", overlay)
+}
+
+func build(ctx context.Context, dir string, programs []string, flags ...string) error {
+	args := slices.Concat([]string{"build", "-o", dir + string(filepath.Separator)}, flags)
+	for _, program := range programs {
 		args = append(args, "github.com/leftfold/leftfold/services/"+program)
 	}
 	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
@@ -192,6 +214,22 @@ func (r *run) peakMemory() (int64, error) {
 		return 0, fmt.Errorf("read memory in use: %w", err)
 	}
 	return kilobytes << 10, nil
+}
+
+// APIAddress is where the API of the process answers; "" while none runs.
+func (p *Process) APIAddress() string {
+	if r := p.running(); r != nil {
+		return "http://" + r.api
+	}
+	return ""
+}
+
+// AdminAddress is like APIAddress.
+func (p *Process) AdminAddress() string {
+	if r := p.running(); r != nil {
+		return "http://" + r.admin
+	}
+	return ""
 }
 
 func (p *Process) running() *run {
