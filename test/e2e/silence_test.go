@@ -31,6 +31,9 @@ func TestProcessesOnSilentConnections(t *testing.T) {
 	}
 	for _, mode := range []string{"polling", "fanout"} {
 		t.Run(mode, func(t *testing.T) {
+			if !long { // it waits most of the time
+				t.Parallel()
+			}
 			fleet := systemtest.NewFleet(t, dir, map[string]string{
 				"ENVIRONMENT": "local", "AUTH_MODE": "none", "RATE_LIMIT": "0", "STREAM_POLL": "50ms", "STREAM_MODE": mode,
 			})
