@@ -13,7 +13,9 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -48,12 +50,14 @@ var (
 )
 
 func run(ctx context.Context, race bool, patterns []string) error {
-	args := []string{"test", "-json", "-timeout", "0", "-vet", "off"} // make lint vets, and vetting every dependency takes as long as compiling
+	args := []string{"test", "-json", "-timeout", "0", "-vet", "off"} // make lint vets
 	if race {
 		if err := canDetectRaces(ctx); err != nil {
 			return err
 		}
 		args = append(args, "-race")
+	} else { // the tests of the whole system wait half the time
+		args = append(args, "-p", strconv.Itoa(runtime.NumCPU()+1))
 	}
 	if len(patterns) == 0 {
 		patterns = []string{"work"}
