@@ -54,7 +54,7 @@ test: ## All tests, or those of PACKAGES: no C compiler, no Docker, no network
 
 .PHONY: test-race
 test-race: ## All tests with the race detector, which needs a C compiler
-	@go run ./.ci/gotest -race $(PACKAGES)
+	@LEFTFOLD_DRILL=30 go run ./.ci/gotest -race $(PACKAGES)
 
 .PHONY: test-processes
 test-processes: ## Kill real processes at random for CHAOS under load, COUNT times; then let replicas share shards
@@ -64,7 +64,7 @@ test-processes: ## Kill real processes at random for CHAOS under load, COUNT tim
 
 .PHONY: drill
 drill: ## Lose each table, queue, stream and archive in turn, make it good as docs/operations.md says, and print the times (EVENTS)
-	LEFTFOLD_DRILL=$(EVENTS) .ci/named TestEachDisasterIsMadeGood ./test/e2e
+	LEFTFOLD_DRILL=$(EVENTS) .ci/named TestEachDisasterIsMadeGood -parallel 1 ./test/e2e
 
 .PHONY: test-aggregate
 test-aggregate: ## Have two new aggregates made in a copy of the tree, and check it as a whole
@@ -93,7 +93,7 @@ check-long: ## What does not fit into check: 2,000 seeds, planted bugs, processe
 	$(MAKE) simulate-mutants
 	$(MAKE) test-processes COUNT=5
 	$(MAKE) drill
-	$(MAKE) test-aggregate drill
+	$(MAKE) test-aggregate
 	$(MAKE) openapi-lint fuzz-api lint-deploy test-docker test-kcl binaries
 	$(MAKE) newcomer
 	$(MAKE) bench

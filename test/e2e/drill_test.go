@@ -137,6 +137,7 @@ func TestEachDisasterIsMadeGood(t *testing.T) {
 	t.Run("lost", func(t *testing.T) {
 		for _, each := range disasters() {
 			t.Run(each.name, func(t *testing.T) {
+				t.Parallel()
 				for _, step := range each.steps {
 					words := strings.Fields(strings.TrimPrefix(step, "!"))
 					if words[0] == "leftfold" {
@@ -144,7 +145,7 @@ func TestEachDisasterIsMadeGood(t *testing.T) {
 					}
 				}
 				if !isDrill {
-					t.Skip("make drill carries the steps out, with processes and in real time")
+					t.Skip("make drill and make test-race carry the steps out, with processes and in real time")
 				}
 				took, lost := newDrill(t, dir).play(each, events)
 				assert.Equal(t, each.events, lost, "events lost")

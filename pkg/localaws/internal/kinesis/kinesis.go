@@ -44,11 +44,12 @@ type Kinesis struct {
 
 	mu      sync.RWMutex
 	streams map[string]*stream
+	former  map[string]time.Time // when the last deleted stream of each name was created
 }
 
 // New returns a Kinesis without streams.
 func New(o Options) *Kinesis {
-	return &Kinesis{opts: o, kept: keptIn(o.Journal, o.Region), streams: map[string]*stream{}, closed: make(chan struct{})}
+	return &Kinesis{opts: o, kept: keptIn(o.Journal, o.Region), streams: map[string]*stream{}, former: map[string]time.Time{}, closed: make(chan struct{})}
 }
 
 // Service returns the API Kinesis_20131202.

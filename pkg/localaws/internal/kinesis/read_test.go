@@ -107,6 +107,18 @@ func TestIteratorsOfADeletedStreamReadItsSuccessorFromTheStart(t *testing.T) {
 	a.ok("ListShards", `{"StreamName":"s","StreamCreationTimestamp":1700000060}`)
 }
 
+// The time of creation tells a stream from a former one, also for a reader that knows it to the second.
+func TestAStreamMadeAnewAtOnceIsCreatedInALaterSecond(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_700_000_000, 5e8)
+	a := api{t, New(Options{Region: "us-east-1", AccountID: "000000000000", Now: func() time.Time { return now }})}
+	for second := range int64(3) {
+		a.ok("CreateStream", `{"StreamName":"s","ShardCount":1}`)
+		a.ok("ListShards", fmt.Sprintf(`{"StreamName":"s","StreamCreationTimestamp":%d}`, now.Unix()+second))
+		a.ok("DeleteStream", `{"StreamName":"s"}`)
+	}
+}
+
 // Records that expired under the old retention do not return with a longer one.
 func TestLongerRetentionDoesNotRestoreExpiredRecords(t *testing.T) {
 	t.Parallel()

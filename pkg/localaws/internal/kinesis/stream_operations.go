@@ -81,7 +81,7 @@ func (k *Kinesis) createStream(_ context.Context, in *createStreamInput) (*done,
 	if err := k.reserveShards(count); err != nil {
 		return nil, err
 	}
-	s := newStream(*in.StreamName, demand, count, k.now(), k.kept)
+	s := newStream(*in.StreamName, demand, count, k.createdAt(*in.StreamName), k.kept)
 	if in.MaxRecordSizeInKiB != nil {
 		s.maxRecordSize = *in.MaxRecordSizeInKiB << 10
 	}
@@ -89,6 +89,16 @@ func (k *Kinesis) createStream(_ context.Context, in *createStreamInput) (*done,
 	k.streams[s.name] = s
 	s.save()
 	return &done{}, nil
+}
+
+// createdAt returns the time of creation of a new stream. It tells a stream from a former one of its name, but is known to the second
+// only, and on AWS no stream is deleted and made anew within one.
+func (k *Kinesis) createdAt(name string) time.Time {
+	now := k.now()
+	if former, ok := k.former[name]; ok && now.Unix() <= former.Unix() {
+		return former.Truncate(time.Second).Add(time.Second)
+	}
+	return now
 }
 
 type deleteStreamInput struct {
@@ -115,6 +125,7 @@ func (k *Kinesis) deleteStream(_ context.Context, in *deleteStreamInput) (*done,
 			"Stream %s under account %s has consumers and EnforceConsumerDeletion is not true.", s.name, k.opts.AccountID)
 	}
 	delete(k.streams, s.name)
+	k.former[s.name] = s.createdAt
 	s.saveDeleted()
 	k.mu.Unlock()
 	s.deleted = true
