@@ -16,45 +16,60 @@ const (
 	copied  = "arn:aws:dynamodb:eu-central-1:123456789012:table/EventLog"
 	keeping = "999999999999" // the account of the copies
 	copies  = "arn:aws:backup:eu-west-1:" + keeping + ":backup-vault:leftfold"
+	origins = "arn:aws:backup:*:123456789012:backup-vault:*leftfold"
 )
 
-// backup returns the module backup, which copies the log into a vault of another account and region.
-func backup(t *testing.T) *check.Module {
+// vault returns the module vault as an account has it.
+func vault(t *testing.T, account string, vars map[string]cty.Value) *check.Module {
+	t.Helper()
+	known := func(kind, name, key string, b check.Block) map[string]cty.Value {
+		if kind == "aws_caller_identity" {
+			return map[string]cty.Value{"account_id": cty.StringVal(account)}
+		}
+		return arns(kind, name, key, b)
+	}
+	m, err := check.Evaluate(root+"/deploy/terraform/modules/vault", vars, known)
+	require.NoError(t, err)
+	require.Empty(t, m.Blind)
+	return m
+}
+
+func texts(values ...string) cty.Value {
+	var list []cty.Value
+	for _, v := range values {
+		list = append(list, cty.StringVal(v))
+	}
+	return cty.ListVal(list)
+}
+
+// vaultOfTheLog is the vault of the module backup, which copies the log into one of another account and region.
+func vaultOfTheLog(t *testing.T) *check.Module {
 	t.Helper()
 	m := evaluate(t, "modules/backup", map[string]cty.Value{
 		"log":       cty.ObjectVal(map[string]cty.Value{"arn": cty.StringVal(copied), "kms_key_arn": cty.StringVal("key/data")}),
 		"vault_arn": cty.StringVal(copies),
 	})
-	require.Empty(t, m.Blind)
-	return m
+	require.Contains(t, m.Locals, "rights", "%v", m.Blind)
+	return vault(t, "123456789012", map[string]cty.Value{
+		"role": cty.StringVal("leftfold-backup"), "partners": texts(copies), "rights": m.Locals["rights"], "key_users": texts("leftfold-deploy"),
+	})
 }
 
-// backupAccount returns the example that is applied in the account of the copies.
-func backupAccount(t *testing.T) *check.Module {
+// vaultOfCopies is that of the account that keeps them.
+func vaultOfCopies(t *testing.T) *check.Module {
 	t.Helper()
-	folder := root + "/deploy/terraform/examples/backup-account"
-	m, err := check.Evaluate(folder, map[string]cty.Value{
-		"region": cty.StringVal("eu-west-1"), "source_accounts": cty.SetVal([]cty.Value{cty.StringVal("123456789012")}),
-	}, func(kind, name, key string, b check.Block) map[string]cty.Value {
-		if kind == "aws_caller_identity" {
-			return map[string]cty.Value{"account_id": cty.StringVal(keeping)}
-		}
-		return arns(kind, name, key, b)
+	return vault(t, keeping, map[string]cty.Value{
+		"role": cty.StringVal("leftfold-return"), "partners": texts(origins), "key_users": texts("Administrator"),
 	})
-	require.NoError(t, err)
-	require.Empty(t, m.Blind)
-	return m
 }
 
 // TestBackupsTouchTheLogAndItsCopiesAlone: the role of AWS Backup reads the log, writes tables named after it, and copies into the vaults
 // that are meant and no others.
 func TestBackupsTouchTheLogAndItsCopiesAlone(t *testing.T) {
 	t.Parallel()
-	m := backup(t)
-	assert.Equal(t, []string{copied}, check.Strings(m.Resources["aws_backup_selection"]["this"][""].Attributes["resources"]))
 	for module, vaults := range map[*check.Module][]string{
-		m:                {"aws_backup_vault/this", copies},
-		backupAccount(t): {"aws_backup_vault/this", "arn:aws:backup:*:123456789012:backup-vault:*leftfold"},
+		vaultOfTheLog(t): {"aws_backup_vault/this", copies},
+		vaultOfCopies(t): {"aws_backup_vault/this", origins},
 	} {
 		role := module.Resources["aws_iam_role"]["this"][""]
 		assert.Equal(t, "/leftfold/", role.Text("path"), "its rights are bounded")
@@ -87,7 +102,7 @@ func TestBackupsTouchTheLogAndItsCopiesAlone(t *testing.T) {
 // TestVaultsTakeCopiesAndNothingElse from the other account.
 func TestVaultsTakeCopiesAndNothingElse(t *testing.T) {
 	t.Parallel()
-	for from, m := range map[string]*check.Module{keeping: backup(t), "123456789012": backupAccount(t)} {
+	for from, m := range map[string]*check.Module{keeping: vaultOfTheLog(t), "123456789012": vaultOfCopies(t)} {
 		statements := m.Data["aws_iam_policy_document"]["vault"][""].Blocks["statement"]
 		require.Len(t, statements, 1)
 		assert.Equal(t, []string{"backup:CopyIntoBackupVault"}, check.Strings(statements[0].Attributes["actions"]))
@@ -101,27 +116,28 @@ func TestKeysOfVaultsAreUsedByAWSBackupAlone(t *testing.T) {
 	t.Parallel()
 	const service = "role/aws-service-role/backup.amazonaws.com/AWSServiceRoleForBackup"
 	of := func(account, role string) string { return "arn:aws:iam::" + account + ":" + role }
-	for name, m := range map[string]*check.Module{"backup": backup(t), "backup-account": backupAccount(t)} {
+	for home, m := range map[string]*check.Module{"123456789012": vaultOfTheLog(t), keeping: vaultOfCopies(t)} {
 		policy := m.Data["aws_iam_policy_document"]["key"][""]
 		for _, account := range []string{"123456789012", keeping} {
+			use := keyUse{principal: of(account, "role/leftfold/leftfold-backup"), action: "kms:CreateGrant"}
+			assert.False(t, use.allowed(t, policy), "%s: %+v", home, use)
 			for _, region := range []string{"eu-central-1", "eu-west-1"} {
-				use := keyUse{action: "kms:CreateGrant", service: "backup." + region + ".amazonaws.com"}
-				use.principal = of(account, "role/leftfold/leftfold-backup")
-				assert.True(t, use.allowed(t, policy), "%s: %+v", name, use)
-				use.principal = of(account, "role/developer")
-				if name == "backup" || account != keeping { // the account of the copies trusts its own IAM
-					assert.False(t, use.allowed(t, policy), "%s: %+v", name, use)
-				}
+				use.service = "backup." + region + ".amazonaws.com"
+				assert.True(t, use.allowed(t, policy), "%s: %+v", home, use)
+			}
+			for _, role := range []string{"role/developer", "root"} {
+				use.principal = of(account, role)
+				assert.False(t, use.allowed(t, policy), "%s: %+v", home, use)
 			}
 			for _, action := range []string{"kms:Decrypt", "kms:GenerateDataKey", "kms:CreateGrant"} {
-				assert.True(t, keyUse{principal: of(account, service), action: action}.allowed(t, policy), "%s: %s of %s", name, action, account)
+				assert.True(t, keyUse{principal: of(account, service), action: action}.allowed(t, policy), "%s: %s of %s", home, action, account)
 			}
-			task := keyUse{principal: of(account, "role/leftfold/broker-task"), action: "kms:Decrypt"}
-			assert.False(t, name == "backup" && task.allowed(t, policy), "%s: %+v", name, task)
+			manage := keyUse{principal: of(account, "root"), action: "kms:PutKeyPolicy"}
+			assert.Equal(t, account == home, manage.allowed(t, policy), "%s: %+v", home, manage)
 		}
 		for _, role := range []string{service, "role/leftfold/leftfold-backup", "root"} {
 			stranger := keyUse{principal: of("111111111111", role), action: "kms:Decrypt", service: "backup.eu-west-1.amazonaws.com"}
-			assert.False(t, stranger.allowed(t, policy), "%s: %+v", name, stranger)
+			assert.False(t, stranger.allowed(t, policy), "%s: %+v", home, stranger)
 		}
 	}
 }

@@ -197,7 +197,7 @@ func TestTheBoundaryCoversEveryRole(t *testing.T) {
 			}
 		}
 	}
-	for _, statement := range backup(t).Data["aws_iam_policy_document"]["this"][""].Blocks["statement"] {
+	for _, statement := range vaultOfTheLog(t).Data["aws_iam_policy_document"]["this"][""].Blocks["statement"] {
 		for _, action := range check.Strings(statement.Attributes["actions"]) {
 			if action == "kms:CreateGrant" { // with the same condition
 				assert.Equal(t, statement.Blocks["condition"], bounds[1].Blocks["condition"])
@@ -234,7 +234,7 @@ func TestTheDeployRolePassesEveryRole(t *testing.T) {
 	t.Parallel()
 	service, _ := serviceModule(t, nil)
 	needed := map[string]bool{}
-	for _, m := range []*check.Module{service, edge(t, nil), data(t, nil), backup(t)} {
+	for _, m := range []*check.Module{service, edge(t, nil), data(t, nil), vaultOfTheLog(t)} {
 		for _, instances := range m.Data["aws_iam_policy_document"] {
 			for _, statement := range instances[""].Blocks["statement"] {
 				if !slices.Contains(check.Strings(statement.Attributes["actions"]), "sts:AssumeRole") {

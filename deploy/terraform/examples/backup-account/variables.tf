@@ -13,6 +13,14 @@ variable "source_accounts" {
   }
 }
 
+variable "administrators" {
+  description = <<-E
+    Roles of this account that may use the key through AWS Backup: your own. As what follows role/ in their ARN, such as
+    aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_AdministratorAccess_*; * is any text.
+  E
+  type        = set(string)
+}
+
 variable "lock_days" {
   description = <<-E
     For how many days a copy cannot be deleted but by those with backup:DeleteBackupVaultLockConfiguration; no more than keep_days of the

@@ -1,14 +1,14 @@
 output "vault_arn" {
   description = "The vault that a copy comes back to."
-  value       = aws_backup_vault.this.arn
+  value       = module.vault.arn
 }
 
 output "role_arn" {
   description = "The role of AWS Backup, for a restore."
-  value       = aws_iam_role.this.arn
+  value       = module.vault.role_arn
 }
 
 output "key_arn" {
   description = "The key of the vault."
-  value       = aws_kms_key.this.arn
+  value       = module.vault.key_arn
 }

@@ -1,8 +1,6 @@
-# The role of AWS Backup. Its rights are those that AWS's own policies for backup and restore have for DynamoDB, on the log, on tables that
-# are restored beside it (named after it), and on the two vaults alone:
-# https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSBackupServiceRolePolicyForBackup.html
+# AWS Backup copies between this vault and those of the others, and nowhere else.
 resource "aws_iam_role" "this" {
-  name                 = "${var.prefix}leftfold-backup"
+  name                 = "${var.prefix}${var.role}"
   path                 = "/leftfold/"
   permissions_boundary = var.permissions_boundary
   assume_role_policy   = data.aws_iam_policy_document.trust.json
@@ -30,43 +28,28 @@ resource "aws_iam_role_policy" "this" {
 }
 
 data "aws_iam_policy_document" "this" {
-  statement {
-    sid       = "Log"
-    actions   = ["dynamodb:DescribeTable", "dynamodb:ListTagsOfResource", "dynamodb:StartAwsBackupJob"]
-    resources = [var.log.arn]
+  dynamic "statement" {
+    for_each = var.rights
+    content {
+      sid       = statement.key
+      actions   = statement.value.actions
+      resources = statement.value.resources
+    }
   }
   statement {
     sid       = "Vaults"
     actions   = ["backup:CopyIntoBackupVault", "backup:DescribeBackupVault"]
-    resources = [aws_backup_vault.this.arn, var.vault_arn]
+    resources = concat([aws_backup_vault.this.arn], var.partners)
   }
   statement {
     sid       = "Copy"
     actions   = ["backup:CopyFromBackupVault"]
     resources = ["*"] # of a recovery point, whose name AWS chooses
     condition {
-      test     = "ForAllValues:ArnEquals"
+      test     = "ForAllValues:ArnLike"
       variable = "backup:CopyTargets"
-      values   = [var.vault_arn]
+      values   = var.partners
     }
-  }
-  statement {
-    sid       = "Tags"
-    actions   = ["backup:TagResource"]
-    resources = ["${local.arn}:backup:${data.aws_region.this.region}:${local.account}:recovery-point:*"]
-  }
-  statement {
-    sid = "Restore"
-    actions = [
-      "dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query",
-      "dynamodb:RestoreTableFromAwsBackup", "dynamodb:Scan", "dynamodb:UpdateItem",
-    ]
-    resources = ["${var.log.arn}-*"]
-  }
-  statement {
-    sid       = "KeyOfTheLog"
-    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
-    resources = [var.log.kms_key_arn]
   }
   statement {
     sid       = "Keys"
