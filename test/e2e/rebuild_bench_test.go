@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -90,15 +91,17 @@ func TestRebuildOfALargeLog(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// drawLog fills the log of a new AWS, which nothing has read before, and returns its users. The table gets its stream afterwards, so
-// that it begins with what is written later.
+// drawLog fills the log of a new AWS, and returns its users. Meanwhile the table has no stream, so what is read of it later begins
+// after that.
 func drawLog(t *testing.T, fleet *systemtest.Fleet, events int, random *rand.Rand) (users []string) {
 	t.Helper()
-	table := dynamostore.Tables{Events: fleet.Names.EventLog}.CreateTableInputs()[0]
-	stream := table.StreamSpecification
-	table.StreamSpecification = nil
-	_, err := fleet.DB.CreateTable(t.Context(), table)
-	require.NoError(t, err)
+	require.NoError(t, provision.Run(t.Context(), fleet.Config, provision.Config{Names: fleet.Names}))
+	stream := func(s *types.StreamSpecification) {
+		t.Helper()
+		_, err := fleet.DB.UpdateTable(t.Context(), &dynamodb.UpdateTableInput{TableName: &fleet.Names.EventLog, StreamSpecification: s})
+		require.NoError(t, err)
+	}
+	stream(&types.StreamSpecification{StreamEnabled: aws.Bool(false)})
 	w := newWriter(fleet.Inspector)
 	group, ctx := errgroup.WithContext(t.Context())
 	group.SetLimit(8)
@@ -121,9 +124,7 @@ func drawLog(t *testing.T, fleet *systemtest.Fleet, events int, random *rand.Ran
 		})
 	}
 	require.NoError(t, group.Wait())
-	_, err = fleet.DB.UpdateTable(t.Context(), &dynamodb.UpdateTableInput{TableName: table.TableName, StreamSpecification: stream})
-	require.NoError(t, err)
-	require.NoError(t, provision.Run(t.Context(), fleet.Config, provision.Config{Names: fleet.Names}))
+	stream(dynamostore.Tables{Events: fleet.Names.EventLog}.CreateTableInputs()[0].StreamSpecification)
 	return users
 }
 
@@ -160,12 +161,12 @@ func barePart(ctx context.Context, fleet *systemtest.Fleet, table string, part i
 		TableName: &fleet.Names.EventLog, ConsistentRead: aws.Bool(true),
 		Segment: aws.Int32(int32(part)), TotalSegments: aws.Int32(logParts),
 	})
-	puts, ctx := errgroup.WithContext(ctx)
+	var puts errgroup.Group
 	puts.SetLimit(writesOfPart)
 	for last := ""; pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return err
+			return errors.Join(err, puts.Wait())
 		}
 		for _, item := range page.Items {
 			stream, _ := item["stream"].(*types.AttributeValueMemberS)
@@ -182,7 +183,7 @@ func barePart(ctx context.Context, fleet *systemtest.Fleet, table string, part i
 						"id": text(id), "row": text("user"), "listed": text(id), "stream": stream, "version": item["version"], "event_id": item["id"],
 						"correlation_id": text(id), "causation_id": text(id), "updated_at": item["recorded_at"],
 						"email": text(id + "@example.com"), "first_name": text("Ann"), "last_name": text("abcdefghijklmnopqrstuvwx"),
-						"disabled": &types.AttributeValueMemberBOOL{}, "roles": &types.AttributeValueMemberL{},
+						"disabled": &types.AttributeValueMemberBOOL{}, "roles": &types.AttributeValueMemberL{Value: []types.AttributeValue{}},
 					},
 				})
 				return err

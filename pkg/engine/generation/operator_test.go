@@ -296,15 +296,21 @@ func TestARebuildGoesOnAfterACrash(t *testing.T) {
 	})
 }
 
+// differing begins a rebuild, and returns its operator and what that finds.
+func (w *world) differing() (o *generation.Operator, found *[]projectionaudit.Finding) {
+	w.Helper()
+	found = new([]projectionaudit.Finding)
+	w.step(begin(1))
+	return w.operator(w.db, func(c *generation.OperatorConfig) {
+		c.OnDifference = func(f projectionaudit.Finding) { *found = append(*found, f) }
+	}, 1), found
+}
+
 func TestAGenerationThatDiffersIsNotReady(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(w *world) {
 		w.apply(w.model(1), w.touch("a", 2))
-		var found []projectionaudit.Finding
-		o := w.operator(w.db, func(c *generation.OperatorConfig) {
-			c.OnDifference = func(f projectionaudit.Finding) { found = append(found, f) }
-		}, 1)
-		w.step(begin(1))
+		o, found := w.differing()
 		row := w.in("things", "a")
 		row.Times = 77
 		item := map[string]any{"id": "a", "row": "thing", "listed": "a", "stream": row.Stream, "version": row.Version, "event_id": row.EventID}
@@ -312,9 +318,9 @@ func TestAGenerationThatDiffersIsNotReady(t *testing.T) {
 		s, err := o.Rebuild(w.Context())
 		require.ErrorIs(w, err, generation.ErrDiffers)
 		assert.Equal(w, generation.Filling, s.Phase)
-		require.Len(w, found, 1)
-		assert.Equal(w, projectionaudit.Edited, found[0].Kind)
-		assert.Equal(w, row.Stream, found[0].Stream)
+		require.Len(w, *found, 1)
+		assert.Equal(w, projectionaudit.Edited, (*found)[0].Kind)
+		assert.Equal(w, row.Stream, (*found)[0].Stream)
 		s, err = o.Retire(w.Context())
 		assert.Equal(w, generation.Settled, phase(w.T, s, err))
 	})
@@ -484,15 +490,11 @@ func TestARowThatTheLogDoesNotHaveIsADifference(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(w *world) {
 		w.apply(w.model(1), w.touch("a", 2))
-		var found []projectionaudit.Finding
-		o := w.operator(w.db, func(c *generation.OperatorConfig) {
-			c.OnDifference = func(f projectionaudit.Finding) { found = append(found, f) }
-		}, 1)
-		w.step(begin(1))
+		o, found := w.differing()
 		w.put("things-g2", map[string]any{"id": "all", "row": "thing#x", "stream": "test/thing/a"})
 		_, err := o.Rebuild(w.Context())
 		require.ErrorIs(w, err, generation.ErrDiffers)
-		require.Len(w, found, 1)
-		assert.Equal(w, projectionaudit.Foreign, found[0].Kind)
+		require.Len(w, *found, 1)
+		assert.Equal(w, projectionaudit.Foreign, (*found)[0].Kind)
 	})
 }

@@ -272,6 +272,29 @@ func TestAHoleIsReportedAndItsRowsAreKept(t *testing.T) {
 	}
 }
 
+// A read model that is being filled is behind the log. What it has must be right.
+func TestAReadModelThatMayLagIsComparedAsFarAsItHasCome(t *testing.T) {
+	t.Parallel()
+	lagging := func(c *projectionaudit.Config) { c.Lagging = true }
+	s := newStage(t)
+	defer s.server.Close()
+	s.crowd()
+	s.append(bookStream("b7"), titled{"later"})
+	s.append(bookStream("new"), titled{"new"})
+	s.append(bookStream("lost"), titled{"1"}, titled{"2"})
+	s.forget(bookStream("lost"), 1)
+	for _, sample := range []float64{1, 1e-9} {
+		_, lines := s.audited(lagging, func(c *projectionaudit.Config) { c.Sample = sample })
+		assert.Empty(t, lines)
+	}
+	s.plant("b7", "book", projection.Item{"title": text("secret")})
+	s.forget(bookStream("b3"), 1)
+	_, lines := s.audited(lagging)
+	require.Len(t, lines, 2)
+	assert.Regexp(t, "^edited: book/b7 differs from the fold at version 4 ", lines[0])
+	assert.Equal(t, "hole: book/b3: the log lacks events that were applied", lines[1])
+}
+
 func TestAParkedStreamIsNoDifference(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
