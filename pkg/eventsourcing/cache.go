@@ -31,7 +31,7 @@ type CacheUse string
 const (
 	CacheHit   CacheUse = "hit"   // the command needed no read
 	CacheStale CacheUse = "stale" // the cached state was old: the later events were read
-	CacheMiss  CacheUse = "miss"  // nothing was known
+	CacheMiss  CacheUse = "miss"  // nothing was known: the stream was read
 )
 
 // NewCache returns a Cache with room for that many aggregates.

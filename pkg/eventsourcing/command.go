@@ -11,6 +11,11 @@ type Command[S, E any] interface {
 	Decide(state S) ([]E, error)
 }
 
+// Opening marks a Command that begins a stream: Decide refuses a stream that exists. Where a Repository knows nothing of the stream, it
+// takes it for absent and appends without reading it. If the stream exists, the append is refused, and the command is decided on what
+// is read. An event lost from the beginning of a stream that exists goes unnoticed by that.
+type Opening interface{ Opens() }
+
 // Prepared is a command with what was looked up for it in other streams.
 type Prepared[S, E any] struct {
 	Command Command[S, E]

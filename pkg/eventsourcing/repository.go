@@ -103,9 +103,9 @@ func NewRepository[S any, E Event](cfg Config[S, E]) (*Repository[S, E], error) 
 // command without events writes nothing. On ErrConflict and ErrGuardMoved it starts over, at most MaxAttempts times in
 // all, and then returns that error.
 //
-// The first attempt decides on the cached state, if there is one. If its append succeeds, that state was current; if the
-// command was refused or made no events, it is decided again on a consistent read. A command whose result is remembered
-// already is an ErrCommandRepeated, whatever it would decide now.
+// The first attempt decides on the cached state, if there is one, and an Opening otherwise on the state of an absent stream. If its
+// append succeeds, that state was current; if the command was refused or made no events, it is decided again on a consistent read. A
+// command whose result is remembered already is an ErrCommandRepeated, whatever it would decide now.
 func (r *Repository[S, E]) Do(ctx context.Context, id string, command Command[S, E], with ...Option) (Version, error) {
 	prepared := Prepared[S, E]{Command: command}
 	return r.DoWith(ctx, id, func(context.Context) (Prepared[S, E], error) { return prepared, nil }, with...)
@@ -137,8 +137,12 @@ func (r *Repository[S, E]) attempt(ctx context.Context, id string, prepare Prepa
 	if err != nil {
 		return 0, err
 	}
-	if first && r.cfg.Cache != nil {
-		if version, answered, err := r.tryCached(ctx, id, prepared, o); answered {
+	if first {
+		version, use, err := r.tryUnread(ctx, id, prepared, o)
+		if r.cfg.Cache != nil {
+			r.cfg.OnCache(use)
+		}
+		if use == CacheHit {
 			return version, err
 		}
 	}
@@ -157,28 +161,27 @@ func (r *Repository[S, E]) attempt(ctx context.Context, id string, prepare Prepa
 	}
 }
 
-// tryCached decides on the cached state and appends at once. answered is false where a fresh read must decide: after a
-// conflict, a refusal, a decision without events and ErrTooLarge.
-func (r *Repository[S, E]) tryCached(
-	ctx context.Context, id string, prepared Prepared[S, E], o options,
-) (_ Version, answered bool, _ error) {
+// tryUnread decides on the cached state, or on that of an absent stream if the command opens it, and appends at once. It returns the
+// answer with CacheHit. Otherwise a fresh read must decide: nothing was known, or there was a conflict, a refusal, a decision without
+// events or an ErrTooLarge.
+func (r *Repository[S, E]) tryUnread(ctx context.Context, id string, prepared Prepared[S, E], o options) (Version, CacheUse, error) {
 	before, known := r.cfg.Cache.newest(id)
+	unread := CacheStale
 	if !known {
-		r.cfg.OnCache(CacheMiss)
-		return 0, false, nil
+		unread = CacheMiss
+		if _, opens := prepared.Command.(Opening); !opens {
+			return 0, unread, nil
+		}
 	}
 	commit, after, err := r.decide(before, prepared, o)
 	if err != nil || len(commit.Records) == 0 {
-		r.cfg.OnCache(CacheStale)
-		return 0, false, nil //nolint:nilerr // the state may be old; the fresh one gives the answer
+		return 0, unread, nil //nolint:nilerr // the state may be old; the fresh one gives the answer
 	}
 	version, err := r.append(ctx, commit, after)
 	if errors.Is(err, ErrConflict) || errors.Is(err, ErrTooLarge) {
-		r.cfg.OnCache(CacheStale)
-		return 0, false, nil
+		return 0, unread, nil
 	}
-	r.cfg.OnCache(CacheHit)
-	return version, true, err
+	return version, CacheHit, err
 }
 
 // decide is pure but for the IDs and the time: it returns what to write and the state it leads to.

@@ -41,7 +41,7 @@ func Fold[S any, E eventsourcing.Event](a eventsourcing.Aggregate[S, E], s S, ev
 }
 
 // Repeat decides c on s. Whatever the answer is, it is the same for the same state; a refusal has no events; and decided
-// again on the state that the events lead to, c has no more.
+// again on the state that the events lead to, c has no more. A command that opens a stream refuses every state but the first.
 func Repeat[S any, E eventsourcing.Event](t T, a eventsourcing.Aggregate[S, E], s S, c eventsourcing.Command[S, E]) {
 	t.Helper()
 	events, err := c.Decide(s)
@@ -52,6 +52,9 @@ func Repeat[S any, E eventsourcing.Event](t T, a eventsourcing.Aggregate[S, E], 
 	requireEvents(t, again, events)
 	if _, isRefusal := errors.AsType[*eventsourcing.Refusal](err); err != nil && (!isRefusal || len(events) > 0) {
 		t.Fatalf("%T%+v on %+v: %v is not a refusal, or came with events %+v", c, c, s, err, events)
+	}
+	if _, opens := c.(eventsourcing.Opening); opens && err == nil && !reflect.DeepEqual(s, *new(S)) {
+		t.Fatalf("%T%+v on %+v: accepted, although it opens a stream", c, c, s)
 	}
 	repeated, err := c.Decide(Fold(a, s, events...))
 	if _, isRefusal := errors.AsType[*eventsourcing.Refusal](err); err != nil && !isRefusal {

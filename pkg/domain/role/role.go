@@ -128,6 +128,9 @@ type Create struct {
 	Name Name
 }
 
+// Opens implements eventsourcing.Opening.
+func (Create) Opens() {}
+
 // Decide refuses a role that exists.
 func (c Create) Decide(s State) ([]Event, error) {
 	if s.Exists {

@@ -179,6 +179,9 @@ type Register struct {
 	Email Email
 }
 
+// Opens implements eventsourcing.Opening.
+func (Register) Opens() {}
+
 // Decide refuses a user that exists.
 func (c Register) Decide(s State) ([]Event, error) {
 	if s.Registered {
