@@ -176,7 +176,6 @@ func TestOneTraceFromTheRequestToBothReadModels(t *testing.T) {
 		assert.Equal(t, strings.TrimSpace(`
 command-api: POST /users
   command-api: registerUser
-    command-api: DynamoDB.Query
     command-api: DynamoDB.TransactWriteItems
     streamer: publish
       streamer: Kinesis.PutRecords
@@ -185,10 +184,8 @@ command-api: POST /users
     broker: route
       broker: SQS.SendMessageBatch
     projector-user: project users
-      projector-user: DynamoDB.GetItem
       projector-user: DynamoDB.PutItem
     projector-role: project roles
-      projector-role: DynamoDB.GetItem
       projector-role: DynamoDB.PutItem`), tree(spans, id))
 
 		request, command := find(t, spans, id, "POST /users"), find(t, spans, id, "registerUser")

@@ -139,6 +139,7 @@ func projectingMutants() []mutant {
 			},
 		},
 		skipsGaps(model),
+		trustsKeptRows(model, unfenced),
 		{
 			Name: "message deleted before it is handled", Means: "a queue's messages are acknowledged when they are received",
 			call: func(w *world, c *call, next func(*call) *answer) *answer {
@@ -173,6 +174,36 @@ func projectingMutants() []mutant {
 		{
 			Name: "min_version ignored", Means: "a read ignores the version that was asked for",
 			url: func(path string) string { before, _, _ := strings.Cut(path, "?"); return before },
+		},
+	}
+}
+
+// trustsKeptRows writes a row without its condition, unless the process has read the row since it wrote it last.
+func trustsKeptRows(model func(*world, string) bool, unfenced func(put map[string]any)) mutant {
+	read := map[string]bool{} // by process and row
+	row := func(c *call, key any) string {
+		return c.life.instance + " " + scalar(key, "id") + " " + scalar(key, "row")
+	}
+	return mutant{
+		Name: "kept row trusted", Means: "a row that is kept in memory is taken for the stored one",
+		call: func(w *world, c *call, next func(*call) *answer) *answer {
+			if c.op == "DynamoDB.GetItem" && model(w, text(c.body["TableName"])) {
+				read[row(c, c.body["Key"])] = true
+				return next(c)
+			}
+			body := object(c.raw)
+			own := body // of a PutItem
+			if items := list(body["TransactItems"]); len(items) > 0 {
+				_, _, own = tableOf(fields(items[0]))
+			}
+			if item := own["Item"]; item != nil && model(w, text(own["TableName"])) {
+				if !read[row(c, item)] {
+					unfenced(own)
+					return next(c.with(body))
+				}
+				delete(read, row(c, item))
+			}
+			return next(c)
 		},
 	}
 }

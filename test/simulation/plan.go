@@ -41,6 +41,8 @@ type Plan struct {
 	Upgrade string
 	// Rebuilds lets an operator rebuild read models, and switch between their generations, all the time.
 	Rebuilds bool
+	// Cache is how many bytes of rows a projector keeps. Zero: each row is read before it is written.
+	Cache int
 	// Mutant is a bug to plant.
 	Mutant string
 	// Logs receives the services' logs. Defaults to none.
@@ -114,6 +116,7 @@ func NewPlan(seed uint64) Plan {
 		p.Upgrade = []string{upgradeInTwo, upgradeAtOnce}[random.IntN(2)]
 	}
 	p.Rebuilds = chance(30) && p.Upgrade == ""
+	p.Cache = []int{0, 5_000, 1 << 25}[random.IntN(3)] // none, a few rows, all of them
 	return p
 }
 
@@ -160,8 +163,8 @@ func (p Plan) String() string {
 		denied = append(denied, fmt.Sprintf("%s to %s after %v for %v", d.Operation, d.Service, d.After, d.For))
 	}
 	return fmt.Sprintf("seed %d: %d clients with %d commands each (hot: %t, busy neighbour: %t), kill %d‰, pause %d‰, silent %d‰, "+
-		"faults [%s], denied [%s], moves [%s] every %v, outage %v, edge repeats: %t, upgrade: %q, rebuilds: %t, until %v",
+		"faults [%s], denied [%s], moves [%s] every %v, outage %v, edge repeats: %t, upgrade: %q, rebuilds: %t, cache %d, until %v",
 		p.Seed, p.Clients, p.Commands, p.Hot, p.Busy, p.Kill, p.Pause, p.Silent,
 		strings.Join(kinds, ", "), strings.Join(denied, ", "), strings.Join(p.Moves, ", "), p.Every, p.Outage,
-		p.EdgeRepeats, p.Upgrade, p.Rebuilds, p.Until)
+		p.EdgeRepeats, p.Upgrade, p.Rebuilds, p.Cache, p.Until)
 }

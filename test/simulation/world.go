@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -95,6 +96,7 @@ func newWorld(ctx context.Context, p Plan) (*world, error) {
 		"LOG_LEVEL": "warn", "LOG_FORMAT": "text", "STREAM_POLL": "1s", "STOP_TIMEOUT": "15s", "AUDIT_INTERVAL": "0s",
 		// States come from the cache, from snapshots or from the log only.
 		"SNAPSHOT_EVERY": []string{"0", "1", "3", "100"}[p.Seed%4], "COMMAND_CACHE": []string{"0", "1", "10000"}[p.Seed%3],
+		"PROJECTION_CACHE": strconv.Itoa(p.Cache),
 	}
 	if err := service.LoadConfig(service.Fixed(env), &w.config); err != nil {
 		return nil, err

@@ -66,6 +66,7 @@ func (a *applier) compare(ctx context.Context) (c Comparison, err error) {
 	if item := stored[a.parkedKey()]; item != nil && decode(item, &parked) == nil {
 		c.Parked = parked.Version <= c.Fence+1 // else the own row has lost what was applied before
 	}
+	delete(after, attrRebuild) // which no event has written
 	if !equalItems(after, f.own) {
 		c.Wrong = append(c.Wrong, a.key)
 	}
@@ -113,13 +114,14 @@ func fenceOf(own Item) eventsourcing.Version {
 	return f.Version
 }
 
-// unmoved reads the own row again. It returns ErrMoved if it is at another version than before.
+// unmoved reads the own row again. It returns ErrMoved if it was written meanwhile.
 func (a *applier) unmoved(ctx context.Context, before Item) (Item, error) {
 	after, err := a.reader.item(ctx, a.key)
 	if err != nil {
 		return nil, err
 	}
-	if (after == nil) != (before == nil) || !equalValues(after["version"], before["version"]) {
+	moved := func(attr string) bool { return !equalValues(after[attr], before[attr]) }
+	if (after == nil) != (before == nil) || slices.ContainsFunc(identity, moved) {
 		return nil, ErrMoved
 	}
 	return after, nil

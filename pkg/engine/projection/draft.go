@@ -95,5 +95,9 @@ func (d *Draft) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return d.sendOwn(ctx, nil, d.change.state, d.last, related)
+	own, err := d.ownItem(d.change.state, d.last)
+	if err != nil {
+		return err
+	}
+	return d.send(ctx, nil, own, related)
 }

@@ -236,12 +236,13 @@ func (a *applier) deleteOwn(ctx context.Context, own Item) error {
 	if err != nil { // it cannot be read, so it derives none
 		derived = change{}
 	}
+	b := rewriting{applier: a, own: own}
 	related, err := a.related(change{before: derived.before})
 	if err == nil {
-		related, err = a.writeAllButLast(ctx, own, related)
+		err = b.add(ctx, related)
 	}
 	if err != nil {
 		return err
 	}
-	return a.withdraw(ctx, own, related)
+	return b.withdraw(ctx)
 }

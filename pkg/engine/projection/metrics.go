@@ -8,10 +8,18 @@ import (
 type metrics struct {
 	applied, duplicates, healed, parked, redriven, rebuilt, holes *prometheus.CounterVec // by category
 
+	cache    *prometheus.CounterVec // by result
 	badRows  prometheus.Counter
 	latency  prometheus.Histogram
 	examined prometheus.Histogram
 }
+
+// Results of the cache of rows.
+const (
+	cacheHit   = "hit"
+	cacheStale = "stale"
+	cacheMiss  = "miss"
+)
 
 // newMetrics registers the metrics, if reg is not nil.
 func newMetrics(reg prometheus.Registerer, projection string, categories []string) metrics {
@@ -24,7 +32,15 @@ func newMetrics(reg prometheus.Registerer, projection string, categories []strin
 		}
 		return c
 	}
+	cache := register.NewCounterVec(prometheus.CounterOpts{
+		Name: "projection_row_cache_total",
+		Help: "Rows by what the cache did for the events of a stream: hit (no read), stale (a refused write, then a read), miss (a read).",
+	}, []string{"result"})
+	for _, result := range []string{cacheHit, cacheStale, cacheMiss} {
+		cache.WithLabelValues(result)
+	}
 	return metrics{
+		cache:      cache,
 		applied:    counter("applied", "Events written to the projection, including healed ones."),
 		duplicates: counter("duplicates", "Events acknowledged because they were applied before."),
 		healed:     counter("healed", "Missing events read from the log."),

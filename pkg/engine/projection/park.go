@@ -188,7 +188,7 @@ func (a *applier) park(
 	if err != nil {
 		return err
 	}
-	condition, names, values := same("version", own)
+	condition, names, values := unchanged(own)
 	_, err = a.config.DB.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 		{ConditionCheck: &types.ConditionCheck{
 			TableName: &a.config.Table, Key: a.key.item(),

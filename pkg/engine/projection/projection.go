@@ -16,6 +16,11 @@
 //   - To rebuild is to write the rows of a stream anew, folded from the log, whatever is stored. It happens by itself when
 //     an own row cannot be read: lists leave such a row out until then.
 //
+// Own rows that a Projector wrote lately are kept in memory, up to Config.Cache bytes, so that the next event of their stream
+// needs no read. A kept row is a guess, as is that there is no row before a stream's first event: it serves to fold the next write
+// and for nothing else, and that write is conditional on the stored row being the very one that was guessed. If it is not, nothing
+// was written, acknowledged or parked; the row is read, and the event decided as if nothing had been guessed.
+//
 // # Table
 //
 // CreateTableInput declares the table: partition key "id" (S), sort key "row" (S), no stream, no time to live, and two
@@ -107,6 +112,9 @@ type Config struct {
 	// MaxAttempts is the number of attempts to apply an event before its aggregate is parked. All but the first use the
 	// log's copy of the event. Passing faults, such as throttling, do not count. Defaults to 5.
 	MaxAttempts int
+	// Cache is how many bytes of memory the own rows may take that are kept to save the next read of them. With 0 every event is
+	// applied to a row that was read. Defaults to 0.
+	Cache int
 	// Backoff is the pause after a lost race, and that of Reader. Defaults to 1 ms, doubled up to 64 ms.
 	Backoff retry.Backoff
 	// Now is the clock for latencies and parked rows. Defaults to time.Now.
@@ -127,6 +135,7 @@ type Projector struct {
 	config  Config
 	sources map[string]*Source // by category
 	ownRows map[string]bool    // the Row of each source
+	recent  *recent            // nil: nothing is guessed
 	reader  Reader
 	metrics metrics
 
@@ -142,7 +151,8 @@ func NewProjector(c Config) (*Projector, error) {
 	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler)).With(slog.String("projection", c.Name))
 	p := &Projector{
-		config: c, sources: map[string]*Source{}, ownRows: map[string]bool{}, operation: "project " + c.Name,
+		config: c, sources: map[string]*Source{}, ownRows: map[string]bool{}, recent: newRecent(c.Cache),
+		operation: "project " + c.Name,
 	}
 	if mistakes := p.mistakes(); len(mistakes) > 0 {
 		return nil, fmt.Errorf("projection %q: %w", c.Name, errors.Join(mistakes...))
@@ -167,6 +177,7 @@ func (p *Projector) mistakes() (found []error) {
 	wrong(c.DB == nil, "db is missing")
 	wrong(c.EventLog == nil, "event log is missing")
 	wrong(c.MaxAttempts < 0, "max attempts %d is negative", c.MaxAttempts)
+	wrong(c.Cache < 0, "cache of %d bytes is negative", c.Cache)
 	wrong(len(c.Sources) == 0, "sources are missing")
 	for _, src := range c.Sources {
 		found = append(found, src.mistakes...)

@@ -2,14 +2,19 @@ package projection
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"maps"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/leftfold/leftfold/pkg/engine/internal/dynamo"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
+
+// attrRebuild names, in an own row, the rebuild that writes it or has written it last. The next event applied removes it.
+const attrRebuild = "rebuild"
 
 // Rebuild writes the stream's rows anew, folded from the log, whatever is stored; then it applies and un-parks as Redrive
 // does. It can run while events are applied: its last write is fenced by the version that it read before the log. It returns
@@ -45,11 +50,11 @@ func (a *applier) rebuild(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var writes []types.TransactWriteItem
+	b := rewriting{applier: a, own: was}
 	write := func(c change) error {
-		more, err := a.related(c)
+		writes, err := a.related(c)
 		if err == nil {
-			writes, err = a.writeAllButLast(ctx, was, append(writes, more...))
+			err = b.add(ctx, writes)
 		}
 		return err
 	}
@@ -67,9 +72,9 @@ func (a *applier) rebuild(ctx context.Context) error {
 		return err
 	}
 	if last.Version == 0 {
-		err = a.withdraw(ctx, was, writes)
+		err = b.withdraw(ctx)
 	} else {
-		err = a.sendOwn(ctx, was, c.state, last, writes)
+		err = b.replace(ctx, c.state, last)
 	}
 	if err != nil {
 		return err
@@ -122,33 +127,62 @@ func (a *applier) refold(
 	return c, last, visit(entries)
 }
 
-// writeAllButLast writes as many of the related rows as do not fit into one transaction with the own row, and returns the
-// others.
-func (a *applier) writeAllButLast(
-	ctx context.Context, was Item, related []types.TransactWriteItem,
-) ([]types.TransactWriteItem, error) {
-	for len(related) >= maxTransaction {
-		if err := a.writeRelated(ctx, was, related[:maxTransaction-1]); err != nil {
-			return nil, err
+// rewriting writes the rows of a stream, the own row last, in as many transactions as they take.
+//
+// If it takes several, the first one marks the own row, which is all that they have in common: of two at once, one loses a
+// transaction after the other has marked the row, and begins again. A row that was not there is marked without a fence, so that whoever
+// meets it after a crash rebuilds it.
+type rewriting struct {
+	*applier
+
+	own    Item // as it is stored; nil: there is none
+	marked bool
+	left   []types.TransactWriteItem // fit into the transaction of the own row
+}
+
+// add adds writes of other rows, and makes those that do not fit into the last transaction.
+func (b *rewriting) add(ctx context.Context, writes []types.TransactWriteItem) error {
+	for b.left = append(b.left, writes...); len(b.left) >= maxTransaction; b.left = b.left[maxTransaction-1:] {
+		if !b.marked {
+			own := marked(with(b.key.item(), b.own))
+			if err := b.send(ctx, b.own, own, nil); err != nil {
+				return err
+			}
+			b.own, b.marked = own, true
 		}
-		related = related[maxTransaction-1:]
+		if err := b.writeRelated(ctx, b.own, b.left[:maxTransaction-1]); err != nil {
+			return err
+		}
 	}
-	return related, nil
+	return nil
 }
 
-// writeRelated writes related rows while the fence stays as it was.
-func (a *applier) writeRelated(ctx context.Context, was Item, related []types.TransactWriteItem) error {
-	condition, names, values := same("version", was)
-	return a.transact(ctx, types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{
-		TableName: &a.config.Table, Key: a.key.item(),
+// replace writes the own row with that state as of the last record, and the rows that are left. Even at the same version it is another
+// row from now on: whoever would write the next one to the row that it replaces, reads this one first.
+func (b *rewriting) replace(ctx context.Context, state Item, last eventsourcing.Record) error {
+	own, err := b.ownItem(state, last)
+	if err != nil {
+		return err
+	}
+	return b.send(ctx, b.own, marked(own), b.left)
+}
+
+// withdraw deletes the own row, of which the log confirms no version, and writes the rows that are left.
+func (b *rewriting) withdraw(ctx context.Context) error {
+	condition, names, values := unchanged(b.own)
+	return b.transact(ctx, types.TransactWriteItem{Delete: &types.Delete{
+		TableName: &b.config.Table, Key: b.key.item(),
 		ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
-	}}, related)
+	}}, b.left)
 }
 
-// withdraw deletes the own row, of which the log confirms no version, and writes the related rows.
-func (a *applier) withdraw(ctx context.Context, was Item, related []types.TransactWriteItem) error {
-	condition, names, values := same("version", was)
-	return a.transact(ctx, types.TransactWriteItem{Delete: &types.Delete{
+// marked returns the row as that of a new rebuild.
+func marked(own Item) Item { return with(own, Item{attrRebuild: dynamo.Text(rand.Text())}) }
+
+// writeRelated writes related rows while the own row stays as it was.
+func (a *applier) writeRelated(ctx context.Context, was Item, related []types.TransactWriteItem) error {
+	condition, names, values := unchanged(was)
+	return a.transact(ctx, types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{
 		TableName: &a.config.Table, Key: a.key.item(),
 		ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
 	}}, related)

@@ -125,8 +125,10 @@ func TestABadRowIsRebuiltFromTheLog(t *testing.T) {
 			t.Run(name+", "+by, func(t *testing.T) {
 				t.Parallel()
 				lib := newLibrary(t)
-				p := lib.projector()
-				apply(t, p, lib.append(shelfStream("s"), shelfNamed{"A"}, shelfNamed{"B"}))
+				p := lib.projector() // of a process that keeps nothing of the row
+				before := lib.config
+				before.Metrics = nil
+				apply(t, lib.projectorOf(before), lib.append(shelfStream("s"), shelfNamed{"A"}, shelfNamed{"B"}))
 				spoil(lib, "s")
 				repair(t, lib, p)
 				lib.requireEqualsFold()

@@ -204,7 +204,7 @@ func validateState[R any]() error {
 	if err != nil {
 		return err
 	}
-	row := with(fence, Key{"i", "r"}.item(), Item{"listed": dynamo.Text("l"), "parked": dynamo.Text("p")})
+	row := with(fence, Key{"i", "r"}.item(), Item{"listed": dynamo.Text("l"), "parked": dynamo.Text("p"), attrRebuild: dynamo.Text("b")})
 	if err := attributevalue.UnmarshalMap(row, &read); err != nil || !reflect.DeepEqual(read, zero) {
 		return fmt.Errorf("%w: %T uses a reserved name of %v", ErrInvalidRow, zero, reserved)
 	}
@@ -213,7 +213,7 @@ func validateState[R any]() error {
 
 // reserved are the attributes of rows beside their data.
 var reserved = []string{
-	"id", "row", "version", "stream", "event_id", "correlation_id", "causation_id", "updated_at", "listed", "parked",
+	"id", "row", "version", "stream", "event_id", "correlation_id", "causation_id", "updated_at", "listed", "parked", attrRebuild,
 }
 
 func marshal(data any) (Item, error) {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -62,10 +63,15 @@ func (a *applier) read(ctx context.Context) (own ownRow, err error) {
 		}
 		return own, errRaced
 	}
-	if own.Version != a.fence {
-		a.fence, a.limit, a.failures, a.races = own.Version, a.most, 0, 0
-	}
+	a.at(own.Version)
 	return own, nil
+}
+
+// at notes that the own row is at that version.
+func (a *applier) at(fence eventsourcing.Version) {
+	if fence != a.fence {
+		a.fence, a.limit, a.failures, a.races = fence, a.most, 0, 0
+	}
 }
 
 // put folds run and writes the changed rows in one conditional write. It returns an *unappliableError, errRaced, or a
@@ -75,9 +81,13 @@ func (a *applier) put(ctx context.Context, own ownRow, run []eventsourcing.Recor
 	if err != nil {
 		return err
 	}
+	item, err := a.ownItem(c.state, run[len(run)-1])
+	if err != nil {
+		return err
+	}
 	related, err := a.related(c)
 	if err == nil {
-		err = a.sendOwn(ctx, own.item, c.state, run[len(run)-1], related)
+		err = a.send(ctx, own.item, item, related)
 	}
 	if permanent(err) {
 		at := len(run) / 2 // any of the records may be the cause
@@ -87,18 +97,10 @@ func (a *applier) put(ctx context.Context, own ownRow, run []eventsourcing.Recor
 		}
 		return &unappliableError{at, err}
 	}
-	return err
-}
-
-// sendOwn writes the own row with that state as of the last record, and the related rows.
-func (a *applier) sendOwn(
-	ctx context.Context, was, state Item, last eventsourcing.Record, related []types.TransactWriteItem,
-) error {
-	item, err := a.ownItem(state, last)
-	if err != nil {
-		return err
+	if err == nil {
+		a.recent.keep(a.key, item)
 	}
-	return a.send(ctx, was, item, related)
+	return err
 }
 
 // ownItem is the own row with that state as of the last record.
@@ -181,12 +183,12 @@ func sorted(rows map[Key]Item) []Key {
 	})
 }
 
-// send writes the own row, if its fence is the one that was read, and the related rows in the same transaction.
+// send writes the own row, if it is as it was, and the related rows in the same transaction.
 func (a *applier) send(ctx context.Context, was, item Item, related []types.TransactWriteItem) error {
 	if n := 1 + len(related); n > maxTransaction {
 		return fmt.Errorf("%w: %d", ErrTooManyRows, n)
 	}
-	condition, names, values := same("version", was)
+	condition, names, values := unchanged(was)
 	own := &types.Put{
 		TableName: &a.config.Table, Item: item,
 		ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
@@ -204,6 +206,31 @@ func (a *applier) transact(ctx context.Context, own types.TransactWriteItem, rel
 		TransactItems: append([]types.TransactWriteItem{own}, related...),
 	})
 	return writeError("write the rows", err)
+}
+
+// identity are the attributes that tell one write of an own row from any other, as if each write had made a new row: events that
+// a log lost and got again differ in their ID, and rebuilds at one version in what they write.
+var identity = []string{"version", "event_id", attrRebuild}
+
+// unchanged is the condition that an own row is as it was read or written; nil: that there is none.
+func unchanged(was Item) (condition *string, names map[string]string, values Item) {
+	if was == nil {
+		return aws.String("attribute_not_exists(#id)"), map[string]string{"#id": "id"}, nil
+	}
+	names, values = map[string]string{"#id": "id"}, Item{}
+	parts := []string{"attribute_exists(#id)"}
+	for _, attr := range identity {
+		names["#"+attr] = attr
+		if value := was[attr]; value != nil {
+			parts, values[":"+attr] = append(parts, "#"+attr+" = :"+attr), value
+		} else {
+			parts = append(parts, "attribute_not_exists(#"+attr+")")
+		}
+	}
+	if len(values) == 0 { // which DynamoDB refuses to be empty
+		values = nil
+	}
+	return aws.String(strings.Join(parts, " AND ")), names, values
 }
 
 // same is the condition that an attribute of a row has the value that it had when the row was read as was; nil: that there

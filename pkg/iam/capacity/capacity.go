@@ -50,6 +50,8 @@ const (
 	SQSCallsPerEvent = 3.0 / 10
 	// RowWritesPerEvent is for each queue, at most; in a backlog several events of a row share one.
 	RowWritesPerEvent = 1
+	// RowReadsPerEvent is for each queue, with two tasks that share it: a task reads a row that the other one has written last.
+	RowReadsPerEvent = 0.5
 )
 
 // PricesAsOf is when the prices of docs/costs.md were looked up.
@@ -137,7 +139,7 @@ func (l Load) Shards() int {
 func (l Load) Plan() Plan {
 	e, monthly := l.EventsPerSecond, l.EventsPerSecond*monthInSecs
 	queues := float64(l.Queues)
-	rowUnits := RowWritesPerEvent*queues + float64(l.Listed)
+	rowUnits, rowReads := RowWritesPerEvent*queues+float64(l.Listed), RowReadsPerEvent*queues
 	sqs := SQSCallsPerEvent * queues
 	gb := float64(l.Streams) * (float64(l.EventsPerStream)*float64(l.EventBytes) + queues*kb) / 1e9
 	shards := l.Shards()
@@ -149,8 +151,8 @@ func (l Load) Plan() Plan {
 			fmt.Sprintf("%.0f units an event of %d bytes, Idempotency-Key: %t", l.appendUnits(), l.EventBytes, l.Keyed),
 		},
 		{
-			"DynamoDB, read models", fmt.Sprintf("%.0f write, %.0f read units/s", e*rowUnits, e*queues),
-			monthly * (rowUnits*writeUnit + queues*readUnit),
+			"DynamoDB, read models", fmt.Sprintf("%.0f write, %.0f read units/s", e*rowUnits, e*rowReads),
+			monthly * (rowUnits*writeUnit + rowReads*readUnit),
 			fmt.Sprintf("a row in each of %d, its index in %d", l.Queues, l.Listed),
 		},
 		{

@@ -5,6 +5,7 @@ package readservice
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -31,6 +32,20 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
+// CacheConfig is the configuration of the rows that a projector service keeps in memory.
+type CacheConfig struct {
+	_     struct{} `group:"Cache of read models"`
+	Bytes int      `envconfig:"PROJECTION_CACHE" default:"33554432" desc:"bytes of memory for the rows of a read model that were written lately, which saves reading them before the next write; 0: none"`
+}
+
+// Validate is called by service.LoadConfig.
+func (c *CacheConfig) Validate() error {
+	if c.Bytes < 0 {
+		return fmt.Errorf("PROJECTION_CACHE=%d: want 0 or more", c.Bytes)
+	}
+	return nil
+}
+
 // Config configures a projector service.
 type Config struct {
 	// Name is the projection's, such as "users".
@@ -47,6 +62,8 @@ type Config struct {
 	Generations string
 	// Visibility is how long a group of the queue waits after a crash.
 	Visibility time.Duration
+	// Cache says how much of the read model is kept in memory.
+	Cache CacheConfig
 	// Audit says when the read model is compared with the log.
 	Audit AuditConfig
 	// API and Routes serve the reads, of the rows and of the log.
@@ -75,7 +92,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 	model, err := generation.NewModel(generation.Config{
 		Projection: projection.Config{
 			Name: c.Name, Table: c.Table, DB: db, EventLog: log, Now: p.Now, Backoff: backoff, Logger: p.Logger, Metrics: p.Metrics,
-			Journey: p.Journey,
+			Cache: c.Cache.Bytes, Journey: p.Journey,
 		},
 		Shapes: c.Shapes, States: c.Generations,
 	})

@@ -17,7 +17,8 @@ func Shapes() []generation.Shape { return roles.Shapes() }
 func newConfig(cfg Config, p service.Platform) readservice.Config {
 	return readservice.Config{
 		Name: "roles", EventLog: cfg.EventLog, Table: cfg.Roles, Queue: cfg.RoleQueue,
-		Shapes: Shapes(), Generations: cfg.Generations, Visibility: cfg.Visibility, Audit: cfg.AuditConfig, API: cfg.API,
+		Shapes: Shapes(), Generations: cfg.Generations, Visibility: cfg.Visibility, Cache: cfg.CacheConfig, Audit: cfg.AuditConfig,
+		API:    cfg.API,
 		Routes: func(api huma.API, r readservice.Reader, past history.Log) { roles.Register(api, r, past, p.Logger) },
 	}
 }

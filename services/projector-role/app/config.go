@@ -12,6 +12,7 @@ type Config struct {
 	topology.RoleTableName
 	topology.GenerationsName
 	topology.RoleQueueName
+	readservice.CacheConfig
 	readservice.AuditConfig
 	service.API
 	service.Queue

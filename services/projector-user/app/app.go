@@ -22,7 +22,8 @@ func newConfig(cfg Config, p service.Platform) readservice.Config {
 	})
 	return readservice.Config{
 		Name: "users", EventLog: cfg.EventLog, Table: cfg.Users, Queue: cfg.UserQueue,
-		Shapes: Shapes(), Generations: cfg.Generations, Visibility: cfg.Visibility, Audit: cfg.AuditConfig, API: cfg.API,
+		Shapes: Shapes(), Generations: cfg.Generations, Visibility: cfg.Visibility, Cache: cfg.CacheConfig, Audit: cfg.AuditConfig,
+		API: cfg.API,
 		Routes: func(api huma.API, r readservice.Reader, past history.Log) {
 			users.Register(api, r, past, owners, p.Logger)
 		},

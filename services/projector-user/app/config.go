@@ -13,6 +13,7 @@ type Config struct {
 	topology.UserTableName
 	topology.GenerationsName
 	topology.UserQueueName
+	readservice.CacheConfig
 	readservice.AuditConfig
 	service.API
 	service.Queue
