@@ -27,7 +27,7 @@ func ceilings() []ceiling {
 	return []ceiling{
 		// a page of 1,000 records of the log's stream, two PutRecords of 500, a tenth of a page of Kinesis
 		{"stream and Kinesis", 3.1, 20},
-		{"SQS", sqs, 1.1 * sqs}, // sends, receives and deletes of ten messages for each queue
+		{"SQS", sqs, sqs + 10}, // sends, receives and deletes of ten messages for each queue
 		{"projection writes", 0, thousandsOfMessages * capacity.RowWritesPerEvent},
 	}
 }

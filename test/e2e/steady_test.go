@@ -1,0 +1,113 @@
+package e2e_test
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/test/e2e/systemtest"
+)
+
+const steadyRate = 200 // commands a second
+
+// steadyCeilings are how many calls 1,000 commands may cost at a steady rate, until both read models show them. Those of leases are not
+// among them: they are as many at rest. Two shards of the table's stream and two of Kinesis are each read every 200 ms, and what a read of
+// the former has found is put into Kinesis at once: 150 calls in the five seconds of 1,000 commands.
+func steadyCeilings() []struct {
+	of   string
+	most float64
+	what []string // purposes
+} {
+	return []struct {
+		of   string
+		most float64
+		what []string
+	}{
+		{"to the log", 1050, []string{"append to it", "read the log"}},
+		{"row writes", 2050, []string{"write rows"}},
+		{"reads", 60, []string{"read the log", "read rows, heal"}},
+		{"SQS", 750, []string{"send", "receive", "delete", "extend and release"}},
+		{"stream and Kinesis", 150, []string{"read the log's stream", "put into Kinesis", "read Kinesis"}},
+	}
+}
+
+// of sums the calls of these purposes.
+func (b bill) of(what []string) (sum float64) {
+	for i, p := range purposes() {
+		if slices.Contains(what, p.what) {
+			sum += b[i]
+		}
+	}
+	return sum
+}
+
+// TestAWSCallsOfASteadyLoadStayUnderTheirCeilings: commands arrive evenly, however long each takes, at services with the settings of
+// production.
+func TestAWSCallsOfASteadyLoadStayUnderTheirCeilings(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sys := systemtest.New(t, map[string]string{"STREAM_POLL": "200ms"})
+		require.NoError(t, sys.AWS.SetFaults(likeAWS()))
+		registrations, updates := 60*steadyRate, 20*steadyRate
+		if underRace {
+			registrations, updates = 5*steadyRate, 5*steadyRate
+		}
+		var users []string
+		for range registrations {
+			users = append(users, newID())
+		}
+		steadily(t, sys, "registrations", 0, registrations, func(i int) systemtest.Request {
+			return post("/users", object{"id": users[i], "email": fmt.Sprintf("user%d@example.com", i)})
+		})
+		users = users[len(users)-1000:] // whose state command-api has in memory
+		steadily(t, sys, "updates", registrations, updates, func(i int) systemtest.Request {
+			return put("/users/"+users[i%len(users)], object{"firstName": "Ann", "lastName": letters(newID())})
+		})
+	})
+}
+
+// steadily sends n commands of one event each, one every 1/steadyRate of a second, and waits until both read models show them, beside the
+// events before. It counts the calls of AWS meanwhile.
+func steadily(t *testing.T, sys *systemtest.System, of string, before, n int, command func(i int) systemtest.Request) {
+	t.Helper()
+	billed, seen := billOf(t, sys), map[string]systemtest.Histogram{}
+	for _, p := range sys.Projectors() {
+		seen[p.Name], _ = p.Histogram("leftfold_project_seconds")
+	}
+	due := time.NewTicker(time.Second / steadyRate)
+	defer due.Stop()
+	var sending sync.WaitGroup
+	for i := range n {
+		<-due.C
+		sending.Go(func() {
+			answer, err := sys.Do(t.Context(), command(i))
+			if assert.NoError(t, err) {
+				assert.Equal(t, 202, answer.Status, "%s", answer.Body)
+			}
+		})
+	}
+	sending.Wait()
+	for _, p := range sys.Projectors() {
+		await(t, p, "leftfold_projection_applied_total", float64(before+n))
+	}
+	b := billOf(t, sys).since(billed, float64(n)/1_000)
+	for i, p := range purposes() {
+		t.Logf("%s: %s %s: %.1f", of, p.service, p.what, b[i])
+	}
+	for _, p := range sys.Projectors() {
+		h, err := p.Histogram("leftfold_project_seconds")
+		require.NoError(t, err)
+		h = h.Since(seen[p.Name])
+		t.Logf("%s: from the commit until %s shows it: p50 %v, p99 %v", of, p.Name, h.Quantile(0.5), h.Quantile(0.99))
+	}
+	for _, c := range steadyCeilings() {
+		t.Logf("1,000 %s: %.1f calls: %s", of, b.of(c.what), c.of)
+		assert.LessOrEqual(t, b.of(c.what), c.most, "%s: %s", of, c.of)
+	}
+}
