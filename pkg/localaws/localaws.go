@@ -117,7 +117,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx := awsjson.WithEndpoint(r.Context(), endpoint(r))
 	c := call{request, s.journal}
 	if set := s.faults.Load(); set != nil {
-		if f := set.plan.Call(op, accessKey(r)); f != nil {
+		key, _ := credential(r)
+		if f := set.plan.Call(op, key); f != nil {
 			c.doWithFaults(ctx, f, w)
 			return
 		}

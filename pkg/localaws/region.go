@@ -2,7 +2,7 @@ package localaws
 
 import (
 	"net/http"
-	"regexp"
+	"strings"
 	"sync"
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
@@ -81,26 +81,37 @@ func (r *regions) close() {
 	}
 }
 
-// credential finds the ID of the access key, and the region in the credential scope, of a signature, version 4.
+// credential returns the ID of the access key with which a request is signed, version 4, and the region for which; "" if it is not.
+// Signatures are not verified.
 //
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
-var credential = regexp.MustCompile(`^AWS4-HMAC-SHA256 .*Credential=([^/, ]*)/[0-9]{8}/([a-z0-9-]{1,32})/`)
-
-// regionOf returns the region for which a request is signed, as an endpoint that serves all regions must. Signatures are not
-// verified.
-func (s *Server) regionOf(r *http.Request) *region {
-	if found := credential.FindStringSubmatch(r.Header.Get("Authorization")); found != nil {
-		return s.region(found[2])
+func credential(r *http.Request) (accessKey, region string) {
+	signature, ok := strings.CutPrefix(r.Header.Get("Authorization"), "AWS4-HMAC-SHA256 ")
+	_, scope, found := strings.Cut(signature, "Credential=")
+	if !ok || !found {
+		return "", ""
 	}
-	return s.region(s.options.Region)
+	scope, _, _ = strings.Cut(scope, ",")
+	key, rest, _ := strings.Cut(scope, "/")
+	date, rest, _ := strings.Cut(rest, "/")
+	region, _, ok = strings.Cut(rest, "/")
+	if !ok || len(date) != len("20060102") || strings.Trim(date, "0123456789") != "" || !isRegion(region) {
+		return "", ""
+	}
+	return key, region
 }
 
-// accessKey returns the ID of the access key that a request is signed with, or "".
-func accessKey(r *http.Request) string {
-	if found := credential.FindStringSubmatch(r.Header.Get("Authorization")); found != nil {
-		return found[1]
+// isRegion reports whether a text may be a region's name: 1 to 32 lower-case letters, digits and hyphens.
+func isRegion(name string) bool {
+	return name != "" && len(name) <= 32 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+// regionOf returns the region for which a request is signed, as an endpoint that serves all regions must.
+func (s *Server) regionOf(r *http.Request) *region {
+	if _, name := credential(r); name != "" {
+		return s.region(name)
 	}
-	return ""
+	return s.region(s.options.Region)
 }
 
 // everywhere calls do for every region, and returns when the effect is kept. It fails if do fails for all.

@@ -1,8 +1,8 @@
 package localaws
 
 import (
+	"bytes"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -13,15 +13,20 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/sqs"
 )
 
+// sizeAtOnce bounds what is allocated for a request before any of it has come.
+const sizeAtOnce = 1 << 20
+
 // readBody returns the body of a request. If that fails, it answers.
 func readBody(w http.ResponseWriter, r *http.Request) (body []byte, ok bool) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var read bytes.Buffer
+	read.Grow(int(min(max(r.ContentLength, 0), sizeAtOnce)) + bytes.MinRead)
+	_, err := read.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		http.Error(w, "request body too large", http.StatusRequestEntityTooLarge)
 	} else if err != nil {
 		http.Error(w, "cannot read the request", http.StatusBadRequest)
 	}
-	return body, err == nil
+	return read.Bytes(), err == nil
 }
 
 // request finds out for which operation a request is, and in which protocol. Its error is what is not supported.

@@ -17,15 +17,18 @@ require (
 )
 
 require (
+	github.com/KimMachineGun/automemlimit v1.0.1 // indirect
 	github.com/aws/aws-sdk-go-v2/service/internal/checksum v1.11.7 // indirect
 	github.com/aws/aws-sdk-go-v2/service/internal/s3shared v1.20.6 // indirect
 	github.com/aws/aws-sdk-go-v2/service/s3 v1.114.3 // indirect
 	github.com/fxamacker/cbor/v2 v2.10.0 // indirect
+	github.com/go-json-experiment/json v1.27.2 // indirect
 	github.com/leftfold/leftfold/services/broker v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/command-api v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/projector-role v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/projector-user v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/streamer v0.0.0 // indirect
+	github.com/pbnjay/memory v0.0.0-20210728143218-7b4eea64cf58 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
 	go.etcd.io/bbolt v1.5.0 // indirect
 )

@@ -1,7 +1,6 @@
 package awsjson
 
 import (
-	"encoding/json"
 	"reflect"
 	"time"
 
@@ -43,7 +42,7 @@ func (CBOR) Input(body []byte) ([]byte, error) {
 	if err := cborReading.Unmarshal(body, &in); err != nil {
 		return nil, Errorf("SerializationException", "%s", err)
 	}
-	out, err := json.Marshal(forJSON(in))
+	out, err := Marshal(forJSON(in))
 	if err != nil {
 		return nil, Errorf("SerializationException", "%s", err)
 	}

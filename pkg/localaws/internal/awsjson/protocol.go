@@ -1,7 +1,6 @@
 package awsjson
 
 import (
-	"encoding/json"
 	"maps"
 	"unicode/utf8"
 )
@@ -32,10 +31,10 @@ func (JSON) Input(body []byte) ([]byte, error) {
 }
 
 // Output implements Protocol.
-func (JSON) Output(out any) ([]byte, error) { return json.Marshal(out) }
+func (JSON) Output(out any) ([]byte, error) { return Marshal(out) }
 
 // Refusal implements Protocol.
-func (JSON) Refusal(e *Error, shape string) ([]byte, error) { return json.Marshal(e.members(shape)) }
+func (JSON) Refusal(e *Error, shape string) ([]byte, error) { return Marshal(e.members(shape)) }
 
 func (e *Error) members(shape string) map[string]any {
 	out := map[string]any{}

@@ -3,8 +3,8 @@ package dynamodb
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 
+	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/journal"
 )
@@ -143,7 +143,7 @@ func (db *DB) transactWriteItems(ctx context.Context, in *transactWriteItemsInpu
 		out, _, err := db.transact(ctx, in, steps, nil)
 		return out, err
 	}
-	request, err := json.Marshal(in.TransactItems) // maps are sorted, so equal requests have equal texts
+	request, err := awsjson.Marshal(in.TransactItems) // maps are sorted, so equal requests have equal texts
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,11 @@
 package dynamodb
 
 import (
-	"encoding/json"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 

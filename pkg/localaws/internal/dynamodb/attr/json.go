@@ -1,13 +1,12 @@
 package attr
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
-	"strconv"
-	"unicode/utf16"
-	"unicode/utf8"
+	"maps"
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 )
@@ -22,122 +21,136 @@ func ErrTooDeep() error {
 		"Attributes in the item have nested levels beyond supported limit")
 }
 
-// UnmarshalJSON decodes the wire form, such as {"S":"x"}. It returns an *awsjson.Error: ValidationException for what
+// UnmarshalJSONFrom decodes the wire form, such as {"S":"x"}. It returns an *awsjson.Error: ValidationException for what
 // DynamoDB refuses as a value, SerializationException for another JSON shape or text that is not valid UTF-8.
-func (v *Value) UnmarshalJSON(data []byte) error {
-	if err := checkText(data); err != nil {
-		return err
-	}
-	parsed, err := decode(data, 1)
-	if err != nil {
-		return err
-	}
-	*v = parsed
-	return nil
+func (v *Value) UnmarshalJSONFrom(d *jsontext.Decoder) (err error) {
+	*v, err = decode(d, 1)
+	return err
 }
 
-// UnmarshalJSON decodes an object of attribute values. It returns the errors of Value.UnmarshalJSON.
-func (i *Item) UnmarshalJSON(data []byte) error {
-	if isNull(data) {
+// UnmarshalJSONFrom decodes an object of attribute values. It returns the errors of Value.UnmarshalJSONFrom.
+func (i *Item) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	if null, err := skipNull(d); null || err != nil {
 		*i = nil
-		return nil
-	}
-	if err := checkText(data); err != nil {
 		return err
 	}
-	m, err := decodeMap(data, 1)
-	if err != nil {
-		return err
-	}
+	m, err := decodeMap(d, 1)
 	*i = m
-	return nil
+	return err
 }
 
-func decode(data []byte, depth int) (Value, error) {
+func decode(d *jsontext.Decoder, depth int) (v Value, err error) {
 	if depth > MaxDepth {
 		return Value{}, ErrTooDeep()
 	}
-	var members map[string]json.RawMessage
-	if err := parse(data, &members); err != nil {
+	if null, err := skipNull(d); err != nil {
 		return Value{}, err
-	}
-	var kind Kind
-	var payload json.RawMessage
-	for name, raw := range members {
-		k, ok := ParseKind(name)
-		if !ok || isNull(raw) {
-			continue
-		}
-		if kind != 0 {
-			return Value{}, invalid("Supplied AttributeValue has more than one datatypes set, " +
-				"must contain exactly one of the supported datatypes")
-		}
-		kind, payload = k, raw
-	}
-	if kind == 0 {
+	} else if null {
 		return Value{}, errEmpty()
 	}
-	return decodeKind(kind, payload, depth)
+	err = Members(d, func(name string) error {
+		kind, known := ParseKind(name)
+		if null, err := skipNull(d); null || err != nil {
+			return err
+		}
+		if !known {
+			return syntax(d.SkipValue())
+		}
+		if !v.IsZero() && v.kind != kind {
+			return invalid("Supplied AttributeValue has more than one datatypes set, " +
+				"must contain exactly one of the supported datatypes")
+		}
+		v, err = decodeKind(kind, d, depth)
+		return err
+	})
+	if err == nil && v.IsZero() {
+		err = errEmpty()
+	}
+	if err != nil {
+		return Value{}, err
+	}
+	return v, nil
 }
 
 func errEmpty() error {
 	return invalid("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
 }
 
-func decodeKind(kind Kind, data []byte, depth int) (Value, error) {
+func decodeKind(kind Kind, d *jsontext.Decoder, depth int) (Value, error) {
 	switch kind {
 	case String:
-		return decodeAs(data, func(s string) (Value, error) { return StringValue(s), nil })
+		return decodeText(d, func(s string) (Value, error) { return StringValue(s), nil })
 	case Number:
-		return decodeAs(data, NumberValue)
+		return decodeText(d, NumberValue)
 	case Binary:
-		return decodeAs(data, binaryFromText)
+		return decodeText(d, binaryFromText)
 	case Bool:
-		return decodeAs(data, func(b bool) (Value, error) { return BoolValue(b), nil })
+		b, err := decodeBool(d)
+		return BoolValue(b), err
 	case Null:
-		return decodeAs(data, nullFromBool)
+		return decodeNull(d)
 	case StringSet:
-		return decodeSet(data, StringSetValue)
+		return decodeSet(d, StringSetValue)
 	case NumberSet:
-		return decodeSet(data, NumberSetValue)
+		return decodeSet(d, NumberSetValue)
 	case BinarySet:
-		return decodeSet(data, binarySetFromTexts)
+		return decodeSet(d, binarySetFromTexts)
 	case List:
-		return decodeList(data, depth)
+		list := []Value{}
+		err := elements(d, func() error {
+			v, err := decode(d, depth+1)
+			list = append(list, v)
+			return err
+		})
+		return ListValue(list), err
 	case Map:
-		m, err := decodeMap(data, depth+1)
+		m, err := decodeMap(d, depth+1)
 		return MapValue(m), err
 	}
 	return Value{}, errEmpty()
 }
 
-func decodeAs[T any](data []byte, value func(T) (Value, error)) (Value, error) {
-	var t T
-	if err := parse(data, &t); err != nil {
+func decodeText(d *jsontext.Decoder, value func(string) (Value, error)) (Value, error) {
+	s, err := text(d)
+	if err != nil {
 		return Value{}, err
 	}
-	return value(t)
+	return value(s)
 }
 
-// decodeSet refuses null members, which would otherwise decode to empty text.
-func decodeSet(data []byte, value func([]string) (Value, error)) (Value, error) {
-	return decodeAs(data, func(members []*string) (Value, error) {
-		texts := make([]string, len(members))
-		for i, m := range members {
-			if m == nil {
-				return Value{}, awsjson.Errorf("SerializationException", "decode attribute value: null in a set")
-			}
-			texts[i] = *m
-		}
-		return value(texts)
+// decodeSet refuses null members, as every other type but text.
+func decodeSet(d *jsontext.Decoder, value func([]string) (Value, error)) (Value, error) {
+	texts := []string{}
+	err := elements(d, func() error {
+		s, err := text(d)
+		texts = append(texts, s)
+		return err
 	})
+	if err != nil {
+		return Value{}, err
+	}
+	return value(texts)
 }
 
-func nullFromBool(b bool) (Value, error) {
-	if !b {
-		return Value{}, invalid("One or more parameter values were invalid: Null attribute value types must have the value of true")
+func decodeBool(d *jsontext.Decoder) (bool, error) {
+	switch token, err := d.ReadToken(); {
+	case err != nil:
+		return false, syntax(err)
+	case token.Kind() == 't':
+		return true, nil
+	case token.Kind() == 'f':
+		return false, nil
+	default:
+		return false, wrongShape("true or false", token.Kind())
 	}
-	return NullValue(), nil
+}
+
+func decodeNull(d *jsontext.Decoder) (Value, error) {
+	set, err := decodeBool(d)
+	if err == nil && !set {
+		err = invalid("One or more parameter values were invalid: Null attribute value types must have the value of true")
+	}
+	return NullValue(), err
 }
 
 func binaryFromText(text string) (Value, error) {
@@ -160,125 +173,172 @@ func binarySetFromTexts(texts []string) (Value, error) {
 	return newSet(BinarySet, members)
 }
 
-func decodeList(data []byte, depth int) (Value, error) {
-	var raws []json.RawMessage
-	if err := parse(data, &raws); err != nil {
-		return Value{}, err
-	}
-	list := make([]Value, len(raws))
-	for i, raw := range raws {
-		v, err := decode(raw, depth+1)
-		if err != nil {
-			return Value{}, err
-		}
-		list[i] = v
-	}
-	return ListValue(list), nil
-}
-
 // decodeMap decodes a map whose members are at the given depth.
-func decodeMap(data []byte, depth int) (map[string]Value, error) {
-	var raws map[string]json.RawMessage
-	if err := parse(data, &raws); err != nil {
-		return nil, err
-	}
-	m := make(map[string]Value, len(raws))
-	for name, raw := range raws {
+func decodeMap(d *jsontext.Decoder, depth int) (map[string]Value, error) {
+	m := map[string]Value{}
+	err := Members(d, func(name string) error {
 		if name == "" {
-			return nil, invalid("One or more parameter values were invalid: Empty attribute name")
+			return invalid("One or more parameter values were invalid: Empty attribute name")
 		}
-		v, err := decode(raw, depth)
-		if err != nil {
-			return nil, err
-		}
+		v, err := decode(d, depth)
 		m[name] = v
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return m, nil
 }
 
-func parse(data []byte, into any) error {
-	if err := json.Unmarshal(data, into); err != nil {
-		return awsjson.Errorf("SerializationException", "decode attribute value: %s", err)
+// Members reads an object. It calls value with each member's name, to read the member's value.
+func Members(d *jsontext.Decoder, value func(name string) error) error {
+	if err := open(d, '{'); err != nil {
+		return err
 	}
-	return nil
+	for d.PeekKind() != '}' {
+		name, err := text(d)
+		if err != nil {
+			return err
+		}
+		if err := value(name); err != nil {
+			return err
+		}
+	}
+	_, err := d.ReadToken()
+	return syntax(err)
 }
 
-func isNull(data []byte) bool { return string(bytes.TrimSpace(data)) == "null" }
-
-// checkText refuses what encoding/json would replace by U+FFFD: bytes that are not UTF-8 and escaped halves of
-// surrogate pairs.
-func checkText(data []byte) error {
-	if !utf8.Valid(data) {
-		return awsjson.Errorf("SerializationException", "attribute value is not valid UTF-8")
+// elements reads an array. It calls value to read each element.
+func elements(d *jsontext.Decoder, value func() error) error {
+	if err := open(d, '['); err != nil {
+		return err
 	}
-	for i := 0; i < len(data); i++ {
-		if data[i] != '\\' {
-			continue
+	for d.PeekKind() != ']' {
+		if err := value(); err != nil {
+			return err
 		}
-		first, ok := escapedUnit(data[i:])
-		if !ok {
-			i++ // past the escaped character, which may be a backslash
-			continue
-		}
-		i += escapeLen - 1
-		if !utf16.IsSurrogate(first) {
-			continue
-		}
-		second, ok := escapedUnit(data[i+1:])
-		if !ok || utf16.DecodeRune(first, second) == utf8.RuneError {
-			return awsjson.Errorf("SerializationException", "attribute value has half of a surrogate pair")
-		}
-		i += escapeLen
 	}
-	return nil
+	_, err := d.ReadToken()
+	return syntax(err)
 }
 
-const escapeLen = len(`\u0000`)
-
-func escapedUnit(data []byte) (rune, bool) {
-	if len(data) < escapeLen || data[0] != '\\' || data[1] != 'u' {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(string(data[2:escapeLen]), 16, 16)
-	return rune(n), err == nil
-}
-
-// MarshalJSON encodes the wire form. The zero Value has none.
-func (v Value) MarshalJSON() ([]byte, error) {
-	payload, err := v.payload()
+func open(d *jsontext.Decoder, kind jsontext.Kind) error {
+	token, err := d.ReadToken()
 	if err != nil {
-		return nil, err
+		return syntax(err)
 	}
-	return json.Marshal(map[string]any{v.kind.String(): payload})
+	if token.Kind() != kind {
+		return wrongShape(string(kind), token.Kind())
+	}
+	return nil
 }
 
-func (v Value) payload() (any, error) {
+// text reads a text. It refuses what the decoder may replace by U+FFFD: bytes that are not UTF-8 and escaped halves of surrogate pairs.
+func text(d *jsontext.Decoder) (string, error) {
+	raw, err := d.ReadValue()
+	if err != nil {
+		return "", syntax(err)
+	}
+	if raw.Kind() != '"' {
+		return "", wrongShape("a text", raw.Kind())
+	}
+	var short [128]byte // most texts
+	b, err := jsontext.AppendUnquote(short[:0], raw)
+	if err != nil {
+		return "", syntax(err)
+	}
+	return string(b), nil
+}
+
+func skipNull(d *jsontext.Decoder) (bool, error) {
+	if d.PeekKind() != 'n' {
+		return false, nil
+	}
+	return true, syntax(d.SkipValue())
+}
+
+// syntax returns the error of JSON that cannot be read; nil if err is.
+func syntax(err error) error {
+	if err == nil {
+		return nil
+	}
+	return awsjson.Errorf("SerializationException", "decode attribute value: %s", err)
+}
+
+func wrongShape(want string, got jsontext.Kind) error {
+	return awsjson.Errorf("SerializationException", "decode attribute value: want %s, got %s", want, got)
+}
+
+// MarshalJSONTo encodes the wire form. The zero Value has none.
+func (v Value) MarshalJSONTo(e *jsontext.Encoder) error {
+	return inObject(e, func() error {
+		if err := e.WriteToken(jsontext.String(v.kind.String())); err != nil {
+			return err
+		}
+		return v.encode(e)
+	})
+}
+
+// MarshalJSONTo encodes an object of attribute values, sorted by name; null if it is nil.
+func (i Item) MarshalJSONTo(e *jsontext.Encoder) error {
+	if i == nil {
+		return e.WriteToken(jsontext.Null)
+	}
+	return encodeMap(e, i)
+}
+
+func (v Value) encode(e *jsontext.Encoder) error {
 	switch v.kind {
 	case String, Number:
-		return v.text, nil
+		return e.WriteToken(jsontext.String(v.text))
 	case Binary:
-		return base64.StdEncoding.EncodeToString(v.data), nil
+		return e.WriteToken(jsontext.String(base64.StdEncoding.EncodeToString(v.data)))
 	case Bool:
-		return v.flag, nil
+		return e.WriteToken(jsontext.Bool(v.flag))
 	case Null:
-		return true, nil
+		return e.WriteToken(jsontext.True)
 	case List:
-		return append([]Value{}, v.list...), nil // never null
+		return encodeList(e, v.list, func(v Value) error { return v.MarshalJSONTo(e) })
 	case Map:
-		if v.m == nil {
-			return struct{}{}, nil
-		}
-		return v.m, nil
+		return encodeMap(e, v.m)
 	case StringSet, NumberSet, BinarySet:
-		members := make([]any, len(v.list))
-		for i, m := range v.list {
-			p, err := m.payload()
-			if err != nil {
-				return nil, err
-			}
-			members[i] = p
-		}
-		return members, nil
+		return encodeList(e, v.list, func(v Value) error { return v.encode(e) })
 	}
-	return nil, fmt.Errorf("encode attribute value: kind %d has no wire form", v.kind)
+	return fmt.Errorf("encode attribute value: kind %d has no wire form", v.kind)
+}
+
+func encodeMap(e *jsontext.Encoder, m map[string]Value) error {
+	return inObject(e, func() error {
+		for _, name := range slices.Sorted(maps.Keys(m)) {
+			if err := e.WriteToken(jsontext.String(name)); err != nil {
+				return err
+			}
+			if err := m[name].MarshalJSONTo(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func inObject(e *jsontext.Encoder, members func() error) error {
+	if err := e.WriteToken(jsontext.BeginObject); err != nil {
+		return err
+	}
+	if err := members(); err != nil {
+		return err
+	}
+	return e.WriteToken(jsontext.EndObject)
+}
+
+func encodeList(e *jsontext.Encoder, list []Value, encode func(Value) error) error {
+	if err := e.WriteToken(jsontext.BeginArray); err != nil {
+		return err
+	}
+	for _, v := range list {
+		if err := encode(v); err != nil {
+			return err
+		}
+	}
+	return e.WriteToken(jsontext.EndArray)
 }

@@ -1,11 +1,12 @@
 package attr
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -173,7 +174,7 @@ func FuzzValueJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var v Value
 		if err := json.Unmarshal(data, &v); err != nil {
-			if json.Valid(data) {
+			if jsontext.Value(data).IsValid() {
 				var e *awsjson.Error
 				require.ErrorAs(t, err, &e)
 			}

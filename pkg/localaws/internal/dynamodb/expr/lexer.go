@@ -38,7 +38,7 @@ func (t token) isWord(keyword string) bool {
 // An attribute name starts with a letter, so "_id" is a syntax error at the underscore.
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.ExpressionAttributeNames.html
 func lex(src string) []token {
-	var tokens []token
+	tokens := make([]token, 0, len(src)/4+1) // more than most have
 	for i := 0; i < len(src); {
 		if strings.IndexByte(" \t\r\n", src[i]) >= 0 {
 			i++

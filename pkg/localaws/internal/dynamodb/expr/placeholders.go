@@ -1,10 +1,11 @@
 package expr
 
 import (
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
@@ -17,23 +18,21 @@ const maxPlaceholder = 255
 // Values is ExpressionAttributeValues. It decodes like a map[string]attr.Value, but its errors name the placeholder.
 type Values map[string]attr.Value
 
-// UnmarshalJSON returns an *awsjson.Error.
-func (v *Values) UnmarshalJSON(data []byte) error {
-	var raws map[string]json.RawMessage
-	if err := json.Unmarshal(data, &raws); err != nil {
-		return awsjson.Errorf("SerializationException", "decode ExpressionAttributeValues: %s", err)
-	}
-	if raws == nil {
+// UnmarshalJSONFrom returns an *awsjson.Error.
+func (v *Values) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	if d.PeekKind() == 'n' {
 		*v = nil
-		return nil
+		return d.SkipValue()
 	}
-	values := make(Values, len(raws))
-	for ref, raw := range raws {
+	values := Values{}
+	err := attr.Members(d, func(ref string) error {
 		var value attr.Value
-		if err := value.UnmarshalJSON(raw); err != nil {
-			return forKey(err, ref)
-		}
+		err := value.UnmarshalJSONFrom(d)
 		values[ref] = value
+		return forKey(err, ref)
+	})
+	if err != nil {
+		return err
 	}
 	*v = values
 	return nil
