@@ -205,6 +205,7 @@ func Main[C any](name, does string, newApp func(context.Context, C, Platform) (A
 // Exit runs f until it returns or the process is asked to stop, which cancels its context; prints its error, if it has a text, and
 // ends the process. A second signal ends it at once. The exit code is 1 after an error, unless it has a method ExitCode() int.
 func Exit(name string, args []string, f func(ctx context.Context, args []string) error) {
+	tuneCollector()
 	var cfg Config
 	_ = LoadConfig(os.LookupEnv, &cfg) // f reports mistakes
 	err := f(untilAsked(cfg.StopWithStdin, os.Stdin), args)

@@ -27,6 +27,8 @@ locals {
     "leftfold_unknown_events_total",
   ]
 
+  collector_memory = 192 # MiB of the task's
+
   tracing = var.collector_image != null && var.trace_ratio > 0
 
   collector = [for image in var.collector_image[*] : {
@@ -34,7 +36,7 @@ locals {
     image                  = image
     essential              = false # the service continues without it
     restartPolicy          = { enabled = true, restartAttemptPeriod = 60 }
-    memory                 = 192 # MiB of the task's
+    memory                 = local.collector_memory
     readonlyRootFilesystem = true
     environment            = [{ name = "AOT_CONFIG_CONTENT", value = yamlencode(local.collector_config) }]
     logConfiguration = {

@@ -24,6 +24,7 @@ locals {
     name                   = var.name
     image                  = var.image
     essential              = true
+    memory                 = var.memory - length(local.collector) * local.collector_memory # a limit that the service can see
     user                   = "65532:65532"
     readonlyRootFilesystem = true
     stopTimeout            = local.stop_timeout + 10
