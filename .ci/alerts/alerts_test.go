@@ -16,6 +16,7 @@ var healthy = []string{
 	`up{job="leftfold",service="broker"} 1x60`,
 	`up{job="leftfold",service="projector-user"} 1x60`,
 	`up{job="leftfold",service="projector-role"} 1x60`,
+	`up{job="leftfold",service="projector-audit"} 1x60`,
 
 	`leftfold_http_request_seconds_count{service="command-api",method="POST",route="/users",status="202"} 0+600x60`,
 	`leftfold_http_request_seconds_count{service="command-api",method="POST",route="/users",status="503"} 0+1x60`,

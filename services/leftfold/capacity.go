@@ -25,7 +25,7 @@ type price struct {
 
 // newCapacity returns the command that calculates what a load needs.
 func newCapacity(con *console) *cobra.Command {
-	l := capacity.Load{Queues: len((topology.Names{}).Projections()), Listed: 1}
+	l := capacity.Load{Queues: len((topology.Names{}).Projections()), Listed: 1, Entries: 3}
 	c := task{
 		use: "capacity", short: "Calculate what a load needs, and what it costs", long: aboutCapacity,
 		do: func(context.Context, []string) (bool, error) { return con.capacity(l) },

@@ -66,7 +66,7 @@ func TestGenerationsAreShownByServices(t *testing.T) {
 	code, byServices, failure := o.run("projections", "list", "--output", "json", "--admin", "http://"+o.AdminAddr)
 	require.Zero(t, code, failure)
 	assert.Equal(t, byAWS, byServices)
-	assert.Equal(t, 2, strings.Count(byServices, `"phase":"settled"`))
+	assert.Equal(t, 3, strings.Count(byServices, `"phase":"settled"`))
 	code, _, failure = o.run("projections", "list", "--admin", "http://127.0.0.1:1")
 	assert.Equal(t, trouble, code)
 	assert.Regexp(t, "^projections list: no admin address answers", failure)

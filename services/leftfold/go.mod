@@ -11,6 +11,7 @@ require (
 	github.com/leftfold/leftfold/pkg v0.0.0
 	github.com/leftfold/leftfold/services/broker v0.0.0
 	github.com/leftfold/leftfold/services/command-api v0.0.0
+	github.com/leftfold/leftfold/services/projector-audit v0.0.0
 	github.com/leftfold/leftfold/services/projector-role v0.0.0
 	github.com/leftfold/leftfold/services/projector-user v0.0.0
 	github.com/leftfold/leftfold/services/streamer v0.0.0
@@ -101,6 +102,7 @@ replace (
 	github.com/leftfold/leftfold/pkg => ../../pkg
 	github.com/leftfold/leftfold/services/broker => ../broker
 	github.com/leftfold/leftfold/services/command-api => ../command-api
+	github.com/leftfold/leftfold/services/projector-audit => ../projector-audit
 	github.com/leftfold/leftfold/services/projector-role => ../projector-role
 	github.com/leftfold/leftfold/services/projector-user => ../projector-user
 	github.com/leftfold/leftfold/services/streamer => ../streamer

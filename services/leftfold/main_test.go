@@ -88,7 +88,7 @@ func TestTheDemoSucceedsAloneAndWritesPlainTextToAPipe(t *testing.T) {
 		return playAlone(t.Context(), freePorts(t), demo.Config{Users: users}, out, io.Discard)
 	})
 	assert.Contains(t, text, "50 clients wanted one address; 1 got it")
-	assert.Contains(t, text, "Both read models equal the fold of the log:\n"+strconv.Itoa(users+1)+" users (the race's winner, too), 10 roles")
+	assert.Contains(t, text, "The read models equal the fold of the log:\n"+strconv.Itoa(users+1)+" users (the race's winner, too), 10 roles")
 	assert.NotContains(t, text, "\x1b", "no escapes in a pipe")
 }
 

@@ -111,9 +111,9 @@ func TestParkedAggregatesAreListedShownAndRedriven(t *testing.T) {
 	o.log("1", "registered", `{"email":"dan@example.com"}`)
 	o.visible()
 	o.log("2", "teleported", `{}`)
-	waittest.Until(t, "both projections have parked it", func() (any, bool) {
+	waittest.Until(t, "all projections have parked it", func() (any, bool) {
 		_, out, _ = o.run("parked", "list")
-		return out, strings.Count(out, "\n") == 3
+		return out, strings.Count(out, "\n") == 4
 	})
 	assert.Regexp(t, `(?m)^PROJECTION +STREAM +VERSION +WAITING +PARKED AT +EVENT$`, out)
 	assert.Regexp(t, `(?m)^users +`+somebody+` +2 +1 +\S+ +org/iam/user/teleported$`, out)
@@ -135,12 +135,13 @@ func TestParkedAggregatesAreListedShownAndRedriven(t *testing.T) {
 	code, out, _ = o.run("parked", "redrive", "--all")
 	assert.Equal(t, differs, code)
 	assert.Contains(t, out, somebody+" in users: 409 still_parked: ")
-	assert.Len(t, o.objects(differs, "parked", "list"), 2, "neither changed anything")
+	assert.Len(t, o.objects(differs, "parked", "list"), 3, "neither changed anything")
 
 	o.log("2", "disabled", `{}`)
 	code, out, _ = o.run("parked", "redrive", somebody)
 	assert.Zero(t, code)
-	assert.Equal(t, somebody+" in users: applied up to version 2\n"+somebody+" in roles: applied up to version 2\n", out)
+	assert.Equal(t, somebody+" in users: applied up to version 2\n"+somebody+" in roles: applied up to version 2\n"+
+		somebody+" in audit-trail: applied up to version 2\n", out)
 	code, _, _ = o.run("parked", "list")
 	assert.Zero(t, code)
 	stop()
@@ -196,7 +197,7 @@ func TestWhatAnOperatorCannotGetIsExplained(t *testing.T) {
 		"parked list":                            "no admin address answers (asked http://127.0.0.1:1, http://127.0.0.1:2, ",
 		"parked list --admin http://127.0.0.1:1": "name those of your services by --admin or ADMIN_URLS, or start make run",
 		"parked list --admin 127.0.0.1":          "want URLs such as http://127.0.0.1:9090",
-		"parked list --projection user":          `there is no projection "user"; there are: users roles`,
+		"parked list --projection user":          `there is no projection "user"; there are: users roles audit-trail`,
 		"parked list --output yaml":              "want table or json",
 		"parked redrive":                         "want --all, or streams",
 		"parked show":                            "takes a stream, such as",

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,14 +48,15 @@ func TestALogIsReplayedElsewhere(t *testing.T) { // not in parallel: it sets the
 	assert.Regexp(t, `(?m)^(\d+) rows compared with \d+: 0 differences in 0 streams$`, out)
 
 	lines := strings.SplitAfter(string(before), "\n")
-	last := len(lines) - 2 // a user's
-	lines[0], lines[last] = strings.Replace(lines[0], `"name":"`, `"name":"x`, 1), ""
+	last := len(lines) - 2                                                                                 // a user's
+	first := slices.IndexFunc(lines, func(line string) bool { return strings.Contains(line, `"name":"`) }) // a role's
+	lines[first], lines[last] = strings.Replace(lines[first], `"name":"`, `"name":"x`, 1), ""
 	require.NoError(t, os.WriteFile(rows, []byte(strings.Join(lines, "")), 0o600))
 	out, err = execute(t, "run", "--from", folder, "--compare", rows)
 	var code outcome
 	require.ErrorAs(t, err, &code)
 	assert.Equal(t, differs, code.ExitCode())
-	assert.Regexp(t, `(?m)^org/iam/role/\S+: row \S+ of \S+ in \w+ differs in name$`, out)
+	assert.Regexp(t, `(?m)^org/iam/role/\S+: row \S+ of \S+ in \S+ differs in name$`, out)
 	assert.Regexp(t, `(?m)^org/iam/user/\S+: row \S+ of \S+ in \w+ is this build's alone$`, out)
 	assert.Contains(t, out, ": 2 differences in 2 streams\n")
 	stop()

@@ -79,7 +79,7 @@ func TestTheCollectionOfRequestsIsWholeAndWorks(t *testing.T) {
 	api, admin := "http://"+system.APIAddr, "http://"+system.AdminAddr
 	values := map[string]string{"api": api}
 	for _, p := range system.Config.Names.Projections() {
-		values[p.Name+"Admin"] = admin
+		values[p.Collection+"Admin"] = admin
 	}
 	requests := httpRequests(t, read(t, "../../docs/requests.http"), values)
 	left := slices.Clone(requests)

@@ -84,7 +84,7 @@ tokens when started with
 A token, and a new key to sign with:
 
   curl http://%[1]s/token -d client_id=dan \
-    -d 'scope=users:read users:write roles:read roles:write events:read events:data'
+    -d 'scope=users:read users:write roles:read roles:write events:read events:data audit:read'
   curl -X POST http://%[1]s/rotate
 
 Ctrl-C stops it.

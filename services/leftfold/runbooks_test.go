@@ -227,6 +227,10 @@ func (o operated) registered() {
 		status, answer := httpRequest{method: http.MethodGet, url: "http://" + o.APIAddr + "/users/" + id + "?min_version=6"}.send(o.t)
 		return answer, status == http.StatusOK
 	})
+	waittest.Until(o.t, "the trail", func() (any, bool) {
+		_, answer := httpRequest{method: http.MethodGet, url: "http://" + o.APIAddr + "/events?actor=anonymous"}.send(o.t)
+		return answer, strings.Count(answer, `"version"`) == 6
+	})
 }
 
 // park has a later build write an event that this one does not know, and two that wait for it.

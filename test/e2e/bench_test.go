@@ -168,7 +168,7 @@ func pipeline(b *testing.B, commands int, between func(int)) {
 		b.ReportMetric(0, "ns/op")
 		b.ReportMetric(float64(commands)/sent.Seconds(), "commands/s")
 		b.ReportMetric(float64(fold.Events)/sent.Seconds(), "events/s")
-		for _, s := range []*systemtest.Service{sys.ProjectorUser, sys.ProjectorRole} {
+		for _, s := range sys.Projectors() {
 			latency, err := s.Histogram("leftfold_project_seconds")
 			require.NoError(b, err)
 			b.ReportMetric(float64(latency.Quantile(0.5).Microseconds())/1_000, s.Name+"-p50-ms")

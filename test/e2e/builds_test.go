@@ -90,9 +90,9 @@ func TestASchemaChangeIsSmooth(t *testing.T) {
 			{buildtest.Reader, buildtest.Writer}, {buildtest.Writer, buildtest.Reader}, {buildtest.Reader, buildtest.Writer},
 		}
 		for i, step := range steps {
-			order := []*systemtest.Service{f.ProjectorUser, f.CommandAPI, f.ProjectorRole}
+			order := []*systemtest.Service{f.ProjectorUser, f.CommandAPI, f.ProjectorAudit, f.ProjectorRole}
 			if i%2 == 1 {
-				order = []*systemtest.Service{f.CommandAPI, f.ProjectorRole, f.ProjectorUser}
+				order = []*systemtest.Service{f.CommandAPI, f.ProjectorRole, f.ProjectorUser, f.ProjectorAudit}
 			}
 			for _, s := range order {
 				f.run(step[1], s)
@@ -130,9 +130,9 @@ func TestAnOlderBuildRefusesAndWaits(t *testing.T) {
 		assert.InDelta(t, 1, sum(t, f.CommandAPI, "leftfold_unknown_events_total"), 0)
 		f.accept(http.MethodPut, "/users/"+other+"/disable", nil)
 		assert.True(t, userAt(f.api, other, 2).Disabled, "all others go on")
-		require.Eventually(t, func() bool { return f.parked() == 2 }, time.Minute, time.Second, "in each projection")
+		require.Eventually(t, func() bool { return f.parked() == 3 }, time.Minute, time.Second, "in each projection")
 
-		f.run(buildtest.Writer, f.CommandAPI, f.ProjectorUser, f.ProjectorRole)
+		f.run(buildtest.Writer, f.CommandAPI, f.ProjectorUser, f.ProjectorRole, f.ProjectorAudit)
 		f.accept(http.MethodPut, "/users/"+id+"/disable", nil)
 		time.Sleep(time.Minute)
 		shown := userAt(f.api, id, 5)

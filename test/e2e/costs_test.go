@@ -14,7 +14,7 @@ import (
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
-// ceiling is how many calls of AWS 1,000 events may cost, each for two projections.
+// ceiling is how many calls of AWS 1,000 events may cost, each for all projections.
 type ceiling struct {
 	of          string
 	floor, most float64 // the minimum with AWS's largest batches, and what is promised
@@ -139,7 +139,7 @@ func billOfBacklog(t *testing.T) bill {
 		await(t, s, "leftfold_shards_records_total", float64(events))
 		require.NoError(t, s.Stop())
 	}
-	for _, s := range []*systemtest.Service{sys.ProjectorUser, sys.ProjectorRole} {
+	for _, s := range sys.Projectors() {
 		await(t, s, "leftfold_fifoqueue_deleted_total", float64(events))
 		assert.InDelta(t, events, sum(t, s, "leftfold_fifoqueue_received_total"), 0, "%s: messages received, none of them twice", s.Name)
 	}

@@ -187,13 +187,14 @@ func chaos(t *testing.T, sys *systemtest.System) (acts []act) {
 		killAfter(sys.Broker, "SendMessageBatch"), // routed, not checkpointed
 		killAfter(sys.ProjectorUser, "PutItem"),   // applied, not deleted
 		killAfter(sys.ProjectorRole, "TransactWriteItems"),
+		killAfter(sys.ProjectorAudit, "TransactWriteItems"),
 		killAfter(sys.CommandAPI, "TransactWriteItems"), // decided, not answered
 		stop(sys.Streamer, sys.CommandAPI),
 		killAfter(sys.ProjectorUser, "ReceiveMessage"), // invisible in the queue, received by no process
 		killAfter(sys.CommandAPI, "PutItem"),
 		merges,
 		kill(sys.Services()...),
-		stop(sys.ProjectorUser, sys.ProjectorRole, sys.Broker),
+		stop(sys.ProjectorUser, sys.ProjectorRole, sys.ProjectorAudit, sys.Broker),
 		killAfter(sys.Broker, "PutItem"), // checkpointed, or a lease renewed
 		killAfter(sys.Streamer, "PutItem"),
 		rotates,
@@ -203,6 +204,7 @@ func chaos(t *testing.T, sys *systemtest.System) (acts []act) {
 		killAfter(sys.Broker, "SendMessageBatch"),
 		merges,
 		killAfter(sys.ProjectorRole, "PutItem"),
+		killAfter(sys.ProjectorAudit, "DeleteMessageBatch"),
 	}
 }
 
@@ -284,5 +286,5 @@ func kinesisRecords(t testing.TB, sys *systemtest.System) (records []types.Recor
 
 // used returns the services that users and roles need. The plays kill each of them.
 func used(sys *systemtest.System) []*systemtest.Service {
-	return []*systemtest.Service{sys.CommandAPI, sys.Streamer, sys.Broker, sys.ProjectorUser, sys.ProjectorRole}
+	return []*systemtest.Service{sys.CommandAPI, sys.Streamer, sys.Broker, sys.ProjectorUser, sys.ProjectorRole, sys.ProjectorAudit}
 }

@@ -72,6 +72,7 @@ func terraformProjections(t *testing.T) []byte {
 		Variable string `json:"variable"`
 	}
 	type projection struct {
+		Name     string   `json:"name"`
 		Path     string   `json:"path"`
 		Priority int      `json:"priority"` // of the load balancer's rule: a new one is the last
 		Queue    resource `json:"queue"`
@@ -81,7 +82,7 @@ func terraformProjections(t *testing.T) []byte {
 	by := variables.Projections()
 	for i, p := range named.Projections() {
 		all[p.Service] = projection{
-			Path: "/" + p.Name, Priority: 10 * (i + 1), Table: resource{p.Table, strings.TrimSuffix(by[i].Table, end)},
+			Name: p.Name, Path: "/" + p.Collection, Priority: 10 * (i + 1), Table: resource{p.Table, strings.TrimSuffix(by[i].Table, end)},
 			Queue: resource{strings.TrimSuffix(p.Queue, end), strings.TrimSuffix(by[i].Queue, end)},
 		}
 	}
@@ -109,7 +110,7 @@ func deployed() []part {
 	reads := map[string]string{}
 	for _, p := range (topology.Names{}).Projections() {
 		projectors = append(projectors, p.Service)
-		reads[p.Service] = p.Name
+		reads[p.Service] = p.Collection
 	}
 	for _, a := range aggregates.All() {
 		categories = append(categories, path.Base(a.Category))

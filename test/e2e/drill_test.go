@@ -53,7 +53,7 @@ type disaster struct {
 const (
 	theArchive    = "archive"
 	theStream     = "event-source"
-	allButCommand = "streamer broker projector-user projector-role"
+	allButCommand = "streamer broker projector-user projector-role projector-audit"
 )
 
 // restoring is the log's restore once nothing writes to it any more: from, and in between what it needs besides.
@@ -63,7 +63,7 @@ func restoring(from string, between ...string) []string {
 		between,
 		[]string{
 			"start " + allButCommand, "leftfold projections catch-up users", "leftfold projections catch-up roles",
-			"leftfold archive verify --delay 0s --repair", "leftfold claims audit", "start command-api",
+			"leftfold projections catch-up audit-trail", "leftfold archive verify --delay 0s --repair", "leftfold claims audit", "start command-api",
 		})
 }
 
@@ -73,6 +73,7 @@ func disasters() []disaster {
 		provision    = "leftfold provision"
 		catchUpUsers = "leftfold projections catch-up users"
 		catchUpRoles = "leftfold projections catch-up roles"
+		catchUpTrail = "leftfold projections catch-up audit-trail"
 	)
 	anew := func(lost string, then ...string) disaster {
 		return disaster{name: lost, lost: []string{lost}, steps: append([]string{provision}, then...)}
@@ -100,18 +101,20 @@ func disasters() []disaster {
 			name: "the log, the stream, and the archive's last hour", before: unarchived, lost: []string{"EventLog", theStream},
 			events: lostEvents,
 			steps: append([]string{"stop command-api"}, restoring("", "!leftfold restore", "leftfold claims audit --repair --repair-emptied",
-				"delete projection-user projection-roles commands", "purge IamUserQueue.fifo IamRoleQueue.fifo", provision)...),
+				"delete projection-user projection-roles projection-audit commands",
+				"purge IamUserQueue.fifo IamRoleQueue.fifo IamAuditQueue.fifo", provision)...),
 		},
 		{
 			name: "set-validations", lost: []string{"set-validations"},
 			steps: []string{"stop command-api", provision, "leftfold claims audit --repair", "start command-api"},
 		},
-		anew("commands"), anew("snapshots"), anew("leases"), anew("projection-generations"), anew("set-aside", catchUpUsers, catchUpRoles),
-		anew("projection-user", catchUpUsers), anew("projection-roles", catchUpRoles),
-		anew("IamUserQueue.fifo"), anew("IamRoleQueue.fifo"), anew(theStream),
+		anew("commands"), anew("snapshots"), anew("leases"), anew("projection-generations"),
+		anew("set-aside", catchUpUsers, catchUpRoles, catchUpTrail),
+		anew("projection-user", catchUpUsers), anew("projection-roles", catchUpRoles), anew("projection-audit", catchUpTrail),
+		anew("IamUserQueue.fifo"), anew("IamRoleQueue.fifo"), anew("IamAuditQueue.fifo"), anew(theStream),
 		{
 			name: "what the queues hold", before: (*drill).fillQueues,
-			steps: []string{"start projector-user projector-role", catchUpUsers, catchUpRoles},
+			steps: []string{"start projector-user projector-role projector-audit", catchUpUsers, catchUpRoles, catchUpTrail},
 		},
 		{name: "the archive", lost: []string{theArchive}, steps: []string{"leftfold archive verify --delay 0s --repair"}},
 	}
@@ -316,7 +319,7 @@ func (d *drill) recover() {
 
 // fillQueues has the queues hold events and loses them.
 func (d *drill) fillQueues() {
-	d.do("stop projector-user projector-role")
+	d.do("stop projector-user projector-role projector-audit")
 	d.send(lostEvents)
 	d.archived() // so the broker may have them, too
 	q := sqs.NewFromConfig(d.AWS.Config())
@@ -331,7 +334,7 @@ func (d *drill) fillQueues() {
 			return n, err == nil && n == strconv.Itoa(lostEvents)
 		})
 	}
-	d.do("purge IamUserQueue.fifo IamRoleQueue.fifo")
+	d.do("purge IamUserQueue.fifo IamRoleQueue.fifo IamAuditQueue.fifo")
 }
 
 // do does a step.

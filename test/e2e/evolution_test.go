@@ -69,7 +69,7 @@ func TestEventsOfEarlierBuildsAreServed(t *testing.T) {
 		assert.Equal(t, "Zoë", userAt(a, id, 5).FirstName)
 		_, err := a.Audit(t.Context())
 		require.NoError(t, err)
-		for _, s := range []*systemtest.Service{a.ProjectorUser, a.ProjectorRole} {
+		for _, s := range a.Projectors() {
 			assert.Zero(t, sum(t, s, "leftfold_projection_parked_total"), s.Name)
 		}
 	})

@@ -47,7 +47,7 @@ func TestOneParkedAggregateDelaysNoOther(t *testing.T) {
 			userInRoles(a, id, 2)
 		}
 
-		for name, model := range map[string]projection.Reader{"users": a.Users(), "roles": a.Roles()} {
+		for name, model := range map[string]projection.Reader{"users": a.Users(), "roles": a.Roles(), "audit-trail": a.Trail()} {
 			var parked projection.Parked
 			_, err := model.Await(t.Context(), ill, "parked#user", 2, 30*time.Second, &parked)
 			require.NoError(t, err, name)
@@ -58,7 +58,7 @@ func TestOneParkedAggregateDelaysNoOther(t *testing.T) {
 				return err == nil && parked.Latest == 3
 			}, 10*time.Second, 10*time.Millisecond, "%s: the event after it is acknowledged", name)
 		}
-		for _, s := range []*systemtest.Service{a.ProjectorUser, a.ProjectorRole} {
+		for _, s := range a.Projectors() {
 			assert.InDelta(t, 1, sum(t, s, "leftfold_projection_parked_total", "category", user.Category), 0, s.Name)
 		}
 		assert.Equal(t, uint64(1), userAt(a, ill, 1).Version, "it is shown as of the last known event")
@@ -116,7 +116,7 @@ func delays(t *testing.T) []delay {
 		}
 		require.NoError(t, writes.Wait())
 	}
-	projectors := []*systemtest.Service{sys.ProjectorUser, sys.ProjectorRole}
+	projectors := sys.Projectors()
 	out := make([]delay, len(projectors))
 	look := func() (all []systemtest.Histogram) {
 		for _, s := range projectors {

@@ -397,7 +397,7 @@ func (e *emitted) crashes(m mark) {
 	e.t.Helper()
 	for s, operation := range map[*systemtest.Service]string{
 		e.CommandAPI: "TransactWriteItems", e.Streamer: "PutRecords", e.Broker: "SendMessageBatch",
-		e.ProjectorUser: "PutItem", e.ProjectorRole: "DeleteMessageBatch",
+		e.ProjectorUser: "PutItem", e.ProjectorRole: "DeleteMessageBatch", e.ProjectorAudit: "TransactWriteItems",
 	} {
 		killed := s.KillAfter(operation)
 		e.try(post("/users", object{"email": newID() + m.email()}))

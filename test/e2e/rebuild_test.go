@@ -175,7 +175,7 @@ func TestTwoBuildsOfDifferentRowsRunSideBySide(t *testing.T) {
 		"ENVIRONMENT": "local", "AUTH_MODE": "none", "RATE_LIMIT": "0", "STREAM_POLL": "50ms", "STOP_TIMEOUT": "5m",
 	})
 	require.NoError(t, provision.Run(t.Context(), fleet.Config, provision.Config{Names: fleet.Names}))
-	fleet.Add(1, "command-api", "streamer", "broker", "projector-role")
+	fleet.Add(1, "command-api", "streamer", "broker", "projector-role", "projector-audit")
 	old := fleet.Add(1, "projector-user")[0]
 	leftfold := func(of string, code int, args ...string) string {
 		t.Helper()

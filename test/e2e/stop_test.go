@@ -52,7 +52,7 @@ func TestGracefulStopLosesAndRepeatsNothing(t *testing.T) {
 		for id, times := range published {
 			assert.Equal(t, 1, times, "event %s was published so often", id)
 		}
-		for _, s := range []*systemtest.Service{sys.ProjectorUser, sys.ProjectorRole} {
+		for _, s := range sys.Projectors() {
 			assert.InDelta(t, fold.Events, sum(t, s, "leftfold_projection_applied_total"), 0, s.Name)
 			for _, metric := range []string{"duplicates", "healed", "parked"} {
 				assert.Zero(t, sum(t, s, "leftfold_projection_"+metric+"_total"), "%s: %s", s.Name, metric)

@@ -183,10 +183,14 @@ command-api: POST /users
       broker: SQS.SendMessageBatch
     broker: route
       broker: SQS.SendMessageBatch
+    broker: route
+      broker: SQS.SendMessageBatch
     projector-user: project users
       projector-user: DynamoDB.PutItem
     projector-role: project roles
-      projector-role: DynamoDB.PutItem`), tree(spans, id))
+      projector-role: DynamoDB.PutItem
+    projector-audit: project audit-trail
+      projector-audit: DynamoDB.TransactWriteItems`), tree(spans, id))
 
 		request, command := find(t, spans, id, "POST /users"), find(t, spans, id, "registerUser")
 		assert.Equal(t, "00000000000000c1", request.Parent.SpanID().String(), "the client's span")
@@ -202,12 +206,14 @@ command-api: POST /users
 		for name, kind := range map[string]trace.SpanKind{
 			"POST /users": trace.SpanKindServer, "registerUser": trace.SpanKindInternal, "publish": trace.SpanKindProducer,
 			"route": trace.SpanKindProducer, "project users": trace.SpanKindConsumer, "project roles": trace.SpanKindConsumer,
-			"DynamoDB.PutItem": trace.SpanKindClient,
+			"project audit-trail": trace.SpanKindConsumer,
+			"DynamoDB.PutItem":    trace.SpanKindClient,
 		} {
 			assert.Equal(t, kind, find(t, spans, id, name).SpanKind, name)
 		}
 		assert.Equal(t, []string{
-			"leftfold_command_seconds", "leftfold_http_request_seconds", "leftfold_project_seconds projection=roles",
+			"leftfold_command_seconds", "leftfold_http_request_seconds", "leftfold_project_seconds projection=audit-trail",
+			"leftfold_project_seconds projection=roles",
 			"leftfold_project_seconds projection=users", "leftfold_publish_seconds", "leftfold_route_seconds",
 		}, a.exemplars(id))
 		text, err := os.ReadFile(observability)

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -86,19 +87,22 @@ func (w *world) commit(c eventsourcing.Commit) {
 }
 
 // fairness gives one user many events at once, in calm, and checks that an event of another, appended when the first of them have
-// been read, is applied by both projections long before all of them are.
+// been read, is applied by all projections long before all of them are.
 func (w *world) fairness() {
 	busy, other := newBusyNeighbour(w.plan.Seed, "busier"), newBusyNeighbour(w.plan.Seed, "other")
-	// applied returns up to which version of a user both projections, or at least one of them, have applied.
-	applied := func(b *busyNeighbour) (both, one eventsourcing.Version) {
+	// applied returns up to which version of a user all projections, or at least one of them, have applied.
+	applied := func(b *busyNeighbour) (all, one eventsourcing.Version) {
 		done := make(chan struct{})
 		w.scheduler.post(func() {
-			users, roles := w.monitor.fences[w.names.Users+" "+b.stream.String()], w.monitor.fences[w.names.Roles+" "+b.stream.String()]
-			both, one = min(users, roles), max(users, roles)
+			var at []eventsourcing.Version
+			for _, table := range w.models() {
+				at = append(at, w.monitor.fences[table+" "+b.stream.String()])
+			}
+			all, one = slices.Min(at), slices.Max(at)
 			close(done)
 		})
 		<-done
-		return both, one
+		return all, one
 	}
 	w.append(busy, busyInCalm)
 	for began := time.Now(); time.Since(began) < settleWithin; time.Sleep(50 * time.Millisecond) {
@@ -109,7 +113,7 @@ func (w *world) fairness() {
 	_, before := applied(busy)
 	w.append(other, 1)
 	for began := time.Now(); time.Since(began) < settleWithin; time.Sleep(50 * time.Millisecond) {
-		if both, _ := applied(other); both > 0 {
+		if all, _ := applied(other); all > 0 {
 			break
 		}
 	}

@@ -30,6 +30,7 @@ var rights = map[string][]string{ // read only
 	projectorRole: {
 		"AmazonSQS.ReceiveMessage", "AmazonSQS.ChangeMessageVisibilityBatch", "DynamoDB.TransactWriteItems", "DynamoDB.Query",
 	},
+	projectorAudit: {"AmazonSQS.ReceiveMessage", "DynamoDB.TransactWriteItems", "DynamoDB.GetItem"},
 }
 
 // Denials returns those of each right of a service, one after the other.

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -18,6 +17,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/envelope"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/oracle"
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/localaws"
 )
 
@@ -123,7 +123,11 @@ func (j *judgement) shown() {
 		_, known := expected.Users[id]
 		return !known && j.ledger.cannotCarry(place{eventsourcing.StreamID{Category: user.Category, ID: id}.String(), "1"})
 	}) // what cannot be carried can be folded: a rebuild shows it
-	for _, d := range oracle.Differences(expected, shown) {
+	trail, err := j.fold.Trail(j.ctx, front, "http://leftfold.test")
+	if err != nil {
+		j.breach("§8.3", "", "read the trail: %v", err)
+	}
+	for _, d := range append(oracle.Differences(expected, shown), trail...) {
 		j.breach("§8.3", "", "%s", d)
 	}
 }
@@ -132,11 +136,7 @@ func (j *judgement) shown() {
 type edge struct{ *world }
 
 func (f edge) RoundTrip(r *http.Request) (*http.Response, error) {
-	kind := projectorUser
-	if strings.HasPrefix(r.URL.Path, "/roles") {
-		kind = projectorRole
-	}
-	for _, each := range f.of(kind) {
+	for _, each := range f.of(topology.ServiceFor(r.Method, r.URL.Path)) {
 		if each.current() != nil {
 			return each.RoundTrip(r)
 		}
@@ -144,7 +144,7 @@ func (f edge) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errDown
 }
 
-// hops checks that Kinesis and both queues got every event, the first copies in the order of its stream. Without order are
+// hops checks that Kinesis and all queues got every event, the first copies in the order of its stream. Without order are
 // only records that the stream delivered in another order, or that were lost with a stream and published again.
 func (j *judgement) hops() {
 	if j.plan.republishes() {

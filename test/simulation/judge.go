@@ -31,7 +31,7 @@ const (
 	calmAtLeast  = calmBefore + 6*time.Second
 )
 
-// settle waits until both read models show every stream's last version and all messages are delivered, and a little longer,
+// settle waits until all read models show every stream's last version and all messages are delivered, and a little longer,
 // so that late effects, which must not happen, would show. It waits no longer once a planted bug is caught.
 func (w *world) settle() {
 	began, within := time.Now(), settleWithin
@@ -57,7 +57,7 @@ func (w *world) settle() {
 func (v *monitor) behind() (out []Breach) {
 	for stream, versions := range v.stored {
 		head := eventsourcing.Version(len(versions))
-		for _, table := range []string{v.world.names.Users, v.world.names.Roles} {
+		for _, table := range v.world.models() {
 			if at := v.fences[table+" "+stream]; at != head {
 				out = append(out, Breach{"§8.3", stream, fmt.Sprintf("%s is at version %d of %s after %v of calm, the log at %d",
 					table, at, stream, settleWithin, head)})
@@ -67,7 +67,7 @@ func (v *monitor) behind() (out []Breach) {
 	v.world.ledger.mu.Lock()
 	defer v.world.ledger.mu.Unlock()
 	for _, stream := range v.world.ledger.toPark {
-		for _, table := range []string{v.world.names.Users, v.world.names.Roles} {
+		for _, table := range v.world.models() {
 			if !v.parked[table+" "+stream] {
 				out = append(out, Breach{"§8.4", stream, fmt.Sprintf("%s is not parked in %s", stream, table)})
 			}
@@ -82,7 +82,7 @@ func (v *monitor) behind() (out []Breach) {
 	return out
 }
 
-// delivered reports whether both queues delivered every event; after a heal, an event is delivered later than it is applied.
+// delivered reports whether all queues delivered every event; after a heal, an event is delivered later than it is applied.
 func (v *monitor) delivered() bool {
 	if v.world.plan.republishes() {
 		return true // hops are not checked then

@@ -205,8 +205,10 @@ func (v *monitor) isStored(c *call, w write) bool {
 	}
 	names := map[string][]string{
 		v.world.names.EventLog: {"stream", "version"}, v.world.names.Leases: {"consumer", "shard"},
-		v.world.names.Users: {"id", "row"}, v.world.names.Roles: {"id", "row"},
 	}[w.table]
+	if slices.Contains(v.world.models(), w.table) {
+		names = []string{"id", "row"}
+	}
 	if names == nil {
 		return false
 	}
@@ -258,12 +260,14 @@ func (v *monitor) recordWrites(c *call, writes []write, sure bool) {
 			}
 			v.stored[e.stream][e.version] = e.id
 			made.events = append(made.events, e)
-		case v.world.names.Users, v.world.names.Roles:
-			v.checkProjection(w, sure)
 		case v.world.names.Leases:
 			v.checkLease(c, w)
 		case v.world.names.SetAside:
 			v.aside[place{scalar(w.item, "stream"), scalar(w.item, "version")}] = true
+		default:
+			if slices.Contains(v.world.models(), w.table) {
+				v.checkProjection(w, sure)
+			}
 		}
 	}
 	if len(made.events) > 0 {

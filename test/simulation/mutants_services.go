@@ -1,7 +1,9 @@
 package simulation
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -112,7 +114,7 @@ func writingMutants() []mutant {
 
 // projectingMutants are bugs of the projectors.
 func projectingMutants() []mutant {
-	model := func(w *world, table string) bool { return table == w.names.Users || table == w.names.Roles }
+	model := func(w *world, table string) bool { return slices.Contains(w.models(), table) }
 	unfenced := func(put map[string]any) {
 		delete(put, "ConditionExpression")
 		delete(put, "ExpressionAttributeNames")
@@ -169,6 +171,37 @@ func projectingMutants() []mutant {
 					}
 				}
 				return next(c)
+			},
+		},
+		{
+			Name: "entry keyed by arrival", Of: projectorAudit, Means: "a line of the trail has the time at which its event was applied",
+			call: func(w *world, c *call, next func(*call) *answer) *answer {
+				body := object(c.raw)
+				for _, item := range list(body["TransactItems"]) {
+					_, _, put := tableOf(fields(item))
+					of := fields(put["Item"])
+					if _, rest, ok := strings.Cut(scalar(of, "row"), "#"); ok && strings.HasPrefix(scalar(of, "id"), "actor#") {
+						of["row"] = map[string]any{"S": fmt.Sprintf("%015d#%s", time.Now().UnixMilli(), rest)}
+					}
+				}
+				return next(c.with(body))
+			},
+		},
+		{
+			Name: "entries in a second write", Of: projectorAudit, Means: "lines of the trail are written after the fence has moved",
+			call: func(w *world, c *call, next func(*call) *answer) *answer {
+				a, entries := transact(c, next, func(item map[string]any) bool {
+					kind, _, put := tableOf(item)
+					return kind == "Put" && strings.Contains(scalar(put["Item"], "row"), "#")
+				})
+				if len(entries) == 0 || !a.ok() {
+					return a
+				}
+				second := c.copied()
+				second["TransactItems"] = entries
+				delete(second, "ClientRequestToken")
+				sendUntil(w, c.with(second), next, 50*time.Millisecond, func(*answer) bool { return true })
+				return a
 			},
 		},
 		{

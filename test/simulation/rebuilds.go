@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -118,7 +119,7 @@ func rebuildMutants() []mutant {
 		return c.op == op && text(c.body["TableName"]) == w.names.Generations
 	}
 	projector := func(c *call) bool {
-		return c.life.replica.kind == projectorUser || c.life.replica.kind == projectorRole
+		return slices.Contains(projectors(), c.life.replica.kind)
 	}
 	known := map[string]*answer{}
 	return []mutant{

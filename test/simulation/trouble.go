@@ -319,7 +319,9 @@ func (w *world) outage(stop <-chan struct{}) {
 	case 1:
 		hold(w.of(brokering))
 	default:
-		hold(append(w.of(projectorRole), w.of(projectorUser)...))
+		for _, kind := range projectors() {
+			hold(w.of(kind))
+		}
 	}
 	over := sleep(10*time.Second, stop)
 	w.ledger.stopClients()

@@ -110,7 +110,7 @@ func (j *judgement) upgrades() {
 	for stream := range j.ledger.poisoned {
 		poisoned[stream.String()] = true
 	}
-	for _, table := range []string{j.names.Users, j.names.Roles} {
+	for _, table := range j.models() {
 		for stream := range j.monitor.stored {
 			if j.plan.Upgrade != upgradeAtOnce && j.monitor.parked[table+" "+stream] && !poisoned[stream] {
 				j.breach("§8.4", stream, "%s was parked in %s", stream, table)

@@ -28,16 +28,25 @@ import (
 
 // Names of the services.
 const (
-	commandAPI    = "command-api"
-	streaming     = "streamer"
-	brokering     = "broker"
-	projectorUser = "projector-user"
-	projectorRole = "projector-role"
+	commandAPI     = "command-api"
+	streaming      = "streamer"
+	brokering      = "broker"
+	projectorUser  = "projector-user"
+	projectorRole  = "projector-role"
+	projectorAudit = "projector-audit"
 )
 
 // Services returns the services that are played: those that the clients use.
 func Services() []string {
-	return []string{commandAPI, streaming, brokering, projectorUser, projectorRole}
+	return []string{commandAPI, streaming, brokering, projectorUser, projectorRole, projectorAudit}
+}
+
+// projectors returns those of them that keep a read model.
+func projectors() (kinds []string) {
+	for _, p := range (topology.Names{}).Projections() {
+		kinds = append(kinds, p.Service)
+	}
+	return kinds
 }
 
 // world is one run: a fleet, an AWS, clients and the trouble.
@@ -147,6 +156,14 @@ func (w *world) closing() bool { return w.ctx.Err() != nil }
 
 func (w *world) of(kind string) []*replica {
 	return slices.DeleteFunc(slices.Clone(w.replicas), func(r *replica) bool { return r.kind != kind })
+}
+
+// models returns the tables of the read models.
+func (w *world) models() (tables []string) {
+	for _, p := range w.names.Projections() {
+		tables = append(tables, p.Table)
+	}
+	return tables
 }
 
 // addLife adds a life.

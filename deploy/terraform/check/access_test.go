@@ -64,7 +64,7 @@ func seldomBy(names topology.Names, service string) map[string]string {
 				rights["dynamodb:"+action+" table/"+p.Table+"-g*"] = rebuilt
 			}
 			rights["dynamodb:Scan table/"+p.Table+"-g*/index/*"] = rebuilt
-			if service == "projector-role" {
+			if service == "projector-role" || service == "projector-audit" {
 				rights["dynamodb:Query table/"+p.Table+"-g*"] = rebuilt
 			}
 			return rights

@@ -97,6 +97,7 @@ func (p *scenario) run() {
 	for _, path := range []string{
 		"/users", "/users?contains=email:d", "/users?email=d@example.com", "/roles", "/roles/" + role + "/users",
 		"/users/" + dan + "/events", "/users/" + dan + "?as_of=1", "/roles/" + role + "/events", "/roles/" + role + "?as_of=1",
+		"/events?actor=anonymous",
 	} {
 		send(200, http.MethodGet, path, nil)
 	}
@@ -107,10 +108,10 @@ func (p *scenario) run() {
 
 	ill := eventsourcing.StreamID{Category: user.Category, ID: send(202, http.MethodPost, "/users", object{"email": "ill@example.com"})}
 	p.teleport(ill, 2)
-	p.ill = map[string]eventsourcing.StreamID{"users": ill, "roles": ill}
+	p.ill = map[string]eventsourcing.StreamID{"users": ill, "roles": ill, "audit-trail": ill}
 	for _, of := range s.Names.Projections() {
 		if p.ill[of.Name].ID == "" { // an aggregate that was added: its operations as documented
-			for _, r := range s.Examples(t, of.Name) {
+			for _, r := range s.Examples(t, of.Collection) {
 				status := 202
 				if r.Method == http.MethodGet {
 					status = 200

@@ -3,6 +3,7 @@ package projection_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -204,9 +205,7 @@ func TestAnEntryIsForeignUnlessTheLogHasItsEvent(t *testing.T) {
 	fence := projection.Item{"stream": text("test/book/b1"), "updated_at": text("2026-01-01T00:00:00Z"), "event_id": text("e")}
 	plant := func(id, row, version string) {
 		item := projection.Item{"id": text(id), "row": text(row), "version": number(version)}
-		for attr, value := range fence {
-			item[attr] = value
-		}
+		maps.Copy(item, fence)
 		_, err := lib.db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(table), Item: item})
 		require.NoError(t, err)
 	}

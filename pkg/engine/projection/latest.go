@@ -27,7 +27,7 @@ func (r Reader) Latest(ctx context.Context, ids []string, from, before string, l
 	lists := make([]*backwards, len(ids))
 	group, groupCtx := errgroup.WithContext(ctx)
 	for i, id := range ids {
-		lists[i] = r.backwards(id, from, before, limit/len(ids)+1)
+		lists[i] = r.backwards(id, from, before, int32(min(limit/len(ids)+1, maxPage)))
 		group.Go(func() error { return lists[i].fill(groupCtx) })
 	}
 	err = group.Wait()
@@ -71,9 +71,9 @@ type backwards struct {
 	examined int
 }
 
-func (r Reader) backwards(id, from, before string, page int) *backwards {
+func (r Reader) backwards(id, from, before string, page int32) *backwards {
 	return &backwards{db: r.DB, in: &dynamodb.QueryInput{
-		TableName: &r.Table, ConsistentRead: aws.Bool(true), ScanIndexForward: aws.Bool(false), Limit: aws.Int32(int32(page)),
+		TableName: &r.Table, ConsistentRead: aws.Bool(true), ScanIndexForward: aws.Bool(false), Limit: &page,
 		KeyConditionExpression:    aws.String("#id = :id AND #row BETWEEN :from AND :before"),
 		ExpressionAttributeNames:  map[string]string{"#id": "id", "#row": "row"},
 		ExpressionAttributeValues: Item{":id": dynamo.Text(id), ":from": dynamo.Text(from), ":before": dynamo.Text(before)},

@@ -3,10 +3,12 @@ package aggregates
 
 import (
 	"fmt"
+	"path"
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/claimsaudit"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
@@ -24,6 +26,8 @@ type Aggregate struct {
 	Category string
 	// Audit folds its streams for an audit of the claims.
 	Audit claimsaudit.Category
+	// Entries returns the source of a projection that has, of each event, what entries makes of its record, and no state.
+	Entries func(entries func(eventsourcing.Record) []projection.Row) projection.Source
 	// Claims returns what a stream holds after these records, which are all it has.
 	Claims func([]eventsourcing.Record) ([]eventsourcing.Claim, error)
 }
@@ -31,6 +35,13 @@ type Aggregate struct {
 func newAggregate[S any, E eventsourcing.Event](a eventsourcing.Aggregate[S, E]) Aggregate {
 	return Aggregate{
 		Category: a.Category, Audit: claimsaudit.NewCategory(a),
+		Entries: func(entries func(eventsourcing.Record) []projection.Row) projection.Source {
+			return projection.NewSource(projection.Spec[struct{}, E]{
+				Category: a.Category, Row: path.Base(a.Category), Codec: a.Codec,
+				Fold:    func(none struct{}, _ E, _ eventsourcing.Record) struct{} { return none },
+				Entries: func(_ E, r eventsourcing.Record) []projection.Row { return entries(r) },
+			})
+		},
 		Claims: func(records []eventsourcing.Record) ([]eventsourcing.Claim, error) {
 			state, err := Fold(a, records)
 			if err != nil || a.Claims == nil {

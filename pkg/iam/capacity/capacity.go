@@ -22,6 +22,8 @@ type Load struct {
 	Streams, EventsPerStream int
 	// Queues is how many projections get each event, and Listed in how many of them its row is in a list.
 	Queues, Listed int
+	// Entries is how many entries one of the projections writes for each event beside a row; 0: none does.
+	Entries int
 }
 
 // Validate reports all mistakes at once.
@@ -83,6 +85,7 @@ const (
 	newUnits     = 4000  // a second: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html
 	partUnits    = 1000  // a second and partition, as above
 	kb           = 1024
+	entryBytes   = 550 // a line of the audit trail, and what DynamoDB counts besides
 )
 
 // Shares of a task, assumed and not measured on AWS (docs/costs.md).
@@ -129,6 +132,14 @@ func (l Load) appendUnits() float64 {
 	return units(l.EventBytes)
 }
 
+// entryUnits are those of the projection with entries, beyond those of a row: all are written in a transaction.
+func (l Load) entryUnits() float64 {
+	if l.Entries == 0 {
+		return 0
+	}
+	return 2*float64(1+l.Entries) - RowWritesPerEvent
+}
+
 // Shards is how many shards of Kinesis are needed.
 func (l Load) Shards() int {
 	perShard := min(shardRecords, shardBytes/float64(l.EventBytes))
@@ -139,9 +150,9 @@ func (l Load) Shards() int {
 func (l Load) Plan() Plan {
 	e, monthly := l.EventsPerSecond, l.EventsPerSecond*monthInSecs
 	queues := float64(l.Queues)
-	rowUnits, rowReads := RowWritesPerEvent*queues+float64(l.Listed), RowReadsPerEvent*queues
+	rowUnits, rowReads := RowWritesPerEvent*queues+float64(l.Listed)+l.entryUnits(), RowReadsPerEvent*queues
 	sqs := SQSCallsPerEvent * queues
-	gb := float64(l.Streams) * (float64(l.EventsPerStream)*float64(l.EventBytes) + queues*kb) / 1e9
+	gb := float64(l.Streams) * (float64(l.EventsPerStream)*float64(l.EventBytes+l.Entries*entryBytes) + queues*kb) / 1e9
 	shards := l.Shards()
 	tasks := func(each float64) int { return int(max(leastTasks, math.Ceil(e/each))) }
 	large, small := tasks(commandsOfTask), 2*tasks(eventsOfTask)+l.Queues*tasks(appliedOfTask)
@@ -153,12 +164,12 @@ func (l Load) Plan() Plan {
 		{
 			"DynamoDB, read models", fmt.Sprintf("%.0f write, %.0f read units/s", e*rowUnits, e*rowReads),
 			monthly * (rowUnits*writeUnit + rowReads*readUnit),
-			fmt.Sprintf("a row in each of %d, its index in %d", l.Queues, l.Listed),
+			fmt.Sprintf("a row in each of %d, its index in %d, %d entries in one", l.Queues, l.Listed, l.Entries),
 		},
 		{
 			"DynamoDB, storage", fmt.Sprintf("%.1f GB", gb), gb * gbMonth,
-			fmt.Sprintf("all streams with all their events, rows of 1 KB, with recovery; %.0f GB a month come at this rate",
-				monthly*float64(l.EventBytes)/1e9),
+			fmt.Sprintf("all streams with all their events and entries, rows of 1 KB, with recovery; %.0f GB a month come at this rate",
+				monthly*float64(l.EventBytes+l.Entries*entryBytes)/1e9),
 		},
 		{
 			"DynamoDB, log's stream", fmt.Sprintf("%d partitions", l.partitions()), float64(l.partitions()) * pollsOfLog * monthInSecs * streamRead,
@@ -198,16 +209,17 @@ func (l Load) limits() []Limit {
 	if l.Keyed {
 		inLog *= 2
 	}
+	inTable := max(inLog, RowWritesPerEvent+l.entryUnits())
 	limits := []Limit{
 		{
 			"a stream: one event after the other", oneStream * float64(l.Streams),
 			"if all streams are equally busy; split an aggregate of which one stream alone has 100 events a second",
 		},
 		{
-			"a new table on demand: 4,000 write units/s", newUnits / inLog,
+			"a new table on demand: 4,000 write units/s", newUnits / inTable,
 			"grow over 30 minutes for each doubling, or set the table's warm throughput before",
 		},
-		{"a table: 40,000 write units/s", tableUnits / inLog, "ask for a higher quota of DynamoDB's write throughput of a table"},
+		{"a table: 40,000 write units/s", tableUnits / inTable, "ask for a higher quota of DynamoDB's write throughput of a table"},
 		{
 			fmt.Sprintf("Kinesis with %d shards", l.Shards()), float64(l.Shards()) * min(shardRecords, shardBytes/float64(l.EventBytes)),
 			"add shards: stream_shards in Terraform; readers follow",

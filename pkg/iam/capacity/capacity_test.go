@@ -13,7 +13,7 @@ import (
 
 func load(rate float64) capacity.Load {
 	return capacity.Load{
-		EventsPerSecond: rate, EventBytes: 1000, Keyed: true, Streams: 1_000_000, EventsPerStream: 10, Queues: 2, Listed: 1,
+		EventsPerSecond: rate, EventBytes: 1000, Keyed: true, Streams: 1_000_000, EventsPerStream: 10, Queues: 3, Listed: 1, Entries: 3,
 	}
 }
 
@@ -27,7 +27,7 @@ func TestThePlanAgreesWithTheCostsThatAreWrittenDown(t *testing.T) {
 	t.Parallel()
 	p := load(1000).Plan()
 	for of, dollars := range map[string]float64{
-		"DynamoDB, append": 6570, "DynamoDB, read models": 5260, "SQS FIFO": 790, "Fargate": 190,
+		"DynamoDB, append": 6570, "DynamoDB, read models": 18_560, "SQS FIFO": 1180, "Fargate": 225,
 	} {
 		assert.InEpsilon(t, dollars, cost(p, of), 0.05, of)
 	}
@@ -45,7 +45,10 @@ func TestTheLimitsComeInTheOrderInWhichTheyAreMet(t *testing.T) {
 	limits := load(1000).Plan().Limits
 	assert.True(t, slices.IsSortedFunc(limits, func(a, b capacity.Limit) int { return int(a.EventsPerSecond - b.EventsPerSecond) }))
 	assert.Contains(t, limits[0].Limit, "a new table on demand")
-	assert.InDelta(t, 2000, limits[0].EventsPerSecond, 0.1, "the log's item in a transaction takes two units")
+	assert.InDelta(t, 500, limits[0].EventsPerSecond, 0.1, "four rows of the audit trail in a transaction take eight units")
+	alone := load(1000)
+	alone.Entries = 0
+	assert.InDelta(t, 2000, alone.Plan().Limits[0].EventsPerSecond, 0.1, "the log's item in a transaction takes two units")
 	few := load(1000)
 	few.Streams = 3
 	assert.Contains(t, few.Plan().Limits[0].Limit, "one event after the other")

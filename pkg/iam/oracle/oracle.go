@@ -36,6 +36,8 @@ type Fold struct {
 	Heads  map[eventsourcing.StreamID]eventsourcing.Version
 	Owners map[string]eventsourcing.StreamID // of unique values, by the claim's key
 	Events int
+	// Records are the events, those of a stream in order.
+	Records []eventsourcing.Record
 	// Faults are breaches in the log itself: a gap, a repeated event, a unique value held twice.
 	Faults []string
 }
@@ -60,6 +62,7 @@ func FoldLog(ctx context.Context, log EventLog) (*Fold, error) {
 	for stream, records := range streams {
 		slices.SortFunc(records, func(a, b eventsourcing.Record) int { return cmp.Compare(a.Version, b.Version) })
 		f.Events += len(records)
+		f.Records = append(f.Records, records...)
 		f.Heads[stream] = records[len(records)-1].Version
 		f.checkStream(stream, records)
 		aggregate, ok := known[stream.Category]

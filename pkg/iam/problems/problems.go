@@ -70,7 +70,7 @@ curl -s 'http://{address}/users?contains=lastName:Lee'`,
 func exampleIDs() map[string]string {
 	ids := map[string]string{}
 	for _, p := range (topology.Names{}).Projections() {
-		ids[p.Name] = p.ExampleID
+		ids[p.Collection] = p.ExampleID
 	}
 	return ids
 }

@@ -77,6 +77,7 @@ type Reader interface {
 	BatchGet(ctx context.Context, keys []projection.Key, out any) error
 	Rows(ctx context.Context, id, prefix string, limit int, cursor projection.Cursor, out any) (next projection.Cursor, err error)
 	List(ctx context.Context, f projection.Filter, limit int, cursor projection.Cursor, out any) (next projection.Cursor, err error)
+	Latest(ctx context.Context, ids []string, from, before string, limit int, out any) (more bool, err error)
 	Await(
 		ctx context.Context, id, row string, least eventsourcing.Version, wait time.Duration, out any,
 	) (found bool, err error)

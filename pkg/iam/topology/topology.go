@@ -56,12 +56,14 @@ type TableNames struct {
 	GenerationsName
 	UserTableName
 	RoleTableName
+	TrailTableName
 }
 
 // QueueNames are the queues of all read models.
 type QueueNames struct {
 	UserQueueName
 	RoleQueueName
+	TrailQueueName
 }
 
 // Projections are all read models, in the order in which they were added. What exists for each of them, in this program and in its
@@ -70,13 +72,16 @@ func (n Names) Projections() []Projection {
 	return []Projection{
 		n.users(),
 		n.roles(),
+		n.auditTrail(),
 	}
 }
 
 // Projection is a read model.
 type Projection struct {
-	// Name is what the API and the operators call it, such as "roles": GET /roles reads it.
+	// Name is what the operators call it, such as "roles".
 	Name string
+	// Collection is the first segment of the paths that read it, such as "roles": GET /roles.
+	Collection string
 	// ExampleID is the id that the API's documentation shows.
 	ExampleID string
 	// Service keeps it and serves its reads.
@@ -113,7 +118,7 @@ func ServiceFor(method, path string) string {
 	if method == http.MethodGet || method == http.MethodHead {
 		collection, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 		for _, p := range (Names{}).Projections() {
-			if p.Name == collection {
+			if p.Collection == collection {
 				return p.Service
 			}
 		}

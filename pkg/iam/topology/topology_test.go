@@ -2,6 +2,7 @@ package topology_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,7 +71,7 @@ func TestProjectionsShareNothing(t *testing.T) {
 		known[a.Category] = true
 	}
 	for _, p := range byVariable(t).Projections() {
-		for _, own := range []string{p.Name, p.Service, p.Table, p.Queue, p.ExampleID} {
+		for _, own := range []string{p.Name, "/" + p.Collection, p.Service, p.Table, p.Queue, p.ExampleID} {
 			assert.NotEmpty(t, own, p.Name)
 			assert.False(t, seen[own], "%s: %s belongs to another one", p.Name, own)
 			seen[own] = true
@@ -82,13 +83,25 @@ func TestProjectionsShareNothing(t *testing.T) {
 	}
 }
 
+// TestTheTrailHasEveryAggregate: an event that is not in it did not happen, for who reads it.
+func TestTheTrailHasEveryAggregate(t *testing.T) {
+	t.Parallel()
+	var all []string
+	for _, a := range aggregates.All() {
+		all = append(all, a.Category)
+	}
+	of := byVariable(t).Projections()
+	trail := of[slices.IndexFunc(of, func(p topology.Projection) bool { return p.Name == "audit-trail" })]
+	assert.ElementsMatch(t, all, trail.Categories)
+}
+
 func TestReadsGoToTheirProjection(t *testing.T) {
 	t.Parallel()
 	for request, want := range map[string]string{
 		"GET /users/x/events": "projector-user", "GET /roles/x/events": "projector-role",
 		"GET /users": "projector-user", "HEAD /users/x": "projector-user", "GET /roles/x/users": "projector-role",
 		"PUT /users/x": "command-api", "DELETE /users/x/roles/y": "command-api", "GET /usersx": "command-api", "GET /docs": "command-api",
-		"GET /": "command-api",
+		"GET /": "command-api", "GET /events": "projector-audit", "POST /events": "command-api",
 	} {
 		method, path, _ := strings.Cut(request, " ")
 		assert.Equal(t, want, topology.ServiceFor(method, path), request)

@@ -8,6 +8,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service"
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
+	projectoraudit "github.com/leftfold/leftfold/services/projector-audit/app"
 	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
 	projectoruser "github.com/leftfold/leftfold/services/projector-user/app"
 	streamer "github.com/leftfold/leftfold/services/streamer/app"
@@ -15,11 +16,12 @@ import (
 
 // Services is the configuration of every service.
 type Services struct {
-	CommandAPI    commandapi.Config
-	Streamer      streamer.Config
-	Broker        broker.Config
-	ProjectorUser projectoruser.Config
-	ProjectorRole projectorrole.Config
+	CommandAPI     commandapi.Config
+	Streamer       streamer.Config
+	Broker         broker.Config
+	ProjectorUser  projectoruser.Config
+	ProjectorRole  projectorrole.Config
+	ProjectorAudit projectoraudit.Config
 }
 
 // All returns every service, in the order in which an event passes them.
@@ -30,14 +32,16 @@ func (c Services) All() []Service {
 		newService("broker", broker.New, c.Broker),
 		newService("projector-user", projectoruser.New, c.ProjectorUser),
 		newService("projector-role", projectorrole.New, c.ProjectorRole),
+		newService("projector-audit", projectoraudit.New, c.ProjectorAudit),
 	}
 }
 
 // Shapes are the folds of each projection, by its name.
 func Shapes() map[string][]generation.Shape {
 	return map[string][]generation.Shape{
-		"users": projectoruser.Shapes(),
-		"roles": projectorrole.Shapes(),
+		"users":       projectoruser.Shapes(),
+		"roles":       projectorrole.Shapes(),
+		"audit-trail": projectoraudit.Shapes(),
 	}
 }
 

@@ -58,7 +58,12 @@ func (in *Inspector) Roles() projection.Reader {
 	return projection.Reader{DB: in.DB, Table: in.Names.Roles}
 }
 
-// Audit folds the log, waits until both read models show its last versions, as long as they apply any, and returns every breach: in
+// Trail reads the audit trail; see Users.
+func (in *Inspector) Trail() projection.Reader {
+	return projection.Reader{DB: in.DB, Table: in.Names.Trail}
+}
+
+// Audit folds the log, waits until all read models show its last versions, as long as they apply any, and returns every breach: in
 // the log itself, in the reserved unique values, in what the API shows, and every dead letter.
 func (in *Inspector) Audit(ctx context.Context) (*oracle.Fold, error) {
 	fold, err := oracle.FoldLog(ctx, in.EventLog)
@@ -72,6 +77,10 @@ func (in *Inspector) Audit(ctx context.Context) (*oracle.Fold, error) {
 	if err != nil {
 		return nil, err
 	}
+	trail, err := fold.Trail(ctx, in.HTTP, in.Base)
+	if err != nil {
+		return nil, err
+	}
 	claims, err := in.claims(ctx, fold)
 	if err != nil {
 		return nil, err
@@ -81,7 +90,7 @@ func (in *Inspector) Audit(ctx context.Context) (*oracle.Fold, error) {
 		return nil, err
 	}
 	var breaches []error
-	for _, list := range [][]string{fold.Faults, oracle.Differences(fold.Expect(), shown), claims, dead} {
+	for _, list := range [][]string{fold.Faults, oracle.Differences(fold.Expect(), shown), trail, claims, dead} {
 		for _, breach := range list {
 			breaches = append(breaches, errors.New(breach))
 		}

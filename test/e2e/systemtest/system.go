@@ -28,7 +28,7 @@ type System struct {
 	// AWS is the embedded AWS; nil if the system runs on another.
 	AWS *localaws.Server
 
-	CommandAPI, Streamer, Broker, ProjectorUser, ProjectorRole *Service
+	CommandAPI, Streamer, Broker, ProjectorUser, ProjectorRole, ProjectorAudit *Service
 
 	services []*Service // in the order in which an event passes them
 }
@@ -75,7 +75,7 @@ func On(t testing.TB, target aws.Config, transport http.RoundTripper, env map[st
 		s.services[i] = svc
 	}
 	s.CommandAPI, s.Streamer, s.Broker = s.service(topology.CommandAPI), s.service("streamer"), s.service("broker")
-	s.ProjectorUser, s.ProjectorRole = s.service("projector-user"), s.service("projector-role")
+	s.ProjectorUser, s.ProjectorRole, s.ProjectorAudit = s.service("projector-user"), s.service("projector-role"), s.service("projector-audit")
 	return s
 }
 

@@ -190,7 +190,7 @@ locals {
   ] }
 
   # What a projector reads beside single rows and its lists.
-  reads = { projector-role = ["dynamodb:Query"] } # a role's members
+  reads = { projector-role = ["dynamodb:Query"], projector-audit = ["dynamodb:Query"] } # a role's members, the lists of the trail
   # And beside its own tables and the log: projector-user looks up who has an e-mail address.
   looked_up = { projector-user = { claims = { actions = ["dynamodb:GetItem"], resources = [local.claims.arn] } } }
 

@@ -73,7 +73,7 @@ resource "aws_lb_listener_rule" "admin" {
   }
   condition {
     path_pattern {
-      values = ["/projections${each.value.path}/*"]
+      values = ["/projections/${each.value.name}/*"]
     }
   }
 

@@ -1,10 +1,10 @@
 variable "name" {
-  description = "Names the load balancer, up to 17 characters: its target groups' names may have 32."
+  description = "Names the load balancer, up to 16 characters: its target groups' names may have 32."
   type        = string
 
   validation {
-    condition     = can(regex("^[a-zA-Z0-9-]{1,17}$", var.name))
-    error_message = "Up to 17 of a-z, A-Z, 0-9 and -."
+    condition     = can(regex("^[a-zA-Z0-9-]{1,16}$", var.name))
+    error_message = "Up to 16 of a-z, A-Z, 0-9 and -."
   }
 }
 

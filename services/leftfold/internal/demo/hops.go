@@ -26,6 +26,7 @@ func hops() []hop {
 		{"routed: Kinesis → SQS", "leftfold_route_seconds", ""},
 		{"projected: users read model", "leftfold_project_seconds", "users"},
 		{"projected: roles read model", "leftfold_project_seconds", "roles"},
+		{"projected: audit trail", "leftfold_project_seconds", "audit-trail"},
 	}
 }
 

@@ -230,7 +230,7 @@ func (s *story) answer(ctx context.Context, c command) (code string, err error) 
 		return "", fmt.Errorf("decode the answer to %s %s, %s: %w", c.method, c.path, res.Status, err)
 	}
 	if answer.Code == "unauthenticated" {
-		return "", errors.New("the system wants a token: set DEMO_TOKEN to one with the scopes to read and write users and roles")
+		return "", errors.New("the system wants a token: set DEMO_TOKEN to one with the scopes to read and write users and roles, and audit:read")
 	}
 	if res.StatusCode != http.StatusAccepted && answer.Code == "" {
 		return "", fmt.Errorf("%s %s: answer %s", c.method, c.path, res.Status)

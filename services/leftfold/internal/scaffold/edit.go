@@ -22,6 +22,7 @@ func (a Aggregate) places() []place {
 	domain := `	"` + w.Module + `/pkg/domain/` + w.Name + `"`
 	const (
 		topology = "pkg/iam/topology/topology.go"
+		trail    = "pkg/iam/topology/audit.go"
 		list     = "pkg/iam/aggregates/aggregates.go"
 		problems = "pkg/iam/problems/problems.go"
 		commands = "services/command-api/internal/commands/commands.go"
@@ -32,6 +33,8 @@ func (a Aggregate) places() []place {
 		{topology, "type TableNames struct {", "}", "	" + w.Type + "TableName"},
 		{topology, "type QueueNames struct {", "}", "	" + w.Type + "QueueName"},
 		{topology, "func (n Names) Projections() []Projection {", "	}", "		n." + w.Names + "(),"},
+		imports(trail, domain),
+		{trail, "		Categories: []string{", "		},", "			" + w.Name + ".Category,"},
 		imports(list, domain),
 		{list, "func All() []Aggregate {", "	}", "		newAggregate(" + w.Name + ".Aggregate()),"},
 		imports(problems, domain),

@@ -138,7 +138,7 @@ func TestASecondAggregateStandsBehindTheFirst(t *testing.T) {
 	}
 	text, err := os.ReadFile(filepath.Join(folder, "pkg", "iam", "topology", "topology.go"))
 	require.NoError(t, err)
-	assert.Contains(t, string(text), "\t\tn.roles(),\n\t\tn.groups(),\n\t\tn.teams(),\n\t}")
+	assert.Contains(t, string(text), "\t\tn.auditTrail(),\n\t\tn.groups(),\n\t\tn.teams(),\n\t}")
 	for module, direct := range map[string]bool{"services/leftfold": true, "test/e2e": false} {
 		text, err := os.ReadFile(filepath.Join(folder, filepath.FromSlash(module), "go.mod"))
 		require.NoError(t, err)
