@@ -60,6 +60,7 @@ func TestRebuildOfALargeLog(t *testing.T) {
 		bare := bareLoop(t, fleet)
 		rebuilt, peak := rebuildUsers(t, fleet, dir)
 		loop, fill := float64(events)/bare.Seconds(), float64(rebuilt.Events)/rebuilt.FillSeconds
+		t.Logf("%s: bare loop %v, %+v, %d MB", how, bare.Round(time.Millisecond), rebuilt, peak>>20)
 		r.row(how, number(loop), number(fill), fmt.Sprintf("%.2f", fill/loop), number(float64(rebuilt.Streams)/rebuilt.CompareSeconds),
 			number(float64(peak)/(1<<20)))
 	}
