@@ -28,7 +28,8 @@ const (
 		`{"AttributeName":"version","KeyType":"RANGE"}],"StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_IMAGE"}}`
 	benchQueue = `{"QueueName":"users.fifo","Attributes":{"FifoQueue":"true"}}`
 	benchItem  = `{"stream":{"S":"org/iam/user/01920b7c-5e3a-7c4d-9b1e-%[1]d"},"version":{"N":"1"},` +
-		`"id":{"S":"01920b7c-5e3a-7c4d-9b1e-%[1]d"},"name":{"S":"org/iam/user/updated"},"schema":{"N":"1"},"data":{"S":"{\"firstName\":\"Dan\",\"lastName\":\"O'Neill\"}"},` +
+		`"id":{"S":"01920b7c-5e3a-7c4d-9b1e-%[1]d"},"name":{"S":"org/iam/user/updated"},"schema":{"N":"1"},` +
+		`"data":{"S":"{\"firstName\":\"Dan\",\"lastName\":\"O'Neill\"}"},` +
 		`"recorded_at":{"S":"2026-01-02T03:04:05.678Z"},"metadata":{"M":{"correlation_id":{"S":"01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"},` +
 		`"causation_id":{"S":"01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"},"actor":{"S":"anonymous"}}}}`
 	benchPut = `{"TableName":"log","Item":` + benchItem + `,"ConditionExpression":"attribute_not_exists(#stream)",` +

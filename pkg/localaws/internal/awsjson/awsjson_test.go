@@ -48,7 +48,8 @@ func TestJSONIsReadAndWrittenAsByEncodingJSON(t *testing.T) {
 		`{}`, ` { } `, `null`, `[]`, `{"Text":"a","text":"b"}`, `{"TEXT":"a","Text":"b"}`, `{"Text":null,"Count":null,"Data":null,"Tags":null}`,
 		`{"Count":1}`, `{"Count":1.0}`, `{"Count":"1"}`, `{"Count":1e3}`, `{"Text":1}`, `{"Data":"YQ=="}`, `{"Data":"YQ"}`, `{"Data":""}`,
 		`{"Text":"\ud834 \u003c<&é"}`, `{"Tags":{"b":"2","a":"1"}}`, `{"Tags":{"a":"1","a":"2"}}`, `{"Entries":[]}`, `{"Entries":[{}]}`,
-		`{"Entries":[{"Id":"1"},{"id":"2"}]}`, `{"Name":"n","limit":0}`, `{"limit":1.5}`, `{"Text":"a"`, `{"Text":"a",}`, "{\"Data\":\"Y\\nQ==\"}",
+		`{"Entries":[{"Id":"1"},{"id":"2"}]}`, `{"Name":"n","limit":0}`, `{"limit":1.5}`, `{"Text":"a"`, `{"Text":"a",}`,
+		"{\"Data\":\"Y\\nQ==\"}",
 	} {
 		d := json.NewDecoder(bytes.NewReader([]byte(body)))
 		d.DisallowUnknownFields()

@@ -49,7 +49,10 @@ type Kinesis struct {
 
 // New returns a Kinesis without streams.
 func New(o Options) *Kinesis {
-	return &Kinesis{opts: o, kept: keptIn(o.Journal, o.Region), streams: map[string]*stream{}, former: map[string]time.Time{}, closed: make(chan struct{})}
+	return &Kinesis{
+		opts: o, kept: keptIn(o.Journal, o.Region), closed: make(chan struct{}),
+		streams: map[string]*stream{}, former: map[string]time.Time{},
+	}
 }
 
 // Service returns the API Kinesis_20131202.
