@@ -202,6 +202,15 @@ func TestKeptRowsAreBoundedByBytes(t *testing.T) {
 	lib.requireEqualsFold()
 }
 
+// titledAndPlaced are the events of a book with a copy on each of n shelves.
+func titledAndPlaced(n int) []event {
+	events := []event{titled{"Odes"}}
+	for shelf := range n {
+		events = append(events, placed{fmt.Sprint(shelf)})
+	}
+	return events
+}
+
 // TestOfTwoRebuildsAtOnceOneBeginsAgain: the rows of a stream need several transactions. Between those of one rebuild, another one, which
 // has read a shorter log, writes some of its own, and then its process dies.
 func TestOfTwoRebuildsAtOnceOneBeginsAgain(t *testing.T) {
@@ -215,16 +224,14 @@ func TestOfTwoRebuildsAtOnceOneBeginsAgain(t *testing.T) {
 			t.Parallel()
 			lib := newLibrary(t)
 			stream := bookStream("b")
-			apply(t, lib.projector(), lib.append(stream, titled{"Odes"}))
-			for n := range 150 {
-				apply(t, lib.other(), lib.append(stream, placed{fmt.Sprintf("s%03d", n)}))
-			}
+			apply(t, lib.projector(), lib.append(stream, titledAndPlaced(150)...))
 			own(lib)
 
 			isTransaction := func(op string) bool { return op == "TransactWriteItems" }
 			slow, fast := lib.config, lib.config
 			slow.Metrics, fast.Metrics = nil, nil
-			atFirst, goOn, written := make(chan struct{}), make(chan struct{}), make(chan struct{})
+			atFirst, goesOn, written := make(chan struct{}), make(chan struct{}), make(chan struct{})
+			goOn := sync.OnceFunc(func() { close(goesOn) })
 			var first sync.Once
 			died := false
 			slow.DB = lib.through(&transport{before: func(op string) error {
@@ -232,7 +239,7 @@ func TestOfTwoRebuildsAtOnceOneBeginsAgain(t *testing.T) {
 					return errCrash
 				}
 				if isTransaction(op) {
-					first.Do(func() { close(atFirst); <-goOn })
+					first.Do(func() { close(atFirst); <-goesOn })
 				}
 				return nil
 			}, after: func(op string) error {
@@ -247,21 +254,26 @@ func TestOfTwoRebuildsAtOnceOneBeginsAgain(t *testing.T) {
 				_, err := lib.projectorOf(slow).Rebuild(context.Background(), stream)
 				assert.ErrorIs(t, err, errCrash)
 			})
-			<-atFirst
+			select {
+			case <-atFirst:
+			case <-written:
+			}
 			lib.append(stream, titled{"Epics"})
 			count := 0
 			fast.DB = lib.through(&transport{before: func(op string) error {
 				if isTransaction(op) {
 					if count++; count == 2 { // the last one, with the own row
-						close(goOn)
+						goOn()
 						<-written
 					}
 				}
 				return nil
 			}})
 			_, err := lib.projectorOf(fast).Rebuild(t.Context(), stream)
-			require.NoError(t, err)
+			goOn()
 			rebuild.Wait()
+			require.NoError(t, err)
+			require.GreaterOrEqual(t, count, 2)
 			lib.requireEqualsFold()
 		})
 	}
@@ -273,12 +285,9 @@ func TestWhatADeadRebuildLeftIsWrittenAnew(t *testing.T) {
 	for at := 1; at < 4; at++ {
 		lib := newLibrary(t)
 		stream := bookStream("b")
-		apply(t, lib.projector(), lib.append(stream, titled{"Odes"}))
+		apply(t, lib.projector(), lib.append(stream, titledAndPlaced(150)...))
 		for n := range 150 {
-			apply(t, lib.other(), lib.append(stream, placed{fmt.Sprintf("s%03d", n)}))
-		}
-		for n := range 150 {
-			lib.append(stream, withdrawn{fmt.Sprintf("s%03d", n)})
+			lib.append(stream, withdrawn{fmt.Sprint(n)})
 		}
 		dying, writes := lib.config, 0
 		dying.Metrics, dying.DB = nil, lib.through(&transport{after: func(op string) error {
