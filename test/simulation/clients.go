@@ -29,6 +29,9 @@ type ledger struct {
 	poisoned map[eventsourcing.StreamID]bool                  // their events cannot be applied
 	toPark   []string                                         // poisoned streams that are certainly in the log
 	failed   []string                                         // the codes of all answers to commands that were 5xx
+	audits   []*audit                                         // of read models
+	// verifications are comparisons of the archive with the log.
+	verifications []*verification
 	// unacceptable are items in the log that the pipeline cannot carry.
 	unacceptable map[place]bool
 	open         chan struct{} // closed unless the clients are stopped

@@ -13,7 +13,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
@@ -31,8 +30,8 @@ const (
 	calmAtLeast  = calmBefore + 6*time.Second
 )
 
-// settle waits until all read models show every stream's last version and all messages are delivered, and a little longer,
-// so that late effects, which must not happen, would show. It waits no longer once a planted bug is caught.
+// settle waits until all read models show every stream's last version, all messages are delivered and the operators are done, and
+// a little longer, so that late effects, which must not happen, would show. It waits no longer once a planted bug is caught.
 func (w *world) settle() {
 	began, within := time.Now(), settleWithin
 	if w.plan.Mutant != "" {
@@ -47,7 +46,7 @@ func (w *world) settle() {
 		if settled && w.report.Settled == 0 {
 			w.report.Settled = time.Since(began)
 		}
-		if (settled && time.Since(began) > calmAtLeast) || time.Since(began) > within {
+		if settled && len(w.undone()) == 0 && time.Since(began) > calmAtLeast || time.Since(began) > within {
 			return
 		}
 	}
@@ -77,6 +76,9 @@ func (v *monitor) behind() (out []Breach) {
 		if !v.aside[p] {
 			out = append(out, Breach{"§8.4", p.stream, fmt.Sprintf("%v is not set aside", p)})
 		}
+	}
+	for _, e := range v.notArchived() {
+		out = append(out, Breach{"archive", e.stream, fmt.Sprintf("version %d of %s is not in the archive", e.version, e.stream)})
 	}
 	slices.SortFunc(out, func(a, b Breach) int { return strings.Compare(a.Text, b.Text) })
 	return out
@@ -136,7 +138,7 @@ func (w *world) judge() {
 		slices.SortFunc(s, func(a, b eventsourcing.Record) int { return cmp.Compare(a.Version, b.Version) })
 	}
 	j := &judgement{world: w, fold: fold, byCommand: records, streams: streams}
-	steps := []func(){j.log, j.commands, j.history, j.claims, j.reads, j.hops, j.setAside, j.upgrades}
+	steps := []func(){j.log, j.commands, j.history, j.claims, j.reads, j.hops, j.setAside, j.upgrades, j.audits, j.archives, j.operators}
 	for _, step := range steps {
 		step()
 	}
@@ -145,12 +147,17 @@ func (w *world) judge() {
 	j.breaches = append(j.breaches, behind...)
 	if len(behind) == 0 { // otherwise reads must differ
 		j.shown()
-	}
-	if w.plan.Rebuilds && len(behind) == 0 {
-		j.generations()
+		j.rows()
 	}
 	j.deadLetters()
 	w.report.Breaches = append(w.report.Breaches, j.breaches...)
+}
+
+// operators checks that each operator came to an end.
+func (j *judgement) operators() {
+	for _, name := range j.undone() {
+		j.breach("operators", "", "the %s did not end within %v of calm", name, settleWithin)
+	}
 }
 
 type judgement struct {
@@ -302,14 +309,12 @@ func (j *judgement) claims() {
 	}
 }
 
-func (j *judgement) items(table string) (items []map[string]types.AttributeValue) {
-	pages := dynamodb.NewScanPaginator(j.db, &dynamodb.ScanInput{TableName: aws.String(table), ConsistentRead: aws.Bool(true)})
+// items returns what is stored in a table.
+func (w *world) items(table string) (items []item) {
+	pages := dynamodb.NewScanPaginator(w.db, &dynamodb.ScanInput{TableName: aws.String(table), ConsistentRead: aws.Bool(true)})
 	for pages.HasMorePages() {
-		page, err := pages.NextPage(j.ctx)
-		if err != nil {
-			j.breach("harness", "", "scan %s: %v", table, err)
-			return items
-		}
+		page, err := pages.NextPage(w.ctx)
+		must(err)
 		items = append(items, page.Items...)
 	}
 	return items

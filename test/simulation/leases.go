@@ -3,6 +3,8 @@ package simulation
 import (
 	"strconv"
 	"time"
+
+	"github.com/leftfold/leftfold/services/leftfold/app"
 )
 
 // checkLease checks that every write of a lease follows the one before.
@@ -23,13 +25,15 @@ func (v *monitor) checkLease(c *call, w write) {
 // calmBefore is how long after the trouble a reader may read on before it notices that it lost a lease.
 const calmBefore = 12 * time.Second
 
+// consumers are the names under which processes read shards.
+var consumers = map[string]string{streaming: "streamer", brokering: "broker", archiving: app.ArchiveConsumer} // read only
+
 // checkReader checks, in calm, that only the owner of a lease reads its shard.
 func (v *monitor) checkReader(c *call) {
 	if v.calmAt.IsZero() || time.Since(v.calmAt) < calmBefore || c.life.dead() {
 		return
 	}
-	consumer := map[string]string{"Kinesis.GetRecords": "broker", "DynamoDBStreams.GetRecords": "streamer"}[c.op]
-	key := consumer + " " + v.world.trace.iterators[text(c.body["ShardIterator"])]
+	key := consumers[c.life.replica.kind] + " " + v.world.trace.iterators[text(c.body["ShardIterator"])]
 	if owner := v.owners[key]; owner != "" && owner != c.life.instance {
 		if v.strays[key+c.life.instance]++; v.strays[key+c.life.instance] == 5 {
 			v.breach("§5 leases", "", "%s continues to read %s, whose lease %s holds", c.life.instance, key, owner)

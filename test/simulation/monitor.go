@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,10 +25,14 @@ type monitor struct {
 
 	commits  []commit
 	stored   map[string]map[eventsourcing.Version]string // event ID by stream and version
-	fences   map[string]eventsourcing.Version            // by table and own row
-	parked   map[string]bool                             // by table and stream
-	aside    map[place]bool                              // what was set aside
-	owners   map[string]string                           // of a shard's lease, by consumer and shard
+	fences   map[string]eventsourcing.Version            // by table and stream
+	reached  map[string][]reached                        // how they came to be so
+	own      map[string]map[string]any                   // the own row, by table and stream
+	former   map[string]map[string]any                   // what that was at the version before
+	damages  []*damage
+	parked   map[string]bool   // by table and stream
+	aside    map[place]bool    // what was set aside
+	owners   map[string]string // of a shard's lease, by consumer and shard
 	counters map[string]int64
 	strays   map[string]int                          // reads of shards by processes that do not own them, in calm
 	sent     map[string]map[string]map[uint64]string // sequence number by queue, group and version
@@ -53,6 +58,7 @@ func newMonitor(w *world) *monitor {
 	return &monitor{
 		world: w, transport: w.aws.Transport(), polls: map[string][]*call{},
 		stored: map[string]map[eventsourcing.Version]string{}, fences: map[string]eventsourcing.Version{},
+		reached: map[string][]reached{}, own: map[string]map[string]any{}, former: map[string]map[string]any{},
 		parked: map[string]bool{}, aside: map[place]bool{}, owners: map[string]string{},
 		tokens: map[string]bool{}, counters: map[string]int64{}, strays: map[string]int{},
 		sent: map[string]map[string]map[uint64]string{},
@@ -72,6 +78,10 @@ func (w *world) do(c *call) *answer {
 		return v.receive(c)
 	}
 	a := w.mutant.do(w, c, v.carry)
+	if s := w.scheduler; strings.HasPrefix(c.op, "S3.") && w.storageFault() {
+		s.in(time.Second+time.Duration(s.random.Int64N(int64(20*time.Second))), func() { s.finish(c, a, "slow") })
+		return nil
+	}
 	switch c.op {
 	case "AmazonSQS.SendMessageBatch", "AmazonSQS.ChangeMessageVisibilityBatch", "AmazonSQS.DeleteMessageBatch":
 		v.wakePolls(queueOf(c))
@@ -81,10 +91,34 @@ func (w *world) do(c *call) *answer {
 
 // carry sends a call to localaws and records its effect.
 func (v *monitor) carry(c *call) *answer {
+	if strings.HasPrefix(c.op, "S3.") {
+		return v.store(c)
+	}
 	a := v.send(c.op, c.head, c.url, c.raw)
 	v.world.trace.learn(c, a)
 	v.observe(c, a)
 	return a
+}
+
+// store sends a call to the bucket, which may fail, or whose answer may be lost.
+func (v *monitor) store(c *call) *answer {
+	if v.world.storageFault() {
+		return failure(http.StatusServiceUnavailable, "SlowDown")
+	}
+	a := v.world.bucket.do(c)
+	if v.world.storageFault() {
+		return &answer{err: errors.New("the answer is lost")}
+	}
+	return a
+}
+
+// storageFault draws whether a call of the bucket meets a fault.
+func (w *world) storageFault() bool {
+	strikes := !w.calm && w.plan.StorageFaults > 0 && w.scheduler.random.IntN(1000) < w.plan.StorageFaults
+	if strikes {
+		w.report.Faults++
+	}
+	return strikes
 }
 
 func (v *monitor) send(op string, head http.Header, url string, raw []byte) *answer {
@@ -190,8 +224,11 @@ func writesOf(c *call) (out []write) {
 		out = append(out, write{table: text(c.body["TableName"]), key: fields(c.body["Key"])})
 	default:
 		for _, each := range list(c.body["TransactItems"]) {
-			if put := fields(fields(each)["Put"]); len(put) > 0 {
-				out = append(out, write{table: text(put["TableName"]), item: fields(put["Item"])})
+			switch kind, table, what := tableOf(fields(each)); kind {
+			case "Put":
+				out = append(out, write{table: table, item: fields(what["Item"])})
+			case "Delete":
+				out = append(out, write{table: table, key: fields(what["Key"])})
 			}
 		}
 	}
@@ -249,6 +286,9 @@ func (v *monitor) recordWrites(c *call, writes []write, sure bool) {
 		switch w.table {
 		case v.world.names.EventLog:
 			e := storedEvent{stream: scalar(w.item, "stream"), version: number(scalar(w.item, "version")), id: scalar(w.item, "id")}
+			if c.life.replica.kind == restoring {
+				continue // whether it is what was there is compared afterwards
+			}
 			if v.stored[e.stream] == nil {
 				v.stored[e.stream] = map[eventsourcing.Version]string{}
 			}
@@ -266,7 +306,8 @@ func (v *monitor) recordWrites(c *call, writes []write, sure bool) {
 			v.aside[place{scalar(w.item, "stream"), scalar(w.item, "version")}] = true
 		default:
 			if slices.Contains(v.world.models(), w.table) {
-				v.checkProjection(w, sure)
+				v.checkProjection(c, w, sure)
+				v.written(w)
 			}
 		}
 	}
@@ -276,8 +317,9 @@ func (v *monitor) recordWrites(c *call, writes []write, sure bool) {
 	}
 }
 
-// checkProjection checks that a projection applies each stream in order: its fence only rises.
-func (v *monitor) checkProjection(w write, sure bool) {
+// checkProjection checks that a projection applies each stream in order: its fence only rises. What repairs a row may leave it at
+// its version.
+func (v *monitor) checkProjection(c *call, w write, sure bool) {
 	row := scalar(w.item, "row")
 	if w.item == nil || strings.Contains(row, "#") && !strings.HasPrefix(row, "parked#") {
 		return // a related row, or one that was deleted
@@ -292,8 +334,11 @@ func (v *monitor) checkProjection(w write, sure bool) {
 	stream, version := scalar(w.item, "stream"), number(scalar(w.item, "version"))
 	key := w.table + " " + stream
 	before := v.fences[key]
-	if version == before && !sure {
+	if repair := c.life.replica.kind == auditing; version == before && (repair || !sure) {
 		return
+	}
+	if v.world.ledger.cannotCarry(place{stream, "1"}) {
+		return // only a repair brings it there
 	}
 	if version <= before {
 		v.breach("§8.3", stream, "%s went from version %d of %s to %d", w.table, before, stream, version)
@@ -302,7 +347,8 @@ func (v *monitor) checkProjection(w write, sure bool) {
 		v.breach("§8.3", stream, "%s shows version %d of %s by event %s, the log has %q",
 			w.table, version, stream, scalar(w.item, "event_id"), id)
 	}
-	v.fences[key] = version
+	v.own[key], v.former[key] = w.item, v.own[key]
+	v.reach(key, version)
 }
 
 func encode(v any) []byte {

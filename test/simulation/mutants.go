@@ -22,6 +22,8 @@ type mutant struct {
 	url func(path string) string
 	// build changes the build that a process is of.
 	build func(buildtest.Build) buildtest.Build
+	// source changes what a log is restored from.
+	source func(recorded) recorded
 	// endless reports whether a process waits for the call's answer for ever.
 	endless func(c *call) bool
 }
@@ -42,6 +44,13 @@ func (m *mutant) buildOf(b buildtest.Build) buildtest.Build {
 		return b
 	}
 	return m.build(b)
+}
+
+func (m *mutant) restores(source recorded) recorded {
+	if m == nil || m.source == nil {
+		return source
+	}
+	return m.source(source)
 }
 
 func (m *mutant) path(p string) string {
@@ -73,7 +82,8 @@ func Mutants() (names []string, means map[string]string) {
 
 func mutants() []mutant {
 	return slices.Concat(writingMutants(), readingMutants(), replacingMutants(), relayMutants(), projectingMutants(), silenceMutants(),
-		permanentMutants(), upgradeMutants(), rebuildMutants())
+		permanentMutants(), upgradeMutants(), rebuildMutants(), auditMutants(),
+		archiveMutants())
 }
 
 // with returns the call with another body.

@@ -112,36 +112,40 @@ func writingMutants() []mutant {
 	}
 }
 
+// isModel reports whether a table is a read model, of generation 1.
+func isModel(w *world, table string) bool { return slices.Contains(w.models(), table) }
+
+// unconditional drops the condition of a write.
+func unconditional(write map[string]any) {
+	delete(write, "ConditionExpression")
+	delete(write, "ExpressionAttributeNames")
+	delete(write, "ExpressionAttributeValues")
+}
+
+// unfenced carries out a write to a read model without its conditions.
+func unfenced(w *world, c *call, next func(*call) *answer) *answer {
+	body := object(c.raw)
+	switch {
+	case c.op == "DynamoDB.PutItem" && isModel(w, text(body["TableName"])):
+		unconditional(body)
+	case c.op == "DynamoDB.TransactWriteItems":
+		for _, item := range list(body["TransactItems"]) {
+			if kind, table, write := tableOf(fields(item)); kind != "ConditionCheck" && isModel(w, table) {
+				unconditional(write)
+			}
+		}
+	default:
+		return next(c)
+	}
+	return next(c.with(body))
+}
+
 // projectingMutants are bugs of the projectors.
 func projectingMutants() []mutant {
-	model := func(w *world, table string) bool { return slices.Contains(w.models(), table) }
-	unfenced := func(put map[string]any) {
-		delete(put, "ConditionExpression")
-		delete(put, "ExpressionAttributeNames")
-		delete(put, "ExpressionAttributeValues")
-	}
 	return []mutant{
-		{
-			Name: "no fence", Means: "projections are written whatever version they are at",
-			call: func(w *world, c *call, next func(*call) *answer) *answer {
-				body := object(c.raw)
-				if c.op == "DynamoDB.PutItem" && model(w, text(body["TableName"])) {
-					unfenced(body)
-					return next(c.with(body))
-				}
-				if c.op != "DynamoDB.TransactWriteItems" {
-					return next(c)
-				}
-				for _, item := range list(body["TransactItems"]) {
-					if kind, table, put := tableOf(fields(item)); kind == "Put" && model(w, table) {
-						unfenced(put)
-					}
-				}
-				return next(c.with(body))
-			},
-		},
-		skipsGaps(model),
-		trustsKeptRows(model, unfenced),
+		{Name: "no fence", Means: "projections are written whatever version they are at", call: unfenced},
+		skipsGaps(),
+		trustsKeptRows(),
 		{
 			Name: "message deleted before it is handled", Means: "a queue's messages are acknowledged when they are received",
 			call: func(w *world, c *call, next func(*call) *answer) *answer {
@@ -212,7 +216,7 @@ func projectingMutants() []mutant {
 }
 
 // trustsKeptRows writes a row without its condition, unless the process has read the row since it wrote it last.
-func trustsKeptRows(model func(*world, string) bool, unfenced func(put map[string]any)) mutant {
+func trustsKeptRows() mutant {
 	read := map[string]bool{} // by process and row
 	row := func(c *call, key any) string {
 		return c.life.instance + " " + scalar(key, "id") + " " + scalar(key, "row")
@@ -220,7 +224,7 @@ func trustsKeptRows(model func(*world, string) bool, unfenced func(put map[strin
 	return mutant{
 		Name: "kept row trusted", Means: "a row that is kept in memory is taken for the stored one",
 		call: func(w *world, c *call, next func(*call) *answer) *answer {
-			if c.op == "DynamoDB.GetItem" && model(w, text(c.body["TableName"])) {
+			if c.op == "DynamoDB.GetItem" && isModel(w, text(c.body["TableName"])) {
 				read[row(c, c.body["Key"])] = true
 				return next(c)
 			}
@@ -229,9 +233,9 @@ func trustsKeptRows(model func(*world, string) bool, unfenced func(put map[strin
 			if items := list(body["TransactItems"]); len(items) > 0 {
 				_, _, own = tableOf(fields(items[0]))
 			}
-			if item := own["Item"]; item != nil && model(w, text(own["TableName"])) {
+			if item := own["Item"]; item != nil && isModel(w, text(own["TableName"])) {
 				if !read[row(c, item)] {
-					unfenced(own)
+					unconditional(own)
 					return next(c.with(body))
 				}
 				delete(read, row(c, item))
@@ -242,7 +246,7 @@ func trustsKeptRows(model func(*world, string) bool, unfenced func(put map[strin
 }
 
 // skipsGaps gives a projector the fence that fits its next event, and lets it write.
-func skipsGaps(model func(*world, string) bool) mutant {
+func skipsGaps() mutant {
 	next := map[string]uint64{} // version received, by process and stream
 	return mutant{
 		Name: "gap skipped", Means: "an event that arrives too early is applied",
@@ -256,7 +260,7 @@ func skipsGaps(model func(*world, string) bool) mutant {
 					next[c.life.instance+stream[strings.LastIndex(stream, "/")+1:]] = uint64(number(text(e["version"])))
 				}
 				return a
-			case c.op == "DynamoDB.GetItem" && model(w, text(c.body["TableName"])):
+			case c.op == "DynamoDB.GetItem" && isModel(w, text(c.body["TableName"])):
 				a := carry(c)
 				body := object(a.body)
 				version := fields(fields(body["Item"])["version"])
@@ -267,11 +271,7 @@ func skipsGaps(model func(*world, string) bool) mutant {
 				}
 				return a
 			case strings.HasSuffix(c.op, "WriteItems") || c.op == "DynamoDB.PutItem":
-				for _, each := range projectingMutants() {
-					if each.Name == "no fence" {
-						return each.call(w, c, carry)
-					}
-				}
+				return unfenced(w, c, carry)
 			}
 			return carry(c)
 		},

@@ -43,6 +43,14 @@ type Plan struct {
 	Rebuilds bool
 	// Cache is how many bytes of rows a projector keeps. Zero: each row is read before it is written.
 	Cache int
+	// Audits lets an operator audit read models, and repair them, all the time.
+	Audits bool
+	// Archive lets two writers archive all events, and an operator compare the archive with the log all the time.
+	Archive bool
+	// StorageFaults is how many of a thousand calls of the archive's storage fail, as many lose their answer, and as many are slow.
+	StorageFaults int
+	// LogLost loses the event log once, and lets an operator restore it from the archive.
+	LogLost bool
 	// Mutant is a bug to plant.
 	Mutant string
 	// Logs receives the services' logs. Defaults to none.
@@ -65,6 +73,9 @@ const (
 	moveTableAnew   = "table's stream off and on"
 
 	moveUnacceptable = "unacceptable record"
+
+	moveDamage     = "row damaged"
+	moveObjectLost = "object of the archive lost"
 )
 
 // NewPlan draws a plan. Not every kind of trouble is in every run: some bugs show only where little else goes wrong.
@@ -115,8 +126,21 @@ func NewPlan(seed uint64) Plan {
 	if chance(25) {
 		p.Upgrade = []string{upgradeInTwo, upgradeAtOnce}[random.IntN(2)]
 	}
-	p.Rebuilds = chance(30) && p.Upgrade == ""
-	p.Cache = []int{0, 5_000, 1 << 25}[random.IntN(3)] // none, a few rows, all of them
+	p.Rebuilds = chance(30)
+	p.Cache = []int{0, 5_000, 1 << 25}[random.IntN(3)]  // none, a few rows, all of them
+	if p.Audits = chance(30); p.Audits && !p.Rebuilds { // a generation with damage is not ready, nor audited unless it is read
+		p.Moves = append(p.Moves, moveDamage, moveDamage)
+	}
+	if p.Archive = chance(30); p.Archive {
+		if chance(60) {
+			p.StorageFaults = 1 + random.IntN(30)
+		}
+		if chance(30) {
+			p.Moves = append(p.Moves, moveObjectLost)
+		}
+		// What cannot be carried is not in the archive, and two who stop the clients would be in each other's way.
+		p.LogLost = chance(30) && p.Outage == 0 && p.Upgrade == "" && !slices.Contains(p.Moves, moveUnacceptable)
+	}
 	return p
 }
 
@@ -144,13 +168,20 @@ func faultsOf(kind localaws.FaultKind, weight float64, operations ...string) (ou
 	return out
 }
 
+// WithoutOperators returns the plan with nobody who audits, archives or restores.
+func (p Plan) WithoutOperators() Plan {
+	p.Audits, p.Archive, p.LogLost = false, false, false
+	p.Moves = slices.DeleteFunc(slices.Clone(p.Moves), func(move string) bool { return move == moveDamage || move == moveObjectLost })
+	return p
+}
+
 func (p Plan) has(kind localaws.FaultKind) bool {
 	return slices.ContainsFunc(p.Faults, func(f localaws.Fault) bool { return f.Kind == kind })
 }
 
 // republishes reports whether the log may be published again, in no order, after records were lost.
 func (p Plan) republishes() bool {
-	return p.Outage > 0 || slices.Contains(p.Moves, moveKinesisAnew) || slices.Contains(p.Moves, moveTableAnew)
+	return p.Outage > 0 || p.LogLost || slices.Contains(p.Moves, moveKinesisAnew) || slices.Contains(p.Moves, moveTableAnew)
 }
 
 // String describes the plan in one line.
@@ -163,8 +194,9 @@ func (p Plan) String() string {
 		denied = append(denied, fmt.Sprintf("%s to %s after %v for %v", d.Operation, d.Service, d.After, d.For))
 	}
 	return fmt.Sprintf("seed %d: %d clients with %d commands each (hot: %t, busy neighbour: %t), kill %d‰, pause %d‰, silent %d‰, "+
-		"faults [%s], denied [%s], moves [%s] every %v, outage %v, edge repeats: %t, upgrade: %q, rebuilds: %t, cache %d, until %v",
+		"faults [%s], denied [%s], moves [%s] every %v, outage %v, edge repeats: %t, upgrade: %q, rebuilds: %t, cache %d, "+
+		"audits: %t, archive: %t with %d‰ faults of each kind, log lost: %t, until %v",
 		p.Seed, p.Clients, p.Commands, p.Hot, p.Busy, p.Kill, p.Pause, p.Silent,
 		strings.Join(kinds, ", "), strings.Join(denied, ", "), strings.Join(p.Moves, ", "), p.Every, p.Outage,
-		p.EdgeRepeats, p.Upgrade, p.Rebuilds, p.Cache, p.Until)
+		p.EdgeRepeats, p.Upgrade, p.Rebuilds, p.Cache, p.Audits, p.Archive, p.StorageFaults, p.LogLost, p.Until)
 }

@@ -3,10 +3,13 @@ package simulation
 import (
 	"context"
 	"errors"
+	"iter"
+	"maps"
+	"reflect"
 	"slices"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/generation"
@@ -18,45 +21,32 @@ import (
 	"github.com/leftfold/leftfold/services/leftfold/app"
 )
 
-// operating is the process of an operator who rebuilds read models, switches to them, and back. It is killed and paused as the
-// services are, and the next one continues.
-const operating = "operator"
-
-// newOperator is the operator as a service. It never retires generation 1, whose rows are judged in any case.
-func (w *world) newOperator(_ context.Context, p service.Platform) (service.App, error) {
-	var app service.App
-	for _, of := range w.names.Projections() {
-		o := w.operatorOf(p, of)
-		app.Parts = append(app.Parts, service.Part{Name: "rebuild " + of.Name, Run: func(ctx context.Context) error {
-			for ctx.Err() == nil && !w.quiet.Load() {
-				w.rebuild(ctx, o, p.Jitter(time.Hour))
-				_ = retry.Sleep(ctx, time.Second+p.Jitter(10*time.Second)) // the loop looks at ctx
-			}
-			<-ctx.Done()
-			return nil
-		}})
-	}
-	return app, nil
-}
-
-func (w *world) operatorOf(p service.Platform, of topology.Projection) *generation.Operator {
-	db, backoff := dynamodb.NewFromConfig(p.AWS), retry.Backoff{Jitter: p.Jitter}
-	log := dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: w.names.EventLog}, Now: p.Now, Backoff: backoff})
-	return generation.NewOperator(generation.OperatorConfig{
+// operatorOf rebuilds a read model, and switches between its generations. It never retires generation 1, whose rows are judged in
+// any case. In the end it completes the generation that it fills.
+func (w *world) operatorOf(p service.Platform, of topology.Projection) (turn, error) {
+	db, log := w.storesOf(p)
+	backoff := retry.Backoff{Jitter: p.Jitter}
+	o := generation.NewOperator(generation.OperatorConfig{
 		Config: generation.Config{
 			Projection: projection.Config{Name: of.Name, Table: of.Table, DB: db, EventLog: log, Now: p.Now, Backoff: backoff},
 			Shapes:     app.Shapes()[of.Name], States: w.names.Generations,
 		},
 		DB: db, Log: log, EventLog: w.names.EventLog, Segments: 2, Parallel: 2,
 	})
+	return func(ctx context.Context, last bool) bool {
+		s, err := o.State(ctx)
+		if err != nil || last && s.Phase != generation.Filling {
+			return err == nil
+		}
+		if err := step(ctx, o, s, p.Jitter(time.Hour)); err == nil {
+			w.scheduler.post(func() { w.report.Rebuilds++ })
+		}
+		return false
+	}, nil
 }
 
-// rebuild does the next step, or one of those that are possible.
-func (w *world) rebuild(ctx context.Context, o *generation.Operator, pick time.Duration) {
-	s, err := o.State(ctx)
-	if err != nil {
-		return
-	}
+// step does the next step, or one of those that are possible.
+func step(ctx context.Context, o *generation.Operator, s generation.State, pick time.Duration) (err error) {
 	other := s.Other != nil && s.Other.Number > 1
 	switch {
 	case s.Phase == generation.Settled:
@@ -72,42 +62,76 @@ func (w *world) rebuild(ctx context.Context, o *generation.Operator, pick time.D
 	default:
 		_, err = o.Rollback(ctx)
 	}
-	if err == nil {
-		w.scheduler.post(func() { w.report.Rebuilds++ })
+	return err
+}
+
+// rows checks that each generation that is fed has the rows that a new fold of the log has, and no others: also what was never
+// read.
+func (j *judgement) rows() {
+	if !j.plan.Rebuilds && !j.plan.Audits {
+		return // what is shown is all that matters
+	}
+	for _, of := range j.names.Projections() {
+		state, err := j.control(j.db, of).Read(j.ctx)
+		must(err)
+		want := j.folded(of)
+		for _, g := range state.Fed() {
+			if g.Number != state.Current.Number && state.Phase == generation.Filling {
+				continue // it says so
+			}
+			is := j.rowsIn(g.Name(of.Table))
+			for _, name := range slices.Sorted(maps.Keys(want)) {
+				if !reflect.DeepEqual(is[name], want[name]) {
+					j.breach("§8.3", textOf(want[name], "stream"), "generation %d of %s has another %s than the log: %s instead of %s",
+						g.Number, of.Name, name, encoded(is[name]), encoded(want[name]))
+				}
+				delete(is, name)
+			}
+			for _, name := range slices.Sorted(maps.Keys(is)) {
+				j.breach("§8.3", textOf(is[name], "stream"), "generation %d of %s has %s, the log has not", g.Number, of.Name, name)
+			}
+		}
 	}
 }
 
-// generations checks that each generation that is fed, and has everything, has it: also what was never read.
-func (j *judgement) generations() {
-	for _, of := range j.names.Projections() {
-		state, err := generation.Control{DB: j.db, Table: j.names.Generations, Projection: of.Name}.Read(j.ctx)
-		if err != nil {
-			j.breach("harness", "", "read the generations of %s: %v", of.Name, err)
-			continue
-		}
-		if state.Phase == generation.Filling {
-			continue
-		}
-		for _, g := range state.Fed() {
-			p, err := projection.NewProjector(projection.Config{
-				Name: of.Name, Table: g.Name(of.Table), DB: j.db, EventLog: j.world.log, Now: time.Now, Sources: app.Shapes()[of.Name][0].Sources,
-			})
-			if err != nil {
-				j.breach("harness", "", "%v", err)
-				continue
-			}
-			for text := range j.streams {
-				stream, err := eventsourcing.ParseStreamID(text)
-				if err != nil {
-					continue
-				}
-				switch is, err := p.Compare(j.ctx, stream); {
-				case err != nil:
-					j.breach("§8.3", text, "generation %d of %s: %v", g.Number, of.Name, err)
-				case is.Fence != is.Head || len(is.Wrong) > 0:
-					j.breach("§8.3", text, "generation %d of %s is at version %d of %s, the log at %d; wrong rows: %v",
-						g.Number, of.Name, is.Fence, text, is.Head, is.Wrong)
-				}
+func encoded(row item) string {
+	raw, err := attributevalue.MarshalMapJSON(row)
+	must(err)
+	return string(raw)
+}
+
+// folded returns the rows of a new fold of the log.
+func (j *judgement) folded(of topology.Projection) map[string]item {
+	table := of.Table + "-judged"
+	_, err := j.db.CreateTable(j.ctx, projection.CreateTableInput(table))
+	must(err)
+	p, err := projector(of, table, j.db, readable{j.world.log}, retry.Backoff{})
+	must(err)
+	_, err = p.CatchUp(j.ctx, healthy{j.world}.All(j.ctx, 1))
+	must(err)
+	return j.rowsIn(table)
+}
+
+// rowsIn returns the rows of a table by their names, without those of streams that are not applied like others.
+func (j *judgement) rowsIn(table string) map[string]item {
+	out := map[string]item{}
+	for _, row := range j.ordinary(table) {
+		delete(row, "rebuild") // says only which repair wrote it
+		out["row "+textOf(row, "row")+" of "+textOf(row, "id")] = row
+	}
+	return out
+}
+
+// readable is the log with the events of each build as this build knows them.
+type readable struct{ log *dynamostore.Store }
+
+func (r readable) Read(
+	ctx context.Context, stream eventsourcing.StreamID, after eventsourcing.Version,
+) iter.Seq2[eventsourcing.Record, error] {
+	return func(yield func(eventsourcing.Record, error) bool) {
+		for rec, err := range r.log.Read(ctx, stream, after) {
+			if !yield(known(rec), err) {
+				return
 			}
 		}
 	}

@@ -26,6 +26,8 @@ type Report struct {
 	Replaced                                        int // streams
 	Replacements                                    int // of replicas by those of another build
 	Rebuilds                                        int // and switches, rollbacks and ends of them
+	Audits, Damaged, Repaired                       int // of read models; rows
+	Verified, Restored                              int // comparisons of archive and log; lost logs
 	Faults, Healed, Duplicates, TakeOvers, Parked   int
 	// Denied are calls and batches refused for a missing right, SetAside the records set aside, Retries the batches that hops
 	// sent again.
@@ -61,6 +63,11 @@ func (r *Report) Add(o *Report) {
 		{&r.Replaced, &o.Replaced},
 		{&r.Replacements, &o.Replacements},
 		{&r.Rebuilds, &o.Rebuilds},
+		{&r.Audits, &o.Audits},
+		{&r.Damaged, &o.Damaged},
+		{&r.Repaired, &o.Repaired},
+		{&r.Verified, &o.Verified},
+		{&r.Restored, &o.Restored},
 		{&r.Faults, &o.Faults},
 		{&r.Healed, &o.Healed},
 		{&r.Duplicates, &o.Duplicates},
@@ -78,11 +85,12 @@ func (r *Report) Add(o *Report) {
 func (r *Report) String() string {
 	return fmt.Sprintf("commands %d (accepted %d, refused %d, no answer or 5xx %d), events %d, reads %d, steps %d\n"+
 		"kills %d, pauses %d, silent calls %d, reshards %d, streams replaced %d, outages %d, builds replaced %d, rebuilds moved %d, "+
-		"faults struck %d (rights denied %d)\n"+
+		"audits %d (rows damaged %d, written since %d), archives verified %d, logs restored %d, faults struck %d (rights denied %d)\n"+
 		"take-overs %d, gaps healed %d events, duplicates fenced %d, batches retried %d, aggregates parked %d, records set aside %d, "+
 		"virtual hours %.1f",
 		r.Commands, r.Accepted, r.Refused, r.Unclear, r.Events, r.Reads, r.Steps,
-		r.Kills, r.Pauses, r.Silent, r.Reshards, r.Replaced, r.Outages, r.Replacements, r.Rebuilds, r.Faults, r.Denied,
+		r.Kills, r.Pauses, r.Silent, r.Reshards, r.Replaced, r.Outages, r.Replacements, r.Rebuilds,
+		r.Audits, r.Damaged, r.Repaired, r.Verified, r.Restored, r.Faults, r.Denied,
 		r.TakeOvers, r.Healed, r.Duplicates, r.Retries, r.Parked, r.SetAside, r.Virtual.Hours())
 }
 

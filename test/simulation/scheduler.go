@@ -289,17 +289,13 @@ func (l *connection) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
-	raw, err := io.ReadAll(r.Body)
+	c, err := newCall(r)
 	if err != nil {
 		return nil, err
 	}
-	_ = r.Body.Close()
 	gone, leave := context.WithCancel(context.Background())
 	defer leave()
-	c := &call{
-		life: l.life, op: operation(r.Header), head: r.Header.Clone(), url: r.URL.String(), raw: raw, body: object(raw),
-		arrivedAt: time.Now(), answers: make(chan *answer, 1), gone: gone.Done(),
-	}
+	c.life, c.gone = l.life, gone.Done()
 	s := l.scheduler
 	s.mu.Lock()
 	s.arrived = append(s.arrived, c)
@@ -334,9 +330,32 @@ func (a *answer) response(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
+// newCall returns the call that a request is.
+func newCall(r *http.Request) (*call, error) {
+	c := &call{op: operation(r), head: r.Header.Clone(), url: r.URL.String(), arrivedAt: time.Now(), answers: make(chan *answer, 1)}
+	if r.Body != nil {
+		var err error
+		if c.raw, err = io.ReadAll(r.Body); err != nil {
+			return nil, err
+		}
+		_ = r.Body.Close()
+	}
+	c.body = object(c.raw)
+	return c, nil
+}
+
 // operation returns "API.Operation".
-func operation(h http.Header) string {
-	service, op, _ := strings.Cut(h.Get("X-Amz-Target"), ".")
+func operation(r *http.Request) string {
+	service, op, named := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	service, _, _ = strings.Cut(service, "_")
-	return service + "." + op
+	switch {
+	case named:
+		return service + "." + op
+	case r.Method == http.MethodPut:
+		return "S3.PutObject"
+	case r.URL.Query().Has("list-type"):
+		return "S3.ListObjectsV2"
+	default:
+		return "S3.GetObject"
+	}
 }

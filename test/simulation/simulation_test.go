@@ -79,8 +79,8 @@ func TestAnUpgradeUnderLoadFailsNoCommand(t *testing.T) { //nolint:paralleltest 
 func TestRebuildsUnderLoadMissNothingAndGoBackNowhere(t *testing.T) { //nolint:paralleltest // see above
 	moves := 0
 	for seed := range quick() / 2 {
-		p := simulation.NewPlan(seed)
-		p.Rebuilds, p.Upgrade = true, ""
+		p := simulation.NewPlan(seed).WithoutOperators()
+		p.Rebuilds = true
 		r := simulation.Run(t, p)
 		for _, b := range r.Breaches {
 			t.Errorf("seed %d: %s", seed, b)
@@ -90,17 +90,65 @@ func TestRebuildsUnderLoadMissNothingAndGoBackNowhere(t *testing.T) { //nolint:p
 	assert.Positive(t, moves)
 }
 
-func TestBugsInRebuildsAreCaught(t *testing.T) { //nolint:paralleltest // see above
+// underOperators is a run in which operators are at work, and in which everything else goes wrong, too.
+func underOperators(seed uint64) simulation.Plan {
+	return simulation.Plan{
+		Seed: seed, Clients: 5, Commands: 15, Kill: 2, Pause: 1, Every: 2 * time.Second,
+		Moves: []string{"split", "merge", "kill", "pause", "rotate"},
+	}
+}
+
+// TestAuditsReportWhatIsDamagedAndNothingElse: rows are damaged and repaired while commands go on.
+func TestAuditsReportWhatIsDamagedAndNothingElse(t *testing.T) { //nolint:paralleltest // see above
+	var total simulation.Report
+	for seed := range quick() / 3 {
+		p := underOperators(seed)
+		p.Audits, p.Moves = true, append(p.Moves, "row damaged", "row damaged")
+		r := simulation.Run(t, p)
+		for _, b := range r.Breaches {
+			t.Errorf("seed %d: %s", seed, b)
+		}
+		total.Add(r)
+	}
+	assert.Positive(t, total.Audits)
+	assert.Positive(t, total.Repaired)
+}
+
+// TestALostLogIsRestoredFromTheArchive: the archive is written and compared with the log, which is lost once.
+func TestALostLogIsRestoredFromTheArchive(t *testing.T) { //nolint:paralleltest // see above
+	var total simulation.Report
+	for seed := range max(quick()/6, 1) {
+		p := underOperators(seed)
+		p.Archive, p.StorageFaults, p.LogLost = true, 20, true
+		r := simulation.Run(t, p)
+		for _, b := range r.Breaches {
+			t.Errorf("seed %d: %s", seed, b)
+		}
+		total.Add(r)
+	}
+	assert.Positive(t, total.Verified)
+	assert.Positive(t, total.Restored)
+}
+
+func TestBugsOfOperatorsAreCaught(t *testing.T) { //nolint:paralleltest // see above
 	if raceDetector {
 		return
 	}
-	for _, bug := range []string{"live traffic missed at start", "generation mixed up", "switch before parity"} {
+	rebuilt := func(p *simulation.Plan) { p.Rebuilds = true }
+	for bug, with := range map[string]func(*simulation.Plan){
+		"live traffic missed at start": rebuilt, "generation mixed up": rebuilt, "switch before parity": rebuilt,
+		"repair of a row that moved": func(p *simulation.Plan) {
+			p.Audits, p.Pause, p.Every, p.Moves = true, 20, time.Second, []string{"row damaged"}
+		},
+		"archive gap accepted": func(p *simulation.Plan) { p.Archive, p.LogLost = true, true },
+	} {
 		caught := false
 		for i := uint64(0); i < 8 && !caught; i++ {
-			p := simulation.Plan{Seed: 1 + i/2, Clients: 4, Commands: 20, Rebuilds: true, Mutant: bug}
+			p := simulation.Plan{Seed: 1 + i/2, Clients: 4, Commands: 20, Mutant: bug}
 			if i%2 == 1 {
 				p.Clients, p.Commands = 8, 60
 			}
+			with(&p)
 			caught = len(simulation.Run(t, p).Breaches) > 0
 		}
 		assert.True(t, caught, bug)
@@ -203,7 +251,8 @@ func TestPlantedBugsAreCaught(t *testing.T) { //nolint:paralleltest // see above
 	for name, first := range bugs {
 		caught := false
 		for seed := first; seed < first+40 && !caught; seed++ {
-			p := simulation.NewPlan(seed)
+			p := simulation.NewPlan(seed).WithoutOperators()
+			p.Rebuilds = p.Rebuilds && p.Upgrade == ""
 			p.Mutant = name
 			if name == "gap not published again" {
 				p.Moves = []string{"table's stream off and on"}

@@ -22,15 +22,19 @@ type trace struct {
 	lines     []string
 	iterators map[string]string // shard by iterator
 	receipts  map[string]string // message by receipt handle
+	files     map[string]string // what an object of the archive has, by its name
 }
 
 func newTrace() *trace {
-	return &trace{start: time.Now(), iterators: map[string]string{}, receipts: map[string]string{}}
+	return &trace{start: time.Now(), iterators: map[string]string{}, receipts: map[string]string{}, files: map[string]string{}}
 }
 
 func (t *trace) note(format string, args ...any) {
-	t.lines = append(t.lines, fmt.Sprintf("%12.6f ", time.Since(t.start).Seconds())+fmt.Sprintf(format, args...))
+	t.lines = append(t.lines, fmt.Sprintf("%12s ", t.clock(time.Now()))+fmt.Sprintf(format, args...))
 }
+
+// clock returns a time as the trace shows it.
+func (t *trace) clock(at time.Time) string { return fmt.Sprintf("%.6f", at.Sub(t.start).Seconds()) }
 
 func (t *trace) step(c *call, a *answer, what string) {
 	result := what
@@ -118,6 +122,15 @@ func (t *trace) about(c *call) string {
 		return strings.Join(parts, " ")
 	case "ReceiveMessage":
 		return queueOf(c)
+	case "PutObject":
+		var parts []string
+		for _, e := range eventsIn(c.raw) {
+			parts = append(parts, fmt.Sprintf("%s#%d", e.stream, e.version))
+		}
+		t.files[keyOf(c)] = strings.Join(parts, ", ")
+		return t.files[keyOf(c)]
+	case "GetObject":
+		return t.files[keyOf(c)]
 	default:
 		return text(b["TableName"]) + text(b["StreamName"]) + text(b["QueueName"])
 	}

@@ -30,7 +30,9 @@ func (w *world) fate(c *call) (f fate) {
 	weight := 1
 	switch _, op, _ := strings.Cut(c.op, "."); op {
 	case "PutItem", "TransactWriteItems", "PutRecords", "SendMessageBatch", "DeleteMessageBatch":
-		weight = 4
+		if weight = 4; c.life.replica.kind == auditing {
+			weight = 40 // it writes seldom
+		}
 	}
 	switch n := r.IntN(4000); {
 	case n < w.plan.Kill*weight:
@@ -71,9 +73,9 @@ func (w *world) trouble() (end func()) {
 		moving.Go(func() { w.move(stop) })
 	}
 	quiet := sync.OnceFunc(func() {
-		w.quiet.Store(true)
 		close(stop)
 		moving.Wait()
+		w.quiet.Store(true)
 		w.calmDown()
 	})
 	if w.plan.Until > 0 {
@@ -81,6 +83,9 @@ func (w *world) trouble() (end func()) {
 	}
 	if w.plan.Outage > 0 {
 		moving.Go(func() { w.outage(stop) })
+	}
+	if w.plan.LogLost {
+		moving.Go(func() { w.loseLog(stop) })
 	}
 	if w.plan.Upgrade != "" {
 		moving.Go(func() { w.upgrade(stop) })
@@ -177,6 +182,10 @@ func (w *world) move(stop <-chan struct{}) {
 			w.putUnacceptable(pick)
 		case moveKinesisAnew, moveTableAnew:
 			w.replaceSource(what, pick, stop)
+		case moveDamage:
+			w.damage(pick)
+		case moveObjectLost:
+			w.bucket.lose(pick)
 		}
 	}
 }
@@ -304,39 +313,43 @@ func (w *world) outage(stop <-chan struct{}) {
 	if !sleep(15*time.Second, stop) {
 		return
 	}
-	hold := func(replicas []*replica) {
-		for _, r := range replicas {
-			r.mu.Lock()
-			r.held = true
-			r.mu.Unlock()
-			w.killNow(r)
-		}
-	}
 	w.scheduler.post(func() { w.scheduler.trace.note("outage of %v", w.plan.Outage) })
 	switch w.plan.Seed % 3 {
 	case 0:
-		hold(w.of(streaming))
+		w.hold(w.of(streaming))
 	case 1:
-		hold(w.of(brokering))
+		w.hold(w.of(brokering))
 	default:
 		for _, kind := range projectors() {
-			hold(w.of(kind))
+			w.hold(w.of(kind))
 		}
 	}
 	over := sleep(10*time.Second, stop)
 	w.ledger.stopClients()
-	hold(w.replicas)
+	w.hold(w.replicas)
 	if over {
 		sleep(w.plan.Outage, stop)
 	}
 	w.report.Outages++
-	for _, r := range w.replicas {
+	w.release(w.replicas)
+	w.ledger.resumeClients()
+}
+
+// hold kills processes, and starts none in their place until they are released.
+func (w *world) hold(replicas []*replica) {
+	for _, r := range replicas {
+		r.mu.Lock()
+		r.held = true
+		r.mu.Unlock()
+		w.killNow(r)
+	}
+}
+
+func (w *world) release(replicas []*replica) {
+	for i, r := range replicas {
 		r.mu.Lock()
 		r.held = false
 		r.mu.Unlock()
-	}
-	for i, r := range w.replicas {
 		time.AfterFunc(time.Duration(i+1)*7654321, r.start)
 	}
-	w.ledger.resumeClients()
 }

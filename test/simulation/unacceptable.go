@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -93,6 +94,10 @@ func (w *world) anyStream(pick uint64) (stream string) {
 
 // place names an item of the log.
 type place struct{ stream, version string }
+
+func comparePlaces(a, b place) int {
+	return cmp.Or(strings.Compare(a.stream, b.stream), cmp.Compare(number(a.version), number(b.version)))
+}
 
 func (p place) String() string { return fmt.Sprintf("%q version %s", p.stream, p.version) }
 

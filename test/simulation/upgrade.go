@@ -78,9 +78,10 @@ func (w *world) awaitEnd(b buildtest.Build) {
 	}
 }
 
-// connected is a process's connection to AWS, through its build. Streamer and broker do not read payloads.
+// connected is a process's connection to AWS, through its build. Those of hops and archive do not read payloads.
 func (l *life) connected(to http.RoundTripper) http.RoundTripper {
-	if kind := l.replica.kind; kind == streaming || kind == brokering {
+	switch l.replica.kind {
+	case streaming, brokering, archiving, verifying:
 		return to
 	}
 	return buildtest.Transport(l.replica.world.mutant.buildOf(l.build), to)

@@ -61,19 +61,22 @@ type world struct {
 	trace     *trace
 	monitor   *monitor
 	ledger    *ledger
+	bucket    *bucket
+	loss      atomic.Pointer[loss] // nil: the log was not lost
 	mutant    *mutant
 	logs      io.Writer
 
 	ctx      context.Context // of the run
 	end      context.CancelFunc
 	replicas []*replica
-	quiet    atomic.Bool // no more rebuilds
+	quiet    atomic.Bool // no more trouble: operators take their last turn
 	upgraded atomic.Bool // or there is no upgrade: the clients may end
 	calm     bool        // no more faults; used by the scheduler's goroutine only
 
 	mu     sync.Mutex
 	lives  []*life
-	random *rand.Rand // for restarts; used by the scheduler's goroutine only
+	done   map[string]bool // the operators that have taken their last turn
+	random *rand.Rand      // for restarts; used by the scheduler's goroutine only
 	report Report
 }
 
@@ -96,7 +99,7 @@ func Run(t *testing.T, p Plan) *Report {
 }
 
 func newWorld(ctx context.Context, p Plan) (*world, error) {
-	w := &world{plan: p, logs: io.Discard, mutant: p.mutant(), report: Report{Seed: p.Seed, Plan: p}}
+	w := &world{plan: p, logs: io.Discard, mutant: p.mutant(), done: map[string]bool{}, report: Report{Seed: p.Seed, Plan: p}}
 	if p.Logs != nil {
 		w.logs = p.Logs
 	}
@@ -127,7 +130,7 @@ func newWorld(ctx context.Context, p Plan) (*world, error) {
 	w.trace = newTrace()
 	w.random = rand.New(rand.NewPCG(p.Seed, 1))
 	w.scheduler = newScheduler(rand.New(rand.NewPCG(p.Seed, 2)), w.trace)
-	w.ledger, w.monitor = newLedger(), newMonitor(w)
+	w.ledger, w.monitor, w.bucket = newLedger(), newMonitor(w), &bucket{}
 	w.scheduler.fate, w.scheduler.do = w.fate, w.do
 	w.addReplicas()
 	return w, nil
@@ -143,12 +146,24 @@ func (w *world) addReplicas() {
 		case s.Name == commandAPI:
 			n += int(w.plan.Seed % 2)
 		}
-		for i := range n {
-			w.replicas = append(w.replicas, &replica{world: w, kind: s.Name, name: fmt.Sprintf("%s-%d", s.Name, i+1), newApp: s.New})
-		}
+		w.addReplica(s.Name, n, s.New)
 	}
 	if w.plan.Rebuilds {
-		w.replicas = append(w.replicas, &replica{world: w, kind: operating, name: operating + "-1", newApp: w.newOperator})
+		w.addOperator(operating, w.ofEach("rebuild", w.operatorOf))
+	}
+	if w.plan.Audits {
+		w.addOperator(auditing, w.ofEach("audit", w.auditorOf))
+	}
+	if w.plan.Archive {
+		w.addReplica(archiving, 2, w.newArchiver)
+		w.addOperator(restoring, map[string]task{"restore": w.restorerOf})
+		w.addOperator(verifying, map[string]task{"comparison of the archive": w.verifierOf})
+	}
+}
+
+func (w *world) addReplica(kind string, n int, newApp func(context.Context, service.Platform) (service.App, error)) {
+	for i := range n {
+		w.replicas = append(w.replicas, &replica{world: w, kind: kind, name: fmt.Sprintf("%s-%d", kind, i+1), newApp: newApp})
 	}
 }
 

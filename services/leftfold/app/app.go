@@ -140,7 +140,7 @@ func together(ctx context.Context, cfg Config, p service.Platform) (whole servic
 	var routes, admin []func(huma.API)
 	services := cfg.All()
 	if cfg.Archive.Archive != "" {
-		services = append(services, newService("archive", newArchiver, cfg.Archive))
+		services = append(services, newService("archive", NewArchiveWriter, cfg.Archive))
 	}
 	for _, s := range services {
 		app, err := s.New(ctx, p.For(s.Name))

@@ -39,8 +39,8 @@ func (n ArchiveName) Storage(target aws.Config) (archive.Storage, error) {
 // ArchiveConsumer is the name of the archive's writers among the readers of shards.
 const ArchiveConsumer = "archive"
 
-// newArchiver wires the archive's writer, which does what Firehose does on AWS.
-func newArchiver(_ context.Context, cfg ArchiveConfig, p service.Platform) (service.App, error) {
+// NewArchiveWriter wires the archive's writer, which does what Firehose does on AWS.
+func NewArchiveWriter(_ context.Context, cfg ArchiveConfig, p service.Platform) (service.App, error) {
 	storage, err := cfg.Storage(p.AWS)
 	if err != nil {
 		return service.App{}, err
@@ -80,7 +80,7 @@ func NewArchiver(ctx context.Context, cfg Archiver, logs io.Writer) (*Alone, err
 		return nil, err
 	}
 	platform = platform.For("archive")
-	app, err := newArchiver(ctx, cfg.ArchiveConfig, platform)
+	app, err := NewArchiveWriter(ctx, cfg.ArchiveConfig, platform)
 	if err != nil {
 		return nil, err
 	}
