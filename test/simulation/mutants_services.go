@@ -179,7 +179,7 @@ func projectingMutants() []mutant {
 		},
 		{
 			Name: "entry keyed by arrival", Of: projectorAudit, Means: "a line of the trail has the time at which its event was applied",
-			call: func(w *world, c *call, next func(*call) *answer) *answer {
+			call: func(_ *world, c *call, next func(*call) *answer) *answer {
 				body := object(c.raw)
 				for _, item := range list(body["TransactItems"]) {
 					_, _, put := tableOf(fields(item))
