@@ -44,13 +44,13 @@ func newArchive(con *console) *cobra.Command {
 	const name = "archive"
 	location := ""
 	lookup := settings{"ARCHIVE": &location}.over(os.LookupEnv)
-	write := task{
+	write := con.command(name, task{
 		use: "write", short: "Write every event into the archive, as Firehose does on AWS", long: aboutArchiveWrite,
 		variables: awsVariables(&app.Archiver{}),
 		do: func(ctx context.Context, _ []string) (bool, error) {
 			return false, run(ctx, lookup, con.out, con.logs, app.NewArchiver, archiverBanner)
 		},
-	}.command(name)
+	})
 	c := con.operatorsGroup(name, "Write the archive of all events, and compare it with the log", failure(name),
 		write, con.newArchiveVerify(name, lookup))
 	c.PersistentFlags().StringVar(&location, "archive", "", "instead of ARCHIVE")
@@ -63,7 +63,7 @@ func (con *console) newArchiveVerify(name string, lookup service.Lookup) *cobra.
 	var repair, dryRun bool
 	var delay time.Duration
 	var parallel int
-	verify := task{
+	verify := con.command(name, task{
 		use: "verify", short: "Compare the archive with the log", long: aboutArchiveVerify, variables: awsVariables(&verifyConfig{}),
 		do: func(ctx context.Context, _ []string) (bool, error) {
 			if parallel < 1 || delay < 0 {
@@ -71,7 +71,7 @@ func (con *console) newArchiveVerify(name string, lookup service.Lookup) *cobra.
 			}
 			return con.verifyArchive(ctx, lookup, archive.VerifyConfig{Repair: repair && !dryRun, Delay: delay, Parallel: parallel})
 		},
-	}.command(name)
+	})
 	verify.Flags().BoolVar(&repair, "repair", false, "add the events that are missing to the archive")
 	verify.Flags().BoolVar(&dryRun, "dry-run", false, "with --repair: only print the findings")
 	verify.Flags().DurationVar(&delay, "delay", 30*time.Minute, "how long an event may take to arrive")

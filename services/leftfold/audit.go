@@ -19,7 +19,7 @@ Exit codes: 0 all equal, 1 something differs, 2 something is not proved.`
 // newAudit returns the command that runs every audit.
 func newAudit(con *console) *cobra.Command {
 	parallel := 8
-	c := task{
+	c := con.command("audit", task{
 		use: "audit", short: "Run the audits of claims and read models", long: aboutAudits, variables: awsVariables(&topology.Names{}),
 		do: func(ctx context.Context, _ []string) (bool, error) {
 			claims, errOfClaims := con.auditClaims(ctx, claimsaudit.Config{Parallel: parallel}, func(claimsaudit.Difference) bool { return true })
@@ -28,7 +28,7 @@ func newAudit(con *console) *cobra.Command {
 			})
 			return claims || rows, errors.Join(errOfClaims, errOfRows)
 		},
-	}.command("audit")
+	})
 	c.Flags().IntVar(&parallel, "parallel", parallel, "streams read at once; each loads the tables")
 	return con.alone(c, failure("audit"))
 }

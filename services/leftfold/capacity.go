@@ -26,10 +26,10 @@ type price struct {
 // newCapacity returns the command that calculates what a load needs.
 func newCapacity(con *console) *cobra.Command {
 	l := capacity.Load{Queues: len((topology.Names{}).Projections()), Listed: 1, Entries: 3}
-	c := task{
+	c := con.command("capacity", task{
 		use: "capacity", short: "Calculate what a load needs, and what it costs", long: aboutCapacity,
 		do: func(context.Context, []string) (bool, error) { return con.capacity(l) },
-	}.command("capacity")
+	})
 	c.Flags().Float64Var(&l.EventsPerSecond, "events-per-second", 10, "commands, of one event each")
 	c.Flags().IntVar(&l.EventBytes, "event-bytes", 1000, "of an event in the log")
 	c.Flags().IntVar(&l.Streams, "streams", 1_000_000, "aggregates")

@@ -36,7 +36,7 @@ func newClaims(con *console) *cobra.Command {
 	const name = "claims audit"
 	var repair, emptied, dryRun bool
 	var parallel int
-	audit := task{
+	audit := con.command(name, task{
 		use: "audit", short: "Compare the reserved values with the log", long: aboutAudit, variables: awsVariables(&auditConfig{}),
 		do: func(ctx context.Context, _ []string) (bool, error) {
 			if parallel < 1 {
@@ -49,7 +49,7 @@ func newClaims(con *console) *cobra.Command {
 			all := func(claimsaudit.Difference) bool { return true }
 			return con.auditClaims(ctx, claimsaudit.Config{Repair: repairs, RepairEmptied: emptied && repairs, Parallel: parallel}, all)
 		},
-	}.command(name)
+	})
 	audit.Flags().BoolVar(&repair, "repair", false, "repair the differences that can be repaired")
 	audit.Flags().BoolVar(&emptied, "repair-emptied", false, "with --repair: also what streams without events own")
 	audit.Flags().BoolVar(&dryRun, "dry-run", false, "with --repair: only print the differences")

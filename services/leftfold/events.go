@@ -53,10 +53,10 @@ Exit codes: 0 every read model shows it, 1 some do not, 2 trouble.`
 // newEvents returns the commands on events.
 func newEvents(con *console) *cobra.Command {
 	var follow tailing
-	tail := task{
+	tail := con.command("events tail", task{
 		use: "tail", short: "Follow the events as they arrive", long: aboutTail, variables: awsVariables(&topology.HopNames{}),
 		do: func(ctx context.Context, _ []string) (bool, error) { return false, con.tail(ctx, follow) },
-	}.command("events tail")
+	})
 	tail.Flags().StringSliceVar(&follow.categories, "category", nil, "only of these, such as org/iam/user")
 	tail.Flags().StringSliceVar(&follow.streams, "stream", nil, "only of these, such as org/iam/user/0192…")
 	tail.Flags().StringSliceVar(&follow.actors, "actor", nil, "only of these")
@@ -64,23 +64,23 @@ func newEvents(con *console) *cobra.Command {
 	tail.Flags().IntVar(&follow.count, "count", 0, "end after so many")
 
 	data := false
-	show := task{
+	show := con.command("events show", task{
 		use: "show <stream>[#version]", short: "Print events of the log", long: aboutShow,
 		args: usage(1, 1, "a stream, such as org/iam/user/0192…"), variables: awsVariables(&topology.EventLogName{}),
 		do: func(ctx context.Context, args []string) (bool, error) { return con.showEvents(ctx, args[0], data) },
-	}.command("events show")
+	})
 	show.Flags().BoolVar(&data, "data", false, "print what is personal, too")
 
 	var version uint64
 	scan := false
-	where := task{
+	where := con.command("events journey", task{
 		use: "journey (<stream>[#version] | <event id>)", short: "Say where an event is", long: aboutJourney,
 		args:      usage(1, 1, "a stream, such as org/iam/user/0192…, or the id of an event"),
 		variables: slices.Concat(awsVariables(&topology.Names{}), adminVariables()),
 		do: func(ctx context.Context, args []string) (bool, error) {
 			return con.journey(ctx, args[0], eventsourcing.Version(version), scan)
 		},
-	}.command("events journey")
+	})
 	where.Flags().Uint64Var(&version, "version", 0, "of the stream's events; the last one if it is 0")
 	where.Flags().BoolVar(&scan, "scan", false, "read the whole log for an id that no service remembers")
 	return con.operatorsGroup("events", "Look at events and where they are", failure("events"), tail, show, con.withAdmins(where))
@@ -148,7 +148,7 @@ func (con *console) tail(ctx context.Context, t tailing) error {
 	if err != nil {
 		return err
 	}
-	begun := func() { _, _ = fmt.Fprintf(con.logs, "following %s from now on\n", n.Stream) }
+	begun := func() { con.say("following %s from now on", n.Stream) }
 	print, printed := con.eventTable(t.data), 0
 	for record, err := range shards.Tail(ctx, kinesis.NewFromConfig(target), n.Stream, tailPause, begun) {
 		if err != nil {
@@ -156,14 +156,14 @@ func (con *console) tail(ctx context.Context, t tailing) error {
 		}
 		r, err := envelope.Decode(record.Value)
 		if err != nil {
-			_, _ = fmt.Fprintf(con.logs, "a record at %s is no event: leftfold set-aside list\n", record.Sequence)
+			con.say("a record at %s is no event: leftfold set-aside list", record.Sequence)
 			continue
 		}
 		if !t.wants(r) {
 			continue
 		}
 		print(r)
-		if printed++; printed == t.count {
+		if printed++; printed == t.count || con.out.Err() != nil {
 			return nil
 		}
 	}
@@ -221,7 +221,18 @@ func (con *console) showEvents(ctx context.Context, of string, data bool) (none 
 			break
 		}
 	}
+	if none {
+		con.say("%v", unlogged(stream, version))
+	}
 	return none, nil
+}
+
+// unlogged is the error of an event, or of any, that the log does not have.
+func unlogged(stream eventsourcing.StreamID, version eventsourcing.Version) error {
+	if version == 0 {
+		return fmt.Errorf("the log has no event of %s", stream)
+	}
+	return fmt.Errorf("the log has no version %d of %s", version, stream)
 }
 
 func (con *console) journey(ctx context.Context, of string, version eventsourcing.Version, scan bool) (missing bool, err error) {
@@ -254,7 +265,7 @@ func (con *console) journey(ctx context.Context, of string, version eventsourcin
 	}
 	query := url.Values{"stream": {stream.String()}, "version": {number(numbered)}}
 	if finder.Remembered, err = con.remembered(ctx, client, query); err != nil {
-		_, _ = fmt.Fprintln(con.logs, err)
+		con.say("%v", err)
 	}
 	table := con.printer(
 		output.Column{Name: "PLACE", Width: 9}, output.Column{Name: "NAME", Width: 18}, output.Column{Name: "STATE", Width: 16},
@@ -262,7 +273,7 @@ func (con *console) journey(ctx context.Context, of string, version eventsourcin
 	)
 	arrived, err := finder.Find(ctx, stream, numbered, func(s whereabouts.Stop) { table.Row(s, cells(s)...) })
 	if errors.Is(err, dynamostore.ErrNoItem) {
-		return false, fmt.Errorf("the log has no version %d of %s", numbered, stream)
+		return false, unlogged(stream, numbered)
 	}
 	return !arrived, err
 }
@@ -327,7 +338,7 @@ func (con *console) remembered(ctx context.Context, client *admin.Client, query 
 		func(_ string, j service.Journey) { all = append(all, j) },
 		func(address string, err error) {
 			if client.Named {
-				_, _ = fmt.Fprintf(con.logs, "%s does not answer: %v\n", address, err)
+				con.say("%s does not answer: %v", address, err)
 			}
 		})
 	return all, err

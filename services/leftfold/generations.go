@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"time"
@@ -61,24 +62,23 @@ Exit codes: 0 done, 2 trouble.`
 // newGenerations returns the commands that rebuild projections beside the live ones.
 func newGenerations(con *console) []*cobra.Command {
 	variables := awsVariables(&generationsConfig{})
-	list := con.withAdmins(task{
+	list := con.withAdmins(con.command("projections list", task{
 		use: "list", short: "List the generations of the projections", long: aboutGenerations,
 		variables: slices.Concat(variables, adminVariables()),
 		do:        func(ctx context.Context, _ []string) (bool, error) { return con.listGenerations(ctx) },
-	}.command("projections list"))
+	}))
 
 	var r rebuilding
-	step := func(use, short, long string, do stepping) *cobra.Command {
-		name := "projections " + use
-		return task{
-			use: use + " <projection>", short: short, long: long, variables: variables,
+	step := func(does generation.Step, short, long string, do stepping) *cobra.Command {
+		return con.command("projections "+string(does), task{
+			use: string(does) + " <projection>", short: short, long: long, variables: variables, stopped: continues,
 			args: usage(1, 1, "the name of a projection, such as users"),
 			do: func(ctx context.Context, args []string) (bool, error) {
-				return con.stepGeneration(ctx, args[0], use, r, do)
+				return con.stepGeneration(ctx, args[0], does, r, do)
 			},
-		}.command(name)
+		})
 	}
-	rebuild := step("rebuild", "Write all rows anew, into another table", aboutRebuild,
+	rebuild := step(generation.Rebuild, "Write all rows anew, into another table", aboutRebuild,
 		func(ctx context.Context, o *generation.Operator, r rebuilding) (generation.State, error) {
 			s, err := o.Rebuild(ctx)
 			if err == nil && r.andSwitch {
@@ -91,15 +91,15 @@ func newGenerations(con *console) []*cobra.Command {
 	rebuild.Flags().IntVar(&r.segments, "segments", 8, "parts of the log that are read at once")
 	commands := []*cobra.Command{
 		rebuild,
-		step("switch", "Let reads move to the next generation", aboutSwitch,
+		step(generation.Switch, "Let reads move to the next generation", aboutSwitch,
 			func(ctx context.Context, o *generation.Operator, _ rebuilding) (generation.State, error) {
 				return o.Switch(ctx)
 			}),
-		step("rollback", "Let reads move back to the previous generation", aboutRollback,
+		step(generation.Rollback, "Let reads move back to the previous generation", aboutRollback,
 			func(ctx context.Context, o *generation.Operator, _ rebuilding) (generation.State, error) {
 				return o.Rollback(ctx)
 			}),
-		step("retire", "Leave the generation that is not read", aboutRetire,
+		step(generation.Retire, "Leave the generation that is not read", aboutRetire,
 			func(ctx context.Context, o *generation.Operator, _ rebuilding) (generation.State, error) {
 				return o.Retire(ctx)
 			}),
@@ -216,10 +216,13 @@ func operatorOf(
 
 // stepGeneration carries out one of the commands.
 func (con *console) stepGeneration(
-	ctx context.Context, name, step string, r rebuilding, do stepping,
+	ctx context.Context, name string, step generation.Step, r rebuilding, do stepping,
 ) (differs bool, err error) {
-	if r.segments < 1 || r.rate < 0 {
-		return false, errors.New("--segments and --rate: want a positive number")
+	switch {
+	case r.segments < 1:
+		return false, fmt.Errorf("--segments %d: want at least 1", r.segments)
+	case r.rate < 0:
+		return false, fmt.Errorf("--rate %d: want at least 0, which is no limit", r.rate)
 	}
 	n, err := names()
 	if err != nil {
@@ -233,6 +236,7 @@ func (con *console) stepGeneration(
 	progress := con.progress()
 	o, newest, err := operatorOf(ctx, p, func(c *generation.OperatorConfig) {
 		c.Segments, c.Rate = r.segments, r.rate
+		c.Projection.Logger = slog.New(slog.NewTextHandler(con.logs, &slog.HandlerOptions{Level: slog.LevelError})) // it names streams
 		c.OnProgress = func(at generation.Progress) {
 			so.follow(at)
 			progress.Show(so.String)
@@ -249,7 +253,10 @@ func (con *console) stepGeneration(
 	if err != nil {
 		return false, err
 	}
-	if step == "rebuild" && s.Phase != generation.Ready {
+	if err := s.Allows(step); err != nil {
+		return false, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	if step == generation.Rebuild && s.Phase != generation.Ready {
 		cost, err := o.Estimate(ctx)
 		if err != nil {
 			return false, err
@@ -257,7 +264,7 @@ func (con *console) stepGeneration(
 		con.printer().Line(cost, priced(cost))
 	}
 	if r.dryRun {
-		con.plan(planned{Would: step + " " + generationsOf(p, s, newest).String()})
+		con.plan(planned{Would: string(step) + " " + generationsOf(p, s, newest).String()})
 		return false, nil
 	}
 	s, err = do(ctx, o, r)
@@ -269,9 +276,9 @@ func (con *console) stepGeneration(
 	switch {
 	case errors.Is(err, generation.ErrDiffers):
 		con.printer().Line(g, fmt.Sprintf("%v; %s", err, g))
+		con.say("leftfold projections audit %s compares the rows that are read with the log; docs/operations.md#log-hole has what to do\n"+
+			"if the log lacks events", p.Name)
 		return true, nil
-	case ctx.Err() != nil:
-		return false, fmt.Errorf("stopped; nothing is lost, and the same command continues: leftfold projections %s %s", step, name)
 	case err != nil:
 		return false, err
 	}

@@ -30,9 +30,15 @@ func TestGenerationsAreMovedByCommands(t *testing.T) {
 	assert.Zero(t, code, failure)
 	assert.Regexp(t, `^about 1 event .* read units, .* write units, \$0\.00 at list price`, out)
 	assert.Contains(t, out, "would rebuild users: generation 1 (projection-user) is read, settled")
-	code, _, failure = o.run("projections", "switch", "users")
-	assert.Equal(t, trouble, code)
-	assert.Regexp(t, `^projections switch: .*users is settled at generation 1 and has no other one that is ready and newer`, failure)
+	for _, step := range []string{"switch", "rollback", "retire"} {
+		for _, really := range [][]string{{}, {"--dry-run"}} {
+			code, out, failure = o.run(append([]string{"projections", step, "users"}, really...)...)
+			assert.Equal(t, trouble, code)
+			assert.Empty(t, out)
+			assert.Equal(t, "projections "+step+": users: not possible in this phase: no "+step+
+				" at generation 1, which is settled: there is no other generation; rebuild makes one", failure)
+		}
+	}
 
 	code, out, failure = o.run("projections", "rebuild", "users", "--output", "json", "--rate", "1000")
 	require.Zero(t, code, failure)

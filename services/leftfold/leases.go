@@ -20,7 +20,8 @@ of the broker and of the archive's writer, where there is one, on Kinesis. A
 lease without an owner is free. All records that arrived before READ TO are
 handled.
 
-Exit codes: 0 every open shard has an owner, 1 some have none, 2 unknown.`
+Exit codes: 0 every open shard has an owner, 1 some have none or there are no
+leases, 2 unknown.`
 
 // consumers are those that read shards.
 func consumers() []string { return []string{"streamer", "broker", app.ArchiveConsumer} }
@@ -38,11 +39,11 @@ type lease struct {
 
 // newLeases returns the command that lists the leases.
 func newLeases(con *console) *cobra.Command {
-	return con.alone(task{
+	return con.alone(con.command("leases", task{
 		use: "leases", short: "List who reads which shard", long: aboutLeases,
 		variables: awsVariables(&topology.HopNames{}),
 		do:        func(ctx context.Context, _ []string) (bool, error) { return con.leases(ctx) },
-	}.command("leases"), failure("leases"))
+	}), failure("leases"))
 }
 
 func (con *console) leases(ctx context.Context) (unread bool, err error) {
@@ -53,6 +54,7 @@ func (con *console) leases(ctx context.Context) (unread bool, err error) {
 	stored := shards.NewDynamoDBLeases(dynamodb.NewFromConfig(target), n.Leases)
 	table := con.printer(output.Column{Name: "CONSUMER", Width: 8}, output.Column{Name: "STATE", Width: 6},
 		output.Column{Name: "OWNER", Width: 24}, output.Column{Name: "READ TO", Width: 24}, output.Column{Name: "SHARD"})
+	leases := 0
 	for _, consumer := range consumers() {
 		found, err := stored.List(ctx, consumer)
 		if err != nil {
@@ -61,6 +63,7 @@ func (con *console) leases(ctx context.Context) (unread bool, err error) {
 		slices.SortFunc(found, func(a, b shards.Lease) int {
 			return cmp.Or(cmp.Compare(a.State, b.State), cmp.Compare(a.Shard, b.Shard))
 		})
+		leases += len(found)
 		for _, l := range found {
 			unread = unread || l.State == shards.StateOpen && l.Owner == ""
 			shown := lease{
@@ -73,5 +76,8 @@ func (con *console) leases(ctx context.Context) (unread bool, err error) {
 			table.Row(shown, l.Consumer, shown.State, l.Owner, readTo, l.Shard)
 		}
 	}
-	return unread, nil
+	if leases == 0 {
+		con.say("no shard has a reader, and none had one: table %s has no leases", n.Leases)
+	}
+	return unread || leases == 0, nil
 }

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -41,18 +43,24 @@ func (e outcome) ExitCode() int { return e.code }
 
 // console is where operators' commands print, and how: flags that they share set it.
 type console struct {
-	out, logs io.Writer // results; progress and what a person should know besides
-	format    output.Format
-	admins    []string
+	out    *output.Results
+	logs   io.Writer // progress and what a person should know besides
+	format output.Format
+	admins []string
 }
 
 func newConsole(out, logs io.Writer) *console {
-	return &console{out: out, logs: logs, format: output.Table}
+	return &console{out: output.NewResults(out), logs: logs, format: output.Table}
 }
 
 // printer returns the printer of a table with these columns.
 func (con *console) printer(columns ...output.Column) *output.Printer {
 	return output.New(con.out, con.format, columns...)
+}
+
+// say tells a person, beside the results, what they do not: that there are none, or what can be done about them.
+func (con *console) say(format string, values ...any) {
+	_, _ = fmt.Fprintf(con.logs, format+"\n", values...)
 }
 
 func (con *console) progress() *output.Progress {
@@ -93,12 +101,20 @@ type task struct {
 	use, short, long string
 	args             cobra.PositionalArgs // defaults to noArguments
 	variables        []service.Variable
+	// stopped says what becomes of the work when a signal ends the command. Defaults to beginsAnew.
+	stopped string
 	// do returns whether something is not as it should be.
 	do func(ctx context.Context, args []string) (wrong bool, err error)
 }
 
-// command returns the command. name begins the text of its errors.
-func (t task) command(name string) *cobra.Command {
+// What a command says that a signal has ended.
+const (
+	beginsAnew = "stopped before its end; the same command begins anew"
+	continues  = "stopped; nothing is lost, and the same command continues"
+)
+
+// command returns the command of a task. name begins the text of its errors.
+func (con *console) command(name string, t task) *cobra.Command {
 	failed := failure(name)
 	c := &cobra.Command{Use: t.use, Short: t.short, Long: t.long, RunE: func(c *cobra.Command, args []string) error {
 		check := t.args
@@ -108,7 +124,12 @@ func (t task) command(name string) *cobra.Command {
 		if err := check(c, args); err != nil {
 			return failed(err)
 		}
-		switch wrong, err := t.do(c.Context(), args); {
+		wrong, err := t.do(c.Context(), args)
+		switch unwritten := con.out.Err(); {
+		case unwritten != nil:
+			return failed(fmt.Errorf("write the results: %w", unwritten))
+		case err != nil && c.Context().Err() != nil: // what AWS and the services say of calls that were given up helps no one
+			return failed(fmt.Errorf("%s: %s", cmp.Or(t.stopped, beginsAnew), strings.Join(append([]string{c.CommandPath()}, args...), " ")))
 		case err != nil:
 			return failed(err)
 		case wrong:

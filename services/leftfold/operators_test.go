@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -52,15 +53,33 @@ func operate(t *testing.T) (o operated, stop func()) {
 // run runs a command to its end.
 func (o operated) run(args ...string) (code int, out, failure string) {
 	o.t.Helper()
-	var results, logs bytes.Buffer
-	root := newRoot(&results, &logs)
+	var results bytes.Buffer
+	code, _, failure = o.runTo(o.t.Context(), &results, args...)
+	return code, results.String(), failure
+}
+
+// runTo runs a command whose results go to out, and returns what else it says.
+func (o operated) runTo(ctx context.Context, out io.Writer, args ...string) (code int, said, failure string) {
+	o.t.Helper()
+	var logs bytes.Buffer
+	root := newRoot(out, &logs)
 	root.SetArgs(args)
-	if err := root.ExecuteContext(o.t.Context()); err != nil {
+	if err := root.ExecuteContext(ctx); err != nil {
 		coded, ok := errors.AsType[outcome](err)
 		require.True(o.t, ok, "%v", err)
 		code, failure = coded.ExitCode(), err.Error()
 	}
-	return code, results.String(), failure
+	return code, logs.String(), failure
+}
+
+// says runs a command that has no results, and returns what it says in their place.
+func (o operated) says(want int, args ...string) string {
+	o.t.Helper()
+	var out bytes.Buffer
+	code, said, failure := o.runTo(o.t.Context(), &out, args...)
+	assert.Equal(o.t, want, code, "%v: %s", args, failure)
+	assert.Empty(o.t, out.String(), args)
+	return said + failure
 }
 
 // objects runs a command and returns what it prints as JSON.
@@ -211,6 +230,90 @@ func TestWhatAnOperatorCannotGetIsExplained(t *testing.T) {
 		assert.Empty(t, out, line)
 		assert.Contains(t, failure, want, line)
 	}
+}
+
+// fullDisk takes nothing.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+func TestResultsThatCannotBeWrittenAreTrouble(t *testing.T) {
+	o, stop := operate(t)
+	o.log("1", "registered", `{"email":"dan@example.com"}`)
+	o.visible()
+	waittest.Until(t, "a lease", func() (any, bool) {
+		_, out, _ := o.run("leases")
+		return out, out != ""
+	})
+	for _, line := range []string{
+		"leases", "projections list", "projections list --output json", "capacity", "events show " + somebody, "claims audit",
+		"projections catch-up users", "projections rebuild users --dry-run",
+	} {
+		code, _, failure := o.runTo(t.Context(), fullDisk{}, strings.Fields(line)...)
+		assert.Equal(t, trouble, code, line)
+		assert.Contains(t, failure, "write the results: no space left on device", line)
+	}
+	stop()
+}
+
+func TestACommandThatASignalEndsSaysWhatBecomesOfItsWork(t *testing.T) {
+	o, stop := operate(t)
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	t.Setenv("ARCHIVE", t.TempDir())
+	for line, want := range map[string]string{
+		"audit":                      beginsAnew,
+		"claims audit":               beginsAnew,
+		"projections audit":          beginsAnew,
+		"archive verify":             beginsAnew,
+		"events journey x --scan":    beginsAnew,
+		"leases":                     beginsAnew,
+		"parked list":                beginsAnew,
+		"restore":                    continues,
+		"projections rebuild users":  continues,
+		"projections catch-up users": "stopped; the service goes on",
+	} {
+		code, _, failure := o.runTo(stopped, io.Discard, strings.Fields(line)...)
+		assert.Equal(t, trouble, code, line)
+		assert.Contains(t, failure, want, line)
+		assert.NotContains(t, failure, "canceled", line)
+		assert.Contains(t, failure, ": leftfold "+strings.TrimSuffix(line, " --scan"), line)
+	}
+	stop()
+}
+
+func TestACommandThatFindsNothingSaysSo(t *testing.T) {
+	o, stop := operate(t)
+	for line, want := range map[string]string{
+		"parked list":                    "no aggregate is parked\n",
+		"parked redrive --all":           "no aggregate is parked\n",
+		"parked redrive " + somebody:     somebody + " is not parked\n",
+		"parked show " + somebody:        somebody + " is not parked\n",
+		"set-aside list":                 "nothing is set aside\n",
+		"set-aside list --output json":   "nothing is set aside\n",
+		"set-aside release --all":        "nothing is set aside\n",
+		"set-aside release nope":         "nope is not set aside\n",
+		"set-aside release nope nothing": "nope is not set aside\nnothing is not set aside\n",
+	} {
+		assert.Equal(t, want, o.says(0, strings.Fields(line)...), line)
+	}
+
+	db := dynamodb.NewFromConfig(o.AWS.Config())
+	leases, err := db.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String("leases")})
+	require.NoError(t, err)
+	_, err = db.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName: aws.String("no-leases"), KeySchema: leases.Table.KeySchema, AttributeDefinitions: leases.Table.AttributeDefinitions,
+		BillingMode: types.BillingModePayPerRequest,
+	})
+	require.NoError(t, err)
+	t.Setenv("TABLE_LEASES", "no-leases")
+	assert.Contains(t, o.says(differs, "leases"), "table no-leases has no leases")
+
+	assert.Equal(t, "the log has no event of "+somebody+"\n", o.says(differs, "events", "show", somebody))
+	assert.Equal(t, "the log has no version 9 of "+somebody+"\n", o.says(differs, "events", "show", somebody+"#9"))
+	assert.Contains(t, o.says(trouble, "events", "journey", somebody), "the log has no event of "+somebody)
+	assert.Contains(t, o.says(trouble, "parked", "show", "nonsense"), "stream is not category/id")
+	stop()
 }
 
 func TestAllAuditsRunInTurn(t *testing.T) {

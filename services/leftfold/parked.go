@@ -50,7 +50,7 @@ type parkedAggregate struct {
 // newParked returns the commands on parked aggregates.
 func newParked(con *console) *cobra.Command {
 	projection, all, dryRun := "", false, false
-	list := task{
+	list := con.command("parked list", task{
 		use: "list", short: "List the parked aggregates", long: aboutParkedList, variables: adminVariables(),
 		do: func(ctx context.Context, _ []string) (some bool, err error) {
 			table := con.printer(output.Column{Name: "PROJECTION", Width: 10}, output.Column{Name: "STREAM", Width: 49},
@@ -63,13 +63,19 @@ func newParked(con *console) *cobra.Command {
 					p.ParkedAt.Format(time.RFC3339), p.Event)
 				return nil
 			})
+			if err == nil && !some {
+				con.say("no aggregate is parked")
+			}
 			return some, err
 		},
-	}.command("parked list")
-	show := task{
+	})
+	show := con.command("parked show", task{
 		use: "show <stream>", short: "Say why an aggregate is parked", long: aboutParkedShow, variables: adminVariables(),
 		args: usage(1, 1, "a stream, such as org/iam/user/0192…"),
 		do: func(ctx context.Context, args []string) (some bool, err error) {
+			if _, err := eventsourcing.ParseStreamID(args[0]); err != nil {
+				return false, err
+			}
 			err = con.eachParked(ctx, projection, func(_ *admin.Client, _ string, p parkedAggregate) error {
 				if p.Stream == args[0] {
 					some = true
@@ -79,10 +85,13 @@ func newParked(con *console) *cobra.Command {
 				}
 				return nil
 			})
+			if err == nil && !some {
+				con.say("%s is not parked", args[0])
+			}
 			return some, err
 		},
-	}.command("parked show")
-	redrive := task{
+	})
+	redrive := con.command("parked redrive", task{
 		use: "redrive (--all | stream...)", short: "Apply what parked aggregates have missed", long: aboutRedrive,
 		variables: adminVariables(), args: usage(0, 1<<20, "streams"),
 		do: func(ctx context.Context, streams []string) (bool, error) {
@@ -91,7 +100,7 @@ func newParked(con *console) *cobra.Command {
 			}
 			return con.redrive(ctx, projection, streams, dryRun)
 		},
-	}.command("parked redrive")
+	})
 	redrive.Flags().BoolVar(&all, "all", false, "redrive every parked aggregate")
 	redrive.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be redriven")
 	group := con.operatorsGroup("parked", "List and redrive what projections have parked", failure("parked"), list, show, redrive)
@@ -147,12 +156,12 @@ func (con *console) redrive(ctx context.Context, projection string, streams []st
 		}
 		left[stream] = true
 	}
-	asked := len(streams) > 0
+	asked, none := len(streams) > 0, true
 	err = con.eachParked(ctx, projection, func(client *admin.Client, address string, p parkedAggregate) error {
 		if _, wanted := left[p.Stream]; asked && !wanted {
 			return nil
 		}
-		left[p.Stream] = false
+		left[p.Stream], none = false, false
 		if dryRun {
 			con.plan(planned{fmt.Sprintf("apply %s of %s in %s", amount.Of(p.Waiting, "event"), p.Stream, p.Projection), address + p.Redrive})
 			return nil
@@ -165,9 +174,12 @@ func (con *console) redrive(ctx context.Context, projection string, streams []st
 		stay = stay || result.Problem != ""
 		return nil
 	})
+	if err == nil && none && !asked {
+		con.say("no aggregate is parked")
+	}
 	for _, stream := range streams {
 		if left[stream] && err == nil {
-			_, _ = fmt.Fprintf(con.logs, "%s is not parked\n", stream)
+			con.say("%s is not parked", stream)
 		}
 	}
 	return stay, err

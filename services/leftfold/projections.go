@@ -33,18 +33,19 @@ func newProjections(con *console) *cobra.Command {
 		c.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be done")
 		return c
 	}
-	catchUp := task{
+	catchUp := con.command("projections catch-up", task{
 		use: "catch-up <projection>", short: "Apply what a projection has missed of the log", long: aboutCatchUp,
 		args: usage(1, 1, "the name of a projection, such as users"), variables: adminVariables(),
-		do: func(ctx context.Context, args []string) (bool, error) { return con.catchUp(ctx, args[0], dryRun) },
-	}.command("projections catch-up")
-	rebuildStream := task{
+		do:      func(ctx context.Context, args []string) (bool, error) { return con.catchUp(ctx, args[0], dryRun) },
+		stopped: "stopped; the service goes on, and the same command shows how far it is",
+	})
+	rebuildStream := con.command("projections rebuild-stream", task{
 		use: "rebuild-stream <projection> <stream>", short: "Write the rows of one aggregate anew", long: aboutRebuildStream,
 		args: usage(2, 2, "a projection, such as users, and a stream, such as org/iam/user/0192…"), variables: adminVariables(),
 		do: func(ctx context.Context, args []string) (bool, error) {
 			return con.rebuildStream(ctx, args[0], args[1], dryRun)
 		},
-	}.command("projections rebuild-stream")
+	})
 	return con.operatorsGroup("projections", "Look after the read models", failure("projections"),
 		append(newGenerations(con), newProjectionsAudit(con),
 			con.withAdmins(withDryRun(catchUp)), con.withAdmins(withDryRun(rebuildStream)))...)
@@ -126,7 +127,7 @@ func (con *console) catchUp(ctx context.Context, projection string, dryRun bool)
 		progress.Show(func() string { return "catching up " + projection + " since " + began.Format(time.TimeOnly) })
 		select {
 		case <-ctx.Done():
-			return false, fmt.Errorf("%w; the catch-up goes on: GET %s", context.Cause(ctx), at)
+			return false, ctx.Err()
 		case <-time.After(lookAgain):
 		}
 		if _, err := client.Get(ctx, at, &run); err != nil {

@@ -37,7 +37,7 @@ func newProjectionsAudit(con *console) *cobra.Command {
 	const name = "projections audit"
 	var c projectionaudit.Config
 	var dryRun bool
-	audit := task{
+	audit := con.command(name, task{
 		use: "audit [projection...]", short: "Compare read models with the log", long: aboutProjectionsAudit,
 		variables: awsVariables(&projectionsConfig{}), args: cobra.ArbitraryArgs,
 		do: func(ctx context.Context, args []string) (bool, error) {
@@ -55,7 +55,7 @@ func newProjectionsAudit(con *console) *cobra.Command {
 			config.Repair, config.RepairEmptied = c.Repair && !dryRun, c.RepairEmptied && !dryRun
 			return con.auditProjections(ctx, args, config)
 		},
-	}.command(name)
+	})
 	audit.Flags().BoolVar(&c.Repair, "repair", false, "repair the differences that can be repaired")
 	audit.Flags().BoolVar(&c.RepairEmptied, "repair-emptied", false, "with --repair: also rows of streams without events")
 	audit.Flags().BoolVar(&dryRun, "dry-run", false, "with --repair: only print the differences")

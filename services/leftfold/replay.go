@@ -123,7 +123,7 @@ func (con *console) load(ctx context.Context, system *app.System, from string) e
 	unrepaired := func(d claimsaudit.Difference) bool { return !d.Repaired }
 	differ, err := con.auditClaimsOf(ctx, system.AWS.Config(), system.Config.Names, claimsaudit.Config{Repair: true}, unrepaired)
 	if err == nil && differ {
-		_, _ = fmt.Fprintln(con.logs, "Not all unique values could be reserved; commands on them may be refused.")
+		con.say("Not all unique values could be reserved; commands on them may be refused.")
 	}
 	return err
 }

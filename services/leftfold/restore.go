@@ -45,8 +45,9 @@ func newRestore(con *console) *cobra.Command {
 	location, fromTable := "", ""
 	lookup := settings{"ARCHIVE": &location}.over(os.LookupEnv)
 	var flags archive.RestoreConfig
-	c := task{
+	c := con.command(name, task{
 		use: name, short: "Fill a lost log from the archive or another table", long: aboutRestore, variables: awsVariables(&restoreConfig{}),
+		stopped: continues,
 		do: func(ctx context.Context, _ []string) (bool, error) {
 			if flags.Parallel < 1 || flags.Rate < 0 {
 				return false, errors.New("want --parallel of at least 1 and --rate of at least 0")
@@ -58,7 +59,7 @@ func newRestore(con *console) *cobra.Command {
 			unrepaired := func(d claimsaudit.Difference) bool { return !d.Repaired }
 			return con.auditClaims(ctx, claimsaudit.Config{Repair: true}, unrepaired)
 		},
-	}.command(name)
+	})
 	c.Flags().StringVar(&location, "archive", "", "instead of ARCHIVE")
 	c.Flags().StringVar(&fromTable, "from-table", "", "a table to restore from, in place of the archive")
 	c.Flags().BoolVar(&flags.DryRun, "dry-run", false, "check everything and write nothing")

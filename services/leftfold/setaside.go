@@ -41,33 +41,51 @@ Exit codes: 0 all removed, 1 some stay, 2 trouble.`
 // newSetAside returns the commands that list and release what was set aside.
 func newSetAside(con *console) *cobra.Command {
 	const name = "set-aside"
-	list := task{
+	list := con.command(name, task{
 		use: "list", short: "List what was set aside", long: aboutList, variables: awsVariables(&setAsideConfig{}),
 		do: func(ctx context.Context, _ []string) (bool, error) {
-			return eachSetAside(ctx, func(_ setaside.Releaser, e setaside.Entry) (bool, error) {
+			some, err := eachSetAside(ctx, func(_ setaside.Releaser, e setaside.Entry) (bool, error) {
 				con.printer().Line(shownEntry(e, ""), line(e, e.Reason))
 				return true, nil
 			})
+			if err == nil && !some {
+				con.say("nothing is set aside")
+			}
+			return some, err
 		},
-	}.command(name)
+	})
 	var all, discard, dryRun bool
-	release := task{
+	release := con.command(name, task{
 		use: "release (--all | id...)", short: "Send what was set aside again", long: aboutRelease,
 		args: cobra.ArbitraryArgs, variables: awsVariables(&setAsideConfig{}),
 		do: func(ctx context.Context, ids []string) (bool, error) {
 			if all == (len(ids) > 0) {
 				return false, errors.New("want --all, or the ids of entries")
 			}
-			return eachSetAside(ctx, func(r setaside.Releaser, e setaside.Entry) (bool, error) {
+			var found []string
+			some, err := eachSetAside(ctx, func(r setaside.Releaser, e setaside.Entry) (bool, error) {
 				if !all && !slices.Contains(ids, e.ID) {
 					return false, nil
 				}
+				found = append(found, e.ID)
 				text, stays, err := releaseOne(ctx, r, e, discard, dryRun)
 				con.printer().Line(shownEntry(e, text), line(e, text))
 				return stays, err
 			})
+			switch {
+			case err != nil:
+			case all && len(found) == 0:
+				con.say("nothing is set aside")
+			default:
+				for _, id := range ids {
+					if !slices.Contains(found, id) {
+						con.say("%s is not set aside", id)
+					}
+				}
+			}
+			return some, err
 		},
-	}.command(name)
+	})
 	release.Flags().BoolVar(&all, "all", false, "release every entry")
 	release.Flags().BoolVar(&discard, "discard", false, "remove also what cannot be sent; the log keeps it")
 	release.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would become of each entry")

@@ -15,7 +15,7 @@ import (
 )
 
 // ErrMoved means that another process has written the state meanwhile.
-var ErrMoved = errors.New("another process has changed the generations meanwhile")
+var ErrMoved = errors.New("another operator has changed the generations meanwhile; when its command has ended, run this one again")
 
 // DynamoDBAPI is the part of *dynamodb.Client that a Control uses.
 type DynamoDBAPI interface {

@@ -64,7 +64,7 @@ type State struct {
 	// Segments is in how many parts the log is scanned to fill Other.
 	Segments int `dynamodbav:"segments,omitempty" json:"-"`
 	// At is when this state was written, by the clock of the one who wrote it. For people.
-	At time.Time `dynamodbav:"at" json:"at"`
+	At time.Time `dynamodbav:"at" json:"at,omitzero"`
 }
 
 // Initial is the state of a projection without an item.
@@ -86,6 +86,41 @@ func (s State) Next() bool { return s.Other != nil && s.Other.Number > s.Current
 
 // ErrPhase means that a step is not possible in the phase that a projection is in.
 var ErrPhase = errors.New("not possible in this phase")
+
+// Step is what an Operator can do.
+type Step string
+
+// The steps, each the name of a method of Operator.
+const (
+	Rebuild  Step = "rebuild"
+	Switch   Step = "switch"
+	Rollback Step = "rollback"
+	Retire   Step = "retire"
+)
+
+// Allows returns an ErrPhase that says what can be done instead, unless the step is possible in this state.
+func (s State) Allows(step Step) error {
+	var steps []Step
+	var state string
+	switch {
+	case s.Phase == Settled:
+		steps, state = []Step{Rebuild}, "there is no other generation; rebuild makes one"
+	case s.Phase == Filling:
+		steps, state = []Step{Rebuild, Retire}, "the next one is not ready; rebuild ends the filling, retire gives it up"
+	case s.Phase == Switching:
+		steps, state = []Step{Switch, Rollback}, "a switch is under way; switch or rollback ends it"
+	case s.Phase == Retiring:
+		steps, state = []Step{Retire}, "the other one is being left; retire ends that"
+	case s.Next():
+		steps, state = []Step{Rebuild, Switch, Retire}, "reads have not moved to the next one; switch moves them, retire gives it up"
+	default:
+		steps, state = []Step{Rollback, Retire}, "reads have moved from the previous one; rollback moves them back, retire leaves it"
+	}
+	if slices.Contains(steps, step) {
+		return nil
+	}
+	return fmt.Errorf("%w: no %s at generation %d, which is %s: %s", ErrPhase, step, s.Current.Number, s.Phase, state)
+}
 
 // Begin names the next generation. From now on it is fed.
 func (s State) Begin(shape, segments int) (State, error) {

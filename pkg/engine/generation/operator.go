@@ -160,6 +160,13 @@ func (o *Operator) move(ctx context.Context, s State, to func(State) (State, err
 	return next, nil
 }
 
+func (o *Operator) allows(s State, step Step) error {
+	if err := s.Allows(step); err != nil {
+		return fmt.Errorf("%s: %w", o.Projection.Name, err)
+	}
+	return nil
+}
+
 // Rebuild brings the next generation, of this build's newest shape, to Ready: it begins it, fills it from the log, and compares
 // it with the log and with the current one. It continues one that was begun.
 func (o *Operator) Rebuild(ctx context.Context) (State, error) {
@@ -167,16 +174,16 @@ func (o *Operator) Rebuild(ctx context.Context) (State, error) {
 	if err != nil {
 		return s, err
 	}
+	if err := o.allows(s, Rebuild); err != nil {
+		return s, err
+	}
 	if s.Phase == Settled {
 		if s, err = o.begin(ctx, s); err != nil {
 			return s, err
 		}
 	}
-	if s.Phase == Ready && s.Next() {
+	if s.Phase == Ready {
 		return s, nil
-	}
-	if s.Phase != Filling {
-		return s, fmt.Errorf("%w: %s is %s beside generation %d; end that first", ErrPhase, o.Projection.Name, s.Phase, s.Other.Number)
 	}
 	if err := o.settle(ctx, s); err != nil {
 		return s, err
@@ -260,24 +267,23 @@ func (o *Operator) Estimate(ctx context.Context) (e Estimate, err error) {
 }
 
 // Switch moves reads to the next generation. The one before is fed as ever.
-func (o *Operator) Switch(ctx context.Context) (State, error) { return o.swap(ctx, true) }
+func (o *Operator) Switch(ctx context.Context) (State, error) { return o.swap(ctx, Switch) }
 
 // Rollback moves reads back to the previous generation, or ends a switch that is under way.
-func (o *Operator) Rollback(ctx context.Context) (State, error) { return o.swap(ctx, false) }
+func (o *Operator) Rollback(ctx context.Context) (State, error) { return o.swap(ctx, Rollback) }
 
-func (o *Operator) swap(ctx context.Context, forward bool) (State, error) {
+func (o *Operator) swap(ctx context.Context, step Step) (State, error) {
 	s, err := o.State(ctx)
 	if err != nil {
 		return s, err
 	}
-	if s.Phase == Switching && s.Next() != forward {
+	if err := o.allows(s, step); err != nil {
+		return s, err
+	}
+	if s.Phase == Switching && s.Next() != (step == Switch) {
 		return o.move(ctx, s, State.Halt)
 	}
 	if s.Phase != Switching {
-		if s.Phase != Ready || s.Next() != forward {
-			return s, fmt.Errorf("%w: %s is %s at generation %d and has no other one that is ready and %s", ErrPhase, o.Projection.Name,
-				s.Phase, s.Current.Number, map[bool]string{true: "newer", false: "older"}[forward])
-		}
 		if err := o.level(ctx, s); err != nil {
 			return s, err
 		}
@@ -302,6 +308,9 @@ func (o *Operator) swap(ctx context.Context, forward bool) (State, error) {
 func (o *Operator) Retire(ctx context.Context) (State, error) {
 	s, err := o.State(ctx)
 	if err != nil {
+		return s, err
+	}
+	if err := o.allows(s, Retire); err != nil {
 		return s, err
 	}
 	if s.Phase != Retiring {

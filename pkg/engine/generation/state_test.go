@@ -3,6 +3,8 @@ package generation_test
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,6 +55,40 @@ func TestStepsLeadThroughAllPhases(t *testing.T) {
 	s, err := s.Begin(7, 4)
 	require.NoError(t, err)
 	assert.Equal(t, 3, s.Other.Number, "no number is used twice")
+}
+
+// TestWhatAStateDoesNotAllowSaysWhatItDoes: the refusal names a step that is allowed, unless it is the first of all.
+func TestWhatAStateDoesNotAllowSaysWhatItDoes(t *testing.T) {
+	t.Parallel()
+	first, second := generation.Generation{Number: 1}, generation.Generation{Number: 2}
+	all := []generation.Step{generation.Rebuild, generation.Switch, generation.Rollback, generation.Retire}
+	for _, c := range []struct {
+		state   generation.State
+		allowed []generation.Step
+	}{
+		{generation.Initial(), all[:1]},
+		{generation.State{Phase: generation.Filling, Current: first, Other: &second}, []generation.Step{generation.Rebuild, generation.Retire}},
+		{
+			generation.State{Phase: generation.Ready, Current: first, Other: &second},
+			[]generation.Step{generation.Rebuild, generation.Switch, generation.Retire},
+		},
+		{generation.State{Phase: generation.Ready, Current: second, Other: &first}, all[2:]},
+		{generation.State{Phase: generation.Switching, Current: first, Other: &second}, all[1:3]},
+		{generation.State{Phase: generation.Retiring, Current: first, Other: &second}, all[3:]},
+	} {
+		for _, step := range all {
+			err := c.state.Allows(step)
+			if slices.Contains(c.allowed, step) {
+				require.NoError(t, err, "%s: %s", c.state.Phase, step)
+				continue
+			}
+			require.ErrorIs(t, err, generation.ErrPhase, "%s: %s", c.state.Phase, step)
+			_, instead, _ := strings.Cut(err.Error(), "; ")
+			assert.True(t, slices.ContainsFunc(c.allowed, func(s generation.Step) bool {
+				return strings.Contains(instead, string(s))
+			}), instead)
+		}
+	}
 }
 
 func TestAGenerationHasATableOfItsName(t *testing.T) {

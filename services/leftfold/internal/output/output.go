@@ -40,16 +40,36 @@ type Column struct {
 	Width int // the last column's is not used
 }
 
-// Printer prints records, each at once. What cannot be printed is dropped: the reader has gone.
+// Results is where the results of a command are written. It remembers the first error: what was not written is not known.
+type Results struct {
+	out io.Writer
+	err error
+}
+
+// NewResults returns Results that are written to out.
+func NewResults(out io.Writer) *Results { return &Results{out: out} }
+
+// Write implements io.Writer. Nothing is written after an error.
+func (r *Results) Write(text []byte) (n int, err error) {
+	if r.err == nil {
+		n, r.err = r.out.Write(text)
+	}
+	return n, r.err
+}
+
+// Err returns the first error of Write.
+func (r *Results) Err() error { return r.err }
+
+// Printer prints records, each at once. Its Results have the errors.
 type Printer struct {
-	out     io.Writer
+	out     *Results
 	format  Format
 	columns []Column
 	headed  bool
 }
 
 // New returns a Printer of a table with these columns.
-func New(out io.Writer, format Format, columns ...Column) *Printer {
+func New(out *Results, format Format, columns ...Column) *Printer {
 	return &Printer{out: out, format: format, columns: columns}
 }
 

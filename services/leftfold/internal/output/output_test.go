@@ -2,6 +2,7 @@ package output_test
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ type record struct {
 func TestATableHasOneHeadingAndEachRowAtOnce(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	p := output.New(&out, output.Table, output.Column{Name: "NAME", Width: 5}, output.Column{Name: "WHY"})
+	p := output.New(output.NewResults(&out), output.Table, output.Column{Name: "NAME", Width: 5}, output.Column{Name: "WHY"})
 	assert.Empty(t, out.String(), "no heading without rows")
 	p.Row(record{}, "a", "two\nlines")
 	assert.Equal(t, "NAME   WHY\na      two lines\n", out.String())
@@ -31,13 +32,42 @@ func TestATableHasOneHeadingAndEachRowAtOnce(t *testing.T) {
 func TestJSONIsOneObjectALine(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	p := output.New(&out, output.JSON, output.Column{Name: "NAME"})
+	p := output.New(output.NewResults(&out), output.JSON, output.Column{Name: "NAME"})
 	p.Row(record{"<a>"}, "a")
 	p.Line(record{"b"}, "a sentence")
 	lines := strings.Split(out.String(), "\n")
 	require.Len(t, lines, 3)
 	assert.JSONEq(t, `{"name":"<a>"}`, lines[0])
 	assert.JSONEq(t, `{"name":"b"}`, lines[1])
+}
+
+func TestTheFirstErrorOfWritingIsRemembered(t *testing.T) {
+	t.Parallel()
+	full := errors.New("no space left on device")
+	failing := &failingOnce{err: full}
+	results := output.NewResults(failing)
+	for _, format := range []output.Format{output.Table, output.JSON} {
+		p := output.New(results, format, output.Column{Name: "NAME"})
+		p.Row(record{"a"}, "a")
+		p.Line(record{"b"}, "a sentence")
+	}
+	require.ErrorIs(t, results.Err(), full)
+	assert.Empty(t, failing.String(), "no part of what follows")
+}
+
+// failingOnce fails to write once.
+type failingOnce struct {
+	bytes.Buffer
+
+	err error
+}
+
+func (f *failingOnce) Write(text []byte) (int, error) {
+	if err := f.err; err != nil {
+		f.err = nil
+		return 0, err
+	}
+	return f.Buffer.Write(text)
 }
 
 func TestOnlyTheTwoFormatsAreAccepted(t *testing.T) {
