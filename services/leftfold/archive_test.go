@@ -69,11 +69,11 @@ func TestTheArchiveIsVerifiedAndRestored(t *testing.T) { // not in parallel: it 
 	t.Setenv("TABLE_SET_VALIDATIONS", restored.Claims)
 	code, out, _ = run("restore", "--dry-run")
 	assert.Zero(t, code)
-	assert.Equal(t, "6 events of 6 streams: 0 there before, 6 not written; 0 findings\n", out)
+	assert.Equal(t, "6 events of 6 streams: 0 there before, 6 would be written; 0 findings\n", out)
 	code, out, _ = run("restore", "--rate", "1000")
 	assert.Zero(t, code)
 	assert.Equal(t, "6 events of 6 streams: 0 there before, 6 written; 0 findings\n"+
-		"6 streams and 6 claims compared: 6 differences, 6 repaired\n", out)
+		"6 values of 6 streams reserved or freed, 0 not\n", out)
 	code, _, _ = run("claims", "audit")
 	assert.Zero(t, code)
 	code, out, _ = run("restore", "--from-table", "EventLog")
@@ -87,6 +87,7 @@ func TestTheArchiveIsVerifiedAndRestored(t *testing.T) { // not in parallel: it 
 	code, out, _ = run("restore")
 	assert.Equal(t, differs, code)
 	assert.Contains(t, out, "unreadable: events/x.gz: gzip: invalid header\n")
+	assert.Contains(t, out, " there before, refused, nothing is written; 1 finding\n")
 
 	for prefix, lines := range map[string][][]string{
 		"archive": {{}, {"vrify"}, {"verify", "x"}, {"verify", "--repiar"}, {"verify", "--parallel", "0"}, {"verify", "--archive", "s3://x"}},

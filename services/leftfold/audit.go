@@ -22,7 +22,7 @@ func newAudit(con *console) *cobra.Command {
 	c := con.command("audit", task{
 		use: "audit", short: "Run the audits of claims and read models", long: aboutAudits, variables: awsVariables(&topology.Names{}),
 		do: func(ctx context.Context, _ []string) (bool, error) {
-			claims, errOfClaims := con.auditClaims(ctx, claimsaudit.Config{Parallel: parallel}, func(claimsaudit.Difference) bool { return true })
+			claims, errOfClaims := con.auditClaims(ctx, claimsaudit.Config{Parallel: parallel})
 			rows, errOfRows := con.auditProjections(ctx, nil, projectionaudit.Config{
 				Parallel: parallel, Sample: 1, Settle: projectionaudit.DefaultSettle,
 			})

@@ -14,6 +14,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/iam/aggregates"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/services/leftfold/internal/amount"
+	"github.com/leftfold/leftfold/services/leftfold/internal/output"
 )
 
 const auditsAttempts = 10 // of one call: an audit of hours should outlive a throttled minute
@@ -46,8 +47,7 @@ func newClaims(con *console) *cobra.Command {
 				return false, errors.New("--repair-emptied: want --repair with it")
 			}
 			repairs := repair && !dryRun
-			all := func(claimsaudit.Difference) bool { return true }
-			return con.auditClaims(ctx, claimsaudit.Config{Repair: repairs, RepairEmptied: emptied && repairs, Parallel: parallel}, all)
+			return con.auditClaims(ctx, claimsaudit.Config{Repair: repairs, RepairEmptied: emptied && repairs, Parallel: parallel})
 		},
 	})
 	audit.Flags().BoolVar(&repair, "repair", false, "repair the differences that can be repaired")
@@ -78,21 +78,56 @@ type audited struct {
 	Undecided   int    `json:"undecided"`
 }
 
-// auditClaims audits, and prints those of the differences that are wanted, and the result.
-func (con *console) auditClaims(
-	ctx context.Context, c claimsaudit.Config, wanted func(claimsaudit.Difference) bool,
-) (differ bool, err error) {
+// auditClaims audits, and prints the differences and the result.
+func (con *console) auditClaims(ctx context.Context, c claimsaudit.Config) (differ bool, err error) {
 	target, n, err := account(ctx)
 	if err != nil {
 		return false, err
 	}
-	return con.auditClaimsOf(ctx, target, n, c, wanted)
+	var found whatToDo
+	printer, progress := con.printer(), con.progress()
+	c.OnDifference = func(d claimsaudit.Difference) {
+		progress.End()
+		printer.Line(shownDifference(d), d.String())
+		switch {
+		case d.Repaired, d.Kind == claimsaudit.Contested: // its text says it
+		case d.Kind == claimsaudit.Hole, d.Kind == claimsaudit.Illegible:
+			found.unreadable = true
+		default:
+			found.repairable = !c.Repair
+		}
+	}
+	r, err := auditClaimsOf(ctx, target, n, c, progress)
+	if err != nil {
+		return false, err
+	}
+	printer.Line(shownAudit(r), fmt.Sprintf("%s, %s repaired", compared(r), amount.Digits(r.Repaired)))
+	con.advise("claims audit", found)
+	return unequal(r)
+}
+
+// reserve reserves in that AWS what the events of a log that was filled hold. It prints what cannot be, and the result.
+func (con *console) reserve(ctx context.Context, target aws.Config, n topology.Names) (differ bool, err error) {
+	printer, progress := con.printer(), con.progress()
+	r, err := auditClaimsOf(ctx, target, n, claimsaudit.Config{Repair: true, OnDifference: func(d claimsaudit.Difference) {
+		if !d.Repaired {
+			progress.End()
+			printer.Line(shownDifference(d), d.String())
+		}
+	}}, progress)
+	if err != nil {
+		return false, err
+	}
+	printer.Line(shownAudit(r), fmt.Sprintf("%s of %s reserved or freed, %s not",
+		amount.Of(r.Repaired, "value"), amount.Of(r.Streams, "stream"), amount.Digits(r.Differences-r.Repaired)))
+	return unequal(r)
 }
 
 // auditClaimsOf audits the claims of that AWS.
-func (con *console) auditClaimsOf(
-	ctx context.Context, target aws.Config, n topology.Names, c claimsaudit.Config, wanted func(claimsaudit.Difference) bool,
-) (differ bool, err error) {
+func auditClaimsOf(
+	ctx context.Context, target aws.Config, n topology.Names, c claimsaudit.Config, progress *output.Progress,
+) (claimsaudit.Result, error) {
+	defer progress.End()
 	db := dynamodb.NewFromConfig(target, func(o *dynamodb.Options) { o.RetryMaxAttempts = auditsAttempts })
 	c.Claims = dynamostore.NewClaims(db, dynamostore.Config{
 		Tables: dynamostore.Tables{Events: n.EventLog, Claims: n.SetValidations},
@@ -100,26 +135,47 @@ func (con *console) auditClaimsOf(
 	for _, a := range aggregates.All() {
 		c.Categories = append(c.Categories, a.Audit)
 	}
-	printer, progress := con.printer(), con.progress()
-	c.OnDifference = func(d claimsaudit.Difference) {
-		if !wanted(d) {
-			return
-		}
-		progress.End()
-		printer.Line(difference{"claims", d.Kind, d.Constraint, d.Stream, d.Owner, d.Repaired, d.String()}, d.String())
-	}
 	c.OnPage = func(r claimsaudit.Result) { progress.Show(func() string { return "so far " + compared(r) }) }
-	r, err := claimsaudit.Run(ctx, c)
-	progress.End()
-	if err != nil {
-		return false, err
-	}
-	printer.Line(audited{"claims", r.Streams, r.Claims, r.Differences, r.Repaired, r.Undecided},
-		fmt.Sprintf("%s, %s repaired", compared(r), amount.Digits(r.Repaired)))
+	return claimsaudit.Run(ctx, c)
+}
+
+func shownDifference(d claimsaudit.Difference) difference {
+	return difference{"claims", d.Kind, d.Constraint, d.Stream, d.Owner, d.Repaired, d.String()}
+}
+
+func shownAudit(r claimsaudit.Result) audited {
+	return audited{"claims", r.Streams, r.Claims, r.Differences, r.Repaired, r.Undecided}
+}
+
+func unequal(r claimsaudit.Result) (bool, error) {
 	if !r.Equal() && r.Differences == r.Repaired {
 		return false, fmt.Errorf("%s kept changing: run it again", amount.Of(r.Undecided, "stream"))
 	}
 	return !r.Equal(), nil
+}
+
+// whatToDo is what of an audit's findings needs a person.
+type whatToDo struct {
+	repairable bool // by --repair
+	emptied    bool // rows are left that may be of streams without events
+	parked     bool
+	unreadable bool // a hole, or events that this build cannot read
+}
+
+// advise says it.
+func (con *console) advise(audit string, found whatToDo) {
+	if found.repairable {
+		con.say("leftfold %s --repair repairs what can be", audit)
+	}
+	if found.emptied {
+		con.say("foreign rows of streams without events may be all that is left of them; --repair-emptied deletes them")
+	}
+	if found.parked {
+		con.say("leftfold parked list says why what is parked is")
+	}
+	if found.unreadable {
+		con.say("of a stream that is a hole or illegible nothing is repaired: docs/operations.md#log-hole")
+	}
 }
 
 func compared(r claimsaudit.Result) string {

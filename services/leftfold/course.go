@@ -82,7 +82,8 @@ const (
 // priced says what a rebuild will cost.
 func priced(e generation.Estimate) string {
 	dollars := float64(e.ReadUnits)/1e6*dollarsPerMillionReadUnits + float64(e.WriteUnits)/1e6*dollarsPerMillionWriteUnits
-	return fmt.Sprintf("about %s (%s) and %s: %s read units, %s write units, $%.2f at list price in us-east-1 of 23 November 2026",
+	return fmt.Sprintf("about %s (%s) and %s: %s read units, %s write units,\n"+
+		"$%.2f at list price in us-east-1 of 23 November 2026",
 		amount.Of(e.Events, "event"), size(e.Bytes), amount.Of(e.Rows, "row"), amount.Digits(e.ReadUnits), amount.Digits(e.WriteUnits), dollars)
 }
 

@@ -28,7 +28,7 @@ func TestGenerationsAreMovedByCommands(t *testing.T) {
 
 	code, out, failure = o.run("projections", "rebuild", "users", "--dry-run")
 	assert.Zero(t, code, failure)
-	assert.Regexp(t, `^about 1 event .* read units, .* write units, \$0\.00 at list price`, out)
+	assert.Regexp(t, `^about 1 event .* read units, .* write units,\n\$0\.00 at list price`, out)
 	assert.Contains(t, out, "would rebuild users: generation 1 (projection-user) is read, settled")
 	for _, step := range []string{"switch", "rollback", "retire"} {
 		for _, really := range [][]string{{}, {"--dry-run"}} {

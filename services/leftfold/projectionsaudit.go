@@ -141,9 +141,25 @@ func current(
 func (con *console) auditProjection(ctx context.Context, name string, c projectionaudit.Config) (projectionaudit.Result, error) {
 	printer, progress := con.printer(), con.progress()
 	began := time.Now() //nolint:forbidigo // for a person who waits; nothing depends on it
+	var found whatToDo
 	c.OnFinding = func(f projectionaudit.Finding) {
 		progress.End()
+		switch {
+		case f.Repaired:
+		case f.Kind == projectionaudit.Hole, f.Kind == projectionaudit.Illegible:
+			found.unreadable = true
+		case f.Kind == projectionaudit.Parked:
+			found.parked = true
+		case f.Kind == projectionaudit.Foreign && c.Repair: // a repair deletes all others
+			found.emptied = true
+		default:
+			found.repairable = !c.Repair
+		}
 		printer.Line(projectionFinding{"projections", name, f, f.String()}, name+": "+f.String())
+	}
+	c.OnWait = func(suspected int, left time.Duration) {
+		progress.End()
+		con.sayWait(name, suspected, left)
 	}
 	c.OnPage = func(r projectionaudit.Result) {
 		progress.Show(func() string {
@@ -157,8 +173,16 @@ func (con *console) auditProjection(ctx context.Context, name string, c projecti
 		printer.Line(auditedProjection{
 			"projections", name, r.Streams, r.Folded, r.Rows, r.Parked, r.Differences, r.Repaired, r.Undecided,
 		}, fmt.Sprintf("%s, %s repaired, %s parked", comparedRows(name, r), amount.Digits(r.Repaired), amount.Digits(r.Parked)))
+		con.advise("projections audit", found)
 	}
 	return r, err
+}
+
+// sayWait says why nothing happens. Short waits are not worth it: the suspicions of a page are due soon after those of the one before.
+func (con *console) sayWait(name string, suspected int, left time.Duration) {
+	if left >= time.Second {
+		con.say("%s: %s suspected, looked at again in %v", name, amount.Digits(suspected), left.Round(time.Second))
+	}
 }
 
 func comparedRows(name string, r projectionaudit.Result) string {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -61,6 +64,8 @@ func TestProjectionsAudit(t *testing.T) { // not in parallel: it sets the enviro
 	}, all[0])
 	assert.Equal(t, 1.0, all[1]["differences"]) //nolint:testifylint // it is a count
 
+	_, said, _ := o.runTo(t.Context(), io.Discard, "projections", "audit", "users", "--settle", "1ms")
+	assert.Contains(t, said, "leftfold projections audit --repair repairs what can be\n")
 	code, out, failure = run("--settle", "1ms", "--repair", "--parallel", "2")
 	assert.Zero(t, code, failure)
 	assert.Equal(t, 2, strings.Count(out, ": repaired\n"))
@@ -83,6 +88,20 @@ func TestProjectionsAudit(t *testing.T) { // not in parallel: it sets the enviro
 	assert.Equal(t, trouble, code)
 	assert.Contains(t, failure, "elsewhere")
 	stop()
+}
+
+func TestAnAuditSaysWhyItWaitsAndWhatToDo(t *testing.T) {
+	t.Parallel()
+	var said bytes.Buffer
+	con := newConsole(io.Discard, &said)
+	con.sayWait("users", 2, 110*time.Second)
+	con.sayWait("users", 2, time.Second-1)
+	con.advise("claims audit", whatToDo{})
+	assert.Equal(t, "users: 2 suspected, looked at again in 1m50s\n", said.String())
+	con.advise("projections audit", whatToDo{emptied: true, parked: true, unreadable: true})
+	for _, todo := range []string{"--repair-emptied", "leftfold parked list", "docs/operations.md#log-hole"} {
+		assert.Contains(t, said.String(), todo)
+	}
 }
 
 // A projection without its folds here could not be audited.

@@ -20,7 +20,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leftfold/leftfold/pkg/engine/archive"
-	"github.com/leftfold/leftfold/pkg/engine/claimsaudit"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/leftfold/app"
 	"github.com/leftfold/leftfold/services/leftfold/internal/amount"
@@ -120,8 +119,7 @@ func (con *console) load(ctx context.Context, system *app.System, from string) e
 	if err != nil {
 		return err
 	}
-	unrepaired := func(d claimsaudit.Difference) bool { return !d.Repaired }
-	differ, err := con.auditClaimsOf(ctx, system.AWS.Config(), system.Config.Names, claimsaudit.Config{Repair: true}, unrepaired)
+	differ, err := con.reserve(ctx, system.AWS.Config(), system.Config.Names)
 	if err == nil && differ {
 		con.say("Not all unique values could be reserved; commands on them may be refused.")
 	}

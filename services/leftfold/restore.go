@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leftfold/leftfold/pkg/engine/archive"
-	"github.com/leftfold/leftfold/pkg/engine/claimsaudit"
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/service"
@@ -56,8 +55,11 @@ func newRestore(con *console) *cobra.Command {
 			if err != nil || refused || flags.DryRun {
 				return refused, err
 			}
-			unrepaired := func(d claimsaudit.Difference) bool { return !d.Repaired }
-			return con.auditClaims(ctx, claimsaudit.Config{Repair: true}, unrepaired)
+			target, n, err := account(ctx)
+			if err != nil {
+				return false, err
+			}
+			return con.reserve(ctx, target, n)
 		},
 	})
 	c.Flags().StringVar(&location, "archive", "", "instead of ARCHIVE")
@@ -117,13 +119,19 @@ func (con *console) fill(ctx context.Context, c archive.RestoreConfig) (refused 
 		return false, err
 	}
 	refused = r.Findings > 0
-	verb := "written"
-	if c.DryRun || refused {
-		verb = "not written"
+	done := amount.Digits(r.Written) + " written"
+	switch {
+	case refused:
+		done = "refused, nothing is written"
+	case c.DryRun:
+		done = fmt.Sprintf("%s would be written", amount.Digits(r.Written))
 	}
 	printer.Line(restored{r.Events, r.Streams, r.Present, r.Written, c.DryRun, r.Findings}, fmt.Sprintf(
-		"%s of %s: %s there before, %s %s; %s", amount.Of(r.Events, "event"), amount.Of(r.Streams, "stream"),
-		amount.Digits(r.Present), amount.Digits(r.Written), verb, amount.Of(r.Findings, "finding")))
+		"%s of %s: %s there before, %s; %s", amount.Of(r.Events, "event"), amount.Of(r.Streams, "stream"),
+		amount.Digits(r.Present), done, amount.Of(r.Findings, "finding")))
+	if refused {
+		con.say("The log would not be whole, or has events that are not the source's. docs/operations.md#the-archive explains each finding.")
+	}
 	return refused, nil
 }
 

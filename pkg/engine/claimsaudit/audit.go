@@ -66,7 +66,7 @@ func (r Result) Equal() bool { return r.Differences == r.Repaired && r.Undecided
 // It reads the log before the table. So a claim with a wrong owner is assigned to its holder in one write, before it
 // could be taken for an orphan.
 func Run(ctx context.Context, c Config) (Result, error) {
-	a := auditor{Config: c, categories: map[string]Category{}}
+	a := auditor{Config: c, categories: map[string]Category{}, unreadable: map[string]bool{}}
 	a.Parallel = max(cmp.Or(c.Parallel, 8), 1)
 	a.MaxAttempts = max(cmp.Or(c.MaxAttempts, 20), 1)
 	a.Backoff = c.Backoff.Or(5*time.Millisecond, 80*time.Millisecond)
@@ -99,6 +99,7 @@ type auditor struct {
 	audit.Tally[Result]
 
 	categories map[string]Category
+	unreadable map[string]bool // the streams that were reported; changed within Count
 }
 
 // stream checks that the stream owns in the table what it holds.
@@ -151,7 +152,7 @@ func (a *auditor) retry(ctx context.Context, stream string, check func() error) 
 		case !isIllegible && !hasMoved:
 			return err
 		case isIllegible && (unreadable.permanent || n >= a.MaxAttempts):
-			a.found(Difference{Kind: unreadable.kind, Stream: shown(unreadable.stream), Detail: unreadable.detail})
+			a.foundUnreadable(unreadable)
 			return nil
 		case n >= a.MaxAttempts:
 			a.Count(func(r *Result) { r.Undecided++ })
@@ -160,6 +161,15 @@ func (a *auditor) retry(ctx context.Context, stream string, check func() error) 
 		if err := a.Backoff.Wait(ctx, n); err != nil {
 			return fmt.Errorf("check %s again: %w", shown(stream), err)
 		}
+	}
+}
+
+// foundUnreadable reports a stream once: it is met by itself, and by each claim that it owns.
+func (a *auditor) foundUnreadable(i *illegible) {
+	again := false
+	a.Count(func(*Result) { again, a.unreadable[i.stream] = a.unreadable[i.stream], true })
+	if !again {
+		a.found(Difference{Kind: i.kind, Stream: shown(i.stream), Detail: i.detail})
 	}
 }
 

@@ -64,6 +64,8 @@ type Config struct {
 	Now func() time.Time
 	// OnFinding is called with each finding, one at a time. Optional.
 	OnFinding func(Finding)
+	// OnWait is called before each wait for a suspicion that is not due yet, with how many there are and how long it takes. Optional.
+	OnWait func(suspected int, left time.Duration)
 	// OnPage is called after every page with the counts so far. Optional.
 	OnPage func(Result)
 }
@@ -242,7 +244,11 @@ func (a *auditor) settle(ctx context.Context, limit int) error {
 			return nil
 		}
 		if due == 0 {
-			if err := retry.Sleep(ctx, a.pending[0].due.Sub(now)); err != nil {
+			left := a.pending[0].due.Sub(now)
+			if a.OnWait != nil {
+				a.OnWait(len(a.pending), left)
+			}
+			if err := retry.Sleep(ctx, left); err != nil {
 				return err
 			}
 			continue

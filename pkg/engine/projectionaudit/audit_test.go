@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -424,6 +426,23 @@ func (s *stage) requireFoldedRows(related int) {
 	result, lines := s.audited()
 	require.Empty(s.t, lines)
 	require.Equal(s.t, related+1, result.Rows)
+}
+
+func TestAWaitForASuspicionIsAnnounced(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		defer s.server.Close()
+		s.crowd()
+		s.lose("b7", "book")
+		var waits []string
+		_, lines := s.audited(func(c *projectionaudit.Config) {
+			c.Settle = time.Minute
+			c.OnWait = func(suspected int, left time.Duration) { waits = append(waits, fmt.Sprint(suspected, " in ", left)) }
+		})
+		assert.Len(t, lines, 1)
+		assert.Equal(t, []string{"1 in 1m0s"}, waits)
+	})
 }
 
 func TestAnAuditThatIsStoppedIsAnError(t *testing.T) {
