@@ -50,7 +50,7 @@ func (r *recent) keep(key Key, row Item) {
 	}
 }
 
-// What Go needs besides the bytes of names, texts and numbers, as TestTheBytesOfKeptRowsAreBounded measures it.
+// What Go needs besides the bytes of names, texts and numbers, about.
 const (
 	rowOverhead   = 500
 	valueOverhead = 60

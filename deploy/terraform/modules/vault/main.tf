@@ -1,5 +1,5 @@
-# A vault of AWS Backup that copies come into from vaults of other accounts, and go back from; its key; and the role in whose name AWS Backup
-# works in this account. Both sides of a copy have one: the system's account, and the account that keeps the copies.
+# A vault of AWS Backup that copies come into from vaults of other accounts, and go back from; its key; and the role in whose name
+# AWS Backup works in this account. Both sides of a copy have one: the system's account, and the account that keeps the copies.
 # https://docs.aws.amazon.com/aws-backup/latest/devguide/create-cross-account-backup.html
 data "aws_caller_identity" "this" {}
 data "aws_partition" "this" {}

@@ -21,7 +21,7 @@ variable "rights" {
 }
 
 variable "key_users" {
-  description = "Roles beside the system's own that may use the key through AWS Backup, as what follows role/ in their ARN: who applies this."
+  description = "Roles beside the system's own that may use the key through AWS Backup, what follows role/ in their ARN: who applies this."
   type        = set(string)
 }
 
