@@ -27,7 +27,7 @@ func (r Reader) Latest(ctx context.Context, ids []string, from, before string, l
 	lists := make([]*backwards, len(ids))
 	group, groupCtx := errgroup.WithContext(ctx)
 	for i, id := range ids {
-		lists[i] = r.backwards(id, from, before, int32(min(limit/len(ids)+1, maxPage))) //nolint:gosec // at most maxPage
+		lists[i] = r.backwards(id, from, before, int32(min(limit/len(ids)+1, maxPage))) //nolint:gosec // G115: at most maxPage
 		group.Go(func() error { return lists[i].fill(groupCtx) })
 	}
 	err = group.Wait()
