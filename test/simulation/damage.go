@@ -79,7 +79,7 @@ func (w *world) ordinary(table string) []item {
 // damageRow damages that row or, of a user, adds one that it should not have.
 func (w *world) damageRow(table string, was item, pick uint64) {
 	d := &damage{table: table, id: textOf(was, "id"), row: textOf(was, "row"), stream: textOf(was, "stream"), at: time.Now()}
-	own, is := was["version"] != nil, maps.Clone(was)
+	own, is := isOwn(d.row), maps.Clone(was)
 	switch former := w.monitor.former[table+" "+d.stream]; pick % 4 {
 	case 0:
 		d.what, is = "deleted", nil

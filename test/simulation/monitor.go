@@ -194,7 +194,7 @@ func (v *monitor) observe(c *call, a *answer) {
 			return
 		}
 		if a.err != nil || a.status != http.StatusOK {
-			if !slices.ContainsFunc(writes, func(w write) bool { return v.isStored(c, w) }) {
+			if !slices.ContainsFunc(telling(writes), func(w write) bool { return v.isStored(c, w) }) {
 				return
 			}
 		}
@@ -234,6 +234,18 @@ func writesOf(c *call) (out []write) {
 	}
 	return out
 }
+
+// telling returns the writes that show whether a call had an effect. Own rows do; another row may have been like this before.
+func telling(writes []write) []write {
+	own := slices.DeleteFunc(slices.Clone(writes), func(w write) bool { return !isOwn(scalar(w.item, "row")) })
+	if len(own) > 0 {
+		return own
+	}
+	return writes
+}
+
+// isOwn reports whether the name of a row is that of an aggregate's own row, which moves with its fence.
+func isOwn(row string) bool { return row != "" && !strings.Contains(row, "#") }
 
 // isStored reports whether a put's item is what is stored.
 func (v *monitor) isStored(c *call, w write) bool {
@@ -321,12 +333,12 @@ func (v *monitor) recordWrites(c *call, writes []write, sure bool) {
 // its version.
 func (v *monitor) checkProjection(c *call, w write, sure bool) {
 	row := scalar(w.item, "row")
-	if w.item == nil || strings.Contains(row, "#") && !strings.HasPrefix(row, "parked#") {
-		return // a related row, or one that was deleted
-	}
 	if strings.HasPrefix(row, "parked#") {
 		v.parked[w.table+" "+scalar(w.item, "stream")] = true
 		return
+	}
+	if !isOwn(row) {
+		return // or it was deleted
 	}
 	if scalar(w.item, "event_id") == "" {
 		return
