@@ -62,7 +62,7 @@ func (o operated) run(args ...string) (code int, out, failure string) {
 func (o operated) runTo(ctx context.Context, out io.Writer, args ...string) (code int, said, failure string) {
 	o.t.Helper()
 	var logs bytes.Buffer
-	root := newRoot(out, &logs)
+	root := newRoot(out, &logs) //nolint:contextcheck // ExecuteContext passes it
 	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {
 		coded, ok := errors.AsType[outcome](err)

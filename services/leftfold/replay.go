@@ -55,7 +55,7 @@ func newRun(con *console, lookup service.Lookup, runSystem func(context.Context)
 		case r.from == "":
 			return errors.New("--save-rows and --compare: want --from with them")
 		default:
-			return con.replay(ctx, lookup, r)
+			return errors.Join(con.replay(ctx, lookup, r), con.out.Err())
 		}
 	})
 	c.Long = aboutRun
