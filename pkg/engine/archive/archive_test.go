@@ -338,7 +338,7 @@ func TestEachDifferenceIsFound(t *testing.T) {
 		want             []string
 	}{
 		"the archive lacks events":          {without(0, 1, 3), whole, []string{"missing: a versions 1 to 2", "missing: b version 1"}},
-		"the archive has nothing":           {nil, whole, []string{"missing: a versions 1 to 3", "missing: b version 1"}},
+		"the archive has one stream":        {without(0, 1, 2), whole, []string{"missing: a versions 1 to 3"}},
 		"the log lacks events":              {whole, without(2, 3), []string{"lost: a version 3", "lost: b version 1"}},
 		"both lack one":                     {without(1), without(1), []string{"hole: a version 2"}},
 		"both lack the first":               {without(0, 1), without(0, 1), []string{"hole: a versions 1 to 2"}},
@@ -417,4 +417,34 @@ func TestAnItemOrAFileThatCannotBeReadIsAFinding(t *testing.T) {
 	l.bad = errors.New("throttled")
 	_, err := archive.Verify(t.Context(), archive.VerifyConfig{Storage: f, EventLog: l, Now: time.Now})
 	require.ErrorContains(t, err, "throttled")
+}
+
+// A name that was mistyped is no proof of anything, and nothing is restored from it. A repair makes the archive that was lost.
+func TestAPlaceWithoutAnArchiveIsRefused(t *testing.T) {
+	t.Parallel()
+	l := newLog(event("a", 1))
+	for name, storage := range map[string]archive.Storage{
+		"no folder": archive.Folder(filepath.Join(t.TempDir(), "none")),
+		"no object": newBucket(t, &fakeS3{}, "prefix/"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for r, err := range archive.Events(t.Context(), storage, 2) {
+				require.ErrorIs(t, err, archive.ErrNone, r)
+			}
+			c := archive.VerifyConfig{Storage: storage, EventLog: l, Now: func() time.Time { return at }}
+			_, err := archive.Verify(t.Context(), c)
+			require.ErrorIs(t, err, archive.ErrNone)
+			require.ErrorContains(t, err, fmt.Sprintf("no archive at %v", storage))
+			_, err = archive.Restore(t.Context(), archive.RestoreConfig{Source: archive.Events(t.Context(), storage, 1), EventLog: l})
+			require.ErrorIs(t, err, archive.ErrNone)
+
+			c.Repair = true
+			result, err := archive.Verify(t.Context(), c)
+			require.NoError(t, err)
+			assert.Equal(t, 1, result.Added)
+			_, err = archive.Verify(t.Context(), c)
+			require.NoError(t, err)
+		})
+	}
 }

@@ -29,9 +29,12 @@ func (e *UnreadableError) Error() string { return fmt.Sprintf("%s: %v", e.File, 
 // Unwrap returns what is wrong.
 func (e *UnreadableError) Unwrap() error { return e.Err }
 
+// ErrNone means that there is no archive: it has no file with events.
+var ErrNone = errors.New("no archive")
+
 // Events yields every event of an archive, in any order, and as often as it is there. It reads that many files at once, at least
-// one. What cannot be read comes as an *UnreadableError and does not end the sequence; any other error does. A file that is
-// stored meanwhile may or may not be read.
+// one. What cannot be read comes as an *UnreadableError and does not end the sequence; any other error does: an
+// ErrNone is that of a place without an archive. A file that is stored meanwhile may or may not be read.
 func Events(ctx context.Context, storage Storage, parallel int) iter.Seq2[eventsourcing.Record, error] {
 	return func(yield func(eventsourcing.Record, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -39,13 +42,18 @@ func Events(ctx context.Context, storage Storage, parallel int) iter.Seq2[events
 		names, batches := make(chan string), make(chan []entry)
 		group.Go(func() error {
 			defer close(names)
+			found := false
 			for name, err := range storage.List(ctx, eventFiles) {
 				if err != nil {
 					return err
 				}
+				found = true
 				if !send(ctx, names, name) {
 					return ctx.Err()
 				}
+			}
+			if !found {
+				return fmt.Errorf("%w at %v, which has no file below %s", ErrNone, storage, eventFiles)
 			}
 			return nil
 		})

@@ -32,6 +32,9 @@ type Bucket struct {
 	Prefix string
 }
 
+// String returns where the archive is, as the operator names it.
+func (b Bucket) String() string { return "s3://" + b.Name + "/" + strings.TrimSuffix(b.Prefix, "/") }
+
 // List implements Storage.
 func (b Bucket) List(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {

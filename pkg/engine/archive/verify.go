@@ -54,7 +54,7 @@ type Verified struct {
 // Verify compares an archive with the log it is of, which may be in use. The archive is read first: whatever is in it was in
 // the log before, and the log only grows, so an event that the log does not show then is lost. An event of the log that is not in
 // the archive is missing if it was recorded earlier than Delay before the start; if later, it is young. A finding is not an
-// error; an error means that nothing is proved.
+// error; an error means that nothing is proved. Where there is no archive it is an ErrNone, unless Repair makes one.
 func Verify(ctx context.Context, c VerifyConfig) (result Verified, err error) {
 	settled := c.Now().Add(-c.Delay)
 	sorter, err := spill.New(c.TempDir, memory)
@@ -64,7 +64,7 @@ func Verify(ctx context.Context, c VerifyConfig) (result Verified, err error) {
 	defer func() { err = errors.Join(err, sorter.Close()) }()
 	found := &findings{report: c.OnFinding}
 	compared := &comparison{sorter: sorter, value: digest, found: found, progress: c.OnProgress}
-	if err := compared.addAll(ofSource, Events(ctx, c.Storage, c.Parallel)); err != nil {
+	if err := compared.addAll(ofSource, Events(ctx, c.Storage, c.Parallel)); err != nil && (!c.Repair || !errors.Is(err, ErrNone)) {
 		return result, err
 	}
 	if err := compared.addAll(ofLog, c.EventLog.All(ctx, c.Parallel)); err != nil {
