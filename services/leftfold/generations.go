@@ -88,7 +88,7 @@ func newGenerations(con *console) []*cobra.Command {
 		})
 	rebuild.Flags().BoolVar(&r.andSwitch, "switch", false, "let reads move to it, too")
 	rebuild.Flags().IntVar(&r.rate, "rate", 0, "events read in a second at most (default no limit)")
-	rebuild.Flags().IntVar(&r.segments, "segments", 8, "parts of the log that are read at once")
+	rebuild.Flags().IntVar(&r.segments, "segments", 8, fmt.Sprintf("parts of the log read at once, at most %d", generation.MaxSegments))
 	commands := []*cobra.Command{
 		rebuild,
 		step(generation.Switch, "Let reads move to the next generation", aboutSwitch,
@@ -219,8 +219,8 @@ func (con *console) stepGeneration(
 	ctx context.Context, name string, step generation.Step, r rebuilding, do stepping,
 ) (differs bool, err error) {
 	switch {
-	case r.segments < 1:
-		return false, fmt.Errorf("--segments %d: want at least 1", r.segments)
+	case r.segments < 1 || r.segments > generation.MaxSegments:
+		return false, fmt.Errorf("--segments %d: want 1 to %d", r.segments, generation.MaxSegments)
 	case r.rate < 0:
 		return false, fmt.Errorf("--rate %d: want at least 0, which is no limit", r.rate)
 	}

@@ -1,6 +1,7 @@
 package generation
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -20,6 +21,10 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
+
+// MaxSegments is how many segments of the log are read at once at most: how far each has come is in one item, and DynamoDB's limit of
+// an item is 400 KB: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+const MaxSegments = 256
 
 // saveEvery is the pause between two writes of how far a fill has come: what is repeated after a crash.
 const saveEvery = time.Second
@@ -60,13 +65,17 @@ func (f *filler) run(ctx context.Context, segments int) error {
 		f.reached.Segments = map[string]place{}
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(MaxSegments)               // a build before this one may have begun with more
 	reached := maps.Clone(f.reached.Segments) // which the segments change
 	for segment := range segments {
+		if groupCtx.Err() != nil {
+			break
+		}
 		if from := reached[strconv.Itoa(segment)]; !from.Done {
 			group.Go(func() error { return f.segment(groupCtx, segment, segments, from.After) })
 		}
 	}
-	err := group.Wait()
+	err := cmp.Or(group.Wait(), context.Cause(ctx))
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if saving := f.save(context.WithoutCancel(ctx), f.reached); err == nil {

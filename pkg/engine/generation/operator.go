@@ -52,7 +52,7 @@ type OperatorConfig struct {
 	Log *dynamostore.Store
 	// EventLog is the table of Log.
 	EventLog string
-	// Segments is how many parts of the log are read at once by a rebuild that begins. Defaults to 8.
+	// Segments is how many parts of the log are read at once by a rebuild that begins, at most MaxSegments. Defaults to 8.
 	Segments int
 	// Parallel is how many streams of each part are written, or compared, at once. Defaults to 16.
 	Parallel int
@@ -198,6 +198,9 @@ func (o *Operator) Rebuild(ctx context.Context) (State, error) {
 }
 
 func (o *Operator) begin(ctx context.Context, s State) (State, error) {
+	if o.Segments < 1 || o.Segments > MaxSegments {
+		return s, fmt.Errorf("read the log in %d segments: want 1 to %d", o.Segments, MaxSegments)
+	}
 	next, err := s.Begin(o.Shapes[len(o.Shapes)-1].Number, o.Segments)
 	if err != nil {
 		return s, err

@@ -498,3 +498,40 @@ func TestARowThatTheLogDoesNotHaveIsADifference(t *testing.T) {
 		assert.Equal(w, projectionaudit.Foreign, (*found)[0].Kind)
 	})
 }
+
+// More segments than a rebuild can note are refused before anything is begun.
+func TestARebuildBeginsWithSegmentsThatCanBeNoted(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(w *world) {
+		for _, segments := range []int{-1, generation.MaxSegments + 1, 10_000_000} {
+			o := w.operator(w.db, func(c *generation.OperatorConfig) { c.Segments = segments }, 1, 2)
+			s, err := o.Rebuild(w.Context())
+			require.ErrorContains(w, err, fmt.Sprintf("want 1 to %d", generation.MaxSegments))
+			assert.Equal(w, generation.Settled, s.Phase)
+		}
+		w.touch("thing", 1)
+		o := w.operator(w.db, func(c *generation.OperatorConfig) { c.Segments = generation.MaxSegments }, 1, 2)
+		s, err := o.Rebuild(w.Context())
+		require.Equal(w, generation.Ready, phase(w.T, s, err))
+		w.assertFolded("things-g2", 2)
+	})
+}
+
+// A rebuild that a build before this one began with far too many segments ends when it is stopped, and can be left.
+func TestARebuildOfTooManySegmentsEndsWhenItIsStopped(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(w *world) {
+		w.step(func(s generation.State) (generation.State, error) { return s.Begin(2, 1_000_000) })
+		ctx, stop := context.WithCancel(w.Context())
+		o := w.operator(w.db, func(c *generation.OperatorConfig) {
+			c.OnProgress = func(p generation.Progress) {
+				if p.Doing == generation.Reading {
+					stop()
+				}
+			}
+		}, 1, 2)
+		_, err := o.Rebuild(ctx)
+		require.ErrorIs(w, err, context.Canceled)
+		assert.Less(w, w.server.Calls()["DynamoDB.Scan"], int64(2*generation.MaxSegments), "no segment is begun after that")
+	})
+}
