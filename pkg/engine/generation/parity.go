@@ -25,8 +25,9 @@ func (o *Operator) parity(ctx context.Context, s State) error {
 	}
 	name := s.Other.Name(o.Projection.Name)
 	r, err := projectionaudit.Run(ctx, projectionaudit.Config{
-		Projector: next, Log: o.Log, Lagging: true, Settle: confirmAfter, Now: o.Projection.Now, Parallel: s.Segments * o.Parallel,
-		Backoff: retry.Backoff{First: 10 * time.Millisecond, Max: time.Second},
+		Projector: next, Log: o.Log, Lagging: true, Settle: confirmAfter, Now: o.Projection.Now,
+		Parallel: min(s.Segments, MaxSegments) * o.Parallel,
+		Backoff:  retry.Backoff{First: 10 * time.Millisecond, Max: time.Second},
 		OnFinding: func(f projectionaudit.Finding) {
 			if f.Kind != projectionaudit.Parked && o.OnDifference != nil {
 				o.OnDifference(f)
@@ -58,7 +59,7 @@ func (o *Operator) level(ctx context.Context, s State) error {
 	if err != nil {
 		return err
 	}
-	done, err := other.CatchUp(ctx, current.Heads(ctx))
+	done, err := other.CatchUpTo(ctx, current.Heads(ctx))
 	if err == nil && done.Parked+done.Holes > 0 {
 		err = fmt.Errorf("%w: %d streams are parked in it at an event that %s has applied, and %d lack an event of the log", ErrDiffers,
 			done.Parked, s.Current.Name(o.Projection.Name), done.Holes)

@@ -26,17 +26,43 @@ type CaughtUp struct {
 	Applied int64 // events that were missing
 	Parked  int64 // streams that stay behind because they are parked: use Redrive
 	// Holes is how many items of the log are no events, and how many streams lack an event that was applied, or one before
-	// it. Each is logged. The others are caught up.
+	// another. One whose records were not adjacent may count again. Each is logged. The others are caught up.
 	Holes int64
+}
+
+// span is what was seen of a stream.
+type span struct {
+	first, head eventsourcing.Version
+	// broken says that the records did not come one after the other.
+	broken bool
+}
+
+func (s span) with(v eventsourcing.Version) span {
+	if s.head == 0 {
+		return span{first: v, head: v}
+	}
+	return span{min(s.first, v), max(s.head, v), s.broken || v != s.head+1}
 }
 
 // CatchUp applies the missing events of every stream in log. Use it when a projection was down for longer than the queue's
 // retention. log yields every record, in any order, as dynamostore.Store.All does; adjacent records of a stream cost
-// one comparison. It can run while messages are applied. A row that cannot be read is rebuilt. After an error it can be
-// called again.
+// one comparison, and those that come in order show that the log lacks none of them: else the stream is read.
+// It can run while messages are applied. A row that cannot be read is rebuilt. After an error it can be called again.
 func (p *Projector) CatchUp(ctx context.Context, log iter.Seq2[eventsourcing.Record, error]) (CaughtUp, error) {
+	return p.catchUpAll(ctx, log, p.whole)
+}
+
+// CatchUpTo is CatchUp up to the heads of streams, of which it gets no other record: those of another projection's Heads. A hole before
+// what is applied is not seen.
+func (p *Projector) CatchUpTo(ctx context.Context, heads iter.Seq2[eventsourcing.Record, error]) (CaughtUp, error) {
+	return p.catchUpAll(ctx, heads, func(context.Context, eventsourcing.StreamID, span) error { return nil })
+}
+
+func (p *Projector) catchUpAll(
+	ctx context.Context, log iter.Seq2[eventsourcing.Record, error], check func(context.Context, eventsourcing.StreamID, span) error,
+) (CaughtUp, error) {
 	var done CaughtUp
-	heads := map[eventsourcing.StreamID]eventsourcing.Version{} // not yet compared
+	heads := map[eventsourcing.StreamID]span{} // not yet compared
 	for rec, err := range log {
 		if errors.Is(err, eventsourcing.ErrLogHole) {
 			p.hole(ctx, &done, err)
@@ -49,15 +75,15 @@ func (p *Projector) CatchUp(ctx context.Context, log iter.Seq2[eventsourcing.Rec
 			continue
 		}
 		if _, seen := heads[rec.Stream]; !seen && len(heads) == maxBatchGet {
-			if err := p.catchUp(ctx, heads, &done); err != nil {
+			if err := p.catchUp(ctx, heads, check, &done); err != nil {
 				return done, err
 			}
 			clear(heads)
 		}
-		heads[rec.Stream] = max(heads[rec.Stream], rec.Version)
+		heads[rec.Stream] = heads[rec.Stream].with(rec.Version)
 		done.Records++
 	}
-	if err := p.catchUp(ctx, heads, &done); err != nil {
+	if err := p.catchUp(ctx, heads, check, &done); err != nil {
 		return done, err
 	}
 	p.config.Logger.InfoContext(ctx, "caught up with the log", slog.Int64("records", done.Records), slog.Int64("behind", done.Behind),
@@ -70,8 +96,12 @@ func (p *Projector) hole(ctx context.Context, done *CaughtUp, err error) {
 	p.config.Logger.ErrorContext(ctx, "log lacks an event, catching up the others", slog.Any("error", err))
 }
 
-// catchUp compares heads, at most maxBatchGet of them, with the fences and closes the gaps.
-func (p *Projector) catchUp(ctx context.Context, heads map[eventsourcing.StreamID]eventsourcing.Version, done *CaughtUp) error {
+// catchUp compares heads, at most maxBatchGet of them, with the fences and closes the gaps. check returns an ErrLogHole if the log lacks
+// a record.
+func (p *Projector) catchUp(
+	ctx context.Context, heads map[eventsourcing.StreamID]span,
+	check func(context.Context, eventsourcing.StreamID, span) error, done *CaughtUp,
+) error {
 	streams := slices.SortedFunc(maps.Keys(heads), func(a, b eventsourcing.StreamID) int {
 		return cmp.Or(cmp.Compare(a.Category, b.Category), cmp.Compare(a.ID, b.ID))
 	})
@@ -82,12 +112,15 @@ func (p *Projector) catchUp(ctx context.Context, heads map[eventsourcing.StreamI
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(maxCatchUps)
 	for _, s := range streams {
-		fence := applied[s]
-		if fence == heads[s] {
-			continue
-		}
+		fence, seen := applied[s], heads[s]
 		group.Go(func() error {
-			err := p.catchUpStream(groupCtx, s, fence, heads[s], done)
+			var err error
+			if fence != seen.head {
+				err = p.catchUpStream(groupCtx, s, fence, seen.head, done)
+			}
+			if err == nil {
+				err = check(groupCtx, s, seen)
+			}
 			if err != nil {
 				err = fmt.Errorf("catch up %s with %s: %w", p.config.Name, s, err)
 			}
@@ -99,6 +132,34 @@ func (p *Projector) catchUp(ctx context.Context, heads map[eventsourcing.StreamI
 		})
 	}
 	return group.Wait()
+}
+
+// whole returns an ErrLogHole if the log lacks a record that another one follows, of those that were seen.
+func (p *Projector) whole(ctx context.Context, stream eventsourcing.StreamID, seen span) error {
+	if seen.first == 1 && !seen.broken {
+		return nil
+	}
+	a, err := p.newApplier(stream)
+	if err != nil {
+		return err
+	}
+	upTo := seen.first // the ones before it were seen before, or are a hole
+	if seen.broken {
+		upTo = seen.head
+	}
+	last := max(seen.first, 2) - 2
+	for r, err := range p.config.EventLog.Read(ctx, stream, last) {
+		if err == nil && r.Version != last+1 {
+			err = fmt.Errorf("%w: version %d instead of %d", eventsourcing.ErrLogHole, r.Version, last+1)
+		}
+		if err != nil {
+			return a.logError(err)
+		}
+		if last = r.Version; last >= upTo {
+			break
+		}
+	}
+	return nil
 }
 
 // Applied returns the version up to which each of the streams is applied. One without an own row, or with one that cannot

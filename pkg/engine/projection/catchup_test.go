@@ -1,6 +1,7 @@
 package projection_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -109,5 +110,65 @@ func TestCatchUpReturnsWhyItStopped(t *testing.T) {
 		require.NoError(t, err)
 		_, err = p.CatchUp(t.Context(), lib.log.all())
 		require.ErrorContains(t, err, unavailable.Error())
+	}
+}
+
+// byVersion reads a log that lacks versions.
+type byVersion struct{ *memLog }
+
+func (l byVersion) Read(
+	ctx context.Context, s eventsourcing.StreamID, after eventsourcing.Version,
+) iter.Seq2[eventsourcing.Record, error] {
+	return func(yield func(eventsourcing.Record, error) bool) {
+		for r, err := range l.memLog.Read(ctx, s, 0) {
+			if r.Version > after && !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+// A hole is seen where the projection has applied what the log has lost, wherever the parts of the log end that are compared at once.
+func TestCatchUpSeesAHoleBehindWhatIsApplied(t *testing.T) {
+	t.Parallel()
+	others := func(yield func(eventsourcing.Record, error) bool) { // as many as are compared at once
+		for n := range 100 {
+			if !yield(eventsourcing.Record{Stream: bookStream(fmt.Sprintf("other%d", n)), Version: 1}, nil) {
+				return
+			}
+		}
+	}
+	for lost := 1; lost <= 4; lost++ {
+		for parted := 1; parted <= 5; parted++ { // others come between
+			t.Run(fmt.Sprintf("version %d, others before %d", lost, parted), func(t *testing.T) {
+				t.Parallel()
+				lib := newLibrary(t)
+				lib.config.EventLog = byVersion{lib.log}
+				p := lib.projector()
+				s := shelfStream("s")
+				apply(t, p, lib.append(s, shelfNamed{"A"}, shelfNamed{"B"}, shelfNamed{"C"}, shelfNamed{"D"}, shelfNamed{"E"}))
+				for n := range 100 {
+					apply(t, p, lib.append(bookStream(fmt.Sprintf("other%d", n)), titled{"Odes"}))
+				}
+				log := func(yield func(eventsourcing.Record, error) bool) {
+					for _, r := range lib.log.records[s] {
+						if int(r.Version) == parted {
+							others(yield)
+						}
+						if !yield(r, nil) {
+							return
+						}
+					}
+				}
+				done, err := p.CatchUp(t.Context(), log)
+				require.NoError(t, err)
+				assert.Zero(t, done.Holes, "none is lost")
+
+				lib.log.records[s] = slices.Delete(lib.log.records[s], lost-1, lost)
+				done, err = p.CatchUp(t.Context(), log)
+				require.NoError(t, err)
+				assert.EqualValues(t, 1, done.Holes)
+			})
+		}
 	}
 }
