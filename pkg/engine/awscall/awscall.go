@@ -80,7 +80,7 @@ func bound(
 	late := &TimeoutError{Operation: operation, Limit: Limit(operation) + wait}
 	attempt, cancel := context.WithCancelCause(ctx) // not WithTimeout: such an answer lives on
 	timer := time.AfterFunc(late.Limit, func() { cancel(late) })
-	out, md, err := next.HandleDeserialize(attempt, in)
+	out, md, err := next.HandleDeserialize(middleware.SetLogger(attempt, untilEnded{middleware.GetLogger(ctx), attempt}), in)
 	inTime := timer.Stop()
 	if err == nil && inTime && streams[operation] {
 		return out, md, nil // the context ends with the caller's
@@ -91,4 +91,23 @@ func bound(
 		return out, md, late
 	}
 	return out, md, err
+}
+
+// untilEnded logs what happens in an attempt until its context ends. After that the SDK only warns of the answer's body, which it has
+// not read to the end: that its checksum is wrong, as if it were corrupt.
+type untilEnded struct {
+	to      logging.Logger
+	attempt context.Context //nolint:containedctx // smithy hands a logger the context of its call this way
+}
+
+// WithContext implements logging.ContextLogger.
+func (l untilEnded) WithContext(ctx context.Context) logging.Logger {
+	return untilEnded{logging.WithContext(ctx, l.to), ctx}
+}
+
+// Logf implements logging.Logger.
+func (l untilEnded) Logf(c logging.Classification, format string, v ...any) {
+	if l.attempt.Err() == nil {
+		l.to.Logf(c, format, v...)
+	}
 }

@@ -3,6 +3,7 @@ package awscall_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -187,4 +188,55 @@ func TestNoOperationIsWithoutALimitOfItsOwn(t *testing.T) {
 		}))
 	}
 	assert.Greater(t, found, 30, "calls in the sources")
+}
+
+// broken answers with the beginning of a page, as DynamoDB does. Who reads on is no longer waited for.
+type broken struct{ leave func() }
+
+func (b broken) Do(r *http.Request) (*http.Response, error) {
+	return &http.Response{
+		StatusCode: http.StatusOK, Header: http.Header{"X-Amz-Crc32": {"1"}},
+		Body: io.NopCloser(io.MultiReader(strings.NewReader(`{"TableNames":[`), readerFunc(func([]byte) (int, error) {
+			b.leave()
+			<-r.Context().Done()
+			return 0, r.Context().Err()
+		}))),
+	}, nil
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// An answer that nobody waits for any more is not said to be corrupt.
+func TestTheRestOfAnEndedAttemptIsNotLogged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		ctx, cancel := context.WithCancel(t.Context())
+		cfg := once(config(broken{cancel}))
+		cfg.Logger = logging.NewStandardLogger(&log)
+		_, err := dynamodb.NewFromConfig(cfg).ListTables(ctx, &dynamodb.ListTablesInput{})
+		require.ErrorIs(t, err, context.Canceled)
+		assert.Empty(t, log.String())
+	})
+}
+
+// wrong answers with a page whose checksum is another's.
+type wrong struct{}
+
+func (wrong) Do(*http.Request) (*http.Response, error) {
+	return &http.Response{
+		StatusCode: http.StatusOK, Header: http.Header{"X-Amz-Crc32": {"1"}}, Body: io.NopCloser(strings.NewReader(`{"TableNames":[]}`)),
+	}, nil
+}
+
+func TestAnAnswerWithAWrongChecksumIsLogged(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	cfg := once(config(wrong{}))
+	cfg.Logger = logging.NewStandardLogger(&log)
+	_, err := dynamodb.NewFromConfig(cfg).ListTables(t.Context(), &dynamodb.ListTablesInput{})
+	require.NoError(t, err)
+	assert.Contains(t, log.String(), "did not match expected checksum")
 }

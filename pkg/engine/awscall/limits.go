@@ -28,6 +28,11 @@ var limits = map[string]time.Duration{ // read only
 	"DynamoDB.DescribeTimeToLive": control,
 	"DynamoDB.UpdateTimeToLive":   control,
 
+	"DynamoDB.UpdateTable":               control,
+	"DynamoDB.ListTagsOfResource":        control,
+	"DynamoDB.DescribeContinuousBackups": control,
+	"DynamoDB.UpdateContinuousBackups":   control,
+
 	"DynamoDB Streams.DescribeStream":   bulk,
 	"DynamoDB Streams.GetShardIterator": quick,
 	"DynamoDB Streams.GetRecords":       bulk,
