@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -68,10 +69,14 @@ func parsePosition(cursor string) (position, error) {
 	return 0, fmt.Errorf("%w: not a version", projection.ErrBadCursor)
 }
 
-// page returns at most limit events after a position, and that of the next page.
+// page returns at most limit events after a position, and that of the next page. It ends before an event that the log lacks; the
+// next page is that eventsourcing.ErrLogHole.
 func (o Of[R, E]) page(ctx context.Context, id string, after position, limit int) (page []Event, next position, err error) {
 	withData := auth.May(ctx, DataScope)
 	for rec, err := range o.Log.Read(ctx, o.stream(id), eventsourcing.Version(after)) {
+		if errors.Is(err, eventsourcing.ErrLogHole) && len(page) > 0 {
+			return page, position(page[len(page)-1].Version), nil
+		}
 		if err != nil {
 			return nil, 0, fmt.Errorf("read the events of %s: %w", o.stream(id), err)
 		}

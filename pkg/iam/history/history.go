@@ -74,7 +74,9 @@ func (o Of[R, E]) At(ctx context.Context, id string, asOf AsOf) (row R, at event
 		if err != nil {
 			return row, 0, fmt.Errorf("read the history of %s: event %d: %w", o.stream(id), rec.Version, err)
 		}
-		row, at = o.Spec.Fold(row, event, rec), rec.Version
+		if row, at = o.Spec.Fold(row, event, rec), rec.Version; p.time.IsZero() && at == p.version {
+			break // without a look at the next one, which the log may lack
+		}
 	}
 	switch {
 	case at == 0:

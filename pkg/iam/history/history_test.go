@@ -325,3 +325,51 @@ func TestAShortReadOfALongStreamIsCheap(t *testing.T) {
 		assert.Len(t, row.Been, long)
 	}), 8, "4 MB")
 }
+
+// lacking is a log without one version, as dynamostore reads it.
+type lacking struct {
+	history.Log
+	version eventsourcing.Version
+}
+
+func (l lacking) Read(
+	ctx context.Context, s eventsourcing.StreamID, after eventsourcing.Version,
+) iter.Seq2[eventsourcing.Record, error] {
+	return func(yield func(eventsourcing.Record, error) bool) {
+		for r, err := range l.Log.Read(ctx, s, after) {
+			if err == nil && r.Version == l.version {
+				yield(eventsourcing.Record{}, fmt.Errorf("%w: version %d", eventsourcing.ErrLogHole, l.version))
+				return
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+// What is before a hole, and behind it, is shown.
+func TestAHoleHidesNothingButItself(t *testing.T) {
+	t.Parallel()
+	log := lacking{logOf(t, event(1, 0), event(2, time.Minute), event(3, 2*time.Minute), event(4, 3*time.Minute)), 3}
+	of, ctx := historyIn(log), reader(t.Context(), history.DataScope)
+	for _, asOf := range []string{"1", "2"} {
+		_, version, err := of.At(ctx, lamp, history.AsOf(asOf))
+		require.NoError(t, err)
+		assert.Equal(t, asOf, fmt.Sprint(version))
+	}
+	for _, asOf := range []string{"3", "4", noon.Add(time.Minute).Format(time.RFC3339)} {
+		_, _, err := of.At(ctx, lamp, history.AsOf(asOf))
+		require.ErrorIs(t, err, eventsourcing.ErrLogHole, "what came next is not known")
+	}
+
+	h, path := server(log, history.ReadScope), "/things/"+lamp+"/events"
+	first := get(t, h, path)
+	require.Equal(t, http.StatusOK, first.Code, first.Body)
+	var page []history.Event
+	require.NoError(t, json.Unmarshal(first.Body.Bytes(), &page))
+	assert.Len(t, page, 2)
+	assert.Contains(t, first.Header().Get("Link"), "cursor=2")
+	assert.Equal(t, http.StatusInternalServerError, get(t, h, path+"?cursor=2").Code)
+	assert.Equal(t, http.StatusOK, get(t, h, path+"?cursor=3").Code)
+}
