@@ -124,7 +124,9 @@ func (con *console) catchUp(ctx context.Context, projection string, dryRun bool)
 	}
 	progress, began := con.progress(), run.StartedAt
 	for run.State == "running" {
-		progress.Show(func() string { return "catching up " + projection + " since " + began.Format(time.TimeOnly) })
+		progress.Show(func() string {
+			return fmt.Sprintf("catching up %s since %s, %s read", projection, began.Format(time.TimeOnly), amount.Of(run.Records, "event"))
+		})
 		select {
 		case <-ctx.Done():
 			return false, ctx.Err()

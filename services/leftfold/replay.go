@@ -11,6 +11,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -54,6 +55,8 @@ func newRun(con *console, lookup service.Lookup, runSystem func(context.Context)
 			return runSystem(ctx)
 		case r.from == "":
 			return errors.New("--save-rows and --compare: want --from with them")
+		case r.save != "" && r.compare != "":
+			return errors.New("--save-rows and --compare: want one of them")
 		default:
 			return errors.Join(con.replay(ctx, lookup, r), con.out.Err())
 		}
@@ -85,11 +88,43 @@ func (con *console) replay(ctx context.Context, lookup service.Lookup, r replay)
 	if err := service.LoadConfig(lookup, &cfg); err != nil {
 		return err
 	}
+	use, err := con.rowsFor(r)
+	if err != nil {
+		return err
+	}
 	system, err := load(ctx, cfg, con.logs)
 	if err != nil {
 		return err
 	}
-	return system.During(ctx, func(ctx context.Context) error { return con.rows(ctx, system, r) })
+	err = system.During(ctx, func(ctx context.Context) error {
+		all, err := con.rows(ctx, system)
+		if err != nil {
+			return err
+		}
+		return use(all)
+	})
+	if ctx.Err() != nil {
+		return errors.New("stopped before the read models had the whole log: no row is saved or compared")
+	}
+	return err
+}
+
+// rowsFor returns what becomes of the rows. Files that cannot be written or read are an error now, before the log is loaded.
+func (con *console) rowsFor(r replay) (use func([]row) error, err error) {
+	if r.compare != "" {
+		theirs, err := readRows(r.compare)
+		return func(ours []row) error { return con.compareRows(theirs, ours) }, err
+	}
+	if to, err := os.Stat(filepath.Dir(r.save)); err != nil || !to.IsDir() {
+		return nil, fmt.Errorf("--save-rows %s: there is no such folder", r.save)
+	}
+	return func(all []row) error {
+		if err := saveRows(r.save, all); err != nil {
+			return err
+		}
+		con.printer().Line(map[string]int{"saved": len(all)}, amount.Of(len(all), "row")+" saved in "+r.save)
+		return nil
+	}, nil
 }
 
 // load fills the log and the claims of a system that does not run yet.
@@ -135,18 +170,17 @@ type row struct {
 	Attributes map[string]any `json:"attributes"`
 }
 
-// rows waits until the read models have the whole log, then saves their rows or compares them.
-func (con *console) rows(ctx context.Context, system *app.System, r replay) error {
+// rows waits until the read models have the whole log, and returns their rows.
+func (con *console) rows(ctx context.Context, system *app.System) (all []row, err error) {
 	con.admins = []string{"http://" + system.AdminAddr}
-	db := dynamodb.NewFromConfig(system.AWS.Config())
-	var all []row
+	db := dynamodb.NewFromConfig(system.AWS.Config(), func(o *dynamodb.Options) { o.RetryMaxAttempts = auditsAttempts })
 	for _, p := range system.Config.Names.Projections() {
 		if _, err := con.catchUp(ctx, p.Name, false); err != nil {
-			return err
+			return nil, err
 		}
 		of, err := rowsOf(ctx, db, p.Name, p.Table)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		all = append(all, of...)
 	}
@@ -154,16 +188,7 @@ func (con *console) rows(ctx context.Context, system *app.System, r replay) erro
 		return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Projection, b.Projection),
 			cmp.Compare(a.ID, b.ID), cmp.Compare(a.Row, b.Row))
 	})
-	if r.save != "" {
-		if err := saveRows(r.save, all); err != nil {
-			return err
-		}
-		con.printer().Line(map[string]int{"saved": len(all)}, amount.Of(len(all), "row")+" saved in "+r.save)
-	}
-	if r.compare == "" {
-		return nil
-	}
-	return con.compareRows(r.compare, all)
+	return all, nil
 }
 
 // rowsOf reads all rows of a read model, those of what is parked included.
@@ -229,12 +254,8 @@ type rowDiffers struct {
 	Text       string   `json:"text"`
 }
 
-// compareRows compares the rows of another build, in a file, with this build's.
-func (con *console) compareRows(name string, ours []row) error {
-	theirs, err := readRows(name)
-	if err != nil {
-		return err
-	}
+// compareRows compares the rows of another build with this build's.
+func (con *console) compareRows(theirs, ours []row) error {
 	printer, differences, streams := con.printer(), 0, map[string]bool{}
 	differs := func(r row, text string, attributes ...string) {
 		differences++

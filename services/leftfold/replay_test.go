@@ -81,8 +81,20 @@ func TestALogIsReplayedElsewhere(t *testing.T) { // not in parallel: it sets the
 	shows(t, elsewhere, 3)
 	cancel()
 	require.NoError(t, <-ended)
-	for _, mistake := range [][]string{{"run", "--compare", rows}, {"run", "--save-rows", rows}} {
-		_, err := execute(t, mistake...)
-		require.ErrorContains(t, err, "want --from with them")
+}
+
+// Mistakes are found before a log is loaded, which takes long: these name none.
+func TestAReplayThatCannotEndWellDoesNotBegin(t *testing.T) {
+	none := filepath.Join(t.TempDir(), "none", "rows")
+	for mistake, args := range map[string][]string{
+		"want --from with them":              {"--compare", none},
+		"--compare: want --from":             {"--save-rows", none},
+		"want one of them":                   {"--from", none, "--save-rows", none, "--compare", none},
+		"there is no such folder":            {"--from", none, "--save-rows", none},
+		"rows: no such file":                 {"--from", none, "--compare", none},
+		"no archive at " + none + ", which ": {"--from", none},
+	} {
+		_, err := execute(t, append([]string{"run"}, args...)...)
+		require.ErrorContains(t, err, mistake)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -18,18 +19,19 @@ import (
 // because reading the whole log takes longer than any request may.
 type CatchUps struct {
 	name      string
-	run       func(context.Context) (projection.CaughtUp, error)
+	run       func(ctx context.Context, records *atomic.Int64) (projection.CaughtUp, error)
 	now       func() time.Time
 	log       *slog.Logger
 	requested chan struct{} // holds one: no run is requested during a run
 
+	read atomic.Int64 // by the run that is under way
 	mu   sync.Mutex
 	last catchUp
 }
 
-// NewCatchUps returns the CatchUps of the projection of that name; run performs one.
+// NewCatchUps returns the CatchUps of the projection of that name; run performs one, and counts the records that it has read so far.
 func NewCatchUps(
-	name string, run func(context.Context) (projection.CaughtUp, error), now func() time.Time, log *slog.Logger,
+	name string, run func(ctx context.Context, records *atomic.Int64) (projection.CaughtUp, error), now func() time.Time, log *slog.Logger,
 ) *CatchUps {
 	return &CatchUps{
 		name: name, run: run, now: now, log: log, requested: make(chan struct{}, 1),
@@ -51,7 +53,7 @@ type catchUp struct {
 	State      string     `json:"state" enum:"never,running,done,incomplete,failed" doc:"of the last run that this process was asked for"`
 	StartedAt  *time.Time `json:"startedAt,omitempty" doc:"when it began"`
 	EndedAt    *time.Time `json:"endedAt,omitempty" doc:"when it ended"`
-	Records    int64      `json:"records" doc:"events compared"`
+	Records    int64      `json:"records" doc:"events compared; during a run those that were read so far"`
 	Behind     int64      `json:"behind" doc:"aggregates that were behind and are not any more"`
 	Applied    int64      `json:"applied" doc:"events that they had missed"`
 	Parked     int64      `json:"parked" doc:"aggregates left as they are because they are parked: redrive those"`
@@ -73,7 +75,7 @@ func (c *CatchUps) Run(ctx context.Context) error {
 }
 
 func (c *CatchUps) once(ctx context.Context) {
-	result, err := c.run(ctx)
+	result, err := c.run(ctx, &c.read)
 	ended, state := c.now().UTC(), done
 	if result.Holes > 0 {
 		state = incomplete
@@ -95,6 +97,7 @@ func (c *CatchUps) start() catchUp {
 	defer c.mu.Unlock()
 	if c.last.State != running {
 		started := c.now().UTC()
+		c.read.Store(0)
 		c.last = catchUp{Projection: c.name, State: running, StartedAt: &started}
 		c.requested <- struct{}{}
 	}
@@ -104,7 +107,11 @@ func (c *CatchUps) start() catchUp {
 func (c *CatchUps) state() catchUp {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.last
+	shown := c.last
+	if shown.State == running {
+		shown.Records = c.read.Load()
+	}
+	return shown
 }
 
 // Register adds starting and showing a catch-up to an API. Like RegisterParked it is for operators.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,8 +28,9 @@ func TestOneCatchUpAtATimeRunsInTheBackground(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		runs := 0
-		catchUps := readservice.NewCatchUps("things", func(ctx context.Context) (projection.CaughtUp, error) {
+		catchUps := readservice.NewCatchUps("things", func(ctx context.Context, records *atomic.Int64) (projection.CaughtUp, error) {
 			runs++
+			records.Add(4)
 			select {
 			case <-time.After(time.Minute):
 			case <-ctx.Done():
@@ -60,6 +62,8 @@ func TestOneCatchUpAtATimeRunsInTheBackground(t *testing.T) {
 		assert.Equal(t, want, ask(http.MethodPost, http.StatusAccepted))
 		time.Sleep(time.Second)
 		assert.Equal(t, want, ask(http.MethodPost, http.StatusAccepted), "that one continues")
+		want.Records = 4
+		assert.Equal(t, want, ask(http.MethodGet, http.StatusOK), "those that were read so far")
 		time.Sleep(time.Minute)
 		over := began.Add(time.Minute)
 		want = catchUp{

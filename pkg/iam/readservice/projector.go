@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -118,8 +120,12 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 	if err != nil {
 		return service.App{}, err
 	}
-	catchUps := NewCatchUps(c.Name, func(ctx context.Context) (projection.CaughtUp, error) {
-		return model.CatchUp(ctx, log.All(ctx, logSegments))
+	whole := dynamostore.NewStore(
+		dynamodb.NewFromConfig(p.AWS, func(o *dynamodb.Options) { o.RetryMaxAttempts = scanAttempts }),
+		dynamostore.Config{Tables: tables, Now: p.Now, Backoff: backoff},
+	)
+	catchUps := NewCatchUps(c.Name, func(ctx context.Context, records *atomic.Int64) (projection.CaughtUp, error) {
+		return model.CatchUp(ctx, counted(whole.All(ctx, logSegments), records))
 	}, p.Now, p.Logger)
 	audits := NewAudits(c.Name, c.Audit, func(ctx context.Context, audit projectionaudit.Config) (projectionaudit.Result, error) {
 		current, err := model.Current(ctx)
@@ -168,8 +174,25 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 	}, nil
 }
 
-// logSegments is how many scans of the log a catch-up runs at once.
-const logSegments = 4
+// A catch-up runs logSegments scans of the log at once. It repeats each call often, so that what takes hours outlives a busy minute.
+const (
+	logSegments  = 4
+	scanAttempts = 10
+)
+
+// counted is log, and adds to records what it has yielded.
+func counted(log iter.Seq2[eventsourcing.Record, error], records *atomic.Int64) iter.Seq2[eventsourcing.Record, error] {
+	return func(yield func(eventsourcing.Record, error) bool) {
+		for r, err := range log {
+			if err == nil {
+				records.Add(1)
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
+}
 
 // Model applies records of one stream in order and says how many, from the front, are done; *projection.Projector is one.
 type Model interface {
