@@ -49,12 +49,12 @@ demo: ## Play a story through what make run runs, or else alone, and show each h
 ##@ To develop
 
 .PHONY: test
-test: ## All tests, or those of PACKAGES: no C compiler, no Docker, no network
+test: ## All tests, the longest shortened, or those of PACKAGES: no C compiler, no Docker, no network
 	@go run ./.ci/gotest $(PACKAGES)
 
 .PHONY: test-race
-test-race: ## All tests with the race detector, which needs a C compiler
-	@LEFTFOLD_DRILL=30 go run ./.ci/gotest -race $(PACKAGES)
+test-race: ## All tests in full with the race detector, which needs a C compiler
+	@go run ./.ci/gotest -race $(PACKAGES)
 
 .PHONY: test-processes
 test-processes: ## Kill real processes at random for CHAOS under load, COUNT times; then let replicas share shards

@@ -57,7 +57,7 @@ func run(ctx context.Context, race bool, patterns []string) error {
 		}
 		args = append(args, "-race")
 	} else { // the tests of the whole system wait half the time
-		args = append(args, "-p", strconv.Itoa(runtime.NumCPU()+1))
+		args = append(args, "-short", "-p", strconv.Itoa(runtime.NumCPU()+1))
 	}
 	if len(patterns) == 0 {
 		patterns = []string{"work"}

@@ -147,7 +147,7 @@ func TestEachDisasterIsMadeGood(t *testing.T) {
 						assert.Contains(t, string(page), "leftfold "+words[1], "docs/operations.md has every command")
 					}
 				}
-				if !isDrill {
+				if testing.Short() && !isDrill {
 					t.Skip("make drill and make test-race carry the steps out, with processes and in real time")
 				}
 				took, lost := newDrill(t, dir).play(each, events)

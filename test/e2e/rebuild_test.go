@@ -168,6 +168,9 @@ func generationsOf(t *testing.T, p *systemtest.Process) shown {
 // and back. The builds are programs of their own, each with its leftfold.
 func TestTwoBuildsOfDifferentRowsRunSideBySide(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("make test-race compiles another build and runs it beside this one")
+	}
 	earlier, later := programs(t), t.TempDir()
 	file := filepath.Join(root, usersFile)
 	require.NoError(t, systemtest.BuildChanged(t.Context(), later, file, laterUsers(t), "projector-user", "leftfold"))

@@ -57,7 +57,7 @@ func TestAWSCallsOfASteadyLoadStayUnderTheirCeilings(t *testing.T) {
 		sys := systemtest.New(t, map[string]string{"STREAM_POLL": "200ms"})
 		require.NoError(t, sys.AWS.SetFaults(likeAWS()))
 		registrations, updates := 60*steadyRate, 20*steadyRate
-		if underRace {
+		if underRace || testing.Short() {
 			registrations, updates = 5*steadyRate, 5*steadyRate
 		}
 		var users []string

@@ -19,10 +19,14 @@ import (
 
 // quick is how many seeds a mere `go test` runs.
 func quick() uint64 {
-	if raceDetector {
+	switch {
+	case raceDetector:
 		return 3
+	case testing.Short():
+		return 8
+	default:
+		return 12
 	}
-	return 12
 }
 
 // Tests here do not run in parallel: each seeds the process's source of random bytes.
@@ -173,7 +177,7 @@ func TestRegressionSeedsKeepEveryPromise(t *testing.T) { //nolint:paralleltest /
 func TestTheSameSeedGivesTheSameRun(t *testing.T) { //nolint:paralleltest // see above
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	seeds := []uint64{4, 9}
-	if raceDetector {
+	if raceDetector || testing.Short() {
 		seeds = seeds[:1]
 	}
 	var hashes []string
