@@ -28,12 +28,16 @@ const (
 	settleWithin = 20 * time.Minute
 	caughtWithin = 2 * time.Minute // a planted bug; longer than any run without one takes to settle
 	calmAtLeast  = calmBefore + 6*time.Second
+	repeated     = 45 * time.Second // what a killed projector received is received again, and applied
 )
 
 // settle waits until all read models show every stream's last version, all messages are delivered and the operators are done, and
 // a little longer, so that late effects, which must not happen, would show. It waits no longer once a planted bug is caught.
 func (w *world) settle() {
-	began, within := time.Now(), settleWithin
+	began, within, calm := time.Now(), settleWithin, calmAtLeast
+	if w.plan.Rebuilds || w.plan.Audits {
+		calm = repeated // the generation that is not read has to be up to date, too
+	}
 	if w.plan.Mutant != "" {
 		within = caughtWithin
 	}
@@ -46,7 +50,7 @@ func (w *world) settle() {
 		if settled && w.report.Settled == 0 {
 			w.report.Settled = time.Since(began)
 		}
-		if settled && len(w.undone()) == 0 && time.Since(began) > calmAtLeast || time.Since(began) > within {
+		if settled && len(w.undone()) == 0 && time.Since(began) > calm || time.Since(began) > within {
 			return
 		}
 	}
