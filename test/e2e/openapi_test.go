@@ -155,7 +155,7 @@ func (op *operation) call(t *testing.T, target string, header http.Header, body 
 }
 
 // goAlone are parameters that make no sense beside another of the same operation: If-Match, min_version, contains.
-var goAlone = []string{"If-None-Match", "as_of", "email"} //nolint:gochecknoglobals // read only
+var goAlone = []string{"If-None-Match", "as_of", "email", "correlation", "day"} //nolint:gochecknoglobals // read only
 
 // example returns the document's example of a request, with version in place of the one in If-Match, and a key of its own.
 func (op *operation) example(version string) (target string, header http.Header, body []byte) {

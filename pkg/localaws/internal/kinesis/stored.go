@@ -14,11 +14,14 @@ type kept struct {
 	streams journal.Key // name
 	trimmed journal.Key // stream, shard
 	records journal.Key // stream, shard, counter
+	former  journal.Key // name
 }
 
 func keptIn(j *journal.Journal, region string) kept {
 	all := journal.Key(nil).With(region, "kinesis")
-	return kept{journal: j, streams: all.With("stream"), trimmed: all.With("trimmed"), records: all.With("record")}
+	return kept{
+		journal: j, streams: all.With("stream"), trimmed: all.With("trimmed"), records: all.With("record"), former: all.With("former"),
+	}
 }
 
 type storedStream struct {
@@ -80,6 +83,7 @@ func (s *stream) saveDeleted() {
 	}
 	var b journal.Batch
 	b.Delete(s.kept.streams.With(s.name))
+	b.Put(s.kept.former.With(s.name), s.createdAt)
 	for _, sh := range s.shards {
 		b.Delete(sh.key(s.kept.trimmed))
 		for i := range sh.records {
@@ -123,10 +127,17 @@ func (s *shard) saveTrimmed(n int) {
 
 // Load restores what the journal's store has. It is called before the first operation.
 func (k *Kinesis) Load() error {
+	err := journal.Each(k.kept.journal, k.kept.former, func(id []string, createdAt time.Time) error {
+		k.former[id[0]] = createdAt
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	if err := journal.Each(k.kept.journal, k.kept.streams, k.loadStream); err != nil {
 		return err
 	}
-	err := journal.Each(k.kept.journal, k.kept.trimmed, func(id []string, trimmed uint64) error {
+	err = journal.Each(k.kept.journal, k.kept.trimmed, func(id []string, trimmed uint64) error {
 		sh, err := k.loaded(id)
 		if err == nil {
 			sh.trimmed = trimmed

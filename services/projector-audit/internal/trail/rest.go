@@ -54,10 +54,10 @@ type listEvents struct {
 	httpapi.Paging
 
 	Actor       string  `query:"actor" maxLength:"255" doc:"what this subject of a token caused" example:"dan"`
-	Correlation string  `query:"correlation" maxLength:"128" doc:"what this correlation ID connects"`
-	Day         day     `query:"day" doc:"what was recorded on this day of UTC; today, if nothing else is asked for"`
-	From        instant `query:"from" doc:"only what was recorded at this time or later"`
-	To          instant `query:"to" doc:"only what was recorded before this time"`
+	Correlation string  `query:"correlation" maxLength:"128" doc:"what this correlation ID connects" example:"walk-1"`
+	Day         day     `query:"day" doc:"what was recorded on this day of UTC; today, if nothing else is asked for" example:"2026-11-28"`
+	From        instant `query:"from" doc:"only what was recorded at this time or later" example:"2026-11-28T10:00:00Z"`
+	To          instant `query:"to" doc:"only what was recorded before this time" example:"2026-11-28T11:00:00Z"`
 }
 
 // Resolve implements huma.Resolver.
