@@ -66,7 +66,7 @@ func (r Result) Equal() bool { return r.Differences == r.Repaired && r.Undecided
 // It reads the log before the table. So a claim with a wrong owner is assigned to its holder in one write, before it
 // could be taken for an orphan.
 func Run(ctx context.Context, c Config) (Result, error) {
-	a := auditor{Config: c, categories: map[string]Category{}, unreadable: map[string]bool{}}
+	a := auditor{Config: c, categories: map[string]Category{}}
 	a.Parallel = max(cmp.Or(c.Parallel, 8), 1)
 	a.MaxAttempts = max(cmp.Or(c.MaxAttempts, 20), 1)
 	a.Backoff = c.Backoff.Or(5*time.Millisecond, 80*time.Millisecond)
@@ -99,7 +99,7 @@ type auditor struct {
 	audit.Tally[Result]
 
 	categories map[string]Category
-	unreadable map[string]bool // the streams that were reported; changed within Count
+	unreadable audit.Once[string] // streams
 }
 
 // stream checks that the stream owns in the table what it holds.
@@ -166,9 +166,7 @@ func (a *auditor) retry(ctx context.Context, stream string, check func() error) 
 
 // foundUnreadable reports a stream once: it is met by itself, and by each claim that it owns.
 func (a *auditor) foundUnreadable(i *illegible) {
-	again := false
-	a.Count(func(*Result) { again, a.unreadable[i.stream] = a.unreadable[i.stream], true })
-	if !again {
+	if a.unreadable.First(i.stream) {
 		a.found(Difference{Kind: i.kind, Stream: shown(i.stream), Detail: i.detail})
 	}
 }

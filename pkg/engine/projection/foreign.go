@@ -213,7 +213,7 @@ func (p *Projector) deleteForeign(ctx context.Context, f Foreign) error {
 		if err == nil {
 			attr = "latest"
 		}
-		condition, names, values := same(attr, f.row)
+		condition, names, values := same(f.row, attr)
 		_, err := p.config.DB.DeleteItem(ctx, &dynamodb.DeleteItemInput{
 			TableName: &p.config.Table, Key: f.item(),
 			ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
@@ -223,7 +223,7 @@ func (p *Projector) deleteForeign(ctx context.Context, f Foreign) error {
 	if f.Row == a.key.Row {
 		return a.deleteOwn(ctx, f.row)
 	}
-	condition, names, values := same("stream", f.row)
+	condition, names, values := same(f.row, "stream")
 	return a.writeRelated(ctx, f.own, []types.TransactWriteItem{{Delete: &types.Delete{
 		TableName: &p.config.Table, Key: f.item(),
 		ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,

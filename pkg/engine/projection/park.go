@@ -156,7 +156,7 @@ func (a *applier) parked(ctx context.Context) (*Parked, error) {
 	var row Parked
 	if err := decode(item, &row); err != nil {
 		a.badRow(ctx, a.parkedKey(), err)
-		condition, names, values := same("latest", item)
+		condition, names, values := same(item, "latest")
 		_, err := a.config.DB.DeleteItem(ctx, &dynamodb.DeleteItemInput{
 			TableName: &a.config.Table, Key: a.parkedKey().item(),
 			ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,

@@ -130,8 +130,8 @@ func (a *applier) refold(
 // rewriting writes the rows of a stream, the own row last, in as many transactions as they take.
 //
 // If it takes several, the first one marks the own row, which is all that they have in common: of two at once, one loses a
-// transaction after the other has marked the row, and begins again. A row that was not there is marked without a fence, so that whoever
-// meets it after a crash rebuilds it.
+// transaction after the other has marked the row, and begins again. A row that was not there is marked without a fence, so that it is
+// rebuilt when it is met after a crash.
 type rewriting struct {
 	*applier
 
@@ -158,7 +158,7 @@ func (b *rewriting) add(ctx context.Context, writes []types.TransactWriteItem) e
 }
 
 // replace writes the own row with that state as of the last record, and the rows that are left. Even at the same version it is another
-// row from now on: whoever would write the next one to the row that it replaces, reads this one first.
+// row from now on: a write that takes the replaced row for the last one loses, and reads this one first.
 func (b *rewriting) replace(ctx context.Context, state Item, last eventsourcing.Record) error {
 	own, err := b.ownItem(state, last)
 	if err != nil {

@@ -27,7 +27,7 @@ func newRecent(bytes int) *recent {
 	return r
 }
 
-// take returns the row and forgets it: whoever writes the next one keeps that. nil: none is kept.
+// take returns the row and forgets it: the write of the next one keeps that. nil: none is kept.
 func (r *recent) take(key Key) Item {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -82,20 +82,18 @@ func sizeOfValue(value types.AttributeValue) int {
 			size += sizeOfValue(element)
 		}
 	case *types.AttributeValueMemberSS:
-		size += sizeOfTexts(v.Value)
+		size += sizeOfEach(v.Value)
 	case *types.AttributeValueMemberNS:
-		size += sizeOfTexts(v.Value)
+		size += sizeOfEach(v.Value)
 	case *types.AttributeValueMemberBS:
-		for _, b := range v.Value {
-			size += valueOverhead + len(b)
-		}
+		size += sizeOfEach(v.Value)
 	}
 	return size
 }
 
-func sizeOfTexts(texts []string) (size int) {
-	for _, text := range texts {
-		size += valueOverhead + len(text)
+func sizeOfEach[T string | []byte](values []T) (size int) {
+	for _, value := range values {
+		size += valueOverhead + len(value)
 	}
 	return size
 }

@@ -136,14 +136,16 @@ func (a *applier) relatedItem(key Key, data Item) Item {
 // related returns writes for the related rows that differ, and for the entries, each conditional on that no other stream owns the
 // row.
 func (a *applier) related(c change) (writes []types.TransactWriteItem, err error) {
+	owned := aws.String("attribute_not_exists(#stream) OR #stream = :stream OR NOT attribute_type(#stream, :text)")
+	names := map[string]string{"#stream": "stream"}
+	values := Item{":stream": dynamo.Text(a.stream.String()), ":text": dynamo.Text("S")}
 	put := func(key Key, item Item) {
 		if !a.derivable(key.Row) || !storable(key) {
 			err = fmt.Errorf("%w: %q of %q cannot be a related row", ErrInvalidRow, key.Row, key.ID)
 		}
-		condition, names, values := a.owned()
 		writes = append(writes, types.TransactWriteItem{Put: &types.Put{
 			TableName: &a.config.Table, Item: item,
-			ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+			ConditionExpression: owned, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
 		}})
 	}
 	for _, key := range sorted(c.after) {
@@ -161,20 +163,13 @@ func (a *applier) related(c change) (writes []types.TransactWriteItem, err error
 	}
 	for _, key := range sorted(c.before) {
 		if _, ok := c.after[key]; !ok {
-			condition, names, values := a.owned()
 			writes = append(writes, types.TransactWriteItem{Delete: &types.Delete{
 				TableName: &a.config.Table, Key: key.item(),
-				ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+				ConditionExpression: owned, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
 			}})
 		}
 	}
 	return writes, err
-}
-
-// owned is the condition that no other stream owns a row.
-func (a *applier) owned() (condition *string, names map[string]string, values Item) {
-	return aws.String("attribute_not_exists(#stream) OR #stream = :stream OR NOT attribute_type(#stream, :text)"),
-		map[string]string{"#stream": "stream"}, Item{":stream": dynamo.Text(a.stream.String()), ":text": dynamo.Text("S")}
 }
 
 func sorted(rows map[Key]Item) []Key {
@@ -214,12 +209,18 @@ var identity = []string{"version", "event_id", attrRebuild}
 
 // unchanged is the condition that an own row is as it was read or written; nil: that there is none.
 func unchanged(was Item) (condition *string, names map[string]string, values Item) {
+	return same(was, identity...)
+}
+
+// same is the condition that attributes of a row are as they were when the row was read as was; nil: that there is no row.
+func same(was Item, attrs ...string) (condition *string, names map[string]string, values Item) {
+	names = map[string]string{"#id": "id"}
 	if was == nil {
-		return aws.String("attribute_not_exists(#id)"), map[string]string{"#id": "id"}, nil
+		return aws.String("attribute_not_exists(#id)"), names, nil
 	}
-	names, values = map[string]string{"#id": "id"}, Item{}
+	values = Item{}
 	parts := []string{"attribute_exists(#id)"}
-	for _, attr := range identity {
+	for _, attr := range attrs {
 		names["#"+attr] = attr
 		if value := was[attr]; value != nil {
 			parts, values[":"+attr] = append(parts, "#"+attr+" = :"+attr), value
@@ -231,19 +232,6 @@ func unchanged(was Item) (condition *string, names map[string]string, values Ite
 		values = nil
 	}
 	return aws.String(strings.Join(parts, " AND ")), names, values
-}
-
-// same is the condition that an attribute of a row has the value that it had when the row was read as was; nil: that there
-// is no row.
-func same(attr string, was Item) (condition *string, names map[string]string, values Item) {
-	switch value := was[attr]; {
-	case was == nil:
-		return aws.String("attribute_not_exists(#id)"), map[string]string{"#id": "id"}, nil
-	case value == nil: // a bad row
-		return aws.String("attribute_exists(#id) AND attribute_not_exists(#attr)"), map[string]string{"#id": "id", "#attr": attr}, nil
-	default:
-		return aws.String("#attr = :was"), map[string]string{"#attr": attr}, Item{":was": value}
-	}
 }
 
 // writeError returns what the error of a write means: errRaced, ErrNotOwner, or err wrapped with the operation. The first

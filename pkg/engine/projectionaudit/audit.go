@@ -97,7 +97,7 @@ const maxPending = 10_000
 //
 // It reads the log before the table. So rows that are missing are there before any that they would derive are judged.
 func Run(ctx context.Context, c Config) (Result, error) {
-	a := auditor{Config: c, categories: map[string]bool{}, unreadable: map[eventsourcing.StreamID]bool{}}
+	a := auditor{Config: c, categories: map[string]bool{}}
 	a.Sample = cmp.Or(c.Sample, 1)
 	a.Settle = cmp.Or(c.Settle, DefaultSettle)
 	a.Parallel = max(cmp.Or(c.Parallel, 8), 1)
@@ -128,12 +128,13 @@ type auditor struct {
 	categories map[string]bool
 	pending    []suspicion // oldest first
 
+	unreadable audit.Once[eventsourcing.StreamID] // reported as Hole or Illegible
+
 	// Checks change what follows within Count.
 	audit.Tally[Result]
 
-	unreadable map[eventsourcing.StreamID]bool // reported as Hole or Illegible
-	suspected  []suspicion                     // by this page
-	blocked    []suspicion                     // whose repair a foreign row prevents
+	suspected []suspicion // by this page
+	blocked   []suspicion // whose repair a foreign row prevents
 }
 
 // suspicion is that a stream is behind at that version, or that its rows are wrong.
@@ -318,9 +319,7 @@ func (a *auditor) retry(ctx context.Context, stream eventsourcing.StreamID, chec
 
 // foundUnreadable reports a stream once.
 func (a *auditor) foundUnreadable(f Finding, stream eventsourcing.StreamID) {
-	again := false
-	a.Count(func(*Result) { again, a.unreadable[stream] = a.unreadable[stream], true })
-	if !again {
+	if a.unreadable.First(stream) {
 		a.found(f)
 	}
 }

@@ -37,3 +37,12 @@ func (t *Tally[R]) Result() R {
 	defer t.mu.Unlock()
 	return t.result
 }
+
+// Once tells the first report about something from the later ones. Its zero value has seen nothing; it is safe for concurrent use.
+type Once[K comparable] struct{ seen sync.Map }
+
+// First reports whether it is called with that key for the first time.
+func (o *Once[K]) First(key K) bool {
+	_, again := o.seen.LoadOrStore(key, nil)
+	return !again
+}
