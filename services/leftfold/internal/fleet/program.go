@@ -31,11 +31,12 @@ func (p program) run(ctx context.Context) error {
 	cmd.Cancel, cmd.WaitDelay = stdin.Close, p.grace
 	err = cmd.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		if ctx.Err() != nil && exit.String() == "signal: interrupt" {
+			return ctx.Err() // Ctrl-C reached it, too, before it had a group of its own
+		}
 		err = errors.New(exit.String()) // service.Exit would take its exit code for this process's
 	}
 	switch {
-	case ctx.Err() != nil && err != nil && err.Error() == "signal: interrupt":
-		return ctx.Err() // Ctrl-C reached it, too, before it had a group of its own
 	case ctx.Err() != nil:
 		return err // that of ctx, unless the exit code is not 0
 	case err == nil:
