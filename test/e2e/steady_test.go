@@ -35,7 +35,7 @@ func steadyCeilings() []struct {
 		{"row writes", 1025 * models, []string{"write rows"}},
 		{"reads", 60, []string{"read the log", "read rows, heal"}},
 		{"SQS", 375 * models, []string{"send", "receive", "delete", "extend and release"}},
-		{"stream and Kinesis", 160, []string{"read the log's stream", "put into Kinesis", "read Kinesis"}},
+		{"stream and Kinesis", 150, []string{"read the log's stream", "put into Kinesis", "read Kinesis"}},
 	}
 }
 

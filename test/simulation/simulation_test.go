@@ -31,12 +31,19 @@ func quick() uint64 {
 
 // Tests here do not run in parallel: each seeds the process's source of random bytes.
 
+// keeps runs a plan, which must keep every promise.
+func keeps(t *testing.T, p simulation.Plan) *simulation.Report {
+	t.Helper()
+	r := simulation.Run(t, p)
+	for _, b := range r.Breaches {
+		t.Errorf("seed %d: %s", p.Seed, b)
+	}
+	return r
+}
+
 func TestEveryPromiseHolds(t *testing.T) { //nolint:paralleltest // see above
 	for seed := range quick() {
-		r := simulation.Run(t, simulation.NewPlan(seed))
-		for _, b := range r.Breaches {
-			t.Errorf("seed %d: %s", seed, b)
-		}
+		r := keeps(t, simulation.NewPlan(seed))
 		assert.Positive(t, r.Accepted, "seed %d accepts no command", seed)
 	}
 }
@@ -85,10 +92,7 @@ func TestRebuildsUnderLoadMissNothingAndGoBackNowhere(t *testing.T) { //nolint:p
 	for seed := range quick() / 2 {
 		p := simulation.NewPlan(seed).WithoutOperators()
 		p.Rebuilds = true
-		r := simulation.Run(t, p)
-		for _, b := range r.Breaches {
-			t.Errorf("seed %d: %s", seed, b)
-		}
+		r := keeps(t, p)
 		moves += r.Rebuilds
 	}
 	assert.Positive(t, moves)
@@ -108,11 +112,7 @@ func TestAuditsReportWhatIsDamagedAndNothingElse(t *testing.T) { //nolint:parall
 	for seed := range quick() / 3 {
 		p := underOperators(seed)
 		p.Audits, p.Moves = true, append(p.Moves, "row damaged", "row damaged")
-		r := simulation.Run(t, p)
-		for _, b := range r.Breaches {
-			t.Errorf("seed %d: %s", seed, b)
-		}
-		total.Add(r)
+		total.Add(keeps(t, p))
 	}
 	assert.Positive(t, total.Audits)
 	assert.Positive(t, total.Repaired)
@@ -124,11 +124,7 @@ func TestALostLogIsRestoredFromTheArchive(t *testing.T) { //nolint:paralleltest 
 	for seed := range max(quick()/6, 1) {
 		p := underOperators(seed)
 		p.Archive, p.StorageFaults, p.LogLost = true, 20, true
-		r := simulation.Run(t, p)
-		for _, b := range r.Breaches {
-			t.Errorf("seed %d: %s", seed, b)
-		}
-		total.Add(r)
+		total.Add(keeps(t, p))
 	}
 	assert.Positive(t, total.Verified)
 	assert.Positive(t, total.Restored)
@@ -197,10 +193,7 @@ func TestTheSameSeedGivesTheSameRun(t *testing.T) { //nolint:paralleltest // see
 // them delay is visible within 1.5 times the lease duration.
 func TestSilentCallsDelayForSecondsOnly(t *testing.T) { //nolint:paralleltest // see above
 	for seed := range quick() {
-		r := simulation.Run(t, simulation.Plan{Seed: seed, Clients: 6, Commands: 30, Silent: 20})
-		for _, b := range r.Breaches {
-			t.Errorf("seed %d: %s", seed, b)
-		}
+		r := keeps(t, simulation.Plan{Seed: seed, Clients: 6, Commands: 30, Silent: 20})
 		assert.Positive(t, r.Silent, "seed %d: calls without an answer", seed)
 		assert.Less(t, r.Settled, 15*time.Second, "seed %d", seed)
 	}
