@@ -23,6 +23,7 @@ type streamRequest struct {
 func (s *Server) adminRoutes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /_localaws/calls", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.Calls()) })
+	mux.HandleFunc("GET /_localaws/usage", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.Usage()) })
 	mux.HandleFunc("GET /_localaws/faults", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.FaultReport()) })
 	mux.HandleFunc("DELETE /_localaws/faults", func(w http.ResponseWriter, _ *http.Request) {
 		s.faults.Store(nil)

@@ -18,7 +18,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +25,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/journal"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/units"
 )
 
 // maxBody limits a request: AWS's largest is a BatchWriteItem of 16 MB, which base64 and JSON make longer.
@@ -56,7 +56,7 @@ type Server struct {
 	store   Store            // nil as well
 	regions regions
 	admin   *http.ServeMux
-	calls   sync.Map                     // "DynamoDB.PutItem" → *atomic.Int64
+	used    used
 	faults  atomic.Pointer[activeFaults] // nil if there are none
 }
 
@@ -81,6 +81,7 @@ func (s *Server) Close() { s.regions.close() }
 // ServeHTTP serves an AWS request or one of the server's own routes:
 //
 //	GET    /_localaws/calls   returns Calls
+//	GET    /_localaws/usage   returns Usage
 //	GET    /_localaws/faults  returns FaultReport
 //	PUT    /_localaws/faults  calls SetFaults with the body, which is Faults in JSON
 //	DELETE /_localaws/faults  removes all faults
@@ -110,14 +111,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var op string
+	key, _ := credential(r)
+	ctx := awsjson.WithEndpoint(r.Context(), endpoint(r))
 	if _, known := request.Service.Operations[request.Operation]; known { // unknown names must not add counters
 		op = name(request.Service.Target) + "." + request.Operation
-		s.count(op)
+		spent, answer := new(units.Spent), &counted{ResponseWriter: w}
+		ctx, w = units.With(ctx, spent), answer
+		use := s.used.begin(key, op)
+		defer func() { s.used.end(use, spent, len(body), answer.bytes) }()
 	}
-	ctx := awsjson.WithEndpoint(r.Context(), endpoint(r))
 	c := call{request, s.journal}
 	if set := s.faults.Load(); set != nil {
-		key, _ := credential(r)
 		if f := set.plan.Call(op, key); f != nil {
 			c.doWithFaults(ctx, f, w)
 			return
@@ -146,24 +150,6 @@ func endpoint(r *http.Request) string {
 func name(target string) string {
 	n, _, _ := strings.Cut(target, "_")
 	return n
-}
-
-func (s *Server) count(op string) {
-	n, ok := s.calls.Load(op)
-	if !ok {
-		n, _ = s.calls.LoadOrStore(op, new(atomic.Int64))
-	}
-	n.(*atomic.Int64).Add(1) //nolint:errcheck,forcetypeassert // nothing else is stored
-}
-
-// Calls returns how often each operation was called, by names such as "DynamoDB.PutItem". Refused calls count, too.
-func (s *Server) Calls() map[string]int64 {
-	out := map[string]int64{}
-	s.calls.Range(func(k, v any) bool {
-		out[k.(string)] = v.(*atomic.Int64).Load() //nolint:errcheck,forcetypeassert // nothing else is stored
-		return true
-	})
-	return out
 }
 
 // Config returns an SDK configuration that calls the server within the process, without a socket.

@@ -7,6 +7,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/expr"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/units"
 )
 
 // Sources: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html and …/API_BatchWriteItem.html
@@ -104,6 +105,7 @@ func (db *DB) batchGetItem(ctx context.Context, in *batchGetItemInput) (*batchGe
 			out.UnprocessedKeys[name] = left
 		}
 	}
+	units.Read(ctx, costs.total())
 	out.ConsumedCapacity = costs.report(in.ReturnConsumedCapacity)
 	return out, nil
 }
@@ -246,6 +248,7 @@ func (db *DB) batchWriteItem(ctx context.Context, in *batchWriteItemInput) (*bat
 		}
 	}
 	out.ItemCollectionMetrics = metrics
+	units.Write(ctx, costs.total())
 	out.ConsumedCapacity = costs.report(in.ReturnConsumedCapacity)
 	return out, nil
 }

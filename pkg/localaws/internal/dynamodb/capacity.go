@@ -140,6 +140,13 @@ func (b bill) add(table string, c consumption) {
 	b[table].add(c)
 }
 
+func (b bill) total() (sum float64) {
+	for _, c := range b {
+		sum += c.total()
+	}
+	return sum
+}
+
 func (b bill) report(choice capacityChoice) []consumedCapacity {
 	if !choice.wanted() {
 		return nil

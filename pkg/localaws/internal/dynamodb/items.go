@@ -6,6 +6,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/expr"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/faults"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/units"
 )
 
 // writeOptions are the request members that all single-item writes share.
@@ -55,6 +56,7 @@ func (db *DB) single(
 	if err != nil {
 		return nil, err
 	}
+	units.Write(ctx, c.spent.total())
 	return &writeOutput{
 		Attributes:            attributes(c),
 		ConsumedCapacity:      c.spent.report(t.name, o.ReturnConsumedCapacity),
@@ -184,7 +186,7 @@ type getItemOutput struct {
 	ConsumedCapacity *consumedCapacity `json:",omitempty"`
 }
 
-func (db *DB) getItem(_ context.Context, in *getItemInput) (*getItemOutput, error) {
+func (db *DB) getItem(ctx context.Context, in *getItemInput) (*getItemOutput, error) {
 	k := &constraints{}
 	k.table(in.TableName)
 	k.required(in.Key != nil, "key")
@@ -206,6 +208,7 @@ func (db *DB) getItem(_ context.Context, in *getItemInput) (*getItemOutput, erro
 	}
 	item := t.read(t.keys.bytes(in.Key))
 	spent := consumption{table: readUnits(item.Size(), in.ConsistentRead)}
+	units.Read(ctx, spent.total())
 	return &getItemOutput{
 		Item:             project(item, projection),
 		ConsumedCapacity: spent.report(t.name, in.ReturnConsumedCapacity),

@@ -1,11 +1,13 @@
 package dynamodb
 
 import (
+	"context"
 	"slices"
 	"strings"
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/expr"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/units"
 )
 
 // A Query or Scan reads at most 1 MB, measured before the filter.
@@ -206,7 +208,7 @@ func (o *pageOptions) output(v view, p *expr.Placeholders) (output, error) {
 }
 
 // answer filters and projects a page outside of all locks: entries never change.
-func (o *pageOptions) answer(v view, p *page, out output) *pageOutput {
+func (o *pageOptions) answer(ctx context.Context, v view, p *page, out output) *pageOutput {
 	answer := &pageOutput{ScannedCount: len(p.entries)}
 	if !out.countOnly {
 		answer.Items = make([]attr.Item, 0, len(p.entries))
@@ -234,6 +236,7 @@ func (o *pageOptions) answer(v view, p *page, out output) *pageOutput {
 	if n := len(p.entries); n > 0 && p.full {
 		answer.LastEvaluatedKey = v.lastKey(p.entries[n-1])
 	}
+	units.Read(ctx, spent.total())
 	answer.ConsumedCapacity = spent.report(v.table.name, o.ReturnConsumedCapacity)
 	return answer
 }

@@ -14,7 +14,7 @@ type queryInput struct {
 	ScanIndexForward       *bool
 }
 
-func (db *DB) query(_ context.Context, in *queryInput) (*pageOutput, error) {
+func (db *DB) query(ctx context.Context, in *queryInput) (*pageOutput, error) {
 	if err := in.constraints().err(); err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (db *DB) query(_ context.Context, in *queryInput) (*pageOutput, error) {
 	}
 	p := in.page()
 	r.read(p)
-	return in.answer(v, p, out), nil
+	return in.answer(ctx, v, p, out), nil
 }
 
 // checkQuery checks a query's expressions against the schema.

@@ -11,7 +11,7 @@ type scanInput struct {
 	TotalSegments *int
 }
 
-func (db *DB) scan(_ context.Context, in *scanInput) (*pageOutput, error) {
+func (db *DB) scan(ctx context.Context, in *scanInput) (*pageOutput, error) {
 	k := in.constraints()
 	k.between(in.TotalSegments, "totalSegments", 1, 1_000_000)
 	k.between(in.Segment, "segment", 0, 999_999)
@@ -52,7 +52,7 @@ func (db *DB) scan(_ context.Context, in *scanInput) (*pageOutput, error) {
 	}
 	page := in.page()
 	v.container.walk(from, func(part place, e *entry) bool { return seg.holds(part) && page.take(e) })
-	return in.answer(v, page, out), nil
+	return in.answer(ctx, v, page, out), nil
 }
 
 // segment is one of total equal ranges of the partition keys' hashes.

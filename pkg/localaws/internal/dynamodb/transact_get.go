@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/units"
 )
 
 type transactGet struct {
@@ -80,7 +81,7 @@ func (db *DB) transactGetItems(ctx context.Context, in *transactGetItemsInput) (
 	if err := reasons.err(); err != nil {
 		return nil, err
 	}
-	return in.answer(items, found)
+	return in.answer(ctx, items, found)
 }
 
 // readTogether reads while it holds all stripes, and adds a conflict for every item in an ongoing transaction.
@@ -100,7 +101,7 @@ func readTogether(items []item, reasons cancellation) []attr.Item {
 	return found
 }
 
-func (in *transactGetItemsInput) answer(items []item, found []attr.Item) (*transactGetItemsOutput, error) {
+func (in *transactGetItemsInput) answer(ctx context.Context, items []item, found []attr.Item) (*transactGetItemsOutput, error) {
 	out := &transactGetItemsOutput{Responses: make([]itemResponse, len(items))}
 	costs, bytes := bill{}, 0
 	for i, it := range in.TransactItems {
@@ -115,6 +116,7 @@ func (in *transactGetItemsInput) answer(items []item, found []attr.Item) (*trans
 	if bytes > maxTransactBytes {
 		return nil, invalid("Aggregate size of items in the transaction cannot exceed 4 MB")
 	}
+	units.Read(ctx, costs.total())
 	out.ConsumedCapacity = transactional(costs.report(in.ReturnConsumedCapacity), false)
 	return out, nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws/internal/awsjson"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/dynamodb/attr"
 	"github.com/leftfold/leftfold/pkg/localaws/internal/journal"
+	"github.com/leftfold/leftfold/pkg/localaws/internal/units"
 )
 
 // transactWriteItem has exactly one of its members set.
@@ -152,6 +153,7 @@ func (db *DB) transactWriteItems(ctx context.Context, in *transactWriteItemsInpu
 		return nil, err
 	}
 	if claim.done { // no effect, and the cost of reading the items
+		units.Read(ctx, claim.cost.total())
 		return &transactWriteItemsOutput{ConsumedCapacity: transactional(claim.cost.report(in.ReturnConsumedCapacity), false)}, nil
 	}
 	out, cost, err := db.transact(ctx, in, steps, claim)
@@ -194,6 +196,7 @@ func (db *DB) transact(
 			metrics[w.table.name] = append(metrics[w.table.name], m)
 		}
 	}
+	units.Write(ctx, costs.total())
 	return &transactWriteItemsOutput{
 		ConsumedCapacity:      transactional(costs.report(in.ReturnConsumedCapacity), true),
 		ItemCollectionMetrics: metrics,
