@@ -49,13 +49,22 @@ type Known struct {
 	Writes int
 }
 
-// NewCodec returns a codec of the events given, each by a value of its type, in schema version 1. NewCodec, History,
-// WriteFormer, Retire and RetireAs panic on mistakes in the program text: a name used twice, or upcasters that do not lead
+// NewCodec returns a codec of the events given, each by a value of its type, in schema version 1. NewCodec, Join,
+// History, WriteFormer, Retire and RetireAs panic on mistakes in the program text: a name used twice, or upcasters that do not lead
 // from shape to shape.
 func NewCodec[E Event](events ...E) *Codec[E] {
 	c := &Codec[E]{names: map[string]named{}}
 	for _, e := range events {
 		c.add(newNamed(e, nil))
+	}
+	return c
+}
+
+// Join returns a codec of the events of both, in which no name may occur twice.
+func Join[A, B Event](a *Codec[A], b *Codec[B]) *Codec[Event] {
+	c := &Codec[Event]{names: maps.Clone(a.names)}
+	for _, n := range b.names {
+		c.add(n)
 	}
 	return c
 }

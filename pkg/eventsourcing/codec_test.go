@@ -134,3 +134,27 @@ func TestCodecReportsWhatCannotBeEncoded(t *testing.T) {
 }
 
 func inf() float64 { zero := 0.0; return 1 / zero }
+
+func TestJoinedCodecsDecodeAsEachWouldAlone(t *testing.T) {
+	t.Parallel()
+	joined := eventsourcing.Join(newCodec(), eventsourcing.NewCodec[eventsourcing.Event](turned{}))
+	for _, e := range []eventsourcing.Event{moved{Place: "N 50"}, turned{Degrees: 90}} {
+		data, schema, err := joined.Encode(e)
+		require.NoError(t, err)
+		decoded, err := joined.Decode(e.EventName(), schema, data)
+		require.NoError(t, err)
+		assert.Equal(t, e, decoded)
+	}
+	old, err := joined.Decode("test/moved", 1, []byte(`{"to":"n 50"}`))
+	require.NoError(t, err)
+	assert.Equal(t, moved{Place: "N 50"}, old)
+	assert.False(t, newCodec().Knows("test/turned", 1), "neither is changed")
+	assert.Panics(t, func() { eventsourcing.Join(newCodec(), newCodec()) }, "a name is there twice")
+}
+
+// turned is an event of another set.
+type turned struct {
+	Degrees int `json:"degrees"`
+}
+
+func (turned) EventName() string { return "test/turned" }

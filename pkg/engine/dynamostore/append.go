@@ -20,7 +20,21 @@ import (
 // and when the client's own retries are exhausted, the error is an ErrUnavailable; if the conflict was with another write
 // of the same command, it is an ErrConflict.
 func (s *Store) Append(ctx context.Context, c eventsourcing.Commit) error {
-	p, err := s.plan(c)
+	return s.AppendWith(ctx, c)
+}
+
+// Extra is a write of another item in the transaction of an append.
+type Extra struct {
+	// Write must be a Put or a Delete, of an item that nothing else in the transaction concerns.
+	Write types.TransactWriteItem
+	// Refused is the answer to the append if the condition of Write fails, and nothing else in the commit is refused before.
+	Refused error
+}
+
+// AppendWith is Append with other writes in the same transaction: all of them are made, or none. They count towards its limits, and
+// the caller needs the rights for them.
+func (s *Store) AppendWith(ctx context.Context, c eventsourcing.Commit, extras ...Extra) error {
+	p, err := s.plan(c, extras)
 	if err != nil {
 		return err
 	}
@@ -29,7 +43,7 @@ func (s *Store) Append(ctx context.Context, c eventsourcing.Commit) error {
 		if foreign, ok := errors.AsType[*foreignClaimError](err); ok {
 			c.Release = slices.DeleteFunc(slices.Clone(c.Release),
 				func(claim eventsourcing.Claim) bool { return claim == foreign.claim })
-			return s.Append(ctx, c)
+			return s.AppendWith(ctx, c, extras...)
 		}
 		if err == nil {
 			s.reached(c.Stream, c.Expected+eventsourcing.Version(len(c.Records)))

@@ -50,6 +50,10 @@ func tooLarge(format string, args ...any) error {
 // content returns the item or the key that the action sends, and what it is, free of personal data.
 func (a action) content() (what string, it item) {
 	switch w := a.item; {
+	case a.extra && w.Put != nil:
+		return "other item", w.Put.Item
+	case a.extra:
+		return "other item", w.Delete.Key
 	case w.Put != nil && w.Put.Item[attrVersion] != nil:
 		return fmt.Sprintf("event %s version %s", show(w.Put.Item[attrName]), show(w.Put.Item[attrVersion])), w.Put.Item
 	case w.Put != nil && w.Put.Item[attrConstraint] != nil:

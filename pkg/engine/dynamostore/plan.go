@@ -25,6 +25,7 @@ type plan struct {
 type action struct {
 	item    types.TransactWriteItem
 	refusal error
+	extra   bool
 }
 
 // foreignClaimError: another stream owns the claim to be released, so there is nothing to release.
@@ -35,7 +36,7 @@ func (e *foreignClaimError) Error() string {
 }
 
 // plan lists the actions in the order in which eventsourcing.Store checks for refusals.
-func (s *Store) plan(c eventsourcing.Commit) (plan, error) {
+func (s *Store) plan(c eventsourcing.Commit, extras []Extra) (plan, error) {
 	if err := c.Validate(); err != nil {
 		return plan{}, err
 	}
@@ -60,6 +61,9 @@ func (s *Store) plan(c eventsourcing.Commit) (plan, error) {
 	}
 	for _, claim := range c.Release {
 		p.release(s.cfg.Tables.Claims, claim)
+	}
+	for _, x := range extras {
+		p.actions = append(p.actions, action{item: x.Write, refusal: x.Refused, extra: true})
 	}
 	if err := p.withinLimits(); err != nil {
 		return plan{}, err
