@@ -155,7 +155,7 @@ func (a *applier) advance(ctx context.Context, own ownRow, records []eventsourci
 			return 0, err
 		}
 	}
-	run = a.extend(own.Version, run, records)
+	run = a.src.upToEffect(a.extend(own.Version, run, records))
 	if err := a.write(ctx, own, run, latest); errors.Is(err, ErrParked) {
 		a.remember(journey.Parked, records, own.Version, own.Version)
 		return len(records), nil

@@ -16,7 +16,7 @@ type Draft struct {
 	*applier
 	change change
 	last   eventsourcing.Record
-	gap    bool // the records cannot be folded in memory, or have more entries than one write
+	gap    bool // the records cannot be folded in memory, or have more entries than one write, or have effects
 }
 
 // Draft begins a stream.
@@ -25,7 +25,7 @@ func (p *Projector) Draft(stream eventsourcing.StreamID) (*Draft, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fill %s with %s: %w", p.config.Name, stream, err)
 	}
-	return &Draft{applier: a}, nil
+	return &Draft{applier: a, gap: a.src.effect != nil}, nil
 }
 
 // Stream returns the draft's stream.

@@ -134,7 +134,7 @@ func (a *applier) catchUp(ctx context.Context) (fence eventsourcing.Version, err
 			return own.Version, err
 		}
 		if len(run) > 0 {
-			err = a.write(ctx, own, run, run[0].Version)
+			err = a.write(ctx, own, a.src.upToEffect(run), run[0].Version)
 		} else if err = a.unpark(ctx, own.Version); err == nil {
 			return own.Version, nil
 		}

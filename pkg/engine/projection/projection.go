@@ -16,6 +16,8 @@
 //   - To rebuild is to write the rows of a stream anew, folded from the log, whatever is stored. It happens by itself when
 //     an own row cannot be read: lists leave such a row out until then.
 //
+// The source of an Effect has no rows but the fence: its events bring something about elsewhere, in a transaction that moves the fence.
+//
 // Own rows that a Projector wrote lately are kept in memory, up to Config.Cache bytes, so that the next event of their stream
 // needs no read. A kept row is a guess, as is that there is no row before a stream's first event: it serves to fold the next write
 // and for nothing else, and that write is conditional on the stored row being the very one that was guessed. If it is not, nothing

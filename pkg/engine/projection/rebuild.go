@@ -18,7 +18,8 @@ const attrRebuild = "rebuild"
 
 // Rebuild writes the stream's rows anew, folded from the log, whatever is stored; then it applies and un-parks as Redrive
 // does. It can run while events are applied: its last write is fenced by the version that it read before the log. It returns
-// the fence. Its own errors are ErrNoStream, and eventsourcing.ErrLogHole if only the projection has the stream.
+// the fence. Its own errors are ErrNoStream, ErrBadRow for the source of an Effect, which must not come
+// again, and eventsourcing.ErrLogHole if only the projection has the stream.
 func (p *Projector) Rebuild(ctx context.Context, stream eventsourcing.StreamID) (fence eventsourcing.Version, err error) {
 	a, err := p.newApplier(stream)
 	if err == nil {
@@ -46,6 +47,9 @@ func (a *applier) rebuildAndCatchUp(ctx context.Context) (eventsourcing.Version,
 // then the fence is as it was, and after a crash it begins again. It returns errRaced if the fence has moved. Of the entries it writes
 // those that are not stored as the log has them.
 func (a *applier) rebuild(ctx context.Context) error {
+	if a.src.effect != nil {
+		return fmt.Errorf("%w: the fence of %s in %s; restore its row from a backup", ErrBadRow, a.stream, a.config.Table)
+	}
 	was, err := a.reader.item(ctx, a.key)
 	if err != nil {
 		return err

@@ -60,6 +60,7 @@ type Source struct {
 	// an ErrBadRow if that state cannot be read.
 	fold     func(id string, own Item, records []eventsourcing.Record) (change, error)
 	knows    func(name string, schema int) bool
+	effect   *Effect // nil: rows are all that the events bring about
 	mistakes []error
 }
 

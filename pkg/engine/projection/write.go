@@ -86,11 +86,18 @@ func (a *applier) put(ctx context.Context, own ownRow, run []eventsourcing.Recor
 		return err
 	}
 	related, err := a.related(c)
-	if err == nil {
+	switch {
+	case err != nil:
+	case a.src.effect != nil:
+		err = a.bringAbout(ctx, run[len(run)-1], own.item, item)
+	default:
 		err = a.send(ctx, own.item, item, related)
 	}
 	if permanent(err) {
 		at := len(run) / 2 // any of the records may be the cause
+		if a.src.effect != nil {
+			at = len(run) - 1
+		}
 		if rows := len(related); errors.Is(err, ErrTooManyRows) && rows >= maxTransaction {
 			at = min(at, len(run)*(maxTransaction-1)/rows)
 			a.most = max(at, 1)
@@ -183,16 +190,21 @@ func (a *applier) send(ctx context.Context, was, item Item, related []types.Tran
 	if n := 1 + len(related); n > maxTransaction {
 		return fmt.Errorf("%w: %d", ErrTooManyRows, n)
 	}
-	condition, names, values := unchanged(was)
-	own := &types.Put{
-		TableName: &a.config.Table, Item: item,
-		ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
-	}
+	own := a.fencedPut(was, item)
 	if len(related) == 0 {
 		_, err := a.config.DB.PutItem(ctx, dynamo.PutItem(own))
 		return writeError("write the own row", err)
 	}
 	return a.transact(ctx, types.TransactWriteItem{Put: own}, related)
+}
+
+// fencedPut replaces the own row, if it is as it was.
+func (a *applier) fencedPut(was, item Item) *types.Put {
+	condition, names, values := unchanged(was)
+	return &types.Put{
+		TableName: &a.config.Table, Item: item,
+		ConditionExpression: condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+	}
 }
 
 // transact writes what concerns the own row, and the related rows, at once.
@@ -267,7 +279,7 @@ func writeError(operation string, err error) error {
 
 // permanent reports whether a retry of the write will fail in the same way.
 func permanent(err error) bool {
-	if errors.Is(err, ErrInvalidRow) || errors.Is(err, ErrTooManyRows) || errors.Is(err, ErrNotOwner) {
+	if errors.Is(err, ErrInvalidRow) || errors.Is(err, ErrNoEffect) || errors.Is(err, ErrTooManyRows) || errors.Is(err, ErrNotOwner) {
 		return true
 	}
 	if cancelled, ok := errors.AsType[*types.TransactionCanceledException](err); ok {
