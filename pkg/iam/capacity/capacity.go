@@ -175,7 +175,8 @@ func (l Load) Plan() Plan {
 				monthly*float64(l.EventBytes+l.Entries*entryBytes)/1e9),
 		},
 		{
-			"DynamoDB, log's stream", fmt.Sprintf("%d partitions", l.partitions()), float64(l.partitions()) * pollsOfLog * monthInSecs * StreamReadPrice,
+			"DynamoDB, log's stream", fmt.Sprintf("%d partitions", l.partitions()),
+			float64(l.partitions()) * pollsOfLog * monthInSecs * StreamReadPrice,
 			"each polled every 200 ms",
 		},
 		{

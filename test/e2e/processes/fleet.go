@@ -1,4 +1,5 @@
-package systemtest
+// Package processes runs the services and their AWS as processes of the operating system, each its own program.
+package processes
 
 import (
 	"bufio"
@@ -8,40 +9,26 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/iam/topology"
-	"github.com/leftfold/leftfold/pkg/service"
-	"github.com/leftfold/leftfold/services/leftfold/app"
 )
 
-// ServiceNames returns all services, in the order in which an event passes them.
-func ServiceNames() (names []string) {
-	for _, s := range (app.Services{}).All() {
-		names = append(names, s.Name)
-	}
-	return names
-}
-
-// Fleet is an embedded AWS and any number of replicas of the services, each an operating system process. It is an
-// http.RoundTripper: the load balancer in front of the services' APIs.
+// Fleet is an embedded AWS and any number of replicas of the services. It is an http.RoundTripper: the load balancer in front of the
+// services' APIs. Every service has an access key of its own, its name, so that the AWS tells its calls apart.
 type Fleet struct {
-	// Inspector sends its requests to the Fleet itself.
-	Inspector
-
 	// Config reaches the AWS.
 	Config aws.Config
 
-	t         testing.TB
 	programs  string
 	aws       *run
 	env       []string
@@ -50,104 +37,127 @@ type Fleet struct {
 
 	mu       sync.Mutex
 	replicas map[string][]*Process
+	commands []*Command
 	changed  chan struct{} // closed at the next start of a process
 }
 
-// answerWithin bounds every request of a test, so that a process that hangs fails it, and one on a busy machine does not.
+// answerWithin bounds every request, so that a process that hangs is an error, and one on a busy machine is not.
 const answerWithin = 2 * time.Minute
 
-// NewFleet starts an AWS from the programs that Build put in that directory, and no service; env is for the services. What
-// still runs at the test's end is killed.
-func NewFleet(t testing.TB, programs string, env map[string]string) *Fleet {
-	t.Helper()
-	var names topology.Names
-	require.NoError(t, service.LoadConfig(service.Fixed(env), &names))
+// ErrDown is what clients get from a service that does not run, or was killed before it answered.
+var ErrDown = errors.New("connection refused or reset")
+
+// NewFleet starts an AWS from the programs that Build put in that directory, and no service; env is for the services. The caller closes
+// the fleet.
+func NewFleet(ctx context.Context, programs string, env map[string]string) (*Fleet, error) {
 	f := &Fleet{
-		t: t, programs: programs, transport: &http.Transport{MaxIdleConnsPerHost: 64},
+		programs: programs, transport: &http.Transport{MaxIdleConnsPerHost: 64},
 		replicas: map[string][]*Process{}, changed: make(chan struct{}),
 	}
-	t.Cleanup(f.transport.CloseIdleConnections)
-	endpoint := f.startAWS()
+	endpoint, err := f.startAWS(ctx)
+	if err != nil {
+		return nil, err
+	}
 	f.env = environment(endpoint, env)
 	f.Config = aws.Config{
-		Region: "us-east-1", BaseEndpoint: aws.String(endpoint), HTTPClient: &http.Client{Transport: f.transport, Timeout: answerWithin},
+		Region: "us-east-1", BaseEndpoint: aws.String(endpoint), HTTPClient: f.HTTPClient(f.transport),
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
 		}),
 	}
-	f.Inspector = NewInspector(f.Config, names, Client{HTTP: &http.Client{Transport: f, Timeout: answerWithin}, Base: "http://leftfold.test"})
-	return f
+	return f, nil
+}
+
+// HTTPClient returns a client of such a transport, which is the fleet itself for the services' APIs. It gives up a request that hangs.
+func (*Fleet) HTTPClient(transport http.RoundTripper) *http.Client {
+	return &http.Client{Transport: transport, Timeout: answerWithin}
+}
+
+// Close kills what still runs. It returns an error if a process had ended by itself.
+func (f *Fleet) Close() error {
+	defer f.transport.CloseIdleConnections()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var errs []error
+	for _, c := range f.commands {
+		c.Kill()
+	}
+	for _, service := range f.replicas {
+		for _, p := range service {
+			errs = append(errs, p.Kill())
+		}
+	}
+	select {
+	case <-f.aws.ended:
+		errs = append(errs, fmt.Errorf("the AWS ended unexpectedly: %w\n%s", f.aws.err, f.aws.stderr))
+	default:
+		f.aws.kill()
+	}
+	return errors.Join(errs...)
+}
+
+// Output returns the last output of every process that runs and has any, by service.
+func (f *Fleet) Output() map[string]string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := map[string]string{}
+	for service, replicas := range f.replicas {
+		for _, p := range replicas {
+			if r := p.running(); r != nil {
+				out[service] += r.stderr.String()
+			}
+		}
+	}
+	return out
 }
 
 // startAWS starts the AWS and returns the endpoint that it prints.
-func (f *Fleet) startAWS() (endpoint string) {
-	f.t.Helper()
-	r := &run{cmd: exec.CommandContext(context.WithoutCancel(f.t.Context()), filepath.Join(f.programs, "leftfold"), "aws")}
+func (f *Fleet) startAWS(ctx context.Context) (endpoint string, err error) {
+	r := &run{cmd: exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(f.programs, "leftfold"), "aws")}
 	f.aws = r
 	r.cmd.Env = environment("", map[string]string{"AWS_ADDR": "127.0.0.1:0"})
 	out, err := r.cmd.StdoutPipe()
-	require.NoError(f.t, err)
-	require.NoError(f.t, r.start())
-	f.t.Cleanup(func() {
-		select {
-		case <-r.ended:
-			f.t.Errorf("the AWS ended unexpectedly: %v\n%s", r.err, r.stderr)
-		default:
-			r.kill()
-		}
-	})
+	if err != nil {
+		return "", err
+	}
+	if err := r.start(); err != nil {
+		return "", err
+	}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if _, after, ok := strings.Cut(lines.Text(), "AWS_ENDPOINT_URL="); ok {
 			endpoint, _, _ = strings.Cut(after, " ")
-			return endpoint
+			return endpoint, nil
 		}
 	}
 	<-r.ended
-	require.FailNow(f.t, "the AWS did not start", "%v\n%s", r.err, r.stderr)
-	return ""
+	return "", fmt.Errorf("the AWS did not start: %w\n%s", r.err, r.stderr)
 }
 
-// Via lets replicas that are added later call a service of AWS, such as "DYNAMODB_STREAMS", over the network returned.
-func (f *Fleet) Via(awsService string) *Network {
-	f.t.Helper()
-	n, addr := newNetwork(f.t, strings.TrimPrefix(aws.ToString(f.Config.BaseEndpoint), "http://"))
-	f.env = append(f.env, "AWS_ENDPOINT_URL_"+awsService+"=http://"+addr)
-	return n
-}
+// Set gives replicas that are added later another variable.
+func (f *Fleet) Set(variable, value string) { f.env = append(f.env, variable+"="+value) }
 
 // Add starts n more replicas of each of the services and returns them once all are ready.
-func (f *Fleet) Add(n int, services ...string) (added []*Process) {
-	f.t.Helper()
-	return f.AddOf(f.programs, n, services...)
+func (f *Fleet) Add(ctx context.Context, n int, services ...string) (added []*Process, err error) {
+	return f.AddOf(ctx, f.programs, n, services...)
 }
 
 // AddOf is Add for a build whose programs are in that directory.
-func (f *Fleet) AddOf(programs string, n int, services ...string) (added []*Process) {
-	f.t.Helper()
+func (f *Fleet) AddOf(ctx context.Context, programs string, n int, services ...string) (added []*Process, err error) {
 	var starting sync.WaitGroup
 	errs := make([]error, n*len(services))
 	for i := range errs {
 		p := &Process{
-			Service: services[i%len(services)], env: f.env, client: &http.Client{Transport: f.transport}, changed: f.announce,
+			Service: services[i%len(services)], client: &http.Client{Transport: f.transport}, changed: f.announce,
 		}
-		p.program = filepath.Join(programs, p.Service)
+		p.program, p.env = filepath.Join(programs, p.Service), append(slices.Clone(f.env), "AWS_ACCESS_KEY_ID="+p.Service)
 		f.mu.Lock()
 		f.replicas[p.Service] = append(f.replicas[p.Service], p)
 		f.mu.Unlock()
-		f.t.Cleanup(func() {
-			if r := p.running(); r != nil && f.t.Failed() && r.stderr.String() != "" {
-				f.t.Logf("last output of %s:\n%s", p.Service, r.stderr)
-			}
-			if err := p.Kill(); err != nil {
-				f.t.Error(err)
-			}
-		})
 		added = append(added, p)
-		starting.Go(func() { errs[i] = p.Start(f.t.Context()) })
+		starting.Go(func() { errs[i] = p.Start(ctx) })
 	}
 	starting.Wait()
-	require.NoError(f.t, errors.Join(errs...))
-	return added
+	return added, errors.Join(errs...)
 }
 
 // Command is a run of the program leftfold.
@@ -157,13 +167,16 @@ type Command struct {
 }
 
 // Leftfold starts the program of the build in that directory with these arguments, for the fleet's AWS.
-func (f *Fleet) Leftfold(programs string, args ...string) *Command {
-	f.t.Helper()
-	c := &Command{run: &run{cmd: exec.CommandContext(context.WithoutCancel(f.t.Context()), filepath.Join(programs, "leftfold"), args...)}}
+func (f *Fleet) Leftfold(ctx context.Context, programs string, args ...string) (*Command, error) {
+	c := &Command{run: &run{cmd: exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(programs, "leftfold"), args...)}}
 	c.run.cmd.Env, c.run.cmd.Stdout = f.env, &c.out
-	require.NoError(f.t, c.run.start())
-	f.t.Cleanup(c.Kill)
-	return c
+	if err := c.run.start(); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.commands = append(f.commands, c)
+	return c, nil
 }
 
 // Finished is how a command has ended.
@@ -196,6 +209,9 @@ func (c *Command) Kill() { c.run.kill() }
 
 // AWSPeakMemory returns the most resident memory of the AWS so far; see Process.PeakMemory.
 func (f *Fleet) AWSPeakMemory() (int64, error) { return f.aws.peakMemory() }
+
+// AWSCPU returns the time of CPU that the AWS has used so far; see Process.CPU.
+func (f *Fleet) AWSCPU() (time.Duration, error) { return f.aws.cpu() }
 
 func (f *Fleet) announce() {
 	f.mu.Lock()
@@ -251,4 +267,16 @@ func (f *Fleet) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 	}
 	return nil, ErrDown
+}
+
+// environment returns all variables of a process: nothing of the developer's own settings.
+func environment(endpoint string, env map[string]string) []string {
+	out := []string{
+		"AWS_ENDPOINT_URL=" + endpoint, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local",
+		"AWS_EC2_METADATA_DISABLED=true", "LOG_LEVEL=warn", "LOG_FORMAT=text", "HOME=" + os.DevNull,
+	}
+	for name, value := range env {
+		out = append(out, name+"="+value)
+	}
+	return out
 }
