@@ -183,6 +183,19 @@ bench: ## Speed beside a bare PutItem loop; then tables: AWS calls against their
 bench-rebuild: ## Rebuild a read model from LOG events, drawn by SEED, alone and beside load, next to a bare loop (minutes, some GB)
 	LEFTFOLD_REBUILD=$(LOG) LEFTFOLD_SEED=$(SEED) .ci/named TestRebuildOfALargeLog -timeout 2h ./test/e2e
 
+PEERS  ?=
+ROUNDS ?= 5
+REPORT ?= docs
+
+.PHONY: compare
+compare: ## Do the same work with other libraries that are installed, and write docs/comparison.md (PEERS, ROUNDS, REPORT)
+	@go build -o bin/compare/ ./test/compare && bin/compare/compare -install leftfold
+	@bin/compare/compare -rounds $(ROUNDS) -out "$(REPORT)" $(PEERS)
+
+.PHONY: compare-install
+compare-install: ## Install the libraries for make compare into bin/compare, as far as npm and others are there (PEERS)
+	@go run ./test/compare -install $(PEERS)
+
 # What lints and fuzzes the API is not Go: these two targets need npx and python3, and no other target does.
 REDOCLY      := @redocly/cli@2.77.0
 SCHEMATHESIS := 4.32.5
