@@ -229,6 +229,10 @@ simulate: ## Play SEEDS seeds from SEED on: a fleet under faults, kills, pauses 
 simulate-mutants: ## Plant bugs one by one and show which promise catches each, in at most SEEDS seeds
 	@go test -c -o bin/simulation ./test/simulation && bin/simulation -mutants $(SEEDS) -seed $(SEED)
 
+.PHONY: simulate-variants
+simulate-variants: ## Play read sides as they are usually built with the same SEEDS from SEED on, and count what went wrong with each
+	@go test -c -o bin/simulation ./test/simulation && bin/simulation -variants $(SEEDS) -seed $(SEED)
+
 SERVICES := $(patsubst services/%/main.go,%,$(wildcard services/*/main.go))
 SERVICE  ?= streamer
 VERSION  ?= dev

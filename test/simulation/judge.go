@@ -45,7 +45,7 @@ func (w *world) settle() {
 	w.scheduler.post(func() { w.monitor.calmAt = time.Now() })
 	for {
 		time.Sleep(500 * time.Millisecond)
-		w.scheduler.post(func() { done <- len(w.monitor.behind()) == 0 && w.monitor.delivered() })
+		w.scheduler.post(func() { done <- w.monitor.settled() })
 		settled := <-done
 		if settled && w.report.Settled == 0 {
 			w.report.Settled = time.Since(began)
@@ -54,6 +54,14 @@ func (w *world) settle() {
 			return
 		}
 	}
+}
+
+// settled reports whether nothing is left to be done.
+func (v *monitor) settled() bool {
+	if v.world.replacing() {
+		return v.all()
+	}
+	return len(v.behind()) == 0 && v.delivered()
 }
 
 // behind returns what the projections have not applied.
@@ -142,19 +150,32 @@ func (w *world) judge() {
 		slices.SortFunc(s, func(a, b eventsourcing.Record) int { return cmp.Compare(a.Version, b.Version) })
 	}
 	j := &judgement{world: w, fold: fold, byCommand: records, streams: streams}
-	steps := []func(){j.log, j.commands, j.history, j.claims, j.reads, j.hops, j.setAside, j.upgrades, j.audits, j.archives, j.operators}
+	steps := []func(){j.log, j.commands, j.history, j.claims}
+	if !w.replacing() {
+		steps = append(steps, j.reads, j.hops, j.setAside, j.upgrades, j.audits, j.archives, j.operators)
+	}
 	for _, step := range steps {
 		step()
 	}
 	j.breaches = append(j.breaches, w.monitor.breaches...)
-	behind := w.monitor.behind()
+	if !w.replacing() {
+		j.outcome()
+	}
+	w.report.Breaches = append(w.report.Breaches, j.breaches...)
+	if w.variant != nil {
+		j.tally()
+	}
+}
+
+// outcome checks what the read models came to.
+func (j *judgement) outcome() {
+	behind := j.monitor.behind()
 	j.breaches = append(j.breaches, behind...)
 	if len(behind) == 0 { // otherwise reads must differ
 		j.shown()
 		j.rows()
 	}
 	j.deadLetters()
-	w.report.Breaches = append(w.report.Breaches, j.breaches...)
 }
 
 // operators checks that each operator came to an end.

@@ -27,6 +27,8 @@ type monitor struct {
 	stored   map[string]map[eventsourcing.Version]string // event ID by stream and version
 	fences   map[string]eventsourcing.Version            // by table and stream
 	reached  map[string][]reached                        // how they came to be so
+	applied  map[string][]eventsourcing.Version          // in the order in which rows show them, by table and stream
+	lastAt   time.Time                                   // of them
 	own      map[string]map[string]any                   // the own row, by table and stream
 	former   map[string]map[string]any                   // what that was at the version before
 	damages  []*damage
@@ -58,7 +60,8 @@ func newMonitor(w *world) *monitor {
 	return &monitor{
 		world: w, transport: w.aws.Transport(), polls: map[string][]*call{},
 		stored: map[string]map[eventsourcing.Version]string{}, fences: map[string]eventsourcing.Version{},
-		reached: map[string][]reached{}, own: map[string]map[string]any{}, former: map[string]map[string]any{},
+		reached: map[string][]reached{}, applied: map[string][]eventsourcing.Version{},
+		own: map[string]map[string]any{}, former: map[string]map[string]any{},
 		parked: map[string]bool{}, aside: map[place]bool{}, owners: map[string]string{},
 		tokens: map[string]bool{}, counters: map[string]int64{}, strays: map[string]int{},
 		sent: map[string]map[string]map[uint64]string{},
@@ -200,6 +203,8 @@ func (v *monitor) observe(c *call, a *answer) {
 		}
 		v.took = true
 		v.recordWrites(c, writes, a.err == nil && a.status == http.StatusOK)
+	case "DynamoDB.UpdateItem":
+		v.recordApplied(c, a)
 	case "Kinesis.GetRecords", "DynamoDBStreams.GetRecords":
 		v.checkReader(c)
 	case "AmazonSQS.ReceiveMessage":
@@ -361,6 +366,9 @@ func (v *monitor) checkProjection(c *call, w write, sure bool) {
 	}
 	v.own[key], v.former[key] = w.item, v.own[key]
 	v.reach(key, version)
+	for next := min(before+1, version); next <= version; next++ { // one write may fold several events
+		v.applied[key] = append(v.applied[key], next)
+	}
 }
 
 func encode(v any) []byte {

@@ -51,6 +51,8 @@ type Plan struct {
 	StorageFaults int
 	// LogLost loses the event log once, and lets an operator restore it from the archive.
 	LogLost bool
+	// Variant is the read side that is played, and counted; see variants. Defaults to Leftfold's, which is checked.
+	Variant string
 	// Mutant is a bug to plant.
 	Mutant string
 	// Logs receives the services' logs. Defaults to none.
@@ -195,8 +197,8 @@ func (p Plan) String() string {
 	}
 	return fmt.Sprintf("seed %d: %d clients with %d commands each (hot: %t, busy neighbour: %t), kill %d‰, pause %d‰, silent %d‰, "+
 		"faults [%s], denied [%s], moves [%s] every %v, outage %v, edge repeats: %t, upgrade: %q, rebuilds: %t, cache %d, "+
-		"audits: %t, archive: %t with %d‰ faults of each kind, log lost: %t, until %v",
+		"audits: %t, archive: %t with %d‰ faults of each kind, log lost: %t, variant: %q, until %v",
 		p.Seed, p.Clients, p.Commands, p.Hot, p.Busy, p.Kill, p.Pause, p.Silent,
 		strings.Join(kinds, ", "), strings.Join(denied, ", "), strings.Join(p.Moves, ", "), p.Every, p.Outage,
-		p.EdgeRepeats, p.Upgrade, p.Rebuilds, p.Cache, p.Audits, p.Archive, p.StorageFaults, p.LogLost, p.Until)
+		p.EdgeRepeats, p.Upgrade, p.Rebuilds, p.Cache, p.Audits, p.Archive, p.StorageFaults, p.LogLost, p.Variant, p.Until)
 }

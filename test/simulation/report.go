@@ -29,6 +29,8 @@ type Report struct {
 	Audits, Damaged, Repaired                       int // of read models; rows
 	Verified, Restored                              int // comparisons of archive and log; lost logs
 	Faults, Healed, Duplicates, TakeOvers, Parked   int
+	// Tally is what became of the events. It is counted of variants only.
+	Tally Tally
 	// Denied are calls and batches refused for a missing right, SetAside the records set aside, Retries the batches that hops
 	// sent again.
 	Denied, SetAside, Retries int
@@ -45,6 +47,7 @@ func (b Breach) String() string { return b.Promise + ": " + b.Text }
 
 // Add adds the numbers of o.
 func (r *Report) Add(o *Report) {
+	r.Tally.Add(o.Tally)
 	r.Virtual += o.Virtual
 	r.Took += o.Took
 	for _, each := range [][2]*int{

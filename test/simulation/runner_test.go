@@ -25,6 +25,7 @@ var (
 	first   = flag.Uint64("seed", 1, "the first seed")
 	twice   = flag.Bool("twice", false, "run each seed twice and compare")
 	plant   = flag.Uint64("mutants", 0, "plant every bug, for at most that many seeds each, instead of the tests")
+	compare = flag.Uint64("variants", 0, "play every variant for that many seeds instead of the tests, and count what went wrong")
 	workers = flag.Int("workers", runtime.NumCPU(), "number of worker processes")
 )
 
@@ -36,10 +37,12 @@ const (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	switch {
-	case os.Getenv(workerVariable) != "" || *seeds == 0 && *plant == 0:
+	case os.Getenv(workerVariable) != "" || *seeds == 0 && *plant == 0 && *compare == 0:
 		os.Exit(m.Run())
 	case *plant > 0:
 		os.Exit(runMutants())
+	case *compare > 0:
+		os.Exit(runVariants())
 	default:
 		os.Exit(runSeeds())
 	}

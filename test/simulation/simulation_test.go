@@ -280,8 +280,10 @@ func TestWorker(t *testing.T) { //nolint:paralleltest // see above
 type job struct {
 	Seed   uint64
 	Mutant string
-	Twice  bool // compare two runs
-	Shrink bool // what fails
+	// Variant is the read side to play; empty: Leftfold's, with everything that it can meet.
+	Variant string
+	Twice   bool // compare two runs
+	Shrink  bool // what fails
 }
 
 // result is a report with the history of a failure.
@@ -296,6 +298,9 @@ type result struct {
 func (j job) play(t *testing.T) result {
 	t.Helper()
 	p := simulation.NewPlan(j.Seed)
+	if j.Variant != "" {
+		p = p.As(j.Variant)
+	}
 	p.Mutant = j.Mutant
 	r := simulation.Run(t, p)
 	if j.Twice && len(r.Breaches) == 0 {

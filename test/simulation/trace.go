@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -190,7 +191,8 @@ func (t *trace) learn(c *call, a *answer) {
 	case "ReceiveMessage":
 		for _, m := range list(object(a.body)["Messages"]) {
 			f := fields(m)
-			t.receipts[text(f["ReceiptHandle"])] = text(fields(f["Attributes"])["MessageDeduplicationId"])
+			id := cmp.Or(text(fields(f["Attributes"])["MessageDeduplicationId"]), versionOf([]byte(text(f["Body"])))) // none in a standard queue
+			t.receipts[text(f["ReceiptHandle"])] = id
 		}
 	}
 }

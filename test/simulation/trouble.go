@@ -23,13 +23,13 @@ import (
 
 // fate draws what happens to a call; see scheduler. Writes get more of it.
 func (w *world) fate(c *call) (f fate) {
-	if w.calm {
+	if w.calm || c.life.replica.kind == managed {
 		return f
 	}
 	r := w.scheduler.random
 	weight := 1
 	switch _, op, _ := strings.Cut(c.op, "."); op {
-	case "PutItem", "TransactWriteItems", "PutRecords", "SendMessageBatch", "DeleteMessageBatch":
+	case "PutItem", "UpdateItem", "TransactWriteItems", "PutRecords", "SendMessageBatch", "DeleteMessageBatch":
 		if weight = 4; c.life.replica.kind == auditing {
 			weight = 40 // it writes seldom
 		}
@@ -140,10 +140,11 @@ func sleep(d time.Duration, stop <-chan struct{}) bool {
 // move makes random moves, one after the other.
 func (w *world) move(stop <-chan struct{}) {
 	r := rand.New(rand.NewPCG(w.plan.Seed, 3))
+	targets := slices.DeleteFunc(slices.Clone(w.replicas), func(r *replica) bool { return r.kind == managed })
 	for sleep(time.Duration(r.ExpFloat64()*float64(w.plan.Every)), stop) {
 		w.ledger.awaitOpen()
 		what := w.plan.Moves[r.IntN(len(w.plan.Moves))]
-		target := w.replicas[r.IntN(len(w.replicas))]
+		target := targets[r.IntN(len(targets))]
 		length := pauseLength(r)
 		pick := r.Uint64()
 		w.scheduler.post(func() { w.scheduler.trace.note("%s (%s)", what, target.name) })
@@ -168,8 +169,9 @@ func (w *world) move(stop <-chan struct{}) {
 		case moveSplit, moveMerge:
 			w.reshard(what, pick)
 		case moveMergeLate:
-			brokers := w.of(brokering)
-			w.killNow(brokers[pick%uint64(len(brokers))])
+			if brokers := w.of(brokering); len(brokers) > 0 {
+				w.killNow(brokers[pick%uint64(len(brokers))])
+			}
 			sleep(time.Duration(pick%3000)*time.Millisecond, stop) // records that come now stay in shards that the killed broker holds
 			w.reshard(moveMerge, pick)
 		case moveRotate:

@@ -64,6 +64,7 @@ type world struct {
 	bucket    *bucket
 	loss      atomic.Pointer[loss] // nil: the log was not lost
 	mutant    *mutant
+	variant   *variant // nil: none is counted
 	logs      io.Writer
 
 	ctx      context.Context // of the run
@@ -99,7 +100,9 @@ func Run(t *testing.T, p Plan) *Report {
 }
 
 func newWorld(ctx context.Context, p Plan) (*world, error) {
-	w := &world{plan: p, logs: io.Discard, mutant: p.mutant(), done: map[string]bool{}, report: Report{Seed: p.Seed, Plan: p}}
+	w := &world{
+		plan: p, logs: io.Discard, mutant: p.mutant(), variant: p.variant(), done: map[string]bool{}, report: Report{Seed: p.Seed, Plan: p},
+	}
 	if p.Logs != nil {
 		w.logs = p.Logs
 	}
@@ -141,13 +144,14 @@ func (w *world) addReplicas() {
 	for _, s := range w.config.All() {
 		n := 2
 		switch {
-		case !slices.Contains(Services(), s.Name):
+		case !slices.Contains(Services(), s.Name) || w.variant.replaced(s.Name):
 			n = 0
 		case s.Name == commandAPI:
 			n += int(w.plan.Seed % 2)
 		}
 		w.addReplica(s.Name, n, s.New)
 	}
+	w.addVariant()
 	if w.plan.Rebuilds {
 		w.addOperator(operating, w.ofEach("rebuild", w.operatorOf))
 	}
