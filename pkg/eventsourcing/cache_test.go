@@ -50,7 +50,7 @@ func newCached(t testing.TB, size int) *cachedCounters {
 	c.counterRepository = newCounters(c.store)
 	c.Cache = eventsourcing.NewCache[counter](size)
 	c.OnCache = func(u eventsourcing.CacheUse) { c.uses = append(c.uses, u) }
-	c.OnConflict = func() { t.Error("a conflict was reported although nothing else writes") }
+	c.OnConflict = func(error) { t.Error("a conflict was reported although nothing else writes") }
 	c.MaxAttempts = 1
 	rivals := 0
 	c.rival.NewID = func() string { rivals++; return fmt.Sprintf("rival's %d", rivals) }

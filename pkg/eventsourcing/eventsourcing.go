@@ -2,7 +2,8 @@
 // an aggregate, lets a command decide and appends the events. It imports only the standard library and package retry.
 //
 // A claim is a value that at most one stream may hold, such as an e-mail address; it is taken and released in the append
-// of the events. A guard makes an append fail if another stream has got new events.
+// of the events. A guard makes an append fail if another stream has got new events. A scope counts over many streams, for
+// rules that span them; it is moved in the append, too, and an append fails if a scope that it was decided on has moved.
 package eventsourcing
 
 import (
@@ -131,5 +132,6 @@ type Commit struct {
 	Take     []Claim
 	Release  []Claim
 	Guards   []Guard
+	Scopes   []ScopeMove
 	Result   *CommandResult // nil: nothing to remember
 }

@@ -1,6 +1,7 @@
 package eventsourcing
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -17,6 +18,8 @@ type Aggregate[S any, E Event] struct {
 	Evolve   func(S, E) S
 	// Claims lists the unique values a state holds. Defaults to none.
 	Claims func(S) []Claim
+	// Shares lists what the stream, in that state, adds to counters of scopes. Defaults to nothing.
+	Shares func(StreamID, S) []Share
 	Codec  *Codec[E]
 	// States encodes states for snapshots. Defaults to none: no snapshots are kept.
 	States StateCodec[S]
@@ -37,8 +40,8 @@ type Config[S any, E Event] struct {
 	MaxAttempts int
 	// Backoff paces the attempts. Defaults to 5 ms for First and 80 ms for Max.
 	Backoff retry.Backoff
-	// OnConflict is called for each attempt lost to a conflict or a moved guard. Defaults to no call.
-	OnConflict func()
+	// OnConflict is called for each attempt lost, with the ErrConflict, ErrGuardMoved or ErrScopeMoved. Defaults to no call.
+	OnConflict func(error)
 	// Cache saves reads. Defaults to none.
 	Cache *Cache[S]
 	// OnCache is called once for each command, if there is a Cache. Defaults to no call.
@@ -88,7 +91,7 @@ func NewRepository[S any, E Event](cfg Config[S, E]) (*Repository[S, E], error) 
 		cfg.SnapshotEvery = 100
 	}
 	if cfg.OnConflict == nil {
-		cfg.OnConflict = func() {}
+		cfg.OnConflict = func(error) {}
 	}
 	if cfg.OnCache == nil {
 		cfg.OnCache = func(CacheUse) {}
@@ -100,12 +103,15 @@ func NewRepository[S any, E Event](cfg Config[S, E]) (*Repository[S, E], error) 
 }
 
 // Do loads the aggregate, lets the command decide and appends the events. It returns the stream's version afterwards; a
-// command without events writes nothing. On ErrConflict and ErrGuardMoved it starts over, at most MaxAttempts times in
-// all, and then returns that error.
+// command without events writes nothing. On ErrConflict, ErrGuardMoved and ErrScopeMoved it starts over, at most MaxAttempts
+// times in all, and then returns that error.
 //
 // The first attempt decides on the cached state, if there is one, and an Opening otherwise on the state of an absent stream. If its
 // append succeeds, that state was current; if the command was refused or made no events, it is decided again on a consistent read. A
 // command whose result is remembered already is an ErrCommandRepeated, whatever it would decide now.
+//
+// What a Scoped command answers, was so at one moment: the append checks the scopes, and a refusal stands only if the stream is still
+// where it was before the scopes were read.
 func (r *Repository[S, E]) Do(ctx context.Context, id string, command Command[S, E], with ...Option) (Version, error) {
 	prepared := Prepared[S, E]{Command: command}
 	return r.DoWith(ctx, id, func(context.Context) (Prepared[S, E], error) { return prepared, nil }, with...)
@@ -119,10 +125,10 @@ func (r *Repository[S, E]) DoWith(ctx context.Context, id string, prepare Prepar
 	}
 	for n := 1; ; n++ {
 		version, err := r.attempt(ctx, id, prepare, o, n == 1)
-		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrGuardMoved) {
+		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrGuardMoved) && !errors.Is(err, ErrScopeMoved) {
 			return version, err
 		}
-		r.cfg.OnConflict()
+		r.cfg.OnConflict(err)
 		if n >= r.cfg.MaxAttempts {
 			return version, err
 		}
@@ -137,8 +143,13 @@ func (r *Repository[S, E]) attempt(ctx context.Context, id string, prepare Prepa
 	if err != nil {
 		return 0, err
 	}
+	seen := picture{}
 	if first {
-		version, use, err := r.tryUnread(ctx, id, prepared, o)
+		var (
+			version Version
+			use     CacheUse
+		)
+		version, seen, use, err = r.tryUnread(ctx, id, prepared, o)
 		if r.cfg.Cache != nil {
 			r.cfg.OnCache(use)
 		}
@@ -150,7 +161,18 @@ func (r *Repository[S, E]) attempt(ctx context.Context, id string, prepare Prepa
 	if err != nil {
 		return 0, err
 	}
-	commit, after, err := r.decide(before, prepared, o)
+	confirmed := seen.read && seen.at == before.version
+	if !confirmed {
+		if seen, err = r.look(ctx, before, prepared); err != nil {
+			return before.version, err
+		}
+	}
+	commit, after, err := r.decide(before, seen, prepared, o)
+	if undecided := err != nil || len(commit.Records) == 0; undecided && len(seen.scopes) > 0 && !confirmed {
+		if now, err := r.load(ctx, id); err != nil || now.version != before.version {
+			return before.version, cmp.Or(err, ErrConflict)
+		}
+	}
 	switch {
 	case err != nil:
 		return before.version, r.unlessRepeated(ctx, o, err) // a refusal has no context around it: it is an answer
@@ -164,32 +186,72 @@ func (r *Repository[S, E]) attempt(ctx context.Context, id string, prepare Prepa
 // tryUnread decides on the cached state, or on that of an absent stream if the command opens it, and appends at once. It returns the
 // answer with CacheHit. Otherwise a fresh read must decide: nothing was known, or there was a conflict, a refusal, a decision without
 // events or an ErrTooLarge.
-func (r *Repository[S, E]) tryUnread(ctx context.Context, id string, prepared Prepared[S, E], o options) (Version, CacheUse, error) {
+func (r *Repository[S, E]) tryUnread(
+	ctx context.Context, id string, prepared Prepared[S, E], o options,
+) (_ Version, seen picture, _ CacheUse, _ error) {
 	before, known := r.cfg.Cache.newest(id)
 	unread := CacheStale
 	if !known {
 		unread = CacheMiss
 		if _, opens := prepared.Command.(Opening); !opens {
-			return 0, unread, nil
+			return 0, seen, unread, nil
 		}
 	}
-	commit, after, err := r.decide(before, prepared, o)
+	seen, err := r.look(ctx, before, prepared)
+	if err != nil {
+		return 0, seen, CacheHit, err
+	}
+	commit, after, err := r.decide(before, seen, prepared, o)
 	if err != nil || len(commit.Records) == 0 {
-		return 0, unread, nil //nolint:nilerr // the state may be old; the fresh one gives the answer
+		return 0, seen, unread, nil //nolint:nilerr // the state may be old; the fresh one gives the answer
 	}
 	version, err := r.append(ctx, commit, after)
 	if errors.Is(err, ErrConflict) || errors.Is(err, ErrTooLarge) {
-		return 0, unread, nil
+		return 0, seen, unread, nil
 	}
-	return version, CacheHit, err
+	return version, seen, CacheHit, err
+}
+
+// picture is what was read of the scopes that a decision on the stream at that version needs.
+type picture struct {
+	read   bool
+	at     Version
+	scopes ScopeStates
+}
+
+func (r *Repository[S, E]) look(ctx context.Context, before versioned[S], prepared Prepared[S, E]) (picture, error) {
+	seen := picture{read: true, at: before.version}
+	scoped, ok := prepared.Command.(Scoped[S, E])
+	if !ok {
+		return seen, nil
+	}
+	scopes := scoped.Scopes(before.state)
+	if len(scopes) == 0 {
+		return seen, nil
+	}
+	states, err := r.cfg.Store.Scopes(ctx, scopes)
+	if err != nil {
+		return seen, fmt.Errorf("read scopes: %w", err)
+	}
+	seen.scopes = ScopeStates{}
+	for _, scope := range scopes {
+		seen.scopes[scope] = states[scope]
+	}
+	return seen, nil
 }
 
 // decide is pure but for the IDs and the time: it returns what to write and the state it leads to.
-func (r *Repository[S, E]) decide(before versioned[S], prepared Prepared[S, E], o options) (Commit, versioned[S], error) {
+func (r *Repository[S, E]) decide(
+	before versioned[S], seen picture, prepared Prepared[S, E], o options,
+) (Commit, versioned[S], error) {
 	if o.allow != nil && !o.allow(before.version) {
 		return Commit{}, before, ErrVersionMismatch
 	}
-	events, err := prepared.Command.Decide(before.state)
+	command := prepared.Command
+	if scoped, ok := command.(Scoped[S, E]); ok {
+		command = scoped.In(seen.scopes)
+	}
+	events, err := command.Decide(before.state)
 	if err != nil || len(events) == 0 {
 		return Commit{}, before, err
 	}
@@ -209,6 +271,11 @@ func (r *Repository[S, E]) decide(before versioned[S], prepared Prepared[S, E], 
 			commit.Take = wanted // also what stays: a former build may have claimed by another rule
 		}
 	}
+	var had, has []Share
+	if shares := r.cfg.Aggregate.Shares; shares != nil {
+		had, has = shares(commit.Stream, before.state), shares(commit.Stream, after.state)
+	}
+	commit.Scopes = scopeMoves(seen.scopes, had, has)
 	commit.Result = o.resultAt(after.version)
 	return commit, after, nil
 }

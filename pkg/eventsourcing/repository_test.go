@@ -77,7 +77,7 @@ func TestDoDecidesAgainAfterAConflict(t *testing.T) {
 			return nil
 		}
 		conflicts := 0
-		counters.OnConflict = func() { conflicts++ }
+		counters.OnConflict = func(error) { conflicts++ }
 		var seen []int
 		version, err := counters.Do(t.Context(), "c1", decide(func(c counter) ([]event, error) {
 			seen = append(seen, c.N)
@@ -134,7 +134,7 @@ func TestDoGivesUpAfterMaxAttempts(t *testing.T) {
 				counters := newCounters(store)
 				counters.MaxAttempts = tt.maxAttempts
 				conflicts, prepared := 0, 0
-				counters.OnConflict = func() { conflicts++ }
+				counters.OnConflict = func(error) { conflicts++ }
 				_, err := counters.DoWith(t.Context(), "c1",
 					func(context.Context) (eventsourcing.Prepared[counter, event], error) {
 						prepared++
@@ -282,7 +282,7 @@ func TestDoWritesNothingWithoutEvents(t *testing.T) {
 			counters := newCounters(store)
 			_, err := counters.Do(t.Context(), "c1", emit(counted{}, counted{}))
 			require.NoError(t, err)
-			counters.OnConflict = func() { t.Error("a conflict was reported") }
+			counters.OnConflict = func(error) { t.Error("a conflict was reported") }
 
 			version, err := counters.DoWith(t.Context(), "c1", tt.prepare)
 			if err != tt.err { //nolint:errorlint // bare is the point
@@ -302,7 +302,7 @@ func TestDoRetriesOnlyConflicts(t *testing.T) {
 	} {
 		store := &scripted{Store: new(memstore.Store), before: func(int) error { return want }}
 		counters := newCounters(store)
-		counters.OnConflict = func() { t.Errorf("%v was counted as a conflict", want) }
+		counters.OnConflict = func(error) { t.Errorf("%v was counted as a conflict", want) }
 		_, err := counters.Do(t.Context(), "c1", emit(counted{}))
 		require.ErrorIs(t, err, want)
 		require.ErrorContains(t, err, "append to test/counter/c1 at version 0")

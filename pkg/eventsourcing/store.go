@@ -16,16 +16,21 @@ type Store interface {
 
 	// Append writes the whole commit or nothing. A commit that is already written, known by its records' IDs, is a
 	// success and adds nothing. Refusals, in the order in which they are checked: ErrTooLarge before anything is sent,
-	// ErrCommandRepeated, ErrConflict, ErrGuardMoved, ErrClaimTaken (as *ClaimTakenError). After any other error the commit
+	// ErrCommandRepeated, ErrConflict, ErrGuardMoved, ErrScopeMoved, ErrClaimTaken (as *ClaimTakenError). After any other error the commit
 	// may or may not be written; ErrUnavailable marks those worth another try later. Errors do not name the stream: the
 	// caller does.
 	//
 	// A commit has at least one record; its records are valid, are of its stream and follow Expected without a gap; it
-	// guards other streams, each once, and names each claim once, to take or to release; its result has a command's ID.
+	// guards other streams, each once, and names each claim once, to take or to release; it names each scope once, to check it,
+	// to move it or both; its result has a command's ID.
 	// For any other commit Append returns the error of Commit.Validate and writes nothing. Taking a claim that the stream
 	// holds already and releasing one that it does not hold change nothing. Times are kept to the millisecond, ExpiresAt
 	// to the second.
 	Append(ctx context.Context, c Commit) error
+
+	// Scopes returns those of the scopes that a commit has moved. It sees every append that ended before the call. The scopes
+	// may be of different moments.
+	Scopes(ctx context.Context, scopes []Scope) (ScopeStates, error)
 
 	// Remember writes the result of a command that had nothing to append. ErrCommandRepeated if the command has one
 	// already, possibly this same one, from an earlier call whose answer was lost.
@@ -41,6 +46,8 @@ var (
 	ErrConflict = errors.New("stream version conflict")
 	// ErrGuardMoved: a guarded stream moved. Look up and decide again.
 	ErrGuardMoved = errors.New("guarded stream moved")
+	// ErrScopeMoved: a scope that the commit was decided on moved. Read it and decide again.
+	ErrScopeMoved = errors.New("scope moved")
 	// ErrClaimTaken: another stream holds a claimed value.
 	ErrClaimTaken = errors.New("claim taken")
 	// ErrCommandRepeated: the command has a result already; see Store.Result.

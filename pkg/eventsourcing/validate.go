@@ -94,8 +94,30 @@ func (c Commit) Validate() error {
 		}
 		changed[claim] = true
 	}
+	if err := validateMoves(c.Scopes); err != nil {
+		return err
+	}
 	if c.Result != nil {
 		return c.Result.Validate()
+	}
+	return nil
+}
+
+func validateMoves(moves []ScopeMove) error {
+	named := map[Scope]bool{}
+	for _, m := range moves {
+		parsed, ok := ParseScope(m.Scope.Key())
+		if named[m.Scope] || !ok || parsed != m.Scope || !isText(m.Scope.Key()) {
+			return fmt.Errorf("scope %q: not subject#name, or named twice", m.Scope.Key())
+		}
+		if named[m.Scope] = true; m.Read == nil && len(m.Add) == 0 {
+			return fmt.Errorf("scope %q: neither checked nor moved", m.Scope.Key())
+		}
+		for counter := range m.Add {
+			if !isText(counter) {
+				return fmt.Errorf("scope %q: a counter's name is not text", m.Scope.Key())
+			}
+		}
 	}
 	return nil
 }

@@ -29,7 +29,6 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
-	"github.com/leftfold/leftfold/test/e2e/processes"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -168,7 +167,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		all := metrics(t)
-		order := processes.ServiceNames()
+		order := systemtest.ServiceNames()
 		var table strings.Builder
 		table.WriteString("| metric | type | labels | of | meaning |\n|---|---|---|---|---|\n")
 		for _, m := range all {

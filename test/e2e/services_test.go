@@ -22,7 +22,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/waittest"
-	"github.com/leftfold/leftfold/test/e2e/processes"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -115,7 +114,7 @@ func TestTheServicesRunAsProcessesBehindOneAddress(t *testing.T) {
 	t.Parallel()
 	s := startServices(t, "SEED_USERS=2", "LOG_LEVEL=info")
 	s.awaitReady()
-	require.Len(t, s.addresses, 2+len(processes.ServiceNames()))
+	require.Len(t, s.addresses, 2+len(systemtest.ServiceNames()))
 	register := systemtest.Request{Method: http.MethodPost, Path: "/users", Body: `{"email":"dan@example.com"}`}
 	accepted, err := s.Do(t.Context(), register)
 	require.NoError(t, err)
@@ -133,7 +132,7 @@ func TestTheServicesRunAsProcessesBehindOneAddress(t *testing.T) {
 	s.interrupt(t)
 	s.requireNothingLeft(t)
 	require.NoError(t, s.err)
-	for _, name := range processes.ServiceNames() {
+	for _, name := range systemtest.ServiceNames() {
 		assert.Regexp(t, `(?m)^`+name+` +\| .*msg=stopped`, s.logs.String())
 	}
 	// A busy machine may warn of calls that took long. None has failed for want of an AWS.

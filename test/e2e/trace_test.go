@@ -28,7 +28,6 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
-	"github.com/leftfold/leftfold/test/e2e/processes"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -127,7 +126,7 @@ func tree(spans tracetest.SpanStubs, id traceID) string {
 		}
 		children[parent] = append(children[parent], s)
 	}
-	order := slices.Concat(processes.ServiceNames())
+	order := slices.Concat(systemtest.ServiceNames())
 	var draw func(parent trace.SpanID, indent string) []string
 	draw = func(parent trace.SpanID, indent string) (lines []string) {
 		below := children[parent]

@@ -127,7 +127,7 @@ func newWorld(ctx context.Context, p Plan) (*world, error) {
 	own := func(longest time.Duration) time.Duration { return w.jitter("world", longest) }
 	w.db = dynamodb.NewFromConfig(repeatable(w.aws.Config(), own))
 	w.log = dynamostore.NewStore(w.db, dynamostore.Config{Now: time.Now, Backoff: retry.Backoff{Jitter: own}, Tables: dynamostore.Tables{
-		Events: w.names.EventLog, Claims: w.names.SetValidations, Commands: w.names.Commands,
+		Events: w.names.EventLog, Claims: w.names.SetValidations, Scopes: w.names.Scopes, Commands: w.names.Commands,
 	}})
 	w.ctx, w.end = context.WithCancel(ctx)
 	w.trace = newTrace()

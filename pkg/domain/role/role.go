@@ -1,9 +1,10 @@
-// Package role holds the rules of the role aggregate. Read this file from the top: events, state, evolve, claims,
+// Package role holds the rules of the role aggregate. Read this file from the top: events, state, evolve, claims, shares,
 // decisions. Snapshots are bound in codec.go, names parsed in name.go, refusals in refusals.go, and what other
 // aggregates' events say of a role in reference.go.
 package role
 
 import (
+	"github.com/leftfold/leftfold/pkg/domain/members"
 	"github.com/leftfold/leftfold/pkg/domain/value"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
@@ -101,6 +102,14 @@ func Claims(s State) []eventsourcing.Claim {
 		return nil
 	}
 	return value.Claims(Category, "name", value.Fold(string(s.Name)), value.FoldCase(string(s.Name)))
+}
+
+// Shares makes the members of the role countable from its creation on.
+func Shares(stream eventsourcing.StreamID, s State) []eventsourcing.Share {
+	if !s.Exists {
+		return nil
+	}
+	return members.OfRole(stream)
 }
 
 // Decisions.

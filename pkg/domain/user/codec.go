@@ -13,7 +13,7 @@ const snapshotRevision = 2
 func Aggregate() eventsourcing.Aggregate[State, Event] {
 	codec := NewCodec()
 	return eventsourcing.Aggregate[State, Event]{
-		Category: Category, Evolve: Evolve, Claims: Claims, Codec: codec,
+		Category: Category, Evolve: Evolve, Claims: Claims, Shares: Shares, Codec: codec,
 		States: snapshot.NewCodec[State](snapshotRevision, codec),
 	}
 }

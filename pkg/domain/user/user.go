@@ -1,10 +1,11 @@
-// Package user holds the rules of the user aggregate. Read this file from the top: events, state, evolve, claims,
+// Package user holds the rules of the user aggregate. Read this file from the top: events, state, evolve, claims, shares,
 // decisions. What former builds stored is in codec.go, values in email.go and name.go, refusals in refusals.go.
 package user
 
 import (
 	"slices"
 
+	"github.com/leftfold/leftfold/pkg/domain/members"
 	"github.com/leftfold/leftfold/pkg/domain/value"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
@@ -152,6 +153,22 @@ func Claims(s State) []eventsourcing.Claim {
 		return nil
 	}
 	return value.Claims(Category, "email", s.Email.key(), value.FoldCase(string(s.Email)))
+}
+
+// Shares counts the user among the members of each role that it holds.
+func Shares(_ eventsourcing.StreamID, s State) []eventsourcing.Share {
+	shares := make([]eventsourcing.Share, 0, 2*len(s.Roles))
+	for _, id := range s.Roles {
+		shares = append(shares, members.OfUser(id.stream(), !s.Disabled)...)
+	}
+	return shares
+}
+
+// roleCategory is that of the roles' streams, which package role declares.
+const roleCategory = "org/iam/role"
+
+func (id RoleID) stream() eventsourcing.StreamID {
+	return eventsourcing.StreamID{Category: roleCategory, ID: string(id)}
 }
 
 // Decisions.

@@ -10,6 +10,7 @@
 //   - EventLog: one item per event, only ever inserted. Partition key "stream" (S), sort key "version" (N); a stream with
 //     the view type NEW_IMAGE.
 //   - set-validations: one item per claim, with its owner. Partition key "constraint" (S).
+//   - scopes: one item per scope, with its version and its counters. Partition key "scope" (S).
 //   - commands: the results of commands. Partition key "id" (S); time to live in "expires_at", see Tables.TimeToLiveInput.
 //   - snapshots: one item per stream, which may be deleted at any time. Partition key "stream" (S).
 //
@@ -18,7 +19,8 @@
 // A transaction needs those of its parts: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
 //
 //   - Append: dynamodb:PutItem and dynamodb:ConditionCheckItem on EventLog; dynamodb:PutItem and dynamodb:DeleteItem on
-//     set-validations; dynamodb:PutItem on commands.
+//     set-validations; dynamodb:UpdateItem and dynamodb:ConditionCheckItem on scopes; dynamodb:PutItem on commands.
+//   - Scopes: dynamodb:GetItem and dynamodb:BatchGetItem on scopes.
 //   - Read: dynamodb:Query on EventLog. All: dynamodb:Scan on it. Item: dynamodb:GetItem on it.
 //   - Owner: dynamodb:GetItem on set-validations.
 //   - Result: dynamodb:GetItem on commands. Remember: dynamodb:PutItem on it.
@@ -47,6 +49,7 @@ import (
 
 // DynamoDBAPI is the part of *dynamodb.Client that a Store uses. The client's retryer retries throttled and lost calls.
 type DynamoDBAPI interface {
+	BatchGetItem(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
 	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
 	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
 	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)

@@ -211,7 +211,7 @@ func TestTables(t *testing.T) {
 		names = append(names, *in.TableName)
 		assert.Equal(t, types.BillingModePayPerRequest, in.BillingMode)
 	}
-	assert.Equal(t, []string{"EventLog", "set-validations", "mine", "snapshots"}, names)
+	assert.Equal(t, []string{"EventLog", "set-validations", "scopes", "mine", "snapshots"}, names)
 	assert.Equal(t, types.StreamViewTypeNewImage, tables.CreateTableInputs()[0].StreamSpecification.StreamViewType)
 	assert.Equal(t, "mine", *tables.TimeToLiveInput().TableName)
 	assert.Equal(t, "expires_at", *tables.TimeToLiveInput().TimeToLiveSpecification.AttributeName)

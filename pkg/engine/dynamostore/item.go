@@ -38,6 +38,9 @@ const (
 
 	attrConstraint = "constraint" // claims; stream is the owner
 
+	attrScope = "scope"  // scopes, beside version
+	ofCounter = "count." // precedes a counter's name
+
 	attrFingerprint = "fingerprint" // commands
 	attrOutcome     = "outcome"
 	attrExpiresAt   = "expires_at" // seconds since the Unix epoch, as time to live requires

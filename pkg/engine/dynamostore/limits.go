@@ -2,6 +2,7 @@ package dynamostore
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -20,12 +21,12 @@ const (
 
 func (p *plan) withinLimits() error {
 	if n := len(p.actions); n > maxActions {
-		return tooLarge("%d events, claims, guards and results; a transaction takes %d", n, maxActions)
+		return tooLarge("%d events, claims, guards, scopes and results; a transaction takes %d", n, maxActions)
 	}
 	total := 0
 	for _, a := range p.actions {
 		what, it := a.content()
-		for _, name := range []string{attrConstraint, attrID} { // a stream is shorter, if it is valid
+		for _, name := range []string{attrConstraint, attrScope, attrID} { // a stream is shorter, if it is valid
 			key, ok := it[name].(*types.AttributeValueMemberS)
 			if ok && len(key.Value) > maxKeyBytes && (name != attrID || it[attrVersion] == nil) {
 				return tooLarge("key %s of %s has %d bytes; a key takes %d", name, what, len(key.Value), maxKeyBytes)
@@ -60,11 +61,22 @@ func (a action) content() (what string, it item) {
 		return "claim", w.Put.Item
 	case w.Put != nil:
 		return "command result", w.Put.Item
+	case w.Update != nil:
+		return "scope", scopeContent(w.Update)
 	case w.Delete != nil:
 		return "claim", w.Delete.Key
 	default:
 		return "guard", w.ConditionCheck.Key
 	}
+}
+
+// scopeContent is what an update of a scope sends.
+func scopeContent(u *types.Update) item {
+	it := maps.Clone(u.Key)
+	for name, value := range u.ExpressionAttributeValues {
+		it[u.ExpressionAttributeNames["#"+strings.TrimPrefix(name, ":")]] = value
+	}
+	return it
 }
 
 // itemSize computes the size as DynamoDB does:

@@ -84,7 +84,7 @@ func TestTransactionLimits(t *testing.T) {
 	c.Take = claims(39)
 	c.Result = whole().Result
 	c.Guards = whole().Guards
-	refusedUnsent(t, client, c, "101 events, claims, guards and results; a transaction takes 100")
+	refusedUnsent(t, client, c, "101 events, claims, guards, scopes and results; a transaction takes 100")
 	c.Guards = nil
 	require.NoError(t, store.Append(t.Context(), c))
 
@@ -291,4 +291,41 @@ func TestAGapInTheLogIsAnError(t *testing.T) {
 			require.ErrorContains(t, last, want)
 		}
 	}
+}
+
+// A user may hold 90 roles, each with a scope: what disables it fits, with all else that such a commit can have.
+func TestACommitMovesAndChecksNinetyScopes(t *testing.T) {
+	t.Parallel()
+	client := newFaulty(t)
+	c := whole() // result, two events, guard, claim to take and claim to release
+	c.Expected = 7
+	for i := range c.Records {
+		c.Records[i].Version += c.Expected
+	}
+	for v := range c.Expected { // a store that does not know the stream also checks that version 7 exists
+		require.NoError(t, dynamostore.NewStore(client, dynamostore.Config{}).Append(t.Context(), commit(stream, v, 1)))
+	}
+	for i := range 94 {
+		c.Scopes = append(c.Scopes, eventsourcing.ScopeMove{
+			Scope: eventsourcing.Scope{Subject: "test/role/" + strings.Repeat("x", 40), Name: fmt.Sprint(i)},
+			Read:  new(eventsourcing.Version(0)), Add: map[string]int64{"holders": -1, "seats": 1},
+		})
+	}
+	refusedUnsent(t, client, c, "101 events, claims, guards, scopes and results; a transaction takes 100")
+	c.Scopes = c.Scopes[:90]
+	require.NoError(t, dynamostore.NewStore(client, dynamostore.Config{}).Append(t.Context(), c))
+}
+
+func TestScopeKeyLimit(t *testing.T) {
+	t.Parallel()
+	client := newFaulty(t)
+	withScope := func(bytes int) eventsourcing.Commit {
+		c := commit(stream, 0, 1)
+		c.Scopes = []eventsourcing.ScopeMove{{
+			Scope: eventsourcing.Scope{Subject: strings.Repeat("s", bytes-len("#n")), Name: "n"}, Add: map[string]int64{"n": 1},
+		}}
+		return c
+	}
+	refusedUnsent(t, client, withScope(2049), "key scope of scope has 2049 bytes; a key takes 2048")
+	require.NoError(t, dynamostore.NewStore(client, dynamostore.Config{}).Append(t.Context(), withScope(2048)))
 }

@@ -56,6 +56,9 @@ func (s *Store) plan(c eventsourcing.Commit, extras []Extra) (plan, error) {
 			p.exists(s.cfg.Tables.Events, g.Stream, g.Version, moved)
 		}
 	}
+	for _, m := range c.Scopes {
+		p.move(s.cfg.Tables.Scopes, m)
+	}
 	for _, claim := range c.Take {
 		p.take(s.cfg.Tables.Claims, claim)
 	}

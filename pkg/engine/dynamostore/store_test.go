@@ -52,6 +52,10 @@ func (f forgetful) Read(
 	return f.store().Read(ctx, s, after)
 }
 
+func (f forgetful) Scopes(ctx context.Context, scopes []eventsourcing.Scope) (eventsourcing.ScopeStates, error) {
+	return f.store().Scopes(ctx, scopes)
+}
+
 func (f forgetful) Remember(ctx context.Context, r eventsourcing.CommandResult) error {
 	return f.store().Remember(ctx, r)
 }

@@ -16,6 +16,8 @@ type Tables struct {
 	Events string
 	// Claims holds the owner of each claimed value. Defaults to "set-validations".
 	Claims string
+	// Scopes holds the counters of scopes. Defaults to "scopes".
+	Scopes string
 	// Commands holds the results of commands. Defaults to "commands".
 	Commands string
 	// Snapshots holds the states of long streams. Defaults to "snapshots".
@@ -26,6 +28,7 @@ func (t Tables) withDefaults() Tables {
 	return Tables{
 		Events:    cmp.Or(t.Events, "EventLog"),
 		Claims:    cmp.Or(t.Claims, "set-validations"),
+		Scopes:    cmp.Or(t.Scopes, "scopes"),
 		Commands:  cmp.Or(t.Commands, "commands"),
 		Snapshots: cmp.Or(t.Snapshots, "snapshots"),
 	}
@@ -39,7 +42,8 @@ func (t Tables) CreateTableInputs() []*dynamodb.CreateTableInput {
 		StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewImage,
 	}
 	return []*dynamodb.CreateTableInput{
-		events, dynamo.Table(t.Claims, attrConstraint), dynamo.Table(t.Commands, attrID), dynamo.Table(t.Snapshots, attrStream),
+		events, dynamo.Table(t.Claims, attrConstraint), dynamo.Table(t.Scopes, attrScope), dynamo.Table(t.Commands, attrID),
+		dynamo.Table(t.Snapshots, attrStream),
 	}
 }
 

@@ -125,7 +125,8 @@ func (a *auditor) judge(ctx context.Context, s suspicion, last bool) error {
 			return nil
 		}
 	}
-	return a.found(ctx, f)
+	a.found(f)
+	return nil
 }
 
 // rebuild rebuilds the stream, if it can be. It is blocked if a row has another stream as its owner.
@@ -168,7 +169,8 @@ func (a *auditor) owner(ctx context.Context, row projection.Stored) error {
 			}
 			f.Repaired = true
 		}
-		return a.found(ctx, f)
+		a.found(f)
+		return nil
 	})
 }
 

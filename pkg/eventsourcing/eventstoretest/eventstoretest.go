@@ -19,7 +19,7 @@ import (
 // claims and commands of its own.
 func Run(t *testing.T, newStore func(testing.TB) eventsourcing.Store) {
 	t.Helper()
-	for _, group := range []map[string]func(fixture){appends, commits, claims, guards, results, races} {
+	for _, group := range []map[string]func(fixture){appends, commits, claims, guards, scopes, results, races} {
 		for name, test := range group {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -42,6 +42,18 @@ func (f fixture) stream(id string) eventsourcing.StreamID {
 
 func (f fixture) claim(value string) eventsourcing.Claim {
 	return eventsourcing.Claim{Category: f.category, Name: "name", Value: value}
+}
+
+func (f fixture) scope(name string) eventsourcing.Scope {
+	return eventsourcing.Scope{Subject: f.category, Name: name}
+}
+
+// counts reads one scope.
+func (f fixture) counts(scope eventsourcing.Scope) eventsourcing.ScopeState {
+	f.Helper()
+	states, err := f.store.Scopes(f.Context(), []eventsourcing.Scope{scope})
+	require.NoError(f, err)
+	return states[scope]
 }
 
 // result remembers a command for a day.

@@ -23,6 +23,7 @@ type Store struct {
 	mu      sync.RWMutex
 	streams map[eventsourcing.StreamID][]eventsourcing.Record
 	owners  map[eventsourcing.Claim]eventsourcing.StreamID
+	scopes  eventsourcing.ScopeStates
 	results map[string]eventsourcing.CommandResult
 }
 
@@ -70,6 +71,23 @@ func (s *Store) Append(ctx context.Context, c eventsourcing.Commit) error {
 	}
 	s.write(c)
 	return nil
+}
+
+// Scopes implements eventsourcing.Store.
+func (s *Store) Scopes(ctx context.Context, scopes []eventsourcing.Scope) (eventsourcing.ScopeStates, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	states := eventsourcing.ScopeStates{}
+	for _, scope := range scopes {
+		if state, moved := s.scopes[scope]; moved {
+			state.Counters = maps.Clone(state.Counters)
+			states[scope] = state
+		}
+	}
+	return states, nil
 }
 
 // Remember implements eventsourcing.Store.
@@ -136,6 +154,11 @@ func (s *Store) refuse(c eventsourcing.Commit) error {
 			return fmt.Errorf("%w: %s", eventsourcing.ErrGuardMoved, g.Stream)
 		}
 	}
+	for _, m := range c.Scopes {
+		if m.Read != nil && s.scopes[m.Scope].Version != *m.Read {
+			return fmt.Errorf("%w: %s", eventsourcing.ErrScopeMoved, m.Scope.Key())
+		}
+	}
 	for _, claim := range c.Take {
 		if owner, taken := s.owners[claim]; taken && owner != c.Stream {
 			return &eventsourcing.ClaimTakenError{Claim: claim}
@@ -149,6 +172,7 @@ func (s *Store) make() {
 	if s.streams == nil {
 		s.streams = map[eventsourcing.StreamID][]eventsourcing.Record{}
 		s.owners = map[eventsourcing.Claim]eventsourcing.StreamID{}
+		s.scopes = eventsourcing.ScopeStates{}
 		s.results = map[string]eventsourcing.CommandResult{}
 	}
 }
@@ -163,12 +187,28 @@ func (s *Store) write(c eventsourcing.Commit) {
 			delete(s.owners, claim)
 		}
 	}
+	for _, m := range c.Scopes {
+		if len(m.Add) > 0 {
+			s.scopes[m.Scope] = moved(s.scopes[m.Scope], m.Add)
+		}
+	}
 	for _, claim := range c.Take {
 		s.owners[claim] = c.Stream
 	}
 	if c.Result != nil {
 		s.results[c.Result.ID] = remembered(*c.Result)
 	}
+}
+
+func moved(scope eventsourcing.ScopeState, add map[string]int64) eventsourcing.ScopeState {
+	counters := maps.Clone(scope.Counters)
+	if counters == nil {
+		counters = map[string]int64{}
+	}
+	for counter, amount := range add {
+		counters[counter] += amount
+	}
+	return eventsourcing.ScopeState{Version: scope.Version + 1, Counters: counters}
 }
 
 func (s *Store) head(stream eventsourcing.StreamID) eventsourcing.Version {

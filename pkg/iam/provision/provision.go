@@ -49,7 +49,8 @@ func everything(ctx context.Context, cfg aws.Config, c Config) error {
 	db, k, q := dynamodb.NewFromConfig(cfg), kinesis.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
 	group, creating := errgroup.WithContext(ctx)
 	store := dynamostore.Tables{
-		Events: c.Names.EventLog, Claims: c.Names.SetValidations, Commands: c.Names.Commands, Snapshots: c.Names.Snapshots,
+		Events: c.Names.EventLog, Claims: c.Names.SetValidations, Scopes: c.Names.Scopes, Commands: c.Names.Commands,
+		Snapshots: c.Names.Snapshots,
 	}
 	tables := append(store.CreateTableInputs(),
 		shards.CreateTableInput(c.Names.Leases), setaside.CreateTableInput(c.Names.SetAside),

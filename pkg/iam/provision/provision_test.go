@@ -68,7 +68,7 @@ func TestEveryResourceIsUsable(t *testing.T) {
 	w := provisioned(t, provision.Config{Names: n})
 	list, err := w.db.ListTables(t.Context(), &dynamodb.ListTablesInput{})
 	require.NoError(t, err)
-	tables := []string{"EventLog", "set-validations", "commands", "snapshots", "leases", "set-aside", "projection-generations"}
+	tables := []string{"EventLog", "set-validations", "scopes", "commands", "snapshots", "leases", "set-aside", "projection-generations"}
 	for _, p := range n.Projections() {
 		tables = append(tables, p.Table)
 	}

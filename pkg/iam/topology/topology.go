@@ -27,6 +27,7 @@ type EventLogName struct {
 type CommandNames struct {
 	ClaimsName
 	_         struct{} `group:"Names of AWS resources"`
+	Scopes    string   `envconfig:"TABLE_SCOPES" default:"scopes" names:"table" desc:"DynamoDB table of what streams count together, such as the members of a role"`
 	Commands  string   `envconfig:"TABLE_COMMANDS" default:"commands" names:"table" desc:"DynamoDB table of command results"`
 	Snapshots string   `envconfig:"TABLE_SNAPSHOTS" default:"snapshots" names:"table" desc:"DynamoDB table of states of long streams; may be emptied at any time"`
 }

@@ -34,7 +34,8 @@ func ProblemOf(err error) *Problem {
 			RetryAfter(time.Second)
 	case errors.Is(err, eventsourcing.ErrVersionMismatch):
 		return NewProblem(http.StatusPreconditionFailed, CodePreconditionFailed, "it is not, or no longer, at a version that the request allows")
-	case errors.Is(err, eventsourcing.ErrConflict), errors.Is(err, eventsourcing.ErrGuardMoved):
+	case errors.Is(err, eventsourcing.ErrConflict), errors.Is(err, eventsourcing.ErrGuardMoved),
+		errors.Is(err, eventsourcing.ErrScopeMoved):
 		return NewProblem(http.StatusConflict, CodeBusy, "too many changes at once; try again").RetryAfter(time.Second)
 	case errors.Is(err, eventsourcing.ErrTooLarge):
 		return NewProblem(http.StatusRequestEntityTooLarge, CodeTooLarge, "the change is larger than can be stored")

@@ -165,6 +165,7 @@ func TestEachKindOfErrorHasItsStatusAndCode(t *testing.T) {
 		"claim":        {fmt.Errorf("append: %w", &eventsourcing.ClaimTakenError{Claim: claim}), 409, "email_taken", false},
 		"conflict":     {fmt.Errorf("append: %w", eventsourcing.ErrConflict), 409, "busy", true},
 		"guard":        {eventsourcing.ErrGuardMoved, 409, "busy", true},
+		"scope":        {eventsourcing.ErrScopeMoved, 409, "busy", true},
 		"too large":    {eventsourcing.ErrTooLarge, 413, "too_large", false},
 		"precondition": {fmt.Errorf("decide: %w", eventsourcing.ErrVersionMismatch), 412, "precondition_failed", false},
 		"contended":    {fmt.Errorf("redrive: %w", projection.ErrContended), 503, "unavailable", true},

@@ -31,7 +31,7 @@ func newStoreConfig(cfg Config, p service.Platform) dynamostore.Config {
 
 func newTables(cfg Config) dynamostore.Tables {
 	return dynamostore.Tables{
-		Events: cfg.EventLog, Claims: cfg.SetValidations, Commands: cfg.Commands, Snapshots: cfg.Snapshots,
+		Events: cfg.EventLog, Claims: cfg.SetValidations, Scopes: cfg.Scopes, Commands: cfg.Commands, Snapshots: cfg.Snapshots,
 	}
 }
 
@@ -58,7 +58,7 @@ func readLog(log eventsourcing.Store) health.Check {
 
 func newApp(cfg Config, p service.Platform, db *dynamodb.Client, log eventsourcing.Store, h *commands.Handler) service.App {
 	var checks []health.Check
-	for _, table := range []string{cfg.EventLog, cfg.SetValidations, cfg.Commands} {
+	for _, table := range []string{cfg.EventLog, cfg.SetValidations, cfg.Scopes, cfg.Commands} {
 		checks = append(checks, awsconfig.TableCheck(db, table))
 	}
 	return service.App{

@@ -43,7 +43,7 @@ func NewInspector(cfg aws.Config, names topology.Names, client Client) Inspector
 	return Inspector{
 		Client: client, Names: names, DB: db, queues: sqs.NewFromConfig(cfg),
 		EventLog: dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{
-			Events: names.EventLog, Claims: names.SetValidations, Commands: names.Commands,
+			Events: names.EventLog, Claims: names.SetValidations, Scopes: names.Scopes, Commands: names.Commands,
 		}}),
 	}
 }

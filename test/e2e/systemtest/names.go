@@ -31,7 +31,9 @@ func Named(t testing.TB, prefix string) (names topology.Names, env map[string]st
 func Remove(ctx context.Context, cfg aws.Config, names topology.Names) error {
 	db, q := dynamodb.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
 	var errs []error
-	tables := []string{names.EventLog, names.SetValidations, names.Commands, names.Snapshots, names.Leases, names.SetAside, names.Generations}
+	tables := []string{
+		names.EventLog, names.SetValidations, names.Scopes, names.Commands, names.Snapshots, names.Leases, names.SetAside, names.Generations,
+	}
 	for _, p := range names.Projections() {
 		tables = append(tables, p.Table)
 	}

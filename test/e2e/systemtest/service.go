@@ -2,6 +2,7 @@ package systemtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,8 +14,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/leftfold/leftfold/pkg/service"
-	"github.com/leftfold/leftfold/test/e2e/processes"
 )
+
+// ErrDown is what clients get from a service that does not run, or was killed before it answered.
+var ErrDown = errors.New("connection refused or reset")
 
 // Service is one service that can be killed, stopped and started again. Each start is wired as a new process, with a new instance
 // name and metrics from zero. Safe for concurrent use.
@@ -221,7 +224,7 @@ func (s *Service) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	s.mu.Unlock()
 	if l == nil {
-		return nil, processes.ErrDown
+		return nil, ErrDown
 	}
 	defer l.requests.Done()
 	in := r.Clone(r.Context()) // as a server sees it
@@ -232,7 +235,7 @@ func (s *Service) RoundTrip(r *http.Request) (*http.Response, error) {
 	out := httptest.NewRecorder()
 	l.api.ServeHTTP(out, in)
 	if l.connection.dead.Load() {
-		return nil, processes.ErrDown
+		return nil, ErrDown
 	}
 	res := out.Result()
 	res.Request = r

@@ -3,6 +3,7 @@
 locals {
   log     = aws_dynamodb_table.this["TABLE_EVENT_LOG"]
   claims  = aws_dynamodb_table.this["TABLE_SET_VALIDATIONS"]
+  scopes  = aws_dynamodb_table.this["TABLE_SCOPES"]
   results = aws_dynamodb_table.this["TABLE_COMMANDS"]
   aside   = aws_dynamodb_table.this["TABLE_SET_ASIDE"]
 
@@ -15,6 +16,7 @@ locals {
         resources = [local.log.arn]
       }
       claims  = { actions = ["dynamodb:DescribeTable", "dynamodb:PutItem", "dynamodb:DeleteItem"], resources = [local.claims.arn] }
+      scopes  = { actions = ["dynamodb:DescribeTable", "dynamodb:UpdateItem"], resources = [local.scopes.arn] }
       results = { actions = ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem"], resources = [local.results.arn] }
       snapshots = {
         actions   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"]

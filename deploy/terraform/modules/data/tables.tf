@@ -5,6 +5,7 @@ locals {
   tables = merge({
     TABLE_EVENT_LOG       = { name = "EventLog", hash_key = "stream", range_key = "version", types = { version = "N" }, streamed = true }
     TABLE_SET_VALIDATIONS = { name = "set-validations", hash_key = "constraint" }
+    TABLE_SCOPES          = { name = "scopes", hash_key = "scope" }
     TABLE_COMMANDS        = { name = "commands", hash_key = "id", expires = "expires_at" }
     TABLE_SNAPSHOTS       = { name = "snapshots", hash_key = "stream", disposable = true }
     TABLE_LEASES          = { name = "leases", hash_key = "consumer", range_key = "shard", disposable = true }

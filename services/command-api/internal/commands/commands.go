@@ -83,7 +83,7 @@ func repository[S any, E eventsourcing.Event](
 ) (err error) {
 	cfg := eventsourcing.Config[S, E]{
 		Aggregate: a, Store: c.Store, NewID: newID, Now: c.Now, Backoff: c.Backoff, MaxAttempts: c.MaxAttempts,
-		OnConflict: m.conflicts.Inc, OnCache: func(u eventsourcing.CacheUse) { m.cache.WithLabelValues(string(u)).Inc() },
+		OnConflict: m.lost, OnCache: func(u eventsourcing.CacheUse) { m.cache.WithLabelValues(string(u)).Inc() },
 		Snapshots: c.Snapshots, SnapshotEvery: c.SnapshotEvery, OnSnapshot: m.snapshotUsed,
 	}
 	if c.Cache > 0 {

@@ -176,7 +176,7 @@ func TestARoleDisabledBeforeTheAppendIsNotGranted(t *testing.T) {
 	_, err := w.AddRole(t.Context(), ann, auditor, commands.Options{})
 	require.ErrorIs(t, err, user.ErrRoleDisabled)
 	assert.Len(t, w.events(ann), 1)
-	assert.InDelta(t, 1, w.counted("command_conflicts_total"), 0)
+	assert.InDelta(t, 1, w.counted("command_conflicts_total", "guard"), 0)
 }
 
 func TestARoleRenamedBeforeTheAppendIsGrantedByItsNewName(t *testing.T) {
@@ -226,12 +226,13 @@ func TestOutcomesAreCounted(t *testing.T) {
 	claim := eventsourcing.Claim{Category: user.Category, Name: "email", Value: "ann@example.com"}
 	for outcome, tt := range map[string]struct {
 		err       error
+		moved     string
 		conflicts float64
 	}{
-		"accepted":    {nil, 0},
-		"email_taken": {&eventsourcing.ClaimTakenError{Claim: claim}, 0},
-		"busy":        {eventsourcing.ErrConflict, 3},
-		"unavailable": {eventsourcing.ErrUnavailable, 0},
+		"accepted":    {nil, "stream", 0},
+		"email_taken": {&eventsourcing.ClaimTakenError{Claim: claim}, "stream", 0},
+		"busy":        {eventsourcing.ErrScopeMoved, "scope", 3},
+		"unavailable": {eventsourcing.ErrUnavailable, "scope", 0},
 	} {
 		t.Run(outcome, func(t *testing.T) {
 			t.Parallel()
@@ -244,7 +245,7 @@ func TestOutcomesAreCounted(t *testing.T) {
 			_, err := w.User(t.Context(), "register", ann, user.Register{ID: ann, Email: "ann@example.com"}, commands.Options{})
 			require.ErrorIs(t, err, tt.err)
 			assert.InDelta(t, 1, w.counted("commands_total", "register", outcome), 0)
-			assert.InDelta(t, tt.conflicts, w.counted("command_conflicts_total"), 0)
+			assert.InDelta(t, tt.conflicts, w.counted("command_conflicts_total", tt.moved), 0)
 			assert.InDelta(t, 1, w.counted("command_seconds", "register"), 0)
 		})
 	}

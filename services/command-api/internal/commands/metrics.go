@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"errors"
 	"log/slog"
 	"sync/atomic"
 
@@ -14,8 +15,8 @@ import (
 // metrics counts commands and what the repositories report.
 type metrics struct {
 	outcomes, cache, snapshots *prometheus.CounterVec
-	holes                      *prometheus.CounterVec
-	conflicts, unknownEvents   prometheus.Counter
+	holes, conflicts           *prometheus.CounterVec
+	unknownEvents              prometheus.Counter
 	seconds                    *prometheus.HistogramVec
 
 	logger        *slog.Logger
@@ -36,9 +37,8 @@ func newMetrics(c Config) *metrics {
 			"load_failed, saved, forgotten, save_failed, dropped.", "result"),
 		holes: counter("log_hole_total", "Times that the log was seen to lack an event: by a command, or by a snapshot that is newer.",
 			"seen_by"),
-		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "command_conflicts_total", Help: "Attempts lost to another writer and decided again.",
-		}),
+		conflicts: counter("command_conflicts_total",
+			"Attempts lost to another writer and decided again, by what it moved: stream, guard, scope.", "moved"),
 		unknownEvents: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "unknown_events_total", Help: "Commands refused because a later build wrote an event that this one does not know.",
 		}),
@@ -51,6 +51,18 @@ func newMetrics(c Config) *metrics {
 	}
 	c.Metrics.MustRegister(m.outcomes, m.cache, m.snapshots, m.holes, m.conflicts, m.unknownEvents, m.seconds)
 	return m
+}
+
+// lost counts an attempt that another writer was faster than.
+func (m *metrics) lost(err error) {
+	moved := "stream"
+	switch {
+	case errors.Is(err, eventsourcing.ErrGuardMoved):
+		moved = "guard"
+	case errors.Is(err, eventsourcing.ErrScopeMoved):
+		moved = "scope"
+	}
+	m.conflicts.WithLabelValues(moved).Inc()
 }
 
 const holeSeenByCommand, holeSeenBySnapshot = "command", "snapshot"

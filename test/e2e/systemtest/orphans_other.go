@@ -1,6 +1,6 @@
 //go:build !linux
 
-package processes
+package systemtest
 
 import "syscall"
 
