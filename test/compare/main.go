@@ -120,7 +120,7 @@ func installed(ctx context.Context, peers []peer.Peer, scratch string, log io.Wr
 			skipped = append(skipped, p.Name)
 			continue
 		}
-		version, failed := p.RuntimeVersion(ctx)
+		version, failed := p.RuntimeVersion(ctx, scratch)
 		if err := errors.Join(err, failed); err != nil {
 			return nil, nil, err
 		}

@@ -174,12 +174,14 @@ func (p Peer) sum() (string, error) {
 	return hex.EncodeToString(hash.Sum(nil)), errors.Join(errs...)
 }
 
-// RuntimeVersion returns what the Runtime command prints first, or "" if there is none.
-func (p Peer) RuntimeVersion(ctx context.Context) (string, error) {
+// RuntimeVersion returns what the Runtime command prints first, or "" if there is none. The peer must be installed.
+func (p Peer) RuntimeVersion(ctx context.Context, scratch string) (string, error) {
 	if len(p.Runtime) == 0 {
 		return "", nil
 	}
-	out, err := exec.CommandContext(ctx, p.Runtime[0], p.Runtime[1:]...).CombinedOutput() // java -version prints on stderr
+	cmd := exec.CommandContext(ctx, p.Runtime[0], p.Runtime[1:]...)
+	cmd.Dir = filepath.Join(scratch, p.Name)
+	out, err := cmd.CombinedOutput() // java -version prints on stderr
 	if err != nil {
 		return "", fmt.Errorf("ask for the version of what runs %s: %w", p.Name, err)
 	}

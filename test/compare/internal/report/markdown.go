@@ -47,7 +47,7 @@ func Replace(text, section, body string) (string, error) {
 func (r Results) Markdown() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) }
-	line("%s, %s. `%s`: %d rounds, each with %d updates of %d aggregates, as many new aggregates and as many bare writes. Medians, and in "+
+	line("%s, %s. `%s`: rounds: %d, each with %d updates of %d aggregates, as many new aggregates and as many bare writes. Medians, and in "+
 		"brackets the least and the most.\n", r.Date, r.Machine, r.Command, r.Rounds, r.Updates, r.Streams)
 	if len(r.Skipped) > 0 {
 		line("Not installed where this was run, and so left out: %s.\n", strings.Join(r.Skipped, ", "))
