@@ -27,7 +27,7 @@ type Effect struct {
 	Apply func(ctx context.Context, rec eventsourcing.Record, fence types.TransactWriteItem) (written bool, err error)
 }
 
-// ErrNoEffect: an Effect cannot be brought about; the stream is parked.
+// ErrNoEffect means that an Effect cannot be brought about; the stream is parked.
 var ErrNoEffect = errors.New("event without its effect")
 
 // NewEffectSource returns a Source of e. NewProjector reports mistakes in it. Its rows cannot be rebuilt from the log: nobody may
