@@ -85,8 +85,8 @@ func walk(ctx context.Context, t *testing.T, change *strings.Replacer) {
 	assert.Greater(t, walked, 8)
 }
 
-// The Go of docs/library.md is the example that compiles and runs.
-func TestTheLibrarysExampleCompiles(t *testing.T) {
+// The Go of these pages is that of examples which compile and run.
+func TestExamplesOfPagesCompile(t *testing.T) {
 	t.Parallel()
 	lines := func(text string) string { // without indentation
 		var out []string
@@ -95,10 +95,12 @@ func TestTheLibrarysExampleCompiles(t *testing.T) {
 		}
 		return strings.Join(out, "\n")
 	}
-	example := lines(read(t, "../../pkg/engine/projection/example_test.go"))
-	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(read(t, "../../docs/library.md"), -1)
-	assert.Len(t, blocks, 5)
-	for _, b := range blocks {
-		assert.Contains(t, example, lines(b[1]))
+	for page, of := range map[string]string{"library": "projection", "processes": "process"} {
+		example := lines(read(t, "../../pkg/engine/"+of+"/example_test.go"))
+		blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(read(t, "../../docs/"+page+".md"), -1)
+		assert.Len(t, blocks, 5, page)
+		for _, b := range blocks {
+			assert.Contains(t, example, lines(b[1]))
+		}
 	}
 }

@@ -40,10 +40,10 @@ func survives(t *testing.T, n int, after bool) bool {
 	w.happens("back", Lent{Until: start.Add(4 * time.Second)}, Returned{})
 	deliveries := []delivery{{"kept", []int{1, 2}}, {"kept", []int{1, 3}}, {"back", []int{2}}, {"back", []int{1}}}
 	first := w.mortal(n, after)
-	first.run(12*time.Second, deliveries...)
+	first.run(10*time.Second, deliveries...)
 	second := w.immortal(0)
 	second.deliver(t.Context(), deliveries...) // what was not acknowledged comes again; here all of it does
-	second.run(time.Minute)
+	second.run(25 * time.Second)               // it waits for the first one's lease
 	assert.Equal(t, []string{
 		"expected", "timerSet", "expected", "timerSet", "timerFired", "commandsAsked", "commandAnswered", "reminded",
 	}, w.judge("kept"))

@@ -83,7 +83,8 @@ func (Heard) isInput()    {}
 func (Answered) isInput() {}
 func (Fired) isInput()    {}
 
-// Reaction is the answer to an input. The zero Reaction is none.
+// Reaction is the answer to an input. The zero Reaction is none. One transaction takes it, so 100 items: one for each event, one for all
+// commands, two for each timer, and up to four of the engine's.
 type Reaction[E eventsourcing.Event] struct {
 	Events []E
 	// Commands are asked of others, in this order. Each has its Answered once.
