@@ -20,6 +20,9 @@ const (
 	// An HTTP/2 connection that carries nothing for pingAfter is pinged, and closed if no answer comes within pingTimeout: it may
 	// carry subscriptions, which last for minutes.
 	pingAfter, pingTimeout = 5 * time.Second, 3 * time.Second
+	// maxIdle is how many connections to a host are kept for the next calls. A service makes its calls in bursts, such as one for each
+	// message of a receive; the SDK keeps 10, and the others of each burst would cost it a dial and a TLS handshake.
+	maxIdle = 256
 )
 
 // client is an HTTP client with a pool of connections for each host. If an attempt gets no answer, the host's pool is replaced:
@@ -32,7 +35,8 @@ type client struct {
 }
 
 // NewClient returns a client that does not use a host's connections again after a call of it has timed out. It has the transport's
-// settings of the SDK's own client c, or its defaults if c is nil. A client of any other type is returned as it is.
+// settings of the SDK's own client c, or its defaults if c is nil, and keeps more connections. A client of any other type is
+// returned as it is.
 func NewClient(c aws.HTTPClient) aws.HTTPClient {
 	if c == nil {
 		c = awshttp.NewBuildableClient()
@@ -45,6 +49,7 @@ func NewClient(c aws.HTTPClient) aws.HTTPClient {
 		d.Timeout = dialTimeout
 	}).WithTransportOptions(func(t *http.Transport) {
 		t.TLSHandshakeTimeout = dialTimeout
+		t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, maxIdle
 		t.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
 	})}
 }

@@ -154,6 +154,26 @@ func TestSilencedConnectionsAreNotUsedAgain(t *testing.T) {
 	}
 }
 
+func TestABurstOfCallsUsesTheConnectionsOfTheLast(t *testing.T) {
+	t.Parallel()
+	const calls = 64
+	n, c := newNetwork(t, false)
+	for range 3 {
+		var burst sync.WaitGroup
+		n.together.Add(calls)
+		for range calls {
+			burst.Go(func() {
+				_, err := n.get(t.Context(), c, together)
+				assert.NoError(t, err)
+			})
+		}
+		burst.Wait()
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	assert.Len(t, n.open, calls)
+}
+
 func TestACallersCancellationKeepsConnections(t *testing.T) {
 	t.Parallel()
 	n, c := newNetwork(t, false)
