@@ -1,8 +1,10 @@
 package awscall
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -23,6 +25,10 @@ const (
 	// maxIdle is how many connections to a host are kept for the next calls. A service makes its calls in bursts, such as one for each
 	// message of a receive; the SDK keeps 10, and the others of each burst would cost it a dial and a TLS handshake.
 	maxIdle = 256
+	// bufferSize is that of a connection, for each direction, in place of 4 KiB: most calls and answers fit.
+	bufferSize = 16 << 10
+	// maxInMemory is the most bytes of a call that are copied, to be sent together with its headers.
+	maxInMemory = 1 << 20
 )
 
 // client is an HTTP client with a pool of connections for each host. If an attempt gets no answer, the host's pool is replaced:
@@ -50,12 +56,17 @@ func NewClient(c aws.HTTPClient) aws.HTTPClient {
 	}).WithTransportOptions(func(t *http.Transport) {
 		t.TLSHandshakeTimeout = dialTimeout
 		t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, maxIdle
+		t.ReadBufferSize, t.WriteBufferSize = bufferSize, bufferSize
 		t.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
 	})}
 }
 
 // Do implements aws.HTTPClient.
 func (c *client) Do(r *http.Request) (*http.Response, error) {
+	r, err := inMemory(r)
+	if err != nil {
+		return nil, err
+	}
 	pool := c.pool(r.URL.Host)
 	failed := func() {
 		if _, late := errors.AsType[*TimeoutError](context.Cause(r.Context())); late {
@@ -69,6 +80,23 @@ func (c *client) Do(r *http.Request) (*http.Response, error) {
 	}
 	res.Body = body{res.Body, failed}
 	return res, nil
+}
+
+// inMemory returns a request with the body of r, so that headers and body are sent by one system call and in one packet.
+// http.Transport sends the headers first, alone, unless it knows that the body is at hand; that of the SDK is of a type of its own.
+// https://github.com/golang/go/issues/22088
+func inMemory(r *http.Request) (*http.Request, error) {
+	if r.Body == nil || r.ContentLength <= 0 || r.ContentLength > maxInMemory {
+		return r, nil
+	}
+	content := make([]byte, r.ContentLength)
+	_, err := io.ReadFull(r.Body, content)
+	if err := errors.Join(err, r.Body.Close()); err != nil {
+		return nil, fmt.Errorf("read the request's body: %w", err)
+	}
+	r = r.WithContext(r.Context()) // a copy
+	r.Body = io.NopCloser(bytes.NewReader(content))
+	return r, nil
 }
 
 func (c *client) pool(host string) *http.Client {

@@ -2,9 +2,12 @@ package awscall_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -196,4 +199,53 @@ func TestClientsOfOtherTypesAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	own := &http.Client{}
 	assert.Same(t, own, awscall.NewClient(own))
+}
+
+// sdkBody is a body of a type that http.Transport does not know, as is the SDK's.
+type sdkBody struct {
+	io.Reader
+
+	connected, late, closed bool // late: read once there was a connection
+}
+
+func (b *sdkBody) Read(p []byte) (int, error) {
+	b.late = b.late || b.connected
+	return b.Reader.Read(p)
+}
+
+func (b *sdkBody) Close() error {
+	b.closed = true
+	return nil
+}
+
+// A body that is at hand is sent together with the headers.
+func TestABodyIsAtHandBeforeTheHeadersAreSent(t *testing.T) {
+	t.Parallel()
+	const said = "what the call says"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }))
+	defer server.Close()
+	c := awscall.NewClient(nil)
+	defer c.(interface{ CloseIdleConnections() }).CloseIdleConnections() //nolint:forcetypeassert,errcheck // the type is ours
+	body := &sdkBody{Reader: strings.NewReader(said)}
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { body.connected = true }})
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, body)
+	require.NoError(t, err)
+	r.ContentLength = int64(len(said))
+	answer, err := c.Do(r)
+	require.NoError(t, err)
+	text, err := io.ReadAll(answer.Body)
+	require.NoError(t, errors.Join(err, answer.Body.Close()))
+	assert.Equal(t, said, string(text))
+	assert.True(t, body.connected)
+	assert.False(t, body.late)
+	assert.True(t, body.closed)
+}
+
+func TestABodyThatEndsEarlyIsNotSent(t *testing.T) {
+	t.Parallel()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://aws.invalid", &sdkBody{Reader: strings.NewReader("shor")})
+	require.NoError(t, err)
+	r.ContentLength = int64(len("short"))
+	_, err = awscall.NewClient(nil).Do(r) //nolint:bodyclose // there is no answer
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 }
