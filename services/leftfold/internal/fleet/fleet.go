@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -176,6 +178,10 @@ func (f *Fleet) newEdge(ctx context.Context, cfg app.Config) ([]service.Part, er
 	return parts, err
 }
 
+// sharing divides the machine's cores: a process runs Go on one in sharing of them, because all have to share them. Threads that look
+// for work where there is none for them cost a service an eighth of its CPU (docs/numbers.md).
+const sharing = 2
+
 // environment returns that of all processes: this one's, with the defaults of the leftfold program, and its own AWS. Nothing else
 // of AWS is passed on, so that no process reaches another one. The APIs' one address has the certificate, if there is one.
 func environment(lookup service.Lookup, awsAddr, region string) []string {
@@ -184,6 +190,9 @@ func environment(lookup service.Lookup, awsAddr, region string) []string {
 		if value, ok := lookup(v.Name); ok {
 			env = append(env, v.Name+"="+value)
 		}
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		env = append(env, "GOMAXPROCS="+strconv.Itoa(max(1, runtime.GOMAXPROCS(0)/sharing)))
 	}
 	return append(env,
 		"AWS_ENDPOINT_URL=http://"+awsAddr, "AWS_REGION="+region, "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local",

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -80,6 +81,24 @@ func TestAPortInUseIsReportedBeforeAnythingIsStarted(t *testing.T) {
 	}
 	_, err := newFleet(t, dir, nil, "API_ADDR", "127.0.0.1:http")
 	require.EqualError(t, err, "API_ADDR=127.0.0.1:http: port http: want a number up to 65535")
+}
+
+func TestProcessesShareTheCores(t *testing.T) { // sets the environment: not in parallel
+	processors := func() (values []string) {
+		for _, v := range environment(service.Fixed(nil), "127.0.0.1:4566", "eu-west-1") {
+			if value, ok := strings.CutPrefix(v, "GOMAXPROCS="); ok && value != "" {
+				values = append(values, value)
+			}
+		}
+		return values
+	}
+	t.Setenv("GOMAXPROCS", "")
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(8))
+	assert.Equal(t, []string{"4"}, processors())
+	runtime.GOMAXPROCS(1)
+	assert.Equal(t, []string{"1"}, processors())
+	t.Setenv("GOMAXPROCS", "3")
+	assert.Equal(t, []string{"3"}, processors(), "as the environment says")
 }
 
 func TestEachLineNamesItsProcess(t *testing.T) {

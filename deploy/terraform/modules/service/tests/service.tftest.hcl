@@ -33,6 +33,12 @@ run "a_reader" {
     error_message = "One container that cannot write, has a health check and has time to stop."
   }
   assert {
+    condition = contains(jsondecode(aws_ecs_task_definition.this.container_definitions)[0].environment, {
+      name = "GOMAXPROCS", value = "1"
+    })
+    error_message = "A quarter of a CPU is one thread for Go."
+  }
+  assert {
     condition     = aws_ecs_service.this.deployment_circuit_breaker[0].rollback && length(aws_ecs_service.this.load_balancer) == 0
     error_message = "A bad release is rolled back; no load balancer."
   }
