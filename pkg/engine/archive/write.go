@@ -35,18 +35,19 @@ func (w Writer) Handle(ctx context.Context, _ string, records []shards.Record[[]
 	return f.close(ctx)
 }
 
-// Republish archives the whole log, because the stream no longer has all that was not archived; see shards.Config.
+// Republish archives the whole log, because the stream no longer has all that was not archived; see shards.Config. It leaves out
+// what Verify reports as Unreadable: that can become no line, however often it is tried.
 func (w Writer) Republish(ctx context.Context, _ string) error {
 	f := w.newFile()
 	for r, err := range w.EventLog.All(ctx, 1) {
 		if errors.Is(err, eventsourcing.ErrLogHole) {
 			continue // an item that is no event
 		}
-		var line []byte
 		if err == nil {
-			line, err = envelope.Encode(r)
-		}
-		if err == nil {
+			line, unencodable := envelope.Encode(r)
+			if unencodable != nil {
+				continue
+			}
 			err = f.append(ctx, line)
 		}
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -77,10 +79,39 @@ func TestTheWriterLosesNoEvent(t *testing.T) {
 	})
 }
 
+func TestAnItemThatCannotBeArchivedKeepsNoOtherOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPublisher(t)
+		p.publish()
+		long := "bank/account/" + strings.Repeat("x", eventsourcing.MaxStreamText)
+		for stream, id := range map[string]string{long: "e", "bank/account/none": ""} {
+			one := &types.AttributeValueMemberN{Value: "1"}
+			item := map[string]types.AttributeValue{"version": one, "schema": one}
+			for name, value := range map[string]string{
+				"stream": stream, "id": id, "name": "bank/account/opened", "data": "{}", "recorded_at": "2000-01-01T00:00:00.000Z",
+			} {
+				item[name] = &types.AttributeValueMemberS{Value: value}
+			}
+			_, err := p.db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("EventLog"), Item: item})
+			require.NoError(t, err)
+		}
+
+		require.NoError(t, archive.Writer{Storage: p.folder, EventLog: p.log, Now: time.Now}.Republish(t.Context(), "s"))
+		result, found := verified(t, p.folder, p.log)
+		assert.Len(t, found, 2)
+		for _, f := range found {
+			assert.Contains(t, f, string(archive.Unreadable))
+		}
+		assert.EqualValues(t, p.published, result.Logged)
+	})
+}
+
 // publisher logs events and puts them into a stream.
 type publisher struct {
 	t         *testing.T
 	server    *localaws.Server
+	db        *dynamodb.Client
 	kinesis   *kinesis.Client
 	leases    *shards.DynamoDBLeases
 	log       *dynamostore.Store
@@ -93,13 +124,13 @@ func newPublisher(t *testing.T) *publisher {
 	t.Helper()
 	p := &publisher{t: t, server: localaws.New(localaws.Options{}), folder: archive.Folder(t.TempDir())}
 	t.Cleanup(p.server.Close)
-	db := dynamodb.NewFromConfig(p.server.Config())
+	p.db = dynamodb.NewFromConfig(p.server.Config())
 	p.kinesis = kinesis.NewFromConfig(p.server.Config())
 	for _, table := range append((dynamostore.Tables{}).CreateTableInputs(), shards.CreateTableInput("leases")) {
-		_, err := db.CreateTable(t.Context(), table)
+		_, err := p.db.CreateTable(t.Context(), table)
 		require.NoError(t, err)
 	}
-	p.leases, p.log = shards.NewDynamoDBLeases(db, "leases"), dynamostore.NewStore(db, dynamostore.Config{})
+	p.leases, p.log = shards.NewDynamoDBLeases(p.db, "leases"), dynamostore.NewStore(p.db, dynamostore.Config{})
 	p.createStream()
 	return p
 }
