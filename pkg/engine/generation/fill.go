@@ -56,6 +56,7 @@ type filler struct {
 	mu      sync.Mutex
 	reached reached
 	savedAt time.Time
+	saving  bool
 	done    projection.CaughtUp
 }
 
@@ -76,8 +77,6 @@ func (f *filler) run(ctx context.Context, segments int) error {
 		}
 	}
 	err := cmp.Or(group.Wait(), context.Cause(ctx))
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if saving := f.save(context.WithoutCancel(ctx), f.reached); err == nil {
 		err = saving
 	}
@@ -150,18 +149,33 @@ func (f *filler) wait(ctx context.Context, n int) error {
 	return nil
 }
 
-// page notes that a segment has come to a place.
+// page notes that a segment has come to a place. One at a time saves it; the others go on meanwhile.
 func (f *filler) page(ctx context.Context, segment int, at place, records int) error {
+	due, saved := f.note(segment, at, records)
+	if saved == nil {
+		return nil
+	}
+	defer saved()
+	return f.save(ctx, due)
+}
+
+// note returns what is to be saved now, and what to call afterwards; nil if nothing is.
+func (f *filler) note(segment int, at place, records int) (due reached, saved func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.reached.Segments[strconv.Itoa(segment)] = at
 	f.reached.Events += int64(records)
 	f.on(f.reached.Events, counted(&f.done))
-	if now := f.now(); now.Sub(f.savedAt) >= saveEvery {
-		f.savedAt = now
-		return f.save(ctx, reached{maps.Clone(f.reached.Segments), f.reached.Events})
+	now := f.now()
+	if f.saving || now.Sub(f.savedAt) < saveEvery {
+		return due, nil
 	}
-	return nil
+	f.saving, f.savedAt = true, now
+	return reached{maps.Clone(f.reached.Segments), f.reached.Events}, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.saving = false
+	}
 }
 
 // counted returns counters that others add to.

@@ -23,6 +23,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/engine/projectionaudit"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/localaws"
 )
 
 // operator returns a new operator of a build with these shapes.
@@ -516,6 +517,25 @@ func TestARebuildBeginsWithSegmentsThatCanBeNoted(t *testing.T) {
 		s, err := o.Rebuild(w.Context())
 		require.Equal(w, generation.Ready, phase(w.T, s, err))
 		w.assertFolded("things-g2", 2)
+	})
+}
+
+// A write that takes long holds up only the segment that waits for it. Where the others waited for a mutex, virtual time stood still.
+func TestASlowNoteHoldsUpNoOtherSegment(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(w *world) {
+		for n := range 50 {
+			w.touch(fmt.Sprint("thing-", n), 1)
+		}
+		slow := func(operation string, seconds time.Duration) localaws.Fault {
+			return localaws.Fault{
+				Kind: localaws.FaultLatency, Operation: "DynamoDB." + operation, Probability: 1,
+				Min: localaws.Duration(time.Second), Max: localaws.Duration(seconds * time.Second),
+			}
+		}
+		require.NoError(w, w.server.SetFaults(localaws.Faults{Faults: []localaws.Fault{slow("Scan", 8), slow("PutItem", 4)}}))
+		s, err := w.operator(w.db, func(c *generation.OperatorConfig) { c.Segments = 16 }, 1, 2).Rebuild(w.Context())
+		require.Equal(w, generation.Ready, phase(w.T, s, err))
 	})
 }
 
