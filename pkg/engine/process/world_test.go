@@ -130,7 +130,7 @@ func (w *world) newProgram(ahead time.Duration, end *death, client *dynamodb.Cli
 	p.manager, err = process.NewManager(reminders(), process.Config{
 		Log: log, Timers: table, Now: now,
 		Send: func(_ context.Context, r process.Request) (answer process.Answer, err error) {
-			err = end.strike(func() error { answer, err = w.receive(r); return err })
+			err = end.strike(func() error { answer, err = w.receive(r); return err }) //nolint:contextcheck // so does the receiver
 			return answer, err
 		},
 	})
