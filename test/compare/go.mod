@@ -8,6 +8,8 @@ require (
 	github.com/aws/aws-sdk-go-v2/service/dynamodb v1.72.0
 	github.com/leftfold/leftfold/pkg v0.0.0
 	github.com/leftfold/leftfold/pkg/localaws v0.0.0
+	github.com/stretchr/testify v1.12.1
+	go.uber.org/goleak v1.3.0
 	golang.org/x/sync v0.24.0
 )
 
@@ -33,6 +35,7 @@ require (
 	github.com/go-json-experiment/json v1.27.2 // indirect
 	github.com/hashicorp/golang-lru/v2 v2.0.7 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
 )
 
 replace (
