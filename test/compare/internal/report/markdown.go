@@ -47,8 +47,8 @@ func Replace(text, section, body string) (string, error) {
 func (r Results) Markdown() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) }
-	line("%s, %s. `%s`: rounds: %d, each with %d updates of %d aggregates, as many new aggregates and as many bare writes. Medians, and in "+
-		"brackets the least and the most.\n", r.Date, r.Machine, r.Command, r.Rounds, r.Updates, r.Streams)
+	line("%s, %s.\n`%s`.\nRounds: %d, each with %d updates of %d aggregates, as many new aggregates and as many bare writes.\n"+
+		"Medians, and in brackets the least and the most.\n", r.Date, r.Machine, r.Command, r.Rounds, r.Updates, r.Streams)
 	if len(r.Skipped) > 0 {
 		line("Not installed where this was run, and so left out: %s.\n", strings.Join(r.Skipped, ", "))
 	}
@@ -56,13 +56,12 @@ func (r Results) Markdown() string {
 	r.costs(line, "A new aggregate with one event", func(c Contender) []Cost { return c.Open }, "open")
 	r.correctness(line)
 	line("### The libraries\n")
+	line("| library | licence | run by | strengths | how it is used |")
+	line("|---|---|---|---|---|")
 	for _, c := range r.Contenders {
-		if c.Variant != "" {
-			continue
-		}
-		line("- [%s](%s) %s (%s; %s; `%s`): %s", c.Name, c.Homepage, c.Version, c.Licence, cmp.Or(c.Runtime, c.Language), c.Command, c.Strengths)
-		if c.Notes != "" {
-			line("  %s", c.Notes)
+		if c.Variant == "" {
+			line("| [%s](%s) %s | %s | %s: `%s` | %s | %s |",
+				c.Name, c.Homepage, c.Version, c.Licence, cmp.Or(c.Runtime, c.Language), c.Command, c.Strengths, c.Notes)
 		}
 	}
 	return b.String()
