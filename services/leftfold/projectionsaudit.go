@@ -108,10 +108,14 @@ func (con *console) auditProjections(ctx context.Context, projections []string, 
 	c.Log = dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: n.EventLog}})
 	undecided := 0
 	for _, p := range chosen {
-		if c.Projector, err = current(ctx, db, c.Log, n, p); err != nil {
+		model, err := generation.NewModel(generation.Config{
+			Projection: projection.Config{Name: p.Name, Table: p.Table, DB: db, EventLog: c.Log, Now: time.Now}, //nolint:forbidigo // it is main's
+			Shapes:     app.Shapes()[p.Name], States: n.Generations,
+		})
+		if err != nil {
 			return differ, err
 		}
-		r, err := con.auditProjection(ctx, p.Name, c)
+		r, err := con.auditProjection(ctx, p.Name, model, c)
 		if err != nil {
 			return differ, err
 		}
@@ -124,21 +128,9 @@ func (con *console) auditProjections(ctx context.Context, projections []string, 
 	return differ, nil
 }
 
-// current returns a projector of the generation of a projection that is read.
-func current(
-	ctx context.Context, db *dynamodb.Client, log *dynamostore.Store, n topology.Names, p topology.Projection,
-) (*projection.Projector, error) {
-	model, err := generation.NewModel(generation.Config{
-		Projection: projection.Config{Name: p.Name, Table: p.Table, DB: db, EventLog: log, Now: time.Now}, //nolint:forbidigo // it is main's
-		Shapes:     app.Shapes()[p.Name], States: n.Generations,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return model.Current(ctx)
-}
-
-func (con *console) auditProjection(ctx context.Context, name string, c projectionaudit.Config) (projectionaudit.Result, error) {
+func (con *console) auditProjection(
+	ctx context.Context, name string, model *generation.Model, c projectionaudit.Config,
+) (projectionaudit.Result, error) {
 	printer, progress := con.printer(), con.progress()
 	began := time.Now() //nolint:forbidigo // for a person who waits; nothing depends on it
 	var found whatToDo
@@ -167,7 +159,7 @@ func (con *console) auditProjection(ctx context.Context, name string, c projecti
 			return fmt.Sprintf("so far %s; %s a second", comparedRows(name, r), amount.Digits(int(rate)))
 		})
 	}
-	r, err := projectionaudit.Run(ctx, c)
+	r, err := model.Audit(ctx, c)
 	progress.End()
 	if err == nil {
 		printer.Line(auditedProjection{

@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/localaws"
+	"github.com/leftfold/leftfold/test/e2e/direct"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -24,49 +24,11 @@ func likeAWS() localaws.Faults {
 	}}}
 }
 
-// writer writes users' events directly into the log. Concurrent use is safe only for different streams.
-type writer struct {
-	inspector systemtest.Inspector
-	codec     *eventsourcing.Codec[user.Event]
-}
+// writer writes users' events directly into the log.
+type writer struct{ direct.Writer }
 
-func newWriter(inspector systemtest.Inspector) writer { return writer{inspector, user.NewCodec()} }
-
-// append writes n events of a user after version, in one commit; event 1 registers the user.
-func (w writer) append(ctx context.Context, id string, version eventsourcing.Version, n int) error {
-	stream := eventsourcing.StreamID{Category: user.Category, ID: id}
-	commit := eventsourcing.Commit{Stream: stream, Expected: version}
-	for range n {
-		version++
-		var e user.Event = user.Updated{FirstName: "Ann", LastName: user.Name(letters(newID()))}
-		if version == 1 {
-			e = user.Registered{UserID: user.ID(id), Email: user.Email(id + "@example.com")}
-		}
-		data, schema, err := w.codec.Encode(e)
-		if err != nil {
-			return err
-		}
-		commit.Records = append(commit.Records, w.record(stream, version, e.EventName(), schema, data))
-	}
-	return w.inspector.EventLog.Append(ctx, commit)
-}
-
-// appendUnknown writes an event that no projection knows.
-func (w writer) appendUnknown(ctx context.Context, id string, version eventsourcing.Version) error {
-	stream := eventsourcing.StreamID{Category: user.Category, ID: id}
-	return w.inspector.EventLog.Append(ctx, eventsourcing.Commit{Stream: stream, Expected: version, Records: []eventsourcing.Record{
-		w.record(stream, version+1, "org/iam/user/teleported", 1, []byte(`{"to":"Mars"}`)),
-	}})
-}
-
-func (writer) record(
-	stream eventsourcing.StreamID, version eventsourcing.Version, name string, schema int, data []byte,
-) eventsourcing.Record {
-	return eventsourcing.Record{
-		ID: newID(), Stream: stream, Version: version, Name: name, Schema: schema, Data: data,
-		Metadata:   eventsourcing.Metadata{CorrelationID: newID(), CausationID: newID(), Actor: "anonymous"},
-		RecordedAt: time.Now().UTC().Truncate(time.Millisecond),
-	}
+func newWriter(inspector systemtest.Inspector) writer {
+	return writer{direct.NewWriter(inspector.EventLog)}
 }
 
 // shuffled writes events one by one, each of a random user, and returns the number of events of each user.
@@ -80,7 +42,7 @@ func (w writer) shuffled(t testing.TB, events, users int) map[string]eventsourci
 	heads := map[string]eventsourcing.Version{}
 	for range events {
 		id := pick(dice, ids)
-		require.NoError(t, w.append(t.Context(), id, heads[id], 1))
+		require.NoError(t, w.Append(t.Context(), id, heads[id], 1))
 		heads[id]++
 	}
 	return heads
@@ -116,7 +78,7 @@ func backlog(t testing.TB, inspector systemtest.Inspector, users, events int) {
 	group, ctx := errgroup.WithContext(t.Context())
 	group.SetLimit(8)
 	for range users {
-		group.Go(func() error { return w.append(ctx, newID(), 0, events) })
+		group.Go(func() error { return w.Append(ctx, newID(), 0, events) })
 	}
 	require.NoError(t, group.Wait())
 }

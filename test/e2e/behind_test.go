@@ -30,7 +30,7 @@ func TestAProjectionThatIsDaysBehindHealsFromTheLog(t *testing.T) {
 		write := func(version, n int, ids ...string) {
 			t.Helper()
 			for _, id := range ids {
-				require.NoError(t, w.append(t.Context(), id, eventsourcing.Version(version), n))
+				require.NoError(t, w.Append(t.Context(), id, eventsourcing.Version(version), n))
 			}
 		}
 		for i := range ids {

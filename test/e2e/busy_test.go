@@ -63,7 +63,7 @@ func latenessOfOthers(t *testing.T, busy func(t *testing.T, write func(n int) er
 		var writes errgroup.Group
 		writes.Go(func() error {
 			return busy(t, func(n int) error {
-				err := w.append(t.Context(), hot, version, n)
+				err := w.Append(t.Context(), hot, version, n)
 				version += eventsourcing.Version(n)
 				return err
 			}, done)
@@ -74,7 +74,7 @@ func latenessOfOthers(t *testing.T, busy func(t *testing.T, write func(n int) er
 			<-time.After(50 * time.Millisecond)
 			reads.Go(func() error {
 				id := newID()
-				if err := w.append(t.Context(), id, 0, 1); err != nil {
+				if err := w.Append(t.Context(), id, 0, 1); err != nil {
 					return err
 				}
 				committedAt, users := time.Now(), sys.Users()

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/waittest"
+	"github.com/leftfold/leftfold/test/e2e/processes"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -37,7 +38,7 @@ func TestEachServiceStartsByHandAsWritten(t *testing.T) {
 		}
 	}
 	require.True(t, found)
-	for _, name := range append(systemtest.ServiceNames(), "leftfold") {
+	for _, name := range append(processes.ServiceNames(), "leftfold") {
 		assert.Contains(t, building, " "+name, "the page builds it")
 	}
 	script = strings.ReplaceAll(script, "bin/", "'"+dir+"'/")
@@ -45,7 +46,7 @@ func TestEachServiceStartsByHandAsWritten(t *testing.T) {
 	at := map[string]string{}     // of each address of the page
 	replace := func(address string) string {
 		if at[address] == "" {
-			free, err := systemtest.FreeAddresses(t.Context(), 1)
+			free, err := processes.FreeAddresses(t.Context(), 1)
 			require.NoError(t, err)
 			at[address] = free[0]
 		}
@@ -55,7 +56,7 @@ func TestEachServiceStartsByHandAsWritten(t *testing.T) {
 	for _, m := range regexp.MustCompile(`ADMIN_ADDR=(\S+) .+/([a-z-]+) &`).FindAllStringSubmatch(script, -1) {
 		admins[m[2]] = m[1]
 	}
-	require.Len(t, admins, len(systemtest.ServiceNames()))
+	require.Len(t, admins, len(processes.ServiceNames()))
 
 	shell := exec.CommandContext(context.WithoutCancel(t.Context()), bash, "-euc", script+"cat >/dev/null\nkill $(jobs -p)\nwait\n")
 	shell.Env = append(os.Environ(), "AWS_ADDR="+at["127.0.0.1:4566"])

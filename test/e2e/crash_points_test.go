@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
+	"github.com/leftfold/leftfold/test/e2e/processes"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -255,7 +256,7 @@ func (s *stage) attempt(ctx context.Context, e *entry, r systemtest.Request) *sy
 	if answer, err := s.Do(ctx, r); err == nil {
 		arrived = &answer
 	} else {
-		assert.ErrorIs(s.t, err, systemtest.ErrDown, e.point)
+		assert.ErrorIs(s.t, err, processes.ErrDown, e.point)
 	}
 	e.sent = append(e.sent, exchange{r.Correlation, arrived})
 	return arrived

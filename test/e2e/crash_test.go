@@ -19,6 +19,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
+	"github.com/leftfold/leftfold/test/e2e/processes"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -76,7 +77,7 @@ func TestReadModelsEqualTheFoldThroughCrashes(t *testing.T) {
 // later event would reveal a gap.
 func TestTheLastEventsSurviveACrash(t *testing.T) {
 	t.Parallel()
-	for _, name := range systemtest.ServiceNames() {
+	for _, name := range processes.ServiceNames() {
 		for _, operations := range crashPoints(t, name) {
 			t.Run(name+" after "+strings.Join(operations, " or "), func(t *testing.T) {
 				t.Parallel()

@@ -17,7 +17,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/iam/aggregates"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
-	"github.com/leftfold/leftfold/test/e2e/systemtest"
+	"github.com/leftfold/leftfold/test/e2e/processes"
 )
 
 // TestDeploymentsFollowTheTopology compares what deployments list by projection, service or aggregate, in files that cannot read Go,
@@ -96,7 +96,7 @@ type part struct{ file, name, text string }
 
 // deployed returns all parts.
 func deployed() []part {
-	services := systemtest.ServiceNames()
+	services := processes.ServiceNames()
 	programs := append(slices.Clone(services), "leftfold")
 	listed := slices.Sorted(slices.Values(services))
 	lines := func(of []string, line func(string) string) string {

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/waittest"
+	"github.com/leftfold/leftfold/test/e2e/processes"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -97,7 +98,7 @@ func startEdge(t *testing.T, patience string, replicas ...*replica) systemtest.C
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
 	require.NoError(t, os.Chmod(dir, 0o755)) // nginx's workers have another user if root starts it
 	var upstreams strings.Builder
-	for _, service := range systemtest.ServiceNames() {
+	for _, service := range processes.ServiceNames() {
 		fmt.Fprintf(&upstreams, "upstream %s {", service)
 		for _, r := range replicas {
 			fmt.Fprintf(&upstreams, " server %s max_fails=0;", r.Listener.Addr())

@@ -12,6 +12,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/test/e2e/containers"
+	"github.com/leftfold/leftfold/test/e2e/processes"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -39,7 +40,7 @@ func TestTheImagesKeepTheContract(t *testing.T) {
 	inspector := systemtest.NewInspector(cfg, names, systemtest.Client{HTTP: &http.Client{Transport: fleet}, Base: "http://leftfold.test"})
 	keepsItsContract(t, inspector, 4, 400)
 
-	for _, name := range systemtest.ServiceNames() {
+	for _, name := range processes.ServiceNames() {
 		code, took := fleet.Stop(t, name)
 		assert.Zero(t, code, "%s was killed, or stopped with an error", name)
 		t.Logf("%-14s ready after %s, stopped within %s", name, fleet.ReadyAfter[name].Round(1e6), took.Round(1e6))

@@ -29,6 +29,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
+	"github.com/leftfold/leftfold/test/e2e/processes"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -167,7 +168,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		all := metrics(t)
-		order := systemtest.ServiceNames()
+		order := processes.ServiceNames()
 		var table strings.Builder
 		table.WriteString("| metric | type | labels | of | meaning |\n|---|---|---|---|---|\n")
 		for _, m := range all {

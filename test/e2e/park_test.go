@@ -111,7 +111,7 @@ func delays(t *testing.T) []delay {
 				if version == before && i < ill {
 					return first(i)
 				}
-				return w.append(t.Context(), ids[i], version, 1)
+				return w.Append(t.Context(), ids[i], version, 1)
 			})
 		}
 		require.NoError(t, writes.Wait())
@@ -126,10 +126,10 @@ func delays(t *testing.T) []delay {
 		}
 		return all
 	}
-	traffic(0, func(i int) error { return w.append(t.Context(), ids[i], 0, 1) })
+	traffic(0, func(i int) error { return w.Append(t.Context(), ids[i], 0, 1) })
 	settled(t, sys.Inspector, rounds, ids...)
 	healthy := look()
-	traffic(rounds, func(i int) error { return w.appendUnknown(t.Context(), ids[i], rounds) })
+	traffic(rounds, func(i int) error { return w.AppendUnknown(t.Context(), ids[i], rounds) })
 	settled(t, sys.Inspector, 2*rounds, ids[ill:]...)
 	for i, s := range projectors {
 		await(t, s, "leftfold_fifoqueue_deleted_total", 2*users*rounds)

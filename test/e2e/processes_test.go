@@ -17,6 +17,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/iam/provision"
 	"github.com/leftfold/leftfold/pkg/waittest"
+	"github.com/leftfold/leftfold/test/e2e/processes"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -32,7 +33,7 @@ func programs(t *testing.T) string {
 	dir, err := filepath.Abs(filepath.Join(root, "bin", "processes"))
 	require.NoError(t, err)
 	require.NoError(t, os.MkdirAll(dir, 0o755))
-	require.NoError(t, systemtest.Build(t.Context(), dir))
+	require.NoError(t, processes.Build(t.Context(), dir))
 	return dir
 }
 
@@ -49,7 +50,7 @@ func TestProcessesKilledAtRandomLoseNothing(t *testing.T) {
 		"ENVIRONMENT": "local", "AUTH_MODE": "none", "RATE_LIMIT": "0",
 		"LEASE_DURATION": "2s", "QUEUE_VISIBILITY": "3s", "STREAM_POLL": "50ms", "STOP_TIMEOUT": "5m",
 	})
-	replicas := fleet.Add(3, systemtest.ServiceNames()...)
+	replicas := fleet.Add(3, processes.ServiceNames()...)
 	// So many users that for most the last event comes during the kills: no later event would reveal its loss.
 	tr := newTraffic(fleet.Client, 150*int(duration.Seconds()+1), 15)
 	tr.down = func(ctx context.Context) error { return fleet.AwaitUp(ctx, "command-api") }
@@ -85,7 +86,7 @@ func TestProcessesKilledAtRandomLoseNothing(t *testing.T) {
 
 // killAtRandom kills and starts processes in three goroutines, each its own third of them, so that up to three are down at a time.
 // Once ctx has ended and each was killed, it starts all of them and returns.
-func killAtRandom(ctx context.Context, replicas []*systemtest.Process, seed uint64) error {
+func killAtRandom(ctx context.Context, replicas []*processes.Process, seed uint64) error {
 	const hands = 3
 	deck := rand.New(rand.NewPCG(seed, hands)).Perm(len(replicas))
 	var killing errgroup.Group

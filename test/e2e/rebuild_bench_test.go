@@ -25,6 +25,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/provision"
+	"github.com/leftfold/leftfold/test/e2e/processes"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -66,7 +67,7 @@ func TestRebuildOfALargeLog(t *testing.T) {
 	}
 	measure("alone")
 
-	fleet.Add(1, systemtest.ServiceNames()...)
+	fleet.Add(1, processes.ServiceNames()...)
 	fleet.Add(1, "projector-user")
 	random := rand.New(rand.NewPCG(seed, 1))
 	hot := make([]string, hotUsers)
@@ -117,7 +118,7 @@ func drawLog(t *testing.T, fleet *systemtest.Fleet, events int, random *rand.Ran
 		group.Go(func() error {
 			const most = 90 // in a transaction
 			for at := 0; at < length; at += most {
-				if err := w.append(ctx, id, eventsourcing.Version(at), min(most, length-at)); err != nil {
+				if err := w.Append(ctx, id, eventsourcing.Version(at), min(most, length-at)); err != nil {
 					return err
 				}
 			}

@@ -22,6 +22,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/iam/provision"
 	"github.com/leftfold/leftfold/pkg/waittest"
 	"github.com/leftfold/leftfold/services/leftfold/app"
+	"github.com/leftfold/leftfold/test/e2e/processes"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -33,7 +34,7 @@ type mortal struct {
 
 func (m *mortal) RoundTrip(r *http.Request) (*http.Response, error) {
 	if m.left.Add(-1) < 0 {
-		return nil, systemtest.ErrDown
+		return nil, processes.ErrDown
 	}
 	return m.next.RoundTrip(r)
 }
@@ -82,7 +83,7 @@ func TestARebuildIsNotNoticed(t *testing.T) {
 						assert.Equal(t, step.current, s.Current.Number, step.name)
 						break
 					}
-					require.ErrorIs(t, err, systemtest.ErrDown, step.name)
+					require.ErrorIs(t, err, processes.ErrDown, step.name)
 					killed++
 				}
 				assert.Positive(t, killed, "%s was never killed", step.name)
@@ -153,7 +154,7 @@ type shown struct {
 	Unknown    []int  `json:"unknown"`
 }
 
-func generationsOf(t *testing.T, p *systemtest.Process) shown {
+func generationsOf(t *testing.T, p *processes.Process) shown {
 	t.Helper()
 	answer, err := systemtest.Client{HTTP: http.DefaultClient, Base: p.AdminAddress()}.Do(t.Context(),
 		systemtest.Request{Method: http.MethodGet, Path: "/projections/users/generations"})
@@ -173,7 +174,7 @@ func TestTwoBuildsOfDifferentRowsRunSideBySide(t *testing.T) {
 	}
 	earlier, later := programs(t), t.TempDir()
 	file := filepath.Join(root, usersFile)
-	require.NoError(t, systemtest.BuildChanged(t.Context(), later, file, laterUsers(t), "projector-user", "leftfold"))
+	require.NoError(t, processes.BuildChanged(t.Context(), later, file, laterUsers(t), "projector-user", "leftfold"))
 	fleet := systemtest.NewFleet(t, earlier, map[string]string{
 		"ENVIRONMENT": "local", "AUTH_MODE": "none", "RATE_LIMIT": "0", "STREAM_POLL": "50ms", "STOP_TIMEOUT": "5m",
 	})
@@ -213,7 +214,7 @@ func TestTwoBuildsOfDifferentRowsRunSideBySide(t *testing.T) {
 		})
 		first.Kill()
 		assert.Contains(t, leftfold(later, 0, "rebuild", "users"), "ready", "it goes on")
-		for _, half := range []*systemtest.Process{old, newer} { // of the deployment
+		for _, half := range []*processes.Process{old, newer} { // of the deployment
 			answer, err := systemtest.Client{HTTP: http.DefaultClient, Base: half.APIAddress()}.Do(t.Context(),
 				systemtest.Request{Method: http.MethodGet, Path: "/users?limit=100"})
 			require.NoError(t, err)

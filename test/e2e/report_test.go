@@ -16,6 +16,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
+	"github.com/leftfold/leftfold/test/e2e/processes"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -150,7 +151,7 @@ func (r *report) fleet(t *testing.T) {
 	}
 	r.table("a reader goes, until events written then are visible", "promised", "streamer", "broker")
 	events := 0
-	measure := func(name, promised string, leave func(*systemtest.Process)) {
+	measure := func(name, promised string, leave func(*processes.Process)) {
 		var took [2]time.Duration
 		for i := range took {
 			share()
@@ -161,7 +162,7 @@ func (r *report) fleet(t *testing.T) {
 			w := newWriter(fleet.Inspector)
 			for i := range ids {
 				ids[i] = newID()
-				require.NoError(t, w.append(t.Context(), ids[i], 0, 1))
+				require.NoError(t, w.Append(t.Context(), ids[i], 0, 1))
 				events++
 			}
 			settled(t, fleet.Inspector, 1, ids...)
@@ -171,8 +172,8 @@ func (r *report) fleet(t *testing.T) {
 		}
 		r.row(name, promised, milliseconds(took[0]), milliseconds(took[1]))
 	}
-	measure("by SIGKILL: taken over", "15s", func(p *systemtest.Process) { require.NoError(t, p.Kill()) })
-	measure("by SIGTERM: handed on", "1s", func(p *systemtest.Process) { require.NoError(t, p.Stop()) })
+	measure("by SIGKILL: taken over", "15s", func(p *processes.Process) { require.NoError(t, p.Kill()) })
+	measure("by SIGTERM: handed on", "1s", func(p *processes.Process) { require.NoError(t, p.Stop()) })
 	r.table(fmt.Sprintf("of %d events meanwhile", events), "fenced duplicates", "healed gaps")
 	for _, p := range projectors {
 		m, err := p.Metrics(t.Context())
@@ -201,7 +202,7 @@ func (r *report) trickle(t *testing.T, fleet *systemtest.Fleet, events *int) (st
 				return nil
 			case <-tick.C:
 			}
-			if err := w.append(t.Context(), ids[written%len(ids)], eventsourcing.Version(written/len(ids)), 1); err != nil {
+			if err := w.Append(t.Context(), ids[written%len(ids)], eventsourcing.Version(written/len(ids)), 1); err != nil {
 				return err
 			}
 			written++
@@ -217,7 +218,7 @@ func (r *report) trickle(t *testing.T, fleet *systemtest.Fleet, events *int) (st
 // memory processes backlogs, ten times as large the second time, with a process for each service and one for the AWS.
 func (r *report) memory(t *testing.T) {
 	fleet := systemtest.NewFleet(t, programs(t), map[string]string{"ENVIRONMENT": "local", "AUTH_MODE": "none"})
-	services := slices.DeleteFunc(systemtest.ServiceNames(), func(name string) bool { return name == topology.CommandAPI })
+	services := slices.DeleteFunc(processes.ServiceNames(), func(name string) bool { return name == topology.CommandAPI })
 	replicas := fleet.Add(1, services...)
 	header, rows := []string{"memory while a backlog is worked off, MB: heap at most (resident at most)"}, make([][]string, len(services)+2)
 	for i, p := range replicas {
@@ -255,7 +256,7 @@ func resident(bytes int64, err error) string {
 }
 
 // watch returns the largest heap of each replica until the projectors, which are the last two, have deleted so many messages.
-func watch(t *testing.T, replicas []*systemtest.Process, messages int) (heaps []float64) {
+func watch(t *testing.T, replicas []*processes.Process, messages int) (heaps []float64) {
 	t.Helper()
 	heaps = make([]float64, len(replicas))
 	ticker := time.NewTicker(100 * time.Millisecond)

@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/waittest"
+	"github.com/leftfold/leftfold/test/e2e/processes"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -114,7 +115,7 @@ func TestTheServicesRunAsProcessesBehindOneAddress(t *testing.T) {
 	t.Parallel()
 	s := startServices(t, "SEED_USERS=2", "LOG_LEVEL=info")
 	s.awaitReady()
-	require.Len(t, s.addresses, 2+len(systemtest.ServiceNames()))
+	require.Len(t, s.addresses, 2+len(processes.ServiceNames()))
 	register := systemtest.Request{Method: http.MethodPost, Path: "/users", Body: `{"email":"dan@example.com"}`}
 	accepted, err := s.Do(t.Context(), register)
 	require.NoError(t, err)
@@ -132,7 +133,7 @@ func TestTheServicesRunAsProcessesBehindOneAddress(t *testing.T) {
 	s.interrupt(t)
 	s.requireNothingLeft(t)
 	require.NoError(t, s.err)
-	for _, name := range systemtest.ServiceNames() {
+	for _, name := range processes.ServiceNames() {
 		assert.Regexp(t, `(?m)^`+name+` +\| .*msg=stopped`, s.logs.String())
 	}
 	// A busy machine may warn of calls that took long. None has failed for want of an AWS.

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/leftfold/leftfold/test/e2e/processes"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -41,7 +42,7 @@ func TestProcessesOnSilentConnections(t *testing.T) {
 			for _, service := range services {
 				networks[service] = fleet.Via(service)
 			}
-			replicas := fleet.Add(2, systemtest.ServiceNames()...)
+			replicas := fleet.Add(2, processes.ServiceNames()...)
 			tr := newTraffic(fleet.Client, 500, 10)
 			tr.down = func(ctx context.Context) error { return ctx.Err() } // a 503 or a lost answer is allowed meanwhile
 			over := make(chan struct{})

@@ -28,6 +28,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
+	"github.com/leftfold/leftfold/test/e2e/processes"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -126,7 +127,7 @@ func tree(spans tracetest.SpanStubs, id traceID) string {
 		}
 		children[parent] = append(children[parent], s)
 	}
-	order := slices.Concat(systemtest.ServiceNames())
+	order := slices.Concat(processes.ServiceNames())
 	var draw func(parent trace.SpanID, indent string) []string
 	draw = func(parent trace.SpanID, indent string) (lines []string) {
 		below := children[parent]

@@ -35,6 +35,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
+	"github.com/leftfold/leftfold/test/e2e/processes"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
 
@@ -83,7 +84,7 @@ func taskRoles(t *testing.T, mode string) services {
 	for service, statements := range m.Outputs["access"].AsValueMap() {
 		roles[service] = newRole(statements)
 	}
-	require.ElementsMatch(t, systemtest.ServiceNames(), slices.Collect(maps.Keys(roles)))
+	require.ElementsMatch(t, processes.ServiceNames(), slices.Collect(maps.Keys(roles)))
 	return roles
 }
 

@@ -13,11 +13,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/leftfold/leftfold/pkg/engine/projection"
+	"github.com/leftfold/leftfold/pkg/engine/projectionaudit"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
 // ErrUnknownShape means that this build has no fold of a generation's shape: a newer build has made it.
 var ErrUnknownShape = fmt.Errorf("%w: rows of a shape that this build does not know", eventsourcing.ErrUnavailable)
+
+// ErrNotRead means that reads have moved to another generation while one was audited.
+var ErrNotRead = errors.New("reads have moved to another generation meanwhile; audit again")
 
 // Shape is a fold of a projection. A fold that writes other rows than the one before gets the next number.
 type Shape struct {
@@ -315,4 +319,24 @@ func (m *Model) CatchUp(ctx context.Context, log iter.Seq2[eventsourcing.Record,
 		}
 	}
 	return total, nil
+}
+
+// Audit audits the generation that is read, as c says, whose Projector and Still it sets. It is an ErrNotRead if reads move to another
+// one before the end: nothing is found in a generation that may not be fed any more.
+func (m *Model) Audit(ctx context.Context, c projectionaudit.Config) (r projectionaudit.Result, err error) {
+	state, err := m.watched.control.Read(ctx)
+	if err != nil {
+		return r, err
+	}
+	if c.Projector, err = m.of(state.Current); err != nil {
+		return r, err
+	}
+	c.Still = func(ctx context.Context) error {
+		now, err := m.watched.control.Read(ctx)
+		if err == nil && now.Current != state.Current {
+			err = fmt.Errorf("%s: %w", state.Current.Name(m.config.Projection.Name), ErrNotRead)
+		}
+		return err
+	}
+	return projectionaudit.Run(ctx, c)
 }

@@ -5,12 +5,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/engine/generation"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
+	"github.com/leftfold/leftfold/pkg/engine/projectionaudit"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
@@ -230,6 +232,47 @@ func TestABuildLeavesWhatItDoesNotKnow(t *testing.T) {
 		require.NoError(w, err)
 		assert.Equal(w, eventsourcing.Version(2), got)
 	})
+}
+
+// TestAnAuditOfAGenerationThatIsLeftFindsNothing: reads move to another generation while a stream is suspected, which then stays behind
+// because events are not applied to the former generation any more.
+func TestAnAuditOfAGenerationThatIsLeftFindsNothing(t *testing.T) {
+	t.Parallel()
+	switched := []func(generation.State) (generation.State, error){generation.State.Switch, generation.State.Switched}
+	for name, steps := range map[string][]func(generation.State) (generation.State, error){
+		"switched": switched, "retired": append(switched, generation.State.Retire), "deleted": append(switched, generation.State.Retire),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(w *world) {
+				m := w.model(1)
+				w.apply(m, w.touch("a", 1))
+				w.step(begin(1))
+				w.step(generation.State.Filled)
+				w.touch("a", 1) // a message that is late
+				audit := projectionaudit.Config{
+					Log: w.log, Settle: time.Minute, Now: time.Now, OnFinding: func(f projectionaudit.Finding) { w.Error(f) },
+					OnWait: func(int, time.Duration) {
+						for _, step := range steps {
+							w.step(step)
+						}
+						if name == "deleted" {
+							_, err := w.db.DeleteTable(w.Context(), &dynamodb.DeleteTableInput{TableName: aws.String("things")})
+							require.NoError(w, err)
+						}
+					},
+				}
+				_, err := m.Audit(w.Context(), audit)
+				require.ErrorIs(w, err, generation.ErrNotRead)
+
+				found := 0
+				audit.OnWait, audit.OnFinding = nil, func(projectionaudit.Finding) { found++ }
+				_, err = m.Audit(w.Context(), audit)
+				require.NoError(w, err)
+				assert.Equal(w, 1, found, "the next audit is of the generation that is read now, and that lacks the events")
+			})
+		})
+	}
 }
 
 // TestWhatAnOlderBuildParksIsRedrivenInEveryGeneration: an event that it does not know.

@@ -232,20 +232,26 @@ func (a *applier) extend(fence eventsourcing.Version, run, records []eventsourci
 }
 
 // write applies run, which begins right after the fence. It returns errAgain to try a shorter run, or the log's copy of
-// the first record. After MaxAttempts it parks the aggregate, whose latest known version is latest, and returns ErrParked.
+// the first record. After MaxAttempts it parks the aggregate, whose latest known version is latest, and returns ErrParked. A row that
+// cannot be read is rebuilt, or, if that takes a later build, its aggregate is parked at the event that this build does not know.
 func (a *applier) write(ctx context.Context, own ownRow, run []eventsourcing.Record, latest eventsourcing.Version) error {
 	err := a.put(ctx, own, run)
-	var bad *unappliableError
-	switch {
-	case err == nil:
+	if err == nil {
 		a.observe(run, own.Version)
 		return nil
-	case errors.Is(err, ErrBadRow):
+	}
+	refused := run[0]
+	if errors.Is(err, ErrBadRow) {
 		a.badRow(ctx, a.key, err)
-		if err := a.rebuild(ctx); err != nil {
-			return err
+		if err = a.rebuild(ctx); err == nil {
+			return errRaced
 		}
-		return errRaced
+		if unfoldable, ok := errors.AsType[*unfoldableError](err); ok {
+			refused = unfoldable.record
+		}
+	}
+	var bad *unappliableError
+	switch {
 	case !errors.As(err, &bad):
 		return err
 	case bad.at > 0:
@@ -255,10 +261,10 @@ func (a *applier) write(ctx context.Context, own ownRow, run []eventsourcing.Rec
 	if a.failures++; a.failures < a.config.MaxAttempts {
 		return errAgain
 	}
-	if err := a.park(ctx, own.item, run[0], latest, bad); err != nil {
+	if err := a.park(ctx, own.item, refused, latest, bad); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w at version %d: %w", ErrParked, run[0].Version, bad)
+	return fmt.Errorf("%w at version %d: %w", ErrParked, refused.Version, bad)
 }
 
 // observe counts the records that were applied after a fence, remembers them and reports them to OnApplied.

@@ -78,7 +78,7 @@ var (
 	ErrBadRow = errors.New("row unreadable")
 	// ErrMoved: a row changed while it was judged. Judge it again.
 	ErrMoved = errors.New("row moved")
-	// ErrUnfoldable: the log has an event that this build cannot fold, although it was applied.
+	// ErrUnfoldable: the log has an event that this build cannot fold, although it was applied. Use the build that did.
 	ErrUnfoldable = errors.New("applied event cannot be folded")
 )
 

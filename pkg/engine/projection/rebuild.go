@@ -3,6 +3,7 @@ package projection
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -18,7 +19,7 @@ const attrRebuild = "rebuild"
 
 // Rebuild writes the stream's rows anew, folded from the log, whatever is stored; then it applies and un-parks as Redrive
 // does. It can run while events are applied: its last write is fenced by the version that it read before the log. It returns
-// the fence. Its own errors are ErrNoStream, ErrBadRow for the source of an Effect, which must not come
+// the fence. Its own errors are ErrNoStream, ErrUnfoldable, ErrBadRow for the source of an Effect, which must not come
 // again, and eventsourcing.ErrLogHole if only the projection has the stream.
 func (p *Projector) Rebuild(ctx context.Context, stream eventsourcing.StreamID) (fence eventsourcing.Version, err error) {
 	a, err := p.newApplier(stream)
@@ -46,6 +47,9 @@ func (a *applier) rebuildAndCatchUp(ctx context.Context) (eventsourcing.Version,
 // rebuild writes the rows as the log has them up to the first event that cannot be applied. The own row comes last: until
 // then the fence is as it was, and after a crash it begins again. It returns errRaced if the fence has moved. Of the entries it writes
 // those that are not stored as the log has them.
+//
+// If a later build has applied an event that this one does not know, it returns an *unfoldableError and changes no row but entries of
+// the events before: rows up to that event would be older than what was read already.
 func (a *applier) rebuild(ctx context.Context) error {
 	if a.src.effect != nil {
 		return fmt.Errorf("%w: the fence of %s in %s; restore its row from a backup", ErrBadRow, a.stream, a.config.Table)
@@ -89,12 +93,24 @@ func (a *applier) rebuild(ctx context.Context) error {
 	return nil
 }
 
+// unfoldableError is an ErrUnfoldable: the record was applied, and this build does not know its event.
+type unfoldableError struct {
+	record eventsourcing.Record
+	cause  error
+}
+
+func (e *unfoldableError) Error() string {
+	return fmt.Sprintf("%v: version %d: %v", ErrUnfoldable, e.record.Version, e.cause)
+}
+
+func (e *unfoldableError) Unwrap() []error { return []error{ErrUnfoldable, e.cause} }
+
 // refold folds the log up to the first event that cannot be applied; last is the record before it. The change's rows before
 // are all that the stream may ever have had. It has no entries: visit is called with these, part by part.
 func (a *applier) refold(
 	ctx context.Context, was Item, visit func(entries map[Key]Item) error,
 ) (c change, last eventsourcing.Record, err error) {
-	ever, entries, found := map[Key]Item{}, map[Key]Item{}, false
+	ever, entries, found, fence := map[Key]Item{}, map[Key]Item{}, false, fenceOf(was)
 	had := func(rows map[Key]Item) {
 		for key := range rows {
 			ever[key] = nil // differs from any row
@@ -109,6 +125,9 @@ func (a *applier) refold(
 		}
 		found = true
 		next, err := a.src.fold(a.stream.ID, c.state, []eventsourcing.Record{r})
+		if r.Version <= fence && errors.Is(err, eventsourcing.ErrUnknownEvent) {
+			return c, last, &unfoldableError{r, err}
+		}
 		if err != nil {
 			break // the next application of that event parks the aggregate
 		}

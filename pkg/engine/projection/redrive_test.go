@@ -140,6 +140,75 @@ func TestWhatAnOlderBuildParksIsRedrivenByANewerOne(t *testing.T) {
 	}
 }
 
+// A newer build has applied what the older one does not know: a row that was damaged since then is not set back to before that event by
+// the older build, which says so, whichever way it meets the row. The newer one rebuilds it.
+func TestAnOlderBuildSetsNoRowBack(t *testing.T) {
+	t.Parallel()
+	s := bookStream("b1")
+	for name, spoil := range map[string]func(lib *library){
+		"a title that is another": func(lib *library) { lib.damage("b1", "book", "title", text("Epics")) },
+		"a state that is text":    func(lib *library) { lib.damage("b1", "book", "shelves", text("none")) },
+	} {
+		for by, meet := range map[string]func(t *testing.T, lib *library, older *projection.Projector){
+			"a rebuild": func(t *testing.T, _ *library, older *projection.Projector) {
+				t.Helper()
+				_, err := older.Rebuild(t.Context(), s)
+				require.ErrorIs(t, err, projection.ErrUnfoldable)
+				require.ErrorIs(t, err, eventsourcing.ErrUnknownEvent)
+			},
+			"its next event, twice": func(t *testing.T, lib *library, older *projection.Projector) {
+				t.Helper()
+				next := lib.append(s, titled{"Elegies"})
+				apply(t, older, next)
+				apply(t, older, append(next, lib.append(s, placed{"s3"})...))
+			},
+			"a redrive": func(t *testing.T, lib *library, older *projection.Projector) {
+				t.Helper()
+				lib.append(s, titled{"Elegies"})
+				_, err := older.Redrive(t.Context(), s)
+				if err != nil {
+					require.ErrorIs(t, err, projection.ErrParked)
+				}
+			},
+			"a catch-up": func(t *testing.T, lib *library, older *projection.Projector) {
+				t.Helper()
+				lib.append(s, titled{"Elegies"})
+				lib.append(bookStream("b2"), titled{"Odes"})
+				_, err := older.CatchUp(t.Context(), lib.log.all())
+				require.NoError(t, err)
+				assert.Equal(t, number("1"), lib.stored("b2", "book")["version"], "others are caught up")
+			},
+			"a fill": func(t *testing.T, lib *library, older *projection.Projector) {
+				t.Helper()
+				lib.append(s, titled{"Elegies"})
+				d, err := older.Draft(s)
+				require.NoError(t, err)
+				d.Add(lib.log.records[s])
+				require.NoError(t, d.Store(t.Context(), &projection.CaughtUp{}))
+			},
+		} {
+			t.Run(name+", "+by, func(t *testing.T) {
+				t.Parallel()
+				lib := newLibrary(t)
+				older, newer := lib.olderBuild(), lib.projector()
+				apply(t, newer, lib.append(s, titled{"Odes"}, placed{"s1"}, withdrawn{"s1"}, placed{"s2"}))
+				spoil(lib)
+				meet(t, lib, older)
+				assert.NotContains(t, []types.AttributeValue{number("1"), number("2"), number("3")}, lib.stored("b1", "book")["version"])
+
+				_, err := newer.RedriveKnown(t.Context())
+				require.NoError(t, err)
+				_, found, err := newer.ParkedStream(t.Context(), s)
+				require.NoError(t, err)
+				assert.False(t, found, "the newer build takes it up by itself")
+				_, err = newer.Rebuild(t.Context(), s)
+				require.NoError(t, err)
+				lib.requireEqualsFold()
+			})
+		}
+	}
+}
+
 // What was parked by a build that did not store why is left to the operator, as it was then.
 func TestARowParkedByAFormerBuildIsReadAndKept(t *testing.T) {
 	t.Parallel()

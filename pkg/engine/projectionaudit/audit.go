@@ -62,6 +62,9 @@ type Config struct {
 	Rand func() float64
 	// Now is the clock for Settle. Defaults to time.Now.
 	Now func() time.Time
+	// Still is called before a finding is reported, after every page and at the end. Its error, which says that the read model is not
+	// what is audited any more, ends the audit, and the finding is not reported. Optional.
+	Still func(context.Context) error
 	// OnFinding is called with each finding, one at a time. Optional.
 	OnFinding func(Finding)
 	// OnWait is called before each wait for a suspicion that is not due yet, with how many there are and how long it takes. Optional.
@@ -109,6 +112,9 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	if a.Now == nil {
 		a.Now = time.Now //nolint:forbidigo // the default of the option
 	}
+	if a.Still == nil {
+		a.Still = func(context.Context) error { return nil }
+	}
 	for _, category := range c.Projector.Categories() {
 		a.categories[category] = true
 	}
@@ -116,7 +122,11 @@ func Run(ctx context.Context, c Config) (Result, error) {
 		of  string
 		run func(context.Context) error
 	}{{"streams", a.streams}, {"rows", a.rows}, {"streams", a.again}} {
-		if err := part.run(ctx); err != nil {
+		err := part.run(ctx)
+		if still := a.Still(ctx); still != nil { // which explains any other error
+			err = still
+		}
+		if err != nil {
 			return a.Result(), fmt.Errorf("audit the %s: %w", part.of, err)
 		}
 	}
@@ -171,10 +181,12 @@ func (a *auditor) streams(ctx context.Context) error {
 		if err := a.settle(ctx, maxPending); err != nil {
 			return err
 		}
-		a.page(ctx, func(r *Result) {
+		if err := a.page(ctx, func(r *Result) {
 			r.Streams += len(sample) + len(others)
 			r.Folded += len(sample)
-		})
+		}); err != nil {
+			return err
+		}
 	}
 	return a.settle(ctx, 0)
 }
@@ -218,7 +230,7 @@ func (a *auditor) compare(ctx context.Context, h head) error {
 		case len(c.Wrong) > 0 || c.Fence < c.Head && !c.Parked && !a.Lagging:
 			a.suspect(suspicion{stream: h.stream, fence: c.Fence, wrong: len(c.Wrong) > 0})
 		case c.Parked:
-			a.found(Finding{Kind: Parked, Stream: h.stream.String(), Version: c.Fence, Head: c.Head})
+			return a.found(ctx, Finding{Kind: Parked, Stream: h.stream.String(), Version: c.Fence, Head: c.Head})
 		}
 		return nil
 	})
@@ -286,10 +298,12 @@ func (a *auditor) rows(ctx context.Context) error {
 		if err := audit.Each(ctx, a.Parallel, sample, a.owner); err != nil {
 			return err
 		}
-		a.page(ctx, func(r *Result) {
+		if err := a.page(ctx, func(r *Result) {
 			r.Rows += len(page)
 			r.Owned += len(sample)
-		})
+		}); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -308,7 +322,9 @@ func (a *auditor) retry(ctx context.Context, stream eventsourcing.StreamID, chec
 			a.Count(func(r *Result) { r.Undecided++ })
 			return nil
 		default:
-			a.foundUnreadable(Finding{Kind: kind, Stream: stream.String(), Detail: detail}, stream)
+			if a.unreadable.First(stream) {
+				return a.found(ctx, Finding{Kind: kind, Stream: stream.String(), Detail: detail})
+			}
 			return nil
 		}
 		if err := a.Backoff.Wait(ctx, n); err != nil {
@@ -317,15 +333,11 @@ func (a *auditor) retry(ctx context.Context, stream eventsourcing.StreamID, chec
 	}
 }
 
-// foundUnreadable reports a stream once.
-func (a *auditor) foundUnreadable(f Finding, stream eventsourcing.StreamID) {
-	if a.unreadable.First(stream) {
-		a.found(f)
-	}
-}
-
 // found counts and reports a finding.
-func (a *auditor) found(f Finding) {
+func (a *auditor) found(ctx context.Context, f Finding) error {
+	if err := a.Still(ctx); err != nil {
+		return err
+	}
 	a.Count(func(r *Result) {
 		switch f.Kind {
 		case Parked:
@@ -340,12 +352,14 @@ func (a *auditor) found(f Finding) {
 			a.OnFinding(f)
 		}
 	})
+	return nil
 }
 
-func (a *auditor) page(ctx context.Context, add func(*Result)) {
+func (a *auditor) page(ctx context.Context, add func(*Result)) error {
 	progress.Turn(ctx)
 	a.Count(add)
 	if a.OnPage != nil {
 		a.OnPage(a.Result())
 	}
+	return a.Still(ctx)
 }

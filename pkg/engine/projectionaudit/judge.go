@@ -125,8 +125,7 @@ func (a *auditor) judge(ctx context.Context, s suspicion, last bool) error {
 			return nil
 		}
 	}
-	a.found(f)
-	return nil
+	return a.found(ctx, f)
 }
 
 // rebuild rebuilds the stream, if it can be. It is blocked if a row has another stream as its owner.
@@ -169,8 +168,7 @@ func (a *auditor) owner(ctx context.Context, row projection.Stored) error {
 			}
 			f.Repaired = true
 		}
-		a.found(f)
-		return nil
+		return a.found(ctx, f)
 	})
 }
 

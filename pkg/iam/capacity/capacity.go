@@ -59,15 +59,18 @@ const (
 // PricesAsOf is when the prices of docs/costs.md were looked up.
 const PricesAsOf = "2026-11-23"
 
-// Prices in US dollars, of us-east-1; docs/costs.md has their sources.
+// List prices in US dollars, of us-east-1; docs/costs.md has their sources.
 const (
-	writeUnit   = 0.625e-6
-	readUnit    = 0.125e-6
-	streamRead  = 0.02 / 100_000
+	WriteUnitPrice  = 0.625e-6       // of DynamoDB on demand
+	ReadUnitPrice   = 0.125e-6       // as well
+	StreamReadPrice = 0.02 / 100_000 // of GetRecords of a table's stream
+	PutUnitPrice    = 0.014e-6       // of a record put into Kinesis, for each 25 KB
+	SQSRequestPrice = 0.50e-6        // of a FIFO queue
+)
+
+const (
 	gbMonth     = 0.25 + 0.20 // with point in time recovery
 	shardHour   = 0.015 + 0.020
-	putUnit     = 0.014e-6
-	sqsRequest  = 0.50e-6
 	vCPUHour    = 0.03238
 	gbHour      = 0.00356
 	idleOfAll   = 310 // endpoints, NAT gateways, load balancer, addresses, alarms, keys
@@ -158,12 +161,12 @@ func (l Load) Plan() Plan {
 	large, small := tasks(commandsOfTask), 2*tasks(eventsOfTask)+l.Queues*tasks(appliedOfTask)
 	p := Plan{Needs: []Need{
 		{
-			"DynamoDB, append", fmt.Sprintf("%.0f write units/s", e*l.appendUnits()), monthly * l.appendUnits() * writeUnit,
+			"DynamoDB, append", fmt.Sprintf("%.0f write units/s", e*l.appendUnits()), monthly * l.appendUnits() * WriteUnitPrice,
 			fmt.Sprintf("%.0f units an event of %d bytes, Idempotency-Key: %t", l.appendUnits(), l.EventBytes, l.Keyed),
 		},
 		{
 			"DynamoDB, read models", fmt.Sprintf("%.0f write, %.0f read units/s", e*rowUnits, e*rowReads),
-			monthly * (rowUnits*writeUnit + rowReads*readUnit),
+			monthly * (rowUnits*WriteUnitPrice + rowReads*ReadUnitPrice),
 			fmt.Sprintf("a row in each of %d, its index in %d, %d entries in one", l.Queues, l.Listed, l.Entries),
 		},
 		{
@@ -172,16 +175,17 @@ func (l Load) Plan() Plan {
 				monthly*float64(l.EventBytes+l.Entries*entryBytes)/1e9),
 		},
 		{
-			"DynamoDB, log's stream", fmt.Sprintf("%d partitions", l.partitions()), float64(l.partitions()) * pollsOfLog * monthInSecs * streamRead,
+			"DynamoDB, log's stream", fmt.Sprintf("%d partitions", l.partitions()),
+			float64(l.partitions()) * pollsOfLog * monthInSecs * StreamReadPrice,
 			"each polled every 200 ms",
 		},
 		{
 			"Kinesis", fmt.Sprintf("%d shards", shards),
-			float64(shards)*shardHour*hours + monthly*math.Ceil(float64(l.EventBytes)/putBytes)*putUnit,
+			float64(shards)*shardHour*hours + monthly*math.Ceil(float64(l.EventBytes)/putBytes)*PutUnitPrice,
 			"twice what the rate takes, kept for 7 days",
 		},
 		{
-			"SQS FIFO", fmt.Sprintf("%.0f requests/s", e*sqs), monthly * sqs * sqsRequest,
+			"SQS FIFO", fmt.Sprintf("%.0f requests/s", e*sqs), monthly * sqs * SQSRequestPrice,
 			"full batches of ten; up to 3 requests an event and queue if not",
 		},
 		{

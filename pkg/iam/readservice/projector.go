@@ -128,12 +128,8 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 		return model.CatchUp(ctx, counted(whole.All(ctx, logSegments), records))
 	}, p.Now, p.Logger)
 	audits := NewAudits(c.Name, c.Audit, func(ctx context.Context, audit projectionaudit.Config) (projectionaudit.Result, error) {
-		current, err := model.Current(ctx)
-		if err != nil {
-			return projectionaudit.Result{}, err
-		}
-		audit.Projector, audit.Log = current, log
-		return projectionaudit.Run(ctx, audit)
+		audit.Log = log
+		return model.Audit(ctx, audit)
 	}, p)
 	reads := model.Reader()
 	return service.App{

@@ -31,7 +31,7 @@ func RegisterRebuild(api huma.API, name string, model RebuiltStore, timeout time
 			OperationID: "rebuild-" + name + "-" + strings.ReplaceAll(category, "/", "-"), Method: http.MethodPost,
 			Path: "/projections/" + name + "/streams/" + category + "/{id}/rebuild", Tags: []string{"rows"},
 			Summary:   "Write the rows of one aggregate in projection " + name + " anew from the log",
-			Metadata:  httpapi.MayAnswer(errNoStream, problems.ErrStillParked, eventsourcing.ErrLogHole),
+			Metadata:  httpapi.MayAnswer(errNoStream, problems.ErrStillParked, eventsourcing.ErrLogHole, eventsourcing.ErrUnknownEvent),
 			Responses: notDoneYet(api),
 		}, func(ctx context.Context, in *redriveInput) (*redriveOutput, error) {
 			stream := eventsourcing.StreamID{Category: category, ID: in.ID}

@@ -37,6 +37,7 @@ func TestARebuildReportsItsOutcome(t *testing.T) {
 		"still not applicable": {1, projection.ErrParked, 409, outcome{Code: "still_parked"}},
 		"unknown":              {0, projection.ErrNoStream, 404, outcome{Code: "not_found"}},
 		"not in the log":       {0, eventsourcing.ErrLogHole, 500, outcome{Code: "log_hole"}},
+		"of a newer build":     {0, eventsourcing.ErrUnknownEvent, 503, outcome{Code: "unknown_event"}},
 		"unavailable":          {0, eventsourcing.ErrUnavailable, 503, outcome{Code: "unavailable"}},
 		"unexpected":           {0, errors.New("secret"), 500, outcome{Code: "internal"}},
 	} {

@@ -22,7 +22,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/leftfold/leftfold/pkg/iam/topology"
-	"github.com/leftfold/leftfold/test/e2e/systemtest"
+	"github.com/leftfold/leftfold/test/e2e/processes"
 )
 
 // patience bounds the start of a container; LocalStack downloads parts of itself then. A strategy has to be given it as well: its own
@@ -127,7 +127,7 @@ func Start(t testing.TB, nw *testcontainers.DockerNetwork, tag string) *Fleet {
 		transport: &http.Transport{MaxIdleConnsPerHost: 64},
 	}
 	t.Cleanup(f.transport.CloseIdleConnections)
-	for _, name := range systemtest.ServiceNames() {
+	for _, name := range processes.ServiceNames() {
 		begun := time.Now()
 		c, err := testcontainers.Run(t.Context(), "leftfold/"+name+":"+tag,
 			testcontainers.WithEnv(environment()),

@@ -2,7 +2,6 @@ package systemtest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,10 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/leftfold/leftfold/pkg/service"
+	"github.com/leftfold/leftfold/test/e2e/processes"
 )
-
-// ErrDown is what clients get from a service that does not run, or was killed before it answered.
-var ErrDown = errors.New("connection refused or reset")
 
 // Service is one service that can be killed, stopped and started again. Each start is wired as a new process, with a new instance
 // name and metrics from zero. Safe for concurrent use.
@@ -224,7 +221,7 @@ func (s *Service) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	s.mu.Unlock()
 	if l == nil {
-		return nil, ErrDown
+		return nil, processes.ErrDown
 	}
 	defer l.requests.Done()
 	in := r.Clone(r.Context()) // as a server sees it
@@ -235,7 +232,7 @@ func (s *Service) RoundTrip(r *http.Request) (*http.Response, error) {
 	out := httptest.NewRecorder()
 	l.api.ServeHTTP(out, in)
 	if l.connection.dead.Load() {
-		return nil, ErrDown
+		return nil, processes.ErrDown
 	}
 	res := out.Result()
 	res.Request = r

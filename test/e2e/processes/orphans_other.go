@@ -1,6 +1,6 @@
 //go:build !linux
 
-package systemtest
+package processes
 
 import "syscall"
 

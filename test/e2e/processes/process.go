@@ -1,17 +1,14 @@
-package systemtest
+package processes
 
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,39 +17,6 @@ import (
 	"syscall"
 	"time"
 )
-
-// Build compiles the services' programs into dir. It is quick where they are up to date.
-func Build(ctx context.Context, dir string) error {
-	return build(ctx, dir, append([]string{"leftfold"}, ServiceNames()...))
-}
-
-// BuildChanged compiles programs into dir as another build of them: file has another text than in the working tree.
-func BuildChanged(ctx context.Context, dir, file, text string, programs ...string) error {
-	file, err := filepath.Abs(file)
-	if err != nil {
-		return err
-	}
-	changed, overlay := filepath.Join(dir, filepath.Base(file)), filepath.Join(dir, "overlay.json")
-	replace, err := json.Marshal(map[string]map[string]string{"Replace": {file: changed}})
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(os.WriteFile(changed, []byte(text), 0o600), os.WriteFile(overlay, replace, 0o600)); err != nil {
-		return err
-	}
-	return build(ctx, dir, programs, "-overlay", overlay)
-}
-
-func build(ctx context.Context, dir string, programs []string, flags ...string) error {
-	args := slices.Concat([]string{"build", "-o", dir + string(filepath.Separator)}, flags)
-	for _, program := range programs {
-		args = append(args, "github.com/leftfold/leftfold/services/"+program)
-	}
-	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("build the services: %w\n%s", err, out)
-	}
-	return nil
-}
 
 // Process is one replica of a service: one operating system process after the other, each with its own ports. Kill and
 // Restart of one Process must not overlap.
@@ -203,17 +167,13 @@ func (p *Process) PeakMemory() (int64, error) {
 	return r.peakMemory()
 }
 
-func (r *run) peakMemory() (int64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.cmd.Process.Pid))
-	if err != nil {
-		return 0, fmt.Errorf("read memory in use: %w", err)
+// CPU returns the time of CPU that the process has used so far, its system calls included. Linux only.
+func (p *Process) CPU() (time.Duration, error) {
+	r := p.running()
+	if r == nil {
+		return 0, ErrDown
 	}
-	var kilobytes int64
-	_, after, _ := strings.Cut(string(status), "VmHWM:")
-	if _, err := fmt.Sscan(after, &kilobytes); err != nil {
-		return 0, fmt.Errorf("read memory in use: %w", err)
-	}
-	return kilobytes << 10, nil
+	return r.cpu()
 }
 
 // APIAddress is where the API of the process answers; "" while none runs.
@@ -338,16 +298,4 @@ func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return string(t.text)
-}
-
-// environment returns all variables of a process: nothing of the developer's own settings.
-func environment(endpoint string, env map[string]string) []string {
-	out := []string{
-		"AWS_ENDPOINT_URL=" + endpoint, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local",
-		"AWS_EC2_METADATA_DISABLED=true", "LOG_LEVEL=warn", "LOG_FORMAT=text", "HOME=" + os.DevNull,
-	}
-	for name, value := range env {
-		out = append(out, name+"="+value)
-	}
-	return out
 }
