@@ -29,6 +29,6 @@ func newAudit(con *console) *cobra.Command {
 			return claims || rows, errors.Join(errOfClaims, errOfRows)
 		},
 	})
-	c.Flags().IntVar(&parallel, "parallel", parallel, "streams read at once; each loads the tables")
+	c.Flags().IntVar(&parallel, "parallel", parallel, "reads at once; each loads the tables")
 	return con.alone(c, failure("audit"))
 }

@@ -61,7 +61,7 @@ func newProjectionsAudit(con *console) *cobra.Command {
 	audit.Flags().BoolVar(&dryRun, "dry-run", false, "with --repair: only print the differences")
 	audit.Flags().Float64Var(&c.Sample, "sample", 1, "part of the streams to fold, drawn")
 	audit.Flags().DurationVar(&c.Settle, "settle", projectionaudit.DefaultSettle, "how long an event may take to arrive")
-	audit.Flags().IntVar(&c.Parallel, "parallel", 8, "streams read at once")
+	audit.Flags().IntVar(&c.Parallel, "parallel", 8, "reads at once")
 	return audit
 }
 
@@ -106,6 +106,7 @@ func (con *console) auditProjections(ctx context.Context, projections []string, 
 	}
 	db := dynamodb.NewFromConfig(target, func(o *dynamodb.Options) { o.RetryMaxAttempts = auditsAttempts })
 	c.Log = dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: n.EventLog}})
+	c.Segments = c.Parallel
 	undecided := 0
 	for _, p := range chosen {
 		model, err := generation.NewModel(generation.Config{

@@ -22,20 +22,40 @@ const maxSegments = 1_000_000
 func (s *Store) All(ctx context.Context, segments int) iter.Seq2[eventsourcing.Record, error] {
 	segments = min(max(segments, 1), maxSegments)
 	return func(yield func(eventsourcing.Record, error) bool) {
+		pages := inParallel(ctx, segments, func(ctx context.Context, segment int) iter.Seq2[[]entry, error] {
+			return scan(ctx, s.db, s.segment(segment, segments), entryOf)
+		})
+		for page, err := range pages {
+			for _, e := range page {
+				if !yield(e.record, e.err) {
+					return
+				}
+			}
+			if err != nil {
+				yield(eventsourcing.Record{}, err)
+				return
+			}
+		}
+	}
+}
+
+// inParallel yields the pages of that many segments, which are read at once. The first error ends the sequence.
+func inParallel[T any](
+	ctx context.Context, segments int, of func(ctx context.Context, segment int) iter.Seq2[T, error],
+) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		type page struct {
+			of  T
+			err error
+		}
 		scanCtx, cancelScans := context.WithCancel(ctx)
 		pages := make(chan page)
 		var scans sync.WaitGroup
 		for segment := range segments {
-			in := &dynamodb.ScanInput{
-				TableName:      aws.String(s.cfg.Tables.Events),
-				ConsistentRead: aws.Bool(true),
-				Segment:        aws.Int32(int32(segment)),
-				TotalSegments:  aws.Int32(int32(segments)), //nolint:gosec // at most maxSegments
-			}
 			scans.Go(func() {
-				for entries, err := range scan(scanCtx, s.db, in, entryOf) {
+				for of, err := range of(scanCtx, segment) {
 					select {
-					case pages <- page{entries, err}:
+					case pages <- page{of, err}:
 					case <-scanCtx.Done():
 						return
 					}
@@ -52,19 +72,22 @@ func (s *Store) All(ctx context.Context, segments int) iter.Seq2[eventsourcing.R
 			}
 		}()
 		for p := range pages {
-			for _, e := range p.entries {
-				if !yield(e.record, e.err) {
-					return
-				}
-			}
-			if p.err != nil {
-				yield(eventsourcing.Record{}, p.err)
+			if !yield(p.of, p.err) || p.err != nil {
 				return
 			}
 		}
 		if err := ctx.Err(); err != nil { // else scans that ended early look complete
-			yield(eventsourcing.Record{}, err)
+			var none T
+			yield(none, err)
 		}
+	}
+}
+
+// segment declares the scan of one of total segments of the log, by consistent reads.
+func (s *Store) segment(segment, total int) *dynamodb.ScanInput {
+	return &dynamodb.ScanInput{
+		TableName: aws.String(s.cfg.Tables.Events), ConsistentRead: aws.Bool(true),
+		Segment: aws.Int32(int32(segment)), TotalSegments: aws.Int32(int32(total)), //nolint:gosec // at most maxSegments
 	}
 }
 
@@ -113,6 +136,77 @@ func (s *Store) Heads(ctx context.Context, limit int32) iter.Seq2[[]Head, error]
 	}
 }
 
+// maxKept bounds the events of a stream that Streams keeps. Longer ones are rare, and read one by one.
+const maxKept = 1000
+
+// Logged is a stream as a scan has found it.
+type Logged struct {
+	Head
+	// Records are the events from 1 to Version. There are none if one of them was not found or is no event, or if they are more than
+	// a scan keeps: read the stream.
+	Records []eventsourcing.Record
+
+	incomplete bool
+}
+
+func (l *Logged) add(h Head, e entry) {
+	l.Version = max(l.Version, h.Version)
+	if next := eventsourcing.Version(len(l.Records) + 1); e.record.Version != next || next > maxKept {
+		l.incomplete = true // the record of what is no event has version 0
+	}
+	if l.Records = append(l.Records, e.record); l.incomplete {
+		l.Records = nil
+	}
+}
+
+// Streams yields what Heads does, with the events, in the pages of that many segments of the log, which are read at once. It holds a
+// page and a stream of each.
+func (s *Store) Streams(ctx context.Context, segments int, limit int32) iter.Seq2[[]Logged, error] {
+	segments = min(max(segments, 1), maxSegments)
+	return inParallel(ctx, segments, func(ctx context.Context, segment int) iter.Seq2[[]Logged, error] {
+		in := s.segment(segment, segments)
+		in.Limit = orNone(limit)
+		return s.streams(ctx, in)
+	})
+}
+
+func (s *Store) streams(ctx context.Context, in *dynamodb.ScanInput) iter.Seq2[[]Logged, error] {
+	type found struct {
+		Head
+		entry
+	}
+	of := func(it item) (found, error) {
+		e, err := entryOf(it)
+		return found{headIn(it), e}, err
+	}
+	return func(yield func([]Logged, error) bool) {
+		var open []Logged // the last stream of the pages so far
+		for page, err := range scan(ctx, s.db, in, of) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			logged := open
+			for _, f := range page {
+				if last := len(logged) - 1; last < 0 || logged[last].Stream != f.Stream {
+					logged = append(logged, Logged{Head: f.Head})
+				}
+				logged[len(logged)-1].add(f.Head, f.entry)
+			}
+			if open = nil; len(logged) > 0 {
+				open = []Logged{logged[len(logged)-1]}
+				logged = logged[:len(logged)-1]
+			}
+			if !yield(logged, nil) {
+				return
+			}
+		}
+		if len(open) > 0 {
+			yield(open, nil)
+		}
+	}
+}
+
 func headIn(it item) Head {
 	h := Head{Stream: textIn(it, attrStream)}
 	if n, ok := it[attrVersion].(*types.AttributeValueMemberN); ok {
@@ -120,12 +214,6 @@ func headIn(it item) Head {
 		h.Version = eventsourcing.Version(v)
 	}
 	return h
-}
-
-// page is the result of one call, up to the error.
-type page struct {
-	entries []entry
-	err     error
 }
 
 // entry is an item of the log, or why it is no event.

@@ -4,9 +4,6 @@ import (
 	"context"
 	"iter"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
 	"github.com/leftfold/leftfold/pkg/engine/internal/dynamo"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
@@ -32,10 +29,7 @@ type SegmentPage struct {
 // promises nowhere. Reads are consistent: what was in the log when it was called is among them. The first error ends the
 // sequence.
 func (s *Store) Segment(ctx context.Context, segment, total int, after Position) iter.Seq2[SegmentPage, error] {
-	in := &dynamodb.ScanInput{
-		TableName: aws.String(s.cfg.Tables.Events), ConsistentRead: aws.Bool(true),
-		Segment: aws.Int32(int32(segment)), TotalSegments: aws.Int32(int32(total)), //nolint:gosec // at most maxSegments
-	}
+	in := s.segment(segment, total)
 	if after != (Position{}) {
 		in.ExclusiveStartKey = item{attrStream: dynamo.Text(after.Stream), attrVersion: dynamo.Number(after.Version)}
 	}

@@ -54,7 +54,7 @@ type OperatorConfig struct {
 	EventLog string
 	// Segments is how many parts of the log are read at once by a rebuild that begins, at most MaxSegments. Defaults to 8.
 	Segments int
-	// Parallel is how many streams of each part are written, or compared, at once. Defaults to 16.
+	// Parallel is how many streams of each part are written at once, and how many reads of many streams compare them. Defaults to 16.
 	Parallel int
 	// Rate limits the events that are read in a second. Defaults to no limit.
 	Rate int
@@ -89,8 +89,8 @@ type Estimate struct {
 	Bytes  int64 `json:"bytes"`
 	// Rows are those that the current generation has.
 	Rows int64 `json:"rows"`
-	// ReadUnits and WriteUnits are what DynamoDB counts: the log is read three times, to fill, for its streams and to compare them,
-	// and each row is written once with its index, and read six times.
+	// ReadUnits and WriteUnits are what DynamoDB counts: the log is read twice, to fill and to compare, and each row is written once
+	// with its index, and read some four times.
 	ReadUnits  int64 `json:"readUnits"`
 	WriteUnits int64 `json:"writeUnits"`
 }
@@ -264,7 +264,7 @@ func (o *Operator) Estimate(ctx context.Context) (e Estimate, err error) {
 		return e, err
 	}
 	e.Events, e.Bytes, e.Rows = aws.ToInt64(log.ItemCount), aws.ToInt64(log.TableSizeBytes), aws.ToInt64(rows.ItemCount)
-	e.ReadUnits = 3*(e.Bytes/readUnit+1) + 6*e.Rows
+	e.ReadUnits = 2*(e.Bytes/readUnit+1) + 4*e.Rows
 	e.WriteUnits = 2 * max(e.Rows, aws.ToInt64(rows.TableSizeBytes)/writeUnit)
 	return e, nil
 }

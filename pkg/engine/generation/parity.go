@@ -26,8 +26,8 @@ func (o *Operator) parity(ctx context.Context, s State) error {
 	name := s.Other.Name(o.Projection.Name)
 	r, err := projectionaudit.Run(ctx, projectionaudit.Config{
 		Projector: next, Log: o.Log, Lagging: true, Settle: confirmAfter, Now: o.Projection.Now,
-		Parallel: min(s.Segments, MaxSegments) * o.Parallel,
-		Backoff:  retry.Backoff{First: 10 * time.Millisecond, Max: time.Second},
+		Segments: min(s.Segments, MaxSegments), Parallel: o.Parallel,
+		Backoff: retry.Backoff{First: 10 * time.Millisecond, Max: time.Second},
 		OnFinding: func(f projectionaudit.Finding) {
 			if f.Kind != projectionaudit.Parked && o.OnDifference != nil {
 				o.OnDifference(f)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
@@ -44,7 +45,7 @@ func (a *applier) compare(ctx context.Context) (c Comparison, err error) {
 	}
 	c.Fence = fenceOf(before)
 	var entries []Key
-	f, err := a.refoldTo(ctx, c.Fence, func(part map[Key]Item) error {
+	f, err := a.refoldTo(a.config.EventLog.Read(ctx, a.stream, 0), c.Fence, func(part map[Key]Item) error {
 		differ, err := a.differing(ctx, part)
 		entries = append(entries, sorted(differ)...)
 		return err
@@ -80,10 +81,10 @@ func (a *applier) compare(ctx context.Context) (c Comparison, err error) {
 }
 
 // stored reads rows by their keys.
-func (a *applier) stored(ctx context.Context, keys []Key) (map[Key]Item, error) {
+func (p *Projector) stored(ctx context.Context, keys []Key) (map[Key]Item, error) {
 	found := make(map[Key]Item, len(keys))
 	for chunk := range slices.Chunk(keys, maxBatchGet) {
-		if err := a.reader.batch(ctx, chunk, found); err != nil {
+		if err := p.reader.batch(ctx, chunk, found); err != nil {
 			return nil, err
 		}
 	}
@@ -120,11 +121,16 @@ func (a *applier) unmoved(ctx context.Context, before Item) (Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	moved := func(attr string) bool { return !equalValues(after[attr], before[attr]) }
-	if (after == nil) != (before == nil) || slices.ContainsFunc(identity, moved) {
+	if moved(before, after) {
 		return nil, ErrMoved
 	}
 	return after, nil
+}
+
+// moved reports whether an own row was written between two reads.
+func moved(before, after Item) bool {
+	return (after == nil) != (before == nil) ||
+		slices.ContainsFunc(identity, func(attr string) bool { return !equalValues(after[attr], before[attr]) })
 }
 
 // refolded is what the log says about a stream's rows at one version.
@@ -134,9 +140,10 @@ type refolded struct {
 	head    eventsourcing.Version // of the log, at least that version
 }
 
-// refoldTo folds the log up to that version, which was applied, and calls visit with the entries up to there, part by part.
+// refoldTo folds the log, all of the stream's records, up to that version, which was applied, and calls visit with the entries up to
+// there, part by part.
 func (a *applier) refoldTo(
-	ctx context.Context, upTo eventsourcing.Version, visit func(entries map[Key]Item) error,
+	log iter.Seq2[eventsourcing.Record, error], upTo eventsourcing.Version, visit func(entries map[Key]Item) error,
 ) (f refolded, err error) {
 	var c change
 	var last eventsourcing.Record
@@ -152,7 +159,7 @@ func (a *applier) refoldTo(
 		c, run = next, run[:0]
 		return visit(c.entries)
 	}
-	for r, err := range a.config.EventLog.Read(ctx, a.stream, 0) {
+	for r, err := range log {
 		if err != nil {
 			return f, fmt.Errorf("read the log: %w", err)
 		}

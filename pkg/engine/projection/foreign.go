@@ -155,7 +155,7 @@ func (a *applier) foreignRelated(ctx context.Context, row Stored) (*Foreign, err
 		emptied = true
 	} else {
 		derived := false
-		f, err := a.refoldTo(ctx, fence, func(entries map[Key]Item) error {
+		f, err := a.refoldTo(a.config.EventLog.Read(ctx, a.stream, 0), fence, func(entries map[Key]Item) error {
 			derived = derived || entries[row.Key] != nil // but of another event than it says
 			return nil
 		})

@@ -3,7 +3,8 @@
 // explains rows.
 //
 // It reads the log page by page, and of each stream compares the version of its own row with the log's, and its rows with
-// the fold at that version. Then it reads the table page by page: the owner of each row must derive it. Events are applied
+// the fold at that version, for many streams at once. Only what does not match there is read stream by stream. Then it reads the table
+// page by page: the owner of each row must derive it, which is known of those that matched. Events are applied
 // meanwhile, so a difference between two reads is only a suspicion. All rows of a stream are read while its own row stays at
 // one version, and are wrong or behind only if they still are, the latter at the same version, after the time that a healthy
 // pipeline needs. A repair writes under the condition that nothing has moved.
@@ -17,7 +18,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
@@ -36,7 +39,7 @@ type Config struct {
 	// Projector has the read model's table and folds. Its EventLog is Log.
 	Projector *projection.Projector
 	Log       *dynamostore.Store
-	// Sample is the fraction of streams whose rows are compared with the fold, and of rows whose owner is looked up, both
+	// Sample is the fraction of streams whose rows are compared with the fold, and of rows whose owner is asked for, both
 	// drawn by Rand. The versions of all streams are compared in any case. Defaults to 1.
 	Sample float64
 	// Settle is the time that a healthy pipeline needs to apply an event at most, its tasks' restarts included. A run that
@@ -50,8 +53,10 @@ type Config struct {
 	// RepairEmptied makes Repair also delete rows of streams that have no event. They may be all that is left of streams whose
 	// events were lost. Defaults to false.
 	RepairEmptied bool
-	// Parallel is how many streams are folded at once. Defaults to 8.
+	// Parallel is how many reads there are at once, each of rows of many streams, or of what is looked at alone. Defaults to 8.
 	Parallel int
+	// Segments is how many parts of the log are read at once. Defaults to 1.
+	Segments int
 	// PageSize limits the items that DynamoDB scans for one page. Defaults to what fits in 1 MB.
 	PageSize int32
 	// MaxAttempts bounds the attempts to compare a stream while it changes. Defaults to 20.
@@ -77,7 +82,7 @@ type Config struct {
 type Result struct {
 	// Streams had their versions compared; Folded of them had their rows compared with the fold.
 	Streams, Folded int
-	// Rows of the table were read; Owned of them had their owner looked up.
+	// Rows of the table were read; of Owned of them it was asked whether their owner derives them.
 	Rows, Owned int
 	// Suspicions were checked again, because events are applied between two reads.
 	Suspicions int
@@ -96,14 +101,16 @@ func (r Result) Equal() bool { return r.Differences == r.Repaired && r.Undecided
 const maxPending = 10_000
 
 // Run compares the read model with the log, as they were when it began or later. A difference is not an error; an error means
-// that the audit is incomplete. It holds one page, the rows of Parallel streams and up to 10,000 suspicions in memory.
+// that the audit is incomplete. It holds a page of each segment, the rows of its streams, up to 10,000 suspicions and the numbers of up
+// to four million rows in memory.
 //
 // It reads the log before the table. So rows that are missing are there before any that they would derive are judged.
 func Run(ctx context.Context, c Config) (Result, error) {
-	a := auditor{Config: c, categories: map[string]bool{}}
+	a := auditor{Config: c, categories: map[string]bool{}, derived: newKeys()}
 	a.Sample = cmp.Or(c.Sample, 1)
 	a.Settle = cmp.Or(c.Settle, DefaultSettle)
 	a.Parallel = max(cmp.Or(c.Parallel, 8), 1)
+	a.Segments = max(c.Segments, 1)
 	a.MaxAttempts = max(cmp.Or(c.MaxAttempts, 20), 1)
 	a.Backoff = c.Backoff.Or(5*time.Millisecond, 80*time.Millisecond)
 	if a.Rand == nil {
@@ -143,6 +150,8 @@ type auditor struct {
 	// Checks change what follows within Count.
 	audit.Tally[Result]
 
+	derived   keys        // the rows of streams that matched
+	alone     []head      // streams of this page that did not
 	suspected []suspicion // by this page
 	blocked   []suspicion // whose repair a foreign row prevents
 }
@@ -157,27 +166,34 @@ type suspicion struct {
 
 // streams compares every stream of the log with its rows.
 func (a *auditor) streams(ctx context.Context) error {
-	for heads, err := range a.Log.Heads(ctx, a.PageSize) {
+	for logged, err := range gathered(a.Log.Streams(ctx, a.Segments, a.PageSize), a.Segments, a.Parallel*projection.MaxMatches) {
 		if err != nil {
 			return err
 		}
 		var sample, others []head
-		for _, h := range heads {
-			stream, err := eventsourcing.ParseStreamID(h.Stream)
-			switch {
+		var whole [][]eventsourcing.Record
+		for _, l := range logged {
+			stream, err := eventsourcing.ParseStreamID(l.Stream)
+			switch h := (head{stream, l.Version}); {
 			case err != nil || !a.categories[stream.Category]: // of other read models
-			case a.sampled():
-				sample = append(sample, head{stream, h.Version})
+			case !a.sampled():
+				others = append(others, h)
+			case l.Records == nil:
+				sample, a.alone = append(sample, h), append(a.alone, h)
 			default:
-				others = append(others, head{stream, h.Version})
+				sample, whole = append(sample, h), append(whole, l.Records)
 			}
 		}
 		if err := a.versions(ctx, others); err != nil {
 			return err
 		}
-		if err := audit.Each(ctx, a.Parallel, sample, a.compare); err != nil {
+		if err := audit.Each(ctx, a.Parallel, slices.Collect(slices.Chunk(whole, projection.MaxMatches)), a.match); err != nil {
 			return err
 		}
+		if err := audit.Each(ctx, a.Parallel, a.alone, a.compare); err != nil {
+			return err
+		}
+		a.alone = nil
 		if err := a.settle(ctx, maxPending); err != nil {
 			return err
 		}
@@ -189,6 +205,29 @@ func (a *auditor) streams(ctx context.Context) error {
 		}
 	}
 	return a.settle(ctx, 0)
+}
+
+// gathered yields up to n pages as one, while together they have less than enough.
+func gathered[T any](pages iter.Seq2[[]T, error], n, enough int) iter.Seq2[[]T, error] {
+	return func(yield func([]T, error) bool) {
+		var all []T
+		held := 0
+		for page, err := range pages {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if all, held = append(all, page...), held+1; held == n || len(all) >= enough {
+				if !yield(all, nil) {
+					return
+				}
+				all, held = nil, 0
+			}
+		}
+		if held > 0 {
+			yield(all, nil)
+		}
+	}
 }
 
 func (a *auditor) sampled() bool { return a.Sample >= 1 || a.Rand() < a.Sample }
@@ -214,6 +253,24 @@ func (a *auditor) versions(ctx context.Context, heads []head) error {
 			a.suspect(suspicion{stream: h.stream, fence: fence})
 		}
 	}
+	return nil
+}
+
+// match compares the rows of streams with the fold. Those that do not match, or are behind, are compared alone.
+func (a *auditor) match(ctx context.Context, logged [][]eventsourcing.Record) error {
+	matches, err := a.Projector.Matches(ctx, logged)
+	if err != nil {
+		return err
+	}
+	a.Count(func(*Result) {
+		for _, records := range logged {
+			h := head{records[0].Stream, records[len(records)-1].Version}
+			m, matches := matches[h.stream]
+			if a.derived.add(m.Rows); !matches || m.Fence < h.version && !a.Lagging {
+				a.alone = append(a.alone, h)
+			}
+		}
+	})
 	return nil
 }
 
@@ -290,8 +347,12 @@ func (a *auditor) rows(ctx context.Context) error {
 			return err
 		}
 		var sample []projection.Stored
+		owned := 0
 		for _, row := range page {
-			if a.sampled() {
+			if !a.sampled() {
+				continue
+			}
+			if owned++; !a.derived.has(row.Key) {
 				sample = append(sample, row)
 			}
 		}
@@ -300,7 +361,7 @@ func (a *auditor) rows(ctx context.Context) error {
 		}
 		if err := a.page(ctx, func(r *Result) {
 			r.Rows += len(page)
-			r.Owned += len(sample)
+			r.Owned += owned
 		}); err != nil {
 			return err
 		}
