@@ -285,15 +285,12 @@ func TestACommandThatASignalEndsSaysWhatBecomesOfItsWork(t *testing.T) {
 func TestACommandThatFindsNothingSaysSo(t *testing.T) {
 	o, stop := operate(t)
 	for line, want := range map[string]string{
-		"parked list":                    "no aggregate is parked\n",
-		"parked redrive --all":           "no aggregate is parked\n",
-		"parked redrive " + somebody:     somebody + " is not parked\n",
-		"parked show " + somebody:        somebody + " is not parked\n",
-		"set-aside list":                 "nothing is set aside\n",
-		"set-aside list --output json":   "nothing is set aside\n",
-		"set-aside release --all":        "nothing is set aside\n",
-		"set-aside release nope":         "nope is not set aside\n",
-		"set-aside release nope nothing": "nope is not set aside\nnothing is not set aside\n",
+		"parked list":                  "no aggregate is parked\n",
+		"parked redrive --all":         "no aggregate is parked\n",
+		"parked show " + somebody:      somebody + " is not parked\n",
+		"set-aside list":               "nothing is set aside\n",
+		"set-aside list --output json": "nothing is set aside\n",
+		"set-aside release --all":      "nothing is set aside\n",
 	} {
 		assert.Equal(t, want, o.says(0, strings.Fields(line)...), line)
 	}
@@ -309,11 +306,42 @@ func TestACommandThatFindsNothingSaysSo(t *testing.T) {
 	t.Setenv("TABLE_LEASES", "no-leases")
 	assert.Contains(t, o.says(differs, "leases"), "table no-leases has no leases")
 
-	assert.Equal(t, "the log has no event of "+somebody+"\n", o.says(differs, "events", "show", somebody))
-	assert.Equal(t, "the log has no version 9 of "+somebody+"\n", o.says(differs, "events", "show", somebody+"#9"))
-	assert.Contains(t, o.says(trouble, "events", "journey", somebody), "the log has no event of "+somebody)
 	assert.Contains(t, o.says(trouble, "parked", "show", "nonsense"), "stream is not category/id")
 	stop()
+}
+
+// TestWhatIsNamedAndDoesNotExistIsNoSuccess: of every command that takes the name of something. To ask whether it is parked is another
+// matter: that none has parked it is the answer.
+func TestWhatIsNamedAndDoesNotExistIsNoSuccess(t *testing.T) {
+	o, stop := operate(t)
+	defer stop()
+	for line, want := range map[string]struct {
+		code int
+		text string
+	}{
+		"set-aside release nope":                       {differs, "nope is not set aside\n"},
+		"set-aside release nope --dry-run":             {differs, "nope is not set aside\n"},
+		"set-aside release nope nothing":               {differs, "nope is not set aside\nnothing is not set aside\n"},
+		"parked redrive " + somebody:                   {differs, somebody + " is not parked\n"},
+		"events show " + somebody:                      {differs, "the log has no event of " + somebody + "\n"},
+		"events show " + somebody + "#9":               {differs, "the log has no version 9 of " + somebody + "\n"},
+		"events journey " + somebody:                   {trouble, "the log has no event of " + somebody},
+		"parked list --projection nope":                {trouble, `there is no projection "nope"`},
+		"parked show --projection nope " + somebody:    {trouble, `there is no projection "nope"`},
+		"parked redrive --projection nope --all":       {trouble, `there is no projection "nope"`},
+		"projections audit nope":                       {trouble, `there is no projection "nope"`},
+		"projections catch-up nope":                    {trouble, `there is no projection "nope"`},
+		"projections rebuild-stream nope " + somebody:  {trouble, `there is no projection "nope"`},
+		"projections rebuild nope":                     {trouble, `there is no projection "nope"`},
+		"projections switch nope":                      {trouble, `there is no projection "nope"`},
+		"projections rollback nope":                    {trouble, `there is no projection "nope"`},
+		"projections retire nope":                      {trouble, `there is no projection "nope"`},
+		"restore --dry-run --from-table nope":          {trouble, "ResourceNotFoundException"},
+		"restore --dry-run --archive /nonexistent/dir": {trouble, "/nonexistent/dir"},
+		"archive verify --archive /nonexistent/dir":    {trouble, "/nonexistent/dir"},
+	} {
+		assert.Contains(t, o.says(want.code, strings.Fields(line)...), want.text, line)
+	}
 }
 
 func TestAllAuditsRunInTurn(t *testing.T) {

@@ -31,7 +31,8 @@ Exit codes: 0 none has, 1 some have, 2 unknown.`
 	aboutRedrive = `Apply what parked aggregates have missed, from the log, and unpark them. First
 remove the cause, usually by deploying a projector that knows the event.
 
-Exit codes: 0 all are redriven, 1 some stay parked, 2 trouble.`
+Exit codes: 0 all are redriven, 1 some stay parked or a named one is not parked,
+2 trouble.`
 )
 
 // parkedAggregate is an entry of the admin address's list; docs/admin.md explains it.
@@ -180,6 +181,7 @@ func (con *console) redrive(ctx context.Context, projection string, streams []st
 	for _, stream := range streams {
 		if left[stream] && err == nil {
 			con.say("%s is not parked", stream)
+			stay = true
 		}
 	}
 	return stay, err

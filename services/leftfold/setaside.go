@@ -35,7 +35,7 @@ Exit codes: 0 nothing, 1 something, 2 unknown.`
 entries. What still cannot be sent stays, with the reason; --discard removes
 that too. An entry whose item was deleted from the log is removed.
 
-Exit codes: 0 all removed, 1 some stay, 2 trouble.`
+Exit codes: 0 all removed, 1 some stay or there is none of an id, 2 trouble.`
 )
 
 // newSetAside returns the commands that list and release what was set aside.
@@ -80,6 +80,7 @@ func newSetAside(con *console) *cobra.Command {
 				for _, id := range ids {
 					if !slices.Contains(found, id) {
 						con.say("%s is not set aside", id)
+						some = true
 					}
 				}
 			}
