@@ -177,11 +177,16 @@ func TestECSAloneMovesTraffic(t *testing.T) {
 		"ignore_changes = [action[0].forward[0].target_group]"))
 }
 
-// TestTargetGroupsHaveNamesThatAWSTakes: 32 characters at most, and none twice.
+// TestTargetGroupsHaveNamesThatAWSTakes: 32 characters at most, and none twice, with the longest name that the module takes.
 func TestTargetGroupsHaveNamesThatAWSTakes(t *testing.T) {
 	t.Parallel()
+	const longest = "sixteen--letters"
+	valid := regexp.MustCompile(`regex\("([^"]+)", var\.name\)`).FindStringSubmatch(read(t, "deploy/terraform/modules/edge/variables.tf"))
+	require.Len(t, valid, 2)
+	assert.Regexp(t, valid[1], longest)
+	assert.NotRegexp(t, valid[1], longest+"s")
 	m := edge(t, map[string]cty.Value{
-		"name": cty.StringVal("sixteen--letters"), "admin_cidrs": cty.SetVal([]cty.Value{cty.StringVal("192.0.2.0/24")}),
+		"name": cty.StringVal(longest), "admin_cidrs": cty.SetVal([]cty.Value{cty.StringVal("192.0.2.0/24")}),
 	})
 	seen := map[string]bool{}
 	for _, instances := range m.Resources["aws_lb_target_group"] {

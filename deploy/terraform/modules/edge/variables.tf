@@ -4,7 +4,7 @@ variable "name" {
 
   validation {
     condition     = can(regex("^[a-zA-Z0-9-]{1,16}$", var.name))
-    error_message = "Up to 16 of a-z, A-Z, 0-9 and -."
+    error_message = "Up to 16 of a-z, A-Z, 0-9 and -: the names of target groups begin with it, and AWS takes up to 32 characters of them."
   }
 }
 

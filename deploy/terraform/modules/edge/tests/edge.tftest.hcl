@@ -67,6 +67,16 @@ run "for_a_trial" {
   }
 }
 
+run "target_groups_names_have_room" {
+  command = plan
+
+  variables {
+    name = "seventeen-letters"
+  }
+
+  expect_failures = [var.name]
+}
+
 run "tokens_do_not_cross_the_internet_in_plain_text" {
   command = plan
 
