@@ -186,6 +186,7 @@ bench-rebuild: ## Rebuild a read model from LOG events, drawn by SEED, alone and
 PEERS  ?=
 ROUNDS ?= 5
 REPORT ?= docs
+TRIALS ?= 1
 
 .PHONY: compare
 compare: ## Do the same work with other libraries that are installed, and write docs/comparison.md (PEERS, ROUNDS, REPORT)
@@ -195,6 +196,13 @@ compare: ## Do the same work with other libraries that are installed, and write 
 .PHONY: compare-install
 compare-install: ## Install the libraries for make compare into bin/compare, as far as npm and others are there (PEERS)
 	@go run ./test/compare -install $(PEERS)
+
+.PHONY: compare-readers
+compare-readers: bin/kcl ## The same for shard readers, beside AWS's Kinesis Client Library (TRIALS, REPORT; JDK and Maven)
+	@if [ ! -d bin/kcl/kinesis ]; then $(call SKIP,needs a JDK and Maven); else \
+	  rm -rf bin/compare-readers && mkdir -p bin/compare-readers && \
+	  javac -d bin/compare-readers -cp "bin/kcl/kinesis/*" test/compare/readers/kcl/Worker.java && \
+	  go build -o bin/compare-readers/ ./test/compare/readers && bin/compare-readers/readers -rounds $(TRIALS) -out "$(REPORT)"; fi
 
 # What lints and fuzzes the API is not Go: these two targets need npx and python3, and no other target does.
 REDOCLY      := @redocly/cli@2.77.0

@@ -5,7 +5,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -13,8 +12,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -76,7 +73,7 @@ func program(ctx context.Context, args []string, log io.Writer) error {
 		return err
 	}
 	results := report.Results{
-		Date: time.Now().UTC().Format(time.DateOnly), Machine: machine(), Command: strings.Join(append([]string{"compare"}, args...), " "),
+		Date: time.Now().UTC().Format(time.DateOnly), Machine: report.Machine(), Command: strings.Join(append([]string{"compare"}, args...), " "),
 		Rounds: *rounds, Updates: *updates, Streams: *streams, Writers: writers, BigEvents: bigEvents, Skipped: skipped,
 	}
 	for _, each := range contenders {
@@ -132,14 +129,4 @@ func installed(ctx context.Context, peers []peer.Peer, scratch string, log io.Wr
 		}
 	}
 	return found, skipped, nil
-}
-
-func machine() string {
-	model := "unknown processor"
-	if info, err := os.ReadFile(filepath.FromSlash("/proc/cpuinfo")); err == nil { // on Linux
-		_, after, _ := strings.Cut(string(info), "model name")
-		line, _, _ := strings.Cut(after, "\n")
-		model = cmp.Or(strings.TrimLeft(line, "\t :"), model)
-	}
-	return fmt.Sprintf("%s, %d processors, %s/%s, %s", model, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
 }

@@ -78,11 +78,11 @@ func (r Results) costs(line func(string, ...any), title string, of func(Contende
 			continue
 		}
 		line("| %s | %s | %s | %s | %s | %s | %s | %s |", c.Title(), c.Language,
-			spread("%.1f", costs, func(c Cost) float64 { return c.Calls }),
-			spread("%.1f", costs, func(c Cost) float64 { return c.ReadUnits }),
-			spread("%.1f", costs, func(c Cost) float64 { return c.WriteUnits }),
-			spread("%.2f", costs, Cost.DollarsPerMillion),
-			spread("%.2f", costs, func(c Cost) float64 { return c.CPU }),
+			Spread("%.1f", costs, func(c Cost) float64 { return c.Calls }),
+			Spread("%.1f", costs, func(c Cost) float64 { return c.ReadUnits }),
+			Spread("%.1f", costs, func(c Cost) float64 { return c.WriteUnits }),
+			Spread("%.2f", costs, Cost.DollarsPerMillion),
+			Spread("%.2f", costs, func(c Cost) float64 { return c.CPU }),
 			c.besideBare(costs))
 	}
 	line("")
@@ -97,7 +97,7 @@ func (c Contender) besideBare(costs []Cost) string {
 	if len(ratios) == 0 {
 		return c.without("bare")
 	}
-	return spread("%.1f", ratios, func(ratio float64) float64 { return ratio })
+	return Spread("%.1f", ratios, func(ratio float64) float64 { return ratio })
 }
 
 // without says why there is no result of a task.
@@ -132,7 +132,7 @@ func (c Contender) race() string {
 	if len(c.Race) == 0 {
 		return c.without("race")
 	}
-	accepted := spread("%.0f", c.Race, func(r Race) float64 { return float64(r.Accepted) })
+	accepted := Spread("%.0f", c.Race, func(r Race) float64 { return float64(r.Accepted) })
 	lost := slices.MaxFunc(c.Race, func(a, b Race) int { return cmp.Compare(a.lost(), b.lost()) }).lost()
 	if lost > 0 {
 		return fmt.Sprintf("%s, **%d**", accepted, lost)
@@ -203,8 +203,8 @@ func all[A any](c Contender, task string, answers []A, say func(A) string) strin
 	return strings.Join(said, "; ")
 }
 
-// spread says the median and, where they differ, the least and the most.
-func spread[A any](format string, from []A, of func(A) float64) string {
+// Spread says the median and, where they differ, the least and the most.
+func Spread[A any](format string, from []A, of func(A) float64) string {
 	values := make([]float64, len(from))
 	for i, each := range from {
 		values[i] = of(each)
