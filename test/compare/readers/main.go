@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/leftfold/leftfold/test/compare/internal/report"
 )
 
@@ -37,9 +39,9 @@ func program(ctx context.Context, args []string, stdin io.Reader, log io.Writer)
 	kcl := flags.String("kcl", "bin/compare-readers", "the compiled kcl/Worker.java")
 	jars := flags.String("jars", "bin/kcl/kinesis", "the Kinesis Client Library and what it needs")
 	out := flags.String("out", "docs", "where comparison.md and readers.json are; \"\" writes nothing")
-	rounds := flags.Int("rounds", 1, "how often each trial is run")
+	rounds := flags.Int("rounds", 1, "how often all are run")
 	steady := flags.Duration("steady", 30*time.Second, "for which calls are counted")
-	patience := flags.Duration("patience", 2*time.Minute, "for each change")
+	patience := flags.Duration("patience", 3*time.Minute, "for each change")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -55,15 +57,23 @@ func program(ctx context.Context, args []string, stdin io.Reader, log io.Writer)
 		Patience: patience.String(), Contenders: contenders(self, *kcl, *jars),
 	}
 	for round := range *rounds {
+		_, _ = fmt.Fprintf(log, "round %d of %d\n", round+1, *rounds)
+		saw := make([]seen, len(results.Contenders))
+		var trials errgroup.Group
+		for i, c := range results.Contenders { // at once, so that what else the machine does falls on all of them
+			t := trial{contender: c, steady: *steady, patience: *patience, log: log}
+			trials.Go(func() (err error) {
+				if saw[i], err = t.run(ctx); err != nil {
+					err = fmt.Errorf("%s: %w", c, err)
+				}
+				return err
+			})
+		}
+		if err := trials.Wait(); err != nil {
+			return err
+		}
 		for i := range results.Contenders {
-			c := &results.Contenders[i]
-			_, _ = fmt.Fprintf(log, "round %d of %d: %s\n", round+1, *rounds, c)
-			t := trial{contender: *c, steady: *steady, patience: *patience, log: log}
-			saw, err := t.run(ctx)
-			if err != nil {
-				return fmt.Errorf("%s: %w", c, err)
-			}
-			c.Seen = append(c.Seen, saw)
+			results.Contenders[i].Seen = append(results.Contenders[i].Seen, saw[i])
 		}
 	}
 	if *out == "" {

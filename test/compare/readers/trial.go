@@ -46,8 +46,10 @@ type seen struct {
 	Second   float64 `json:"second"`
 	Third    float64 `json:"third"`
 	TakeOver float64 `json:"takeOver"`
-	Split    float64 `json:"split"`
-	HandOff  float64 `json:"handOff"`
+	// TakeOverFromFirst is the same for the first worker, which leads those of the Kinesis Client Library.
+	TakeOverFromFirst float64 `json:"takeOverFromFirst"`
+	Split             float64 `json:"split"`
+	HandOff           float64 `json:"handOff"`
 	// RepeatedByKill and RepeatedByStop are records that came again after them.
 	RepeatedByKill int `json:"repeatedByKill"`
 	RepeatedByStop int `json:"repeatedByStop"`
@@ -133,34 +135,44 @@ func (t *trial) changes(ctx context.Context) (s seen, err error) {
 		return s, err
 	}
 
-	before, keys, _ := t.ledger.snapshot()
-	victim := "worker-1"
-	if t.readers(keys)["worker-2"] > t.readers(keys)[victim] {
-		victim = "worker-2"
-	}
-	t.workers[victim].kill()
-	if s.TakeOver, err = t.until(ctx, victim+" was killed, others read on", t.readOn(notBy(victim))); err != nil {
+	if s.TakeOver, s.RepeatedByKill, err = t.kill(ctx, "worker-2"); err != nil {
 		return s, err
 	}
-	after, _, _ := t.ledger.snapshot()
-	s.RepeatedByKill = after.Repeated - before.Repeated
-
 	if err := t.split(ctx); err != nil {
 		return s, err
 	}
-	if s.Split, err = t.until(ctx, "a shard was split, all keys are read on", t.readOn(notBy(victim))); err != nil {
+	if s.Split, err = t.until(ctx, "a shard was split, all keys are read on", t.readOn(notBy("worker-2"))); err != nil {
 		return s, err
 	}
+	if s.HandOff, s.RepeatedByStop, err = t.stop(ctx, "worker-3"); err != nil {
+		return s, err
+	}
+	if _, err := t.join(ctx, "worker-4"); err != nil {
+		return s, err
+	}
+	s.TakeOverFromFirst, _, err = t.kill(ctx, "worker-1")
+	return s, err
+}
 
-	leaver := map[string]string{"worker-1": "worker-2", "worker-2": "worker-1"}[victim]
-	before, _, _ = t.ledger.snapshot()
-	stopped := t.workers[leaver].stop()
-	if s.HandOff, err = t.until(ctx, leaver+" was stopped, the other reads on", t.readOn(notBy(leaver))); err != nil {
-		return s, err
+// kill kills a worker, and returns the seconds until others read on and how many records they have read again.
+func (t *trial) kill(ctx context.Context, name string) (seconds float64, repeated int, err error) {
+	before, _, _ := t.ledger.snapshot()
+	t.workers[name].kill()
+	seconds, err = t.until(ctx, name+" was killed, others read on", t.readOn(notBy(name)))
+	after, _, _ := t.ledger.snapshot()
+	return seconds, after.Repeated - before.Repeated, err
+}
+
+// stop asks a worker to end, and returns the same.
+func (t *trial) stop(ctx context.Context, name string) (seconds float64, repeated int, err error) {
+	before, _, _ := t.ledger.snapshot()
+	stopped := t.workers[name].stop()
+	seconds, err = t.until(ctx, name+" was stopped, others read on", t.readOn(notBy(name)))
+	after, _, _ := t.ledger.snapshot()
+	if err == nil {
+		err = <-stopped
 	}
-	after, _, _ = t.ledger.snapshot()
-	s.RepeatedByStop = after.Repeated - before.Repeated
-	return s, <-stopped
+	return seconds, after.Repeated - before.Repeated, err
 }
 
 // join starts a worker, and returns the seconds until it reads.
