@@ -75,10 +75,10 @@ func TestATrialLosesNothingAndSeesEveryChange(t *testing.T) {
 func TestAReportHasARowForEachMeasureAndItsSpread(t *testing.T) {
 	t.Parallel()
 	text := results{Rounds: 3, Contenders: []contender{
-		{Name: "one", Settings: "defaults", Seen: []seen{{TakeOver: 2}, {TakeOver: 1}, {TakeOver: 4}}},
-		{Name: "other", Settings: "defaults", Seen: []seen{{counts: counts{Repeated: 5}}}},
+		{Name: "one", Settings: "defaults", Seen: []seen{{TakeOver: 2}, {TakeOver: 1}, {TakeOver: nothing}, {TakeOver: 4}}},
+		{Name: "other", Settings: "defaults", Seen: []seen{{TakeOver: nothing, counts: counts{Repeated: 5}}}},
 	}}.markdown()
 	assert.Contains(t, text, "| measured | one, defaults | other, defaults |\n|---|---|---|\n")
-	assert.Contains(t, text, "| a worker is killed: seconds until others read all its shards | 2.0 (1.0–4.0) | 0.0 |\n")
+	assert.Contains(t, text, "| a worker is killed: seconds until others read all its shards | 2.0 (1.0–4.0) | it had no shard |\n")
 	assert.Contains(t, text, "| records read again in all | 0 | 5 |\n")
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/leftfold/leftfold/test/compare/internal/report"
@@ -55,7 +56,12 @@ func (r results) markdown() string {
 	row := func(title, format string, of func(seen) float64) {
 		b.WriteString("| " + title + " |")
 		for _, c := range r.Contenders {
-			b.WriteString(" " + report.Spread(format, c.Seen, of) + " |")
+			measured := slices.DeleteFunc(slices.Clone(c.Seen), func(s seen) bool { return of(s) == nothing })
+			cell := "it had no shard"
+			if len(measured) > 0 {
+				cell = report.Spread(format, measured, of)
+			}
+			b.WriteString(" " + cell + " |")
 		}
 		line("")
 	}

@@ -41,7 +41,7 @@ type seen struct {
 	WriteUnits  float64 `json:"writeUnits"`
 	StreamCalls float64 `json:"streamCalls"`
 	// Start, Second and Third are seconds from the start of each worker until it reads; TakeOver, Split and HandOff until all keys are
-	// read on after a kill, a split and a stop.
+	// read on after a kill, a split and a stop. What is not seen within the patience has that.
 	Start    float64 `json:"start"`
 	Second   float64 `json:"second"`
 	Third    float64 `json:"third"`
@@ -154,21 +154,30 @@ func (t *trial) changes(ctx context.Context) (s seen, err error) {
 	return s, err
 }
 
+// nothing is the time until others have what a worker has read that has read nothing.
+const nothing = -1
+
 // kill kills a worker, and returns the seconds until others read on and how many records they have read again.
 func (t *trial) kill(ctx context.Context, name string) (seconds float64, repeated int, err error) {
-	before, _, _ := t.ledger.snapshot()
+	before, keys, _ := t.ledger.snapshot()
 	t.workers[name].kill()
 	seconds, err = t.until(ctx, name+" was killed, others read on", t.readOn(notBy(name)))
 	after, _, _ := t.ledger.snapshot()
+	if t.readers(keys)[name] == 0 {
+		seconds = nothing
+	}
 	return seconds, after.Repeated - before.Repeated, err
 }
 
 // stop asks a worker to end, and returns the same.
 func (t *trial) stop(ctx context.Context, name string) (seconds float64, repeated int, err error) {
-	before, _, _ := t.ledger.snapshot()
+	before, keys, _ := t.ledger.snapshot()
 	stopped := t.workers[name].stop()
 	seconds, err = t.until(ctx, name+" was stopped, others read on", t.readOn(notBy(name)))
 	after, _, _ := t.ledger.snapshot()
+	if t.readers(keys)[name] == 0 {
+		seconds = nothing
+	}
 	if err == nil {
 		err = <-stopped
 	}
