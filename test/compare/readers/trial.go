@@ -267,16 +267,19 @@ func (t *trial) count(ctx context.Context, s *seen) error {
 			switch service, _, _ := strings.Cut(u.Operation, "."); {
 			case u.AccessKey != workerKey:
 			case service == "DynamoDB":
-				s.LeaseCalls += sign * float64(u.Calls) / minutes
-				s.ReadUnits += sign * u.ReadUnits / minutes
-				s.WriteUnits += sign * u.WriteUnits / minutes
+				s.LeaseCalls += sign * float64(u.Calls)
+				s.ReadUnits += sign * u.ReadUnits
+				s.WriteUnits += sign * u.WriteUnits
 			default:
-				s.StreamCalls += sign * float64(u.Calls) / minutes
+				s.StreamCalls += sign * float64(u.Calls)
 			}
 		}
 	}
 	add(t.aws.Usage(), 1)
 	add(before, -1)
+	for _, each := range []*float64{&s.LeaseCalls, &s.ReadUnits, &s.WriteUnits, &s.StreamCalls} {
+		*each /= minutes
+	}
 	return nil
 }
 
