@@ -12,7 +12,6 @@ FUZZTIME      ?= 20000x
 CHAOS         ?= 60s
 COUNT         ?= 1
 EVENTS        ?= 300
-LOG           ?= 1000000
 
 # STRICT=1, as in GitHub's workflows: what would be skipped for want of a tool fails.
 SKIP           = { echo "$@: skipped: $(1)"; test -z "$(STRICT)"; }
@@ -175,13 +174,12 @@ fuzz: ## Run every fuzz target FUZZTIME times (or long: 5m)
 ##@ To measure
 
 .PHONY: bench
-bench: ## Speed beside a bare PutItem loop; then tables: AWS calls against their ceilings, parking, take-over, memory
-	go test -run '^$$' -bench . -benchtime 1x ./test/e2e/...
-	LEFTFOLD_REPORT=1 .ci/named TestReport ./test/e2e
+bench: ## Measure the real programs beside their floors and print it: 20 minutes at most (ONLY=case,case QUICK=1 JSON=1)
+	@go build -o bin/bench ./test/bench && bin/bench $(ONLY:%=--only %) $(if $(QUICK),--quick) $(if $(JSON),--json)
 
-.PHONY: bench-rebuild
-bench-rebuild: ## Rebuild a read model from LOG events, drawn by SEED, alone and beside load, next to a bare loop (minutes, some GB)
-	LEFTFOLD_REBUILD=$(LOG) LEFTFOLD_SEED=$(SEED) .ci/named TestRebuildOfALargeLog -timeout 2h ./test/e2e
+.PHONY: bench-long
+bench-long: ## Measure much more, backlogs of 1,000,000 events among it, and write docs/benchmarks.md and its plots (hours, some GB)
+	@go build -o bin/bench ./test/bench && bin/bench --long --out docs --command 'make bench-long'
 
 PEERS  ?=
 ROUNDS ?= 5

@@ -9,7 +9,7 @@ import (
 
 const (
 	// gcPercent lets the heap grow to five times what is live before it is collected. Services keep little and allocate much, so that with
-	// Go's 100 a tenth of their CPU is collection. docs/numbers.md has the measurement.
+	// Go's 100 a tenth of their CPU is collection. docs/benchmarks.md has the measurement.
 	gcPercent = 400
 	// memoryShare is the share of a container's memory within which the collector keeps the process, whatever gcPercent says.
 	memoryShare = 0.7

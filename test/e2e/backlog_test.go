@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/localaws"
@@ -69,16 +68,4 @@ func await(t testing.TB, s *systemtest.Service, counter string, least float64) {
 	for began := time.Now(); sum(t, s, counter) < least; <-ticker.C {
 		require.Less(t, time.Since(began), 10*time.Minute, "%s of %s is %v, want %v", counter, s.Name, sum(t, s, counter), least)
 	}
-}
-
-// backlog writes, for each of users new users, that many events in one commit.
-func backlog(t testing.TB, inspector systemtest.Inspector, users, events int) {
-	t.Helper()
-	w := newWriter(inspector)
-	group, ctx := errgroup.WithContext(t.Context())
-	group.SetLimit(8)
-	for range users {
-		group.Go(func() error { return w.Append(ctx, newID(), 0, events) })
-	}
-	require.NoError(t, group.Wait())
 }

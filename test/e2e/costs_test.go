@@ -1,7 +1,9 @@
 package e2e_test
 
 import (
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -114,7 +116,34 @@ func TestAWSCallsOfABacklogStayUnderTheirCeilings(t *testing.T) {
 			assert.LessOrEqual(t, b.sum(c.of), c.most, c.of)
 			assert.GreaterOrEqual(t, b.sum(c.of), c.floor, "%s: fewer calls than possible", c.of)
 		}
+		if !underRace {
+			models := float64(len((topology.Names{}).Projections()))
+			asDocumented(t, "writes of rows, for each read model", ofBacklog, b.sum("projection writes")/models)
+			asDocumented(t, "SQS, for each read model", ofBacklog, b.sum("SQS")/models)
+			asDocumented(t, "stream and Kinesis", ofBacklog, b.sum("stream and Kinesis"))
+		}
 	})
+}
+
+// Columns of the table of calls in docs/costs.md.
+const (
+	ofRegistrations = 1
+	ofUpdates       = 2
+	ofBacklog       = 4
+)
+
+// asDocumented compares calls with what docs/costs.md says of 1,000 events.
+func asDocumented(t *testing.T, row string, column int, counted float64) {
+	t.Helper()
+	text, err := os.ReadFile(costs)
+	require.NoError(t, err)
+	_, after, found := strings.Cut(string(text), "\n| "+row+" |")
+	require.True(t, found, "docs/costs.md has no row %q", row)
+	line, _, _ := strings.Cut(after, "\n")
+	cell := strings.ReplaceAll(strings.TrimSpace(strings.Split(line, "|")[column-1]), ",", "")
+	documented, err := strconv.ParseFloat(cell, 64)
+	require.NoError(t, err, "docs/costs.md, %s", row)
+	assert.InDelta(t, counted, documented, max(2, counted/20), "docs/costs.md, %s, column %d", row, column)
 }
 
 // billOfBacklog lets the services process 20,000 events of 2,000 users, on virtual time, with the settings of production, and

@@ -20,23 +20,24 @@ const steadyRate = 200 // commands a second
 // steadyCeilings are how many calls 1,000 commands may cost at a steady rate, until all read models show them. Those of leases are not
 // among them: they are as many at rest. Two shards of the table's stream and two of Kinesis are each read every 200 ms, and what a read of
 // the former has found is put into Kinesis at once: 150 calls in the five seconds of 1,000 commands.
-func steadyCeilings() []struct {
+func steadyCeilings() []steadyCeiling {
+	models := float64(len((topology.Names{}).Projections()))
+	return []steadyCeiling{
+		{"to the log", 1050, []string{"append to it", "read the log"}, "writes to the log", 1},
+		{"row writes", 1025 * models, []string{"write rows"}, "writes of rows, for each read model", models},
+		{"reads", 60, []string{"read the log", "read rows, heal"}, "reads, of the log and of rows, all read models", 1},
+		{"SQS", 375 * models, []string{"send", "receive", "delete", "extend and release"}, "SQS, for each read model", models},
+		{"stream and Kinesis", 150, []string{"read the log's stream", "put into Kinesis", "read Kinesis"}, "stream and Kinesis", 1},
+	}
+}
+
+type steadyCeiling struct {
 	of   string
 	most float64
 	what []string // purposes
-} {
-	models := float64(len((topology.Names{}).Projections()))
-	return []struct {
-		of   string
-		most float64
-		what []string
-	}{
-		{"to the log", 1050, []string{"append to it", "read the log"}},
-		{"row writes", 1025 * models, []string{"write rows"}},
-		{"reads", 60, []string{"read the log", "read rows, heal"}},
-		{"SQS", 375 * models, []string{"send", "receive", "delete", "extend and release"}},
-		{"stream and Kinesis", 150, []string{"read the log's stream", "put into Kinesis", "read Kinesis"}},
-	}
+	// documented is the row of docs/costs.md, which has the calls for one of so many models.
+	documented string
+	models     float64
 }
 
 // of sums the calls of these purposes.
@@ -78,7 +79,7 @@ func TestAWSCallsOfASteadyLoadStayUnderTheirCeilings(t *testing.T) {
 // events before. It counts the calls of AWS meanwhile.
 func steadily(t *testing.T, sys *systemtest.System, of string, before, n int, command func(i int) systemtest.Request) {
 	t.Helper()
-	billed, seen := billOf(t, sys), map[string]systemtest.Histogram{}
+	billed, counted, seen := billOf(t, sys), callsOf(sys), map[string]systemtest.Histogram{}
 	for _, p := range sys.Projectors() {
 		seen[p.Name], _ = p.Histogram("leftfold_project_seconds")
 	}
@@ -99,6 +100,8 @@ func steadily(t *testing.T, sys *systemtest.System, of string, before, n int, co
 		await(t, p, "leftfold_projection_applied_total", float64(before+n))
 	}
 	b := billOf(t, sys).since(billed, float64(n)/1_000)
+	const inFlight = 50 // polls, and renewals of leases
+	assert.InDelta(t, callsOf(sys)-counted, b.all()*float64(n)/1_000, inFlight, "what the services count is what the AWS counts")
 	for i, p := range purposes() {
 		t.Logf("%s: %s %s: %.1f", of, p.service, p.what, b[i])
 	}
@@ -114,5 +117,28 @@ func steadily(t *testing.T, sys *systemtest.System, of string, before, n int, co
 		}
 		t.Logf("1,000 %s: %.1f calls: %s", of, b.of(c.what), c.of)
 		assert.LessOrEqual(t, b.of(c.what), c.most, "%s: %s", of, c.of)
+		if n >= 20*steadyRate {
+			column := ofUpdates
+			if of == "registrations" {
+				column = ofRegistrations
+			}
+			asDocumented(t, c.documented, column, b.of(c.what)/c.models)
+		}
 	}
+}
+
+// callsOf are all calls that the embedded AWS has had.
+func callsOf(sys *systemtest.System) (sum float64) {
+	for _, n := range sys.AWS.Calls() {
+		sum += float64(n)
+	}
+	return sum
+}
+
+// all sums all calls.
+func (b bill) all() (sum float64) {
+	for _, n := range b {
+		sum += n
+	}
+	return sum
 }

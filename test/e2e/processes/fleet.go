@@ -47,14 +47,14 @@ const answerWithin = 2 * time.Minute
 // ErrDown is what clients get from a service that does not run, or was killed before it answered.
 var ErrDown = errors.New("connection refused or reset")
 
-// NewFleet starts an AWS from the programs that Build put in that directory, and no service; env is for the services. The caller closes
-// the fleet.
-func NewFleet(ctx context.Context, programs string, env map[string]string) (*Fleet, error) {
+// NewFleet starts an AWS from the programs that Build put in that directory, and no service; env is for the services, and ofAWS for the
+// AWS. The caller closes the fleet.
+func NewFleet(ctx context.Context, programs string, env, ofAWS map[string]string) (*Fleet, error) {
 	f := &Fleet{
 		programs: programs, transport: &http.Transport{MaxIdleConnsPerHost: 64},
 		replicas: map[string][]*Process{}, changed: make(chan struct{}),
 	}
-	endpoint, err := f.startAWS(ctx)
+	endpoint, err := f.startAWS(ctx, ofAWS)
 	if err != nil {
 		return nil, err
 	}
@@ -112,10 +112,10 @@ func (f *Fleet) Output() map[string]string {
 }
 
 // startAWS starts the AWS and returns the endpoint that it prints.
-func (f *Fleet) startAWS(ctx context.Context) (endpoint string, err error) {
+func (f *Fleet) startAWS(ctx context.Context, env map[string]string) (endpoint string, err error) {
 	r := &run{cmd: exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(f.programs, "leftfold"), "aws")}
 	f.aws = r
-	r.cmd.Env = environment("", map[string]string{"AWS_ADDR": "127.0.0.1:0"})
+	r.cmd.Env = append(environment("", env), "AWS_ADDR=127.0.0.1:0")
 	out, err := r.cmd.StdoutPipe()
 	if err != nil {
 		return "", err

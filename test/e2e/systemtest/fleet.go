@@ -28,7 +28,7 @@ func NewFleet(t testing.TB, programs string, env map[string]string) *Fleet {
 	t.Helper()
 	var names topology.Names
 	require.NoError(t, service.LoadConfig(service.Fixed(env), &names))
-	f, err := processes.NewFleet(t.Context(), programs, env)
+	f, err := processes.NewFleet(t.Context(), programs, env, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {

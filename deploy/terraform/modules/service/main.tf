@@ -13,7 +13,7 @@ locals {
   environment = merge({
     AWS_REGION   = local.region
     ENVIRONMENT  = "production"
-    GOMAXPROCS   = tostring(ceil(var.cpu / 1024)) # Go would take at least 2: docs/numbers.md
+    GOMAXPROCS   = tostring(ceil(var.cpu / 1024)) # Go would take at least 2: docs/benchmarks.md
     STOP_TIMEOUT = "${local.stop_timeout}s"
     }, local.tracing ? {
     OTEL_EXPORTER_OTLP_ENDPOINT = "http://127.0.0.1:4318"

@@ -179,7 +179,7 @@ func (f *Fleet) newEdge(ctx context.Context, cfg app.Config) ([]service.Part, er
 }
 
 // sharing divides the machine's cores: a process runs Go on one in sharing of them, because all have to share them. Threads that look
-// for work where there is none for them cost a service an eighth of its CPU (docs/numbers.md).
+// for work where there is none for them cost a service an eighth of its CPU (docs/benchmarks.md).
 const sharing = 2
 
 // environment returns that of all processes: this one's, with the defaults of the leftfold program, and its own AWS. Nothing else

@@ -1,0 +1,144 @@
+package report_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/test/bench/measure"
+	"github.com/leftfold/leftfold/test/bench/report"
+)
+
+func example() report.Report {
+	line := report.Line{Name: "p99 < 1"}
+	line.Add(50, measure.Sample{10, 12, 11})
+	line.Add(400, measure.Sample{90, 100, 80})
+	table := report.Table{Columns: []string{"commands", "a second", "of the floor"}, Headline: "update"}
+	table.Add("bare put", measure.Sample{1000, 1100, 900}, nil)
+	table.Add("update", measure.Sample{500, 600, 550}, measure.Sample{0.5, 0.545, 0.61})
+	return report.Report{
+		Command: "make bench-long", At: time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC), Took: report.Duration(90 * time.Second),
+		Machine: report.Machine{CPU: "a processor", Cores: 2, System: "linux/amd64", Go: "go1.26", Load: "0.10", Commit: "abc"},
+		Sections: []report.Section{{
+			Case: "commands", Title: "Commands", Text: "How it was done.", Tables: []report.Table{table},
+			Plots: []report.Plot{{Name: "commands", Title: "Rates & times", X: "a second", Y: "ms", LogX: true, Lines: []report.Line{line}}},
+		}},
+	}
+}
+
+const origin = "Made by `make bench-long` on 28 November 2026, in 1m30s, of commit abc. 2 cores (a processor), linux/amd64, go1.26. " +
+	"Load of the machine\nbefore the run: 0.10."
+
+func TestTheReportNamesItsCommandMachineAndSpread(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, origin+" A value is the median of its rounds, with the least and the largest in parentheses; rounds of what is "+
+		`compared take
+turns.
+
+## Commands
+
+How it was done.
+
+| commands | a second | of the floor |
+|---|---|---|
+| bare put | 1,000 (900–1,100) |  |
+| update | 550 (500–600) | 0.55 (0.50–0.61) |
+
+![Rates & times](benchmarks/commands.svg)
+`, example().Markdown("benchmarks"))
+}
+
+func TestJSONHasEveryRound(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	require.NoError(t, example().JSON(&out))
+	var read struct {
+		Took     string
+		Sections []struct {
+			Tables []struct {
+				Rows []struct{ Samples [][]float64 }
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal(out.Bytes(), &read))
+	assert.Equal(t, "1m30s", read.Took)
+	assert.Equal(t, []float64{500, 600, 550}, read.Sections[0].Tables[0].Rows[1].Samples[0])
+}
+
+func TestThePageAndTheREADMEKeepWhatIsOutsideOfTheMarks(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	docs := filepath.Join(root, "docs")
+	stale := filepath.Join(docs, "benchmarks", "gone.svg")
+	page, readme := filepath.Join(docs, "benchmarks.md"), filepath.Join(root, "README.md")
+	require.NoError(t, os.MkdirAll(filepath.Dir(stale), 0o755))
+	for file, text := range map[string]string{
+		stale: "", page: "Before\n<!-- report: written by make bench-long -->\nold\n<!-- end of report -->\nAfter\n",
+		readme: "Before\n<!-- headline: written by make bench-long -->\nold\n<!-- end of headline -->\nAfter\n",
+	} {
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
+	}
+	require.NoError(t, example().Write(docs))
+	written, err := os.ReadFile(page)
+	require.NoError(t, err)
+	assert.Regexp(t, `(?s)^Before\n<!-- report: .*Made by .*<!-- end of report -->\nAfter\n$`, string(written))
+	assert.NotContains(t, string(written), "old")
+	written, err = os.ReadFile(readme)
+	require.NoError(t, err)
+	assert.Equal(t, "Before\n<!-- headline: written by make bench-long -->\n"+origin+
+		"\n\n| commands | a second | of the floor |\n|---|---|---|\n"+
+		"| update | 550 (500–600) | 0.55 (0.50–0.61) |\n<!-- end of headline -->\nAfter\n", string(written))
+	assert.NoFileExists(t, stale)
+	assert.FileExists(t, filepath.Join(docs, "benchmarks", "commands.svg"))
+
+	require.NoError(t, os.WriteFile(page, []byte("no marks"), 0o644))
+	require.ErrorContains(t, example().Write(docs), "benchmarks.md: want the lines")
+}
+
+func TestAPlotIsWellFormedAndShowsEachPointWithItsSpread(t *testing.T) {
+	t.Parallel()
+	svg := example().Sections[0].Plots[0].SVG()
+	decoder := xml.NewDecoder(strings.NewReader(svg))
+	elements := map[string]int{}
+	for {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		require.NoError(t, err)
+		if start, ok := token.(xml.StartElement); ok {
+			for _, a := range start.Attr {
+				elements[start.Name.Local+"."+a.Name.Local+"="+a.Value]++
+			}
+		}
+	}
+	assert.Equal(t, 2, elements["line.class=spread c0"])
+	assert.Equal(t, 2, elements["circle.class=c0"])
+	assert.Contains(t, svg, "Rates &amp; times")
+	assert.Contains(t, svg, "p99 &lt; 1")
+	assert.Contains(t, svg, "prefers-color-scheme:dark")
+	assert.NotContains(t, svg, "NaN")
+	assert.NotContains(t, svg, "Inf")
+}
+
+func TestAPlotOfNothingOrOnePointIsOne(t *testing.T) {
+	t.Parallel()
+	one := report.Line{Name: "one"}
+	one.Add(5, measure.Sample{7})
+	ofOne := []report.Line{one}
+	for _, p := range []report.Plot{{}, {Lines: ofOne}, {LogX: true, LogY: true, Lines: ofOne}, {Lines: []report.Line{{}}}} {
+		svg := p.SVG()
+		assert.NotContains(t, svg, "NaN")
+		assert.NotContains(t, svg, "Inf")
+	}
+}
