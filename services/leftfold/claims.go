@@ -106,7 +106,8 @@ func (con *console) auditClaims(ctx context.Context, c claimsaudit.Config) (diff
 	return unequal(r)
 }
 
-// reserve reserves in that AWS what the events of a log that was filled hold. It prints what cannot be, and the result.
+// reserve reserves in that AWS what the events of a log that was filled hold, and counts its scopes. It prints what cannot be, and
+// the results.
 func (con *console) reserve(ctx context.Context, target aws.Config, n topology.Names) (differ bool, err error) {
 	printer, progress := con.printer(), con.progress()
 	r, err := auditClaimsOf(ctx, target, n, claimsaudit.Config{Repair: true, OnDifference: func(d claimsaudit.Difference) {
@@ -120,7 +121,9 @@ func (con *console) reserve(ctx context.Context, target aws.Config, n topology.N
 	}
 	printer.Line(shownAudit(r), fmt.Sprintf("%s of %s reserved or freed, %s not",
 		amount.Of(r.Repaired, "value"), amount.Of(r.Streams, "stream"), amount.Digits(r.Differences-r.Repaired)))
-	return unequal(r)
+	reserved, errOfClaims := unequal(r)
+	counted, errOfScopes := con.recount(ctx, target, n)
+	return reserved || counted, errors.Join(errOfClaims, errOfScopes)
 }
 
 // auditClaimsOf audits the claims of that AWS.

@@ -98,7 +98,7 @@ func newRoot(out, logs io.Writer) *cobra.Command {
 		withVariables(command(toOperate, "provision", "Create tables, stream and queues in the AWS of the environment", provisionAWS),
 			slices.Concat(service.Variables(&provisionConfig{}), service.AWSVariables())...),
 		newNew(out, logs),
-		newProjections(con), newParked(con), newEvents(con), newAudit(con), newClaims(con), newLeases(con), newSetAside(con),
+		newProjections(con), newParked(con), newEvents(con), newAudit(con), newClaims(con), newScopes(con), newLeases(con), newSetAside(con),
 		newArchive(con), newRestore(con), newCapacity(con),
 		command(toKnow, "config", "Check and print the configuration of run and demo, secrets masked",
 			func(context.Context) error { return service.WriteConfig(out, local, &app.Config{}, &demo.Config{}) }),

@@ -108,6 +108,10 @@ func disasters() []disaster {
 			name: "set-validations", lost: []string{"set-validations"},
 			steps: []string{"stop command-api", provision, "leftfold claims audit --repair", "start command-api"},
 		},
+		{
+			name: "scopes", lost: []string{"scopes"},
+			steps: []string{"stop command-api", provision, "leftfold scopes audit --repair", "start command-api"},
+		},
 		anew("commands"), anew("snapshots"), anew("leases"), anew("projection-generations"),
 		anew("set-aside", catchUpUsers, catchUpRoles, catchUpTrail),
 		anew("projection-user", catchUpUsers), anew("projection-roles", catchUpRoles), anew("projection-audit", catchUpTrail),

@@ -18,6 +18,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/oracle"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
@@ -150,7 +151,7 @@ func (w *world) judge() {
 		slices.SortFunc(s, func(a, b eventsourcing.Record) int { return cmp.Compare(a.Version, b.Version) })
 	}
 	j := &judgement{world: w, fold: fold, byCommand: records, streams: streams}
-	steps := []func(){j.log, j.commands, j.history, j.claims}
+	steps := []func(){j.log, j.commands, j.history, j.claims, j.scopes}
 	if !w.replacing() {
 		steps = append(steps, j.reads, j.hops, j.setAside, j.upgrades, j.audits, j.archives, j.operators)
 	}
@@ -331,6 +332,17 @@ func (j *judgement) claims() {
 	}
 	for constraint, owner := range wanted {
 		j.breach("§8.2", owner, "%s of %s is not reserved", constraint, owner)
+	}
+}
+
+// scopes checks that what is counted over many streams is the sum of what their states share.
+func (j *judgement) scopes() {
+	differences, err := j.fold.Uncounted(j.ctx, dynamostore.NewScopes(j.db, dynamostore.Config{
+		Tables: dynamostore.Tables{Scopes: j.names.Scopes},
+	}))
+	must(err)
+	for _, d := range differences {
+		j.breach("§8.2", "", "%s", d)
 	}
 }
 

@@ -47,6 +47,17 @@ func writingMutants() []mutant {
 			},
 		},
 		{
+			Name: "scope not moved by one of the commands", Of: commandAPI, Means: "what takes from a counter is not counted",
+			call: func(w *world, c *call, next func(*call) *answer) *answer {
+				a, _ := transact(c, next, func(item map[string]any) bool {
+					_, table, update := tableOf(item)
+					added := encode(update["ExpressionAttributeValues"])
+					return table == w.names.Scopes && strings.Contains(string(added), `"-1"`)
+				})
+				return a
+			},
+		},
+		{
 			Name: "no guard", Of: commandAPI, Means: "a role may be disabled while it is granted",
 			call: func(_ *world, c *call, next func(*call) *answer) *answer {
 				a, _ := transact(c, next, func(item map[string]any) bool {

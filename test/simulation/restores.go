@@ -15,6 +15,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/archive"
 	"github.com/leftfold/leftfold/pkg/engine/claimsaudit"
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/scopesaudit"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/aggregates"
 	"github.com/leftfold/leftfold/pkg/iam/provision"
@@ -120,7 +121,7 @@ func (w *world) loseTables() {
 	ready := time.Now().Add(5 * time.Minute) // what provisioning waits for differs from run to run
 	tables := []string{w.names.EventLog, w.names.Snapshots}
 	if w.plan.Seed%2 == 0 {
-		tables = append(tables, w.names.SetValidations)
+		tables = append(tables, w.names.SetValidations, w.names.Scopes)
 	}
 	for _, name := range tables {
 		_, err := w.db.DeleteTable(w.ctx, &dynamodb.DeleteTableInput{TableName: &name})
@@ -156,8 +157,14 @@ func (w *world) restorerOf(p service.Platform) (turn, error) {
 		}),
 		Repair: true, Parallel: 1000, Backoff: backoff,
 	}
+	sums := scopesaudit.Config{
+		Scopes: dynamostore.NewScopes(db, dynamostore.Config{
+			Tables: dynamostore.Tables{Events: w.names.EventLog, Scopes: w.names.Scopes}, Now: p.Now, Backoff: backoff,
+		}),
+		Repair: true, Parallel: 1000, Backoff: backoff,
+	}
 	for _, a := range aggregates.All() {
-		audit.Categories = append(audit.Categories, a.Audit)
+		audit.Categories, sums.Categories = append(audit.Categories, a.Audit), append(sums.Categories, a.Sums)
 	}
 	return func(ctx context.Context, _ bool) bool {
 		l := w.loss.Load()
@@ -181,8 +188,9 @@ func (w *world) restorerOf(p service.Platform) (turn, error) {
 		if err != nil || r.Findings > 0 {
 			return false
 		}
-		claims, err := claimsaudit.Run(ctx, audit)
-		l.restored.Store(err == nil && claims.Undecided == 0)
+		claims, errOfClaims := claimsaudit.Run(ctx, audit)
+		scopes, errOfScopes := scopesaudit.Run(ctx, sums)
+		l.restored.Store(errOfClaims == nil && errOfScopes == nil && claims.Undecided+scopes.Undecided == 0)
 		return l.restored.Load()
 	}, err
 }

@@ -127,7 +127,7 @@ func TestServicesNeedTheseRightsAndNoOthers(t *testing.T) {
 
 // commandsOnAWS lists the commands of the program leftfold, and for which of them Terraform knows rights.
 var commandsOnAWS = map[string]string{ //nolint:gochecknoglobals // read only
-	"claims audit": "operators", "projections audit": "operators", "leases": "operators",
+	"claims audit": "operators", "scopes audit": "operators", "projections audit": "operators", "leases": "operators",
 	"set-aside list": "operators", "set-aside release": "operators",
 	"archive verify": "operators", "restore": "operators", "archive write": "none: Firehose does its work",
 	"events journey": "operators", "events show": "operators", "events tail": "operators",
@@ -138,7 +138,7 @@ var commandsOnAWS = map[string]string{ //nolint:gochecknoglobals // read only
 	"projections rollback": "operators", "projections retire": "operators",
 	"provision": "none: Terraform makes what it would make",
 	"config":    "none: it makes no call", "version": "none: it makes no call",
-	"audit": "none of its own: those of claims audit and projections audit", "capacity": "none: it makes no call",
+	"audit": "none of its own: those of claims audit, scopes audit and projections audit", "capacity": "none: it makes no call",
 	"completion": "none: it makes no call", "help": "none: it makes no call",
 	"run": "none: its own AWS, and with --from what restore reads", "demo": "none: its own AWS", "services": "none: their own AWS",
 	"issuer": "none: it makes no call", "aws snapshot save": "none: its own AWS", "aws snapshot load": "none: it makes no call",
@@ -207,6 +207,13 @@ func TestCommandsNeedTheseRightsAndNoOthers(t *testing.T) {
 		"claims audit": func(operator *role) {
 			run(operator, 1, "claims", "audit")
 			run(operator, 1, "claims", "audit", "--repair", "--repair-emptied") // the scenario's unreadable stream remains
+		},
+		"scopes audit": func(operator *role) {
+			uncounted := systemtest.New(t, nil)
+			loseScope(t, uncounted)
+			run := runOn(uncounted)
+			run(operator, 1, "scopes", "audit")
+			run(operator, 0, "scopes", "audit", "--repair")
 		},
 		"projections audit": func(operator *role) {
 			run(operator, 1, "projections", "audit", "--settle", "1ms")
@@ -367,6 +374,7 @@ func lose(t *testing.T, s *systemtest.System) (folder, recovered string) {
 		require.NoError(t, err)
 		require.Equal(t, http.StatusAccepted, a.Status)
 	}
+	loseScope(t, s)
 	folder = t.TempDir()
 	_, err := archive.Verify(ctx, archive.VerifyConfig{Storage: archive.Folder(folder), EventLog: s.EventLog, Now: time.Now, Repair: true})
 	require.NoError(t, err)
@@ -392,6 +400,21 @@ func lose(t *testing.T, s *systemtest.System) (folder, recovered string) {
 	_, err = s.DB.PutItem(ctx, &dynamodb.PutItemInput{TableName: &s.Names.SetValidations, Item: orphan})
 	require.NoError(t, err)
 	return folder, recovered
+}
+
+// loseScope makes a role and deletes what is counted of its members.
+func loseScope(t *testing.T, s *systemtest.System) {
+	t.Helper()
+	const id = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e59"
+	a, err := s.Do(t.Context(), systemtest.Request{
+		Method: http.MethodPost, Path: "/roles", Body: map[string]any{"id": id, "name": "auditor"},
+	})
+	require.NoError(t, err)
+	require.Equal(t, http.StatusAccepted, a.Status)
+	_, err = s.DB.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: &s.Names.Scopes, Key: map[string]types.AttributeValue{
+		"scope": &types.AttributeValueMemberS{Value: "org/iam/role/" + id + "#members"},
+	}})
+	require.NoError(t, err)
 }
 
 // commands lists the commands below a command of the program that have none below them.

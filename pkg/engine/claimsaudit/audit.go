@@ -146,12 +146,12 @@ func (a *auditor) suspect(ctx context.Context, key, stream string) error {
 func (a *auditor) retry(ctx context.Context, stream string, check func() error) error {
 	for n := 1; ; n++ {
 		err := check()
-		unreadable, isIllegible := errors.AsType[*illegible](err)
+		unreadable, isIllegible := errors.AsType[*audit.Illegible](err)
 		hasMoved := errors.Is(err, eventsourcing.ErrGuardMoved)
 		switch {
 		case !isIllegible && !hasMoved:
 			return err
-		case isIllegible && (unreadable.permanent || n >= a.MaxAttempts):
+		case isIllegible && (unreadable.Permanent || n >= a.MaxAttempts):
 			a.foundUnreadable(unreadable)
 			return nil
 		case n >= a.MaxAttempts:
@@ -165,9 +165,13 @@ func (a *auditor) retry(ctx context.Context, stream string, check func() error) 
 }
 
 // foundUnreadable reports a stream once: it is met by itself, and by each claim that it owns.
-func (a *auditor) foundUnreadable(i *illegible) {
-	if a.unreadable.First(i.stream) {
-		a.found(Difference{Kind: i.kind, Stream: shown(i.stream), Detail: i.detail})
+func (a *auditor) foundUnreadable(i *audit.Illegible) {
+	if a.unreadable.First(i.Stream) {
+		kind := Illegible
+		if i.Hole {
+			kind = Hole
+		}
+		a.found(Difference{Kind: kind, Stream: shown(i.Stream), Detail: i.Detail})
 	}
 }
 

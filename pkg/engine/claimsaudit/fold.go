@@ -2,12 +2,8 @@ package claimsaudit
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
-	"github.com/aws/smithy-go"
-
-	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/internal/audit"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
@@ -53,41 +49,20 @@ type folded struct {
 // such a stream as its owner shows that the log lost events, or is older than the claims.
 func (f folded) emptied() bool { return len(f.head) > 0 && f.head[0].Version == 0 }
 
-// illegible says why a stream cannot be folded. Its text is free of personal data.
-type illegible struct {
-	kind           Kind // Illegible or Hole
-	stream, detail string
-	permanent      bool // false: the next attempt may succeed
-}
-
-func (i *illegible) Error() string { return fmt.Sprintf("stream %s: %s", i.stream, i.detail) }
-
-// fold folds the stream of that name. It returns an *illegible, or the error of a call to DynamoDB.
+// fold folds the stream of that name. It returns an *audit.Illegible, or the error of a call to DynamoDB.
 func (a *auditor) fold(ctx context.Context, stream string) (folded, error) {
 	id, err := eventsourcing.ParseStreamID(stream)
 	if err != nil {
-		return folded{}, nil // no stream can have this name
+		return folded{}, nil //nolint:nilerr // no stream can have this name
 	}
 	category, known := a.categories[id.Category]
 	if !known {
-		return folded{}, &illegible{Illegible, stream, "its category is not known to this program", true}
+		return folded{}, audit.Unknown(stream)
 	}
 	evolve, claims := category.newFold()
-	var head eventsourcing.Version
-	for r, err := range a.Claims.EventLog().Read(ctx, id, 0) {
-		if err != nil {
-			if _, isCall := errors.AsType[*smithy.OperationError](err); isCall || ctx.Err() != nil {
-				return folded{}, err
-			}
-			if _, isItem := errors.AsType[*dynamostore.ItemError](err); !isItem && errors.Is(err, eventsourcing.ErrLogHole) {
-				return folded{}, &illegible{Hole, stream, err.Error(), false} // it has the versions
-			}
-			return folded{}, &illegible{Illegible, stream, fmt.Sprintf("what follows version %d cannot be read", head), false}
-		}
-		if err := evolve(r); err != nil {
-			return folded{}, &illegible{Illegible, stream, fmt.Sprintf("version %d cannot be decoded as %s", r.Version, r.Name), true}
-		}
-		head = r.Version
+	head, err := audit.Fold(ctx, a.Claims.EventLog(), id, evolve)
+	if err != nil {
+		return folded{}, err
 	}
 	f := folded{stream: id, head: []eventsourcing.Guard{{Stream: id, Version: head}}, holds: map[string]bool{}}
 	for _, claim := range claims() {

@@ -1,7 +1,7 @@
 // Package dynamostore stores events in DynamoDB: one conditional write per commit, and consistent reads.
 //
-// Store is the event store, Snapshots the snapshot store. Claims gives an audit access to the claims. Package eventsourcing
-// explains claims and guards.
+// Store is the event store, Snapshots the snapshot store. Claims and Scopes give audits access to the claims and the scopes.
+// Package eventsourcing explains claims, guards and scopes.
 //
 // # Tables
 //
@@ -27,6 +27,7 @@
 //   - Snapshots: dynamodb:GetItem, dynamodb:PutItem and dynamodb:DeleteItem on snapshots.
 //   - Claims: dynamodb:Scan and dynamodb:GetItem on EventLog and set-validations and dynamodb:Query on EventLog; to repair,
 //     also dynamodb:ConditionCheckItem on EventLog and dynamodb:PutItem and dynamodb:DeleteItem on set-validations.
+//   - The type Scopes: dynamodb:Scan on EventLog and scopes and dynamodb:Query on EventLog; to repair, also dynamodb:PutItem on scopes.
 package dynamostore
 
 import (

@@ -9,6 +9,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/claimsaudit"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
+	"github.com/leftfold/leftfold/pkg/engine/scopesaudit"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
@@ -26,15 +27,19 @@ type Aggregate struct {
 	Category string
 	// Audit folds its streams for an audit of the claims.
 	Audit claimsaudit.Category
+	// Sums folds its streams for an audit of the scopes.
+	Sums scopesaudit.Category
 	// Entries returns the source of a projection that has, of each event, what entries makes of its record, and no state.
 	Entries func(entries func(eventsourcing.Record) []projection.Row) projection.Source
 	// Claims returns what a stream holds after these records, which are all it has.
 	Claims func([]eventsourcing.Record) ([]eventsourcing.Claim, error)
+	// Shares returns what the stream shares in scopes after these records, which are all it has.
+	Shares func(eventsourcing.StreamID, []eventsourcing.Record) ([]eventsourcing.Share, error)
 }
 
 func newAggregate[S any, E eventsourcing.Event](a eventsourcing.Aggregate[S, E]) Aggregate {
 	return Aggregate{
-		Category: a.Category, Audit: claimsaudit.NewCategory(a),
+		Category: a.Category, Audit: claimsaudit.NewCategory(a), Sums: scopesaudit.NewCategory(a),
 		Entries: func(entries func(eventsourcing.Record) []projection.Row) projection.Source {
 			return projection.NewSource(projection.Spec[struct{}, E]{
 				Category: a.Category, Row: path.Base(a.Category), Codec: a.Codec,
@@ -48,6 +53,13 @@ func newAggregate[S any, E eventsourcing.Event](a eventsourcing.Aggregate[S, E])
 				return nil, err
 			}
 			return a.Claims(state), nil
+		},
+		Shares: func(stream eventsourcing.StreamID, records []eventsourcing.Record) ([]eventsourcing.Share, error) {
+			state, err := Fold(a, records)
+			if err != nil || a.Shares == nil {
+				return nil, err
+			}
+			return a.Shares(stream, state), nil
 		},
 	}
 }

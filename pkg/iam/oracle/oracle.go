@@ -17,6 +17,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/aggregates"
@@ -35,6 +36,7 @@ type Fold struct {
 	Roles  map[string]role.State
 	Heads  map[eventsourcing.StreamID]eventsourcing.Version
 	Owners map[string]eventsourcing.StreamID // of unique values, by the claim's key
+	Scopes eventsourcing.Sums
 	Events int
 	// Records are the events, those of a stream in order.
 	Records []eventsourcing.Record
@@ -54,6 +56,7 @@ func FoldLog(ctx context.Context, log EventLog) (*Fold, error) {
 	f := &Fold{
 		Users: map[string]user.State{}, Roles: map[string]role.State{},
 		Heads: map[eventsourcing.StreamID]eventsourcing.Version{}, Owners: map[string]eventsourcing.StreamID{},
+		Scopes: eventsourcing.Sums{},
 	}
 	known := map[string]aggregates.Aggregate{}
 	for _, a := range aggregates.All() {
@@ -74,6 +77,11 @@ func FoldLog(ctx context.Context, log EventLog) (*Fold, error) {
 			return nil, err
 		}
 		f.checkClaims(stream, claims)
+		shares, err := aggregate.Shares(stream, records)
+		if err != nil {
+			return nil, err
+		}
+		f.Scopes.Add(shares, 1)
 		switch stream.Category {
 		case user.Category:
 			f.Users[stream.ID], err = aggregates.Fold(user.Aggregate(), records)
@@ -109,6 +117,28 @@ func (f *Fold) checkClaims(stream eventsourcing.StreamID, claims []eventsourcing
 		}
 		f.Owners[c.Key()] = stream
 	}
+}
+
+// Uncounted compares the scopes of the log with those stored and returns the differences.
+func (f *Fold) Uncounted(ctx context.Context, stored *dynamostore.Scopes) (differences []string, err error) {
+	wanted := maps.Clone(f.Scopes)
+	for page, err := range stored.Rows(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range page {
+			scope, _ := eventsourcing.ParseScope(row.Key)
+			if row.Err != nil || !maps.Equal(row.State.Counters, wanted[scope]) {
+				differences = append(differences, fmt.Sprintf("scope %s is %v, by the log %v", row.Key, row.State.Counters, wanted[scope]))
+			}
+			delete(wanted, scope)
+		}
+	}
+	for scope, counters := range wanted {
+		differences = append(differences, fmt.Sprintf("scope %s is not stored, by the log %v", scope.Key(), counters))
+	}
+	slices.Sort(differences)
+	return differences, nil
 }
 
 // Model is a read model and the categories that feed it.

@@ -85,12 +85,16 @@ func (in *Inspector) Audit(ctx context.Context) (*oracle.Fold, error) {
 	if err != nil {
 		return nil, err
 	}
+	scopes, err := fold.Uncounted(ctx, dynamostore.NewScopes(in.DB, dynamostore.Config{Tables: dynamostore.Tables{Scopes: in.Names.Scopes}}))
+	if err != nil {
+		return nil, err
+	}
 	dead, err := in.deadLetters(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var breaches []error
-	for _, list := range [][]string{fold.Faults, oracle.Differences(fold.Expect(), shown), trail, claims, dead} {
+	for _, list := range [][]string{fold.Faults, oracle.Differences(fold.Expect(), shown), trail, claims, scopes, dead} {
 		for _, breach := range list {
 			breaches = append(breaches, errors.New(breach))
 		}

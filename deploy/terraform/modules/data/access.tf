@@ -55,6 +55,10 @@ locals {
         resources = [local.claims.arn]
       }
     }
+    "scopes audit" = {
+      log    = { actions = ["dynamodb:Scan", "dynamodb:Query"], resources = [local.log.arn] }
+      scopes = { actions = ["dynamodb:Scan", "dynamodb:PutItem"], resources = [local.scopes.arn] }
+    }
     "projections audit" = {
       log         = { actions = ["dynamodb:Scan", "dynamodb:Query"], resources = [local.log.arn] }
       generations = { actions = ["dynamodb:GetItem"], resources = [local.generations.arn] }
@@ -87,7 +91,7 @@ locals {
       files = { actions = ["s3:GetObject", "s3:PutObject"], resources = ["${aws_s3_bucket.archive.arn}/events/*"] }
       list  = { actions = ["s3:ListBucket"], resources = [aws_s3_bucket.archive.arn] }
     }
-    # The rights of claims audit, and those to append. The tables named after the log are those that point in time recovery made.
+    # The rights of claims audit and scopes audit, and those to append. The tables named after the log are those that point in time recovery made.
     "restore" = {
       log = {
         actions = [
@@ -100,8 +104,9 @@ locals {
         actions   = ["dynamodb:Scan", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"]
         resources = [local.claims.arn]
       }
-      files = { actions = ["s3:GetObject"], resources = ["${aws_s3_bucket.archive.arn}/events/*"] }
-      list  = { actions = ["s3:ListBucket"], resources = [aws_s3_bucket.archive.arn] }
+      scopes = { actions = ["dynamodb:Scan", "dynamodb:PutItem"], resources = [local.scopes.arn] }
+      files  = { actions = ["s3:GetObject"], resources = ["${aws_s3_bucket.archive.arn}/events/*"] }
+      list   = { actions = ["s3:ListBucket"], resources = [aws_s3_bucket.archive.arn] }
     }
     "projections list" = {
       generations = { actions = ["dynamodb:GetItem"], resources = [local.generations.arn] }
