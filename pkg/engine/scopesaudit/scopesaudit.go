@@ -260,7 +260,7 @@ func (a *auditor) shares(ctx context.Context, stream string) ([]eventsourcing.Sh
 	if _, err := audit.Fold(ctx, a.Scopes.EventLog(), id, evolve); err != nil {
 		if unreadable, ok := errors.AsType[*audit.Illegible](err); ok {
 			a.foundUnreadable(unreadable)
-			return nil, nil //nolint:nilerr // it is found, and nothing is added
+			return nil, nil
 		}
 		return nil, err
 	}

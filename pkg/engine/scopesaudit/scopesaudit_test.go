@@ -147,18 +147,21 @@ func TestEachDifferenceIsFoundAndRepaired(t *testing.T) {
 	}{
 		"the row is lost": {nil, a, "missing: " + a + ": the streams share " + all + ", the table nothing"},
 		"a commit was not counted": {
-			row{"version": number(14), "count.complete": number(1), "count.holders": number(8), "count.seats": number(9)}, a,
+			row{"version": number(14), "count.complete": number(1), "count.holders": number(8), "count.seats": number(9)},
+			a,
 			"wrong: " + a + ": the streams share " + all + ", the table complete 1, holders 8, seats 9",
 		},
 		"a role of a former build": {
-			row{"version": number(1), "count.seats": number(-1)}, a,
+			row{"version": number(1), "count.seats": number(-1)},
+			a,
 			"wrong: " + a + ": the streams share " + all + ", the table seats -1",
 		},
 		"nothing shares in it": {
 			row{"version": number(3), "count.n": number(2)}, "x#y", "wrong: x#y: the streams share nothing, the table n 2",
 		},
 		"no version": {
-			row{"count.complete": number(1), "count.holders": number(6), "count.seats": number(9)}, a,
+			row{"count.complete": number(1), "count.holders": number(6), "count.seats": number(9)},
+			a,
 			"wrong: " + a + ": the streams share " + all + ", the table complete 1, holders 6, seats 9",
 		},
 		"a counter of text": {

@@ -91,7 +91,8 @@ locals {
       files = { actions = ["s3:GetObject", "s3:PutObject"], resources = ["${aws_s3_bucket.archive.arn}/events/*"] }
       list  = { actions = ["s3:ListBucket"], resources = [aws_s3_bucket.archive.arn] }
     }
-    # The rights of claims audit and scopes audit, and those to append. The tables named after the log are those that point in time recovery made.
+    # The rights of claims audit and scopes audit, and those to append. The tables named after the log are those that point in time
+    # recovery made.
     "restore" = {
       log = {
         actions = [
