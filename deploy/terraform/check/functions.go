@@ -16,7 +16,7 @@ import (
 func functions() map[string]function.Function {
 	return map[string]function.Function{
 		"alltrue": allTrue(), "can": tryfunc.CanFunc, "try": tryfunc.TryFunc,
-		"coalesce": stdlib.CoalesceFunc, "compact": compact(), "concat": stdlib.ConcatFunc,
+		"ceil": stdlib.CeilFunc, "coalesce": stdlib.CoalesceFunc, "compact": compact(), "concat": stdlib.ConcatFunc,
 		"contains": stdlib.ContainsFunc, "distinct": stdlib.DistinctFunc,
 		"flatten": stdlib.FlattenFunc, "file": file(), "floor": stdlib.FloorFunc, "format": stdlib.FormatFunc, "join": stdlib.JoinFunc,
 		"jsondecode": stdlib.JSONDecodeFunc, "jsonencode": stdlib.JSONEncodeFunc,
