@@ -353,7 +353,7 @@ func TestAllAuditsRunInTurn(t *testing.T) {
 	for _, object := range all {
 		audits[object["audit"]] = true
 	}
-	assert.Equal(t, map[any]bool{"claims": true, "projections": true}, audits)
+	assert.Equal(t, map[any]bool{"claims": true, "scopes": true, "projections": true}, audits)
 	assert.Equal(t, "missing", all[0]["kind"], "the test put the event into the log alone, without its claim")
 	stop()
 }

@@ -21,8 +21,8 @@ import (
 
 const aboutRestore = `Fill the log from the archive, or from a table that point in time recovery made,
 then reserve the values that its events hold, and count what they count. Stop
-every service before: nothing else may write to the log meanwhile. docs/operations.md says what comes before
-and after.
+every service before: nothing else may write to the log meanwhile.
+docs/operations.md says what comes before and after.
 
 Nothing is written unless the log will be whole: each stream's events from 1 on,
 none in two versions, all of them readable. Every event that the log has must be
