@@ -24,12 +24,13 @@ type ceiling struct {
 
 // The last two follow from what leftfold capacity assumes: where the calls grow beyond that, its answers are wrong, too.
 func ceilings() []ceiling {
-	thousandsOfMessages := 1000 * float64(len((topology.Names{}).Projections()))
+	queues := float64(len((topology.Names{}).Projections()))
+	thousandsOfMessages := 1000 * queues
 	sqs := thousandsOfMessages * capacity.SQSCallsPerEvent
 	return []ceiling{
 		// a page of 1,000 records of the log's stream, two PutRecords of 500, a tenth of a page of Kinesis
 		{"stream and Kinesis", 3.1, 20},
-		{"SQS", sqs, sqs + 10}, // sends, receives and deletes of ten messages for each queue
+		{"SQS", sqs, sqs + 5*queues}, // sends, receives and deletes of ten messages for each queue
 		{"projection writes", 0, thousandsOfMessages * capacity.RowWritesPerEvent},
 	}
 }
