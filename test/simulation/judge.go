@@ -335,8 +335,12 @@ func (j *judgement) claims() {
 	}
 }
 
-// scopes checks that what is counted over many streams is the sum of what their states share.
+// scopes checks that what is counted over many streams is the sum of what their states share. Where the counts were lost with the
+// log, a poisoned stream keeps them lost: nobody knows what it shares.
 func (j *judgement) scopes() {
+	if j.plan.LogLost && slices.Contains(j.plan.Moves, movePoison) {
+		return
+	}
 	differences, err := j.fold.Uncounted(j.ctx, dynamostore.NewScopes(j.db, dynamostore.Config{
 		Tables: dynamostore.Tables{Scopes: j.names.Scopes},
 	}))
