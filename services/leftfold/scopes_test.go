@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -17,16 +14,8 @@ import (
 
 // The audit runs beside the live system, through the AWS that the environment names.
 func TestScopesAudit(t *testing.T) { // not in parallel: it sets the environment
-	system, stop := running(t)
+	system, stop := operate(t)
 	defer stop()
-	outside := httptest.NewServer(system.AWS)
-	defer outside.Close()
-	for name, value := range map[string]string{
-		"AWS_ENDPOINT_URL": outside.URL, "AWS_REGION": "us-east-1",
-		"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
-	} {
-		t.Setenv(name, value)
-	}
 	const userID, roleID = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
 	for _, r := range [][2]string{
 		{"/users", `{"id":"` + userID + `","email":"dan@example.com"}`},
@@ -39,15 +28,7 @@ func TestScopesAudit(t *testing.T) { // not in parallel: it sets the environment
 		require.Equal(t, http.StatusAccepted, res.StatusCode)
 	}
 	run := func(args ...string) (code int, out, failure string) {
-		var o, p bytes.Buffer
-		root := newRoot(&o, &p)
-		root.SetArgs(append([]string{"scopes"}, args...))
-		if err := root.ExecuteContext(t.Context()); err != nil {
-			coded, ok := errors.AsType[outcome](err)
-			require.True(t, ok, "%v", err)
-			code, failure = coded.ExitCode(), err.Error()
-		}
-		return code, o.String(), failure
+		return system.run(append([]string{"scopes"}, args...)...)
 	}
 	code, out, _ := run("audit")
 	assert.Zero(t, code)

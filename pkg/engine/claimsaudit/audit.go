@@ -71,7 +71,7 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	a.MaxAttempts = max(cmp.Or(c.MaxAttempts, 20), 1)
 	a.Backoff = c.Backoff.Or(5*time.Millisecond, 80*time.Millisecond)
 	for _, category := range c.Categories {
-		a.categories[category.name] = category
+		a.categories[category.streams.Name] = category
 	}
 	for page, err := range c.Claims.Streams(ctx, c.PageSize) {
 		if err == nil {

@@ -9,33 +9,17 @@ import (
 
 // Category folds the streams of one category.
 type Category struct {
-	name string
-	// newFold returns the functions to fold one stream.
-	newFold func() (evolve func(eventsourcing.Record) error, claims func() []eventsourcing.Claim)
+	streams audit.Category[[]eventsourcing.Claim]
 }
 
 // NewCategory returns the category of an aggregate's streams.
 func NewCategory[S any, E eventsourcing.Event](aggregate eventsourcing.Aggregate[S, E]) Category {
-	return Category{
-		name: aggregate.Category,
-		newFold: func() (func(eventsourcing.Record) error, func() []eventsourcing.Claim) {
-			var state S
-			evolve := func(r eventsourcing.Record) error {
-				event, err := aggregate.Codec.Decode(r.Name, r.Schema, r.Data)
-				if err == nil {
-					state = aggregate.Evolve(state, event)
-				}
-				return err
-			}
-			claims := func() []eventsourcing.Claim {
-				if aggregate.Claims == nil {
-					return nil
-				}
-				return aggregate.Claims(state)
-			}
-			return evolve, claims
-		},
-	}
+	return Category{audit.NewCategory(aggregate, func(_ eventsourcing.StreamID, state S) []eventsourcing.Claim {
+		if aggregate.Claims == nil {
+			return nil
+		}
+		return aggregate.Claims(state)
+	})}
 }
 
 // folded is the claims that a stream holds at its last version.
@@ -59,13 +43,12 @@ func (a *auditor) fold(ctx context.Context, stream string) (folded, error) {
 	if !known {
 		return folded{}, audit.Unknown(stream)
 	}
-	evolve, claims := category.newFold()
-	head, err := audit.Fold(ctx, a.Claims.EventLog(), id, evolve)
+	claims, head, err := category.streams.Fold(ctx, a.Claims.EventLog(), id)
 	if err != nil {
 		return folded{}, err
 	}
 	f := folded{stream: id, head: []eventsourcing.Guard{{Stream: id, Version: head}}, holds: map[string]bool{}}
-	for _, claim := range claims() {
+	for _, claim := range claims {
 		f.holds[claim.Key()] = true
 	}
 	return f, nil

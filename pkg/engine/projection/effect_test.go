@@ -157,7 +157,7 @@ func TestAnEffectThatCannotBeBroughtAboutParksItsStream(t *testing.T) {
 	assert.Equal(t, map[string]string{records[1].ID: "1", records[2].ID: "1"}, r.rings())
 }
 
-// Whoever folded the log again would ring again.
+// A rebuild that folded the log again would ring again.
 func TestEffectsAreNeverRebuilt(t *testing.T) {
 	t.Parallel()
 	r := newBell(t)

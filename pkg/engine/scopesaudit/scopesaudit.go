@@ -93,33 +93,12 @@ func (d Difference) String() string {
 
 // Category folds the streams of one category.
 type Category struct {
-	name string
-	// newFold returns the functions to fold one stream.
-	newFold func(eventsourcing.StreamID) (evolve func(eventsourcing.Record) error, shares func() []eventsourcing.Share)
+	streams audit.Category[[]eventsourcing.Share]
 }
 
 // NewCategory returns the category of an aggregate's streams.
 func NewCategory[S any, E eventsourcing.Event](aggregate eventsourcing.Aggregate[S, E]) Category {
-	return Category{
-		name: aggregate.Category,
-		newFold: func(stream eventsourcing.StreamID) (func(eventsourcing.Record) error, func() []eventsourcing.Share) {
-			var state S
-			evolve := func(r eventsourcing.Record) error {
-				event, err := aggregate.Codec.Decode(r.Name, r.Schema, r.Data)
-				if err == nil {
-					state = aggregate.Evolve(state, event)
-				}
-				return err
-			}
-			shares := func() []eventsourcing.Share {
-				if aggregate.Shares == nil {
-					return nil
-				}
-				return aggregate.Shares(stream, state)
-			}
-			return evolve, shares
-		},
-	}
+	return Category{audit.NewCategory(aggregate, aggregate.Shares)}
 }
 
 // Run compares the table of scopes with the log. A difference is not an error; an error means that the audit is incomplete.
@@ -129,7 +108,7 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	a.MaxRounds = max(cmp.Or(c.MaxRounds, 5), 1)
 	a.Backoff = c.Backoff.Or(50*time.Millisecond, time.Second)
 	for _, category := range c.Categories {
-		a.categories[category.name] = category
+		a.categories[category.streams.Name] = category
 	}
 	for n := 1; ; n++ {
 		moved, err := a.round(ctx)
@@ -256,15 +235,12 @@ func (a *auditor) shares(ctx context.Context, stream string) ([]eventsourcing.Sh
 		a.foundUnreadable(audit.Unknown(stream))
 		return nil, nil
 	}
-	evolve, shares := category.newFold(id)
-	if _, err := audit.Fold(ctx, a.Scopes.EventLog(), id, evolve); err != nil {
-		if unreadable, ok := errors.AsType[*audit.Illegible](err); ok {
-			a.foundUnreadable(unreadable)
-			return nil, nil
-		}
-		return nil, err
+	shares, _, err := category.streams.Fold(ctx, a.Scopes.EventLog(), id)
+	if unreadable, ok := errors.AsType[*audit.Illegible](err); ok {
+		a.foundUnreadable(unreadable)
+		return nil, nil
 	}
-	return shares(), nil
+	return shares, err
 }
 
 func (a *auditor) foundUnreadable(i *audit.Illegible) {

@@ -20,9 +20,38 @@ type Illegible struct {
 
 func (i *Illegible) Error() string { return fmt.Sprintf("stream %s: %s", i.Stream, i.Detail) }
 
-// Fold gives evolve each record of the stream and returns the stream's version. The error is an *Illegible, or that of a call to
-// DynamoDB.
-func Fold(
+// Category folds the streams of one category to the T that an audit wants of their states.
+type Category[T any] struct {
+	Name string
+	// Fold returns what is wanted of a stream's state, and the stream's version. The error is an *Illegible, or that of a call to
+	// DynamoDB.
+	Fold func(context.Context, *dynamostore.Store, eventsourcing.StreamID) (T, eventsourcing.Version, error)
+}
+
+// NewCategory returns the category of an aggregate's streams. want returns what is wanted of a stream's state; nil: nothing is.
+func NewCategory[S any, E eventsourcing.Event, T any](
+	aggregate eventsourcing.Aggregate[S, E], want func(eventsourcing.StreamID, S) T,
+) Category[T] {
+	return Category[T]{Name: aggregate.Category, Fold: func(
+		ctx context.Context, eventLog *dynamostore.Store, id eventsourcing.StreamID,
+	) (wanted T, head eventsourcing.Version, err error) {
+		var state S
+		head, err = fold(ctx, eventLog, id, func(r eventsourcing.Record) error {
+			event, err := aggregate.Codec.Decode(r.Name, r.Schema, r.Data)
+			if err == nil {
+				state = aggregate.Evolve(state, event)
+			}
+			return err
+		})
+		if err == nil && want != nil {
+			wanted = want(id, state)
+		}
+		return wanted, head, err
+	}}
+}
+
+// fold gives evolve each record of the stream and returns the stream's version.
+func fold(
 	ctx context.Context, eventLog *dynamostore.Store, id eventsourcing.StreamID, evolve func(eventsourcing.Record) error,
 ) (head eventsourcing.Version, err error) {
 	for r, err := range eventLog.Read(ctx, id, 0) {
