@@ -1,10 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -21,26 +18,8 @@ type results struct {
 	Contenders []contender `json:"contenders"`
 }
 
-// write writes the results into comparison.md, between its markers, and readers.json, both in a folder.
-func (r results) write(folder string) error {
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	page := filepath.Join(folder, "comparison.md")
-	before, err := os.ReadFile(page)
-	if err != nil {
-		return err
-	}
-	after, err := report.Replace(string(before), "readers", r.markdown())
-	if err != nil {
-		return fmt.Errorf("%s: %w", page, err)
-	}
-	if err := os.WriteFile(page, []byte(after), 0o600); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(folder, "readers.json"), append(text, '\n'), 0o600)
-}
+// write writes the results into comparison.md and readers.json, both in a folder.
+func (r results) write(folder string) error { return report.Write(folder, "readers", r, r.markdown()) }
 
 func (r results) markdown() string {
 	var b strings.Builder

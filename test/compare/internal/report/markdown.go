@@ -11,9 +11,13 @@ import (
 	"strings"
 )
 
-// Write writes the results into comparison.md, between its markers, and comparison.json, both in a folder.
-func (r Results) Write(folder string) error {
-	text, err := json.MarshalIndent(r, "", "  ")
+// Write writes the results into comparison.md and comparison.json, both in a folder.
+func (r Results) Write(folder string) error { return Write(folder, "comparison", r, r.Markdown()) }
+
+// Write writes results into a folder: rendered into comparison.md, between <!-- section: written by a program --> and
+// <!-- end of section -->, and as they are into section.json.
+func Write(folder, section string, results any, rendered string) error {
+	text, err := json.MarshalIndent(results, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -22,18 +26,18 @@ func (r Results) Write(folder string) error {
 	if err != nil {
 		return err
 	}
-	after, err := Replace(string(before), "comparison", r.Markdown())
+	after, err := replace(string(before), section, rendered)
 	if err != nil {
 		return fmt.Errorf("%s: %w", page, err)
 	}
 	if err := os.WriteFile(page, []byte(after), 0o600); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(folder, "comparison.json"), append(text, '\n'), 0o600)
+	return os.WriteFile(filepath.Join(folder, section+".json"), append(text, '\n'), 0o600)
 }
 
-// Replace puts a body between <!-- section: written by a program --> and <!-- end of section -->.
-func Replace(text, section, body string) (string, error) {
+// replace puts a body between the markers of a section.
+func replace(text, section, body string) (string, error) {
 	begin, end := "<!-- "+section+": written by a program -->\n", "<!-- end of "+section+" -->"
 	before, rest, ok := strings.Cut(text, begin)
 	_, after, closed := strings.Cut(rest, end)

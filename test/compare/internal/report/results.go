@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/leftfold/leftfold/pkg/iam/capacity"
 )
 
 // Results is what a comparison saw, and where.
@@ -65,15 +67,9 @@ func (c Cost) Per(n int) Cost {
 	return Cost{c.Calls / by, c.ReadUnits / by, c.WriteUnits / by, c.CPU / by}
 }
 
-// List prices of DynamoDB on demand in us-east-1, as docs/costs.md has them.
-const (
-	dollarsPerMillionReads  = 0.125
-	dollarsPerMillionWrites = 0.625
-)
-
-// DollarsPerMillion is the list price of a million such commands.
+// DollarsPerMillion is the list price of a million such commands, as docs/costs.md has it.
 func (c Cost) DollarsPerMillion() float64 {
-	return c.ReadUnits*dollarsPerMillionReads + c.WriteUnits*dollarsPerMillionWrites
+	return 1e6 * (c.ReadUnits*capacity.ReadUnitPrice + c.WriteUnits*capacity.WriteUnitPrice)
 }
 
 // Race is the outcome of several writers that append to one aggregate at once. More accepted than read are lost updates.
