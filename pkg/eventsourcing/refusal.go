@@ -11,6 +11,8 @@ const (
 	NotFound
 	// FailedPrecondition: the state of the aggregate, or a value that another one holds, forbids it.
 	FailedPrecondition
+	// NotReady: an operator must do something first. The client can do nothing but wait.
+	NotReady
 )
 
 // Refusal is the answer to a command that a rule forbids. It is not a fault, and it is safe to show to the client. Each is

@@ -21,5 +21,24 @@ func TestWhatIsStored(t *testing.T) {
 	}
 	assert.Equal(t, []eventsourcing.Share{share("seats"), share("holders")}, members.OfUser(auditor, true))
 	assert.Equal(t, []eventsourcing.Share{share("seats")}, members.OfUser(auditor, false))
-	assert.Equal(t, []eventsourcing.Share{share("complete")}, members.OfRole(auditor))
+	assert.Equal(t, []eventsourcing.Share{share("complete")}, members.OfRole(auditor, false))
+	assert.Equal(t, []eventsourcing.Share{share("complete"), share("essential")}, members.OfRole(auditor, true))
+}
+
+func TestMembersAreCountedFromWhatUsersAndTheRoleShare(t *testing.T) {
+	t.Parallel()
+	assert.Zero(t, members.Counted(nil, auditor))
+	sums := eventsourcing.Sums{}
+	counted := func() members.Count {
+		return members.Counted(eventsourcing.ScopeStates{members.Of(auditor): {Counters: sums[members.Of(auditor)]}}, auditor)
+	}
+	sums.Add(members.OfUser(auditor, true), 1)
+	assert.Equal(t, members.Count{Seats: 1, Holders: 1}, counted(), "a role of a former build")
+	assert.False(t, counted().IsLast())
+	sums.Add(members.OfRole(auditor, true), 1)
+	sums.Add(members.OfUser(auditor, false), 1)
+	assert.Equal(t, members.Count{Complete: true, Seats: 2, Holders: 1, Essential: true}, counted())
+	assert.True(t, counted().IsLast())
+	sums.Add(members.OfUser(auditor, true), 1)
+	assert.False(t, counted().IsLast())
 }

@@ -20,10 +20,14 @@ func TestStoredEvents(t *testing.T) {
 func TestEventNames(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, map[string]int{
-		"org/iam/role/created":  1,
-		"org/iam/role/renamed":  1,
-		"org/iam/role/disabled": 1,
-		"org/iam/role/enabled":  1,
+		"org/iam/role/created":             1,
+		"org/iam/role/renamed":             1,
+		"org/iam/role/disabled":            1,
+		"org/iam/role/enabled":             1,
+		"org/iam/role/rulesChanged":        1,
+		"org/iam/role/retirementRequested": 1,
+		"org/iam/role/retirementCancelled": 1,
+		"org/iam/role/retired":             1,
 	}, role.NewCodec().Names())
 	for name := range role.NewCodec().Names() {
 		assert.Equal(t, role.Category, eventsourcing.CategoryOf(name))

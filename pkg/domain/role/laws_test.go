@@ -18,11 +18,30 @@ func drawName(t *rapid.T) role.Name {
 
 func drawCommand(t *rapid.T) command {
 	return rapid.SampledFrom([]func() command{
-		func() command { return role.Create{ID: "r1", Name: drawName(t)} },
+		func() command { return role.Create{ID: "r1", Name: drawName(t), Rules: drawRules(t)} },
 		func() command { return role.Rename{Name: drawName(t)} },
 		func() command { return role.Disable{} },
 		func() command { return role.Enable{} },
+		func() command { return role.SetRules{Rules: drawRules(t)}.In(drawMembers(t)) },
+		func() command { return role.Retire{}.In(drawMembers(t)) },
+		func() command { return role.CancelRetirement{} },
+		func() command { return role.CompleteRetirement{}.In(drawMembers(t)) },
 	}).Draw(t, "command")()
+}
+
+func drawRules(t *rapid.T) role.Rules {
+	return role.Rules{
+		Essential:  rapid.Bool().Draw(t, "essential"),
+		MaxMembers: rapid.SampledFrom([]int64{-1, 0, 1, 2, role.MaxLimit, role.MaxLimit + 1}).Draw(t, "limit"),
+	}
+}
+
+func drawMembers(t *rapid.T) eventsourcing.ScopeStates {
+	if rapid.IntRange(0, 4).Draw(t, "counted") == 0 {
+		return nil
+	}
+	holders := rapid.IntRange(0, 3).Draw(t, "holders")
+	return membersOf(rapid.IntRange(holders, 4).Draw(t, "seats"), holders)
 }
 
 // drawState draws a reachable state.

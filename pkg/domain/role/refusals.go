@@ -26,4 +26,42 @@ var (
 	ErrEnabled = &eventsourcing.Refusal{
 		Kind: eventsourcing.FailedPrecondition, Code: "role_enabled", Reason: "the role is enabled already", Remedy: "nothing",
 	}
+	ErrRetiring = &eventsourcing.Refusal{
+		Kind: eventsourcing.FailedPrecondition, Code: "role_retiring", Reason: "the role is being retired",
+		Remedy: "wait until it is retired, or cancel the retirement",
+	}
+	ErrRetired = &eventsourcing.Refusal{
+		Kind: eventsourcing.FailedPrecondition, Code: "role_retired", Reason: "the role is retired for good", Remedy: "create another role",
+	}
+	ErrNotRetiring = &eventsourcing.Refusal{
+		Kind: eventsourcing.FailedPrecondition, Code: "role_not_retiring", Reason: "the role is not being retired", Remedy: "nothing",
+	}
+)
+
+// Refusals of rules, and of commands that a rule forbids.
+var (
+	ErrInvalidLimit = &eventsourcing.Refusal{
+		Kind: eventsourcing.Invalid, Code: "invalid_max_members",
+		Reason: "the most members of a role are 1 to 1,000,000,000, or 0 for any number", Remedy: "send another number",
+	}
+	ErrEssential = &eventsourcing.Refusal{
+		Kind: eventsourcing.FailedPrecondition, Code: "role_essential", Reason: "the role is essential",
+		Remedy: "change its rules first",
+	}
+	ErrNoHolder = &eventsourcing.Refusal{
+		Kind: eventsourcing.FailedPrecondition, Code: "no_holder", Reason: "no enabled user holds the role without an end",
+		Remedy: "grant it first",
+	}
+	ErrTooManyMembers = &eventsourcing.Refusal{
+		Kind: eventsourcing.FailedPrecondition, Code: "too_many_members", Reason: "more users hold the role than that",
+		Remedy: "remove it from some first, or allow more",
+	}
+	ErrMembersLeft = &eventsourcing.Refusal{
+		Kind: eventsourcing.FailedPrecondition, Code: "members_left", Reason: "somebody holds the role", Remedy: "remove it first",
+	}
+	// ErrScopeNotReady answers where members must be counted that a build before scopes has granted.
+	ErrScopeNotReady = &eventsourcing.Refusal{
+		Kind: eventsourcing.NotReady, Code: "scope_not_ready", Reason: "the role's members are not counted yet",
+		Remedy: "have an operator run `leftfold scopes audit --repair`, once for all roles",
+	}
 )

@@ -83,6 +83,16 @@ func TestRefusals(t *testing.T) {
 		"role_not_found":    {role.ErrNotFound, eventsourcing.NotFound},
 		"role_disabled":     {role.ErrDisabled, eventsourcing.FailedPrecondition},
 		"role_enabled":      {role.ErrEnabled, eventsourcing.FailedPrecondition},
+		"role_retiring":     {role.ErrRetiring, eventsourcing.FailedPrecondition},
+		"role_retired":      {role.ErrRetired, eventsourcing.FailedPrecondition},
+		"role_not_retiring": {role.ErrNotRetiring, eventsourcing.FailedPrecondition},
+		"role_essential":    {role.ErrEssential, eventsourcing.FailedPrecondition},
+		"no_holder":         {role.ErrNoHolder, eventsourcing.FailedPrecondition},
+		"too_many_members":  {role.ErrTooManyMembers, eventsourcing.FailedPrecondition},
+		"members_left":      {role.ErrMembersLeft, eventsourcing.FailedPrecondition},
+		"scope_not_ready":   {role.ErrScopeNotReady, eventsourcing.NotReady},
+
+		"invalid_max_members": {role.ErrInvalidLimit, eventsourcing.Invalid},
 	} {
 		assert.Equal(t, code, c.refusal.Code)
 		assert.Equal(t, c.kind, c.refusal.Kind, code)

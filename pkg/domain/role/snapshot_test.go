@@ -18,6 +18,10 @@ func drawEvent(t *rapid.T) role.Event {
 		func() role.Event { return role.Renamed{Name: drawName(t)} },
 		func() role.Event { return role.Disabled{} },
 		func() role.Event { return role.Enabled{} },
+		func() role.Event { return role.RulesChanged{Rules: drawRules(t)} },
+		func() role.Event { return role.RetirementRequested{Members: 3} },
+		func() role.Event { return role.RetirementCancelled{} },
+		func() role.Event { return role.Retired{} },
 	}).Draw(t, "event")()
 }
 

@@ -7,7 +7,7 @@ import (
 
 // snapshotRevision names the shape and the meaning of stored States: raise it whenever State changes, or Evolve or an
 // upcaster makes another state of the same events. A test fails until it is raised.
-const snapshotRevision = 2
+const snapshotRevision = 3
 
 // Aggregate binds the user's parts for a Repository.
 func Aggregate() eventsourcing.Aggregate[State, Event] {

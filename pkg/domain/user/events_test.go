@@ -41,14 +41,17 @@ func TestEveryStoredShapeOfANameIsRead(t *testing.T) {
 func TestEventNames(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, map[string]int{
-		"org/iam/user/registered":   1,
-		"org/iam/user/updated":      2,
-		"org/iam/user/renamed":      1,
-		"org/iam/user/emailChanged": 1,
-		"org/iam/user/disabled":     1,
-		"org/iam/user/enabled":      1,
-		"org/iam/user/roleAdded":    1,
-		"org/iam/user/roleRemoved":  1,
+		"org/iam/user/registered":       1,
+		"org/iam/user/updated":          2,
+		"org/iam/user/renamed":          1,
+		"org/iam/user/emailChanged":     1,
+		"org/iam/user/disabled":         1,
+		"org/iam/user/enabled":          1,
+		"org/iam/user/roleAdded":        1,
+		"org/iam/user/roleGranted":      1,
+		"org/iam/user/roleUntilChanged": 1,
+		"org/iam/user/roleExpired":      1,
+		"org/iam/user/roleRemoved":      1,
 	}, user.NewCodec().Names())
 	for name := range user.NewCodec().Names() {
 		assert.Equal(t, user.Category, eventsourcing.CategoryOf(name))

@@ -2,9 +2,11 @@ package user_test
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -34,18 +36,41 @@ func drawCommand(t *rapid.T) command {
 		func(t *rapid.T) command { return user.Register{ID: "u1", Email: drawEmail(t)} },
 		func(t *rapid.T) command { return user.Update{FirstName: drawName(t), LastName: drawName(t)} },
 		func(t *rapid.T) command { return user.ChangeEmail{Email: drawEmail(t)} },
-		func(*rapid.T) command { return user.Disable{} },
+		func(t *rapid.T) command { return user.Disable{}.In(drawMembers(t)) },
 		func(*rapid.T) command { return user.Enable{} },
 		func(t *rapid.T) command {
 			return user.AddRole{Role: user.Grantable{
 				ID:      drawRoleID(t),
 				Exists:  rapid.IntRange(0, 5).Draw(t, "exists") > 0,
 				Enabled: rapid.IntRange(0, 5).Draw(t, "enabled") > 0,
-			}}
+
+				MaxMembers: rapid.Int64Range(0, 3).Draw(t, "limit"),
+			}, Until: drawUntil(t), Now: noon}.In(drawMembers(t))
 		},
-		func(t *rapid.T) command { return user.RemoveRole{RoleID: drawRoleID(t)} },
+		func(t *rapid.T) command {
+			return user.ChangeRoleUntil{RoleID: drawRoleID(t), Until: drawUntil(t), Now: noon}.In(drawMembers(t))
+		},
+		func(t *rapid.T) command {
+			return user.ExpireRole{RoleID: drawRoleID(t), Until: drawUntil(t), Now: noon.Add(time.Hour)}
+		},
+		func(t *rapid.T) command { return user.RemoveRole{RoleID: drawRoleID(t)}.In(drawMembers(t)) },
 	}).Draw(t, "command")
 	return draw(t)
+}
+
+// drawUntil draws a time that has passed at noon, one that has not, or none.
+func drawUntil(t *rapid.T) time.Time {
+	return rapid.SampledFrom([]time.Time{{}, noon, noon.Add(time.Hour), noon.Add(2 * time.Hour)}).Draw(t, "until")
+}
+
+// drawMembers draws how many users hold the roles 1 to 3, all as essential as the first or not.
+func drawMembers(t *rapid.T) eventsourcing.ScopeStates {
+	scopes := eventsourcing.ScopeStates{}
+	for id := range 3 {
+		holders := rapid.IntRange(1, 3).Draw(t, "holders")
+		maps.Copy(scopes, membersOf(user.RoleID(fmt.Sprint(id+1)), rapid.Bool().Draw(t, "essential"), holders+1, holders))
+	}
+	return scopes
 }
 
 // drawState draws a reachable state, half of them from a user with some of all the roles it may have.
@@ -70,7 +95,11 @@ func TestEveryReachableStateIsValid(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawState(t)
-		distinct := slices.Compact(slices.Sorted(slices.Values(s.Roles)))
+		var ids []user.RoleID
+		for _, g := range s.Roles {
+			ids = append(ids, g.RoleID)
+		}
+		distinct := slices.Compact(slices.Sorted(slices.Values(ids)))
 		if len(distinct) != len(s.Roles) || len(distinct) > user.MaxRoles {
 			t.Fatalf("roles %v", s.Roles)
 		}

@@ -43,11 +43,34 @@ var (
 		Kind: eventsourcing.FailedPrecondition, Code: "too_many_roles",
 		Reason: "the user holds as many roles as a user may", Remedy: "remove one first",
 	}
-	// ErrRoleNotFound and ErrRoleDisabled are the role's own refusals, as AddRole meets them.
+	ErrUntilPassed = &eventsourcing.Refusal{
+		Kind: eventsourcing.Invalid, Code: "until_passed", Reason: "the time has passed", Remedy: "send a time in the future, or none",
+	}
+	ErrGrantChanged = &eventsourcing.Refusal{
+		Kind: eventsourcing.FailedPrecondition, Code: "grant_changed", Reason: "the grant ends at another time, or never", Remedy: "nothing",
+	}
+	ErrGrantNotEnded = &eventsourcing.Refusal{
+		Kind: eventsourcing.FailedPrecondition, Code: "grant_not_ended", Reason: "the grant has not ended yet", Remedy: "wait until it has",
+	}
+	ErrLastHolder = &eventsourcing.Refusal{
+		Kind: eventsourcing.FailedPrecondition, Code: "last_holder",
+		Reason: "the user is the last enabled one that holds an essential role without an end", Remedy: "grant the role to another user first",
+	}
+	ErrNoSeatLeft = &eventsourcing.Refusal{
+		Kind: eventsourcing.FailedPrecondition, Code: "no_seat_left", Reason: "as many users hold the role as may",
+		Remedy: "remove it from one first, or change its rules",
+	}
+	// These are the role's own refusals, as AddRole meets them.
 	ErrRoleNotFound = &eventsourcing.Refusal{
 		Kind: eventsourcing.NotFound, Code: "role_not_found", Reason: "there is no such role",
 	}
 	ErrRoleDisabled = &eventsourcing.Refusal{
 		Kind: eventsourcing.FailedPrecondition, Code: "role_disabled", Reason: "the role is disabled",
+	}
+	ErrRoleRetiring = &eventsourcing.Refusal{
+		Kind: eventsourcing.FailedPrecondition, Code: "role_retiring", Reason: "the role is being retired",
+	}
+	ErrRoleRetired = &eventsourcing.Refusal{
+		Kind: eventsourcing.FailedPrecondition, Code: "role_retired", Reason: "the role is retired for good",
 	}
 )

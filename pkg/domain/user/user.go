@@ -1,9 +1,11 @@
 // Package user holds the rules of the user aggregate. Read this file from the top: events, state, evolve, claims, shares,
-// decisions. What former builds stored is in codec.go, values in email.go and name.go, refusals in refusals.go.
+// decisions. Decisions on the roles that a user holds are in grants.go, what former builds stored is in codec.go, values are in
+// email.go and name.go, refusals in refusals.go.
 package user
 
 import (
 	"slices"
+	"time"
 
 	"github.com/leftfold/leftfold/pkg/domain/members"
 	"github.com/leftfold/leftfold/pkg/domain/value"
@@ -89,6 +91,33 @@ type RoleAdded struct {
 	RoleID RoleID `json:"roleId"`
 }
 
+// RoleGranted records that the user holds a role from now on until then.
+type RoleGranted struct {
+	fact
+
+	RoleID RoleID `json:"roleId"`
+	// Until is when the grant ends, in milliseconds.
+	Until time.Time `json:"until"`
+}
+
+// RoleUntilChanged lets the grant of a role end at another time.
+type RoleUntilChanged struct {
+	fact
+
+	RoleID RoleID `json:"roleId"`
+	// Until is when the grant ends, in milliseconds. Absent: never.
+	Until time.Time `json:"until,omitzero"`
+}
+
+// RoleExpired records that the user holds a role no more, since its time was over.
+type RoleExpired struct {
+	fact
+
+	RoleID RoleID `json:"roleId"`
+	// Until is when the grant ended.
+	Until time.Time `json:"until"`
+}
+
 // RoleRemoved records that the user holds a role no more.
 type RoleRemoved struct {
 	fact
@@ -97,18 +126,22 @@ type RoleRemoved struct {
 }
 
 // EventName implements eventsourcing.Event, as do those below.
-func (Registered) EventName() string   { return "org/iam/user/registered" }
-func (Updated) EventName() string      { return "org/iam/user/updated" }
-func (EmailChanged) EventName() string { return "org/iam/user/emailChanged" }
-func (Disabled) EventName() string     { return "org/iam/user/disabled" }
-func (Enabled) EventName() string      { return "org/iam/user/enabled" }
-func (RoleAdded) EventName() string    { return "org/iam/user/roleAdded" }
-func (RoleRemoved) EventName() string  { return "org/iam/user/roleRemoved" }
+func (Registered) EventName() string       { return "org/iam/user/registered" }
+func (Updated) EventName() string          { return "org/iam/user/updated" }
+func (EmailChanged) EventName() string     { return "org/iam/user/emailChanged" }
+func (Disabled) EventName() string         { return "org/iam/user/disabled" }
+func (Enabled) EventName() string          { return "org/iam/user/enabled" }
+func (RoleAdded) EventName() string        { return "org/iam/user/roleAdded" }
+func (RoleGranted) EventName() string      { return "org/iam/user/roleGranted" }
+func (RoleUntilChanged) EventName() string { return "org/iam/user/roleUntilChanged" }
+func (RoleExpired) EventName() string      { return "org/iam/user/roleExpired" }
+func (RoleRemoved) EventName() string      { return "org/iam/user/roleRemoved" }
 
 // current is the codec of the events that are written. NewCodec adds those of former builds.
 func current() *eventsourcing.Codec[Event] {
 	return eventsourcing.NewCodec[Event](
-		Registered{}, Updated{}, EmailChanged{}, Disabled{}, Enabled{}, RoleAdded{}, RoleRemoved{},
+		Registered{}, Updated{}, EmailChanged{}, Disabled{}, Enabled{},
+		RoleAdded{}, RoleGranted{}, RoleUntilChanged{}, RoleExpired{}, RoleRemoved{},
 	)
 }
 
@@ -117,13 +150,20 @@ func current() *eventsourcing.Codec[Event] {
 // State is what decisions need to know of a user; the zero State is a user that was never registered. Snapshots keep it
 // as JSON. Treat it as read-only: caches share it.
 type State struct {
-	Registered bool     `json:"registered"` // disabled or not
-	Disabled   bool     `json:"disabled"`
-	ID         ID       `json:"id"`
-	Email      Email    `json:"email"`
-	FirstName  Name     `json:"firstName"` // "" until the first update
-	LastName   Name     `json:"lastName"`
-	Roles      []RoleID `json:"roles"` // in the order they were granted
+	Registered bool    `json:"registered"` // disabled or not
+	Disabled   bool    `json:"disabled"`
+	ID         ID      `json:"id"`
+	Email      Email   `json:"email"`
+	FirstName  Name    `json:"firstName"` // "" until the first update
+	LastName   Name    `json:"lastName"`
+	Roles      []Grant `json:"roles"` // in the order they were granted
+}
+
+// Grant is a role that the user holds.
+type Grant struct {
+	RoleID RoleID `json:"roleId"`
+	// Until is when it ends. The zero time: never.
+	Until time.Time `json:"until,omitzero"`
 }
 
 // Evolve returns s after e. It never fails and never judges: the event happened.
@@ -140,11 +180,28 @@ func Evolve(s State, e Event) State {
 	case Enabled:
 		s.Disabled = false
 	case RoleAdded:
-		s.Roles = append(slices.Clip(s.Roles), e.RoleID)
+		s.Roles = append(slices.Clip(s.Roles), Grant{RoleID: e.RoleID})
+	case RoleGranted:
+		s.Roles = append(slices.Clip(s.Roles), Grant{RoleID: e.RoleID, Until: e.Until})
+	case RoleUntilChanged:
+		s.Roles = slices.Clone(s.Roles)
+		if i := s.indexOf(e.RoleID); i >= 0 {
+			s.Roles[i].Until = e.Until
+		}
+	case RoleExpired:
+		s.Roles = without(s.Roles, e.RoleID)
 	case RoleRemoved:
-		s.Roles = slices.DeleteFunc(slices.Clone(s.Roles), func(id RoleID) bool { return id == e.RoleID })
+		s.Roles = without(s.Roles, e.RoleID)
 	}
 	return s
+}
+
+func without(roles []Grant, id RoleID) []Grant {
+	return slices.DeleteFunc(slices.Clone(roles), func(g Grant) bool { return g.RoleID == id })
+}
+
+func (s State) indexOf(id RoleID) int {
+	return slices.IndexFunc(s.Roles, func(g Grant) bool { return g.RoleID == id })
 }
 
 // Claims holds the user's e-mail, disabled or not: no other user may take over an identity that the log still names.
@@ -158,8 +215,8 @@ func Claims(s State) []eventsourcing.Claim {
 // Shares counts the user among the members of each role that it holds.
 func Shares(_ eventsourcing.StreamID, s State) []eventsourcing.Share {
 	shares := make([]eventsourcing.Share, 0, 2*len(s.Roles))
-	for _, id := range s.Roles {
-		shares = append(shares, members.OfUser(id.stream(), !s.Disabled)...)
+	for _, g := range s.Roles {
+		shares = append(shares, members.OfUser(g.RoleID.stream(), s.isHolder(g))...)
 	}
 	return shares
 }
@@ -235,17 +292,6 @@ func (c ChangeEmail) Decide(s State) ([]Event, error) {
 	return []Event{EmailChanged{Email: c.Email}}, nil
 }
 
-// Disable bars the user from changes.
-type Disable struct{}
-
-// Decide refuses a user that is unknown or disabled already.
-func (Disable) Decide(s State) ([]Event, error) {
-	if err := s.requireEnabled(); err != nil {
-		return nil, err
-	}
-	return []Event{Disabled{}}, nil
-}
-
 // Enable ends the user's being disabled.
 type Enable struct{}
 
@@ -258,47 +304,4 @@ func (Enable) Decide(s State) ([]Event, error) {
 		return nil, ErrEnabled
 	}
 	return []Event{Enabled{}}, nil
-}
-
-// AddRole gives the user a role.
-type AddRole struct{ Role Grantable }
-
-// Grantable is what the caller found out about a role. Guard the append by the version it was found at.
-type Grantable struct {
-	ID      RoleID
-	Exists  bool
-	Enabled bool
-}
-
-// Decide refuses a user that is unknown or disabled, holds the role or holds MaxRoles already; then a role that is
-// unknown or disabled.
-func (c AddRole) Decide(s State) ([]Event, error) {
-	if err := s.requireEnabled(); err != nil {
-		return nil, err
-	}
-	switch {
-	case slices.Contains(s.Roles, c.Role.ID):
-		return nil, ErrRoleHeld
-	case len(s.Roles) >= MaxRoles:
-		return nil, ErrTooManyRoles
-	case !c.Role.Exists:
-		return nil, ErrRoleNotFound
-	case !c.Role.Enabled:
-		return nil, ErrRoleDisabled
-	}
-	return []Event{RoleAdded{RoleID: c.Role.ID}}, nil
-}
-
-// RemoveRole takes a role from the user. A disabled user may lose roles, and any role may be lost.
-type RemoveRole struct{ RoleID RoleID }
-
-// Decide refuses a user that is unknown or does not hold the role.
-func (c RemoveRole) Decide(s State) ([]Event, error) {
-	if err := s.requireRegistered(); err != nil {
-		return nil, err
-	}
-	if !slices.Contains(s.Roles, c.RoleID) {
-		return nil, ErrRoleNotHeld
-	}
-	return []Event{RoleRemoved{RoleID: c.RoleID}}, nil
 }

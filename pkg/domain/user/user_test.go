@@ -3,6 +3,7 @@ package user_test
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -77,10 +78,14 @@ func TestEvolveDoesNotModifyItsArgument(t *testing.T) {
 	withA := user.Evolve(s, user.RoleAdded{RoleID: "a"})
 	withB := user.Evolve(s, user.RoleAdded{RoleID: "b"})
 	without := user.Evolve(s, user.RoleRemoved{RoleID: "1"})
-	assert.Equal(t, []user.RoleID{"1", "2", "3"}, s.Roles)
-	assert.Equal(t, []user.RoleID{"1", "2", "3", "a"}, withA.Roles)
-	assert.Equal(t, []user.RoleID{"1", "2", "3", "b"}, withB.Roles)
-	assert.Equal(t, []user.RoleID{"2", "3"}, without.Roles)
+	ending := user.Evolve(s, user.RoleUntilChanged{RoleID: "2", Until: noon})
+	expired := user.Evolve(ending, user.RoleExpired{RoleID: "2", Until: noon})
+	assert.Equal(t, []user.Grant{{RoleID: "1"}, {RoleID: "2"}, {RoleID: "3"}}, s.Roles)
+	assert.Equal(t, append(slices.Clone(s.Roles), user.Grant{RoleID: "a"}), withA.Roles)
+	assert.Equal(t, append(slices.Clone(s.Roles), user.Grant{RoleID: "b"}), withB.Roles)
+	assert.Equal(t, []user.Grant{{RoleID: "2"}, {RoleID: "3"}}, without.Roles)
+	assert.Equal(t, []user.Grant{{RoleID: "1"}, {RoleID: "2", Until: noon}, {RoleID: "3"}}, ending.Roles)
+	assert.Equal(t, []user.Grant{{RoleID: "1"}, {RoleID: "3"}}, expired.Roles)
 }
 
 func drawEvent(t *rapid.T) user.Event {
@@ -91,6 +96,9 @@ func drawEvent(t *rapid.T) user.Event {
 		func(*rapid.T) user.Event { return user.Disabled{} },
 		func(*rapid.T) user.Event { return user.Enabled{} },
 		func(t *rapid.T) user.Event { return user.RoleAdded{RoleID: drawRoleID(t)} },
+		func(t *rapid.T) user.Event { return user.RoleGranted{RoleID: drawRoleID(t), Until: noon} },
+		func(t *rapid.T) user.Event { return user.RoleUntilChanged{RoleID: drawRoleID(t), Until: drawUntil(t)} },
+		func(t *rapid.T) user.Event { return user.RoleExpired{RoleID: drawRoleID(t), Until: drawUntil(t)} },
 		func(t *rapid.T) user.Event { return user.RoleRemoved{RoleID: drawRoleID(t)} },
 	}).Draw(t, "event")
 	return draw(t)
@@ -144,6 +152,13 @@ func TestRefusals(t *testing.T) {
 		{user.ErrTooManyRoles, eventsourcing.FailedPrecondition, "too_many_roles"},
 		{user.ErrRoleNotFound, eventsourcing.NotFound, "role_not_found"},
 		{user.ErrRoleDisabled, eventsourcing.FailedPrecondition, "role_disabled"},
+		{user.ErrRoleRetiring, eventsourcing.FailedPrecondition, "role_retiring"},
+		{user.ErrRoleRetired, eventsourcing.FailedPrecondition, "role_retired"},
+		{user.ErrUntilPassed, eventsourcing.Invalid, "until_passed"},
+		{user.ErrGrantChanged, eventsourcing.FailedPrecondition, "grant_changed"},
+		{user.ErrGrantNotEnded, eventsourcing.FailedPrecondition, "grant_not_ended"},
+		{user.ErrLastHolder, eventsourcing.FailedPrecondition, "last_holder"},
+		{user.ErrNoSeatLeft, eventsourcing.FailedPrecondition, "no_seat_left"},
 	} {
 		assert.Equal(t, c.code, c.refusal.Code)
 		assert.Equal(t, c.kind, c.refusal.Kind, c.code)

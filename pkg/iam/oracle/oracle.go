@@ -281,11 +281,11 @@ func (f *Fold) Expect() Shown {
 			Email: string(state.Email), FirstName: string(state.FirstName), LastName: string(state.LastName), Disabled: state.Disabled,
 		}}
 		shown := User{Member: member, Version: f.Heads[eventsourcing.StreamID{Category: user.Category, ID: id}], Roles: []Role{}}
-		for _, roleID := range state.Roles {
-			held := s.Roles[string(roleID)]
+		for _, grant := range state.Roles {
+			held := s.Roles[string(grant.RoleID)]
 			held.Version = 0
 			shown.Roles = append(shown.Roles, held)
-			s.Members[string(roleID)] = append(s.Members[string(roleID)], member)
+			s.Members[string(grant.RoleID)] = append(s.Members[string(grant.RoleID)], member)
 		}
 		s.Users[id] = shown
 	}

@@ -116,6 +116,7 @@ func codes(t *testing.T) map[string]int {
 
 var kinds = map[string]eventsourcing.Kind{
 	"Invalid": eventsourcing.Invalid, "NotFound": eventsourcing.NotFound, "FailedPrecondition": eventsourcing.FailedPrecondition,
+	"NotReady": eventsourcing.NotReady,
 }
 
 // addLiteral adds the code of an eventsourcing.Refusal, or that of the refusal when an eventsourcing.Claim is taken.

@@ -80,6 +80,8 @@ func statusOf(k eventsourcing.Kind) int {
 		return http.StatusNotFound
 	case eventsourcing.FailedPrecondition:
 		return http.StatusConflict
+	case eventsourcing.NotReady:
+		return http.StatusServiceUnavailable
 	default:
 		return http.StatusInternalServerError
 	}
