@@ -74,6 +74,8 @@ type Heard struct {
 type Answered struct {
 	Command Command
 	Answer  Answer
+	// At is when the answer had come.
+	At time.Time
 }
 
 // Fired is a timer of the process that has come due. It is not set any more.
@@ -109,6 +111,14 @@ func Ask(name string, data any) Command {
 		panic(fmt.Sprintf("process: data of command %s: %v", name, err))
 	}
 	return Command{Name: name, Data: text}
+}
+
+// Decode returns the data of a command or an answer. It panics if data is not such, which in React is a reaction that fails.
+func Decode[T any](data json.RawMessage) (v T) {
+	if err := json.Unmarshal(data, &v); err != nil {
+		panic(fmt.Sprintf("process: data %.100q: %v", data, err))
+	}
+	return v
 }
 
 // Answer is what came of a command: it was accepted, or refused for good. "Already so" is a refusal, too: the process decides what it

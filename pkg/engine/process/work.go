@@ -138,7 +138,7 @@ func (m *Manager[S, E]) answer(ctx context.Context, id string, answers []answere
 			if !st.isOpen(a.asked) {
 				continue
 			}
-			more, err := m.reaction(st, Answered{a.Command, a.answer}, a.correlationID, commandAnswered{
+			more, err := m.reaction(st, Answered{a.Command, a.answer, m.now()}, a.correlationID, commandAnswered{
 				fact: fact{m.spec.Category}, Version: a.version, Number: a.number, Answer: a.answer,
 			})
 			if err != nil {
