@@ -22,7 +22,8 @@ func (s State) stream() eventsourcing.StreamID {
 	return eventsourcing.StreamID{Category: Category, ID: string(s.ID)}
 }
 
-type command = eventsourcing.Command[State, Event]
+// Command is a decision on a role.
+type Command = eventsourcing.Command[State, Event]
 
 // SetRules gives the role rules in place of those it has. A role that has them already is left as it is.
 type SetRules struct {
@@ -32,7 +33,7 @@ type SetRules struct {
 }
 
 // In implements eventsourcing.Scoped.
-func (c SetRules) In(scopes eventsourcing.ScopeStates) command {
+func (c SetRules) In(scopes eventsourcing.ScopeStates) Command {
 	c.scopes = scopes
 	return c
 }
@@ -64,7 +65,7 @@ func (c SetRules) Decide(s State) ([]Event, error) {
 type Retire struct{ counted }
 
 // In implements eventsourcing.Scoped.
-func (c Retire) In(scopes eventsourcing.ScopeStates) command {
+func (c Retire) In(scopes eventsourcing.ScopeStates) Command {
 	c.scopes = scopes
 	return c
 }
@@ -99,7 +100,7 @@ func (CancelRetirement) Decide(s State) ([]Event, error) {
 type CompleteRetirement struct{ counted }
 
 // In implements eventsourcing.Scoped.
-func (c CompleteRetirement) In(scopes eventsourcing.ScopeStates) command {
+func (c CompleteRetirement) In(scopes eventsourcing.ScopeStates) Command {
 	c.scopes = scopes
 	return c
 }

@@ -83,10 +83,12 @@ func TestCompleteRetirement(t *testing.T) {
 	t.Parallel()
 	c := role.CompleteRetirement{}.In(membersOf(0, 0))
 	aggregatetest.Decide(t, role.Aggregate(), cases{
-		"an unknown role":        {When: c, Refused: role.ErrNotFound},
-		"a role":                 {Given: events{created}, When: c, Refused: role.ErrNotRetiring},
-		"nobody holds it":        {Given: events{created, requested}, When: c, Then: events{role.Retired{}}},
-		"somebody holds it":      {Given: events{created, requested}, When: role.CompleteRetirement{}.In(membersOf(1, 0)), Refused: role.ErrMembersLeft},
+		"an unknown role": {When: c, Refused: role.ErrNotFound},
+		"a role":          {Given: events{created}, When: c, Refused: role.ErrNotRetiring},
+		"nobody holds it": {Given: events{created, requested}, When: c, Then: events{role.Retired{}}},
+		"somebody holds it": {
+			Given: events{created, requested}, When: role.CompleteRetirement{}.In(membersOf(1, 0)), Refused: role.ErrMembersLeft,
+		},
 		"members not counted":    {Given: events{created, requested}, When: role.CompleteRetirement{}, Refused: role.ErrScopeNotReady},
 		"twice":                  {Given: events{created, requested, role.Retired{}}, When: c, Refused: role.ErrRetired},
 		"cancelled in between":   {Given: events{created, requested, role.RetirementCancelled{}}, When: c, Refused: role.ErrNotRetiring},

@@ -31,7 +31,8 @@ func (s State) scopeIfHolder(id RoleID) []eventsourcing.Scope {
 	return nil
 }
 
-type command = eventsourcing.Command[State, Event]
+// Command is a decision on a user.
+type Command = eventsourcing.Command[State, Event]
 
 // Disable bars the user from changes.
 type Disable struct{ counted }
@@ -45,7 +46,7 @@ func (Disable) Scopes(s State) (scopes []eventsourcing.Scope) {
 }
 
 // In implements eventsourcing.Scoped.
-func (c Disable) In(scopes eventsourcing.ScopeStates) command {
+func (c Disable) In(scopes eventsourcing.ScopeStates) Command {
 	c.scopes = scopes
 	return c
 }
@@ -108,7 +109,7 @@ func (c AddRole) Scopes(State) []eventsourcing.Scope {
 }
 
 // In implements eventsourcing.Scoped.
-func (c AddRole) In(scopes eventsourcing.ScopeStates) command {
+func (c AddRole) In(scopes eventsourcing.ScopeStates) Command {
 	c.scopes = scopes
 	return c
 }
@@ -161,7 +162,7 @@ func (c ChangeRoleUntil) Scopes(s State) []eventsourcing.Scope {
 }
 
 // In implements eventsourcing.Scoped.
-func (c ChangeRoleUntil) In(scopes eventsourcing.ScopeStates) command {
+func (c ChangeRoleUntil) In(scopes eventsourcing.ScopeStates) Command {
 	c.scopes = scopes
 	return c
 }
@@ -198,7 +199,7 @@ type RemoveRole struct {
 func (c RemoveRole) Scopes(s State) []eventsourcing.Scope { return s.scopeIfHolder(c.RoleID) }
 
 // In implements eventsourcing.Scoped.
-func (c RemoveRole) In(scopes eventsourcing.ScopeStates) command {
+func (c RemoveRole) In(scopes eventsourcing.ScopeStates) Command {
 	c.scopes = scopes
 	return c
 }

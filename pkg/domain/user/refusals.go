@@ -60,7 +60,7 @@ var (
 		Kind: eventsourcing.FailedPrecondition, Code: "no_seat_left", Reason: "as many users hold the role as may",
 		Remedy: "remove it from one first, or change its rules",
 	}
-	// These are the role's own refusals, as AddRole meets them.
+	// ErrRoleNotFound and those below are the role's own refusals, as AddRole meets them.
 	ErrRoleNotFound = &eventsourcing.Refusal{
 		Kind: eventsourcing.NotFound, Code: "role_not_found", Reason: "there is no such role",
 	}
