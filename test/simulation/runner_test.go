@@ -73,7 +73,7 @@ func newWorker() (*worker, error) {
 	return w, w.cmd.Start()
 }
 
-// play runs one job. It returns an error if the worker is gone.
+// play runs one job. It returns an error if the worker is gone, or stood still and was ended.
 func (w *worker) play(j job) (r result, err error) {
 	line, err := json.Marshal(j)
 	if err != nil {
@@ -82,6 +82,7 @@ func (w *worker) play(j job) (r result, err error) {
 	if _, err := w.in.Write(append(line, '\n')); err != nil {
 		return r, err
 	}
+	defer watch(w.cmd.Process, time.Second)()
 	var output []string
 	for w.out.Scan() {
 		if text, ok := strings.CutPrefix(w.out.Text(), resultPrefix); ok {
