@@ -76,7 +76,7 @@ func New(repository fs.FS, names topology.Names) (Catalogue, error) {
 	}
 	fact := &Fact{Name: "Reference", Shape: reference, Enrichment: role.NewReference(aRole, "Auditor"), Reader: "projector-user"}
 	// The command looks the role up: see commands.AddRole in services/command-api.
-	facts := map[string]*Fact{user.RoleAdded{}.EventName(): fact}
+	facts := map[string]*Fact{user.RoleAdded{}.EventName(): fact, user.RoleGranted{}.EventName(): fact}
 	c := Catalogue{Names: names, Facts: []*Fact{fact}}
 	err = errors.Join(
 		describe[user.State, user.Event](d, &c, user.Aggregate(), user.Registered{UserID: aUser, Email: "ann@example.com"}, aUser, facts),

@@ -11,6 +11,7 @@ import (
 	"path"
 	"reflect"
 	"strings"
+	"time"
 )
 
 // Shape is a JSON value as Go's encoding/json reads and writes a type.
@@ -65,8 +66,11 @@ type describer struct {
 }
 
 func (d *describer) shape(t reflect.Type) (Shape, error) {
-	if t == reflect.TypeFor[json.RawMessage]() {
+	switch t {
+	case reflect.TypeFor[json.RawMessage]():
 		return Shape{}, nil
+	case reflect.TypeFor[time.Time]():
+		return Shape{Type: "string", Format: "date-time"}, nil
 	}
 	doc := d.doc(t)
 	switch t.Kind() {
@@ -91,10 +95,10 @@ func (d *describer) shape(t reflect.Type) (Shape, error) {
 func (d *describer) object(t reflect.Type) (Shape, error) {
 	out := Shape{Type: "object", Doc: d.doc(t)}
 	for _, f := range reflect.VisibleFields(t) {
-		if f.Anonymous && f.Type.NumField() == 0 {
-			continue // it makes the type an event and is not part of its JSON
-		}
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Anonymous && name == "" {
+			continue // it makes the type an event, or its fields are visible themselves
+		}
 		if name == "" || name == "-" || f.Anonymous || !f.IsExported() {
 			return out, fmt.Errorf("%s.%s: fields of a payload are exported and have a name in JSON", t, f.Name)
 		}
@@ -107,7 +111,11 @@ func (d *describer) object(t reflect.Type) (Shape, error) {
 		if err != nil {
 			return out, err
 		}
-		shape.Doc = cmp.Or(d.comment(t, t.Name()+"."+f.Name), shape.Doc)
+		in := t
+		for _, i := range f.Index[:len(f.Index)-1] {
+			in = in.Field(i).Type
+		}
+		shape.Doc = cmp.Or(d.comment(in, in.Name()+"."+f.Name), shape.Doc)
 		out.Fields = append(out.Fields, Field{Name: name, Optional: strings.Contains(options, "omit"), Shape: shape})
 	}
 	return out, d.err

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -13,28 +14,43 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/role"
 )
 
+type embedded struct {
+	Inner bool `json:"inner"`
+}
+
 func TestTypesHaveTheirShapes(t *testing.T) {
 	t.Parallel()
 	type all struct {
+		embedded
+
 		Text   string          `json:"text"`
 		Flag   bool            `json:"flag,omitzero"`
 		Count  uint64          `json:"count,omitempty"`
 		Ratio  float64         `json:"ratio"`
 		List   []struct{}      `json:"list"`
 		Any    json.RawMessage `json:"any"`
+		At     time.Time       `json:"at"`
 		Within struct {
 			ID string `json:"id"`
 		} `json:"within"`
 	}
-	got, err := (&describer{repository: fstest.MapFS{}}).shape(reflect.TypeFor[all]())
+	got, err := (&describer{repository: fstest.MapFS{"docs/eventdocs/a.go": {Data: []byte(`package eventdocs
+
+type embedded struct {
+	// Inner is a member of the type that embeds it.
+	Inner bool
+}
+`)}}}).shape(reflect.TypeFor[all]())
 	require.NoError(t, err)
 	assert.Equal(t, Shape{Type: "object", Fields: []Field{
+		{Name: "inner", Shape: Shape{Type: "boolean", Doc: "a member of the type that embeds it"}},
 		{Name: "text", Shape: Shape{Type: "string"}},
 		{Name: "flag", Optional: true, Shape: Shape{Type: "boolean"}},
 		{Name: "count", Optional: true, Shape: Shape{Type: "integer"}},
 		{Name: "ratio", Shape: Shape{Type: "number"}},
 		{Name: "list", Shape: Shape{Type: "array", Items: &Shape{Type: "object"}}},
 		{Name: "any"},
+		{Name: "at", Shape: Shape{Type: "string", Format: "date-time"}},
 		{Name: "within", Shape: Shape{Type: "object", Fields: []Field{{Name: "id", Shape: Shape{Type: "string"}}}}},
 	}}, got)
 }

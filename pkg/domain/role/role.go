@@ -98,7 +98,7 @@ func NewCodec() *eventsourcing.Codec[Event] {
 
 // Rules bound who may hold the role. The zero Rules bound nothing.
 type Rules struct {
-	// Essential: one user that is enabled and holds the role without an end must remain, once there is one.
+	// Essential says that one user who is enabled and holds the role without an end must remain, once there is one.
 	Essential bool `json:"essential"`
 	// MaxMembers is the most users that may hold the role, disabled or not. 0: any number.
 	MaxMembers int64 `json:"maxMembers"`

@@ -2,16 +2,19 @@
 package iamtest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/stretchr/testify/assert"
@@ -33,6 +36,8 @@ import (
 // Model is a read model in a table of the embedded AWS, with a log in memory and its REST API.
 type Model struct {
 	t         *testing.T
+	db        *dynamodb.Client
+	table     string
 	log       *memstore.Store
 	projector *projection.Projector
 	api       http.Handler
@@ -59,7 +64,7 @@ func NewModel(
 	router := httpapi.NewRouter(logger)
 	register(httpapi.NewAPI(router), projection.Reader{DB: db, Table: name}, log, logger)
 	return &Model{
-		t: t, log: log, projector: projector, versions: map[eventsourcing.StreamID]eventsourcing.Version{},
+		t: t, db: db, table: name, log: log, projector: projector, versions: map[eventsourcing.StreamID]eventsourcing.Version{},
 		api: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			router.ServeHTTP(w, r.WithContext(auth.With(r.Context(), auth.Principal{Subject: "tester", Scopes: scopes})))
 		}),
@@ -112,6 +117,44 @@ func (m *Model) Apply(r eventsourcing.Record) {
 	done, err := m.projector.Apply(m.t.Context(), []eventsourcing.Record{r})
 	require.NoError(m.t, err)
 	require.Equal(m.t, 1, done)
+}
+
+// KeepsRows applies a history of the events that the first builds had, and compares the rows with those that they stored.
+func (m *Model) KeepsRows(stored string) {
+	m.t.Helper()
+	const (
+		ann     = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"
+		bob     = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e58"
+		auditor = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e59"
+		clerk   = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e5a"
+	)
+	m.Role(auditor, role.Created{RoleID: auditor, Name: "auditor"}, role.Renamed{Name: "chief"}, role.Disabled{})
+	m.Role(clerk, role.Created{RoleID: clerk, Name: "clerk"}, role.Disabled{}, role.Enabled{})
+	m.User(ann, user.Registered{UserID: ann, Email: "ann@example.com"}, user.Updated{FirstName: "Ann", LastName: "Lee"})
+	m.UserEnriched(ann, user.RoleAdded{RoleID: auditor}, role.NewReference(auditor, "auditor"))
+	m.UserEnriched(ann, user.RoleAdded{RoleID: clerk}, role.NewReference(clerk, "clerk"))
+	m.User(ann, user.EmailChanged{Email: "lee@example.com"}, user.RoleRemoved{RoleID: auditor}, user.Disabled{}, user.Enabled{})
+	m.UserEnriched(ann, user.RoleAdded{RoleID: auditor}, role.NewReference(auditor, "chief"))
+	m.User(bob, user.Registered{UserID: bob, Email: "bob@example.com"}, user.Disabled{})
+	was, err := os.ReadFile(stored)
+	require.NoError(m.t, err)
+	assert.Equal(m.t, string(was), m.rows())
+}
+
+// rows returns all rows as they are stored, as JSON, ordered by their keys.
+func (m *Model) rows() string {
+	m.t.Helper()
+	out, err := m.db.Scan(m.t.Context(), &dynamodb.ScanInput{TableName: &m.table})
+	require.NoError(m.t, err)
+	require.Empty(m.t, out.LastEvaluatedKey)
+	rows := []map[string]any{}
+	require.NoError(m.t, attributevalue.UnmarshalListOfMaps(out.Items, &rows))
+	slices.SortFunc(rows, func(a, b map[string]any) int {
+		return cmp.Or(cmp.Compare(fmt.Sprint(a["id"]), fmt.Sprint(b["id"])), cmp.Compare(fmt.Sprint(a["row"]), fmt.Sprint(b["row"])))
+	})
+	text, err := json.MarshalIndent(rows, "", "  ")
+	require.NoError(m.t, err)
+	return string(text) + "\n"
 }
 
 // Get sends a GET request with headers, given as name and value in turn.

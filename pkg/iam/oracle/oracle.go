@@ -250,20 +250,29 @@ func (s Shown) Keep(keep func(id string) bool) {
 type User struct {
 	Member
 	Version eventsourcing.Version `json:"version"`
-	Roles   []Role                `json:"roles"`
+	Roles   []HeldRole            `json:"roles"`
 }
 
-// Role is a role as the API shows it, in a list or in a user.
+// HeldRole is a role as the API shows it in a user that holds it.
+type HeldRole struct {
+	ID       string    `json:"id"`
+	Name     string    `json:"name"`
+	Disabled bool      `json:"disabled"`
+	Until    time.Time `json:"until"` // zero: never
+}
+
+// Role is a role as the API shows it in a list.
 type Role struct {
 	ID string `json:"id"`
 	view.Role
-	Version eventsourcing.Version `json:"version"` // 0 in a user
+	Version eventsourcing.Version `json:"version"`
 }
 
 // Member is a member of a role as the API shows it.
 type Member struct {
 	ID string `json:"id"`
 	view.User
+	Until time.Time `json:"until"` // zero: never, and in a user
 }
 
 // Expect returns what the API must show once the read models have settled.
@@ -271,7 +280,10 @@ func (f *Fold) Expect() Shown {
 	s := newShown()
 	for id, state := range f.Roles {
 		s.Roles[id] = Role{
-			ID: id, Role: view.Role{Name: string(state.Name), Disabled: state.Disabled},
+			ID: id, Role: view.Role{
+				Name: string(state.Name), Disabled: state.Disabled, Essential: state.Rules.Essential, MaxMembers: state.Rules.MaxMembers,
+				Retiring: state.Retiring, Retired: state.Retired,
+			},
 			Version: f.Heads[eventsourcing.StreamID{Category: role.Category, ID: id}],
 		}
 		s.Members[id] = []Member{}
@@ -280,12 +292,12 @@ func (f *Fold) Expect() Shown {
 		member := Member{ID: id, User: view.User{
 			Email: string(state.Email), FirstName: string(state.FirstName), LastName: string(state.LastName), Disabled: state.Disabled,
 		}}
-		shown := User{Member: member, Version: f.Heads[eventsourcing.StreamID{Category: user.Category, ID: id}], Roles: []Role{}}
-		for _, grant := range state.Roles {
-			held := s.Roles[string(grant.RoleID)]
-			held.Version = 0
-			shown.Roles = append(shown.Roles, held)
-			s.Members[string(grant.RoleID)] = append(s.Members[string(grant.RoleID)], member)
+		shown := User{Member: member, Version: f.Heads[eventsourcing.StreamID{Category: user.Category, ID: id}], Roles: []HeldRole{}}
+		for _, g := range state.Roles {
+			roleID, held := string(g.RoleID), s.Roles[string(g.RoleID)]
+			shown.Roles = append(shown.Roles, HeldRole{ID: roleID, Name: held.Name, Disabled: held.Disabled, Until: g.Until})
+			member.Until = g.Until
+			s.Members[roleID] = append(s.Members[roleID], member)
 		}
 		s.Users[id] = shown
 	}

@@ -2,6 +2,8 @@
 package view
 
 import (
+	"time"
+
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
 )
@@ -27,15 +29,53 @@ func (u User) Fold(event user.Event) User {
 		u.Disabled = true
 	case user.Enabled:
 		u.Disabled = false
-	case user.RoleAdded, user.RoleRemoved:
+	case user.RoleAdded, user.RoleGranted, user.RoleUntilChanged, user.RoleRemoved, user.RoleExpired:
 	}
 	return u
+}
+
+// Grant is what an event says of a role that a user holds, or holds no more.
+type Grant struct {
+	RoleID user.RoleID
+	Held   bool
+	Until  *time.Time // when it ends; nil: never
+}
+
+// GrantIn returns what the event says of a role, if it is about one.
+func GrantIn(event user.Event) (g Grant, ok bool) {
+	switch e := event.(type) {
+	case user.RoleAdded:
+		return Grant{RoleID: e.RoleID, Held: true}, true
+	case user.RoleGranted:
+		return Grant{RoleID: e.RoleID, Held: true, Until: Until(e.Until)}, true
+	case user.RoleUntilChanged:
+		return Grant{RoleID: e.RoleID, Held: true, Until: Until(e.Until)}, true
+	case user.RoleRemoved:
+		return Grant{RoleID: e.RoleID}, true
+	case user.RoleExpired:
+		return Grant{RoleID: e.RoleID}, true
+	case user.Registered, user.Updated, user.EmailChanged, user.Disabled, user.Enabled:
+	}
+	return g, false
+}
+
+// Until returns when a grant ends as it is shown: the zero time is nil.
+func Until(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 // Role is what others see of a role, beside its members.
 type Role struct {
 	Name     string `dynamodbav:"name" json:"name" doc:"unique ignoring case and spelling in Unicode" example:"auditor"`
 	Disabled bool   `dynamodbav:"disabled" json:"disabled" doc:"it cannot be given to others" example:"false"`
+	// What follows is absent where it is not so.
+	Essential  bool  `dynamodbav:"essential,omitempty" json:"essential,omitempty" doc:"a user must remain that holds it without an end"`
+	MaxMembers int64 `dynamodbav:"maxMembers,omitempty" json:"maxMembers,omitempty" doc:"the most users that may hold it; absent: any number"`
+	Retiring   bool  `dynamodbav:"retiring,omitempty" json:"retiring,omitempty" doc:"it is being taken from everybody"`
+	Retired    bool  `dynamodbav:"retired,omitempty" json:"retired,omitempty" doc:"nobody holds it, nor ever will"`
 }
 
 // Fold returns r after the event.
@@ -49,6 +89,14 @@ func (r Role) Fold(event role.Event) Role {
 		r.Disabled = true
 	case role.Enabled:
 		r.Disabled = false
+	case role.RulesChanged:
+		r.Essential, r.MaxMembers = e.Essential, e.MaxMembers
+	case role.RetirementRequested:
+		r.Retiring = true
+	case role.RetirementCancelled:
+		r.Retiring, r.Disabled = false, true
+	case role.Retired:
+		r.Retiring, r.Retired = false, true
 	}
 	return r
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/view"
 )
 
 // Apply applies one event to a read model.
@@ -113,6 +114,13 @@ func changeBy(r eventsourcing.Record) (change, error) {
 	if err != nil {
 		return c, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
+	if e, ok := event.(user.Event); ok {
+		if g, ok := view.GrantIn(e); ok && g.Held {
+			c.granted = string(g.RoleID)
+		} else if ok {
+			c.revoked = string(g.RoleID)
+		}
+	}
 	switch e := event.(type) {
 	case user.Registered:
 		c.set["email"] = e.Email
@@ -120,14 +128,10 @@ func changeBy(r eventsourcing.Record) (change, error) {
 		c.set["firstName"], c.set["lastName"] = e.FirstName, e.LastName
 	case user.EmailChanged:
 		c.set["email"] = e.Email
-	case user.Disabled, role.Disabled:
+	case user.Disabled, role.Disabled, role.RetirementCancelled:
 		c.set["disabled"] = true
 	case user.Enabled, role.Enabled:
 		c.set["disabled"] = false
-	case user.RoleAdded:
-		c.granted = string(e.RoleID)
-	case user.RoleRemoved:
-		c.revoked = string(e.RoleID)
 	case role.Created:
 		c.set["name"] = e.Name
 	case role.Renamed:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -42,6 +43,8 @@ type Member struct {
 	LastName  string `json:"lastName" doc:"empty until it is given" example:"O'Neill"`
 	Email     string `json:"email" doc:"unique ignoring case and spelling in Unicode" example:"dan@example.com"`
 	Disabled  bool   `json:"disabled,omitempty" doc:"it is barred from changes" example:"false"`
+	// Until is nil for a grant without an end.
+	Until *time.Time `json:"until,omitempty" doc:"when the user holds the role no more; absent: never" example:"2026-12-31T17:00:00Z"`
 }
 
 type listRoles struct {
@@ -186,7 +189,7 @@ func membersOf(
 	members := make([]Member, 0, len(rows))
 	for _, row := range rows {
 		members = append(members, Member{
-			ID: row.UserID, FirstName: row.FirstName, LastName: row.LastName, Email: row.Email, Disabled: row.Disabled,
+			ID: row.UserID, FirstName: row.FirstName, LastName: row.LastName, Email: row.Email, Disabled: row.Disabled, Until: row.Until,
 		})
 	}
 	return members, next, nil

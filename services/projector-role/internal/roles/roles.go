@@ -3,7 +3,9 @@
 package roles
 
 import (
+	"maps"
 	"slices"
+	"time"
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
@@ -23,11 +25,14 @@ const (
 type userRow struct {
 	view.User
 	Roles []string `dynamodbav:"roles"`
+	// Until has the roles of which the grant ends, and when.
+	Until map[string]time.Time `dynamodbav:"until,omitempty"`
 }
 
 type memberRow struct {
 	view.User
-	UserID string `dynamodbav:"userId"`
+	UserID string     `dynamodbav:"userId"`
+	Until  *time.Time `dynamodbav:"until,omitempty"` // nil: it does not end
 }
 
 // Shapes are the folds that this build knows, the newest last. One that writes other rows than the one before gets a number of its
@@ -57,11 +62,23 @@ func foldRole(row view.Role, event role.Event, _ eventsourcing.Record) view.Role
 
 func foldUser(row userRow, event user.Event, _ eventsourcing.Record) userRow {
 	row.User = row.Fold(event)
-	if e, ok := event.(user.RoleAdded); ok {
-		row.Roles = append(row.Roles, string(e.RoleID))
+	grant, ok := view.GrantIn(event)
+	if !ok {
+		return row
 	}
-	if e, ok := event.(user.RoleRemoved); ok {
-		row.Roles = slices.DeleteFunc(row.Roles, func(id string) bool { return id == string(e.RoleID) })
+	id := string(grant.RoleID)
+	switch held := slices.Contains(row.Roles, id); {
+	case grant.Held && !held:
+		row.Roles = append(row.Roles, id)
+	case !grant.Held:
+		row.Roles = slices.DeleteFunc(row.Roles, func(r string) bool { return r == id })
+	}
+	delete(row.Until, id)
+	if grant.Until != nil {
+		row.Until = maps.Collect(maps.All(row.Until)) // which may be nil
+		row.Until[id] = *grant.Until
+	} else if len(row.Until) == 0 {
+		row.Until = nil // as it is without any end
 	}
 	return row
 }
@@ -71,7 +88,7 @@ func members(userID string, row userRow) []projection.Row {
 	out := make([]projection.Row, 0, len(row.Roles))
 	for _, roleID := range row.Roles {
 		out = append(out, projection.Row{
-			ID: roleID, Row: memberPrefix + userID, Data: memberRow{User: row.User, UserID: userID},
+			ID: roleID, Row: memberPrefix + userID, Data: memberRow{User: row.User, UserID: userID, Until: view.Until(row.Until[roleID])},
 		})
 	}
 	return out

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -26,6 +27,8 @@ const (
 	auditor = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e59"
 	clerk   = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e5a"
 )
+
+var friday = time.Date(2026, 12, 4, 17, 0, 0, 0, time.UTC)
 
 func newModel(t *testing.T) *iamtest.Model {
 	t.Helper()
@@ -56,6 +59,15 @@ func TestEachEventOfARoleIsShown(t *testing.T) {
 		{role.Renamed{Name: "Chief"}, `"name":"Chief","disabled":false`},
 		{role.Disabled{}, `"name":"Chief","disabled":true`},
 		{role.Enabled{}, `"name":"Chief","disabled":false`},
+		{
+			role.RulesChanged{Rules: role.Rules{Essential: true, MaxMembers: 2}},
+			`"name":"Chief","disabled":false,"essential":true,"maxMembers":2`,
+		},
+		{role.RulesChanged{}, `"name":"Chief","disabled":false`},
+		{role.RetirementRequested{Members: 1}, `"name":"Chief","disabled":false,"retiring":true`},
+		{role.RetirementCancelled{}, `"name":"Chief","disabled":true`},
+		{role.RetirementRequested{}, `"name":"Chief","disabled":true,"retiring":true`},
+		{role.Retired{}, `"name":"Chief","disabled":true,"retired":true`},
 	} {
 		m.Role(auditor, step.event)
 		want := fmt.Sprintf(`"id":%q,"version":%d,%s`, auditor, i+1, step.want)
@@ -114,6 +126,28 @@ func TestEachEventOfAMemberIsShown(t *testing.T) {
 		{user.RoleRemoved{RoleID: auditor}, ``, `"firstName":"Ann","lastName":"Lee","email":"lee@example.com","disabled":true`},
 		{user.Enabled{}, ``, `"firstName":"Ann","lastName":"Lee","email":"lee@example.com"`},
 		{user.RoleRemoved{RoleID: clerk}, ``, ``},
+		{
+			user.RoleGranted{RoleID: clerk, Until: friday},
+			``, `"firstName":"Ann","lastName":"Lee","email":"lee@example.com","until":"2026-12-04T17:00:00Z"`,
+		},
+		{
+			user.RoleAdded{RoleID: auditor},
+			`"firstName":"Ann","lastName":"Lee","email":"lee@example.com"`,
+			`"firstName":"Ann","lastName":"Lee","email":"lee@example.com","until":"2026-12-04T17:00:00Z"`,
+		},
+		{
+			user.RoleUntilChanged{RoleID: auditor, Until: friday.Add(time.Hour)},
+			`"firstName":"Ann","lastName":"Lee","email":"lee@example.com","until":"2026-12-04T18:00:00Z"`,
+			`"firstName":"Ann","lastName":"Lee","email":"lee@example.com","until":"2026-12-04T17:00:00Z"`,
+		},
+		{
+			user.RoleUntilChanged{RoleID: clerk},
+			`"firstName":"Ann","lastName":"Lee","email":"lee@example.com","until":"2026-12-04T18:00:00Z"`,
+			`"firstName":"Ann","lastName":"Lee","email":"lee@example.com"`,
+		},
+		{user.RoleExpired{RoleID: auditor, Until: friday.Add(time.Hour)}, ``, `"firstName":"Ann","lastName":"Lee","email":"lee@example.com"`},
+		{user.RoleAdded{RoleID: auditor}, `"firstName":"Ann","lastName":"Lee","email":"lee@example.com"`,
+			`"firstName":"Ann","lastName":"Lee","email":"lee@example.com"`},
 	} {
 		m.User(ann, step.event)
 		for id, want := range map[string]string{auditor: step.auditor, clerk: step.clerk} {
@@ -123,6 +157,12 @@ func TestEachEventOfAMemberIsShown(t *testing.T) {
 			assert.JSONEq(t, `[`+want+`]`, members(t, m, id), step.event.EventName())
 		}
 	}
+}
+
+// TestHistoriesOfFormerBuildsGiveTheirRows: or they need a shape of their own.
+func TestHistoriesOfFormerBuildsGiveTheirRows(t *testing.T) {
+	t.Parallel()
+	newModel(t).KeepsRows("testdata/rows.json")
 }
 
 func TestAMemberMayArriveBeforeItsRole(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -33,6 +34,8 @@ type HeldRole struct {
 	ID       string `json:"id" format:"uuid" doc:"the role's id" example:"01920b7d-0a11-7d52-8c3f-6b1d2e4f5a90"`
 	Name     string `json:"name" doc:"what it is called now; with as_of, what it was called when it was given" example:"auditor"`
 	Disabled bool   `json:"disabled,omitempty" doc:"it cannot be given to others" example:"false"`
+	// Until is nil for a grant without an end.
+	Until *time.Time `json:"until,omitempty" doc:"when the user holds it no more; absent: never" example:"2026-12-31T17:00:00Z"`
 }
 
 type listUsers struct {
@@ -226,7 +229,7 @@ func withRoles(ctx context.Context, reader readservice.Reader, rows []storedUser
 func (row userRow) shown(id string, version eventsourcing.Version, now map[string]view.Role) User {
 	u := User{ID: id, User: row.User, Version: version, Roles: []HeldRole{}}
 	for _, g := range row.Roles {
-		role := HeldRole{ID: g.ID, Name: g.Name}
+		role := HeldRole{ID: g.ID, Name: g.Name, Until: g.Until}
 		if r, ok := now[g.ID]; ok {
 			role.Name, role.Disabled = r.Name, r.Disabled
 		}

@@ -4,6 +4,7 @@ package users
 
 import (
 	"slices"
+	"time"
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
@@ -27,8 +28,9 @@ type userRow struct {
 // granted is a role as it was called when it was granted. What it is called now stands in the role's own row, which
 // only that role's events write, and which may arrive later.
 type granted struct {
-	ID   string `dynamodbav:"id"`
-	Name string `dynamodbav:"name"`
+	ID    string     `dynamodbav:"id"`
+	Name  string     `dynamodbav:"name"`
+	Until *time.Time `dynamodbav:"until,omitempty"` // nil: it does not end
 }
 
 // Shapes are the folds that this build knows, the newest last. One that writes other rows than the one before gets a number of its
@@ -54,12 +56,19 @@ func userSpec() projection.Spec[userRow, user.Event] {
 
 func foldUser(row userRow, event user.Event, rec eventsourcing.Record) userRow {
 	row.User = row.Fold(event)
-	if e, ok := event.(user.RoleAdded); ok {
-		reference, _ := role.ReferenceIn(rec.Enrichment, role.ID(e.RoleID))
-		row.Roles = append(row.Roles, granted{ID: string(e.RoleID), Name: string(reference.Name)})
+	grant, ok := view.GrantIn(event)
+	if !ok {
+		return row
 	}
-	if e, ok := event.(user.RoleRemoved); ok {
-		row.Roles = slices.DeleteFunc(row.Roles, func(g granted) bool { return g.ID == string(e.RoleID) })
+	i := slices.IndexFunc(row.Roles, func(g granted) bool { return g.ID == string(grant.RoleID) })
+	switch {
+	case grant.Held && i < 0:
+		reference, _ := role.ReferenceIn(rec.Enrichment, role.ID(grant.RoleID))
+		row.Roles = append(row.Roles, granted{ID: string(grant.RoleID), Name: string(reference.Name), Until: grant.Until})
+	case grant.Held:
+		row.Roles[i].Until = grant.Until
+	case i >= 0:
+		row.Roles = slices.Delete(row.Roles, i, i+1)
 	}
 	return row
 }

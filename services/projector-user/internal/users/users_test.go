@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/stretchr/testify/assert"
@@ -37,6 +38,8 @@ const (
 	auditor = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e59"
 	clerk   = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e5a"
 )
+
+var friday = time.Date(2026, 12, 4, 17, 0, 0, 0, time.UTC)
 
 func newModel(t *testing.T) *iamtest.Model {
 	t.Helper()
@@ -172,6 +175,20 @@ func TestEachEventOfAUserIsShown(t *testing.T) {
 			`"email":"lee@example.com","firstName":"Ann","lastName":"Lee","disabled":false,"roles":[{"id":"` + auditor + `","name":""}]`,
 		},
 		{user.RoleRemoved{RoleID: auditor}, `"email":"lee@example.com","firstName":"Ann","lastName":"Lee","disabled":false,"roles":[]`},
+		{
+			user.RoleGranted{RoleID: auditor, Until: friday}, `"email":"lee@example.com","firstName":"Ann","lastName":"Lee","disabled":false,` +
+				`"roles":[{"id":"` + auditor + `","name":"","until":"2026-12-04T17:00:00Z"}]`,
+		},
+		{
+			user.RoleUntilChanged{RoleID: auditor, Until: friday.Add(time.Hour)},
+			`"email":"lee@example.com","firstName":"Ann","lastName":"Lee","disabled":false,` +
+				`"roles":[{"id":"` + auditor + `","name":"","until":"2026-12-04T18:00:00Z"}]`,
+		},
+		{
+			user.RoleUntilChanged{RoleID: auditor},
+			`"email":"lee@example.com","firstName":"Ann","lastName":"Lee","disabled":false,"roles":[{"id":"` + auditor + `","name":""}]`,
+		},
+		{user.RoleExpired{RoleID: auditor}, `"email":"lee@example.com","firstName":"Ann","lastName":"Lee","disabled":false,"roles":[]`},
 		{user.Disabled{}, `"email":"lee@example.com","firstName":"Ann","lastName":"Lee","disabled":true,"roles":[]`},
 		{user.Enabled{}, `"email":"lee@example.com","firstName":"Ann","lastName":"Lee","disabled":false,"roles":[]`},
 	} {
@@ -287,6 +304,12 @@ func TestARoleHasItsGrantedNameUntilItsEventsArrive(t *testing.T) {
 	require.NoError(t, json.Unmarshal(res.Body.Bytes(), &listed), res.Body.String())
 	require.Len(t, listed, 1, "roles are no users")
 	assert.Equal(t, []users.HeldRole{{ID: auditor, Name: "Chief"}}, listed[0].Roles)
+}
+
+// TestHistoriesOfFormerBuildsGiveTheirRows: or they need a shape of their own.
+func TestHistoriesOfFormerBuildsGiveTheirRows(t *testing.T) {
+	t.Parallel()
+	newModel(t).KeepsRows("testdata/rows.json")
 }
 
 // register registers n users, u1@example.com and so on, every second one with the last name O'Neill.
