@@ -284,11 +284,23 @@ func (r *Repository[S, E]) append(ctx context.Context, commit Commit, after vers
 	if err := r.cfg.Store.Append(ctx, commit); err != nil {
 		return commit.Expected, fmt.Errorf("append to %s at version %d: %w", commit.Stream, commit.Expected, err)
 	}
+	r.keep(ctx, commit.Expected, after)
+	return after.version, nil
+}
+
+// keep keeps the state after an append to the stream at version `before`.
+func (r *Repository[S, E]) keep(ctx context.Context, before Version, after versioned[S]) {
 	r.cfg.Cache.keep(after)
-	if every := r.snapshotEvery(); every > 0 && commit.Expected/every != after.version/every {
+	if every := r.snapshotEvery(); every > 0 && before/every != after.version/every {
 		r.saveSnapshot(ctx, after)
 	}
-	return after.version, nil
+}
+
+// Appended tells the Repository of a commit that the caller has appended itself, and of the state it leads to: the Repository then
+// caches it and saves snapshots as if it had appended it.
+func (r *Repository[S, E]) Appended(ctx context.Context, commit Commit, after S) {
+	last := commit.Records[len(commit.Records)-1]
+	r.keep(ctx, commit.Expected, versioned[S]{id: commit.Stream.ID, state: after, version: last.Version, last: last.ID})
 }
 
 // remember keeps the answer to a command without events, so that a repetition gets the same.

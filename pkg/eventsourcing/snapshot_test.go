@@ -185,6 +185,28 @@ func TestASnapshotIsSavedEveryNEvents(t *testing.T) {
 	assert.Equal(t, []eventsourcing.SnapshotUse{eventsourcing.SnapshotLoaded}, c.uses)
 }
 
+// A caller that appends by itself, with other writes for example, loses neither the cache nor the snapshots.
+func TestACommitThatTheCallerAppendedIsKeptAsAnyOther(t *testing.T) {
+	t.Parallel()
+	c := newLong(t, 0)
+	c.Cache = eventsourcing.NewCache[counter](1)
+	for v := range eventsourcing.Version(4) {
+		commit := eventsourcing.Commit{
+			Stream: eventsourcing.StreamID{Category: "test/counter", ID: "c1"}, Expected: v,
+			Records: []eventsourcing.Record{{
+				ID: fmt.Sprint("own ", v+1), Stream: eventsourcing.StreamID{Category: "test/counter", ID: "c1"}, Version: v + 1,
+				Name: counted{}.EventName(), Schema: 1, Data: []byte(`{}`), RecordedAt: time.UnixMilli(1),
+			}},
+		}
+		require.NoError(t, c.Store.Append(t.Context(), commit))
+		c.repository().Appended(t.Context(), commit, counter{N: int(v) + 1})
+	}
+	assert.Equal(t, []eventsourcing.Version{3}, c.snapshots.saved)
+	assert.Equal(t, "own 3", c.snapshot(t).EventID)
+	c.holds(t, 4)
+	assert.Equal(t, []eventsourcing.Version{3}, c.store.reads, "from the cached state on")
+}
+
 func TestAFailedAppendSavesNoSnapshot(t *testing.T) {
 	t.Parallel()
 	c := newLong(t, 2)

@@ -52,7 +52,13 @@ type timerFired struct {
 	Timer
 }
 
-// retried: an operator had the timers and the open work put anew.
+// parked: React cannot react to a timer or to an answer. No timer fires and no command is sent until it is retried.
+type parked struct {
+	fact
+	Parked
+}
+
+// retried: an operator had the timers and the open work put anew, and freed the process if it was parked.
 type retried struct{ fact }
 
 // cancelled: an operator ended the process. Its timers and commands are dropped, and it hears nothing more.
@@ -68,61 +74,45 @@ func (e commandAnswered) EventName() string { return e.category + "/commandAnswe
 func (e timerSet) EventName() string        { return e.category + "/timerSet" }
 func (e timerCancelled) EventName() string  { return e.category + "/timerCancelled" }
 func (e timerFired) EventName() string      { return e.category + "/timerFired" }
+func (e parked) EventName() string          { return e.category + "/parked" }
 func (e retried) EventName() string         { return e.category + "/retried" }
 func (e cancelled) EventName() string       { return e.category + "/cancelled" }
 
-func (s Spec[S, E]) codec() *eventsourcing.Codec[eventsourcing.Event] {
+// Events returns the codec of all that a process's stream has: the author's events and the engine's.
+func (s Spec[S, E]) Events() *eventsourcing.Codec[eventsourcing.Event] {
+	return eventsourcing.Join(s.Codec, s.engineEvents())
+}
+
+func (s Spec[S, E]) engineEvents() *eventsourcing.Codec[eventsourcing.Event] {
 	f := fact{s.Category}
-	return eventsourcing.Join(s.Codec, eventsourcing.NewCodec[eventsourcing.Event](
+	return eventsourcing.NewCodec[eventsourcing.Event](
 		commandsAsked{fact: f}, commandAnswered{fact: f}, timerSet{fact: f}, timerCancelled{fact: f}, timerFired{fact: f},
-		retried{f}, cancelled{fact: f},
-	))
-}
-
-// state is a process: the author's state, and what the engine's events say.
-type state[S any] struct {
-	of        S
-	version   eventsourcing.Version
-	open      []asked // without an answer, in the order in which they were asked
-	timers    map[string]time.Time
-	renewed   eventsourcing.Version // of the last event by which all timers were put anew
-	cancelled bool
-}
-
-// asked is a command as the event of that version asked it.
-type asked struct {
-	Command
-
-	version       eventsourcing.Version
-	number        int
-	at            time.Time
-	correlationID string
-}
-
-func (a asked) is(version eventsourcing.Version, number int) bool {
-	return a.version == version && a.number == number
+		parked{fact: f}, retried{f}, cancelled{fact: f},
+	)
 }
 
 func (s Spec[S, E]) evolve(st state[S], event eventsourcing.Event) state[S] {
-	st.version++
+	st.Version++
 	switch e := event.(type) {
 	case commandsAsked:
-		st.open = slices.Clone(st.open)
+		st.Open = slices.Clone(st.Open)
 		for i, c := range e.Commands {
-			st.open = append(st.open, asked{c, st.version, i + 1, e.At, e.CorrelationID})
+			st.Open = append(st.Open, asked{c, st.Version, i + 1, e.At, e.CorrelationID})
 		}
 	case commandAnswered:
-		st.open = slices.DeleteFunc(slices.Clone(st.open), func(a asked) bool { return a.is(e.Version, e.Number) })
+		st.Open = slices.DeleteFunc(slices.Clone(st.Open), func(a asked) bool { return a.is(e.Version, e.Number) })
 	case timerSet:
-		st.timers = with(st.timers, e.Name, e.Due)
+		st.Timers = with(st.Timers, e.Name, e.Due)
 	case timerCancelled:
-		st.timers = without(st.timers, e.Name)
+		st.Timers = without(st.Timers, e.Name)
 	case timerFired:
-		st.timers = without(st.timers, e.Name)
-	case cancelled:
-		st.open, st.timers, st.cancelled = nil, nil, true
+		st.Timers = without(st.Timers, e.Name)
+	case parked:
+		st.Parked = e.Parked
 	case retried:
-		st.renewed = st.version
+		st.Renewed, st.Parked = st.Version, Parked{}
+	case cancelled:
+		st.Open, st.Timers, st.Parked, st.Cancelled = nil, nil, Parked{}, true
 	case E:
 		st.of = s.Evolve(st.of, e)
 	}
@@ -142,20 +132,29 @@ func without(timers map[string]time.Time, name string) map[string]time.Time {
 	return out
 }
 
-// openWork is the name of the timer that says that a process has commands without an answer. Those of the author have a prefix.
+// The names of the timers in the table: openWork says that a process has commands without an answer, parkedProcess that it is parked, and
+// the author's have a prefix.
 const (
-	openWork    = "commands"
-	timerPrefix = "timer "
+	openWork      = "commands"
+	parkedProcess = "parked"
+	timerPrefix   = "timer "
 )
 
-// due are the timers that the table has of a process in that state, by their names.
+// due are the timers that the table has of a process in that state, by their names. One that is parked has none but the one that lists it.
 func (st state[S]) due(stream eventsourcing.StreamID) map[string]timers.Timer {
-	out := make(map[string]timers.Timer, len(st.timers)+1)
-	for name, at := range st.timers {
-		out[timerPrefix+name] = timers.Timer{Stream: stream, Name: timerPrefix + name, Due: at, Version: st.version}
+	out := make(map[string]timers.Timer, len(st.Timers)+1)
+	put := func(name string, due time.Time) {
+		out[name] = timers.Timer{Stream: stream, Name: name, Due: due, Version: st.Version}
 	}
-	if len(st.open) > 0 {
-		out[openWork] = timers.Timer{Stream: stream, Name: openWork, Due: st.open[0].at, Version: st.version}
+	if st.isParked() {
+		put(parkedProcess, timers.Never())
+		return out
+	}
+	for name, at := range st.Timers {
+		put(timerPrefix+name, at)
+	}
+	if len(st.Open) > 0 {
+		put(openWork, st.Open[0].At)
 	}
 	return out
 }
@@ -183,8 +182,8 @@ func (m *Manager[S, E]) reaction(
 		st = m.spec.evolve(st, e)
 	}
 	for _, name := range r.Cancel {
-		if _, set := st.timers[name]; set {
-			st.timers = without(st.timers, name)
+		if _, set := st.Timers[name]; set {
+			st.Timers = without(st.Timers, name)
 			events = append(events, timerCancelled{f, name})
 		}
 	}
@@ -193,10 +192,10 @@ func (m *Manager[S, E]) reaction(
 		if err := (timers.Timer{Name: timerPrefix + t.Name, Due: t.Due}).Validate(); err != nil {
 			return nil, fmt.Errorf("%w: %w", errReaction, err)
 		}
-		if due, set := st.timers[t.Name]; set && due.Equal(t.Due) {
+		if due, set := st.Timers[t.Name]; set && due.Equal(t.Due) {
 			continue
 		}
-		if st.timers = with(st.timers, t.Name, t.Due); len(st.timers) > MaxTimers {
+		if st.Timers = with(st.Timers, t.Name, t.Due); len(st.Timers) > MaxTimers {
 			return nil, fmt.Errorf("%w: more than %d timers", errReaction, MaxTimers)
 		}
 		events = append(events, timerSet{f, t})

@@ -49,6 +49,12 @@ type Config struct {
 	Actor string
 	// CacheSize is the number of processes whose states are kept in memory. Defaults to 1,000.
 	CacheSize int
+	// Snapshots keep the states of long streams, if the Spec has States. Defaults to none.
+	Snapshots eventsourcing.Snapshots
+	// SnapshotEvery is about how many events lie between a stream's snapshots. Defaults to 100.
+	SnapshotEvery int
+	// OnSnapshot is called with each use of a snapshot, and with the reason where there is one. Defaults to no call.
+	OnSnapshot func(eventsourcing.SnapshotUse, error)
 	// Backoff is the pause after a lost race. Defaults to 5 ms, doubled up to 80 ms.
 	Backoff retry.Backoff
 	// NewID makes the IDs of events. Defaults to random text.
@@ -104,14 +110,16 @@ func NewManager[S any, E eventsourcing.Event](spec Spec[S, E], cfg Config) (*Man
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)).With(slog.String("process", spec.Category))
 	spec.Parallel = cmp.Or(spec.Parallel, 1)
 	m := &Manager[S, E]{
-		spec: spec, cfg: cfg, codec: spec.codec(),
+		spec: spec, cfg: cfg, codec: spec.Events(),
 		limit: rate.NewLimiter(cfg.Rate, spec.Parallel), metrics: newMetrics(cfg.Metrics, spec.Category),
 	}
 	var err error
 	m.states, err = eventsourcing.NewRepository(eventsourcing.Config[state[S], eventsourcing.Event]{
-		Aggregate: eventsourcing.Aggregate[state[S], eventsourcing.Event]{Category: spec.Category, Evolve: spec.evolve, Codec: m.codec},
-		Store:     cfg.Log, Now: cfg.Now,
-		Cache: eventsourcing.NewCache[state[S]](cmp.Or(cfg.CacheSize, 1000)),
+		Aggregate: eventsourcing.Aggregate[state[S], eventsourcing.Event]{
+			Category: spec.Category, Evolve: spec.evolve, Codec: m.codec, States: spec.snapshots(),
+		},
+		Store: cfg.Log, Now: cfg.Now, Cache: eventsourcing.NewCache[state[S]](cmp.Or(cfg.CacheSize, 1000)),
+		Snapshots: cfg.Snapshots, SnapshotEvery: cfg.SnapshotEvery, OnSnapshot: cfg.OnSnapshot,
 	})
 	return m, err
 }
@@ -154,13 +162,13 @@ func (m *Manager[S, E]) hear(ctx context.Context, l Listener, rec eventsourcing.
 	}
 	moved := dynamostore.Extra{Write: fence, Refused: projection.ErrMoved}
 	_, written, err := m.step(ctx, id, md, func(st state[S]) ([]eventsourcing.Event, error) {
-		if st.cancelled {
+		if st.Cancelled {
 			return nil, nil
 		}
 		return m.reaction(st, Heard{Event: event, Record: rec}, md.CorrelationID)
 	}, moved)
 	switch {
-	case errors.Is(err, errReaction), errors.Is(err, eventsourcing.ErrTooLarge), errors.Is(err, eventsourcing.ErrUnknownEvent):
+	case cannotReact(err), errors.Is(err, eventsourcing.ErrUnknownEvent):
 		return false, fmt.Errorf("%w: %w", projection.ErrNoEffect, err)
 	case err == nil:
 		m.metrics.inputs.WithLabelValues(inputEvent).Inc()
@@ -170,6 +178,11 @@ func (m *Manager[S, E]) hear(ctx context.Context, l Listener, rec eventsourcing.
 
 // errReaction: React panics, or what it wants cannot be stored.
 var errReaction = errors.New("reaction that cannot be carried out")
+
+// cannotReact reports whether the same reaction would fail for ever.
+func cannotReact(err error) bool {
+	return errors.Is(err, errReaction) || errors.Is(err, eventsourcing.ErrTooLarge)
+}
 
 // maxRaces is how many races for one process an input may lose.
 const maxRaces = 50
@@ -190,10 +203,10 @@ func (m *Manager[S, E]) step(
 			return st, false, err
 		}
 		after := st
-		commit := eventsourcing.Commit{Stream: m.stream(id), Expected: st.version}
+		commit := eventsourcing.Commit{Stream: m.stream(id), Expected: st.Version}
 		for _, e := range events {
 			after = m.spec.evolve(after, e)
-			rec, err := m.record(commit.Stream, after.version, e, md)
+			rec, err := m.recordOf(commit.Stream, after.Version, e, md)
 			if err != nil {
 				return st, false, err
 			}
@@ -204,6 +217,7 @@ func (m *Manager[S, E]) step(
 		}
 		err = m.cfg.Log.AppendWith(ctx, commit, append(m.changed(commit.Stream, st, after), others...)...)
 		if err == nil {
+			m.states.Appended(ctx, commit, after)
 			return after, true, nil
 		}
 		if !errors.Is(err, eventsourcing.ErrConflict) {
@@ -233,14 +247,14 @@ func (m *Manager[S, E]) changed(stream eventsourcing.StreamID, before, after sta
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(is)) {
-		if !stays(name) || before.renewed != after.renewed {
+		if !stays(name) || before.Renewed != after.Renewed {
 			writes = append(writes, dynamostore.Extra{Write: m.cfg.Timers.Set(is[name])})
 		}
 	}
 	return writes
 }
 
-func (m *Manager[S, E]) record(
+func (m *Manager[S, E]) recordOf(
 	stream eventsourcing.StreamID, version eventsourcing.Version, e eventsourcing.Event, md eventsourcing.Metadata,
 ) (eventsourcing.Record, error) {
 	data, schema, err := m.codec.Encode(e)

@@ -35,15 +35,18 @@ type (
 func (waveAsked) EventName() string { return "library/campaign/waveAsked" }
 func (finished) EventName() string  { return "library/campaign/finished" }
 
-type campaign struct{ asked, answered int }
+type campaign struct {
+	Asked    int `json:"asked"`
+	Answered int `json:"answered"`
+}
 
 const letters, wave = 45, 20
 
 func campaigns(parallel int) process.Spec[campaign, eventsourcing.Event] {
 	next := func(c campaign) (r process.Reaction[eventsourcing.Event]) {
-		to := min(c.asked+wave, letters)
-		r.Events = []eventsourcing.Event{waveAsked{c.asked, to}}
-		for i := c.asked; i < to; i++ {
+		to := min(c.Asked+wave, letters)
+		r.Events = []eventsourcing.Event{waveAsked{c.Asked, to}}
+		for i := c.Asked; i < to; i++ {
 			r.Commands = append(r.Commands, process.Ask("letter", i))
 		}
 		return r
@@ -54,9 +57,9 @@ func campaigns(parallel int) process.Spec[campaign, eventsourcing.Event] {
 		Evolve: func(c campaign, e eventsourcing.Event) campaign {
 			switch e := e.(type) {
 			case waveAsked:
-				c.asked = e.To
+				c.Asked = e.To
 			case counted:
-				c.answered++
+				c.Answered++
 			}
 			return c
 		},
@@ -73,9 +76,9 @@ func campaigns(parallel int) process.Spec[campaign, eventsourcing.Event] {
 				}
 			case process.Answered:
 				r := process.Reaction[eventsourcing.Event]{Events: []eventsourcing.Event{counted{}}}
-				if c.answered++; c.answered == letters {
-					r.Events = append(r.Events, finished{c.answered})
-				} else if c.answered == c.asked {
+				if c.Answered++; c.Answered == letters {
+					r.Events = append(r.Events, finished{c.Answered})
+				} else if c.Answered == c.Asked {
 					more := next(c)
 					r.Events, r.Commands = append(r.Events, more.Events...), more.Commands
 				}
@@ -100,22 +103,40 @@ type office struct {
 	manager *process.Manager[campaign, eventsourcing.Event]
 	hears   *projection.Projector
 
-	mu   sync.Mutex
-	sent []string // data of the commands, in the order in which they took effect
-	fail func(r process.Request) error
+	mu    sync.Mutex
+	known map[string]bool // keys of commands
+	sent  []string        // data of the commands, in the order in which they took effect
+	fail  func(r process.Request) error
 }
 
 func newOffice(t *testing.T, spec process.Spec[campaign, eventsourcing.Event], change func(*process.Config)) *office {
 	t.Helper()
-	o := &office{world: newWorld(t), fail: func(process.Request) error { return nil }}
-	known := map[string]bool{}
+	o := &office{world: newWorld(t), fail: func(process.Request) error { return nil }, known: map[string]bool{}}
+	o.manager = o.newManager(spec, change)
+	o.hears = o.newProjector()
+	return o
+}
+
+func (o *office) newProjector() *projection.Projector {
+	o.t.Helper()
+	p, err := projection.NewProjector(projection.Config{
+		Name: "campaigns", Table: "reminder-fences", DB: o.db, EventLog: o.log, Sources: o.manager.Sources(), MaxAttempts: 2,
+	})
+	require.NoError(o.t, err)
+	return p
+}
+
+func (o *office) newManager(
+	spec process.Spec[campaign, eventsourcing.Event], change func(*process.Config),
+) *process.Manager[campaign, eventsourcing.Event] {
+	o.t.Helper()
 	cfg := process.Config{
 		Log: o.log, Timers: timers.Table{DB: o.db}, Metrics: prometheus.NewRegistry(),
 		Send: func(_ context.Context, r process.Request) (process.Answer, error) {
 			o.mu.Lock()
 			defer o.mu.Unlock()
-			if !known[r.Key] {
-				known[r.Key] = true
+			if !o.known[r.Key] {
+				o.known[r.Key] = true
 				o.sent = append(o.sent, string(r.Command.Data))
 			}
 			return process.Answer{}, o.fail(r)
@@ -124,14 +145,9 @@ func newOffice(t *testing.T, spec process.Spec[campaign, eventsourcing.Event], c
 	if change != nil {
 		change(&cfg)
 	}
-	var err error
-	o.manager, err = process.NewManager(spec, cfg)
-	require.NoError(t, err)
-	o.hears, err = projection.NewProjector(projection.Config{
-		Name: "campaigns", Table: "reminder-fences", DB: o.db, EventLog: o.log, Sources: o.manager.Sources(), MaxAttempts: 2,
-	})
-	require.NoError(t, err)
-	return o
+	m, err := process.NewManager(spec, cfg)
+	require.NoError(o.t, err)
+	return m
 }
 
 func (o *office) hear(id string) {
@@ -156,9 +172,9 @@ func (o *office) work() error {
 	return errors.Join(errs...)
 }
 
-// numbers are 0 to n-1 as text.
-func numbers(n int) (out []string) {
-	for i := range n {
+// allLetters are the data of all commands of a campaign.
+func allLetters() (out []string) {
+	for i := range letters {
 		out = append(out, fmt.Sprint(i))
 	}
 	return out
@@ -180,7 +196,7 @@ func TestCommandsOfAProcessAreSentInTheirOrder(t *testing.T) {
 	for o.waiting() > 0 {
 		_ = o.work()
 	}
-	assert.Equal(t, numbers(letters), o.sent)
+	assert.Equal(t, allLetters(), o.sent)
 	names := []string{}
 	for _, r := range o.records(o.stream("c")) {
 		names = append(names, strings.TrimPrefix(r.Name, "library/campaign/"))
@@ -210,7 +226,7 @@ func TestCommandsMayBeSentAtOnceAndAreAnsweredTogether(t *testing.T) {
 	failing = false
 	before := o.server.Calls()["DynamoDB.TransactWriteItems"]
 	require.NoError(t, o.work())
-	assert.ElementsMatch(t, numbers(letters), o.sent)
+	assert.ElementsMatch(t, allLetters(), o.sent)
 	assert.LessOrEqual(t, o.server.Calls()["DynamoDB.TransactWriteItems"]-before, int64(4), "one transaction for the answers of a wave")
 	assert.Zero(t, o.waiting())
 }
@@ -299,7 +315,7 @@ func TestAnOperatorSeesRetriesAndCancelsProcesses(t *testing.T) {
 	assert.Len(t, v.Open, wave)
 	assert.Equal(t, "library/campaign/c/2#1", v.Open[0].Key)
 	assert.True(t, waiting["c"].Since.Equal(v.Open[0].AskedAt))
-	assert.Equal(t, campaign{asked: wave}, v.State)
+	assert.Equal(t, campaign{Asked: wave}, v.State)
 
 	who := eventsourcing.Metadata{Actor: "operator"}
 	require.NoError(t, o.manager.Cancel(t.Context(), "d", "by mistake", who))
@@ -317,19 +333,9 @@ func TestAnOperatorSeesRetriesAndCancelsProcesses(t *testing.T) {
 	o.hear("d")
 	assert.Len(t, o.records(o.stream("d")), len(records), "it hears nothing more")
 
-	// The table is lost: the stream knows what it had.
-	_, err = o.db.DeleteTable(t.Context(), &dynamodb.DeleteTableInput{TableName: aws.String("timers")})
-	require.NoError(t, err)
-	_, err = o.db.CreateTable(t.Context(), timers.Table{}.CreateTableInput())
-	require.NoError(t, err)
-	require.NoError(t, o.work())
-	assert.Empty(t, o.sent)
-	o.fail = func(process.Request) error { return errors.New("no route to the library") }
-	require.ErrorContains(t, o.manager.Retry(t.Context(), "c", who), "no route to the library")
-	assert.Equal(t, 1, o.waiting())
-	o.fail = func(process.Request) error { return nil }
 	require.NoError(t, o.manager.Retry(t.Context(), "c", who))
-	assert.Equal(t, numbers(letters), o.sent)
+	require.NoError(t, o.work())
+	assert.Equal(t, allLetters(), o.sent)
 	assert.Zero(t, o.waiting())
 
 	require.ErrorIs(t, o.manager.Retry(t.Context(), "nobody", who), process.ErrNoProcess)
@@ -385,6 +391,7 @@ func TestStoredEventsOfTheEngineAreRead(t *testing.T) {
 		{"timerSet", `{"name":"c","due":"2026-11-27T17:00:00Z"}`},
 		{"timerFired", `{"name":"c","due":"2026-11-27T17:00:00Z"}`},
 		{"retried", `{}`},
+		{"parked", `{"reason":"timer \"b\": panic","at":"2026-11-29T17:00:00Z"}`},
 	}
 	c := eventsourcing.Commit{Stream: o.stream("old")}
 	for i, e := range stored {
@@ -402,6 +409,19 @@ func TestStoredEventsOfTheEngineAreRead(t *testing.T) {
 		Command: process.Command{Name: "letter", Data: json.RawMessage("2")}, CorrelationID: "c",
 	}, v.Open[0].Request)
 	assert.Equal(t, []process.Timer{{Name: "b", Due: friday.Add(24 * time.Hour)}}, v.Timers)
+	assert.Equal(t, process.Parked{Reason: `timer "b": panic`, At: friday.Add(48 * time.Hour)}, v.Parked)
+}
+
+// A fence is of a stream in a table: two kinds of processes that hear the same streams need two tables.
+func TestTwoKindsThatHearTheSameStreamsCannotShareFences(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, campaigns(1), nil)
+	defer o.server.Close()
+	_, err := projection.NewProjector(projection.Config{
+		Name: "both", Table: "reminder-fences", DB: o.db, EventLog: o.log,
+		Sources: append(o.manager.Sources(), o.immortal(0).manager.Sources()...),
+	})
+	require.ErrorContains(t, err, `two sources of category "library/loan"`)
 }
 
 func TestMistakesOfASpecAreReportedAtOnce(t *testing.T) {

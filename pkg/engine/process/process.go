@@ -10,6 +10,8 @@
 //     transaction that asks the first, deleted in the one that records the last answer. What is due is all that a crash can leave.
 //   - Timers are derived from the stream as claims are: set = after − before, cancelled = before − after. One fires if the stream says
 //     that it is set, for that time, and firing is an event. So a repetition finds it fired.
+//   - A timer or an answer to which React cannot react parks the process, which is an event: its timers do not fire and its commands are
+//     not sent until Manager.Retry frees it. Meanwhile it hears events. An event to which React cannot react parks its own stream.
 //
 // # Tables
 //
@@ -36,6 +38,8 @@ type Spec[S any, E eventsourcing.Event] struct {
 	Evolve func(S, E) S
 	// Codec of the process's own events. The engine's have other names: see the events of this package.
 	Codec *eventsourcing.Codec[E]
+	// States encodes S for snapshots, as package snapshot does. Defaults to none: streams are read from their start.
+	States eventsourcing.StateCodec[S]
 	// Parallel is how many commands of one process are sent at once. Defaults to 1: each is sent when the one before is answered.
 	Parallel int
 }

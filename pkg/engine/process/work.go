@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -37,13 +38,17 @@ func (m *Manager[S, E]) Handle(ctx context.Context, stream eventsourcing.StreamI
 // fire lets the process react to a timer. It reports whether the process's stream knows that timer.
 func (m *Manager[S, E]) fire(ctx context.Context, id string, t Timer) (known bool, err error) {
 	md := eventsourcing.Metadata{CorrelationID: m.cfg.NewID(), Actor: m.cfg.Actor}
-	_, fired, err := m.step(ctx, id, md, func(st state[S]) ([]eventsourcing.Event, error) {
-		due, set := st.timers[t.Name]
-		if !set || !due.Equal(t.Due) {
+	st, fired, err := m.step(ctx, id, md, func(st state[S]) ([]eventsourcing.Event, error) {
+		due, set := st.Timers[t.Name]
+		if !set || !due.Equal(t.Due) || st.isParked() {
 			return nil, nil
 		}
 		return m.reaction(st, Fired{t}, md.CorrelationID, timerFired{fact{m.spec.Category}, t})
 	})
+	if cannotReact(err) {
+		_, err = m.park(ctx, id, st.Version, fmt.Errorf("timer %q: %w", t.Name, err))
+		return true, err
+	}
 	if err != nil {
 		return true, fmt.Errorf("fire timer %q: %w", t.Name, err)
 	}
@@ -60,10 +65,11 @@ func (m *Manager[S, E]) work(ctx context.Context, id string) (known bool, err er
 	if err != nil {
 		return true, err
 	}
-	known = len(st.open) > 0
-	for len(st.open) > 0 {
+	hasWork := func() bool { return len(st.Open) > 0 && !st.isParked() }
+	known = hasWork()
+	for hasWork() {
 		progress.Turn(ctx)
-		wave := st.open[:min(len(st.open), m.spec.Parallel)]
+		wave := st.Open[:min(len(st.Open), m.spec.Parallel)]
 		answers, sendErr := m.sendAll(ctx, id, wave)
 		if len(answers) > 0 {
 			if st, err = m.answer(ctx, id, answers); err != nil {
@@ -124,22 +130,39 @@ func (m *Manager[S, E]) send(ctx context.Context, id string, a asked) (Answer, e
 
 func (m *Manager[S, E]) request(id string, a asked) Request {
 	return Request{
-		Key:     fmt.Sprintf("%s/%d#%d", m.stream(id), a.version, a.number),
-		Process: m.stream(id), Command: a.Command, CorrelationID: a.correlationID,
+		Key:     fmt.Sprintf("%s/%d#%d", m.stream(id), a.Version, a.Number),
+		Process: m.stream(id), Command: a.Command, CorrelationID: a.CorrelationID,
 	}
 }
 
 // answer records answers, each with the process's reaction to it, and returns the state afterwards. A command that has its answer
-// already, or was dropped, is left as it is.
-func (m *Manager[S, E]) answer(ctx context.Context, id string, answers []answered) (state[S], error) {
-	md := eventsourcing.Metadata{CorrelationID: answers[0].correlationID, Actor: m.cfg.Actor}
+// already, or was dropped, is left as it is. An answer to which the process cannot react parks it.
+func (m *Manager[S, E]) answer(ctx context.Context, id string, answers []answered) (st state[S], err error) {
+	st, err = m.record(ctx, id, answers)
+	if !cannotReact(err) {
+		return st, err
+	}
+	if len(answers) == 1 {
+		return m.park(ctx, id, st.Version, fmt.Errorf("answer to command %s: %w", m.request(id, answers[0].asked).Key, err))
+	}
+	for _, a := range answers { // keep those before it
+		if st, err = m.answer(ctx, id, []answered{a}); err != nil {
+			break
+		}
+	}
+	return st, err
+}
+
+// record records answers in one transaction.
+func (m *Manager[S, E]) record(ctx context.Context, id string, answers []answered) (state[S], error) {
+	md := eventsourcing.Metadata{CorrelationID: answers[0].CorrelationID, Actor: m.cfg.Actor}
 	st, written, err := m.step(ctx, id, md, func(st state[S]) (events []eventsourcing.Event, err error) {
 		for _, a := range answers {
-			if !st.isOpen(a.asked) {
+			if !st.isOpen(a.asked) || st.isParked() {
 				continue
 			}
-			more, err := m.reaction(st, Answered{a.Command, a.answer, m.now()}, a.correlationID, commandAnswered{
-				fact: fact{m.spec.Category}, Version: a.version, Number: a.number, Answer: a.answer,
+			more, err := m.reaction(st, Answered{a.Command, a.answer, m.now()}, a.CorrelationID, commandAnswered{
+				fact: fact{m.spec.Category}, Version: a.Version, Number: a.Number, Answer: a.answer,
 			})
 			if err != nil {
 				return nil, err
@@ -157,9 +180,27 @@ func (m *Manager[S, E]) answer(ctx context.Context, id string, answers []answere
 	return st, err
 }
 
+// park parks a process that cannot react at a version. One that has moved on since then may be able to, and is left as it is.
+func (m *Manager[S, E]) park(ctx context.Context, id string, at eventsourcing.Version, cause error) (state[S], error) {
+	md := eventsourcing.Metadata{CorrelationID: m.cfg.NewID(), Actor: m.cfg.Actor}
+	st, done, err := m.step(ctx, id, md, func(st state[S]) ([]eventsourcing.Event, error) {
+		if st.Version != at {
+			return nil, nil
+		}
+		return []eventsourcing.Event{parked{fact{m.spec.Category}, Parked{Reason: cause.Error(), At: m.now()}}}, nil
+	})
+	if err != nil {
+		return st, fmt.Errorf("park: %w", err)
+	}
+	if done {
+		m.cfg.Logger.ErrorContext(ctx, "process parked", slog.String("stream", m.stream(id).String()), slog.Any("error", cause))
+	}
+	return st, nil
+}
+
 func (st state[S]) isOpen(a asked) bool {
-	for _, other := range st.open {
-		if other.is(a.version, a.number) {
+	for _, other := range st.Open {
+		if other.is(a.Version, a.Number) {
 			return true
 		}
 	}

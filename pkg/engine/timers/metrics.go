@@ -10,10 +10,10 @@ import (
 )
 
 type metrics struct {
-	due, stuck *prometheus.GaugeVec   // by category
-	failures   *prometheus.CounterVec // by category
-	unreadable prometheus.Counter
-	lateness   prometheus.Histogram
+	due, stuck, parked *prometheus.GaugeVec   // by category
+	failures           *prometheus.CounterVec // by category
+	unreadable         prometheus.Counter
+	lateness           prometheus.Histogram
 }
 
 // newMetrics registers the metrics, if reg is not nil.
@@ -23,8 +23,9 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		return register.NewGaugeVec(prometheus.GaugeOpts{Name: "timers_" + name, Help: help}, []string{"category"})
 	}
 	return metrics{
-		due:   gauge("due", "Timers that are due and not fired, as the poller that works saw them last."),
-		stuck: gauge("stuck", "Timers that are overdue for longer than they may be, as the poller that works saw them last."),
+		due:    gauge("due", "Timers that are due and not fired, as the poller that works saw them last."),
+		stuck:  gauge("stuck", "Timers that are overdue for longer than they may be, as the poller that works saw them last."),
+		parked: gauge("parked", "Streams that are parked, as the poller that works counted them last, once a minute."),
 		failures: register.NewCounterVec(prometheus.CounterOpts{
 			Name: "timers_failures_total", Help: "Attempts to fire timers of a stream that failed and are made again.",
 		}, []string{"category"}),
@@ -60,10 +61,19 @@ func (f findings) add(t Timer) {
 
 // found sets the gauges to what a round found.
 func (m metrics) found(f findings) {
-	m.none()
+	m.due.Reset()
+	m.stuck.Reset()
 	for category, n := range f.due {
 		m.due.WithLabelValues(category).Set(float64(n))
 		m.stuck.WithLabelValues(category).Set(float64(f.stuck[category]))
+	}
+}
+
+// foundParked sets the gauge to the streams that are parked, by category.
+func (m metrics) foundParked(n map[string]int) {
+	m.parked.Reset()
+	for category, streams := range n {
+		m.parked.WithLabelValues(category).Set(float64(streams))
 	}
 }
 
@@ -71,4 +81,5 @@ func (m metrics) found(f findings) {
 func (m metrics) none() {
 	m.due.Reset()
 	m.stuck.Reset()
+	m.parked.Reset()
 }

@@ -58,6 +58,7 @@ type Poller struct {
 	metrics metrics
 	slots   chan struct{} // as many as may be handled at once
 	running sync.WaitGroup
+	counted time.Time // when round counted what is parked
 
 	mu     sync.Mutex
 	busy   map[eventsourcing.StreamID]bool
@@ -144,12 +145,13 @@ func (p *Poller) loop(ctx context.Context, name string, every time.Duration, rou
 func (p *Poller) round(ctx context.Context) error {
 	if !p.lease.held() {
 		p.metrics.none()
+		p.counted = time.Time{}
 		return nil
 	}
 	now := p.cfg.Now()
 	found := newFindings(now, p.cfg.StuckAfter)
 	for bucket := range buckets {
-		for page, err := range p.cfg.Table.until(ctx, bucket, &now) {
+		for page, err := range p.cfg.Table.until(ctx, bucket, now) {
 			if err != nil {
 				return err
 			}
@@ -175,6 +177,22 @@ func (p *Poller) round(ctx context.Context) error {
 	}
 	p.metrics.found(found)
 	p.forget(found)
+	return p.countParked(ctx, now)
+}
+
+// countParkedEvery is the pause between two counts of the timers that never fire.
+const countParkedEvery = time.Minute
+
+func (p *Poller) countParked(ctx context.Context, now time.Time) error {
+	if now.Sub(p.counted) < countParkedEvery {
+		return nil
+	}
+	n, err := p.cfg.Table.parked(ctx)
+	if err != nil {
+		return fmt.Errorf("count what is parked: %w", err)
+	}
+	p.metrics.foundParked(n)
+	p.counted = now
 	return nil
 }
 

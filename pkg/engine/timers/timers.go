@@ -118,7 +118,7 @@ func (t Table) Discard(ctx context.Context, timer Timer) error {
 func (t Table) All(ctx context.Context) iter.Seq2[Timer, error] {
 	return func(yield func(Timer, error) bool) {
 		for bucket := range buckets {
-			for page, err := range t.until(ctx, bucket, nil) {
+			for page, err := range t.rows(ctx, bucket, "", time.Time{}) {
 				if err != nil {
 					yield(Timer{}, err)
 					return
@@ -133,19 +133,19 @@ func (t Table) All(ctx context.Context) iter.Seq2[Timer, error] {
 	}
 }
 
-// until yields what is due in a bucket at a time, the first due first, in pages. With nil it yields all. Its reads are eventually
-// consistent: what is not seen is seen in the next round.
-func (t Table) until(ctx context.Context, bucket int, now *time.Time) iter.Seq2[[]dynamo.Item, error] {
+// rows yields the rows of a bucket whose time compares with at as condition says, such as "< :at", the first due first, in pages.
+// With "" it yields all. Its reads are eventually consistent: what is not seen is seen in the next round.
+func (t Table) rows(ctx context.Context, bucket int, condition string, at time.Time) iter.Seq2[[]dynamo.Item, error] {
 	in := &dynamodb.QueryInput{
 		TableName:                 t.name(),
 		KeyConditionExpression:    aws.String("#bucket = :bucket"),
 		ExpressionAttributeNames:  map[string]string{"#bucket": "bucket"},
 		ExpressionAttributeValues: dynamo.Item{":bucket": dynamo.Text(strconv.Itoa(bucket))},
 	}
-	if now != nil {
-		in.KeyConditionExpression = aws.String("#bucket = :bucket AND #due < :later")
+	if condition != "" {
+		in.KeyConditionExpression = aws.String("#bucket = :bucket AND #due " + condition)
 		in.ExpressionAttributeNames["#due"] = "due"
-		in.ExpressionAttributeValues[":later"] = dynamo.Text(sortable(now.UnixMilli() + 1))
+		in.ExpressionAttributeValues[":at"] = dynamo.Text(sortable(at.UnixMilli()))
 	}
 	return func(yield func([]dynamo.Item, error) bool) {
 		for pages := dynamodb.NewQueryPaginator(t.DB, in); pages.HasMorePages(); {
@@ -161,8 +161,34 @@ func (t Table) until(ctx context.Context, bucket int, now *time.Time) iter.Seq2[
 	}
 }
 
+// until yields what is due at a time.
+func (t Table) until(ctx context.Context, bucket int, now time.Time) iter.Seq2[[]dynamo.Item, error] {
+	return t.rows(ctx, bucket, "< :at", now.Add(time.Millisecond))
+}
+
+// parked counts the timers that never fire, by category.
+func (t Table) parked(ctx context.Context) (map[string]int, error) {
+	n := map[string]int{}
+	for bucket := range buckets {
+		for page, err := range t.rows(ctx, bucket, ">= :at", Never()) {
+			if err != nil {
+				return nil, err
+			}
+			for _, item := range page {
+				if timer, err := timerOf(item); err == nil { // All reports what is none
+					n[timer.Stream.Category]++
+				}
+			}
+		}
+	}
+	return n, nil
+}
+
 // lastDue is the last time of timers, in milliseconds since the Unix epoch: the texts of later ones would be longer.
 const lastDue = 999_999_999_999_999
+
+// Never is when a timer is due that does not fire: it lists a stream that is parked, and is counted.
+func Never() time.Time { return time.UnixMilli(lastDue).UTC() }
 
 func sortable(ms int64) string { return fmt.Sprintf("%015d", ms) }
 
