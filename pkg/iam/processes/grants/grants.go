@@ -9,6 +9,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/process"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/eventsourcing/snapshot"
 )
 
 // Category is the category of the processes' streams.
@@ -82,10 +83,15 @@ func (Expire) Refusals() []*eventsourcing.Refusal {
 // again is when a grant that has not ended yet by the receiver's clock is to end.
 const again = time.Second
 
+// snapshotRevision names the shape and the meaning of stored States: raise it whenever State changes, or evolve makes another state of the
+// same events. A test fails until it is raised.
+const snapshotRevision = 1
+
 // Spec is the process.
 func Spec() process.Spec[State, Event] {
+	codec := eventsourcing.NewCodec[Event](Awaited{}, Dropped{})
 	return process.Spec[State, Event]{
-		Category: Category, Evolve: evolve, React: react, Codec: eventsourcing.NewCodec[Event](Awaited{}, Dropped{}),
+		Category: Category, Evolve: evolve, React: react, Codec: codec, States: snapshot.NewCodec[State](snapshotRevision, codec),
 		Listens: []process.Listener{process.On(user.Category, user.NewCodec(), route)},
 	}
 }

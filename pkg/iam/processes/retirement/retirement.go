@@ -8,6 +8,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/engine/process"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/eventsourcing/snapshot"
 )
 
 // Category is the category of the processes' streams.
@@ -162,11 +163,15 @@ func (Complete) Refusals() []*eventsourcing.Refusal {
 	return []*eventsourcing.Refusal{role.ErrMembersLeft, role.ErrRetired, role.ErrNotRetiring}
 }
 
+// snapshotRevision names the shape and the meaning of stored States: raise it whenever State changes, or evolve makes another state of the
+// same events. A test fails until it is raised.
+const snapshotRevision = 1
+
 // Spec is the process.
 func Spec() process.Spec[State, Event] {
+	codec := eventsourcing.NewCodec[Event](Begun{}, Revoked{}, MembersLeft{}, Finished{}, Stopped{})
 	return process.Spec[State, Event]{
-		Category: Category, Evolve: evolve, React: react,
-		Codec:   eventsourcing.NewCodec[Event](Begun{}, Revoked{}, MembersLeft{}, Finished{}, Stopped{}),
+		Category: Category, Evolve: evolve, React: react, Codec: codec, States: snapshot.NewCodec[State](snapshotRevision, codec),
 		Listens: []process.Listener{process.On(role.Category, role.NewCodec(), route)},
 	}
 }
