@@ -44,13 +44,14 @@ type Module struct {
 
 	folder    string
 	variables map[string]cty.Value
+	modules   cty.Value
 	counted   map[string]bool // by type and name
 	// known returns attributes of resources and data that only AWS sets.
 	known func(kind, name, key string, b Block) map[string]cty.Value
 }
 
 // Evaluate reads and evaluates the *.tf files of a folder, with the defaults of variables that are not in vars, and with known for
-// attributes that only AWS sets.
+// attributes that only AWS sets. The value "module" of vars is the outputs of the modules that the folder calls.
 func Evaluate(folder string, vars map[string]cty.Value, known func(kind, name, key string, b Block) map[string]cty.Value) (*Module, error) {
 	files, err := filepath.Glob(filepath.Join(folder, "*.tf"))
 	if err != nil || len(files) == 0 {
@@ -58,7 +59,7 @@ func Evaluate(folder string, vars map[string]cty.Value, known func(kind, name, k
 	}
 	m := &Module{
 		Outputs: map[string]cty.Value{}, Locals: map[string]cty.Value{}, Blind: map[string]error{},
-		folder: folder, variables: map[string]cty.Value{}, counted: map[string]bool{}, known: known,
+		folder: folder, variables: map[string]cty.Value{}, modules: vars["module"], counted: map[string]bool{}, known: known,
 		Resources: map[string]map[string]map[string]Block{}, Data: map[string]map[string]map[string]Block{},
 	}
 	todo := map[string]func() error{}
@@ -269,6 +270,9 @@ func (m *Module) context(more map[string]cty.Value) *hcl.EvalContext {
 	variables := map[string]cty.Value{
 		"var": cty.ObjectVal(m.variables), "local": cty.ObjectVal(m.Locals), "data": cty.ObjectVal(m.byKind(m.Data)),
 		"path": cty.ObjectVal(map[string]cty.Value{"module": cty.StringVal(m.folder)}),
+	}
+	if m.modules != cty.NilVal {
+		variables["module"] = m.modules
 	}
 	maps.Copy(variables, m.byKind(m.Resources))
 	maps.Copy(variables, more)
