@@ -166,7 +166,7 @@ func messageOf(t *testing.T, m eventdocstest.Messages, body []byte) []string {
 func TestMessagesMatchTheAsyncAPIDocument(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := api{systemtest.New(t, nil), t}
+		a, end := api{systemtest.New(t, nil), t}, time.Now().Add(time.Second)
 		require.NoError(t, a.ProjectorUser.Stop())
 		roleID := a.accept(http.MethodPost, "/roles", object{"name": "auditor"}).ID
 		id := a.accept(http.MethodPost, "/users", object{"email": "zoe@example.com"}).ID
@@ -180,11 +180,19 @@ func TestMessagesMatchTheAsyncAPIDocument(t *testing.T) {
 			{Method: http.MethodPut, Path: "/roles/" + roleID, Body: object{"name": "inspector"}},
 			{Method: http.MethodPut, Path: "/roles/" + roleID + "/disable"},
 			{Method: http.MethodPut, Path: "/roles/" + roleID + "/enable"},
+			{Method: http.MethodPut, Path: "/roles/" + roleID + "/rules", Body: object{"essential": false, "maxMembers": 9}},
+			{Method: http.MethodPost, Path: "/users/" + id + "/roles", Body: object{"roleId": roleID, "until": time.Now().Add(time.Hour)}},
+			{Method: http.MethodPut, Path: "/users/" + id + "/roles/" + roleID, Body: object{"until": end}},
 		} {
 			a.accept(r.Method, r.Path, r.Body)
 		}
+		time.Sleep(time.Until(end))
+		a.accept(http.MethodPut, "/users/"+id+"/roles/"+roleID+"/expire", object{"until": end})
+		for _, what := range []string{"retire", "retire/cancel", "retire", "retire/complete"} {
+			a.accept(http.MethodPut, "/roles/"+roleID+"/"+what, nil)
+		}
 		described, left := messages(t), map[string]bool{}
-		for _, m := range receive(a, a.Names.UserQueue, 11) {
+		for _, m := range receive(a, a.Names.UserQueue, 19) {
 			r, err := envelope.Decode([]byte(*m.Body))
 			require.NoError(t, err)
 			name := fmt.Sprintf("%s.v%d", strings.ReplaceAll(r.Name, "/", "."), r.Schema)
@@ -192,9 +200,13 @@ func TestMessagesMatchTheAsyncAPIDocument(t *testing.T) {
 			assert.Equal(t, []string{name}, messageOf(t, described, []byte(*m.Body)))
 			assert.Equal(t, r.Stream.String(), m.Attributes["MessageGroupId"])
 			assert.Equal(t, fmt.Sprintf("%s#%d", r.Stream, r.Version), m.Attributes["MessageDeduplicationId"])
-			if r.Name == (user.RoleAdded{}).EventName() {
+			switch r.Name {
+			case (user.RoleAdded{}).EventName():
 				require.Len(t, r.Enrichment, 1)
 				assert.JSONEq(t, `{"name":"auditor"}`, string(r.Enrichment[0].Data))
+			case (user.RoleGranted{}).EventName(): // since it was renamed
+				require.Len(t, r.Enrichment, 1)
+				assert.JSONEq(t, `{"name":"inspector"}`, string(r.Enrichment[0].Data))
 			}
 		}
 		for _, k := range slices.Concat(user.NewCodec().Known(), role.NewCodec().Known()) {

@@ -94,6 +94,7 @@ func (p *scenario) run() {
 	send(202, http.MethodPut, "/roles/"+role+"/disable", nil)
 	send(202, http.MethodPut, "/roles/"+role+"/enable", nil)
 	send(200, http.MethodGet, "/roles/"+role+"?min_version=4&wait=10s", nil)
+	p.rules(dan, role)
 	for _, path := range []string{
 		"/users", "/users?contains=email:d", "/users?email=d@example.com", "/roles", "/roles/" + role + "/users",
 		"/users/" + dan + "/events", "/users/" + dan + "?as_of=1", "/roles/" + role + "/events", "/roles/" + role + "?as_of=1",
@@ -130,6 +131,27 @@ func (p *scenario) run() {
 		_, err := model.Await(t.Context(), p.ill[of.Name].ID, "parked#"+row(p.ill[of.Name]), head, patience, &parked)
 		require.NoError(t, err)
 	}
+}
+
+// rules gives roles rules, grants ends, and retires a role, of which the API refuses what only a process may ask for.
+func (p *scenario) rules(id, role string) {
+	p.t.Helper()
+	type object map[string]any
+	user := "/users/" + id
+	end := object{"until": time.Now().Add(time.Hour)}
+	other := p.send(202, http.MethodPost, "/roles", object{"name": "operator", "maxMembers": 2})
+	for _, granted := range []string{role, other} { // the user is a holder of both, so to disable it reads two scopes
+		p.send(202, http.MethodPost, user+"/roles", object{"roleId": granted})
+	}
+	p.send(202, http.MethodPut, "/roles/"+role+"/rules", object{"essential": true, "maxMembers": 0})
+	p.send(409, http.MethodPut, user+"/disable", nil)
+	p.send(202, http.MethodPut, user+"/roles/"+other, end)
+	p.send(409, http.MethodPut, user+"/roles/"+other+"/expire", end)
+	p.send(202, http.MethodDelete, user+"/roles/"+other, nil)
+	for _, what := range []string{"/cancel", "/complete"} {
+		p.send(409, http.MethodPut, "/roles/"+other+"/retire"+what, nil)
+	}
+	p.send(202, http.MethodPut, "/roles/"+other+"/retire", nil)
 }
 
 // row is the name of a stream's own row in a projection.

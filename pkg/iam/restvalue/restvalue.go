@@ -3,6 +3,9 @@
 package restvalue
 
 import (
+	"errors"
+	"time"
+
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
@@ -109,6 +112,43 @@ func (RoleName) Schema(huma.Registry) *huma.Schema {
 // Resolve implements huma.ResolverWithPath.
 func (n *RoleName) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
 	return canonical(at, n, role.ParseName)
+}
+
+// MaxMembers is a role's limit.
+type MaxMembers int64
+
+// Schema implements huma.SchemaProvider.
+func (MaxMembers) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeInteger, Format: "int64", Minimum: new(0.0), Maximum: new(float64(role.MaxLimit))}
+}
+
+// Instant is a time, kept in milliseconds.
+type Instant string
+
+// Schema implements huma.SchemaProvider.
+func (Instant) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "date-time"}
+}
+
+// Resolve implements huma.ResolverWithPath.
+func (i *Instant) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
+	return canonical(at, i, func(text string) (string, error) {
+		t, err := time.Parse(time.RFC3339, text)
+		t = t.UTC().Truncate(time.Millisecond)
+		if err != nil || t.Year() < 1970 || t.Year() > 9999 { // JSON has no other years, and the zero time means none
+			return "", errors.New("want a time as of RFC 3339, from 1970 to 9999, such as 2030-01-31T18:00:00Z")
+		}
+		return t.Format(time.RFC3339Nano), nil
+	})
+}
+
+// Time is the zero time if there is none.
+func (i *Instant) Time() time.Time {
+	if i == nil {
+		return time.Time{}
+	}
+	t, _ := time.Parse(time.RFC3339, string(*i)) // Resolve has checked it
+	return t
 }
 
 // Target is the {id} of a path. Inputs embed it.

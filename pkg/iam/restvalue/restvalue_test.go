@@ -3,6 +3,7 @@ package restvalue_test
 import (
 	"regexp"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -42,4 +43,29 @@ func TestSchemasAcceptWhatTheParsersAccept(t *testing.T) {
 		require.GreaterOrEqual(t, accepted, 4, name)
 		assert.NotRegexp(t, pattern, "<b>", name)
 	}
+}
+
+func TestAnInstantIsKeptInMilliseconds(t *testing.T) {
+	t.Parallel()
+	at := func(text string) (time.Time, []error) {
+		i := restvalue.Instant(text)
+		errs := i.Resolve(nil, huma.NewPathBuffer(nil, 0))
+		return i.Time(), errs
+	}
+	for text, want := range map[string]time.Time{
+		"2030-01-31T18:00:00Z":                time.Date(2030, 1, 31, 18, 0, 0, 0, time.UTC),
+		"2030-01-31T18:00:00.123456789+01:00": time.Date(2030, 1, 31, 17, 0, 0, 123e6, time.UTC),
+		"9999-12-31T23:59:59.9999Z":           time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC),
+	} {
+		got, errs := at(text)
+		assert.Empty(t, errs, text)
+		assert.Equal(t, want, got, text)
+	}
+	for _, text := range []string{
+		"", "tomorrow", "2030-01-31", "2030-01-31T18:00:00", "2030-02-30T18:00:00Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-01:00",
+	} {
+		_, errs := at(text)
+		assert.NotEmpty(t, errs, text)
+	}
+	assert.Zero(t, (*restvalue.Instant)(nil).Time())
 }

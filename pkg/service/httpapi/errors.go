@@ -17,6 +17,9 @@ import (
 // unknownEventRetry is about what it takes until another replica answers.
 const unknownEventRetry = 5 * time.Second
 
+// operatorRetry is how often to ask again while an operator has to act.
+const operatorRetry = time.Minute
+
 // ProblemOf returns the answer to an error: the one place where errors meet HTTP. An error that it does not know becomes
 // an "internal" problem without details.
 func ProblemOf(err error) *Problem {
@@ -24,7 +27,11 @@ func ProblemOf(err error) *Problem {
 		return p
 	}
 	if r, ok := errors.AsType[*eventsourcing.Refusal](err); ok {
-		return NewProblem(statusOf(r.Kind), r.Code, r.Reason)
+		p := NewProblem(statusOf(r.Kind), r.Code, r.Reason)
+		if r.Kind == eventsourcing.NotReady {
+			return p.RetryAfter(operatorRetry)
+		}
+		return p
 	}
 	switch {
 	case errors.Is(err, projection.ErrBadCursor):

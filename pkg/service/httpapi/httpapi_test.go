@@ -162,7 +162,7 @@ func TestEachKindOfErrorHasItsStatusAndCode(t *testing.T) {
 		"invalid":      {&eventsourcing.Refusal{Kind: eventsourcing.Invalid, Code: "odd", Reason: "is odd"}, 422, "odd", false},
 		"not found":    {&eventsourcing.Refusal{Kind: eventsourcing.NotFound, Code: "gone"}, 404, "gone", false},
 		"denied":       {fmt.Errorf("decide: %w", &eventsourcing.Refusal{Kind: eventsourcing.FailedPrecondition, Code: "no"}), 409, "no", false},
-		"not ready":    {&eventsourcing.Refusal{Kind: eventsourcing.NotReady, Code: "not_yet", Reason: "ask an operator"}, 503, "not_yet", false},
+		"not ready":    {&eventsourcing.Refusal{Kind: eventsourcing.NotReady, Code: "not_yet", Reason: "ask an operator"}, 503, "not_yet", true},
 		"claim":        {fmt.Errorf("append: %w", &eventsourcing.ClaimTakenError{Claim: claim}), 409, "email_taken", false},
 		"conflict":     {fmt.Errorf("append: %w", eventsourcing.ErrConflict), 409, "busy", true},
 		"guard":        {eventsourcing.ErrGuardMoved, 409, "busy", true},

@@ -15,8 +15,13 @@ locals {
         actions   = ["dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"]
         resources = [local.log.arn]
       }
-      claims  = { actions = ["dynamodb:DescribeTable", "dynamodb:PutItem", "dynamodb:DeleteItem"], resources = [local.claims.arn] }
-      scopes  = { actions = ["dynamodb:DescribeTable", "dynamodb:UpdateItem"], resources = [local.scopes.arn] }
+      claims = { actions = ["dynamodb:DescribeTable", "dynamodb:PutItem", "dynamodb:DeleteItem"], resources = [local.claims.arn] }
+      scopes = {
+        actions = [
+          "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem",
+        ]
+        resources = [local.scopes.arn]
+      }
       results = { actions = ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem"], resources = [local.results.arn] }
       snapshots = {
         actions   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"]

@@ -3,6 +3,7 @@ package commands_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -24,7 +25,7 @@ func TestEventsNameWhoSentTheCommand(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	w.annAndAuditor() // anonymously
-	_, err := w.AddRole(as(t, "dan"), ann, auditor, commands.Options{})
+	_, err := w.AddRole(as(t, "dan"), ann, auditor, time.Time{}, commands.Options{})
 	require.NoError(t, err)
 	_, err = w.User(as(t, "eve"), "disable", ann, user.Disable{}, commands.Options{})
 	require.NoError(t, err)

@@ -148,13 +148,17 @@ func (h *Handler) Role(
 	})
 }
 
-// AddRole gives a user a role. A guard makes sure that the role has not changed since it was looked up.
-func (h *Handler) AddRole(ctx context.Context, userID, roleID string, o Options) (eventsourcing.Version, error) {
+// Now is the time of a command that depends on it.
+func (h *Handler) Now() time.Time { return h.now() }
+
+// AddRole gives a user a role, until that time unless it is zero. A guard makes sure that the role has not changed since it was looked up.
+func (h *Handler) AddRole(ctx context.Context, userID, roleID string, until time.Time, o Options) (eventsourcing.Version, error) {
 	prepare := func(ctx context.Context) (eventsourcing.Prepared[user.State, user.Event], error) {
 		state, version, err := h.roles.Load(ctx, roleID)
 		return eventsourcing.Prepared[user.State, user.Event]{
-			Command: user.AddRole{Role: user.Grantable{
-				ID: user.RoleID(roleID), Exists: state.Exists, Enabled: !state.Disabled,
+			Command: user.AddRole{Until: until, Now: h.now(), Role: user.Grantable{
+				ID: user.RoleID(roleID), Exists: state.Exists, Enabled: !state.Disabled, Retiring: state.Retiring, Retired: state.Retired,
+				MaxMembers: state.Rules.MaxMembers,
 			}},
 			Enrichment: []eventsourcing.Enrichment{role.NewReference(role.ID(roleID), state.Name)},
 			Guards: []eventsourcing.Guard{{

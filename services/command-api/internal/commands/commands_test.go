@@ -101,7 +101,7 @@ func TestAddRoleGrantsAnExistingRoleByItsName(t *testing.T) {
 	_, err := w.Role(t.Context(), "rename", auditor, role.Rename{Name: "Chief"}, commands.Options{})
 	require.NoError(t, err)
 
-	version, err := w.AddRole(t.Context(), ann, auditor, commands.Options{})
+	version, err := w.AddRole(t.Context(), ann, auditor, time.Time{}, commands.Options{})
 	require.NoError(t, err)
 	assert.Equal(t, eventsourcing.Version(2), version)
 	granted := w.events(ann)[1]
@@ -130,7 +130,7 @@ func TestAddRoleIsRefused(t *testing.T) {
 			require.NoError(t, err)
 		}},
 		"a role already held": {user: ann, role: auditor, want: user.ErrRoleHeld, given: func(w *world) {
-			_, err := w.AddRole(t.Context(), ann, auditor, commands.Options{})
+			_, err := w.AddRole(t.Context(), ann, auditor, time.Time{}, commands.Options{})
 			require.NoError(t, err)
 		}},
 	} {
@@ -142,7 +142,7 @@ func TestAddRoleIsRefused(t *testing.T) {
 				tt.given(w)
 			}
 			before := w.events(tt.user)
-			_, err := w.AddRole(t.Context(), tt.user, tt.role, commands.Options{})
+			_, err := w.AddRole(t.Context(), tt.user, tt.role, time.Time{}, commands.Options{})
 			require.ErrorIs(t, err, tt.want)
 			assert.Equal(t, before, w.events(tt.user))
 			assert.InDelta(t, 1, w.counted("commands_total", "addRole", tt.want.Code), 0)
@@ -173,7 +173,7 @@ func TestARoleDisabledBeforeTheAppendIsNotGranted(t *testing.T) {
 		_, err := w.Role(ctx, "disable", auditor, role.Disable{}, commands.Options{})
 		require.NoError(t, err)
 	}
-	_, err := w.AddRole(t.Context(), ann, auditor, commands.Options{})
+	_, err := w.AddRole(t.Context(), ann, auditor, time.Time{}, commands.Options{})
 	require.ErrorIs(t, err, user.ErrRoleDisabled)
 	assert.Len(t, w.events(ann), 1)
 	assert.InDelta(t, 1, w.counted("command_conflicts_total", "guard"), 0)
@@ -188,10 +188,47 @@ func TestARoleRenamedBeforeTheAppendIsGrantedByItsNewName(t *testing.T) {
 		_, err := w.Role(ctx, "rename", auditor, role.Rename{Name: "chief"}, commands.Options{})
 		require.NoError(t, err)
 	}
-	version, err := w.AddRole(t.Context(), ann, auditor, commands.Options{})
+	version, err := w.AddRole(t.Context(), ann, auditor, time.Time{}, commands.Options{})
 	require.NoError(t, err)
 	assert.Equal(t, eventsourcing.Version(2), version)
 	assert.JSONEq(t, `{"name":"chief"}`, string(w.events(ann)[1].Enrichment[0].Data))
+}
+
+func TestASeatThatIsTakenBeforeTheAppendIsNotGivenTwice(t *testing.T) {
+	t.Parallel()
+	m := &meddling{}
+	w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { m.Store = s; return m })
+	w.annAndAuditor()
+	_, err := w.Role(t.Context(), "setRules", auditor, role.SetRules{Rules: role.Rules{MaxMembers: 1}}, commands.Options{})
+	require.NoError(t, err)
+	_, err = w.User(t.Context(), "register", ben, user.Register{ID: ben, Email: "ben@example.com"}, commands.Options{})
+	require.NoError(t, err)
+	m.before = func(ctx context.Context) {
+		_, err := w.AddRole(ctx, ben, auditor, time.Time{}, commands.Options{})
+		require.NoError(t, err)
+	}
+	_, err = w.AddRole(t.Context(), ann, auditor, time.Time{}, commands.Options{})
+	require.ErrorIs(t, err, user.ErrNoSeatLeft)
+	assert.Len(t, w.events(ann), 1)
+	assert.InDelta(t, 1, w.counted("command_conflicts_total", "scope"), 0, "of the scope, not of the user's stream")
+	assert.Zero(t, w.counted("command_conflicts_total", "stream"))
+}
+
+func TestAGrantThatIsPreparedAgainIsDecidedAtTheTimeOfThen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &meddling{}
+		w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { m.Store = s; return m })
+		w.annAndAuditor()
+		m.before = func(ctx context.Context) {
+			time.Sleep(time.Minute / 2) // a slow store
+			_, err := w.Role(ctx, "rename", auditor, role.Rename{Name: "chief"}, commands.Options{})
+			require.NoError(t, err)
+		}
+		_, err := w.AddRole(t.Context(), ann, auditor, time.Now().Add(time.Second), commands.Options{})
+		require.ErrorIs(t, err, user.ErrUntilPassed)
+		assert.Len(t, w.events(ann), 1)
+	})
 }
 
 func TestMetadataNamesTheActorAndTheRequest(t *testing.T) {
@@ -266,7 +303,7 @@ func TestACommandTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { return stuck{s} })
 		started := time.Now()
-		_, err := w.AddRole(t.Context(), ann, auditor, commands.Options{})
+		_, err := w.AddRole(t.Context(), ann, auditor, time.Time{}, commands.Options{})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, time.Minute, time.Since(started))
 		assert.InDelta(t, 1, w.counted("commands_total", "addRole", "unavailable"), 0)
@@ -287,7 +324,7 @@ func TestACommandThatMeetsAnEventOfALaterBuildIsRefused(t *testing.T) {
 	}))
 	_, err := w.User(t.Context(), "disable", ann, user.Disable{}, commands.Options{})
 	require.ErrorIs(t, err, eventsourcing.ErrUnknownEvent)
-	_, err = w.AddRole(t.Context(), ann, auditor, commands.Options{})
+	_, err = w.AddRole(t.Context(), ann, auditor, time.Time{}, commands.Options{})
 	require.ErrorIs(t, err, eventsourcing.ErrUnknownEvent)
 	assert.InDelta(t, 2, w.counted("unknown_events_total"), 0)
 	assert.InDelta(t, 1, w.counted("commands_total", "disable", "unknown_event"), 0)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -51,11 +52,11 @@ func TestARoleIsNotReadFromTheCache(t *testing.T) {
 	w.annAndAuditor()
 	_, err := other.Role(t.Context(), "disable", auditor, role.Disable{}, commands.Options{})
 	require.NoError(t, err)
-	_, err = w.AddRole(t.Context(), ann, auditor, commands.Options{})
+	_, err = w.AddRole(t.Context(), ann, auditor, time.Time{}, commands.Options{})
 	require.ErrorIs(t, err, user.ErrRoleDisabled)
 	_, err = other.Role(t.Context(), "enable", auditor, role.Enable{}, commands.Options{})
 	require.NoError(t, err)
-	_, err = w.AddRole(t.Context(), ann, auditor, commands.Options{})
+	_, err = w.AddRole(t.Context(), ann, auditor, time.Time{}, commands.Options{})
 	require.NoError(t, err)
 	assert.InDelta(t, 0, w.counted("command_conflicts_total", "guard"), 0, "the guard had nothing to do")
 }

@@ -83,7 +83,7 @@ func TestSnapshotsOfUsersAndRolesAreSaved(t *testing.T) {
 			assert.Equal(t, eventsourcing.Version(6), s.Version)
 		}
 		later := newSnapshotting(t, store, snapshots, &logs)
-		_, err := later.AddRole(t.Context(), ann, auditor, commands.Options{})
+		_, err := later.AddRole(t.Context(), ann, auditor, time.Time{}, commands.Options{})
 		require.NoError(t, err)
 		assert.InDelta(t, 2, later.counted("snapshots_total", "loaded"), 0)
 		assert.InDelta(t, 0, later.counted("snapshots_total", "saved"), 0)

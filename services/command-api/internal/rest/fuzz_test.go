@@ -19,6 +19,8 @@ var operations = []string{
 	"POST /users", "PUT /users/{a}", "PUT /users/{a}/email", "PUT /users/{a}/disable", "PUT /users/{a}/enable",
 	"POST /users/{a}/roles", "DELETE /users/{a}/roles/{b}",
 	"POST /roles", "PUT /roles/{a}", "PUT /roles/{a}/disable", "PUT /roles/{a}/enable",
+	"PUT /users/{a}/roles/{b}", "PUT /users/{a}/roles/{b}/expire",
+	"PUT /roles/{a}/rules", "PUT /roles/{a}/retire", "PUT /roles/{a}/retire/cancel", "PUT /roles/{a}/retire/complete",
 }
 
 // FuzzWrites sends anything to the operations that write. The corpus is in testdata.

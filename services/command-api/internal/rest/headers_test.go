@@ -211,13 +211,17 @@ func TestARepeatedKeyGetsTheFirstAnswer(t *testing.T) {
 		{"POST /users", `{"email":"noid@example.com"}`}, // and yet no second user
 		auditorCreated,
 		auditorGranted,
-		{"DELETE /users/" + ann + "/roles/" + auditor, ""},
+		annsGrant("2100-01-31T18:00:00Z"),
+		auditorTaken,
 		annDisabled,
 		{"PUT /users/" + ann + "/enable", ""},
 		{"POST /roles", `{"name":"noid"}`},
 		{"PUT /roles/" + auditor, `{"name":"chief"}`},
 		auditorOff,
 		{"PUT /roles/" + auditor + "/enable", ""},
+		auditorLimited(2),
+		auditorRetires,
+		retirement("complete"),
 	} {
 		key := []string{"Idempotency-Key", "key-" + string(rune('a'+i))}
 		first := a.send(t, r, key...)

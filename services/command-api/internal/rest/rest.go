@@ -39,7 +39,7 @@ type operation struct {
 	id, method, path, summary string
 
 	refusals []error  // that a rule may answer
-	scopes   []string // that are needed beside the collection's own
+	scopes   []string // that are needed. Defaults to the one to write the collection
 }
 
 // input is what the inputs of all operations have.
@@ -57,6 +57,10 @@ func on[In any, P interface {
 		eventsourcing.ErrConflict, eventsourcing.ErrTooLarge, eventsourcing.ErrVersionMismatch, problems.ErrKeyReused,
 		eventsourcing.ErrLogHole, eventsourcing.ErrResultUnreadable, eventsourcing.ErrUnknownEvent,
 	})
+	scopes := op.scopes
+	if len(scopes) == 0 {
+		scopes = []string{c.name + ":write"}
+	}
 	middlewares := huma.Middlewares{hashBody}
 	if op.method == http.MethodPost {
 		middlewares = append(middlewares, refuseIfNoneMatch)
@@ -64,7 +68,7 @@ func on[In any, P interface {
 	httpapi.Register(c.api, c.log, huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Tags: []string{c.name},
 		Description:   "Answered once it is in the log. With an Idempotency-Key it can be sent again safely.",
-		Security:      auth.Scopes(append([]string{c.name + ":write"}, op.scopes...)...),
+		Security:      auth.Scopes(scopes...),
 		DefaultStatus: http.StatusAccepted, Middlewares: middlewares, Metadata: httpapi.MayAnswer(mayAnswer...),
 	}, func(ctx context.Context, in *In) (*accepted, error) {
 		options := P(in).options(ctx)

@@ -139,7 +139,28 @@ var (
 	clerkCreated   = request{"POST /roles", `{"id":"` + clerk + `","name":"clerk"}`}
 	auditorOff     = request{"PUT /roles/" + auditor + "/disable", ""}
 	auditorGranted = request{"POST /users/" + ann + "/roles", `{"roleId":"` + auditor + `"}`}
+	auditorTaken   = request{"DELETE /users/" + ann + "/roles/" + auditor, ""}
+	auditorRetires = request{"PUT /roles/" + auditor + "/retire", ""}
+	essential      = request{"PUT /roles/" + auditor + "/rules", `{"essential":true,"maxMembers":0}`}
 )
+
+// annsGrant lets ann lose the role auditor at that time.
+func annsGrant(until string) request {
+	return request{"PUT /users/" + ann + "/roles/" + auditor, `{"until":"` + until + `"}`}
+}
+
+// expiry takes the role auditor from ann, if it ends then and has ended.
+func expiry(until string) request {
+	return request{"PUT /users/" + ann + "/roles/" + auditor + "/expire", `{"until":"` + until + `"}`}
+}
+
+// retirement is what becomes of the retirement of the role auditor.
+func retirement(what string) request { return request{"PUT /roles/" + auditor + "/retire/" + what, ""} }
+
+// auditorLimited gives the role auditor to that many members at most.
+func auditorLimited(members int) request {
+	return request{"PUT /roles/" + auditor + "/rules", fmt.Sprintf(`{"essential":false,"maxMembers":%d}`, members)}
+}
 
 func TestEveryCommandIsAnsweredByIDAndVersion(t *testing.T) {
 	t.Parallel()
@@ -156,12 +177,21 @@ func TestEveryCommandIsAnsweredByIDAndVersion(t *testing.T) {
 		{auditorCreated, "roles", auditor, 1},
 		{request{"PUT /roles/" + auditor, `{"name":"Chief"}`}, "roles", auditor, 2},
 		{auditorGranted, "users", ann, 4},
-		{request{"DELETE /users/" + ann + "/roles/" + auditor, ""}, "users", ann, 5},
-		{annDisabled, "users", ann, 6},
-		{request{"PUT /users/" + ann + "/enable", ""}, "users", ann, 7},
+		{annsGrant("2100-01-31T18:00:00Z"), "users", ann, 5},
+		{annsGrant("2100-01-31T19:00:00.0000001+01:00"), "users", ann, 5}, // ends then already
+		{request{"PUT /users/" + ann + "/roles/" + auditor, `{"until":null}`}, "users", ann, 6},
+		{auditorTaken, "users", ann, 7},
+		{annDisabled, "users", ann, 8},
+		{request{"PUT /users/" + ann + "/enable", ""}, "users", ann, 9},
 		{auditorOff, "roles", auditor, 3},
 		{request{"PUT /roles/" + auditor + "/enable", ""}, "roles", auditor, 4},
-		{request{"PUT /users/" + strings.ToUpper(ann) + "/disable", ""}, "users", ann, 8},
+		{request{"PUT /users/" + strings.ToUpper(ann) + "/disable", ""}, "users", ann, 10},
+		{auditorLimited(3), "roles", auditor, 5},
+		{auditorRetires, "roles", auditor, 6},
+		{retirement("cancel"), "roles", auditor, 7},
+		{auditorRetires, "roles", auditor, 8},
+		{retirement("complete"), "roles", auditor, 9},
+		{request{"POST /roles", `{"id":"` + clerk + `","name":"clerk","essential":true,"maxMembers":2}`}, "roles", clerk, 2},
 	} {
 		res, got, _ := a.do(t, step.request)
 		require.Equal(t, http.StatusAccepted, res.Code, "%s: %s", step.request, res.Body)
@@ -241,6 +271,68 @@ func TestRefusals(t *testing.T) {
 		"rename a disabled role": {
 			[]request{auditorCreated, auditorOff}, request{"PUT /roles/" + auditor, `{"name":"x"}`}, 409, "role_disabled",
 		},
+		"the last holder is disabled": {
+			[]request{annRegistered, auditorCreated, auditorGranted, essential}, annDisabled, 409, "last_holder",
+		},
+		"the last holder loses it": {
+			[]request{annRegistered, auditorCreated, auditorGranted, essential}, auditorTaken, 409, "last_holder",
+		},
+		"the last holder's grant gets an end": {
+			[]request{annRegistered, auditorCreated, auditorGranted, essential}, annsGrant("2100-01-31T18:00:00Z"), 409, "last_holder",
+		},
+		"no seat is left": {
+			[]request{annRegistered, benRegistered, auditorCreated, auditorLimited(1), auditorGranted},
+			request{"POST /users/" + ben + "/roles", `{"roleId":"` + auditor + `"}`}, 409, "no_seat_left",
+		},
+		"an end in the past": {
+			[]request{annRegistered, auditorCreated},
+			request{"POST /users/" + ann + "/roles", `{"roleId":"` + auditor + `","until":"2001-01-01T00:00:00Z"}`}, 422, "until_passed",
+		},
+		"another end in the past": {
+			[]request{annRegistered, auditorCreated, auditorGranted}, annsGrant("2001-01-01T00:00:00Z"), 422, "until_passed",
+		},
+		"an end of what is not held": {[]request{annRegistered, auditorCreated}, annsGrant("2100-01-31T18:00:00Z"), 409, "role_not_held"},
+		"an expiry of what does not end": {
+			[]request{annRegistered, auditorCreated, auditorGranted}, expiry("2001-01-01T00:00:00Z"), 409, "grant_changed",
+		},
+		"an expiry before its time": {
+			[]request{annRegistered, auditorCreated, auditorGranted, annsGrant("2100-01-31T18:00:00Z")},
+			expiry("2100-01-31T18:00:00Z"), 409, "grant_not_ended",
+		},
+		"an expiry of what is not held": {[]request{annRegistered}, expiry("2001-01-01T00:00:00Z"), 409, "role_not_held"},
+		"essential without a holder":    {[]request{auditorCreated}, essential, 409, "no_holder"},
+		"fewer members than there are": {
+			[]request{
+				annRegistered, benRegistered, auditorCreated, auditorGranted,
+				{"POST /users/" + ben + "/roles", `{"roleId":"` + auditor + `"}`},
+			},
+			auditorLimited(1), 409, "too_many_members",
+		},
+		"rules of an unknown role": {nil, auditorLimited(1), 404, "role_not_found"},
+		"rules of a disabled role": {[]request{auditorCreated, auditorOff}, auditorLimited(1), 409, "role_disabled"},
+		"disable an essential role": {
+			[]request{annRegistered, auditorCreated, auditorGranted, essential}, auditorOff, 409, "role_essential",
+		},
+		"retire an essential role": {
+			[]request{annRegistered, auditorCreated, auditorGranted, essential}, auditorRetires, 409, "role_essential",
+		},
+		"grant a role that retires":     {[]request{annRegistered, auditorCreated, auditorRetires}, auditorGranted, 409, "role_retiring"},
+		"retire a role twice":           {[]request{auditorCreated, auditorRetires}, auditorRetires, 409, "role_retiring"},
+		"cancel what does not retire":   {[]request{auditorCreated}, retirement("cancel"), 409, "role_not_retiring"},
+		"complete what does not retire": {[]request{auditorCreated}, retirement("complete"), 409, "role_not_retiring"},
+		"complete what somebody holds": {
+			[]request{annRegistered, auditorCreated, auditorGranted, auditorRetires}, retirement("complete"), 409, "members_left",
+		},
+		"enable a retired role": {
+			[]request{auditorCreated, auditorRetires, retirement("complete")},
+			request{"PUT /roles/" + auditor + "/enable", ""}, 409, "role_retired",
+		},
+		"the name of a retired role": {
+			[]request{auditorCreated, auditorRetires, retirement("complete")}, request{"POST /roles", `{"name":"auditor"}`}, 409, "name_taken",
+		},
+		"grant a retired role": {
+			[]request{annRegistered, auditorCreated, auditorRetires, retirement("complete")}, auditorGranted, 409, "role_retired",
+		},
 		"disable a role twice":   {[]request{auditorCreated, auditorOff}, auditorOff, 409, "role_disabled"},
 		"enable an enabled role": {[]request{auditorCreated}, request{"PUT /roles/" + auditor + "/enable", ""}, 409, "role_enabled"},
 		"no address":             {nil, request{"POST /nowhere", `{}`}, 404, "not_found"},
@@ -262,7 +354,7 @@ func TestAPathNamesTheMethodsItAllows(t *testing.T) {
 	t.Parallel()
 	for line, allow := range map[string]string{
 		"PATCH /users/" + ann: "PUT, OPTIONS", "DELETE /users": "POST, OPTIONS",
-		"POST /users/" + ann + "/roles/" + auditor: "DELETE, OPTIONS", "PUT /users/%ff/roles": "POST, OPTIONS",
+		"POST /users/" + ann + "/roles/" + auditor: "PUT, DELETE, OPTIONS", "PUT /users/%ff/roles": "POST, OPTIONS",
 	} {
 		res, _, p := newAPI().do(t, request{line, `{}`})
 		assert.Equal(t, "method_not_allowed", p.Code)
@@ -305,6 +397,26 @@ func TestErrorsOfTheStoreHaveTheirStatus(t *testing.T) {
 	}
 }
 
+// A build before scopes made the role: its members must be counted before a rule of them is decided.
+func TestARuleOfMembersThatAreNotCountedHasToWait(t *testing.T) {
+	t.Parallel()
+	a := newAPI()
+	require.NoError(t, a.store.Append(t.Context(), eventsourcing.Commit{
+		Stream: eventsourcing.StreamID{Category: "org/iam/role", ID: auditor},
+		Records: []eventsourcing.Record{{
+			ID: "e1", Stream: eventsourcing.StreamID{Category: "org/iam/role", ID: auditor}, Version: 1, Name: "org/iam/role/created", Schema: 1,
+			Data: json.RawMessage(`{"roleId":"` + auditor + `","name":"auditor"}`), RecordedAt: time.Now(),
+			Metadata: eventsourcing.Metadata{CorrelationID: "c", CausationID: "c", Actor: "a"},
+		}},
+	}))
+	for _, r := range []request{essential, auditorLimited(1), auditorRetires} {
+		res, _, p := a.do(t, r)
+		assert.Equal(t, "scope_not_ready", p.Code, res.Body)
+		assert.NotEmpty(t, res.Header().Get("Retry-After"), r)
+	}
+	a.given(t, annRegistered, auditorGranted, auditorTaken)
+}
+
 func TestEveryInvalidValueIsNamedOnce(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -325,11 +437,28 @@ func TestEveryInvalidValueIsNamedOnce(t *testing.T) {
 		"grant":          {request{"POST /users/x/roles", `{"roleId":"y"}`}, []string{"body.roleId", "path.id"}},
 		"take":           {request{"DELETE /users/x/roles/y", ""}, []string{"path.id", "path.roleId"}},
 		"create":         {request{"POST /roles", `{"id":"x","name":"two words"}`}, []string{"body.id", "body.name"}},
-		"rename":         {request{"PUT /roles/x", `{"name":"a1"}`}, []string{"body.name", "path.id"}},
-		"enable role":    {request{"PUT /roles/x/enable", ""}, []string{"path.id"}},
-		"another case":   {request{"POST /users", `{"EMAIL":"a@example.com"}`}, []string{"body.EMAIL", "body.email"}},
-		"a long s":       {request{"PUT /users/" + ann, `{"firstName":"Good","fir\u017ftName":"Evil","lastName":"Lee"}`}, []string{"body"}},
-		"half an e-mail": {request{"POST /users", `{"email":"\ud800@example.com"}`}, []string{"body.email"}},
+		"grant until": {
+			request{"POST /users/" + ann + "/roles", `{"roleId":"` + auditor + `","until":"tomorrow"}`}, []string{"body.until"},
+		},
+		"grant until a zero time": {
+			request{"POST /users/" + ann + "/roles", `{"roleId":"` + auditor + `","until":"0001-01-01T00:00:00Z"}`}, []string{"body.until"},
+		},
+		"grant until after the last year": {
+			request{"POST /users/" + ann + "/roles", `{"roleId":"` + auditor + `","until":"9999-12-31T23:59:59-01:00"}`}, []string{"body.until"},
+		},
+		"no new end":   {request{"PUT /users/" + ann + "/roles/" + auditor, `{}`}, []string{"body.until"}},
+		"no expiry":    {request{"PUT /users/x/roles/y/expire", `{"until":null}`}, []string{"body.until", "path.id", "path.roleId"}},
+		"half a rule":  {request{"PUT /roles/x/rules", `{"essential":1}`}, []string{"body.essential", "body.maxMembers", "path.id"}},
+		"below nobody": {request{"PUT /roles/" + auditor + "/rules", `{"essential":false,"maxMembers":-1}`}, []string{"body.maxMembers"}},
+		"half a member": {
+			request{"PUT /roles/" + auditor + "/rules", `{"essential":false,"maxMembers":1.5}`}, []string{"body.maxMembers"},
+		},
+		"too many members": {request{"POST /roles", `{"name":"x","maxMembers":1000000001}`}, []string{"body.maxMembers"}},
+		"rename":           {request{"PUT /roles/x", `{"name":"a1"}`}, []string{"body.name", "path.id"}},
+		"enable role":      {request{"PUT /roles/x/enable", ""}, []string{"path.id"}},
+		"another case":     {request{"POST /users", `{"EMAIL":"a@example.com"}`}, []string{"body.EMAIL", "body.email"}},
+		"a long s":         {request{"PUT /users/" + ann, `{"firstName":"Good","fir\u017ftName":"Evil","lastName":"Lee"}`}, []string{"body"}},
+		"half an e-mail":   {request{"POST /users", `{"email":"\ud800@example.com"}`}, []string{"body.email"}},
 		"half a name": {
 			request{"PUT /users/" + ann, `{"firstName":"Ann\ud800","lastName":"\udc00"}`}, []string{"body.firstName", "body.lastName"},
 		},
