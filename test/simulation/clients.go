@@ -34,16 +34,15 @@ type ledger struct {
 	verifications []*verification
 	// unacceptable are items in the log that the pipeline cannot carry.
 	unacceptable map[place]bool
-	open         chan struct{} // closed unless the clients are stopped
+	open         chan struct{}        // closed unless the clients are stopped
+	ends         map[string]time.Time // when a grant ends, as a client asked for it last, by the grant's path
 }
 
 // command is one request of a client and what came of it.
 type command struct {
-	id     string // its correlation ID
-	stream eventsourcing.StreamID
-	method string
-	path   string
-	body   map[string]string
+	request
+
+	id string // its correlation ID
 
 	ifMatch eventsourcing.Version // 0: none
 	keyed   bool                  // it has an Idempotency-Key, and is sent again if it gets no clear answer
@@ -88,6 +87,18 @@ type view struct {
 	Name      string                `json:"name"`
 	Disabled  bool                  `json:"disabled"`
 	Version   eventsourcing.Version `json:"version"`
+
+	Roles      []heldRole `json:"roles"`
+	Essential  bool       `json:"essential"`
+	MaxMembers int64      `json:"maxMembers"`
+	Retiring   bool       `json:"retiring"`
+	Retired    bool       `json:"retired"`
+}
+
+// heldRole is what a user's own row shows of a role.
+type heldRole struct {
+	ID    string    `json:"id"`
+	Until time.Time `json:"until"`
 }
 
 func newLedger() *ledger {
@@ -96,7 +107,7 @@ func newLedger() *ledger {
 	return &ledger{
 		accepted: map[eventsourcing.StreamID]eventsourcing.Version{}, seen: map[eventsourcing.StreamID]eventsourcing.Version{},
 		poisoned:     map[eventsourcing.StreamID]bool{},
-		unacceptable: map[place]bool{}, open: open,
+		unacceptable: map[place]bool{}, open: open, ends: map[string]time.Time{},
 	}
 }
 
@@ -163,75 +174,42 @@ func (c *client) play() {
 
 // people and groups are the highest numbers of users and roles.
 func (c *client) people() int {
-	if c.plan.Hot {
+	switch {
+	case c.plan.Ruled:
+		return 4
+	case c.plan.Hot:
 		return 3
+	default:
+		return 12
 	}
-	return 12
 }
 
 func (c *client) groups() int {
-	if c.plan.Hot {
+	if c.plan.Hot || c.plan.Ruled {
 		return 1
 	}
 	return 4
 }
 
+// think is the mean pause between bursts.
 func (c *client) think() time.Duration {
-	if c.plan.Hot {
+	switch {
+	case c.plan.Ruled:
+		return 300 * time.Millisecond
+	case c.plan.Hot:
 		return 1500 * time.Millisecond
+	default:
+		return 3 * time.Second
 	}
-	return 3 * time.Second
 }
-
-// usual is the cumulative share, in percent, of each kind of command.
-var usual = []int{22, 40, 52, 56, 62, 76, 81, 88, 93, 96}
-
-// hot has more conflicts: roles are disabled and enabled while they are granted.
-var hot = []int{5, 12, 20, 23, 28, 58, 70, 72, 75, 88}
 
 func (c *client) command() {
 	c.sent++
-	userID, roleID := clientID(uint64(c.random.IntN(c.people())), "user"), clientID(uint64(c.random.IntN(c.groups())), "role")
-	email := fmt.Sprintf("mail%d@example.com", c.random.IntN(c.people()))
-	name := fmt.Sprintf("role-%c", 'a'+rune(c.random.IntN(c.groups()+1)))
-	cmd := &command{id: fmt.Sprintf("c%d-%d", c.number, c.sent), method: http.MethodPut}
-	forUser, forRole := "/users/"+userID, "/roles/"+roleID
-	n, of := c.random.IntN(100), usual
-	if c.plan.Hot {
-		of = hot
-	}
+	of := c.draw
 	if c.sent <= 4 { // first create users and roles
-		n = []int{0, 0, of[6], 0}[c.sent-1]
+		of = []func() request{c.register, c.register, c.createRole, c.register}[c.sent-1]
 	}
-	switch {
-	case n < of[0]:
-		cmd.method, cmd.path, cmd.body = http.MethodPost, "/users", map[string]string{"id": userID, "email": email}
-	case n < of[1]:
-		cmd.path, cmd.body = forUser, map[string]string{"firstName": c.word(), "lastName": c.word()}
-	case n < of[2]:
-		cmd.path, cmd.body = forUser+"/email", map[string]string{"email": email}
-	case n < of[3]:
-		cmd.path = forUser + "/disable"
-	case n < of[4]:
-		cmd.path = forUser + "/enable"
-	case n < of[5]:
-		cmd.method, cmd.path, cmd.body = http.MethodPost, forUser+"/roles", map[string]string{"roleId": roleID}
-	case n < of[6]:
-		cmd.method, cmd.path = http.MethodDelete, forUser+forRole
-	case n < of[7]:
-		cmd.method, cmd.path, cmd.body = http.MethodPost, "/roles", map[string]string{"id": roleID, "name": name}
-	case n < of[8]:
-		cmd.path, cmd.body = forRole, map[string]string{"name": name}
-	case n < of[9]:
-		cmd.path = forRole + "/disable"
-	default:
-		cmd.path = forRole + "/enable"
-	}
-	cmd.stream = eventsourcing.StreamID{Category: user.Category, ID: userID}
-	if len(cmd.path) > 5 && cmd.path[:6] == "/roles" {
-		cmd.stream = eventsourcing.StreamID{Category: role.Category, ID: roleID}
-	}
-	c.send(cmd)
+	c.send(&command{id: fmt.Sprintf("c%d-%d", c.number, c.sent), request: of()})
 }
 
 func (c *client) word() string {
@@ -355,6 +333,9 @@ func (c *client) read() {
 	r := read{stream: stream, least: least, seen: seen, status: status, at: time.Now()}
 	if json.Unmarshal(answer, &r.view) != nil {
 		return
+	}
+	if len(r.view.Roles) == 0 {
+		r.view.Roles = nil
 	}
 	c.ledger.mu.Lock()
 	c.ledger.reads = append(c.ledger.reads, r)

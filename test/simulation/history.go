@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"reflect"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -21,14 +23,15 @@ import (
 	"github.com/leftfold/leftfold/pkg/localaws"
 )
 
-// history replays the log commit by commit and checks that no unique value ever has two owners, and that a role is granted only
-// while it is enabled.
+// history replays the log commit by commit and checks that no unique value ever has two owners, and that no rule of a role is broken.
 func (j *judgement) history() {
-	users, roles := map[string]user.State{}, map[string]role.State{}
-	owners := map[string]string{}
-	at := map[string]int{}
-	codec, roleCodec := user.NewCodec(), role.NewCodec()
+	p := newPicture()
+	owners, at := map[string]string{}, map[string]int{}
+	refusals, since := j.refusals(), time.Time{}
 	for _, commit := range j.monitor.commits {
+		refusals.hold(p, since, commit.at)
+		was := p.clone()
+		since = commit.at
 		for _, e := range commit.events {
 			records := j.streams[e.stream]
 			if at[e.stream] >= len(records) {
@@ -36,33 +39,15 @@ func (j *judgement) history() {
 			}
 			rec := records[at[e.stream]]
 			at[e.stream]++
-			id := rec.Stream.ID
-			before := map[string]bool{}
-			var after []eventsourcing.Claim
-			if rec.Stream.Category == role.Category {
-				event, err := roleCodec.Decode(rec.Name, rec.Schema, rec.Data)
-				if err != nil {
-					continue // reported by the fold
-				}
-				mark(before, role.Claims(roles[id]))
-				roles[id] = role.Evolve(roles[id], event)
-				after = role.Claims(roles[id])
-			} else {
-				event, err := codec.Decode(rec.Name, rec.Schema, rec.Data)
-				if err != nil {
-					continue
-				}
-				if granted, ok := event.(user.RoleAdded); ok {
-					if r := roles[string(granted.RoleID)]; !r.Exists || r.Disabled {
-						j.breach("§3 guard", e.stream, "version %d of %s grants the role %s, which was not enabled then",
-							e.version, e.stream, granted.RoleID)
-					}
-				}
-				mark(before, user.Claims(users[id]))
-				users[id] = user.Evolve(users[id], event)
-				after = user.Claims(users[id])
+			had := p.claims(rec.Stream)
+			if !p.apply(j, rec) {
+				continue // reported by the fold
 			}
-			for _, c := range after {
+			before := map[string]bool{}
+			for _, c := range had {
+				before[c.Key()] = true
+			}
+			for _, c := range p.claims(rec.Stream) {
 				if !before[c.Key()] && owners[c.Key()] != "" && owners[c.Key()] != e.stream {
 					j.breach("§8.2", e.stream, "%s took %s with version %d while %s held it", e.stream, c.Key(), e.version, owners[c.Key()])
 				}
@@ -73,12 +58,13 @@ func (j *judgement) history() {
 				delete(owners, gone)
 			}
 		}
+		if !j.plan.countsLost() {
+			j.rules(was, p, commit)
+		}
 	}
-}
-
-func mark(set map[string]bool, claims []eventsourcing.Claim) {
-	for _, c := range claims {
-		set[c.Key()] = true
+	refusals.hold(p, since, time.Now())
+	if !j.plan.countsLost() {
+		refusals.judge(j)
 	}
 }
 
@@ -107,7 +93,7 @@ func (j *judgement) reads() {
 		if r.view.Version < r.least {
 			j.breach("§8.5", stream, "a read of version %d of %s shows version %d", r.least, stream, r.view.Version)
 		}
-		if was, ok := j.viewAt(r.stream, r.view.Version); !ok || was != r.view {
+		if was, ok := j.viewAt(r.stream, r.view.Version); !ok || !reflect.DeepEqual(was, r.view) {
 			j.breach("§8.3", stream, "a read of %s shows %+v, the log at that version %+v", stream, r.view, was)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
 
 // tableOf returns the kind and the table of a write in a transaction.
@@ -56,6 +58,31 @@ func writingMutants() []mutant {
 				})
 				return a
 			},
+		},
+		{
+			Name: "scope not checked at the version read", Of: commandAPI, Means: "two commands decide on the same picture of a scope",
+			call: func(w *world, c *call, next func(*call) *answer) *answer {
+				if c.op != "DynamoDB.TransactWriteItems" {
+					return next(c)
+				}
+				body := object(c.raw)
+				for _, item := range list(body["TransactItems"]) {
+					if kind, table, update := tableOf(fields(item)); kind == "Update" && table == w.names.Scopes {
+						delete(update, "ConditionExpression")
+						delete(fields(update["ExpressionAttributeValues"]), ":read")
+					}
+				}
+				a, _ := transact(c.with(body), next, func(item map[string]any) bool {
+					kind, table, _ := tableOf(item)
+					return kind == "ConditionCheck" && table == w.names.Scopes
+				})
+				return a
+			},
+		},
+		{
+			Name: "scope read after the stream", Of: commandAPI,
+			Means: "a refusal mixes the stream as it was before the scopes were read with these",
+			call:  staleAfterScopes(),
 		},
 		{
 			Name: "no guard", Of: commandAPI, Means: "a role may be disabled while it is granted",
@@ -120,6 +147,51 @@ func writingMutants() []mutant {
 				return success(map[string]any{})
 			},
 		},
+	}
+}
+
+// staleAfterScopes answers the read that confirms a refusal, of a stream that was read before scopes were, without what was written
+// since.
+func staleAfterScopes() func(w *world, c *call, next func(*call) *answer) *answer {
+	type stream struct {
+		seen  eventsourcing.Version
+		stale bool // scopes were read since
+	}
+	processes := map[string]map[string]*stream{}
+	return func(w *world, c *call, next func(*call) *answer) *answer {
+		read := processes[c.life.instance]
+		if read == nil {
+			read = map[string]*stream{}
+			processes[c.life.instance] = read
+		}
+		a := next(c)
+		switch {
+		case c.op == "DynamoDB.TransactWriteItems" || c.op == "DynamoDB.PutItem":
+			for _, each := range writesOf(c) {
+				delete(read, scalar(each.item, "stream"))
+			}
+		case strings.Contains(string(c.raw), `"`+w.names.Scopes+`"`):
+			for _, s := range read {
+				s.stale = true
+			}
+		case c.op == "DynamoDB.Query" && text(c.body["TableName"]) == w.names.EventLog && a.ok():
+			body := object(a.body)
+			values := c.body["ExpressionAttributeValues"]
+			name, items := scalar(values, ":stream"), list(body["Items"])
+			s := read[name]
+			if s != nil && s.stale {
+				delete(read, name)
+				delete(body, "LastEvaluatedKey")
+				least := max(s.seen, number(scalar(values, ":after"))+1) // what the reader knows already
+				body["Items"] = slices.DeleteFunc(items, func(it any) bool { return number(scalar(it, "version")) > least })
+				return a.with(body)
+			}
+			read[name] = &stream{}
+			if len(items) > 0 {
+				read[name].seen = number(scalar(items[len(items)-1], "version"))
+			}
+		}
+		return a
 	}
 }
 

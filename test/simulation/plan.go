@@ -16,7 +16,9 @@ type Plan struct {
 	Seed    uint64
 	Clients int
 	// Hot lets all clients share very few users and roles.
-	Hot      bool
+	Hot bool
+	// Ruled lets all clients give and take one role that has rules, in quick succession.
+	Ruled    bool
 	Commands int // of each client
 	// Kill and Pause are how many of a thousand calls kill their process, or pause it.
 	Kill, Pause int
@@ -143,6 +145,7 @@ func NewPlan(seed uint64) Plan {
 		// What cannot be carried is not in the archive, and two who stop the clients would be in each other's way.
 		p.LogLost = chance(30) && p.Outage == 0 && p.Upgrade == "" && !slices.Contains(p.Moves, moveUnacceptable)
 	}
+	p.Ruled = chance(20)
 	return p
 }
 
@@ -195,10 +198,10 @@ func (p Plan) String() string {
 	for _, d := range p.Denied {
 		denied = append(denied, fmt.Sprintf("%s to %s after %v for %v", d.Operation, d.Service, d.After, d.For))
 	}
-	return fmt.Sprintf("seed %d: %d clients with %d commands each (hot: %t, busy neighbour: %t), kill %d‰, pause %d‰, silent %d‰, "+
+	return fmt.Sprintf("seed %d: %d clients with %d commands each (hot: %t, ruled: %t, busy neighbour: %t), kill %d‰, pause %d‰, silent %d‰, "+
 		"faults [%s], denied [%s], moves [%s] every %v, outage %v, edge repeats: %t, upgrade: %q, rebuilds: %t, cache %d, "+
 		"audits: %t, archive: %t with %d‰ faults of each kind, log lost: %t, variant: %q, until %v",
-		p.Seed, p.Clients, p.Commands, p.Hot, p.Busy, p.Kill, p.Pause, p.Silent,
+		p.Seed, p.Clients, p.Commands, p.Hot, p.Ruled, p.Busy, p.Kill, p.Pause, p.Silent,
 		strings.Join(kinds, ", "), strings.Join(denied, ", "), strings.Join(p.Moves, ", "), p.Every, p.Outage,
 		p.EdgeRepeats, p.Upgrade, p.Rebuilds, p.Cache, p.Audits, p.Archive, p.StorageFaults, p.LogLost, p.Variant, p.Until)
 }

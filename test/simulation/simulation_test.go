@@ -261,6 +261,31 @@ func TestPlantedBugsAreCaught(t *testing.T) { //nolint:paralleltest // see above
 	}
 }
 
+// TestRulesHoldWhateverCommandsMeet: clients give and take one role that has rules, many at once. Where scopes are not moved, not checked,
+// or read at another moment than the stream, rules are broken, or commands refused for no reason.
+func TestRulesHoldWhateverCommandsMeet(t *testing.T) { //nolint:paralleltest // see above
+	ruled := func(seed uint64) simulation.Plan {
+		return simulation.Plan{Seed: seed, Clients: 10, Commands: 60, Ruled: true, Pause: 2}
+	}
+	for seed := range quick() / 3 {
+		keeps(t, ruled(seed))
+	}
+	if raceDetector {
+		return
+	}
+	for bug, first := range map[string]uint64{ // as in TestPlantedBugsAreCaught
+		"scope not moved by one of the commands": 1, "scope not checked at the version read": 1, "scope read after the stream": 1,
+	} {
+		caught := false
+		for seed := first; seed < first+40 && !caught; seed++ {
+			p := ruled(seed)
+			p.Mutant = bug
+			caught = len(simulation.Run(t, p).Breaches) > 0
+		}
+		assert.True(t, caught, bug)
+	}
+}
+
 // TestWorker is a worker of `make simulate`: it runs the jobs it reads and writes their results.
 func TestWorker(t *testing.T) { //nolint:paralleltest // see above
 	if os.Getenv(workerVariable) == "" {

@@ -136,7 +136,7 @@ func (m *Model) KeepsRows(stored string) {
 	m.User(ann, user.EmailChanged{Email: "lee@example.com"}, user.RoleRemoved{RoleID: auditor}, user.Disabled{}, user.Enabled{})
 	m.UserEnriched(ann, user.RoleAdded{RoleID: auditor}, role.NewReference(auditor, "chief"))
 	m.User(bob, user.Registered{UserID: bob, Email: "bob@example.com"}, user.Disabled{})
-	was, err := os.ReadFile(stored)
+	was, err := os.ReadFile(stored) //nolint:gosec // a file of the test's own
 	require.NoError(m.t, err)
 	assert.Equal(m.t, string(was), m.rows())
 }

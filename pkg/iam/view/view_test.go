@@ -50,7 +50,8 @@ func TestEachEventOfARoleChangesOnlyItsFields(t *testing.T) {
 		{view.Role{Name: "auditor"}, role.Disabled{}, view.Role{Name: "auditor", Disabled: true}},
 		{view.Role{Name: "auditor", Disabled: true}, role.Enabled{}, view.Role{Name: "auditor"}},
 		{
-			view.Role{Name: "auditor"}, role.RulesChanged{Rules: role.Rules{Essential: true, MaxMembers: 3}},
+			view.Role{Name: "auditor"},
+			role.RulesChanged{Rules: role.Rules{Essential: true, MaxMembers: 3}},
 			view.Role{Name: "auditor", Essential: true, MaxMembers: 3},
 		},
 		{view.Role{Name: "auditor", Essential: true, MaxMembers: 3}, role.RulesChanged{}, view.Role{Name: "auditor"}},

@@ -146,8 +146,11 @@ func TestEachEventOfAMemberIsShown(t *testing.T) {
 			`"firstName":"Ann","lastName":"Lee","email":"lee@example.com"`,
 		},
 		{user.RoleExpired{RoleID: auditor, Until: friday.Add(time.Hour)}, ``, `"firstName":"Ann","lastName":"Lee","email":"lee@example.com"`},
-		{user.RoleAdded{RoleID: auditor}, `"firstName":"Ann","lastName":"Lee","email":"lee@example.com"`,
-			`"firstName":"Ann","lastName":"Lee","email":"lee@example.com"`},
+		{
+			user.RoleAdded{RoleID: auditor},
+			`"firstName":"Ann","lastName":"Lee","email":"lee@example.com"`,
+			`"firstName":"Ann","lastName":"Lee","email":"lee@example.com"`,
+		},
 	} {
 		m.User(ann, step.event)
 		for id, want := range map[string]string{auditor: step.auditor, clerk: step.clerk} {
