@@ -95,10 +95,17 @@ func TestExamplesOfPagesCompile(t *testing.T) {
 		}
 		return strings.Join(out, "\n")
 	}
-	for page, of := range map[string]string{"library": "projection", "processes": "process"} {
-		example := lines(read(t, "../../pkg/engine/"+of+"/example_test.go"))
+	for page, of := range map[string]struct {
+		file   string
+		blocks int
+	}{
+		"library":   {"pkg/engine/projection/example_test.go", 5},
+		"processes": {"pkg/engine/process/example_test.go", 5},
+		"scopes":    {"pkg/eventsourcing/example_scope_test.go", 3},
+	} {
+		example := lines(read(t, "../../"+of.file))
 		blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(read(t, "../../docs/"+page+".md"), -1)
-		assert.Len(t, blocks, 5, page)
+		assert.Len(t, blocks, of.blocks, page)
 		for _, b := range blocks {
 			assert.Contains(t, example, lines(b[1]))
 		}
