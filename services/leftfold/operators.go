@@ -50,7 +50,7 @@ type console struct {
 }
 
 func newConsole(out, logs io.Writer) *console {
-	return &console{out: output.NewResults(out), logs: logs, format: output.Table}
+	return &console{out: output.NewResults(out, output.Terminal(out)), logs: logs, format: output.Table}
 }
 
 // printer returns the printer of a table with these columns.
@@ -64,7 +64,7 @@ func (con *console) say(format string, values ...any) {
 }
 
 func (con *console) progress() *output.Progress {
-	return output.NewProgress(con.logs, time.Now) //nolint:forbidigo // for a person who waits; nothing depends on it
+	return output.NewProgress(con.logs, output.Terminal(con.logs), time.Now) //nolint:forbidigo // for a person who waits
 }
 
 // withOutput gives a command, and those below it, the flag for what it prints.

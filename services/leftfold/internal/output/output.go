@@ -42,12 +42,23 @@ type Column struct {
 
 // Results is where the results of a command are written. It remembers the first error: what was not written is not known.
 type Results struct {
-	out io.Writer
-	err error
+	out      io.Writer
+	terminal func() int
+	err      error
 }
 
-// NewResults returns Results that are written to out.
-func NewResults(out io.Writer) *Results { return &Results{out: out} }
+// NewResults returns Results that are written to out. terminal is that of out: see Terminal.
+func NewResults(out io.Writer, terminal func() int) *Results {
+	return &Results{out: out, terminal: terminal}
+}
+
+// columns are those of the terminal; 0: there is none, or they are not known.
+func (r *Results) columns() int {
+	if r.terminal == nil {
+		return 0
+	}
+	return r.terminal()
+}
 
 // Write implements io.Writer. Nothing is written after an error.
 func (r *Results) Write(text []byte) (n int, err error) {
@@ -73,10 +84,15 @@ func New(out *Results, format Format, columns ...Column) *Printer {
 	return &Printer{out: out, format: format, columns: columns}
 }
 
-// Row prints a record as a row of the table, under a heading, or as object.
+// Row prints a record as a row of the table, under a heading, or as object. On a terminal that is too narrow for the table, each cell has
+// a line.
 func (p *Printer) Row(object any, cells ...string) {
-	if p.format == JSON {
+	switch columns := p.out.columns(); {
+	case p.format == JSON:
 		p.json(object)
+		return
+	case columns > 0 && p.width() > columns:
+		p.record(cells)
 		return
 	}
 	if !p.headed {
@@ -105,12 +121,42 @@ func (p *Printer) json(object any) {
 	_ = encoder.Encode(object)
 }
 
+const gap = 2 // between columns
+
+// width is that of a table whose last column is as wide as its name.
+func (p *Printer) width() int {
+	last := len(p.columns) - 1
+	width := len(p.columns[last].Name)
+	for _, c := range p.columns[:last] {
+		width += c.Width + gap
+	}
+	return width
+}
+
+// record prints a cell a line, behind its column's name, and an empty line between records.
+func (p *Printer) record(cells []string) {
+	if p.headed {
+		_, _ = fmt.Fprintln(p.out)
+	}
+	p.headed = true
+	widest := 0
+	for _, c := range p.columns {
+		widest = max(widest, len(c.Name))
+	}
+	for i, c := range p.columns {
+		if cells[i] != "" {
+			_, _ = fmt.Fprintf(p.out, "%-*s%s\n", widest+gap, c.Name, oneLine(cells[i]))
+		}
+	}
+}
+
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+
 func (p *Printer) row(cells []string) {
 	var line strings.Builder
 	for i, cell := range cells {
-		cell = strings.Join(strings.Fields(cell), " ") // a row is a line
-		if i < len(cells)-1 {
-			cell = fmt.Sprintf("%-*s  ", p.columns[i].Width, cell)
+		if cell = oneLine(cell); i < len(cells)-1 {
+			cell = fmt.Sprintf("%-*s", p.columns[i].Width, cell) + strings.Repeat(" ", gap)
 		}
 		line.WriteString(cell)
 	}

@@ -3,7 +3,6 @@ package output
 import (
 	"fmt"
 	"io"
-	"os"
 	"time"
 )
 
@@ -16,28 +15,22 @@ const (
 // Progress shows how far long work has come: on a terminal in one line that changes, elsewhere in a line from time to time.
 type Progress struct {
 	out      io.Writer
+	terminal func() int // its columns; nil: there is none
 	now      func() time.Time
-	terminal bool
 	last     time.Time
 	shown    bool
 }
 
-// NewProgress returns a Progress on out, which is the standard error of commands whose results go to standard output.
-func NewProgress(out io.Writer, now func() time.Time) *Progress {
-	file, ok := out.(*os.File)
-	return &Progress{out: out, now: now, terminal: ok && IsTerminal(file), last: now()}
-}
-
-// IsTerminal reports whether a person sees what is written to file at once.
-func IsTerminal(file *os.File) bool {
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+// NewProgress returns a Progress on out, which is the standard error of commands whose results go to standard output. terminal is that of
+// out: see Terminal.
+func NewProgress(out io.Writer, terminal func() int, now func() time.Time) *Progress {
+	return &Progress{out: out, terminal: terminal, now: now, last: now()}
 }
 
 // Show shows what text returns, unless it is too early.
 func (p *Progress) Show(text func() string) {
 	every := everyElsewhere
-	if p.terminal {
+	if p.terminal != nil {
 		every = everyOnTerminal
 	}
 	now := p.now()
@@ -45,16 +38,24 @@ func (p *Progress) Show(text func() string) {
 		return
 	}
 	p.last, p.shown = now, true
-	if p.terminal {
-		_, _ = fmt.Fprintf(p.out, "\r\x1b[K%s", text())
+	if p.terminal != nil {
+		_, _ = fmt.Fprintf(p.out, "\r\x1b[K%s", cut(text(), p.terminal()))
 		return
 	}
 	_, _ = fmt.Fprintln(p.out, text())
 }
 
+// cut shortens text to one line of a terminal: what is longer begins another line, which nothing removes.
+func cut(text string, columns int) string {
+	if runes := []rune(text); columns > 1 && len(runes) >= columns {
+		return string(runes[:columns-2]) + "…"
+	}
+	return text
+}
+
 // End removes the line from a terminal, so that results follow. Show may be called again.
 func (p *Progress) End() {
-	if p.terminal && p.shown {
+	if p.terminal != nil && p.shown {
 		_, _ = fmt.Fprint(p.out, "\r\x1b[K")
 		p.shown = false
 	}
