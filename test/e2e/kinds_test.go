@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"testing"
 
@@ -56,6 +57,16 @@ func kinds() []kind {
 	ofRole := func(operation string) builder {
 		return func(s subject) systemtest.Request { return put("/roles/"+s.role+operation, nil) }
 	}
+	limited := func(members int) builder {
+		return func(s subject) systemtest.Request {
+			return put("/roles/"+s.role+"/rules", object{"essential": false, "maxMembers": members})
+		}
+	}
+	until := func(year int) builder {
+		return func(s subject) systemtest.Request {
+			return put("/users/"+s.user+"/roles/"+s.role, object{"until": fmt.Sprintf("%d-01-31T18:00:00Z", year)})
+		}
+	}
 	users := []kind{
 		{name: "register", request: register, again: "user_exists", other: func(s subject) systemtest.Request {
 			return post("/users", object{"id": s.user, "email": "other." + s.email()})
@@ -89,6 +100,15 @@ func kinds() []kind {
 			},
 		},
 		{
+			name: "add role until a time", given: []builder{create, register, limited(1)}, again: "role_already_held",
+			request: func(s subject) systemtest.Request {
+				return post("/users/"+s.user+"/roles", object{"roleId": s.role, "until": "2100-01-31T18:00:00Z"})
+			}, other: grant,
+		},
+		{
+			name: "change until when a role is held", given: []builder{create, register, grant}, request: until(2100), other: until(2101),
+		},
+		{
 			name: "remove role", given: []builder{create, register, grant}, again: "role_not_held",
 			request: func(s subject) systemtest.Request {
 				return systemtest.Request{Method: http.MethodDelete, Path: "/users/" + s.user + "/roles/" + s.role}
@@ -106,6 +126,15 @@ func kinds() []kind {
 		{
 			name: "enable role", given: []builder{create, ofRole("/disable")},
 			request: ofRole("/enable"), again: "role_enabled", other: ofRole("/disable"),
+		},
+		{name: "set rules", given: []builder{create}, request: limited(9), other: limited(8)},
+		{
+			name: "cancel retirement", given: []builder{create, ofRole("/retire")},
+			request: ofRole("/retire/cancel"), again: "role_not_retiring", other: ofRole("/retire/complete"),
+		},
+		{
+			name: "complete retirement", given: []builder{create, ofRole("/retire")},
+			request: ofRole("/retire/complete"), again: "role_retired", other: ofRole("/retire/cancel"),
 		},
 	}
 	for i := range users {
@@ -136,30 +165,34 @@ func newOtherWriter(a api) *otherWriter {
 	return &otherWriter{t: a.t, users: users, roles: roles}
 }
 
+// forced is a command that writes these events whatever the state is.
+type forced[S, E any] []E
+
+// Decide implements eventsourcing.Command.
+func (w forced[S, E]) Decide(S) ([]E, error) { return w, nil }
+
 // advance takes an aggregate two versions further, to the same state.
 func (s *otherWriter) advance(category, id string) {
 	if category == user.Category {
-		assert.NoError(s.t, advance(s.t.Context(), s.users, id, func(s user.State) bool { return s.Disabled }, user.Disable{}, user.Enable{}))
+		isDisabled := func(s user.State) bool { return s.Disabled }
+		assert.NoError(s.t, advance[user.State, user.Event](s.t.Context(), s.users, id, isDisabled, user.Disabled{}, user.Enabled{}))
 		return
 	}
-	assert.NoError(s.t, advance(s.t.Context(), s.roles, id, func(s role.State) bool { return s.Disabled }, role.Disable{}, role.Enable{}))
+	isDisabled := func(s role.State) bool { return s.Disabled }
+	assert.NoError(s.t, advance[role.State, role.Event](s.t.Context(), s.roles, id, isDisabled, role.Disabled{}, role.Enabled{}))
 }
 
 func advance[S any, E eventsourcing.Event](
-	ctx context.Context, r *eventsourcing.Repository[S, E], id string, disabled func(S) bool, disable, enable eventsourcing.Command[S, E],
+	ctx context.Context, r *eventsourcing.Repository[S, E], id string, isDisabled func(S) bool, disabled, enabled E,
 ) error {
 	state, _, err := r.Load(ctx, id)
 	if err != nil {
 		return err
 	}
-	if disabled(state) {
-		disable, enable = enable, disable
+	if isDisabled(state) {
+		disabled, enabled = enabled, disabled
 	}
-	for _, d := range []eventsourcing.Command[S, E]{disable, enable} {
-		md := eventsourcing.Metadata{CorrelationID: newID(), CausationID: newID(), Actor: "other-writer"}
-		if _, err := r.Do(ctx, id, d, eventsourcing.WithMetadata(md)); err != nil {
-			return err
-		}
-	}
-	return nil
+	md := eventsourcing.Metadata{CorrelationID: newID(), CausationID: newID(), Actor: "other-writer"}
+	_, err = r.Do(ctx, id, forced[S, E]{disabled, enabled}, eventsourcing.WithMetadata(md))
+	return err
 }
