@@ -51,6 +51,7 @@ func (s *Store) AppendWith(ctx context.Context, c eventsourcing.Commit, extras .
 		if !errors.Is(err, errContended) {
 			return err
 		}
+		s.cfg.OnContended()
 		if n >= s.cfg.MaxAttempts {
 			meaning := eventsourcing.ErrUnavailable
 			if errors.Is(err, errCommandContended) {

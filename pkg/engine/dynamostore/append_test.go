@@ -202,12 +202,15 @@ func TestContentionIsRetriedAndThenUnavailable(t *testing.T) {
 
 func TestContentionWithTheSameCommandIsAConflict(t *testing.T) {
 	t.Parallel()
-	client := newFaulty(t)
-	store := dynamostore.NewStore(client, dynamostore.Config{MaxAttempts: 4, Backoff: retry.Backoff{First: time.Microsecond}})
+	client, contended := newFaulty(t), 0
+	store := dynamostore.NewStore(client, dynamostore.Config{
+		MaxAttempts: 4, Backoff: retry.Backoff{First: time.Microsecond}, OnContended: func() { contended++ },
+	})
 	client.plan("TransactWriteItems", times(4, cancelled("TransactionConflict", "TransactionConflict", "None", "None", "None", "None"))...)
 	err := store.Append(t.Context(), whole())
 	require.ErrorIs(t, err, eventsourcing.ErrConflict)
 	require.NotErrorIs(t, err, eventsourcing.ErrUnavailable)
+	assert.Equal(t, 4, contended)
 	client.plan("TransactWriteItems", times(4, cancelled("ThrottlingError", "None", "None", "None", "None", "None"))...)
 	require.ErrorIs(t, store.Append(t.Context(), whole()), eventsourcing.ErrUnavailable)
 	assert.Empty(t, ids(t, store, stream))

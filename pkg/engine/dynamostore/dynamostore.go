@@ -70,6 +70,8 @@ type Config struct {
 	MaxAttempts int
 	// Backoff spaces those attempts. Defaults to 10 ms, doubled up to 160 ms.
 	Backoff retry.Backoff
+	// OnContended is called for each of those attempts that met another transaction, or a table at its limit. Defaults to no call.
+	OnContended func()
 	// FirstPage limits the records of a Read's first page, for callers that may stop there. Defaults to the size that
 	// DynamoDB allows, as for all other pages.
 	FirstPage int32
@@ -98,6 +100,9 @@ func NewStore(db DynamoDBAPI, cfg Config) *Store {
 		cfg.Now = time.Now //nolint:forbidigo // the documented default
 	}
 	cfg.MaxAttempts = cmp.Or(max(cfg.MaxAttempts, 0), 10)
+	if cfg.OnContended == nil {
+		cfg.OnContended = func() {}
+	}
 	cfg.Backoff = cfg.Backoff.Or(10*time.Millisecond, 160*time.Millisecond)
 	known, err := lru.New[eventsourcing.StreamID, eventsourcing.Version](knownStreams)
 	if err != nil {

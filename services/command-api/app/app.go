@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
@@ -22,7 +23,12 @@ import (
 func newDynamoDB(p service.Platform) *dynamodb.Client { return dynamodb.NewFromConfig(p.AWS) }
 
 func newStoreConfig(cfg Config, p service.Platform) dynamostore.Config {
-	c := dynamostore.Config{Tables: newTables(cfg), Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter}}
+	contended := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "appends_contended_total",
+		Help: "Attempts to append that met another transaction on one of their items, or a table at its limit; they are made again.",
+	})
+	p.Metrics.MustRegister(contended)
+	c := dynamostore.Config{Tables: newTables(cfg), Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter}, OnContended: contended.Inc}
 	if cfg.SnapshotEvery > 0 { // a load that meets one more looks for a snapshot
 		c.FirstPage = int32(cfg.SnapshotEvery) + 1 //nolint:gosec // Validate bounds it
 	}
