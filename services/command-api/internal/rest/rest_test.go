@@ -282,11 +282,13 @@ func TestRefusals(t *testing.T) {
 		},
 		"no seat is left": {
 			[]request{annRegistered, benRegistered, auditorCreated, auditorLimited(1), auditorGranted},
-			request{"POST /users/" + ben + "/roles", `{"roleId":"` + auditor + `"}`}, 409, "no_seat_left",
+			request{"POST /users/" + ben + "/roles", `{"roleId":"` + auditor + `"}`},
+			409, "no_seat_left",
 		},
 		"an end in the past": {
 			[]request{annRegistered, auditorCreated},
-			request{"POST /users/" + ann + "/roles", `{"roleId":"` + auditor + `","until":"2001-01-01T00:00:00Z"}`}, 422, "until_passed",
+			request{"POST /users/" + ann + "/roles", `{"roleId":"` + auditor + `","until":"2001-01-01T00:00:00Z"}`},
+			422, "until_passed",
 		},
 		"another end in the past": {
 			[]request{annRegistered, auditorCreated, auditorGranted}, annsGrant("2001-01-01T00:00:00Z"), 422, "until_passed",
@@ -325,7 +327,8 @@ func TestRefusals(t *testing.T) {
 		},
 		"enable a retired role": {
 			[]request{auditorCreated, auditorRetires, retirement("complete")},
-			request{"PUT /roles/" + auditor + "/enable", ""}, 409, "role_retired",
+			request{"PUT /roles/" + auditor + "/enable", ""},
+			409, "role_retired",
 		},
 		"the name of a retired role": {
 			[]request{auditorCreated, auditorRetires, retirement("complete")}, request{"POST /roles", `{"name":"auditor"}`}, 409, "name_taken",
