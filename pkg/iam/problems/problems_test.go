@@ -61,6 +61,18 @@ func TestEachCodeIsExplainedOnce(t *testing.T) {
 	}
 }
 
+func TestWhatPassesSaysWhenToTryAgain(t *testing.T) {
+	t.Parallel()
+	passes := map[string]bool{}
+	for _, e := range problems.Info().Problems() {
+		passes[e.Code] = e.Transient
+	}
+	assert.True(t, passes["scope_not_ready"])
+	for _, r := range problems.Info().Refusals {
+		assert.Equal(t, passes[r.Code], httpapi.ProblemOf(r).GetHeaders().Get("Retry-After") != "", r.Code)
+	}
+}
+
 func TestExactlyTheRefusalsOfTheSourceAreListed(t *testing.T) {
 	t.Parallel()
 	listed, known := map[string]int{}, codes(t)

@@ -47,7 +47,9 @@ type Entry struct {
 func (i Info) Problems() []Entry {
 	all := ownProblems()
 	for _, r := range i.Refusals {
-		all = append(all, Entry{Code: r.Code, Status: statusOf(r.Kind), Meaning: r.Reason, Remedy: r.Remedy})
+		all = append(all, Entry{
+			Code: r.Code, Status: statusOf(r.Kind), Meaning: r.Reason, Remedy: r.Remedy, Transient: r.Kind == eventsourcing.NotReady,
+		})
 	}
 	slices.SortFunc(all, func(a, b Entry) int { return cmp.Or(cmp.Compare(a.Status, b.Status), cmp.Compare(a.Code, b.Code)) })
 	return all
