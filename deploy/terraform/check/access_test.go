@@ -131,6 +131,8 @@ var commandsOnAWS = map[string]string{ //nolint:gochecknoglobals // read only
 	"set-aside list": "operators", "set-aside release": "operators",
 	"archive verify": "operators", "restore": "operators", "archive write": "none: Firehose does its work",
 	"events journey": "operators", "events show": "operators", "events tail": "operators",
+	"processes list": "none yet: no service of the deployment runs processes", "processes show": "none yet: as processes list",
+	"processes retry": "none yet: as processes list", "processes cancel": "none yet: as processes list",
 	"parked list": "none: it asks the services", "parked show": "none: it asks the services",
 	"parked redrive": "none: it asks the services", "projections catch-up": "none: it asks the services",
 	"projections rebuild-stream": "none: it asks the services",
