@@ -20,10 +20,10 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
+	"github.com/leftfold/leftfold/pkg/iam/whereabouts"
 	"github.com/leftfold/leftfold/pkg/service"
-	"github.com/leftfold/leftfold/services/leftfold/internal/admin"
+	"github.com/leftfold/leftfold/pkg/service/adminclient"
 	"github.com/leftfold/leftfold/services/leftfold/internal/output"
-	"github.com/leftfold/leftfold/services/leftfold/internal/whereabouts"
 )
 
 const (
@@ -300,7 +300,7 @@ func cells(s whereabouts.Stop) []string {
 
 // locate returns the stream and the version that a text names: itself, or as the id of an event.
 func (con *console) locate(
-	ctx context.Context, client *admin.Client, log *dynamostore.Store, of string, scan bool,
+	ctx context.Context, client *adminclient.Client, log *dynamostore.Store, of string, scan bool,
 ) (stream eventsourcing.StreamID, version eventsourcing.Version, err error) {
 	if strings.Contains(of, "/") {
 		return address(of)
@@ -333,8 +333,8 @@ func (con *console) locate(
 }
 
 // remembered asks every service what it remembers.
-func (con *console) remembered(ctx context.Context, client *admin.Client, query url.Values) (all []service.Journey, err error) {
-	err = admin.Each(ctx, client, "/journey?"+query.Encode(),
+func (con *console) remembered(ctx context.Context, client *adminclient.Client, query url.Values) (all []service.Journey, err error) {
+	err = adminclient.Each(ctx, client, "/journey?"+query.Encode(),
 		func(_ string, j service.Journey) { all = append(all, j) },
 		func(address string, err error) {
 			if client.Named {

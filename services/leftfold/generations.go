@@ -17,8 +17,8 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/engine/projectionaudit"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
+	"github.com/leftfold/leftfold/pkg/service/adminclient"
 	"github.com/leftfold/leftfold/services/leftfold/app"
-	"github.com/leftfold/leftfold/services/leftfold/internal/admin"
 	"github.com/leftfold/leftfold/services/leftfold/internal/output"
 )
 
@@ -176,7 +176,7 @@ func (con *console) listGenerations(ctx context.Context) (due bool, err error) {
 }
 
 // generationsIn asks the service that keeps the projection, if the services were named; else AWS.
-func (con *console) generationsIn(ctx context.Context, client *admin.Client, p topology.Projection) (g generations, err error) {
+func (con *console) generationsIn(ctx context.Context, client *adminclient.Client, p topology.Projection) (g generations, err error) {
 	if client.Named {
 		address, err := client.Projection(ctx, p.Name)
 		if err == nil {

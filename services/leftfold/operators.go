@@ -17,9 +17,9 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
+	"github.com/leftfold/leftfold/pkg/service/adminclient"
 	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 	"github.com/leftfold/leftfold/services/leftfold/app"
-	"github.com/leftfold/leftfold/services/leftfold/internal/admin"
 	"github.com/leftfold/leftfold/services/leftfold/internal/fleet"
 	"github.com/leftfold/leftfold/services/leftfold/internal/output"
 )
@@ -80,8 +80,8 @@ func (con *console) withAdmins(c *cobra.Command) *cobra.Command {
 }
 
 // services returns a client of the admin addresses that the flag, the variable or else the defaults name.
-func (con *console) services(ctx context.Context) (*admin.Client, error) {
-	var cfg admin.Config
+func (con *console) services(ctx context.Context) (*adminclient.Client, error) {
+	var cfg adminclient.Config
 	if err := service.LoadConfig(os.LookupEnv, &cfg); err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func (con *console) services(ctx context.Context) (*admin.Client, error) {
 	}
 	var local app.Config
 	local.Admin = cfg.AdminConfig
-	return admin.New(ctx, cfg, fleet.Admins(local))
+	return adminclient.New(ctx, cfg, fleet.Admins(local))
 }
 
 // task is a command of operators without commands below it.
@@ -228,7 +228,7 @@ func awsVariables(config any) []service.Variable {
 // adminVariables are those of commands that ask the services.
 func adminVariables() []service.Variable {
 	var shown []service.Variable
-	for _, v := range service.Variables(&admin.Config{}) {
+	for _, v := range service.Variables(&adminclient.Config{}) {
 		if v.Name != "ADMIN_HOSTS" { // it is for those who answer
 			shown = append(shown, v)
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/services/leftfold/internal/admin"
+	"github.com/leftfold/leftfold/pkg/service/adminclient"
 	"github.com/leftfold/leftfold/services/leftfold/internal/amount"
 	"github.com/leftfold/leftfold/services/leftfold/internal/output"
 )
@@ -57,7 +57,7 @@ func newParked(con *console) *cobra.Command {
 			table := con.printer(output.Column{Name: "PROJECTION", Width: 10}, output.Column{Name: "STREAM", Width: 49},
 				output.Column{Name: "VERSION", Width: 7}, output.Column{Name: "WAITING", Width: 7}, output.Column{Name: "PARKED AT", Width: 20},
 				output.Column{Name: "EVENT"})
-			err = con.eachParked(ctx, projection, func(_ *admin.Client, _ string, p parkedAggregate) error {
+			err = con.eachParked(ctx, projection, func(_ *adminclient.Client, _ string, p parkedAggregate) error {
 				some = true
 				p.Redrive = ""
 				table.Row(p, p.Projection, p.Stream, strconv.FormatUint(uint64(p.Version), 10), strconv.Itoa(p.Waiting),
@@ -77,7 +77,7 @@ func newParked(con *console) *cobra.Command {
 			if _, err := eventsourcing.ParseStreamID(args[0]); err != nil {
 				return false, err
 			}
-			err = con.eachParked(ctx, projection, func(_ *admin.Client, _ string, p parkedAggregate) error {
+			err = con.eachParked(ctx, projection, func(_ *adminclient.Client, _ string, p parkedAggregate) error {
 				if p.Stream == args[0] {
 					some = true
 					p.Redrive = ""
@@ -111,7 +111,7 @@ func newParked(con *console) *cobra.Command {
 
 // eachParked calls on with every parked aggregate, of one projection or of all, and the address that answers for it.
 func (con *console) eachParked(
-	ctx context.Context, only string, on func(c *admin.Client, address string, p parkedAggregate) error,
+	ctx context.Context, only string, on func(c *adminclient.Client, address string, p parkedAggregate) error,
 ) error {
 	if only != "" {
 		if err := known(only); err != nil {
@@ -158,7 +158,7 @@ func (con *console) redrive(ctx context.Context, projection string, streams []st
 		left[stream] = true
 	}
 	asked, none := len(streams) > 0, true
-	err = con.eachParked(ctx, projection, func(client *admin.Client, address string, p parkedAggregate) error {
+	err = con.eachParked(ctx, projection, func(client *adminclient.Client, address string, p parkedAggregate) error {
 		if _, wanted := left[p.Stream]; asked && !wanted {
 			return nil
 		}
@@ -188,12 +188,12 @@ func (con *console) redrive(ctx context.Context, projection string, streams []st
 }
 
 // toTheEnd sends a POST until all is applied, or an event cannot be. Then the answer says why not.
-func (con *console) toTheEnd(ctx context.Context, client *admin.Client, at string, a applied) (applied, error) {
+func (con *console) toTheEnd(ctx context.Context, client *adminclient.Client, at string, a applied) (applied, error) {
 	progress := con.progress()
 	defer progress.End()
 	for {
 		err := client.Post(ctx, at, &a)
-		refusal, ok := errors.AsType[*admin.Refusal](err)
+		refusal, ok := errors.AsType[*adminclient.Refusal](err)
 		switch {
 		case ok && refusal.Status/100 == 4, ok && refusal.Code == "log_hole":
 			a.Problem = refusal.Error()

@@ -10,7 +10,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
-	"github.com/leftfold/leftfold/services/leftfold/internal/admin"
+	"github.com/leftfold/leftfold/pkg/service/adminclient"
 	"github.com/leftfold/leftfold/services/leftfold/internal/amount"
 )
 
@@ -145,7 +145,7 @@ func (con *console) catchUp(ctx context.Context, projection string, dryRun bool)
 }
 
 // keeper returns a client and the address in it that answers for a projection.
-func (con *console) keeper(ctx context.Context, projection string) (*admin.Client, string, error) {
+func (con *console) keeper(ctx context.Context, projection string) (*adminclient.Client, string, error) {
 	if err := known(projection); err != nil {
 		return nil, "", err
 	}

@@ -1,5 +1,5 @@
-// Package admin asks the admin addresses of running services what docs/admin.md says they answer.
-package admin
+// Package adminclient asks the admin addresses of running services what docs/admin.md says they answer.
+package adminclient
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package admin_test
+package adminclient_test
 
 import (
 	"net/http"
@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leftfold/leftfold/services/leftfold/internal/admin"
+	"github.com/leftfold/leftfold/pkg/service/adminclient"
 )
 
 // serve answers like the admin address of a service that keeps one projection, with a token.
@@ -33,11 +33,11 @@ func serve(t *testing.T, projection string) string {
 	return server.URL
 }
 
-func client(t *testing.T, token string, urls ...string) *admin.Client {
+func client(t *testing.T, token string, urls ...string) *adminclient.Client {
 	t.Helper()
-	c := admin.Config{URLs: urls}
+	c := adminclient.Config{URLs: urls}
 	c.Token = token
-	made, err := admin.New(t.Context(), c, nil)
+	made, err := adminclient.New(t.Context(), c, nil)
 	require.NoError(t, err)
 	return made
 }
@@ -62,7 +62,7 @@ func TestAProjectionIsFoundAmongTheAddresses(t *testing.T) {
 	_, err = client(t, "", users).Projection(t.Context(), "users")
 	require.ErrorContains(t, err, "send ADMIN_TOKEN")
 	_, err = client(t, "", nobody).Projection(t.Context(), "users")
-	require.ErrorIs(t, err, admin.ErrNothingThere)
+	require.ErrorIs(t, err, adminclient.ErrNothingThere)
 }
 
 func TestEveryAddressIsAskedAndTheMissingOnesAreNamed(t *testing.T) {
@@ -70,7 +70,7 @@ func TestEveryAddressIsAskedAndTheMissingOnesAreNamed(t *testing.T) {
 	var answers, missing []string
 	ask := func(urls ...string) error {
 		answers, missing = nil, nil
-		return admin.Each(t.Context(), client(t, "secret", urls...), "/who",
+		return adminclient.Each(t.Context(), client(t, "secret", urls...), "/who",
 			func(_, answer string) { answers = append(answers, answer) },
 			func(address string, err error) {
 				require.Error(t, err)
@@ -80,15 +80,15 @@ func TestEveryAddressIsAskedAndTheMissingOnesAreNamed(t *testing.T) {
 	require.NoError(t, ask(serve(t, "users"), nobody, serve(t, "roles")))
 	assert.Equal(t, []string{"users", "roles"}, answers)
 	assert.Equal(t, []string{nobody}, missing)
-	require.ErrorIs(t, ask(nobody), admin.ErrNothingThere)
+	require.ErrorIs(t, ask(nobody), adminclient.ErrNothingThere)
 }
 
 // A name that stands for several addresses stands for several replicas; a request by an address is always accepted.
 func TestANameStandsForItsAddresses(t *testing.T) {
 	t.Parallel()
-	_, err := admin.New(t.Context(), admin.Config{URLs: []string{"http://no.such.host.invalid:9090"}}, nil)
+	_, err := adminclient.New(t.Context(), adminclient.Config{URLs: []string{"http://no.such.host.invalid:9090"}}, nil)
 	require.ErrorContains(t, err, "no.such.host.invalid")
 	for _, text := range []string{"localhost:9090", "ftp://x", "http://", "http://x/path"} {
-		require.ErrorContains(t, (&admin.Config{URLs: []string{text}}).Validate(), "want URLs", text)
+		require.ErrorContains(t, (&adminclient.Config{URLs: []string{text}}).Validate(), "want URLs", text)
 	}
 }
