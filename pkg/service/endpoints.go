@@ -26,7 +26,7 @@ type API struct {
 	Auth auth.Config
 }
 
-// Handler serves the app's Routes behind the guard, which has to run beside it.
+// Handler serves the app's Routes behind the guard, which has to run beside it, and its Pages.
 func (a App) Handler(p Platform) (http.Handler, *auth.Guard, error) {
 	guard, err := auth.NewGuard(a.API.Auth, auth.Options{Now: p.Now, Logger: p.Logger, Metrics: p.Metrics, Jitter: p.Jitter, Loops: p.Loops})
 	if err != nil {
@@ -35,8 +35,15 @@ func (a App) Handler(p Platform) (http.Handler, *auth.Guard, error) {
 	router := httpapi.NewRouter(p.Logger, a.API.HTTP.Front()...)
 	api := httpapi.NewAPI(router)
 	a.API.HTTP.LimitRate(api, p.Now, guard.Protect, subject)
-	if err := httpapi.Add(api, a.Routes); err != nil {
-		return nil, nil, err
+	if a.Routes != nil {
+		if err := httpapi.Add(api, a.Routes); err != nil {
+			return nil, nil, err
+		}
+	}
+	if a.Pages != nil {
+		if err := a.Pages(router); err != nil {
+			return nil, nil, err
+		}
 	}
 	traced := telemetry.Requests(router, p.Traces, p.Tracing.Propagator(), p.Metrics, p.Now)
 	return traced, guard, httpapi.Publish(router, api, a.Info)
@@ -65,11 +72,11 @@ type Endpoint struct {
 	Parts []Part
 }
 
-// Endpoints returns the admin endpoint and, if the app has routes, the API's.
+// Endpoints returns the admin endpoint and, if the app has routes or pages, the API's.
 func Endpoints(cfg Config, p Platform, registry *prometheus.Registry, app App) ([]Endpoint, error) {
 	first := app.First
 	var apis []Endpoint
-	if app.Routes != nil {
+	if app.Routes != nil || app.Pages != nil {
 		api, guard, err := app.Handler(p)
 		if err != nil {
 			return nil, err

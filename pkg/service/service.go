@@ -18,6 +18,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
@@ -140,6 +141,8 @@ type App struct {
 	// Routes adds the service's operations to an API, which is served with the configuration in the field API. Nil: there is none.
 	Routes func(huma.API)
 	API    API
+	// Pages adds pages for people to the router of the API, outside of its document and its guard. Nil: there are none.
+	Pages func(chi.Router) error
 	// Info describes the product in the OpenAPI document and on the problem pages.
 	Info httpapi.Info
 	// Admin adds operations to the admin address. Nil: there are none but every process's.

@@ -6,11 +6,14 @@ require (
 	github.com/aws/aws-sdk-go-v2 v1.47.3
 	github.com/aws/aws-sdk-go-v2/service/dynamodb v1.72.0
 	github.com/aws/aws-sdk-go-v2/service/s3 v1.114.3
+	github.com/chromedp/cdproto v0.159.0
+	github.com/chromedp/chromedp v0.23.0
 	github.com/danielgtaylor/huma/v2 v2.37.2
 	github.com/google/uuid v1.6.0
 	github.com/leftfold/leftfold/pkg v0.0.0
 	github.com/leftfold/leftfold/services/broker v0.0.0
 	github.com/leftfold/leftfold/services/command-api v0.0.0
+	github.com/leftfold/leftfold/services/console v0.0.0
 	github.com/leftfold/leftfold/services/projector-audit v0.0.0
 	github.com/leftfold/leftfold/services/projector-role v0.0.0
 	github.com/leftfold/leftfold/services/projector-user v0.0.0
@@ -102,6 +105,7 @@ replace (
 	github.com/leftfold/leftfold/pkg => ../../pkg
 	github.com/leftfold/leftfold/services/broker => ../broker
 	github.com/leftfold/leftfold/services/command-api => ../command-api
+	github.com/leftfold/leftfold/services/console => ../console
 	github.com/leftfold/leftfold/services/projector-audit => ../projector-audit
 	github.com/leftfold/leftfold/services/projector-role => ../projector-role
 	github.com/leftfold/leftfold/services/projector-user => ../projector-user

@@ -2,6 +2,7 @@
 package aggregates
 
 import (
+	"encoding/json"
 	"fmt"
 	"path"
 
@@ -31,6 +32,8 @@ type Aggregate struct {
 	Sums scopesaudit.Category
 	// Entries returns the source of a projection that has, of each event, what entries makes of its record, and no state.
 	Entries func(entries func(eventsourcing.Record) []projection.Row) projection.Source
+	// State returns the state of a stream with these records, as JSON.
+	State func([]eventsourcing.Record) ([]byte, error)
 	// Claims returns what a stream holds after these records, which are all it has.
 	Claims func([]eventsourcing.Record) ([]eventsourcing.Claim, error)
 	// Shares returns what the stream shares in scopes after these records, which are all it has.
@@ -46,6 +49,13 @@ func newAggregate[S any, E eventsourcing.Event](a eventsourcing.Aggregate[S, E])
 				Fold:    func(none struct{}, _ E, _ eventsourcing.Record) struct{} { return none },
 				Entries: func(_ E, r eventsourcing.Record) []projection.Row { return entries(r) },
 			})
+		},
+		State: func(records []eventsourcing.Record) ([]byte, error) {
+			state, err := Fold(a, records)
+			if err != nil {
+				return nil, err
+			}
+			return json.Marshal(state)
 		},
 		Claims: func(records []eventsourcing.Record) ([]eventsourcing.Claim, error) {
 			state, err := Fold(a, records)

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/service"
@@ -154,6 +155,28 @@ func Each[T any](
 	return nil
 }
 
+// Answer is what one address answers, whatever it is.
+type Answer struct {
+	Address string
+	Status  int
+	Body    []byte
+	Err     error // there is no answer
+}
+
+// All sends a GET of path to every address at once and returns the answers in the order of the addresses.
+func (c *Client) All(ctx context.Context, path string) []Answer {
+	answers := make([]Answer, len(c.addresses))
+	var wg sync.WaitGroup
+	for i, address := range c.addresses {
+		wg.Go(func() {
+			status, body, _, err := c.exchange(ctx, http.MethodGet, address+path)
+			answers[i] = Answer{address, status, body, err}
+		})
+	}
+	wg.Wait()
+	return answers
+}
+
 // Projection returns the address of a service that keeps the projection of that name. Any replica answers for all.
 func (c *Client) Projection(ctx context.Context, name string) (address string, err error) {
 	if address, ok := c.serving[name]; ok {
@@ -191,28 +214,16 @@ func (c *Client) Post(ctx context.Context, url string, answer any) error {
 }
 
 func (c *Client) do(ctx context.Context, method, url string, into any) (next string, err error) {
-	request, err := http.NewRequestWithContext(ctx, method, url, http.NoBody)
+	status, body, header, err := c.exchange(ctx, method, url)
 	if err != nil {
 		return "", err
 	}
-	if c.token != "" {
-		request.Header.Set("Authorization", "Bearer "+c.token)
-	}
-	answer, err := c.http.Do(request)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = answer.Body.Close() }() // of a reader
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
-	if err != nil {
-		return "", fmt.Errorf("%s %s: %w", method, url, err)
-	}
-	if answer.StatusCode/100 != 2 {
+	if status/100 != 2 {
 		refusal := &Refusal{}
 		if json.Unmarshal(body, refusal) != nil || refusal.Code == "" {
-			refusal = &Refusal{Code: http.StatusText(answer.StatusCode), Detail: "answered by no service of Leftfold"}
+			refusal = &Refusal{Code: http.StatusText(status), Detail: "answered by no service of Leftfold"}
 		}
-		refusal.Status = answer.StatusCode
+		refusal.Status = status
 		return "", refusal
 	}
 	if into != nil {
@@ -220,9 +231,30 @@ func (c *Client) do(ctx context.Context, method, url string, into any) (next str
 			return "", fmt.Errorf("%s %s: %w", method, url, err)
 		}
 	}
-	link := answer.Header.Get("Link")
+	link := header.Get("Link")
 	if path, rel, ok := strings.Cut(strings.TrimPrefix(link, "<"), ">"); ok && strings.Contains(rel, `rel="next"`) {
 		next = path
 	}
 	return next, nil
+}
+
+// exchange sends a request and reads the answer, whatever its status.
+func (c *Client) exchange(ctx context.Context, method, url string) (status int, body []byte, header http.Header, err error) {
+	request, err := http.NewRequestWithContext(ctx, method, url, http.NoBody)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	if c.token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	answer, err := c.http.Do(request)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	defer func() { _ = answer.Body.Close() }() // of a reader
+	body, err = io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	if err != nil {
+		return 0, nil, nil, fmt.Errorf("%s %s: %w", method, url, err)
+	}
+	return answer.StatusCode, body, answer.Header, nil
 }

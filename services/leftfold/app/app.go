@@ -100,7 +100,8 @@ func (s *System) releaseLeases(ctx context.Context) error {
 // wire wires every service and takes all addresses.
 func (s *System) wire(ctx context.Context) error {
 	cfg := s.Config
-	whole, err := together(ctx, cfg, s.Platform)
+	at := &addresses{}
+	whole, err := together(ctx, cfg, s.Platform, at)
 	if err != nil {
 		return err
 	}
@@ -130,17 +131,21 @@ func (s *System) wire(ctx context.Context) error {
 		}})
 	}
 	s.APIAddr, s.AdminAddr, s.AWSAddr = addrs["api"], addrs["admin"], addrs["aws"]
+	at.set(s.APIAddr, s.AdminAddr)
 	s.parts = append(whole.Parts, servers...)
 	return nil
 }
 
 // together composes the apps of all services into one.
-func together(ctx context.Context, cfg Config, p service.Platform) (whole service.App, err error) {
+func together(ctx context.Context, cfg Config, p service.Platform, at *addresses) (whole service.App, err error) {
 	whole.API, whole.Info = cfg.CommandAPI.API, problems.Info() // the same in all of them
 	var routes, admin []func(huma.API)
 	services := cfg.All()
 	if cfg.Archive.Archive != "" {
 		services = append(services, newService("archive", NewArchiveWriter, cfg.Archive))
+	}
+	if cfg.CommandAPI.Auth.Mode == "none" { // the console knows no login
+		services = append(services, newConsole(cfg, at))
 	}
 	for _, s := range services {
 		app, err := s.New(ctx, p.For(s.Name))
@@ -151,6 +156,9 @@ func together(ctx context.Context, cfg Config, p service.Platform) (whole servic
 		whole.First = append(whole.First, app.First...)
 		whole.Checks = append(whole.Checks, app.Checks...)
 		routes, admin = append(routes, app.Routes), append(admin, app.Admin)
+		if app.Pages != nil {
+			whole.Pages = app.Pages // the console's
+		}
 	}
 	whole.Routes, whole.Admin = all(routes), all(admin)
 	return whole, nil

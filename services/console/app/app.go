@@ -1,0 +1,186 @@
+// Package app wires the console from its configuration.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/go-chi/chi/v5"
+
+	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/setaside"
+	"github.com/leftfold/leftfold/pkg/engine/shards"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/problems"
+	"github.com/leftfold/leftfold/pkg/iam/topology"
+	"github.com/leftfold/leftfold/pkg/iam/whereabouts"
+	"github.com/leftfold/leftfold/pkg/retry"
+	"github.com/leftfold/leftfold/pkg/service"
+	"github.com/leftfold/leftfold/pkg/service/adminclient"
+	"github.com/leftfold/leftfold/pkg/service/awsconfig"
+	"github.com/leftfold/leftfold/pkg/service/health"
+	"github.com/leftfold/leftfold/services/console/internal/pipeline"
+	"github.com/leftfold/leftfold/services/console/internal/web"
+)
+
+// Addresses are where the rest of the system is. They are asked for at each request: a process that has all of it knows them late.
+type Addresses interface {
+	// API returns the URL of the REST API.
+	API() string
+	// Admins returns the URLs of the admin addresses.
+	Admins() []string
+}
+
+// fixed are the addresses of the configuration.
+type fixed struct{ cfg Config }
+
+func (f fixed) API() string      { return f.cfg.APIURL }
+func (f fixed) Admins() []string { return f.cfg.Admins.URLs }
+
+// New wires the console of the system that the configuration names.
+func New(ctx context.Context, cfg Config, p service.Platform) (service.App, error) {
+	if len(cfg.Admins.URLs) == 0 {
+		return service.App{}, errors.New("ADMIN_URLS is unset: name the admin addresses of the services, with commas")
+	}
+	return NewAt(ctx, cfg, p, fixed{cfg})
+}
+
+// NewAt wires the console of the system at those addresses.
+func NewAt(_ context.Context, cfg Config, p service.Platform, at Addresses) (service.App, error) {
+	names := cfg.names()
+	db := dynamodb.NewFromConfig(p.AWS)
+	tables := dynamostore.Config{
+		Tables: dynamostore.Tables{Events: names.EventLog, Claims: names.SetValidations}, Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter},
+	}
+	log := dynamostore.NewStore(db, tables)
+	services := &services{at: at, admins: cfg.Admins}
+	watcher := pipeline.NewWatcher(services, p.Now, projections(names))
+	done := make(chan struct{})
+	pages := web.Config{
+		Watcher: watcher, Log: log, Done: done, Logger: p.Logger, Locate: services.locate,
+		API: client{at, &http.Client{Timeout: longest}}.get,
+		Find: func(
+			ctx context.Context, stream eventsourcing.StreamID, version eventsourcing.Version, on func(whereabouts.Stop),
+		) (bool, error) {
+			remembered, err := services.remembered(ctx, url.Values{"stream": {stream.String()}, "version": {fmt.Sprint(version)}})
+			if err != nil {
+				return false, err
+			}
+			return whereabouts.Finder{
+				Names: names, Log: log, DB: db, Claims: dynamostore.NewClaims(db, tables),
+				Leases: shards.NewDynamoDBLeases(db, names.Leases), SetAside: setaside.NewList(db, names.SetAside, nil), // it keeps nothing
+				Remembered: remembered,
+			}.Find(ctx, stream, version, on)
+		},
+	}
+	return service.App{
+		Parts: []service.Part{{Name: "watcher", Run: func(ctx context.Context) error {
+			defer close(done)
+			return watcher.Run(ctx)
+		}}},
+		Checks: []health.Check{awsconfig.TableCheck(db, names.EventLog)},
+		API:    cfg.API,
+		Info:   problems.Info(),
+		Pages:  func(r chi.Router) error { return web.Register(r, pages) },
+	}, nil
+}
+
+func projections(n topology.Names) (all []pipeline.Projection) {
+	for _, p := range n.Projections() {
+		all = append(all, pipeline.Projection{Name: p.Name, Service: p.Service, Queue: p.Queue})
+	}
+	return all
+}
+
+// services asks the admin addresses.
+type services struct {
+	at     Addresses
+	admins adminclient.Config
+
+	mu     sync.Mutex
+	client *adminclient.Client
+}
+
+// asked returns the client of the addresses, which are known by now.
+func (s *services) asked(ctx context.Context) (*adminclient.Client, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client != nil {
+		return s.client, nil
+	}
+	cfg := s.admins
+	cfg.URLs = s.at.Admins()
+	client, err := adminclient.New(ctx, cfg, nil)
+	if err == nil {
+		s.client = client
+	}
+	return client, err
+}
+
+// All implements pipeline.Asker.
+func (s *services) All(ctx context.Context, path string) []adminclient.Answer {
+	client, err := s.asked(ctx)
+	if err != nil {
+		return []adminclient.Answer{{Address: "ADMIN_URLS", Err: err}}
+	}
+	return client.All(ctx, path)
+}
+
+// remembered is what every service that answers remembers.
+func (s *services) remembered(ctx context.Context, query url.Values) (all []service.Journey, err error) {
+	client, err := s.asked(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = adminclient.Each(ctx, client, "/journey?"+query.Encode(),
+		func(_ string, j service.Journey) { all = append(all, j) }, func(string, error) {})
+	if errors.Is(err, adminclient.ErrNothingThere) {
+		err = nil // the page says what is not seen
+	}
+	return all, err
+}
+
+func (s *services) locate(
+	ctx context.Context, id string,
+) (stream eventsourcing.StreamID, version eventsourcing.Version, found bool, err error) {
+	journeys, err := s.remembered(ctx, url.Values{"event": {id}})
+	for _, j := range journeys {
+		for _, step := range j.Steps {
+			stream, err := eventsourcing.ParseStreamID(step.Stream)
+			return stream, step.Version, err == nil, err
+		}
+	}
+	return stream, 0, false, err
+}
+
+// client reads the REST API.
+type client struct {
+	at   Addresses
+	http *http.Client
+}
+
+const (
+	longest   = 10 * time.Second
+	maxAnswer = 4 << 20
+)
+
+func (c client) get(ctx context.Context, path string) (status int, body []byte, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.at.API()+path, http.NoBody)
+	if err != nil {
+		return 0, nil, err
+	}
+	answer, err := c.http.Do(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = answer.Body.Close() }() // of a reader
+	body, err = io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	return answer.StatusCode, body, err
+}

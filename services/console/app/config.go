@@ -1,0 +1,45 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+
+	"github.com/leftfold/leftfold/pkg/iam/topology"
+	"github.com/leftfold/leftfold/pkg/service"
+	"github.com/leftfold/leftfold/pkg/service/adminclient"
+	"github.com/leftfold/leftfold/pkg/service/auth"
+)
+
+// Config is the configuration of the console, in addition to that of every process.
+type Config struct {
+	topology.EventLogName
+	topology.ClaimsName
+	topology.HopNames
+	topology.TableNames
+	topology.QueueNames
+	service.API
+	_      struct{} `group:"Console"`
+	APIURL string   `envconfig:"API_URL" default:"http://127.0.0.1:8080" desc:"address of the REST API that the console reads"`
+	Admins adminclient.Config
+}
+
+// Validate is called by service.LoadConfig.
+func (c *Config) Validate() error {
+	var errs []error
+	if at, err := url.Parse(c.APIURL); err != nil || at.Scheme != "http" && at.Scheme != "https" || at.Host == "" {
+		errs = append(errs, fmt.Errorf("API_URL=%s: want a URL such as http://127.0.0.1:8080", c.APIURL))
+	}
+	if c.API.Auth.Mode != "none" || c.API.Auth.Environment != auth.Local {
+		errs = append(errs, errors.New("the console shows all to everyone so far: it runs with ENVIRONMENT=local and AUTH_MODE=none alone"))
+	}
+	return errors.Join(errs...)
+}
+
+// names are those of the AWS resources that the console reads.
+func (c *Config) names() topology.Names {
+	return topology.Names{
+		EventLogName: c.EventLogName, CommandNames: topology.CommandNames{ClaimsName: c.ClaimsName}, HopNames: c.HopNames,
+		TableNames: c.TableNames, QueueNames: c.QueueNames,
+	}
+}

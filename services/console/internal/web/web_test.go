@@ -1,0 +1,208 @@
+package web_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/whereabouts"
+	"github.com/leftfold/leftfold/pkg/service/adminclient"
+	"github.com/leftfold/leftfold/services/console/internal/pipeline"
+	"github.com/leftfold/leftfold/services/console/internal/web"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const id = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"
+
+var (
+	dan    = eventsourcing.StreamID{Category: user.Category, ID: id}
+	monday = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+)
+
+// fake is a system whose parts can be away.
+type fake struct {
+	away error
+}
+
+func (f fake) All(context.Context, string) []adminclient.Answer {
+	return []adminclient.Answer{{Address: "http://one", Err: f.away}}
+}
+
+func (f fake) Read(
+	_ context.Context, s eventsourcing.StreamID, after eventsourcing.Version,
+) iter.Seq2[eventsourcing.Record, error] {
+	return func(yield func(eventsourcing.Record, error) bool) {
+		if f.away != nil {
+			yield(eventsourcing.Record{}, f.away)
+			return
+		}
+		if s != dan {
+			return
+		}
+		for i, e := range []user.Event{
+			user.Registered{UserID: id, Email: "dan@example.com"}, user.Updated{FirstName: "Dan", LastName: "<script>"},
+		} {
+			data, _ := json.Marshal(e) // an event cannot fail
+			r := eventsourcing.Record{
+				Stream: dan, Version: eventsourcing.Version(i + 1), Name: e.EventName(), Schema: []int{1, 2}[i], Data: data, RecordedAt: monday,
+				Metadata: eventsourcing.Metadata{Actor: "<b>ann</b>"},
+			}
+			if r.Version > after && !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (f fake) find(_ context.Context, _ eventsourcing.StreamID, _ eventsourcing.Version, on func(whereabouts.Stop)) (bool, error) {
+	later := monday.Add(120 * time.Millisecond)
+	on(whereabouts.Stop{Place: "log", Name: "EventLog", State: "stored", At: &monday})
+	on(whereabouts.Stop{Place: "queue", Name: "users.fifo", State: whereabouts.NotSeen})
+	on(whereabouts.Stop{Place: "row", Name: "users", State: "does not show it", At: &later, Detail: "parked since Monday"})
+	return false, f.away
+}
+
+func (f fake) api(_ context.Context, path string) (int, []byte, error) {
+	switch {
+	case f.away != nil:
+		return 0, nil, f.away
+	case strings.HasPrefix(path, "/events?correlation=walk"):
+		return http.StatusOK, []byte(`[{"name":"org/iam/user/registered","aggregate":"org/iam/user","aggregateId":"` + id + `","version":1}]`), nil
+	case strings.HasPrefix(path, "/events"):
+		return http.StatusOK, []byte(`[]`), nil
+	default:
+		return http.StatusOK, []byte(`{"lastName":"` + path[len(path)-1:] + `"}`), nil
+	}
+}
+
+// ask returns the answer to a GET of the pages of a system.
+func ask(t *testing.T, f fake, path string) (status int, header http.Header, body string) {
+	t.Helper()
+	router := chi.NewRouter()
+	require.NoError(t, web.Register(router, web.Config{
+		Watcher: pipeline.NewWatcher(f, time.Now, nil), Log: f, Find: f.find, API: f.api, Logger: slog.New(slog.DiscardHandler),
+		Locate: func(context.Context, string) (s eventsourcing.StreamID, v eventsourcing.Version, found bool, err error) {
+			return s, v, false, f.away
+		},
+	}))
+	w := httptest.NewRecorder()
+	router.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody))
+	return w.Code, w.Header(), w.Body.String()
+}
+
+func pages() []string {
+	return []string{
+		"/console/", "/console/journey", "/console/journey?of=" + id, "/console/journey?of=walk-1", "/console/streams",
+		"/console/streams/org/iam/user/" + id, "/console/streams/org/iam/user/" + id + "?at=1", "/console/nothing",
+	}
+}
+
+// What users have typed is text and nothing else, and no page has a script or a style in it, which its policy would forbid.
+func TestNoPageRunsWhatItShows(t *testing.T) {
+	t.Parallel()
+	for _, page := range pages() {
+		_, header, body := ask(t, fake{}, page)
+		assert.Contains(t, header.Get("Content-Security-Policy"), "script-src 'self';", page)
+		assert.NotContains(t, body, "style=", page)
+		assert.NotRegexp(t, `<script(>| [^s])`, body, page)
+		assert.NotContains(t, body, "<b>ann", page)
+		assert.Less(t, len(body), 100_000, page)
+	}
+	_, _, body := ask(t, fake{}, "/console/streams/org/iam/user/"+id)
+	assert.Contains(t, body, "&lt;script&gt;")
+}
+
+// A part that is away is named; the rest of the page is there.
+func TestAPageSaysWhatItCannotShow(t *testing.T) {
+	t.Parallel()
+	gone := fake{errors.New("connection refused")}
+	for page, want := range map[string]struct {
+		status int
+		text   string
+	}{
+		"/console/":                            {http.StatusOK, "does not answer"},
+		"/console/journey?of=" + id:            {http.StatusServiceUnavailable, "It cannot be told right now: connection refused"},
+		"/console/streams":                     {http.StatusServiceUnavailable, "The audit trail cannot be read right now"},
+		"/console/streams/org/iam/user/" + id:  {http.StatusServiceUnavailable, "The log cannot be read right now"},
+		"/console/streams/none":               {http.StatusNotFound, "That is no stream"},
+	} {
+		status, _, body := ask(t, gone, page)
+		assert.Equal(t, want.status, status, page)
+		assert.Contains(t, body, want.text, page)
+		assert.Contains(t, body, "Parts of the console", page)
+	}
+}
+
+func TestAJourneyShowsWhereTheEventWaits(t *testing.T) {
+	t.Parallel()
+	_, _, body := ask(t, fake{}, "/console/journey?of="+id)
+	assert.Contains(t, body, "Version 2 of")
+	assert.Contains(t, body, "every read model shows it.")
+	assert.Regexp(t, `(?s)<tr class="wrong">.*parked since Monday`, body)
+	assert.Contains(t, body, "120 ms")
+	for asked, want := range map[string]string{
+		"walk-1":             "Events of this correlation ID",
+		"nobody":             "Nothing is known by that name",
+		id + "%23x":          "After # belongs a version",
+		"%2Fb":               "That is no stream",
+		"org/iam/user/other": "The log has no event of",
+	} {
+		_, _, body := ask(t, fake{}, "/console/journey?of="+asked)
+		assert.Contains(t, body, want, asked)
+	}
+}
+
+func TestAStreamShowsWhatAnEventChanged(t *testing.T) {
+	t.Parallel()
+	_, _, body := ask(t, fake{}, "/console/streams/org/iam/user/"+id)
+	assert.Contains(t, body, "Version <output>2</output> of 2")
+	assert.Regexp(t, `(?s)<tr class="changed"><th scope="row">firstName</th><td><ins>Dan</ins></td><td><del></del>`, body)
+	assert.Regexp(t, `(?s)What readers see.*<ins>2</ins></td><td><del>1</del>`, body)
+	_, _, body = ask(t, fake{}, "/console/streams/org/iam/user/"+id+"?at=1")
+	assert.Contains(t, body, "holds org/iam/user#email")
+	_, _, body = ask(t, fake{}, "/console/streams/org/iam/user/other")
+	assert.Contains(t, body, "The log has no such stream")
+}
+
+// A script asks for a part of a page, and gets no other.
+func TestAPartOfAPageComesAlone(t *testing.T) {
+	t.Parallel()
+	router := chi.NewRouter()
+	require.NoError(t, web.Register(router, web.Config{
+		Watcher: pipeline.NewWatcher(fake{}, time.Now, nil), Log: fake{}, Find: fake{}.find, API: fake{}.api,
+	}))
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/console/streams/org/iam/user/"+id+"?at=1", http.NoBody)
+	r.Header.Set("Hx-Request", "true")
+	w := httptest.NewRecorder()
+	router.ServeHTTP(w, r)
+	assert.NotContains(t, w.Body.String(), "<html")
+	assert.Contains(t, w.Body.String(), "Version <output>1</output> of 2")
+}
+
+func TestAssetsMayBeKeptForEver(t *testing.T) {
+	t.Parallel()
+	_, _, body := ask(t, fake{}, "/console/")
+	for _, name := range []string{"console.css", "htmx.min.js", "sse.min.js", "console.js"} {
+		i := strings.Index(body, name)
+		require.Positive(t, i, name)
+		address := body[strings.LastIndex(body[:i], `"`)+1 : i+len(name)]
+		status, header, _ := ask(t, fake{}, address)
+		assert.Equal(t, http.StatusOK, status, address)
+		assert.Contains(t, header.Get("Cache-Control"), "immutable")
+	}
+}

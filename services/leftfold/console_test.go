@@ -1,0 +1,181 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// chromium returns the path of a browser, or skips the test.
+func chromium(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Skip("no Chromium is installed")
+	return ""
+}
+
+// complaints are what a browser says of the pages that it shows: exceptions of scripts, and what the policy of a page forbids.
+type complaints struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (c *complaints) add(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = append(c.all, text)
+}
+
+func (c *complaints) take() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := c.all
+	c.all = nil
+	return all
+}
+
+// newBrowser returns the context of a tab.
+func newBrowser(t *testing.T) (tab context.Context, said *complaints) {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium(t)), chromedp.NoSandbox,
+		chromedp.Flag("disable-dev-shm-usage", true))
+	ctx, stop := chromedp.NewExecAllocator(t.Context(), options...)
+	tab, closeTab := chromedp.NewContext(ctx)
+	t.Cleanup(func() {
+		closeTab()
+		stop()
+	})
+	said = &complaints{}
+	require.NoError(t, chromedp.Listen(tab, func(event any) {
+		switch e := event.(type) {
+		case *runtime.EventExceptionThrown:
+			said.add(fmt.Sprint(e.ExceptionDetails.Text, e.ExceptionDetails.URL, e.ExceptionDetails.Exception))
+		case *log.EventEntryAdded:
+			if e.Entry.Level == log.EntryLevelError {
+				said.add(e.Entry.Text + " " + e.Entry.URL)
+			}
+		}
+	}))
+	_, err := chromedp.Call(tab, log.Enable, cdp.Empty{})
+	require.NoError(t, err)
+	return tab, said
+}
+
+// axe is the accessibility engine, as make bin/axe installs it.
+const axe = "../../bin/axe/node_modules/axe-core/axe.min.js"
+
+// findings returns what the engine finds serious in the page; ok is false if it is not installed.
+func findings(t *testing.T, tab context.Context) (found []string, ok bool) { //nolint:revive // the test comes first
+	t.Helper()
+	engine, err := os.ReadFile(axe)
+	if err != nil {
+		return nil, false
+	}
+	const run = `axe.run().then(r => r.violations.filter(v => v.impact === 'serious' || v.impact === 'critical')
+		.flatMap(v => v.nodes.map(n => v.id + ': ' + n.html.slice(0, 120) + ' ' + n.failureSummary)))`
+	require.NoError(t, chromedp.Do(tab, chromedp.Evaluate[chromedp.Void](string(engine))))
+	found, err = chromedp.Run(tab, chromedp.Evaluate[[]string](run, chromedp.EvalAwaitPromise))
+	require.NoError(t, err)
+	return found, true
+}
+
+// awaitText waits until an element has the text. A page that comes in between ends one look, and not the wait.
+func awaitText(selector, text string) chromedp.Action[chromedp.Void] {
+	look := fmt.Sprintf(`new Promise(r => setTimeout(() => r(!!document.querySelector(%q)?.innerText.includes(%q)), 20))`, selector, text)
+	return func(ctx context.Context, tab *chromedp.Target) (chromedp.Void, error) {
+		for {
+			if is, err := chromedp.Evaluate[bool](look, chromedp.EvalAwaitPromise)(ctx, tab); ctx.Err() != nil || err == nil && is {
+				return chromedp.Void{}, ctx.Err()
+			}
+		}
+	}
+}
+
+func TestTheConsoleInABrowser(t *testing.T) {
+	t.Parallel()
+	tab, said := newBrowser(t)
+	system, stop := running(t)
+	defer stop()
+	base := "http://" + system.APIAddr
+	send := func(method, path, body string) (status int) {
+		req, err := http.NewRequestWithContext(t.Context(), method, base+path, strings.NewReader(body))
+		require.NoError(t, err)
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("X-Correlation-Id", "told-in-the-console")
+		req.Close = true
+		res, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		return res.StatusCode
+	}
+	const id = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"
+	require.Equal(t, http.StatusAccepted, send(http.MethodPost, "/users", `{"id":"`+id+`","email":"dan@example.com"}`))
+	for _, name := range []string{"Lee", "O'Neill"} {
+		require.Equal(t, http.StatusAccepted, send(http.MethodPut, "/users/"+id, `{"firstName":"Dan","lastName":"`+name+`"}`))
+	}
+	for send(http.MethodGet, "/users/"+id+"?min_version=3&wait=5s", "") != http.StatusOK {
+		require.NoError(t, t.Context().Err())
+	}
+	do := func(what string, actions ...chromedp.Action[chromedp.Void]) {
+		t.Helper()
+		require.NoError(t, chromedp.Do(tab, actions...), what)
+		assert.Empty(t, said.take(), what)
+	}
+
+	do("open", chromedp.Navigate(base+"/console"), awaitText("#pipeline + ol", "projector-user"))
+	do("it is live", awaitText(".pipeline + .note", "Rates are of the last"))
+	do("find a user", chromedp.SendKeys("#find", id+"\r"), awaitText("#answer", "Every read model shows it"), awaitText("#answer", "Version 3 of"))
+	do("the event before", chromedp.Click(`a[rel=prev]`), awaitText("#answer", "Version 2 of"))
+	do("find what is not there", chromedp.SetValue("#of", "nobody"), chromedp.Click("form.ask button"), awaitText("#answer", "Nothing is known"))
+	do("find by a correlation ID", chromedp.SetValue("#of", "told-in-the-console"), chromedp.Click("form.ask button"),
+		awaitText("#answer", "registered"))
+	do("its stream", chromedp.Click("#answer tbody a[href*='/streams/']"), awaitText("#travel", "State for decisions"))
+	do("travel in time", chromedp.Navigate(base+"/console/streams/org/iam/user/"+id), awaitText("#travel", "O'Neill"),
+		chromedp.SendKeys("#at", kb.ArrowLeft),
+		awaitText("#travel", "Version 2 of 3"), awaitText("#travel ins", "Dan"))
+	do("what happened today", chromedp.Navigate(base+"/console/streams"), awaitText("#answer", "updated"))
+
+	looked := false
+	for _, page := range []string{"", "/journey?of=" + id, "/streams", "/streams/org/iam/user/" + id + "?at=2"} {
+		for _, scheme := range []string{"light", "dark"} {
+			for _, width := range []int64{390, 1280} {
+				what := fmt.Sprintf("%s %s %d", page, scheme, width)
+				_, err := chromedp.Call(tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+					Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+				})
+				require.NoError(t, err)
+				do(what, chromedp.EmulateViewport(width, 900), chromedp.Navigate(base+"/console"+page), chromedp.WaitVisible("h1"))
+				wider, err := chromedp.Run(tab, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > innerWidth`))
+				require.NoError(t, err)
+				assert.False(t, wider, "%s is wider than the window", what)
+				found, ok := findings(t, tab)
+				looked = ok
+				assert.Empty(t, found, what)
+			}
+		}
+	}
+	if !looked {
+		t.Log("no accessibility engine is installed: make bin/axe")
+	}
+	require.NoError(t, chromedp.Do(tab, chromedp.Navigate(base+"/console/nothing"), awaitText("h1", "There is no such page")))
+}
