@@ -129,6 +129,12 @@ lint-asyncapi: ## Check docs/asyncapi.yaml against AsyncAPI's published JSON sch
 	  test -f "$$schema" || npm install --silent --no-audit --no-fund --prefix "$$specs" @asyncapi/specs@$(ASYNCAPI_SPECS); \
 	  LEFTFOLD_ASYNCAPI_SCHEMA="$(CURDIR)/$$schema" .ci/named TestAsyncAPIIsValid ./docs/eventdocs; fi
 
+AXE := 4.14.1
+
+.PHONY: axe
+axe: ## The accessibility engine for the console's test
+	@npm install --silent --no-audit --no-fund --prefix bin/axe axe-core@$(AXE)
+
 .PHONY: vuln
 vuln: bin/tools/govulncheck ## Report known vulnerabilities that are called (VULNDB: a mirror; VULN=required: fail without it; VULN=off)
 	@VULN=$(VULN) VULNDB=$(VULNDB) .ci/vuln bin/tools/govulncheck

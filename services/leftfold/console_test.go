@@ -81,7 +81,7 @@ func newBrowser(t *testing.T) (tab context.Context, said *complaints) {
 	return tab, said
 }
 
-// axe is the accessibility engine, as make bin/axe installs it.
+// axe is the accessibility engine, as make axe installs it.
 const axe = "../../bin/axe/node_modules/axe-core/axe.min.js"
 
 // findings returns what the engine finds serious in the page; ok is false if it is not installed.
@@ -144,9 +144,11 @@ func TestTheConsoleInABrowser(t *testing.T) {
 
 	do("open", chromedp.Navigate(base+"/console"), awaitText("#pipeline + ol", "projector-user"))
 	do("it is live", awaitText(".pipeline + .note", "Rates are of the last"))
-	do("find a user", chromedp.SendKeys("#find", id+"\r"), awaitText("#answer", "Every read model shows it"), awaitText("#answer", "Version 3 of"))
+	do("find a user", chromedp.SendKeys("#find", id+"\r"), awaitText("#answer", "Every read model shows it"),
+		awaitText("#answer", "Version 3 of"))
 	do("the event before", chromedp.Click(`a[rel=prev]`), awaitText("#answer", "Version 2 of"))
-	do("find what is not there", chromedp.SetValue("#of", "nobody"), chromedp.Click("form.ask button"), awaitText("#answer", "Nothing is known"))
+	do("find what is not there", chromedp.SetValue("#of", "nobody"), chromedp.Click("form.ask button"),
+		awaitText("#answer", "Nothing is known"))
 	do("find by a correlation ID", chromedp.SetValue("#of", "told-in-the-console"), chromedp.Click("form.ask button"),
 		awaitText("#answer", "registered"))
 	do("its stream", chromedp.Click("#answer tbody a[href*='/streams/']"), awaitText("#travel", "State for decisions"))
@@ -175,7 +177,7 @@ func TestTheConsoleInABrowser(t *testing.T) {
 		}
 	}
 	if !looked {
-		t.Log("no accessibility engine is installed: make bin/axe")
+		t.Log("no accessibility engine is installed: make axe")
 	}
 	require.NoError(t, chromedp.Do(tab, chromedp.Navigate(base+"/console/nothing"), awaitText("h1", "There is no such page")))
 }

@@ -58,6 +58,7 @@ require (
 	github.com/kelseyhightower/envconfig v1.4.0 // indirect
 	github.com/leftfold/leftfold/services/broker v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/command-api v0.0.0 // indirect
+	github.com/leftfold/leftfold/services/console v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/leftfold v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/projector-audit v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/projector-role v0.0.0 // indirect
@@ -100,6 +101,7 @@ replace (
 	github.com/leftfold/leftfold/pkg/localaws => ../../pkg/localaws
 	github.com/leftfold/leftfold/services/broker => ../../services/broker
 	github.com/leftfold/leftfold/services/command-api => ../../services/command-api
+	github.com/leftfold/leftfold/services/console => ../../services/console
 	github.com/leftfold/leftfold/services/leftfold => ../../services/leftfold
 	github.com/leftfold/leftfold/services/projector-audit => ../../services/projector-audit
 	github.com/leftfold/leftfold/services/projector-role => ../../services/projector-role

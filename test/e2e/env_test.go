@@ -90,6 +90,7 @@ COMPOSE_PROFILES=localstack
 	section("leftfold (make run)", service.Variables(&app.Config{}))
 	section("leftfold provision", []service.Variable{declared["PROVISION_PATIENCE"]})
 	section("leftfold's commands for operators that ask the services", []service.Variable{declared["ADMIN_URLS"]})
+	section("console", []service.Variable{declared["API_URL"]})
 	section("leftfold issuer", service.Variables(&devissuer.Config{}))
 	demo := []service.Variable{}
 	for _, name := range []string{"DEMO_USERS", "DEMO_RATE", "DEMO_API", "DEMO_TOKEN"} { // internal to leftfold: only its source can be read

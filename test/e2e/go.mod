@@ -37,6 +37,7 @@ require (
 	github.com/aws/aws-sdk-go-v2/service/s3 v1.114.3 // indirect
 	github.com/fxamacker/cbor/v2 v2.10.0 // indirect
 	github.com/go-json-experiment/json v1.27.2 // indirect
+	github.com/leftfold/leftfold/services/console v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/projector-audit v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/projector-role v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/projector-user v0.0.0 // indirect
@@ -139,6 +140,7 @@ replace (
 	github.com/leftfold/leftfold/pkg => ../../pkg
 	github.com/leftfold/leftfold/services/broker => ../../services/broker
 	github.com/leftfold/leftfold/services/command-api => ../../services/command-api
+	github.com/leftfold/leftfold/services/console => ../../services/console
 	github.com/leftfold/leftfold/services/leftfold => ../../services/leftfold
 	github.com/leftfold/leftfold/services/projector-audit => ../../services/projector-audit
 	github.com/leftfold/leftfold/services/projector-role => ../../services/projector-role

@@ -30,7 +30,7 @@ func (c *Config) Validate() error {
 	if at, err := url.Parse(c.APIURL); err != nil || at.Scheme != "http" && at.Scheme != "https" || at.Host == "" {
 		errs = append(errs, fmt.Errorf("API_URL=%s: want a URL such as http://127.0.0.1:8080", c.APIURL))
 	}
-	if c.API.Auth.Mode != "none" || c.API.Auth.Environment != auth.Local {
+	if c.Auth.Mode != "none" || c.Auth.Environment != auth.Local {
 		errs = append(errs, errors.New("the console shows all to everyone so far: it runs with ENVIRONMENT=local and AUTH_MODE=none alone"))
 	}
 	return errors.Join(errs...)

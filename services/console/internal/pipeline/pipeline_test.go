@@ -129,7 +129,9 @@ func TestWhatIsWrongNeedsAttention(t *testing.T) {
 		ready   adminclient.Answer
 		want    string
 	}{
-		"a process does not answer": {ready: adminclient.Answer{Address: "http://one", Err: errors.New("refused")}, want: "http://one: does not answer"},
+		"a process does not answer": {
+			ready: adminclient.Answer{Address: "http://one", Err: errors.New("refused")}, want: "http://one: does not answer",
+		},
 		"it is something else": {
 			ready: adminclient.Answer{Address: "http://one", Status: 200, Body: []byte("<html>")}, want: "http://one: is no service of Leftfold",
 		},
@@ -137,15 +139,18 @@ func TestWhatIsWrongNeedsAttention(t *testing.T) {
 			ready: adminclient.Answer{Address: "http://one", Status: 503, Body: []byte(`{"status":"not ready"}`)}, want: "http://one: not ready",
 		},
 		"a dependency is away": {
-			ready: adminclient.Answer{Address: "http://one", Status: 200, Body: []byte(`{"status":"ready","dependencies":{"queue users":"away: no"}}`)},
-			want:  "http://one: queue users: away: no",
+			ready: adminclient.Answer{
+				Address: "http://one", Status: 200, Body: []byte(`{"status":"ready","dependencies":{"queue users":"away: no"}}`),
+			},
+			want: "http://one: queue users: away: no",
 		},
 		"a shard is behind": {
 			metrics: "# TYPE leftfold_shards_behind_seconds gauge\nleftfold_shards_behind_seconds{consumer=\"broker\",shard=\"1\"} 300",
 			want:    "broker: a shard is 5m0s behind",
 		},
 		"something was set aside": {
-			metrics: "# TYPE leftfold_publish_undecodable_total counter\nleftfold_publish_undecodable_total 1", want: "streamer: 1 set aside since its start",
+			metrics: "# TYPE leftfold_publish_undecodable_total counter\nleftfold_publish_undecodable_total 1",
+			want:    "streamer: 1 set aside since its start",
 		},
 		"an aggregate is parked": {
 			metrics: "# TYPE leftfold_projection_parked_total counter\nleftfold_projection_parked_total{projection=\"users\",category=\"c\"} 2\n" +

@@ -11,7 +11,7 @@ import (
 type View struct {
 	At time.Time
 	// Watched is how long it has been watched without a break: rates are of that time, at most a minute.
-	Watched   time.Duration
+	Watched time.Duration
 	// Stages are passed one after the other, and then all of Models.
 	Stages    []Stage
 	Models    []Stage

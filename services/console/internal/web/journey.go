@@ -137,7 +137,7 @@ func (p *pages) locate(ctx context.Context, j *journey) (stream eventsourcing.St
 		v, err := strconv.ParseUint(numbered, 10, 64)
 		if err != nil || v == 0 {
 			j.Note = "After # belongs a version, from 1 on."
-			return stream, 0, nil
+			return stream, 0, nil //nolint:nilerr // the page says it
 		}
 		version = eventsourcing.Version(v)
 	}
@@ -145,7 +145,7 @@ func (p *pages) locate(ctx context.Context, j *journey) (stream eventsourcing.St
 		stream, err = eventsourcing.ParseStreamID(text)
 		if err != nil {
 			j.Note = "That is no stream: want one such as org/iam/user/0192…"
-			return eventsourcing.StreamID{}, 0, nil
+			return eventsourcing.StreamID{}, 0, nil //nolint:nilerr // the page says it
 		}
 		return stream, version, nil
 	}

@@ -29,6 +29,20 @@ type streams struct {
 	Note                    string
 }
 
+// Asked says what the events have in common.
+func (s streams) Asked() string {
+	switch {
+	case s.Actor != "":
+		return "Caused by " + s.Actor
+	case s.Correlation != "":
+		return "Of correlation ID " + s.Correlation
+	case s.Day != "":
+		return "On " + s.Day
+	default:
+		return "Today"
+	}
+}
+
 func (p *pages) streams(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	s := streams{
@@ -134,7 +148,11 @@ func (p *pages) travel(ctx context.Context, id eventsourcing.StreamID, s *stream
 	if s.Last == 0 {
 		return nil
 	}
-	first := max(0, min(int(s.At)-shownEvents/2, len(records)-shownEvents))
+	upTo := len(records)
+	for upTo > 0 && records[upTo-1].Version > s.At {
+		upTo--
+	}
+	first := max(0, min(upTo-shownEvents/2, len(records)-shownEvents))
 	for _, rec := range records[first:min(len(records), first+shownEvents)] {
 		s.Events = append(s.Events, recorded{
 			Version: rec.Version, Fact: path.Base(rec.Name), At: rec.RecordedAt, Actor: rec.Metadata.Actor,
@@ -142,7 +160,7 @@ func (p *pages) travel(ctx context.Context, id eventsourcing.StreamID, s *stream
 		})
 	}
 	slices.Reverse(s.Events) // the newest first
-	s.state(id, records[:s.At])
+	s.state(id, records[:upTo])
 	return p.row(ctx, id, s)
 }
 

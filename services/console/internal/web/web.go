@@ -50,7 +50,7 @@ type Config struct {
 	// API sends a GET to the REST API and returns the answer.
 	API func(ctx context.Context, path string) (status int, body []byte, err error)
 	// Done ends what is sent live.
-	Done <-chan struct{}
+	Done   <-chan struct{}
 	Logger *slog.Logger
 }
 

@@ -82,7 +82,8 @@ func (f fake) api(_ context.Context, path string) (int, []byte, error) {
 	case f.away != nil:
 		return 0, nil, f.away
 	case strings.HasPrefix(path, "/events?correlation=walk"):
-		return http.StatusOK, []byte(`[{"name":"org/iam/user/registered","aggregate":"org/iam/user","aggregateId":"` + id + `","version":1}]`), nil
+		return http.StatusOK, []byte(`[{"name":"org/iam/user/registered","aggregate":"org/iam/user","aggregateId":"` + id +
+			`","version":1}]`), nil
 	case strings.HasPrefix(path, "/events"):
 		return http.StatusOK, []byte(`[]`), nil
 	default:
@@ -135,10 +136,10 @@ func TestAPageSaysWhatItCannotShow(t *testing.T) {
 		status int
 		text   string
 	}{
-		"/console/":                            {http.StatusOK, "does not answer"},
-		"/console/journey?of=" + id:            {http.StatusServiceUnavailable, "It cannot be told right now: connection refused"},
-		"/console/streams":                     {http.StatusServiceUnavailable, "The audit trail cannot be read right now"},
-		"/console/streams/org/iam/user/" + id:  {http.StatusServiceUnavailable, "The log cannot be read right now"},
+		"/console/":                           {http.StatusOK, "does not answer"},
+		"/console/journey?of=" + id:           {http.StatusServiceUnavailable, "It cannot be told right now: connection refused"},
+		"/console/streams":                    {http.StatusServiceUnavailable, "The audit trail cannot be read right now"},
+		"/console/streams/org/iam/user/" + id: {http.StatusServiceUnavailable, "The log cannot be read right now"},
 		"/console/streams/none":               {http.StatusNotFound, "That is no stream"},
 	} {
 		status, _, body := ask(t, gone, page)
