@@ -2,7 +2,11 @@ module github.com/leftfold/leftfold/services/console
 
 go 1.26.0
 
-require github.com/leftfold/leftfold/pkg v0.0.0
+require (
+	github.com/leftfold/leftfold/pkg v0.0.0
+	github.com/stretchr/testify v1.12.1
+	go.uber.org/goleak v1.3.0
+)
 
 require (
 	github.com/KimMachineGun/automemlimit v1.0.1 // indirect
@@ -27,6 +31,7 @@ require (
 	go.opentelemetry.io/otel/sdk v1.47.0 // indirect
 	go.opentelemetry.io/otel/trace v1.47.0 // indirect
 	go.opentelemetry.io/proto/otlp v1.11.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/net v0.62.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.15.0 // indirect
