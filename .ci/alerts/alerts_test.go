@@ -17,6 +17,7 @@ var healthy = []string{
 	`up{job="leftfold",service="projector-user"} 1x60`,
 	`up{job="leftfold",service="projector-role"} 1x60`,
 	`up{job="leftfold",service="projector-audit"} 1x60`,
+	`up{job="leftfold",service="processor"} 1x60`,
 
 	`leftfold_http_request_seconds_count{service="command-api",method="POST",route="/users",status="202"} 0+600x60`,
 	`leftfold_http_request_seconds_count{service="command-api",method="POST",route="/users",status="503"} 0+1x60`,
@@ -58,6 +59,10 @@ var healthy = []string{
 	`leftfold_projection_rebuild_due{service="projector-user",projection="users"} 0x60`,
 	`leftfold_projection_audit_differences_total{service="projector-user",projection="users",kind="stale"} 0x60`,
 	`leftfold_projection_audit_late{service="projector-user",projection="users"} 0x60`,
+
+	`leftfold_timers_parked{service="processor",category="org/iam/process/grants"} 0x60`,
+	`leftfold_timers_stuck{service="processor",category="org/iam/process/grants"} 0x60`,
+	`leftfold_process_calls_denied_total{service="processor",command="expire"} 0x60`,
 }
 
 // disasters are what an alert is for: the series that are not as in a healthy system. An alert may have several.
@@ -82,6 +87,9 @@ var disasters = []struct {
 	{"AggregateParked", []string{
 		`leftfold_projection_parked_total{service="projector-user",projection="users",category="org/iam/user"} 0x30 1x29`,
 	}},
+	{"ProcessParked", []string{`leftfold_timers_parked{service="processor",category="org/iam/process/grants"} 0x30 1x29`}},
+	{"ProcessStuck", []string{`leftfold_timers_stuck{service="processor",category="org/iam/process/grants"} 0x30 1x29`}},
+	{"ProcessDenied", []string{`leftfold_process_calls_denied_total{service="processor",command="expire"} 0x30 1x29`}},
 	{"UnknownEvent", []string{`leftfold_unknown_events_total{service="command-api"} 0x30 1x29`}},
 	{"LogHole", []string{`leftfold_log_hole_total{service="command-api"} 0x30 1x29`}},
 	{"LogHole", []string{

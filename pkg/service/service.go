@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
 	"slices"
@@ -61,7 +62,9 @@ const metricPrefix = "leftfold_"
 
 // Platform is what a process provides to its services.
 type Platform struct {
-	AWS     aws.Config
+	AWS aws.Config
+	// Peers carries requests to other services. Nil: the network does.
+	Peers   http.RoundTripper
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 	Now     func() time.Time

@@ -135,7 +135,7 @@ func auditClaimsOf(
 	c.Claims = dynamostore.NewClaims(db, dynamostore.Config{
 		Tables: dynamostore.Tables{Events: n.EventLog, Claims: n.SetValidations},
 	})
-	for _, a := range aggregates.All() {
+	for _, a := range aggregates.Streams() {
 		c.Categories = append(c.Categories, a.Audit)
 	}
 	c.OnPage = func(r claimsaudit.Result) { progress.Show(func() string { return "so far " + compared(r) }) }

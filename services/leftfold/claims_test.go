@@ -103,7 +103,7 @@ func TestParkedIsOnlyOnTheAdminAddress(t *testing.T) {
 		require.NoError(t, res.Body.Close())
 		return res.StatusCode
 	}
-	for _, name := range []string{"users", "roles", "audit-trail"} {
+	for _, name := range []string{"users", "roles", "audit-trail", "processes"} {
 		list := "/projections/" + name + "/parked"
 		assert.Equal(t, http.StatusOK, status(system.AdminAddr, http.MethodGet, list))
 		assert.Equal(t, http.StatusNotFound, status(system.APIAddr, http.MethodGet, list))

@@ -49,7 +49,7 @@ func TestTheJourneyOfAnEventLeadsFromTheLogToTheRows(t *testing.T) {
 	var all []map[string]any
 	waittest.Until(t, "all rows", func() (any, bool) {
 		code, out, _ := o.run("events", "journey", somebody)
-		return out, code == 0 && strings.Count(out, " applied ") == 3
+		return out, code == 0 && strings.Count(out, " applied ") == 4
 	})
 	all = o.objects(0, "events", "journey", somebody+"#1")
 	var places []string
@@ -61,6 +61,7 @@ func TestTheJourneyOfAnEventLeadsFromTheLogToTheRows(t *testing.T) {
 		"queue IamUserQueue.fifo sent", "queue IamUserQueue.fifo received", "row projection-user applied", "row projection-user shows it",
 		"queue IamRoleQueue.fifo sent", "queue IamRoleQueue.fifo received", "row projection-roles applied", "row projection-roles shows it",
 		"queue IamAuditQueue.fifo sent", "queue IamAuditQueue.fifo received", "row projection-audit applied", "row projection-audit shows it",
+		"queue IamProcessQueue.fifo sent", "queue IamProcessQueue.fifo received", "row process-fences applied", "row process-fences shows it",
 	}, places)
 	for i, s := range all {
 		assert.NotContains(t, fmt.Sprint(s), secret)
@@ -95,8 +96,8 @@ func TestTheJourneyOfAnEventLeadsFromTheLogToTheRows(t *testing.T) {
 	// What no service that is asked remembers was not seen; what is stored is known all the same.
 	code, out, _ := o.run("events", "journey", "event-1", "--scan", "--admin", "http://127.0.0.1:1")
 	assert.Zero(t, code)
-	assert.Equal(t, 5, strings.Count(out, "not seen"), out)
-	assert.Equal(t, 3, strings.Count(out, "shows it"), out)
+	assert.Equal(t, 6, strings.Count(out, "not seen"), out)
+	assert.Equal(t, 4, strings.Count(out, "shows it"), out)
 	assert.NotContains(t, out, "applied")
 	stop()
 }
@@ -106,7 +107,7 @@ func TestTheJourneyEndsWhereAnAggregateIsParked(t *testing.T) {
 	o.log("1", "teleported", `{}`)
 	waittest.Until(t, "all have parked it", func() (any, bool) {
 		code, out, _ := o.run("events", "journey", somebody)
-		return out, code == differs && strings.Count(out, "parked since") == 3
+		return out, code == differs && strings.Count(out, "parked since") == 4
 	})
 	code, out, _ := o.run("events", "journey", somebody)
 	assert.Equal(t, differs, code)

@@ -14,6 +14,7 @@ require (
 	github.com/leftfold/leftfold/services/broker v0.0.0
 	github.com/leftfold/leftfold/services/command-api v0.0.0
 	github.com/leftfold/leftfold/services/console v0.0.0
+	github.com/leftfold/leftfold/services/processor v0.0.0
 	github.com/leftfold/leftfold/services/projector-audit v0.0.0
 	github.com/leftfold/leftfold/services/projector-role v0.0.0
 	github.com/leftfold/leftfold/services/projector-user v0.0.0
@@ -40,6 +41,7 @@ require (
 	github.com/spf13/pflag v1.0.10 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
 	go.etcd.io/bbolt v1.5.0 // indirect
+	golang.org/x/oauth2 v0.37.0 // indirect
 )
 
 require (
@@ -106,6 +108,7 @@ replace (
 	github.com/leftfold/leftfold/services/broker => ../broker
 	github.com/leftfold/leftfold/services/command-api => ../command-api
 	github.com/leftfold/leftfold/services/console => ../console
+	github.com/leftfold/leftfold/services/processor => ../processor
 	github.com/leftfold/leftfold/services/projector-audit => ../projector-audit
 	github.com/leftfold/leftfold/services/projector-role => ../projector-role
 	github.com/leftfold/leftfold/services/projector-user => ../projector-user

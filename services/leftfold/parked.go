@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"net/url"
 	"path"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service/adminclient"
 	"github.com/leftfold/leftfold/services/leftfold/internal/amount"
 	"github.com/leftfold/leftfold/services/leftfold/internal/output"
@@ -113,20 +115,19 @@ func newParked(con *console) *cobra.Command {
 func (con *console) eachParked(
 	ctx context.Context, only string, on func(c *adminclient.Client, address string, p parkedAggregate) error,
 ) error {
-	if only != "" {
-		if err := known(only); err != nil {
-			return err
-		}
-	}
 	n, err := names()
 	if err != nil {
+		return err
+	}
+	if only != "" && !slices.ContainsFunc(n.Consumers(), func(c topology.Consumer) bool { return c.Name == only }) {
+		_, err := named(n, only)
 		return err
 	}
 	client, err := con.services(ctx)
 	if err != nil {
 		return err
 	}
-	for _, p := range n.Projections() {
+	for _, p := range n.Consumers() {
 		if only != "" && p.Name != only {
 			continue
 		}

@@ -77,7 +77,7 @@ func TestTheCollectionOfRequestsIsWholeAndWorks(t *testing.T) {
 	t.Parallel()
 	system, stop := running(t)
 	api, admin := "http://"+system.APIAddr, "http://"+system.AdminAddr
-	values := map[string]string{"api": api}
+	values := map[string]string{"api": api, system.Config.Names.Processes().Name + "Admin": admin}
 	for _, p := range system.Config.Names.Projections() {
 		values[p.Collection+"Admin"] = admin
 	}

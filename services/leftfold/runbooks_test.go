@@ -239,7 +239,7 @@ func (o operated) park() {
 	o.log("7", "teleported", `{}`)
 	o.log("8", "enabled", `{}`)
 	o.log("9", "disabled", `{}`)
-	for _, p := range o.Config.Names.Projections() {
+	for _, p := range o.Config.Names.Consumers() {
 		waittest.Until(o.t, "three events that wait", func() (any, bool) {
 			_, answer := httpRequest{method: http.MethodGet, url: "http://" + o.AdminAddr + "/projections/" + p.Name + "/parked"}.send(o.t)
 			return answer, strings.Contains(answer, `"waiting":3`)

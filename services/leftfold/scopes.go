@@ -102,7 +102,7 @@ func auditScopesOf(
 	c.Scopes = dynamostore.NewScopes(db, dynamostore.Config{
 		Tables: dynamostore.Tables{Events: n.EventLog, Scopes: n.Scopes},
 	})
-	for _, a := range aggregates.All() {
+	for _, a := range aggregates.Streams() {
 		c.Categories = append(c.Categories, a.Sums)
 	}
 	c.OnPage = func(r scopesaudit.Result) { progress.Show(func() string { return "so far " + comparedScopes(r) }) }

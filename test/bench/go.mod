@@ -60,6 +60,7 @@ require (
 	github.com/leftfold/leftfold/services/command-api v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/console v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/leftfold v0.0.0 // indirect
+	github.com/leftfold/leftfold/services/processor v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/projector-audit v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/projector-role v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/projector-user v0.0.0 // indirect
@@ -86,6 +87,7 @@ require (
 	go.opentelemetry.io/proto/otlp v1.11.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/net v0.62.0 // indirect
+	golang.org/x/oauth2 v0.37.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.15.0 // indirect
@@ -103,6 +105,7 @@ replace (
 	github.com/leftfold/leftfold/services/command-api => ../../services/command-api
 	github.com/leftfold/leftfold/services/console => ../../services/console
 	github.com/leftfold/leftfold/services/leftfold => ../../services/leftfold
+	github.com/leftfold/leftfold/services/processor => ../../services/processor
 	github.com/leftfold/leftfold/services/projector-audit => ../../services/projector-audit
 	github.com/leftfold/leftfold/services/projector-role => ../../services/projector-role
 	github.com/leftfold/leftfold/services/projector-user => ../../services/projector-user

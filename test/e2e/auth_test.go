@@ -276,9 +276,11 @@ func TestNoServiceStartsWithoutTokensOutsideLocal(t *testing.T) {
 		require.ErrorContains(t, load(map[string]string{"AUTH_MODE": "none"}), "only where ENVIRONMENT=local, and it is production", name)
 		require.ErrorContains(t, load(map[string]string{"AUTH_MODE": "none", "ENVIRONMENT": "staging"}), "and it is staging", name)
 		require.NoError(t, load(map[string]string{"AUTH_MODE": "none", "ENVIRONMENT": "local"}), name)
-		require.NoError(t, load(map[string]string{"OIDC_ISSUER": "https://id.example.com", "OIDC_AUDIENCE": "x"}), name)
+		require.NoError(t, load(map[string]string{
+			"OIDC_ISSUER": "https://id.example.com", "OIDC_AUDIENCE": "x", "OIDC_CLIENT_ID": "x", "OIDC_CLIENT_SECRET": "x",
+		}), name)
 	}
-	assert.Equal(t, 2+len(topology.Names{}.Projections()), public, "command-api, leftfold and all projectors")
+	assert.Equal(t, 1+len(topology.Names{}.APIs()), public, "leftfold and all services with an API")
 }
 
 // TestAdminIsNotOnThePublicAddress requests from each of the two addresses everything that the other serves.

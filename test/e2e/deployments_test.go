@@ -25,12 +25,12 @@ import (
 func TestDeploymentsFollowTheTopology(t *testing.T) {
 	t.Parallel()
 	const again = "run: go test ./test/e2e -run TestDeploymentsFollowTheTopology -update"
-	projections := terraformProjections(t)
-	stands, err := os.ReadFile(filepath.Join(root, projectionsFile))
+	consumers := terraformConsumers(t)
+	stands, err := os.ReadFile(filepath.Join(root, consumersFile))
 	if *update {
-		err = os.WriteFile(filepath.Join(root, projectionsFile), projections, 0o644)
+		err = os.WriteFile(filepath.Join(root, consumersFile), consumers, 0o644)
 	} else {
-		assert.Equal(t, string(projections), string(stands), "%s: %s", projectionsFile, again)
+		assert.Equal(t, string(consumers), string(stands), "%s: %s", consumersFile, again)
 	}
 	require.NoError(t, err)
 	parts := map[string]int{}
@@ -58,10 +58,10 @@ func TestDeploymentsFollowTheTopology(t *testing.T) {
 	}
 }
 
-const projectionsFile = "deploy/terraform/modules/projections.json"
+const consumersFile = "deploy/terraform/modules/consumers.json"
 
-// terraformProjections returns, by service, what the Terraform needs to know of each projection.
-func terraformProjections(t *testing.T) []byte {
+// terraformConsumers returns, by service, what the Terraform needs to know of each consumer of the log.
+func terraformConsumers(t *testing.T) []byte {
 	t.Helper()
 	var named, variables topology.Names
 	require.NoError(t, service.LoadConfig(service.Fixed(nil), &named))
@@ -71,20 +71,26 @@ func terraformProjections(t *testing.T) []byte {
 		Name     string `json:"name"`
 		Variable string `json:"variable"`
 	}
-	type projection struct {
-		Name     string   `json:"name"`
-		Path     string   `json:"path"`
-		Priority int      `json:"priority"` // of the load balancer's rule: a new one is the last
-		Queue    resource `json:"queue"`
-		Table    resource `json:"table"`
+	type consumer struct {
+		Name      string   `json:"name"`
+		ReadModel bool     `json:"read_model"`
+		Paths     []string `json:"paths"`
+		Priority  int      `json:"priority"` // of the load balancer's rule: a new one is the last
+		Queue     resource `json:"queue"`
+		Table     resource `json:"table"`
 	}
-	all := map[string]projection{}
-	by := variables.Projections()
-	for i, p := range named.Projections() {
-		all[p.Service] = projection{
-			Name: p.Name, Path: "/" + p.Collection, Priority: 10 * (i + 1), Table: resource{p.Table, strings.TrimSuffix(by[i].Table, end)},
-			Queue: resource{strings.TrimSuffix(p.Queue, end), strings.TrimSuffix(by[i].Queue, end)},
+	all := map[string]consumer{}
+	for i, c := range named.Consumers() {
+		by := variables.Consumers()[i]
+		all[c.Service] = consumer{
+			Name: c.Name, Paths: []string{topology.RetirementPath}, Priority: 5, Table: resource{c.Table, strings.TrimSuffix(by.Table, end)},
+			Queue: resource{strings.TrimSuffix(c.Queue, end), strings.TrimSuffix(by.Queue, end)},
 		}
+	}
+	for i, p := range named.Projections() {
+		c := all[p.Service]
+		c.ReadModel, c.Paths, c.Priority = true, []string{"/" + p.Collection, "/" + p.Collection + "/*"}, 10*(i+1)
+		all[p.Service] = c
 	}
 	text, err := json.MarshalIndent(all, "", "  ")
 	require.NoError(t, err)
@@ -106,11 +112,16 @@ func deployed() []part {
 		}
 		return out.String()
 	}
-	var projectors, categories []string
-	reads := map[string]string{}
+	var consumers, categories []string
+	for _, c := range (topology.Names{}).Consumers() {
+		consumers = append(consumers, c.Service)
+	}
+	read := func(paths, service string) string {
+		return fmt.Sprintf("        %-40s %s;\n", `"~^(GET|HEAD):`+paths+`"`, service)
+	}
+	reads := read(strings.ReplaceAll(topology.RetirementPath, "*", "[^/]+")+"$", topology.Processor)
 	for _, p := range (topology.Names{}).Projections() {
-		projectors = append(projectors, p.Service)
-		reads[p.Service] = p.Collection
+		reads += read("/"+p.Collection+"(/|$)", p.Service)
 	}
 	for _, a := range aggregates.All() {
 		categories = append(categories, path.Base(a.Category))
@@ -118,7 +129,7 @@ func deployed() []part {
 	const compose, ours = "docker-compose.yml", "github.com/leftfold/leftfold/"
 	return []part{
 		{compose, "admin hosts", "  ADMIN_HOSTS: " + strings.Join(services, ",") + " # names in this network\n"},
-		{compose, "projectors", strings.TrimPrefix(lines(projectors, func(name string) string {
+		{compose, "consumers", strings.TrimPrefix(lines(consumers, func(name string) string {
 			return strings.ReplaceAll(`
   NAME:
     <<: *service
@@ -127,9 +138,7 @@ func deployed() []part {
 		}), "\n")},
 		{compose, "services", "    depends_on: [" + strings.Join(services, ", ") + "]\n"},
 		{"deploy/compose/edge-healthy", "services", "for service in " + strings.Join(services, " ") + "; do\n"},
-		{"deploy/compose/nginx.conf", "reads", lines(projectors, func(name string) string {
-			return fmt.Sprintf("        %-30s %s;", fmt.Sprintf(`"~^(GET|HEAD):/%s(/|$)"`, reads[name]), name)
-		})},
+		{"deploy/compose/nginx.conf", "reads", reads},
 		{"deploy/compose/prometheus/prometheus.yml", "services", "      - names: [" + strings.Join(services, ", ") + "]\n"},
 		{"deploy/compose/prometheus/alerts.yml", "services", `        expr: >-
           max by (service) (up{job="leftfold"}) == 0

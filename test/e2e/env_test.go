@@ -24,6 +24,7 @@ import (
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
 	"github.com/leftfold/leftfold/services/leftfold/app"
+	processor "github.com/leftfold/leftfold/services/processor/app"
 	streamer "github.com/leftfold/leftfold/services/streamer/app"
 )
 
@@ -86,6 +87,7 @@ COMPOSE_PROFILES=localstack
 	for _, p := range (topology.Names{}).Projections() {
 		projectors = append(projectors, p.Service)
 	}
+	section(topology.Processor, service.Variables(&processor.Config{}))
 	section(strings.Join(projectors, " and "), service.Variables(&app.Services{}))
 	section("leftfold (make run)", service.Variables(&app.Config{}))
 	section("leftfold provision", []service.Variable{declared["PROVISION_PATIENCE"]})

@@ -168,6 +168,7 @@ func TestMessagesMatchTheAsyncAPIDocument(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, end := api{systemtest.New(t, nil), t}, time.Now().Add(time.Second)
 		require.NoError(t, a.ProjectorUser.Stop())
+		require.NoError(t, a.Processor.Stop()) // whose commands are sent here
 		roleID := a.accept(http.MethodPost, "/roles", object{"name": "auditor"}).ID
 		id := a.accept(http.MethodPost, "/users", object{"email": "zoe@example.com"}).ID
 		for _, r := range []systemtest.Request{

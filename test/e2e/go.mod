@@ -14,6 +14,7 @@ require (
 	github.com/leftfold/leftfold/services/broker v0.0.0
 	github.com/leftfold/leftfold/services/command-api v0.0.0
 	github.com/leftfold/leftfold/services/leftfold v0.0.0
+	github.com/leftfold/leftfold/services/processor v0.0.0
 	github.com/leftfold/leftfold/services/streamer v0.0.0
 	github.com/moby/moby/api v1.56.1
 	github.com/prometheus/client_golang v1.25.0
@@ -44,6 +45,7 @@ require (
 	github.com/pbnjay/memory v0.0.0-20210728143218-7b4eea64cf58 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
 	go.etcd.io/bbolt v1.5.0 // indirect
+	golang.org/x/oauth2 v0.37.0 // indirect
 )
 
 require (
@@ -142,6 +144,7 @@ replace (
 	github.com/leftfold/leftfold/services/command-api => ../../services/command-api
 	github.com/leftfold/leftfold/services/console => ../../services/console
 	github.com/leftfold/leftfold/services/leftfold => ../../services/leftfold
+	github.com/leftfold/leftfold/services/processor => ../../services/processor
 	github.com/leftfold/leftfold/services/projector-audit => ../../services/projector-audit
 	github.com/leftfold/leftfold/services/projector-role => ../../services/projector-role
 	github.com/leftfold/leftfold/services/projector-user => ../../services/projector-user

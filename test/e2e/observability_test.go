@@ -142,7 +142,7 @@ func add(t *testing.T, byName map[string]*metric, desc string, kinds map[string]
 		switch { // without a value so far
 		case m.kind == "" && strings.HasSuffix(name, "_total"):
 			m.kind = "counter"
-		case m.kind == "" && strings.HasSuffix(name, "_age_seconds"):
+		case m.kind == "" && (strings.HasSuffix(name, "_age_seconds") || strings.HasPrefix(name, "leftfold_timers_")):
 			m.kind = "gauge"
 		}
 		byName[name] = m

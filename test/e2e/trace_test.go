@@ -186,12 +186,17 @@ command-api: POST /users
       broker: SQS.SendMessageBatch
     broker: route
       broker: SQS.SendMessageBatch
+    broker: route
+      broker: SQS.SendMessageBatch
     projector-user: project users
       projector-user: DynamoDB.PutItem
     projector-role: project roles
       projector-role: DynamoDB.PutItem
     projector-audit: project audit-trail
-      projector-audit: DynamoDB.TransactWriteItems`), tree(spans, id))
+      projector-audit: DynamoDB.TransactWriteItems
+    processor: project processes
+      processor: DynamoDB.GetItem
+      processor: DynamoDB.PutItem`), tree(spans, id))
 
 		request, command := find(t, spans, id, "POST /users"), find(t, spans, id, "registerUser")
 		assert.Equal(t, "00000000000000c1", request.Parent.SpanID().String(), "the client's span")
@@ -214,7 +219,7 @@ command-api: POST /users
 		}
 		assert.Equal(t, []string{
 			"leftfold_command_seconds", "leftfold_http_request_seconds", "leftfold_project_seconds projection=audit-trail",
-			"leftfold_project_seconds projection=roles",
+			"leftfold_project_seconds projection=processes", "leftfold_project_seconds projection=roles",
 			"leftfold_project_seconds projection=users", "leftfold_publish_seconds", "leftfold_route_seconds",
 		}, a.exemplars(id))
 		text, err := os.ReadFile(observability)

@@ -163,7 +163,7 @@ func (w *world) restorerOf(p service.Platform) (turn, error) {
 		}),
 		Repair: true, Parallel: 1000, Backoff: backoff,
 	}
-	for _, a := range aggregates.All() {
+	for _, a := range aggregates.Streams() {
 		audit.Categories, sums.Categories = append(audit.Categories, a.Audit), append(sums.Categories, a.Sums)
 	}
 	return func(ctx context.Context, _ bool) bool {

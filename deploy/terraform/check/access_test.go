@@ -46,6 +46,12 @@ var seldom = map[string]map[string]string{ //nolint:gochecknoglobals // read onl
 		"dynamodb:Scan table/EventLog":                 "the table's stream has trimmed unread records: hop.Hop.Republish",
 		"dynamodb:DeleteItem table/leases of streamer": "a shard is gone: shards.DynamoDBLeases",
 	},
+	topology.Processor: {
+		"dynamodb:GetItem table/snapshots":                       "the stream of a process is long: process.Manager",
+		"dynamodb:PutItem table/snapshots":                       "the stream of a process is long: process.Manager",
+		"dynamodb:DeleteItem table/snapshots":                    "a snapshot proves wrong: dynamostore.Snapshots.Delete",
+		"sqs:ChangeMessageVisibility queue/IamProcessQueue.fifo": "handling takes long, fails or is released: fifoqueue.Consumer",
+	},
 	"broker": {
 		"dynamodb:Scan table/EventLog":               "the stream has trimmed unread records: hop.Hop.Republish",
 		"dynamodb:DeleteItem table/leases of broker": "a shard is gone: shards.DynamoDBLeases",

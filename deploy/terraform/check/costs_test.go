@@ -21,7 +21,7 @@ func production(t *testing.T) (services, outputs, targets map[string]cty.Value) 
 		"data": cty.ObjectVal(outputs), "cluster": cty.ObjectVal(map[string]cty.Value{"name": text("c")}),
 		"network": cty.ObjectVal(map[string]cty.Value{"public_cidrs": texts("10.0.0.0/24"), "table_streams_endpoint": text("https://streams")}),
 	})}
-	for _, needed := range []string{"oidc_issuer", "oidc_audience", "host"} {
+	for _, needed := range []string{"oidc_issuer", "oidc_audience", "host", "processor_client_id"} {
 		vars[needed] = text(needed)
 	}
 	m := evaluate(t, "examples/production", vars)

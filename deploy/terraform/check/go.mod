@@ -30,6 +30,7 @@ require (
 	github.com/leftfold/leftfold/services/broker v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/command-api v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/console v0.0.0 // indirect
+	github.com/leftfold/leftfold/services/processor v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/projector-audit v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/projector-role v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/projector-user v0.0.0 // indirect
@@ -37,6 +38,7 @@ require (
 	github.com/pbnjay/memory v0.0.0-20210728143218-7b4eea64cf58 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
 	go.etcd.io/bbolt v1.5.0 // indirect
+	golang.org/x/oauth2 v0.37.0 // indirect
 )
 
 require (
@@ -110,6 +112,7 @@ replace (
 	github.com/leftfold/leftfold/services/command-api => ../../../services/command-api
 	github.com/leftfold/leftfold/services/console => ../../../services/console
 	github.com/leftfold/leftfold/services/leftfold => ../../../services/leftfold
+	github.com/leftfold/leftfold/services/processor => ../../../services/processor
 	github.com/leftfold/leftfold/services/projector-audit => ../../../services/projector-audit
 	github.com/leftfold/leftfold/services/projector-role => ../../../services/projector-role
 	github.com/leftfold/leftfold/services/projector-user => ../../../services/projector-user

@@ -152,6 +152,12 @@ func (p *scenario) rules(id, role string) {
 		p.send(409, http.MethodPut, "/roles/"+other+"/retire"+what, nil)
 	}
 	p.send(202, http.MethodPut, "/roles/"+other+"/retire", nil)
+	waittest.Until(p.t, "the role is retired", func() (any, bool) {
+		a, err := p.s.Do(p.t.Context(), systemtest.Request{Method: http.MethodGet, Path: "/roles/" + other + "/retirement"})
+		require.NoError(p.t, err)
+		return a.Status, strings.Contains(string(a.Body), `"state":"done"`)
+	})
+	p.send(200, http.MethodGet, "/roles/"+other+"/retirement", nil)
 }
 
 // row is the name of a stream's own row in a projection.
@@ -251,6 +257,12 @@ func (p *scenario) operate() {
 		require.Contains(t, string(done), `"behind":1,`)
 		p.sendUndecodable(of.Queue)
 	}
+	heard := s.Names.Processes()
+	p.admin(200, s.Processor, http.MethodGet, "/projections/"+heard.Name+"/parked")
+	for _, category := range heard.Categories {
+		p.admin(404, s.Processor, http.MethodPost, "/projections/"+heard.Name+"/parked/"+category+"/"+uuid.NewString()+"/redrive")
+	}
+	p.sendUndecodable(heard.Queue)
 	p.setAside()
 	for i, of := range s.Names.Projections() {
 		path := "/projections/" + of.Name + "/audit"

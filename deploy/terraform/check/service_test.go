@@ -171,7 +171,7 @@ func TestECSAloneMovesTraffic(t *testing.T) {
 			})
 		}
 	}
-	assert.Equal(t, 1+2*len((topology.Names{}).Projections()), rules)
+	assert.Equal(t, 1+2*len((topology.Names{}).Consumers()), rules)
 	text := read(t, "deploy/terraform/modules/edge/main.tf") + read(t, "deploy/terraform/modules/edge/admin.tf")
 	assert.Equal(t, strings.Count(text, `resource "aws_lb_listener_rule"`), strings.Count(text,
 		"ignore_changes = [action[0].forward[0].target_group]"))
@@ -197,7 +197,7 @@ func TestTargetGroupsHaveNamesThatAWSTakes(t *testing.T) {
 			seen[name] = true
 		}
 	}
-	assert.Len(t, seen, 2+4*len((topology.Names{}).Projections()))
+	assert.Len(t, seen, 2+4*len((topology.Names{}).Consumers()))
 }
 
 // TestRequestsAreCountedAtBothTargetGroups: the autoscaler sees as many requests for each task while traffic moves as before.
@@ -329,10 +329,7 @@ func TestTheEdgeSendsEveryOperationToItsService(t *testing.T) {
 					paths = check.Strings(p.Attributes["values"])
 				}
 			}
-			if slices.Contains(methods, method) && slices.ContainsFunc(paths, func(pattern string) bool {
-				prefix, any := strings.CutSuffix(pattern, "*")
-				return path == pattern || any && strings.HasPrefix(path, prefix)
-			}) {
+			if slices.Contains(methods, method) && slices.ContainsFunc(paths, func(pattern string) bool { return matches(pattern, path) }) {
 				return service
 			}
 		}
@@ -402,7 +399,7 @@ func apis(t *testing.T, of func(service.App) func(huma.API)) map[string]huma.API
 			routes(out[s.Name])
 		}
 	}
-	require.GreaterOrEqual(t, len(out), len(cfg.Names.Projections()))
+	require.GreaterOrEqual(t, len(out), len(cfg.Names.Consumers()))
 	return out
 }
 
@@ -414,7 +411,7 @@ func TestTheExampleRunsEveryService(t *testing.T) {
 	main, bootstrap := read(t, "deploy/terraform/examples/production/main.tf"), read(t, "deploy/terraform/examples/bootstrap/main.tf")
 	minimal := read(t, "deploy/terraform/examples/minimal/main.tf")
 	var projections map[string]any // the examples read the file
-	require.NoError(t, json.Unmarshal([]byte(read(t, "deploy/terraform/modules/projections.json")), &projections))
+	require.NoError(t, json.Unmarshal([]byte(read(t, "deploy/terraform/modules/consumers.json")), &projections))
 	granted := data(t, nil).Outputs["access"].AsValueMap()
 	for _, folder := range folders {
 		name := filepath.Base(folder)

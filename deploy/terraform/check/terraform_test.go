@@ -122,8 +122,8 @@ func stage(t *testing.T, endpoint string) string {
 	t.Helper()
 	folder := t.TempDir()
 	require.NoError(t, os.CopyFS(filepath.Join(folder, "data"), os.DirFS(filepath.Join(root, "deploy/terraform/modules/data"))))
-	projections := []byte(read(t, "deploy/terraform/modules/projections.json"))
-	require.NoError(t, os.WriteFile(filepath.Join(folder, "projections.json"), projections, 0o600))
+	projections := []byte(read(t, "deploy/terraform/modules/consumers.json"))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "consumers.json"), projections, 0o600))
 	pinned := regexp.MustCompile(`version = "[^"]+"`).FindString(read(t, "deploy/terraform/examples/production/versions.tf"))
 	require.NotEmpty(t, pinned)
 	var endpoints strings.Builder
@@ -217,8 +217,7 @@ func sameByProvision(t *testing.T, target aws.Config, environment map[string]str
 			}
 		}
 	}
-	projections := len(names.Projections())
-	assert.Equal(t, 7+3*projections, pairs, "tables and queues")
+	assert.Equal(t, 9+3*len(names.Consumers()), pairs, "tables and queues")
 	summary := func(name string) *kinesistypes.StreamDescriptionSummary {
 		in := &kinesis.DescribeStreamSummaryInput{StreamName: aws.String(name)}
 		out, err := kinesis.NewFromConfig(target).DescribeStreamSummary(t.Context(), in)

@@ -133,12 +133,15 @@ func (m *Manager[S, E]) stream(id string) eventsourcing.StreamID {
 
 func (m *Manager[S, E]) now() time.Time { return m.cfg.Now().UTC().Truncate(time.Millisecond) }
 
+// HeardRow is the name of the row by which a projection of Sources has the fence of a stream of that category.
+func HeardRow(category string) string { return "heard/" + category }
+
 // Sources are the sources of the projection by which the processes hear events. Its table has their fences.
 func (m *Manager[S, E]) Sources() []projection.Source {
 	sources := make([]projection.Source, len(m.spec.Listens))
 	for i, l := range m.spec.Listens {
 		sources[i] = projection.NewEffectSource(projection.Effect{
-			Category: l.category, Row: "heard/" + l.category, Knows: l.knows,
+			Category: l.category, Row: HeardRow(l.category), Knows: l.knows,
 			Concerns: func(rec eventsourcing.Record) (bool, error) {
 				id, _, err := l.route(rec)
 				return id != "", err

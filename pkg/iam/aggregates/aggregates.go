@@ -9,9 +9,12 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/claimsaudit"
+	"github.com/leftfold/leftfold/pkg/engine/process"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/engine/scopesaudit"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/processes/grants"
+	"github.com/leftfold/leftfold/pkg/iam/processes/retirement"
 )
 
 // All returns every aggregate.
@@ -22,10 +25,25 @@ func All() []Aggregate {
 	}
 }
 
+// Streams returns all whose streams the log has: every aggregate, and the processes, which hold no unique value and count nothing.
+func Streams() []Aggregate {
+	return append(All(), newProcess(grants.Spec()), newProcess(retirement.Spec()))
+}
+
+func newProcess[S any, E eventsourcing.Event](s process.Spec[S, E]) Aggregate {
+	a := newAggregate(eventsourcing.Aggregate[struct{}, eventsourcing.Event]{
+		Category: s.Category, Codec: s.Events(), Evolve: func(none struct{}, _ eventsourcing.Event) struct{} { return none },
+	})
+	a.Process = true
+	return a
+}
+
 // Aggregate is an aggregate without its types.
 type Aggregate struct {
 	// Category is that of its streams.
 	Category string
+	// Process: no command of the API is for it, and no read model shows it.
+	Process bool
 	// Audit folds its streams for an audit of the claims.
 	Audit claimsaudit.Category
 	// Sums folds its streams for an audit of the scopes.

@@ -59,13 +59,12 @@ func FoldLog(ctx context.Context, log EventLog) (*Fold, error) {
 		Scopes: eventsourcing.Sums{},
 	}
 	known := map[string]aggregates.Aggregate{}
-	for _, a := range aggregates.All() {
+	for _, a := range aggregates.Streams() {
 		known[a.Category] = a
 	}
 	for stream, records := range streams {
 		slices.SortFunc(records, func(a, b eventsourcing.Record) int { return cmp.Compare(a.Version, b.Version) })
 		f.Events += len(records)
-		f.Records = append(f.Records, records...)
 		f.Heads[stream] = records[len(records)-1].Version
 		f.checkStream(stream, records)
 		aggregate, ok := known[stream.Category]
@@ -82,6 +81,9 @@ func FoldLog(ctx context.Context, log EventLog) (*Fold, error) {
 			return nil, err
 		}
 		f.Scopes.Add(shares, 1)
+		if !aggregate.Process { // of which the read models and the trail show nothing
+			f.Records = append(f.Records, records...)
+		}
 		switch stream.Category {
 		case user.Category:
 			f.Users[stream.ID], err = aggregates.Fold(user.Aggregate(), records)

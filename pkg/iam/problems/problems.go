@@ -26,6 +26,12 @@ var (
 		Reason: "an event still cannot be applied; the list of parked aggregates says which and why",
 		Remedy: "remove the cause, then redrive again",
 	}
+	// ErrNoRetirement answers for a role of which no retirement is known.
+	ErrNoRetirement = &eventsourcing.Refusal{
+		Kind: eventsourcing.NotFound, Code: "no_retirement",
+		Reason: "the retirement of this role was never requested, or was a moment ago",
+		Remedy: "request it; if it is requested, ask again",
+	}
 	// ErrNoSuchVersion answers a read as of a version that the aggregate has not come to.
 	ErrNoSuchVersion = &eventsourcing.Refusal{
 		Kind: eventsourcing.NotFound, Code: "no_such_version",
@@ -64,7 +70,7 @@ curl -s 'http://{address}/users?contains=lastName:Lee'`,
 			role.ErrInvalidLimit, role.ErrEssential, role.ErrNoHolder, role.ErrTooManyMembers, role.ErrScopeNotReady,
 			role.ErrRetiring, role.ErrRetired, role.ErrNotRetiring, role.ErrMembersLeft,
 			ErrKeyReused, ErrStillParked,
-			ErrNoSuchVersion,
+			ErrNoSuchVersion, ErrNoRetirement,
 		},
 	}
 }

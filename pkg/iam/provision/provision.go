@@ -22,6 +22,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/engine/setaside"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
+	"github.com/leftfold/leftfold/pkg/engine/timers"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 )
 
@@ -54,10 +55,10 @@ func everything(ctx context.Context, cfg aws.Config, c Config) error {
 	}
 	tables := append(store.CreateTableInputs(),
 		shards.CreateTableInput(c.Names.Leases), setaside.CreateTableInput(c.Names.SetAside),
-		generation.CreateTableInput(c.Names.Generations))
-	for _, p := range c.Names.Projections() {
-		tables = append(tables, projection.CreateTableInput(p.Table))
-		group.Go(func() error { return queue(creating, q, p.Queue) })
+		generation.CreateTableInput(c.Names.Generations), timers.Table{Name: c.Names.Timers}.CreateTableInput())
+	for _, of := range c.Names.Consumers() {
+		tables = append(tables, projection.CreateTableInput(of.Table))
+		group.Go(func() error { return queue(creating, q, of.Queue) })
 	}
 	for _, t := range tables {
 		group.Go(func() error { return table(creating, db, t) })

@@ -68,9 +68,11 @@ func TestEveryResourceIsUsable(t *testing.T) {
 	w := provisioned(t, provision.Config{Names: n})
 	list, err := w.db.ListTables(t.Context(), &dynamodb.ListTablesInput{})
 	require.NoError(t, err)
-	tables := []string{"EventLog", "set-validations", "scopes", "commands", "snapshots", "leases", "set-aside", "projection-generations"}
-	for _, p := range n.Projections() {
-		tables = append(tables, p.Table)
+	tables := []string{
+		"EventLog", "set-validations", "scopes", "commands", "snapshots", "leases", "set-aside", "projection-generations", "timers",
+	}
+	for _, c := range n.Consumers() {
+		tables = append(tables, c.Table)
 	}
 	assert.ElementsMatch(t, tables, list.TableNames)
 	for _, table := range list.TableNames {
@@ -80,8 +82,8 @@ func TestEveryResourceIsUsable(t *testing.T) {
 	shards, err := w.k.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: aws.String("event-source")})
 	require.NoError(t, err)
 	assert.Len(t, shards.Shards, 2)
-	for _, p := range n.Projections() {
-		url, _ := w.attributes(p.Queue)
+	for _, c := range n.Consumers() {
+		url, _ := w.attributes(c.Queue)
 		_, err := w.q.SendMessage(t.Context(), &sqs.SendMessageInput{
 			QueueUrl: &url, MessageBody: aws.String("{}"), MessageGroupId: aws.String("g"), MessageDeduplicationId: aws.String("1"),
 		})

@@ -13,26 +13,27 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/leftfold/leftfold/pkg/engine/generation"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/retry"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
-// redriveTimeout bounds a redrive of one request, well within the server's timeout of 30 s for an answer.
-const redriveTimeout = 20 * time.Second
+// RedriveTimeout bounds a redrive of one request, well within the server's timeout of 30 s for an answer.
+const RedriveTimeout = 20 * time.Second
 
 // redriveEvery is the longest time between two looks for what another build has parked and this one knows.
 const redriveEvery = 20 * time.Second
 
-// redriveKnown takes up what another build has parked, until ctx ends.
-func redriveKnown(ctx context.Context, m *generation.Model, pause retry.Backoff, log *slog.Logger) error {
+// RedriveKnown takes up what another build has parked, by calls of redrive, until ctx ends.
+func RedriveKnown(ctx context.Context, redrive func(context.Context) error, p service.Platform) error {
+	pause := retry.Backoff{First: redriveEvery, Jitter: p.Jitter}
 	for {
-		if err := m.RedriveKnown(ctx); err != nil && ctx.Err() == nil {
-			log.WarnContext(ctx, "redriving what another build parked failed, retrying", slog.Any(telemetry.KeyError, err))
+		if err := redrive(ctx); err != nil && ctx.Err() == nil {
+			p.Logger.WarnContext(ctx, "redriving what another build parked failed, retrying", slog.Any(telemetry.KeyError, err))
 		}
 		if pause.Wait(ctx, 1) != nil {
 			return nil //nolint:nilerr // ctx has ended

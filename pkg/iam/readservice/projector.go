@@ -102,21 +102,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 	if err != nil {
 		return service.App{}, err
 	}
-	url, err := fifoqueue.QueueURL(ctx, queues, c.Queue)
-	if err != nil {
-		return service.App{}, err
-	}
-	deadLetters, err := fifoqueue.QueueURL(ctx, queues, topology.DeadLetters(c.Queue))
-	if err != nil {
-		return service.App{}, err
-	}
-	operation := "project " + c.Name
-	consumer, err := fifoqueue.NewConsumer(fifoqueue.Config{
-		Client: queues, QueueURL: url, DeadLetterURL: deadLetters,
-		Handler:    Handler(model, eventtrace.Tracer(p.Traces, "pkg/iam/readservice"), operation, received(p.Journey, operation, c.Queue)),
-		Open:       model.Open,
-		Visibility: c.Visibility, StopTimeout: p.Drain, Backoff: backoff, Now: p.Now, Logger: p.Logger, Metrics: p.Metrics, Loops: p.Loops,
-	})
+	consumer, err := NewConsumer(ctx, c.Name, c.Queue, model, model.Open, c.Visibility, p)
 	if err != nil {
 		return service.App{}, err
 	}
@@ -137,7 +123,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 			{Name: "projector of " + c.Name, Run: consumer.Run},
 			{Name: "catch-up of " + c.Name, Run: catchUps.Run},
 			{Name: "redrive of " + c.Name, Run: func(ctx context.Context) error {
-				return redriveKnown(ctx, model, retry.Backoff{First: redriveEvery, Jitter: p.Jitter}, p.Logger)
+				return RedriveKnown(ctx, model.RedriveKnown, p)
 			}},
 			{Name: "audits of " + c.Name, Run: audits.Run},
 		},
@@ -161,8 +147,8 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 		Info:   problems.Info(),
 		Routes: func(api huma.API) { c.Routes(api, reads, past) },
 		Admin: func(api huma.API) {
-			RegisterParked(api, c.Name, model, redriveTimeout, p.Logger)
-			RegisterRebuild(api, c.Name, model, redriveTimeout, p.Logger)
+			RegisterParked(api, c.Name, model, RedriveTimeout, p.Logger)
+			RegisterRebuild(api, c.Name, model, RedriveTimeout, p.Logger)
 			RegisterGenerations(api, c.Name, c.Table, model.Status, p.Logger)
 			catchUps.Register(api)
 			audits.Register(api)
@@ -188,6 +174,29 @@ func counted(log iter.Seq2[eventsourcing.Record, error], records *atomic.Int64) 
 			}
 		}
 	}
+}
+
+// NewConsumer returns what applies the messages of a queue, which must exist, to the model of that name. It receives while open returns
+// nil; without open, always.
+func NewConsumer(
+	ctx context.Context, name, queue string, model Model, open func(context.Context) error, visibility time.Duration, p service.Platform,
+) (*fifoqueue.Consumer, error) {
+	client := sqs.NewFromConfig(p.AWS)
+	url, err := fifoqueue.QueueURL(ctx, client, queue)
+	if err != nil {
+		return nil, err
+	}
+	deadLetters, err := fifoqueue.QueueURL(ctx, client, topology.DeadLetters(queue))
+	if err != nil {
+		return nil, err
+	}
+	operation := "project " + name
+	return fifoqueue.NewConsumer(fifoqueue.Config{
+		Client: client, QueueURL: url, DeadLetterURL: deadLetters,
+		Handler: Handler(model, eventtrace.Tracer(p.Traces, "pkg/iam/readservice"), operation, received(p.Journey, operation, queue)),
+		Open:    open, Visibility: visibility, StopTimeout: p.Drain, Backoff: retry.Backoff{Jitter: p.Jitter},
+		Now: p.Now, Logger: p.Logger, Metrics: p.Metrics, Loops: p.Loops,
+	})
 }
 
 // Model applies records of one stream in order and says how many, from the front, are done; *projection.Projector is one.

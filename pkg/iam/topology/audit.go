@@ -20,11 +20,13 @@ type TrailQueueName struct {
 // auditTrail is fed by every category: it has a line for each event.
 func (n Names) auditTrail() Projection {
 	return Projection{
-		Name: "audit-trail", Collection: "events", Service: "projector-audit", Table: n.Trail, Queue: n.TrailQueue,
-		ExampleID: "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e60",
-		Categories: []string{
-			user.Category,
-			role.Category,
+		Consumer: Consumer{
+			Name: "audit-trail", Service: "projector-audit", Table: n.Trail, Queue: n.TrailQueue,
+			Categories: []string{
+				user.Category,
+				role.Category,
+			},
 		},
+		Collection: "events", ExampleID: "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e60",
 	}
 }

@@ -20,8 +20,10 @@ type RoleQueueName struct {
 // roles is fed by both categories: its rows show its members.
 func (n Names) roles() Projection {
 	return Projection{
-		Name: "roles", Collection: "roles", Service: "projector-role", Table: n.Roles, Queue: n.RoleQueue,
-		ExampleID:  "01920b7d-0a11-7d52-8c3f-6b1d2e4f5a90",
-		Categories: []string{role.Category, user.Category},
+		Consumer: Consumer{
+			Name: "roles", Service: "projector-role", Table: n.Roles, Queue: n.RoleQueue,
+			Categories: []string{role.Category, user.Category},
+		},
+		Collection: "roles", ExampleID: "01920b7d-0a11-7d52-8c3f-6b1d2e4f5a90",
 	}
 }

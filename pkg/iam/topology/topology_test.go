@@ -31,22 +31,22 @@ func TestUsersAndRolesShowEachOther(t *testing.T) {
 		assert.ElementsMatch(t, []string{user.Category, role.Category}, p.Categories, p.Name)
 	}
 	subscriptions := n.Subscriptions()
-	require.Len(t, subscriptions, len(n.Projections()))
-	for i, p := range n.Projections() {
-		assert.Equal(t, topology.Subscription{Queue: p.Queue, Categories: p.Categories}, subscriptions[i])
+	require.Len(t, subscriptions, len(n.Consumers()))
+	for i, c := range n.Consumers() {
+		assert.Equal(t, topology.Subscription{Queue: c.Queue, Categories: c.Categories}, subscriptions[i])
 	}
 }
 
-// TestEveryNameOfAProjectionIsInTheList, once: what has a variable and is not in the list would never be created.
-func TestEveryNameOfAProjectionIsInTheList(t *testing.T) {
+// TestEveryNameOfAConsumerIsInTheList, once: what has a variable and is not in the list would never be created.
+func TestEveryNameOfAConsumerIsInTheList(t *testing.T) {
 	t.Parallel()
 	n := byVariable(t)
 	var listed, declared []string
-	for _, p := range n.Projections() {
-		listed = append(listed, p.Table, p.Queue)
+	for _, c := range n.Consumers() {
+		listed = append(listed, c.Table, c.Queue)
 	}
 	for _, v := range service.Variables(&n) {
-		if strings.HasPrefix(v.Name, "TABLE_PROJECTION_") || strings.HasPrefix(v.Name, "QUEUE_") {
+		if strings.HasPrefix(v.Name, "TABLE_PROJECTION_") || v.Name == "TABLE_PROCESS_FENCES" || strings.HasPrefix(v.Name, "QUEUE_") {
 			declared = append(declared, v.Name+".fifo")
 		}
 	}
@@ -63,22 +63,28 @@ func TestANameThatAWSRefusesIsReportedAtTheStart(t *testing.T) {
 	}
 }
 
-// TestProjectionsShareNothing, and each category is the log's of an aggregate.
-func TestProjectionsShareNothing(t *testing.T) {
+// TestConsumersShareNothing, and each category is the log's of an aggregate.
+func TestConsumersShareNothing(t *testing.T) {
 	t.Parallel()
 	known, seen := map[string]bool{}, map[string]bool{}
 	for _, a := range aggregates.All() {
 		known[a.Category] = true
 	}
-	for _, p := range byVariable(t).Projections() {
-		for _, own := range []string{p.Name, "/" + p.Collection, p.Service, p.Table, p.Queue, p.ExampleID} {
-			assert.NotEmpty(t, own, p.Name)
-			assert.False(t, seen[own], "%s: %s belongs to another one", p.Name, own)
+	takes := func(name string, all ...string) {
+		for _, own := range all {
+			assert.NotEmpty(t, own, name)
+			assert.False(t, seen[own], "%s: %s belongs to another one", name, own)
 			seen[own] = true
 		}
-		assert.NotEmpty(t, p.Categories, p.Name)
-		for _, category := range p.Categories {
-			assert.True(t, known[category], "%s is fed by %s, which is no aggregate's", p.Name, category)
+	}
+	for _, p := range byVariable(t).Projections() {
+		takes(p.Name, "/"+p.Collection, p.ExampleID)
+	}
+	for _, c := range byVariable(t).Consumers() {
+		takes(c.Name, c.Name, c.Service, c.Table, c.Queue)
+		assert.NotEmpty(t, c.Categories, c.Name)
+		for _, category := range c.Categories {
+			assert.True(t, known[category], "%s is fed by %s, which is no aggregate's", c.Name, category)
 		}
 	}
 }
@@ -102,6 +108,8 @@ func TestReadsGoToTheirProjection(t *testing.T) {
 		"GET /users": "projector-user", "HEAD /users/x": "projector-user", "GET /roles/x/users": "projector-role",
 		"PUT /users/x": "command-api", "DELETE /users/x/roles/y": "command-api", "GET /usersx": "command-api", "GET /docs": "command-api",
 		"GET /": "command-api", "GET /events": "projector-audit", "POST /events": "command-api",
+		"GET /roles/x/retirement": "processor", "HEAD /roles/x/retirement": "processor", "PUT /roles/x/retirement": "command-api",
+		"GET /users/x/retirement": "projector-user", "GET /roles/x/retirement/y": "projector-role", "GET /roles/retirement": "projector-role",
 	} {
 		method, path, _ := strings.Cut(request, " ")
 		assert.Equal(t, want, topology.ServiceFor(method, path), request)

@@ -20,8 +20,10 @@ type UserQueueName struct {
 // users is fed by both categories: its rows show its roles.
 func (n Names) users() Projection {
 	return Projection{
-		Name: "users", Collection: "users", Service: "projector-user", Table: n.Users, Queue: n.UserQueue,
-		ExampleID:  "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57",
-		Categories: []string{user.Category, role.Category},
+		Consumer: Consumer{
+			Name: "users", Service: "projector-user", Table: n.Users, Queue: n.UserQueue,
+			Categories: []string{user.Category, role.Category},
+		},
+		Collection: "users", ExampleID: "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57",
 	}
 }

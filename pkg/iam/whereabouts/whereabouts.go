@@ -15,6 +15,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/generation"
 	"github.com/leftfold/leftfold/pkg/engine/journey"
+	"github.com/leftfold/leftfold/pkg/engine/process"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/engine/setaside"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
@@ -82,7 +83,7 @@ func (f Finder) Find(
 		return false, err
 	}
 	arrived = true
-	for _, p := range f.Names.Projections() {
+	for _, p := range f.Names.Consumers() {
 		if !slices.Contains(p.Categories, stream.Category) {
 			continue
 		}
@@ -240,8 +241,8 @@ func (f Finder) aside(ctx context.Context, record eventsourcing.Record, on func(
 	return nil
 }
 
-// queue says how the event came through a projection's queue.
-func (f Finder) queue(p topology.Projection, stream eventsourcing.StreamID, on func(Stop)) {
+// queue says how the event came through a consumer's queue.
+func (f Finder) queue(p topology.Consumer, stream eventsourcing.StreamID, on func(Stop)) {
 	seen := false
 	show := func(s step, state string) {
 		seen = true
@@ -262,17 +263,21 @@ func (f Finder) queue(p topology.Projection, stream eventsourcing.StreamID, on f
 	}
 }
 
-// row says what came of the event in a projection, and what its row shows now.
-func (f Finder) row(ctx context.Context, p topology.Projection, record eventsourcing.Record, on func(Stop)) (shows bool, err error) {
+// row says what came of the event in a consumer, and what its row shows now.
+func (f Finder) row(ctx context.Context, p topology.Consumer, record eventsourcing.Record, on func(Stop)) (shows bool, err error) {
 	for _, s := range f.remembered("project "+p.Name, journey.Applied, journey.Healed, journey.Duplicate, journey.Parked) {
 		on(Stop{Place: "row", Name: s.To, State: string(s.Outcome), At: &s.At, By: s.by, Before: s.Before, After: s.After})
+	}
+	own := projection.Key{ID: record.Stream.ID, Row: path.Base(record.Stream.Category)}
+	if p.Name == f.Names.Processes().Name {
+		own.Row = process.HeardRow(record.Stream.Category)
 	}
 	state, err := generation.Control{DB: f.DB, Table: f.Names.Generations, Projection: p.Name}.Read(ctx)
 	if err != nil {
 		return false, err
 	}
 	for _, g := range state.Fed() {
-		itShows, err := f.table(ctx, g.Name(p.Table), record, on)
+		itShows, err := f.table(ctx, g.Name(p.Table), own, record.Version, on)
 		if err != nil {
 			return false, err
 		}
@@ -282,8 +287,10 @@ func (f Finder) row(ctx context.Context, p topology.Projection, record eventsour
 }
 
 // table says what the row of a table shows now.
-func (f Finder) table(ctx context.Context, name string, record eventsourcing.Record, on func(Stop)) (shows bool, err error) {
-	reader, own := projection.Reader{DB: f.DB, Table: name}, projection.Key{ID: record.Stream.ID, Row: path.Base(record.Stream.Category)}
+func (f Finder) table(
+	ctx context.Context, name string, own projection.Key, version eventsourcing.Version, on func(Stop),
+) (shows bool, err error) {
+	reader := projection.Reader{DB: f.DB, Table: name}
 	var row struct{ projection.Fence }
 	found, err := reader.Get(ctx, own.ID, own.Row, &row)
 	if err != nil {
@@ -296,7 +303,7 @@ func (f Finder) table(ctx context.Context, name string, record eventsourcing.Rec
 	stop := Stop{
 		Place: "row", Name: name, State: "shows it", After: row.Version, Detail: fmt.Sprintf("the row is at version %d", row.Version),
 	}
-	switch shows = row.Version >= record.Version; {
+	switch shows = row.Version >= version; {
 	case shows:
 	case !found:
 		stop.State, stop.Detail = "does not show it", "there is no row yet"

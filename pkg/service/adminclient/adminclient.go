@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/service"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 // Config says where the admin addresses are.
@@ -231,11 +232,7 @@ func (c *Client) do(ctx context.Context, method, url string, into any) (next str
 			return "", fmt.Errorf("%s %s: %w", method, url, err)
 		}
 	}
-	link := header.Get("Link")
-	if path, rel, ok := strings.Cut(strings.TrimPrefix(link, "<"), ">"); ok && strings.Contains(rel, `rel="next"`) {
-		next = path
-	}
-	return next, nil
+	return httpapi.NextPage(header), nil
 }
 
 // exchange sends a request and reads the answer, whatever its status.

@@ -171,12 +171,22 @@ func (s *keySet) ready(context.Context) error {
 
 // discovery has the members that we read of https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata
 type discovery struct {
-	Issuer  string `json:"issuer"`
-	JWKSURI string `json:"jwks_uri"`
+	Issuer        string `json:"issuer"`
+	JWKSURI       string `json:"jwks_uri"`
+	TokenEndpoint string `json:"token_endpoint"`
 }
 
 func (c *Config) discoveryURL() string {
 	return strings.TrimSuffix(c.Issuer, "/") + "/.well-known/openid-configuration"
+}
+
+// discover asks the issuer what it says of itself.
+func (c *Config) discover(ctx context.Context, client *http.Client) (issuer discovery, err error) {
+	err = c.get(ctx, client, c.discoveryURL(), &issuer)
+	if err == nil && issuer.Issuer != c.Issuer {
+		err = fmt.Errorf("OIDC_ISSUER is %s, and it says that it is %s", c.Issuer, issuer.Issuer)
+	}
+	return issuer, err
 }
 
 // fetch returns the keys that the issuer publishes now, and no earlier ones.
@@ -185,19 +195,16 @@ func (s *keySet) fetch(ctx context.Context) (*keyring, error) {
 	defer cancel()
 	from := s.config.JWKSURL
 	if from == "" {
-		var issuer discovery
-		if err := s.get(ctx, s.config.discoveryURL(), &issuer); err != nil {
+		issuer, err := s.config.discover(ctx, s.client)
+		if err != nil {
 			return nil, err
-		}
-		if issuer.Issuer != s.config.Issuer {
-			return nil, fmt.Errorf("OIDC_ISSUER is %s, and it says that it is %s", s.config.Issuer, issuer.Issuer)
 		}
 		from = issuer.JWKSURI
 	}
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
-	if err := s.get(ctx, from, &set); err != nil {
+	if err := s.config.get(ctx, s.client, from, &set); err != nil {
 		return nil, err
 	}
 	if set.Keys == nil {
@@ -206,9 +213,9 @@ func (s *keySet) fetch(ctx context.Context) (*keyring, error) {
 	return &keyring{keys: s.config.usable(set.Keys), fetchedAt: s.now()}, nil
 }
 
-func (s *keySet) get(ctx context.Context, from string, into any) error {
+func (c *Config) get(ctx context.Context, client *http.Client, from string, into any) error {
 	u, err := url.Parse(from)
-	if err != nil || !s.config.mayCall(u) {
+	if err != nil || !c.mayCall(u) {
 		return fmt.Errorf("get %q: want an https URL", from)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, http.NoBody)
@@ -216,7 +223,7 @@ func (s *keySet) get(ctx context.Context, from string, into any) error {
 		return fmt.Errorf("get %s: %w", from, err)
 	}
 	req.Header.Set("Accept", "application/json")
-	res, err := s.client.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		return err // it names the URL
 	}

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -97,6 +98,15 @@ func NewPage[T any](rows []T, path string, in *Paging, next fmt.Stringer, filter
 	}
 	page.Link = fmt.Sprintf("<%s?%s>; rel=\"next\"", path, query.Encode())
 	return page
+}
+
+// NextPage returns the address of the next page from the header of a list's answer; "": there is none.
+func NextPage(header http.Header) string {
+	path, rel, ok := strings.Cut(strings.TrimPrefix(header.Get("Link"), "<"), ">")
+	if !ok || !strings.Contains(rel, `rel="next"`) {
+		return ""
+	}
+	return path
 }
 
 // ParseContains returns a parser of "attribute:text", where the attribute is one of allowed. Text finds what is stored in NFC

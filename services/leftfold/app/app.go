@@ -100,6 +100,8 @@ func (s *System) releaseLeases(ctx context.Context) error {
 // wire wires every service and takes all addresses.
 func (s *System) wire(ctx context.Context) error {
 	cfg := s.Config
+	own := &ownAPI{secure: cfg.CommandAPI.HTTP.TLSCertFile != ""}
+	s.Platform.Peers = own
 	at := &addresses{}
 	whole, err := together(ctx, cfg, s.Platform, at)
 	if err != nil {
@@ -132,6 +134,7 @@ func (s *System) wire(ctx context.Context) error {
 	}
 	s.APIAddr, s.AdminAddr, s.AWSAddr = addrs["api"], addrs["admin"], addrs["aws"]
 	at.set(s.APIAddr, s.AdminAddr)
+	own.addr = s.APIAddr
 	s.parts = append(whole.Parts, servers...)
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service"
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
+	processor "github.com/leftfold/leftfold/services/processor/app"
 	projectoraudit "github.com/leftfold/leftfold/services/projector-audit/app"
 	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
 	projectoruser "github.com/leftfold/leftfold/services/projector-user/app"
@@ -19,6 +20,7 @@ type Services struct {
 	CommandAPI     commandapi.Config
 	Streamer       streamer.Config
 	Broker         broker.Config
+	Processor      processor.Config
 	ProjectorUser  projectoruser.Config
 	ProjectorRole  projectorrole.Config
 	ProjectorAudit projectoraudit.Config
@@ -30,6 +32,7 @@ func (c Services) All() []Service {
 		newService(topology.CommandAPI, commandapi.New, c.CommandAPI),
 		newService("streamer", streamer.New, c.Streamer),
 		newService("broker", broker.New, c.Broker),
+		newService(topology.Processor, processor.New, c.Processor),
 		newService("projector-user", projectoruser.New, c.ProjectorUser),
 		newService("projector-role", projectorrole.New, c.ProjectorRole),
 		newService("projector-audit", projectoraudit.New, c.ProjectorAudit),

@@ -23,6 +23,7 @@ type Service struct {
 
 	aws       aws.Config
 	transport http.RoundTripper // what aws' calls go through
+	peers     http.RoundTripper // what requests to other services go through
 	cfg       service.Config
 	logs      io.Writer
 	with      []func(*service.Platform)
@@ -63,7 +64,7 @@ func (s *Service) Start(ctx context.Context) error {
 	l := &life{connection: &connection{next: s.transport}, ended: make(chan struct{})}
 	platform.AWS = s.aws
 	platform.AWS.HTTPClient = &http.Client{Transport: l.connection}
-	platform.Instance = fmt.Sprintf("%s-%d", s.Name, s.starts)
+	platform.Instance, platform.Peers = fmt.Sprintf("%s-%d", s.Name, s.starts), &peers{s.peers, l.connection}
 	for _, change := range s.with {
 		change(&platform)
 	}
@@ -100,6 +101,24 @@ func (s *Service) Start(ctx context.Context) error {
 	s.now = l
 	close(s.up)
 	return nil
+}
+
+// peers carries what a life requests of other services, until it is killed.
+type peers struct {
+	next       http.RoundTripper
+	connection *connection
+}
+
+// RoundTrip implements http.RoundTripper.
+func (p *peers) RoundTrip(r *http.Request) (*http.Response, error) {
+	if p.connection.dead.Load() {
+		return nil, processes.ErrDown
+	}
+	res, err := p.next.RoundTrip(r)
+	if p.connection.dead.Load() {
+		return nil, processes.ErrDown
+	}
+	return res, err
 }
 
 // Admin sends a request to the service's admin address, by localhost. It must be up.

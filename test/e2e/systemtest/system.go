@@ -28,7 +28,7 @@ type System struct {
 	// AWS is the embedded AWS; nil if the system runs on another.
 	AWS *localaws.Server
 
-	CommandAPI, Streamer, Broker, ProjectorUser, ProjectorRole, ProjectorAudit *Service
+	CommandAPI, Streamer, Broker, ProjectorUser, ProjectorRole, ProjectorAudit, Processor *Service
 
 	services []*Service // in the order in which an event passes them
 }
@@ -51,6 +51,7 @@ func On(t testing.TB, target aws.Config, transport http.RoundTripper, env map[st
 	lookup := map[string]string{
 		"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0",
 		"LOG_LEVEL": "error", "LOG_FORMAT": "text", "STREAM_POLL": "10ms", "AUDIT_INTERVAL": "0s",
+		"OIDC_CLIENT_ID": topology.Processor, "OIDC_CLIENT_SECRET": "local", // the development issuer takes any
 		"STOP_TIMEOUT": "5m", // a service that is slow to stop on a busy machine does not hang
 	}
 	maps.Copy(lookup, env)
@@ -65,7 +66,7 @@ func On(t testing.TB, target aws.Config, transport http.RoundTripper, env map[st
 	s.services = make([]*Service, len(all))
 	for i, a := range slices.Backward(all) { // those behind are there before the first event comes
 		svc := &Service{
-			Name: a.Name, aws: target, transport: transport, cfg: cfg.Config, logs: t.Output(), with: with, newApp: a.New, up: make(chan struct{}),
+			Name: a.Name, aws: target, transport: transport, peers: s, cfg: cfg.Config, logs: t.Output(), with: with, newApp: a.New, up: make(chan struct{}),
 		}
 		require.NoError(t, svc.Start(t.Context()))
 		t.Cleanup(func() {
@@ -76,6 +77,7 @@ func On(t testing.TB, target aws.Config, transport http.RoundTripper, env map[st
 	}
 	s.CommandAPI, s.Streamer, s.Broker = s.service(topology.CommandAPI), s.service("streamer"), s.service("broker")
 	s.ProjectorUser, s.ProjectorRole, s.ProjectorAudit = s.service("projector-user"), s.service("projector-role"), s.service("projector-audit")
+	s.Processor = s.service(topology.Processor)
 	return s
 }
 
@@ -91,7 +93,12 @@ func (s *System) Projectors() (all []*Service) {
 }
 
 // APIs returns the services that have a REST API.
-func (s *System) APIs() []*Service { return append([]*Service{s.CommandAPI}, s.Projectors()...) }
+func (s *System) APIs() (all []*Service) {
+	for _, name := range s.Names.APIs() {
+		all = append(all, s.service(name))
+	}
+	return all
+}
 
 func (s *System) service(name string) *Service {
 	return s.services[slices.IndexFunc(s.services, func(svc *Service) bool { return svc.Name == name })]

@@ -3,8 +3,8 @@
 data "aws_caller_identity" "this" {}
 
 locals {
-  projections = jsondecode(file("${path.module}/../../modules/projections.json")) # by service
-  images      = concat(["command-api", "streamer", "broker", "leftfold", "collector"], keys(local.projections))
+  consumers = jsondecode(file("${path.module}/../../modules/consumers.json")) # by service
+  images    = concat(["command-api", "streamer", "broker", "leftfold", "collector"], keys(local.consumers))
 }
 
 resource "aws_s3_bucket" "state" {

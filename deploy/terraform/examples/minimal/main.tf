@@ -39,13 +39,20 @@ locals {
     OIDC_AUDIENCE   = var.oidc_audience
     TRUSTED_PROXIES = join(",", module.network.public_cidrs)
   }
-  projections = jsondecode(file("${path.module}/../../modules/projections.json")) # by service
+  consumers = jsondecode(file("${path.module}/../../modules/consumers.json")) # by service
 
   services = merge({
     command-api = local.api
     streamer    = { STREAM_POLL = "1s" } # each poll is charged
     broker      = {}
-  }, { for service in keys(local.projections) : service => local.api })
+  }, { for service in keys(local.consumers) : service => merge(local.api, service == "processor" ? local.calls : {}) })
+
+  # The processes call the API as its other clients do. Their task has a public address of its own, which allowed_cidrs must let in:
+  # until then no grant ends and no role is retired.
+  calls = {
+    COMMAND_API_URL = "http://${module.edge.dns_name}", ROLES_URL = "http://${module.edge.dns_name}"
+    OIDC_CLIENT_ID  = var.processor_client_id
+  }
 }
 
 module "service" {
@@ -57,11 +64,13 @@ module "service" {
   image       = "${var.registry}/leftfold/${each.key}:${var.image_tag}"
   cluster     = module.cluster
   environment = merge(module.data.environment, each.value)
+  secrets     = each.key == "processor" ? { OIDC_CLIENT_SECRET = var.processor_secret_arn } : {}
   permissions = module.data.access[each.key]
   target      = lookup(module.edge.targets, each.key, null)
   vpc_id      = module.network.vpc_id
   subnet_ids  = module.network.public_subnet_ids
   public      = true
+  plain_http  = each.key == "processor"
   scaling     = { min = 1, max = 1 }
   kms_key_arn = module.data.kms_key_arn
 }

@@ -28,3 +28,13 @@ variable "oidc_audience" {
   description = "The API's name in the aud claim of those tokens."
   type        = string
 }
+
+variable "processor_client_id" {
+  description = "The issuer's client as which the processor gets its tokens, with the scopes that docs/security.md names."
+  type        = string
+}
+
+variable "processor_secret_arn" {
+  description = "The secret of processor_client_id, in Secrets Manager or in SSM's parameters."
+  type        = string
+}

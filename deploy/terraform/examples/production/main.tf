@@ -51,9 +51,9 @@ module "edge" {
 locals {
   stream_shards = 2
 
-  projections = jsondecode(file("${path.module}/../../modules/projections.json")) # by service
+  consumers = jsondecode(file("${path.module}/../../modules/consumers.json")) # by service
 
-  secret_stores = distinct([for arn in values(var.secrets) : split(":", arn)[2]]) # secretsmanager, ssm
+  secret_stores = distinct([for arn in concat(values(var.secrets), [var.processor_secret_arn]) : split(":", arn)[2]]) # secretsmanager, ssm
 
   collector_image = one([for tag in var.collector_tag[*] : "${var.registry}/leftfold/collector:${tag}"])
 
@@ -63,6 +63,9 @@ locals {
     TRUSTED_PROXIES = join(",", module.network.public_cidrs)
     ADMIN_HOSTS     = var.host
   }
+
+  # The processes call the API as its other clients do.
+  calls = { COMMAND_API_URL = "https://${var.host}", ROLES_URL = "https://${var.host}", OIDC_CLIENT_ID = var.processor_client_id }
 
   # What adds tasks: requests for the APIs; for the others, messages waiting and events of a minute, for each task. Age would not do: one
   # aggregate, or one record, that fails for days lets it grow.
@@ -75,7 +78,7 @@ locals {
       namespace  = "AWS/Kinesis", metric = "IncomingRecords", statistic = "Sum"
       dimensions = { StreamName = module.data.stream }
     } }
-    }, { for service, of in local.projections : service => { target = 1000, metric = {
+    }, { for service, of in local.consumers : service => { target = 1000, metric = {
       namespace  = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", statistic = "Maximum"
       dimensions = { QueueName = module.data.queues[of.queue.variable] }
   } } })
@@ -98,15 +101,16 @@ locals {
       environment = { AWS_ENDPOINT_URL_DYNAMODB_STREAMS = module.network.table_streams_endpoint }
     }
     broker = { scaling = { max = local.stream_shards, signals = local.signals.broker } } # a task without a shard would be idle
-    }, { for service in keys(local.projections) : service => {
-      environment = local.api, scaling = { max = 10, requests = 12000, signals = local.signals[service] }
+    }, { for service in keys(local.consumers) : service => {
+      environment = service == "processor" ? merge(local.api, local.calls) : local.api
+      scaling     = { max = service == "processor" ? 2 : 10, requests = 12000, signals = local.signals[service] }
   } })
 }
 
-# Projectors first, and the others once these are steady: an event is not written before its readers know it.
+# Those that hear events first, and the others once these are steady: an event is not written before its readers know it.
 module "projector" {
   source   = "../../modules/service"
-  for_each = { for name, s in local.services : name => s if contains(keys(local.projections), name) }
+  for_each = { for name, s in local.services : name => s if contains(keys(local.consumers), name) }
 
   name            = each.key
   image           = "${var.registry}/leftfold/${each.key}:${var.image_tag}"
@@ -114,7 +118,7 @@ module "projector" {
   cpu             = try(each.value.cpu, 256)
   memory          = try(each.value.memory, 512)
   environment     = merge(module.data.environment, try(each.value.environment, {}))
-  secrets         = var.secrets
+  secrets         = merge(var.secrets, each.key == "processor" ? { OIDC_CLIENT_SECRET = var.processor_secret_arn } : {})
   secret_key_arns = var.secret_key_arns
   permissions     = module.data.access[each.key]
   target          = lookup(module.edge.targets, each.key, null)
@@ -131,7 +135,7 @@ module "projector" {
 
 module "service" {
   source   = "../../modules/service"
-  for_each = { for name, s in local.services : name => s if !contains(keys(local.projections), name) }
+  for_each = { for name, s in local.services : name => s if !contains(keys(local.consumers), name) }
 
   name            = each.key
   image           = "${var.registry}/leftfold/${each.key}:${var.image_tag}"

@@ -45,6 +45,16 @@ variable "oidc_audience" {
   type        = string
 }
 
+variable "processor_client_id" {
+  description = "The issuer's client as which the processor gets its tokens, with the scopes that docs/security.md names."
+  type        = string
+}
+
+variable "processor_secret_arn" {
+  description = "The secret of processor_client_id, in Secrets Manager or in SSM's parameters."
+  type        = string
+}
+
 variable "alarm_emails" {
   description = "E-mail addresses notified of alarms. Defaults to none."
   type        = set(string)

@@ -6,10 +6,34 @@ locals {
   scopes  = aws_dynamodb_table.this["TABLE_SCOPES"]
   results = aws_dynamodb_table.this["TABLE_COMMANDS"]
   aside   = aws_dynamodb_table.this["TABLE_SET_ASIDE"]
+  heard   = aws_dynamodb_table.this["TABLE_PROCESS_FENCES"]
 
   generations = aws_dynamodb_table.this["TABLE_GENERATIONS"]
 
   access = merge(local.projecting, {
+    processor = merge(local.receiving.processor, {
+      log = { actions = ["dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:PutItem"], resources = [local.log.arn] }
+      fences = {
+        actions   = ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"]
+        resources = [local.heard.arn]
+      }
+      parked = { actions = ["dynamodb:Scan"], resources = ["${local.heard.arn}/index/*"] }
+      timers = {
+        actions   = ["dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem"]
+        resources = [aws_dynamodb_table.this["TABLE_TIMERS"].arn]
+      }
+      snapshots = {
+        actions   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"]
+        resources = [aws_dynamodb_table.this["TABLE_SNAPSHOTS"].arn]
+      }
+      leases = { actions = ["dynamodb:DescribeTable"], resources = [aws_dynamodb_table.this["TABLE_LEASES"].arn] }
+      own = {
+        actions      = ["dynamodb:Query", "dynamodb:PutItem"]
+        resources    = [aws_dynamodb_table.this["TABLE_LEASES"].arn]
+        leading_keys = ["processor"]
+      }
+    })
+
     command-api = {
       log = {
         actions   = ["dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"]
@@ -81,7 +105,7 @@ locals {
       aside       = { actions = ["dynamodb:Scan"], resources = [local.aside.arn] }
       leases      = { actions = ["dynamodb:Query"], resources = [aws_dynamodb_table.this["TABLE_LEASES"].arn] }
       generations = { actions = ["dynamodb:GetItem"], resources = [local.generations.arn] }
-      rows        = { actions = ["dynamodb:GetItem"], resources = flatten(values(local.of_generations)) }
+      rows        = { actions = ["dynamodb:GetItem"], resources = concat(flatten(values(local.of_generations)), [local.heard.arn]) }
     }
     "events show" = {
       log = { actions = ["dynamodb:Query"], resources = [local.log.arn] }
@@ -207,7 +231,7 @@ locals {
   # And beside its own tables and the log: projector-user looks up who has an e-mail address.
   looked_up = { projector-user = { claims = { actions = ["dynamodb:GetItem"], resources = [local.claims.arn] } } }
 
-  projecting = { for service, of in local.projections : service => merge(lookup(local.looked_up, service, {}), {
+  projecting = { for service, of in local.projections : service => merge(lookup(local.looked_up, service, {}), local.receiving[service], {
     # Scan of both, and BatchGetItem: catch-ups and audits compare the projection with the whole log.
     log = { actions = ["dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:Scan"], resources = [local.log.arn] }
     table = {
@@ -219,12 +243,15 @@ locals {
     }
     indexes     = { actions = ["dynamodb:Scan"], resources = [for table in local.of_generations[service] : "${table}/index/*"] }
     generations = { actions = ["dynamodb:DescribeTable", "dynamodb:GetItem"], resources = [local.generations.arn] }
+  }) }
+
+  receiving = { for service, of in local.consumers : service => {
     queue = {
       actions   = ["sqs:GetQueueUrl", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
       resources = [aws_sqs_queue.this[of.queue.variable].arn]
     }
     dead = { actions = ["sqs:GetQueueUrl", "sqs:SendMessage"], resources = [aws_sqs_queue.dead[of.queue.variable].arn] }
-  }) }
+  } }
 }
 
 # To be attached to the roles of operators; no role of the system has them.

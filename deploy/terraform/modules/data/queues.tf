@@ -1,6 +1,6 @@
 # Keyed as the tables are. The attributes are those of pkg/engine/fifoqueue; deploy/terraform/check compares.
 locals {
-  queues = { for p in local.projections : p.queue.variable => p.queue.name }
+  queues = { for c in local.consumers : c.queue.variable => c.queue.name }
 }
 
 resource "aws_sqs_queue" "this" {

@@ -1,6 +1,7 @@
 # Keyed by the variable that holds the name. pkg/iam/provision declares the same; deploy/terraform/check compares.
 locals {
-  projections = jsondecode(file("${path.module}/../projections.json")) # by service
+  consumers   = jsondecode(file("${path.module}/../consumers.json")) # by service
+  projections = { for service, c in local.consumers : service => c if c.read_model }
 
   tables = merge({
     TABLE_EVENT_LOG       = { name = "EventLog", hash_key = "stream", range_key = "version", types = { version = "N" }, streamed = true }
@@ -11,8 +12,9 @@ locals {
     TABLE_LEASES          = { name = "leases", hash_key = "consumer", range_key = "shard", disposable = true }
     TABLE_SET_ASIDE       = { name = "set-aside", hash_key = "id" }
     TABLE_GENERATIONS     = { name = "projection-generations", hash_key = "projection" }
-    }, { for p in local.projections : p.table.variable => {
-      name = p.table.name, hash_key = "id", range_key = "row", indexes = local.projection_indexes
+    TABLE_TIMERS          = { name = "timers", hash_key = "bucket", range_key = "due" }
+    }, { for c in local.consumers : c.table.variable => {
+      name = c.table.name, hash_key = "id", range_key = "row", indexes = local.projection_indexes
   } })
   projection_indexes = { listing = "listed", parking = "parked" }
 }

@@ -7,7 +7,7 @@ locals {
 resource "aws_lb_target_group" "admin" {
   for_each = toset([for of in setproduct(keys(local.admin), local.pair) : join("", of)])
 
-  name                 = "${var.name}-${trimprefix(each.key, "projector-")}-admin"
+  name                 = "${var.name}-${replace(trimprefix(each.key, "projector-"), "processor", "proc")}-admin"
   vpc_id               = var.vpc_id
   target_type          = "ip"
   protocol             = "HTTP"

@@ -2,7 +2,10 @@
 locals {
   own        = "${var.prefix}Leftfold"
   readers    = { for s in ["streamer", "broker"] : s => { service = s } }
-  projectors = { for s in keys(jsondecode(file("${path.module}/../projections.json"))) : s => { service = s } }
+  consumers  = jsondecode(file("${path.module}/../consumers.json"))
+  hearing    = { for s in keys(local.consumers) : s => { service = s } }
+  projectors = { for s, c in local.consumers : s => { service = s } if c.read_model }
+  processor  = { processor = { service = "processor" } }
   stream     = { (var.stream) = { StreamName = var.stream } }
   tasks      = { for s in var.services : s => { ClusterName = var.cluster, ServiceName = "${var.prefix}${s}" } }
 
@@ -38,7 +41,19 @@ locals {
       statistic = "Sum", above = 5, minutes = 5, rollback = true
     }
     aggregate-parked = {
-      of        = local.projectors, namespace = local.own, metric = "leftfold_projection_parked_total"
+      of        = local.hearing, namespace = local.own, metric = "leftfold_projection_parked_total"
+      statistic = "Sum", above = 0, minutes = 1, rollback = true
+    }
+    process-parked = {
+      of        = local.processor, namespace = local.own, metric = "leftfold_timers_parked"
+      statistic = "Maximum", above = 0, minutes = 3, rollback = true
+    }
+    process-stuck = {
+      of        = local.processor, namespace = local.own, metric = "leftfold_timers_stuck"
+      statistic = "Maximum", above = 0, minutes = 5
+    }
+    process-denied = {
+      of        = local.processor, namespace = local.own, metric = "leftfold_process_calls_denied_total"
       statistic = "Sum", above = 0, minutes = 1, rollback = true
     }
     unknown-event = {
@@ -50,11 +65,11 @@ locals {
       statistic = "Sum", above = 0, minutes = 1, rollback = true
     }
     log-hole-seen-by = {
-      of        = local.projectors, namespace = local.own, metric = "leftfold_projection_log_hole_total"
+      of        = local.hearing, namespace = local.own, metric = "leftfold_projection_log_hole_total"
       statistic = "Sum", above = 0, minutes = 1, rollback = true
     }
     rows-unreadable = {
-      of        = local.projectors, namespace = local.own, metric = "leftfold_projection_bad_rows_total"
+      of        = local.hearing, namespace = local.own, metric = "leftfold_projection_bad_rows_total"
       statistic = "Sum", above = 0, minutes = 1, rollback = true
     }
     rows-differ = {
@@ -94,7 +109,7 @@ locals {
       statistic = "Maximum", above = 60, minutes = 2, rollback = true
     }
     queue-not-polled = {
-      of        = local.projectors, namespace = local.own, metric = "leftfold_fifoqueue_poll_age_seconds"
+      of        = local.hearing, namespace = local.own, metric = "leftfold_fifoqueue_poll_age_seconds"
       statistic = "Maximum", above = 60, minutes = 2, rollback = true
     }
     loop-hangs = {

@@ -7,6 +7,7 @@ locals {
     "leftfold_fifoqueue_rejected_total",
     "leftfold_log_hole_total",
     "leftfold_loop_age_seconds",
+    "leftfold_process_calls_denied_total",
     "leftfold_projection_audit_differences_total",
     "leftfold_projection_audit_late",
     "leftfold_projection_bad_rows_total",
@@ -24,6 +25,8 @@ locals {
     "leftfold_shards_source_replaced_total",
     "leftfold_shards_trimmed_total",
     "leftfold_shards_unreadable_leases_total",
+    "leftfold_timers_parked",
+    "leftfold_timers_stuck",
     "leftfold_unknown_events_total",
   ]
 

@@ -205,6 +205,17 @@ resource "aws_vpc_security_group_ingress_rule" "admin" {
   to_port           = 9090
 }
 
+resource "aws_vpc_security_group_egress_rule" "http" {
+  count = var.plain_http ? 1 : 0
+
+  security_group_id = aws_security_group.this.id
+  description       = "The API, where it has no certificate"
+  cidr_ipv4         = "0.0.0.0/0"
+  ip_protocol       = "tcp"
+  from_port         = 80
+  to_port           = 80
+}
+
 resource "aws_vpc_security_group_egress_rule" "https" {
   security_group_id = aws_security_group.this.id
   description       = "AWS, and the issuer's keys"

@@ -74,6 +74,12 @@ variable "public" {
   default     = false
 }
 
+variable "plain_http" {
+  description = "Whether tasks may call an API that has no certificate, for trials. Defaults to false."
+  type        = bool
+  default     = false
+}
+
 variable "target" {
   description = "The load balancer's side of a service with a REST API: one of the edge's targets. Defaults to none."
   type = object({

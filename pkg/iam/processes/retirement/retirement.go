@@ -3,6 +3,7 @@
 package retirement
 
 import (
+	"slices"
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
@@ -110,7 +111,7 @@ func evolve(s State, e Event) State {
 		if s.Listing != s.Rounds {
 			s.Listing, s.Failed = s.Rounds, nil
 		}
-		failed := append(s.Failed[:len(s.Failed):len(s.Failed)], e.Failed...)
+		failed := append(slices.Clip(s.Failed), e.Failed...)
 		s.Failed = failed[:min(len(failed), MaxFailed)]
 	case MembersLeft:
 		s.Rounds++

@@ -24,12 +24,12 @@ func list(run int64, after string) process.Command {
 	return process.Ask(retirement.ListName, retirement.List{Run: run, After: after})
 }
 
-func revoke(run int64, next string, userIDs ...string) process.Command {
-	return process.Ask(retirement.RevokeName, retirement.Revoke{Run: run, UserIDs: userIDs, Next: next})
+func revoke(next string, userIDs ...string) process.Command {
+	return process.Ask(retirement.RevokeName, retirement.Revoke{Run: 1, UserIDs: userIDs, Next: next})
 }
 
-func complete(run int64) process.Command {
-	return process.Ask(retirement.CompleteName, retirement.Complete{Run: run})
+func complete() process.Command {
+	return process.Ask(retirement.CompleteName, retirement.Complete{Run: 1})
 }
 
 func answered(c process.Command, data any) process.Answered {
@@ -59,23 +59,23 @@ func TestARoleIsTakenFromItsMembersPageByPage(t *testing.T) {
 		"a page is listed": {
 			Given: events{begun},
 			When:  answered(list(1, ""), retirement.Page{UserIDs: []string{"a", "b"}, Next: "2"}),
-			Then:  ask(revoke(1, "2", "a", "b")),
+			Then:  ask(revoke("2", "a", "b")),
 		},
 		"a page is revoked": {
-			Given: events{begun}, When: answered(revoke(1, "2", "a", "b"), revoked), Then: after(revoked, list(1, "2")),
+			Given: events{begun}, When: answered(revoke("2", "a", "b"), revoked), Then: after(revoked, list(1, "2")),
 		},
 		"a page has no members, but there is another one": {
 			Given: events{begun}, When: answered(list(1, ""), retirement.Page{Next: "2"}), Then: ask(list(1, "2")),
 		},
 		"the last page is revoked": {
-			Given: events{begun}, When: answered(revoke(1, "", "a", "b"), revoked), Then: after(revoked, complete(1)),
+			Given: events{begun}, When: answered(revoke("", "a", "b"), revoked), Then: after(revoked, complete()),
 		},
 		"the list is empty": {
-			Given: events{begun}, When: answered(list(1, ""), retirement.Page{}), Then: ask(complete(1)),
+			Given: events{begun}, When: answered(list(1, ""), retirement.Page{}), Then: ask(complete()),
 		},
 		"one fails: what is done is recorded, and the others go on": {
 			Given: events{begun},
-			When: answered(revoke(1, "2", "a", "b"), retirement.Revoked{
+			When: answered(revoke("2", "a", "b"), retirement.Revoked{
 				Done: 1, Failed: []retirement.Failure{{UserID: "b", Reason: "last_holder"}},
 			}),
 			Then: after(retirement.Revoked{Done: 1, Failed: []retirement.Failure{{UserID: "b", Reason: "last_holder"}}}, list(1, "2")),
@@ -99,21 +99,21 @@ func TestARoleIsRetiredOnceNobodyHoldsIt(t *testing.T) {
 	}
 	processtest.React(t, retirement.Spec(), map[string]processtest.Case[retirement.Event]{
 		"it is retired": {
-			Given: events{begun, retirement.Revoked{Done: 3}}, When: answered(complete(1), nil), Then: after(finished),
+			Given: events{begun, retirement.Revoked{Done: 3}}, When: answered(complete(), nil), Then: after(finished),
 		},
 		"it was retired by a former sending": {
-			Given: events{begun, retirement.Revoked{Done: 3}}, When: refused(complete(1), role.ErrRetired.Code), Then: after(finished),
+			Given: events{begun, retirement.Revoked{Done: 3}}, When: refused(complete(), role.ErrRetired.Code), Then: after(finished),
 		},
 		"somebody holds it that the list did not show": {
-			Given: left(0), When: refused(complete(1), role.ErrMembersLeft.Code), Then: again(time.Second),
+			Given: left(0), When: refused(complete(), role.ErrMembersLeft.Code), Then: again(time.Second),
 		},
-		"somebody holds it still":    {Given: left(3), When: refused(complete(1), role.ErrMembersLeft.Code), Then: again(8 * time.Second)},
-		"somebody holds it for long": {Given: left(90), When: refused(complete(1), role.ErrMembersLeft.Code), Then: again(5 * time.Minute)},
+		"somebody holds it still":    {Given: left(3), When: refused(complete(), role.ErrMembersLeft.Code), Then: again(8 * time.Second)},
+		"somebody holds it for long": {Given: left(90), When: refused(complete(), role.ErrMembersLeft.Code), Then: again(5 * time.Minute)},
 		"all is listed again": {
 			Given: left(1), When: process.Fired{Timer: process.Timer{Name: "again", Due: noon}}, Then: ask(list(1, "")),
 		},
 		"it was cancelled, and the process has not heard it": {
-			Given: events{begun}, When: refused(complete(1), role.ErrNotRetiring.Code),
+			Given: events{begun}, When: refused(complete(), role.ErrNotRetiring.Code),
 		},
 	})
 }
@@ -132,10 +132,10 @@ func TestACancelledRetirementStops(t *testing.T) {
 			Given: events{begun, stopped}, When: answered(list(1, ""), retirement.Page{UserIDs: []string{"a"}}),
 		},
 		"what was revoked before counts": {
-			Given: events{begun, stopped}, When: answered(revoke(1, "2", "a", "b"), revoked), Then: after(revoked),
+			Given: events{begun, stopped}, When: answered(revoke("2", "a", "b"), revoked), Then: after(revoked),
 		},
 		"a timer fires afterwards":                       {Given: events{begun, stopped}, When: again},
-		"the command to complete it was accepted before": {Given: events{begun, stopped}, When: answered(complete(1), nil)},
+		"the command to complete it was accepted before": {Given: events{begun, stopped}, When: answered(complete(), nil)},
 		"it is requested again": {
 			Given: events{begun, revoked, stopped},
 			When:  process.Heard{Event: role.RetirementRequested{Members: 1}},
@@ -144,8 +144,8 @@ func TestACancelledRetirementStops(t *testing.T) {
 			},
 		},
 		"a page of the former request":       {Given: events{begun, stopped, begun}, When: answered(list(1, ""), retirement.Page{})},
-		"a revocation of the former request": {Given: events{begun, stopped, begun}, When: answered(revoke(1, ""), revoked)},
-		"an answer of the former request":    {Given: events{begun, stopped, begun}, When: refused(complete(1), role.ErrMembersLeft.Code)},
+		"a revocation of the former request": {Given: events{begun, stopped, begun}, When: answered(revoke(""), revoked)},
+		"an answer of the former request":    {Given: events{begun, stopped, begun}, When: refused(complete(), role.ErrMembersLeft.Code)},
 		"it was never begun":                 {When: process.Heard{Event: role.RetirementCancelled{}}},
 	})
 }

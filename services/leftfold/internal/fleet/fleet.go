@@ -90,7 +90,7 @@ func New(ctx context.Context, cfg app.Config, lookup service.Lookup, o Options) 
 	awsReady := make(chan struct{})
 	for _, s := range f.Services {
 		if path, ok := paths[s.Name]; ok {
-			p := child(s.Name, []string{path}, "API_ADDR="+s.API, "ADMIN_ADDR="+s.Admin)
+			p := child(s.Name, []string{path}, append(f.peers(), "API_ADDR="+s.API, "ADMIN_ADDR="+s.Admin)...)
 			f.parts = append(f.parts, service.Part{Name: s.Name, Run: p.after(awsReady)})
 		}
 	}
@@ -113,11 +113,7 @@ func serviceNames(cfg app.Config) (all, withAPI []string) {
 	for _, s := range cfg.All() {
 		all = append(all, s.Name)
 	}
-	withAPI = []string{topology.CommandAPI}
-	for _, p := range cfg.Names.Projections() {
-		withAPI = append(withAPI, p.Service)
-	}
-	return all, withAPI
+	return all, cfg.Names.APIs()
 }
 
 func (f *Fleet) chooseAddresses(ctx context.Context, cfg app.Config, all, withAPI []string) error {
@@ -161,6 +157,18 @@ func (o Options) findPrograms(services []string) (map[string]string, error) {
 		return nil, fmt.Errorf("no programs %s in %s; make services builds them there, beside leftfold", strings.Join(missing, ", "), dir)
 	}
 	return paths, nil
+}
+
+// peers returns the variables that name one service to another. Their own addresses have no certificate.
+func (f *Fleet) peers() []string {
+	variables := map[string]string{topology.CommandAPI: "COMMAND_API_URL", "projector-role": "ROLES_URL"}
+	var env []string
+	for _, s := range f.Services {
+		if variable, named := variables[s.Name]; named {
+			env = append(env, variable+"=http://"+s.API)
+		}
+	}
+	return env
 }
 
 // newEdge takes the address of all APIs.

@@ -34,7 +34,7 @@ func (a Aggregate) places() []place {
 		{topology, "type QueueNames struct {", "}", "	" + w.Type + "QueueName"},
 		{topology, "func (n Names) Projections() []Projection {", "	}", "		n." + w.Names + "(),"},
 		imports(trail, domain),
-		{trail, "		Categories: []string{", "		},", "			" + w.Name + ".Category,"},
+		{trail, "			Categories: []string{", "			},", "				" + w.Name + ".Category,"},
 		imports(list, domain),
 		{list, "func All() []Aggregate {", "	}", "		newAggregate(" + w.Name + ".Aggregate()),"},
 		imports(problems, domain),

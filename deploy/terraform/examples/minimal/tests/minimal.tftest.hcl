@@ -8,13 +8,16 @@ variables {
   allowed_cidrs = ["192.0.2.1/32"]
   oidc_issuer   = "https://id.example.com"
   oidc_audience = "leftfold"
+
+  processor_client_id  = "processor"
+  processor_secret_arn = "arn:aws:ssm:eu-central-1:123456789012:parameter/processor"
 }
 
 run "everything" {
   command = apply
 
   assert {
-    condition     = toset(keys(module.service)) == toset(concat(["command-api", "streamer", "broker"], keys(local.projections)))
+    condition     = toset(keys(module.service)) == toset(concat(["command-api", "streamer", "broker"], keys(local.consumers)))
     error_message = "Every service."
   }
   assert {

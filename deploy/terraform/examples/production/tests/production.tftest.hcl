@@ -9,6 +9,9 @@ variables {
   certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
   oidc_issuer     = "https://id.example.com"
   oidc_audience   = "leftfold"
+
+  processor_client_id  = "processor"
+  processor_secret_arn = "arn:aws:ssm:eu-central-1:123456789012:parameter/processor"
 }
 
 run "everything" {
@@ -16,14 +19,14 @@ run "everything" {
 
   assert {
     condition = (
-      toset(keys(module.projector)) == toset(keys(local.projections))
+      toset(keys(module.projector)) == toset(keys(local.consumers))
       && toset(keys(module.service)) == toset(["command-api", "streamer", "broker"])
     )
     error_message = "All projectors, and three services that follow them."
   }
   assert {
-    condition     = length(module.network.private_subnet_ids) == 3 && length(local.secret_stores) == 0
-    error_message = "Three zones; without secrets no endpoint for them."
+    condition     = length(module.network.private_subnet_ids) == 3 && join(",", local.secret_stores) == "ssm"
+    error_message = "Three zones, and an endpoint for the secret."
   }
   assert {
     condition = (
@@ -52,7 +55,7 @@ run "without_collectors" {
   assert {
     condition = (
       local.collector_image == null
-      && toset(keys(local.signals)) == toset(concat(["streamer", "broker"], keys(local.projections)))
+      && toset(keys(local.signals)) == toset(concat(["streamer", "broker"], keys(local.consumers)))
     )
     error_message = "Scaling needs no collector."
   }
@@ -104,7 +107,7 @@ run "with_a_canary" {
   }
 
   assert {
-    condition     = toset(keys(module.edge.targets)) == toset(concat(["command-api"], keys(local.projections)))
+    condition     = toset(keys(module.edge.targets)) == toset(concat(["command-api"], keys(local.consumers)))
     error_message = "Services with an API have a canary; streamer and broker roll."
   }
 }

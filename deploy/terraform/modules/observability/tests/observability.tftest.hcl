@@ -4,7 +4,7 @@ mock_provider "aws" {
 
 variables {
   cluster       = "leftfold"
-  services      = ["command-api", "streamer", "broker", "projector-user", "projector-role", "projector-audit"]
+  services      = ["command-api", "streamer", "broker", "projector-user", "projector-role", "projector-audit", "processor"]
   load_balancer = "app/leftfold/0"
   targets = { for service, group in { command-api = "command", projector-user = "user" } : service => [
     { LoadBalancer = "app/leftfold/0", TargetGroup = "targetgroup/${group}/0" },
@@ -12,8 +12,8 @@ variables {
   ] }
   tables             = ["EventLog", "leases"]
   stream             = "event-source"
-  queues             = ["IamUserQueue.fifo", "IamRoleQueue.fifo", "IamAuditQueue.fifo"]
-  dead_letter_queues = ["IamUserQueue-dlq.fifo", "IamRoleQueue-dlq.fifo", "IamAuditQueue-dlq.fifo"]
+  queues             = ["IamUserQueue.fifo", "IamRoleQueue.fifo", "IamAuditQueue.fifo", "IamProcessQueue.fifo"]
+  dead_letter_queues = ["IamUserQueue-dlq.fifo", "IamRoleQueue-dlq.fifo", "IamAuditQueue-dlq.fifo", "IamProcessQueue-dlq.fifo"]
   firehose           = "leftfold-archive"
   emails             = ["oncall@example.com"]
   indexes            = [{ table = "projection-user", index = "listing" }]

@@ -1,0 +1,126 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+)
+
+// Credentials are by which a service gets tokens of its own: https://www.rfc-editor.org/rfc/rfc6749#section-4.4
+type Credentials struct {
+	_        struct{} `group:"Tokens"`
+	TokenURL string   `envconfig:"OIDC_TOKEN_URL" desc:"where a service gets a token for its own requests, if not where the issuer's /.well-known/openid-configuration says"`
+	ClientID string   `envconfig:"OIDC_CLIENT_ID" desc:"client as which a service gets a token for its own requests; needed with AUTH_MODE=oidc"`
+	Secret   string   `envconfig:"OIDC_CLIENT_SECRET" secret:"true" desc:"secret of OIDC_CLIENT_ID; needed with AUTH_MODE=oidc"`
+}
+
+// ValidateFor reports what is wrong with the credentials for an API that accepts the tokens of c.
+func (o *Credentials) ValidateFor(c *Config) error {
+	if c.Mode == "none" {
+		return nil
+	}
+	var errs []error
+	if o.TokenURL != "" {
+		errs = append(errs, c.checkURL("OIDC_TOKEN_URL", o.TokenURL))
+	}
+	if o.ClientID == "" {
+		errs = append(errs, errors.New("OIDC_CLIENT_ID: AUTH_MODE=oidc needs it"))
+	}
+	if o.Secret == "" {
+		errs = append(errs, errors.New("OIDC_CLIENT_SECRET: AUTH_MODE=oidc needs it"))
+	}
+	return errors.Join(errs...)
+}
+
+// ErrNoToken means that the issuer refuses the credentials.
+var ErrNoToken = errors.New("the issuer gives no token for OIDC_CLIENT_ID")
+
+// Transport sends requests by base with a token for these scopes, of an API that accepts the tokens of c. It gets a new one when the
+// former one ends or is refused. Where no tokens are required, it is base.
+func (o Credentials) Transport(c Config, base http.RoundTripper, scopes ...string) http.RoundTripper {
+	if c.Mode == "none" {
+		return base
+	}
+	t := &authorized{base: base, issuer: c, client: c.client(), grant: clientcredentials.Config{
+		ClientID: o.ClientID, ClientSecret: o.Secret, TokenURL: o.TokenURL,
+		EndpointParams: url.Values{"audience": {c.Audience}}, // some issuers want it, the others ignore it
+	}}
+	for _, s := range scopes {
+		t.grant.Scopes = append(t.grant.Scopes, c.ScopePrefix+s)
+	}
+	return t
+}
+
+// authorized is the transport of requests with a token.
+type authorized struct {
+	base   http.RoundTripper
+	issuer Config
+	client *http.Client // reaches the issuer
+
+	mu    sync.Mutex
+	grant clientcredentials.Config
+	token *oauth2.Token // nil: none yet
+}
+
+// RoundTrip implements http.RoundTripper.
+func (a *authorized) RoundTrip(r *http.Request) (*http.Response, error) {
+	token, err := a.current(r.Context())
+	if err != nil {
+		if r.Body != nil {
+			_ = r.Body.Close() // as http.RoundTripper requires
+		}
+		return nil, err
+	}
+	r = r.Clone(r.Context())
+	token.SetAuthHeader(r)
+	res, err := a.base.RoundTrip(r)
+	if err == nil && res.StatusCode == http.StatusUnauthorized {
+		a.forget(token)
+	}
+	return res, err
+}
+
+// current returns a token that has not ended.
+func (a *authorized) current(ctx context.Context) (*oauth2.Token, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.token.Valid() {
+		return a.token, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	if a.grant.TokenURL == "" {
+		issuer, err := a.issuer.discover(ctx, a.client)
+		if err != nil {
+			return nil, err
+		}
+		if err := a.issuer.checkURL("token_endpoint", issuer.TokenEndpoint); err != nil {
+			return nil, err
+		}
+		a.grant.TokenURL = issuer.TokenEndpoint
+	}
+	token, err := a.grant.Token(context.WithValue(ctx, oauth2.HTTPClient, a.client))
+	if refusal, ok := errors.AsType[*oauth2.RetrieveError](err); ok && refusal.Response.StatusCode/100 == 4 {
+		return nil, fmt.Errorf("%w: %s %s", ErrNoToken, refusal.Response.Status, refusal.ErrorCode)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get a token: %w", err)
+	}
+	a.token = token
+	return token, nil
+}
+
+// forget drops a token that is refused, so that the next request gets another one.
+func (a *authorized) forget(token *oauth2.Token) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.token == token {
+		a.token = nil
+	}
+}
