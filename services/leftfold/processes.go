@@ -230,11 +230,7 @@ func (p shownProcess) String() string {
 }
 
 func (con *console) showProcess(ctx context.Context, kind, id string, events int) (none bool, err error) {
-	p, err := newProcessKinds(ctx)
-	if err != nil {
-		return false, err
-	}
-	k, err := p.of(kind)
+	p, k, err := processesOf(ctx, kind)
 	if err != nil {
 		return false, err
 	}
@@ -280,11 +276,7 @@ func (con *console) became(k processKind, id, outcome string) {
 }
 
 func (con *console) retryProcesses(ctx context.Context, kind string, ids []string, o processesOptions) (some bool, err error) {
-	p, err := newProcessKinds(ctx)
-	if err != nil {
-		return false, err
-	}
-	k, err := p.of(kind)
+	_, k, err := processesOf(ctx, kind)
 	if err != nil {
 		return false, err
 	}
@@ -338,11 +330,7 @@ func (con *console) cancelProcess(ctx context.Context, kind, id string, o proces
 	if o.reason == "" {
 		return false, errors.New("want --reason: it is kept in the process's stream")
 	}
-	p, err := newProcessKinds(ctx)
-	if err != nil {
-		return false, err
-	}
-	k, err := p.of(kind)
+	_, k, err := processesOf(ctx, kind)
 	if err != nil {
 		return false, err
 	}

@@ -87,3 +87,11 @@ func (p processes) of(name string) (processKind, error) {
 	}
 	return nil, fmt.Errorf("no kind of process is called %q: want %s", name, strings.Join(known, " or "))
 }
+
+// processesOf returns all kinds, and the one of that name.
+func processesOf(ctx context.Context, name string) (p processes, k processKind, err error) {
+	if p, err = newProcessKinds(ctx); err == nil {
+		k, err = p.of(name)
+	}
+	return p, k, err
+}
