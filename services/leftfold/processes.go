@@ -21,8 +21,7 @@ import (
 // processesConfig is what the commands on processes read.
 type processesConfig struct {
 	topology.EventLogName
-	_      struct{} `group:"Names of AWS resources"`
-	Timers string   `envconfig:"TABLE_TIMERS" default:"timers" names:"table" desc:"DynamoDB table of what the processes wait for"`
+	topology.ProcessNames
 }
 
 const (

@@ -2,14 +2,12 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -48,10 +46,6 @@ func (o operated) processEvents(kind, id string, timer timers.Timer, events ...s
 func TestProcessesAreListedShownRetriedAndCancelled(t *testing.T) { // not in parallel: it sets the environment
 	o, stop := operate(t)
 	defer stop()
-	_, err := dynamodb.NewFromConfig(o.AWS.Config()).CreateTable(t.Context(), timers.Table{}.CreateTableInput())
-	if _, exists := errors.AsType[*types.ResourceInUseException](err); !exists {
-		require.NoError(t, err)
-	}
 	assert.Equal(t, "no process waits for anything but events\n", o.says(0, "processes", "list"))
 
 	const role, end = `"roleId":"44444444-4444-4444-8444-444444444444"`, "2199-11-27T17:00:00Z"

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"os"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -16,7 +15,6 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/processes/grants"
 	"github.com/leftfold/leftfold/pkg/iam/processes/retirement"
-	"github.com/leftfold/leftfold/pkg/service"
 )
 
 // processKind is what operators need of the processes of one kind.
@@ -54,11 +52,7 @@ type processes struct {
 }
 
 func newProcessKinds(ctx context.Context) (p processes, err error) {
-	var n processesConfig
-	if err := service.LoadConfig(os.LookupEnv, &n); err != nil {
-		return p, err
-	}
-	target, err := operatorsAWS(ctx)
+	target, n, err := account(ctx)
 	if err != nil {
 		return p, err
 	}

@@ -32,6 +32,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/archive"
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/waittest"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
@@ -46,6 +47,8 @@ type disaster struct {
 	// steps are done one after the other: "stop" or "start" services, "delete" and "purge" by name, or a command. "!" is before a
 	// command that finds something that a later step makes good.
 	steps []string
+	// after waits for what the audits do not see.
+	after func(*drill)
 	// events are how many accepted ones are lost for good.
 	events int
 }
@@ -63,7 +66,8 @@ func restoring(from string, between ...string) []string {
 		between,
 		[]string{
 			"start " + allButCommand, "leftfold projections catch-up users", "leftfold projections catch-up roles",
-			"leftfold projections catch-up audit-trail", "leftfold archive verify --delay 0s --repair", "leftfold claims audit", "start command-api",
+			"leftfold projections catch-up audit-trail", "leftfold archive verify --delay 0s --repair", "leftfold claims audit",
+			"start command-api processor",
 		})
 }
 
@@ -86,21 +90,22 @@ func disasters() []disaster {
 	return []disaster{
 		{
 			name: "the log", lost: []string{"EventLog"},
-			steps: append([]string{"stop command-api"}, restoring("", "leftfold restore")...),
+			steps: append([]string{"stop command-api processor"}, restoring("", "leftfold restore")...),
 		},
 		{
 			name: "the log, by point in time recovery", before: (*drill).recover, lost: []string{"EventLog"},
-			steps: append([]string{"stop command-api"}, // the values of later events are still reserved
+			steps: append([]string{"stop command-api processor"}, // the values of later events are still reserved
 				restoring(" --from-table "+recovered, "!leftfold restore --from-table "+recovered, "leftfold restore")...),
 		},
 		{
 			name: "the log, and the archive's last hour", before: unarchived, lost: []string{"EventLog"},
-			steps: append([]string{"stop command-api", "leftfold archive write"}, restoring("", "leftfold restore")...),
+			steps: append([]string{"stop command-api processor", "leftfold archive write"}, restoring("", "leftfold restore")...),
 		},
 		{
 			name: "the log, the stream, and the archive's last hour", before: unarchived, lost: []string{"EventLog", theStream},
 			events: lostEvents,
-			steps: append([]string{"stop command-api"}, restoring("", "!leftfold restore", "leftfold claims audit --repair --repair-emptied",
+			steps: append([]string{"stop command-api processor"}, restoring("",
+				"!leftfold restore", "leftfold claims audit --repair --repair-emptied",
 				"delete projection-user projection-roles projection-audit commands",
 				"purge IamUserQueue.fifo IamRoleQueue.fifo IamAuditQueue.fifo", provision)...),
 		},
@@ -109,8 +114,13 @@ func disasters() []disaster {
 			steps: []string{"stop command-api", provision, "leftfold claims audit --repair", "start command-api"},
 		},
 		{
-			name: "scopes", lost: []string{"scopes"},
+			name: "scopes", before: func(d *drill) { d.grant(nil) }, lost: []string{"scopes"},
 			steps: []string{"stop command-api", provision, "leftfold scopes audit --repair", "start command-api"},
+		},
+		{
+			name: "timers", before: (*drill).grantForSeconds, lost: []string{"timers"},
+			steps: []string{provision, "leftfold processes retry grants --all", "leftfold processes retry retirement --all"},
+			after: (*drill).expired,
 		},
 		anew("commands"), anew("snapshots"), anew("leases"), anew("projection-generations"),
 		anew("set-aside", catchUpUsers, catchUpRoles, catchUpTrail),
@@ -186,6 +196,7 @@ type drill struct {
 	archiver func() // stops it; nil: it does not run
 
 	users    []string
+	holders  []eventsourcing.StreamID // of a role
 	sent     int
 	accepted map[string]bool // commands, by correlation ID
 }
@@ -237,6 +248,9 @@ func (d *drill) play(what disaster, events int) (took time.Duration, lost int) {
 	for _, step := range what.steps {
 		d.do(step)
 	}
+	if what.after != nil {
+		what.after(d)
+	}
 	_, err := d.Audit(d.t.Context())
 	require.NoError(d.t, err)
 	took = time.Since(began)
@@ -285,6 +299,63 @@ func (d *drill) send(n int) {
 			d.users = append(d.users, receipt.ID)
 		}
 	}
+}
+
+// grant grants a role to some users, until a time if there is one.
+func (d *drill) grant(until *time.Time) {
+	d.t.Helper()
+	send := func(path string, body object) systemtest.Receipt {
+		d.sent++
+		correlation := fmt.Sprintf("drill-%d", d.sent)
+		answer, err := d.Do(d.t.Context(), systemtest.Request{Method: http.MethodPost, Path: path, Correlation: correlation, Body: body})
+		require.NoError(d.t, err)
+		require.Equal(d.t, http.StatusAccepted, answer.Status, "%s", answer.Body)
+		d.accepted[correlation] = true
+		receipt, err := systemtest.Decode[systemtest.Receipt](answer)
+		require.NoError(d.t, err)
+		return receipt
+	}
+	role := send("/roles", object{"name": "auditor"}).ID
+	for _, id := range d.users[:3] {
+		body := object{"roleId": role}
+		if until != nil {
+			body["until"] = until.UTC().Format(time.RFC3339)
+		}
+		send("/users/"+id+"/roles", body)
+		d.holders = append(d.holders, eventsourcing.StreamID{Category: "org/iam/user", ID: id})
+	}
+}
+
+// grantForSeconds grants a role for some seconds, and waits until the ends are awaited.
+func (d *drill) grantForSeconds() {
+	d.t.Helper()
+	until := time.Now().Add(5 * time.Second)
+	d.grant(&until)
+	for _, user := range d.holders {
+		d.logged(eventsourcing.StreamID{Category: "org/iam/process/grants", ID: user.ID}, "org/iam/process/grants/timerSet")
+	}
+}
+
+// expired waits until the grants have ended.
+func (d *drill) expired() {
+	d.t.Helper()
+	for _, user := range d.holders {
+		d.logged(user, "org/iam/user/roleExpired")
+	}
+}
+
+// logged waits until a stream has an event of that name.
+func (d *drill) logged(stream eventsourcing.StreamID, name string) {
+	d.t.Helper()
+	waittest.Until(d.t, name, func() (any, bool) {
+		for r, err := range d.EventLog.Read(d.t.Context(), stream, 0) {
+			require.NoError(d.t, err)
+			if r.Name == name {
+				return nil, true
+			}
+		}
+		return nil, false
+	})
 }
 
 // visible waits until the read models show everything.

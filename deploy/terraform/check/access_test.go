@@ -32,6 +32,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/envelope"
 	"github.com/leftfold/leftfold/pkg/engine/hop"
 	"github.com/leftfold/leftfold/pkg/engine/setaside"
+	"github.com/leftfold/leftfold/pkg/engine/timers"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
@@ -137,8 +138,7 @@ var commandsOnAWS = map[string]string{ //nolint:gochecknoglobals // read only
 	"set-aside list": "operators", "set-aside release": "operators",
 	"archive verify": "operators", "restore": "operators", "archive write": "none: Firehose does its work",
 	"events journey": "operators", "events show": "operators", "events tail": "operators",
-	"processes list": "none yet: no service of the deployment runs processes", "processes show": "none yet: as processes list",
-	"processes retry": "none yet: as processes list", "processes cancel": "none yet: as processes list",
+	"processes list": "operators", "processes show": "operators", "processes retry": "operators", "processes cancel": "operators",
 	"parked list": "none: it asks the services", "parked show": "none: it asks the services",
 	"parked redrive": "none: it asks the services", "projections catch-up": "none: it asks the services",
 	"projections rebuild-stream": "none: it asks the services",
@@ -257,6 +257,23 @@ func TestCommandsNeedTheseRightsAndNoOthers(t *testing.T) {
 			}
 		},
 		"leases": func(operator *role) { run(operator, 0, "leases") },
+		"processes list": func(operator *role) {
+			keepProcess(t, s, "parked")
+			run(operator, 1, "processes", "list")
+		},
+		"processes show": func(operator *role) {
+			keepProcess(t, s, "shown")
+			run(operator, 0, "processes", "show", "grants", "shown")
+		},
+		"processes retry": func(operator *role) {
+			keepProcess(t, s, "retried")
+			run(operator, 0, "processes", "retry", "grants", "retried")
+			run(operator, 0, "processes", "retry", "grants", "--all")
+		},
+		"processes cancel": func(operator *role) {
+			keepProcess(t, s, "cancelled")
+			run(operator, 0, "processes", "cancel", "grants", "cancelled", "--reason", "a test")
+		},
 		"archive verify": func(operator *role) {
 			run(operator, 1, "archive", "verify", "--archive", t.TempDir(), "--delay", "0s", "--repair") // as above
 		},
@@ -335,6 +352,26 @@ func keepAsTerraformDoes(t *testing.T, s *systemtest.System, table string) {
 	require.NoError(t, err)
 	_, err = s.DB.UpdateContinuousBackups(t.Context(), &dynamodb.UpdateContinuousBackupsInput{
 		TableName: &table, PointInTimeRecoverySpecification: &types.PointInTimeRecoverySpecification{PointInTimeRecoveryEnabled: aws.Bool(true)},
+	})
+	require.NoError(t, err)
+}
+
+// keepProcess puts a process into the log and the table of timers. It is parked, and has a timer that is due in the far future.
+func keepProcess(t *testing.T, s *systemtest.System, id string) {
+	t.Helper()
+	stream := eventsourcing.StreamID{Category: "org/iam/process/grants", ID: id}
+	require.NoError(t, dynamostore.NewStore(s.DB, dynamostore.Config{}).Append(t.Context(), eventsourcing.Commit{
+		Stream: stream, Records: []eventsourcing.Record{{
+			ID: id + "1", Stream: stream, Version: 1, Name: stream.Category + "/timerSet", Schema: 1,
+			Data: []byte(`{"name":"r","due":"2199-01-01T00:00:00Z"}`), RecordedAt: time.UnixMilli(1),
+		}, {
+			ID: id + "2", Stream: stream, Version: 2, Name: stream.Category + "/parked", Schema: 1,
+			Data: []byte(`{"reason":"a test","at":"2026-11-27T17:00:00Z"}`), RecordedAt: time.UnixMilli(1),
+		}},
+	}))
+	listed := timers.Timer{Stream: stream, Name: "parked", Due: timers.Never(), Version: 2}
+	_, err := s.DB.PutItem(t.Context(), &dynamodb.PutItemInput{
+		TableName: &s.Names.Timers, Item: (timers.Table{}).Set(listed).Put.Item,
 	})
 	require.NoError(t, err)
 }

@@ -7,6 +7,7 @@ locals {
   results = aws_dynamodb_table.this["TABLE_COMMANDS"]
   aside   = aws_dynamodb_table.this["TABLE_SET_ASIDE"]
   heard   = aws_dynamodb_table.this["TABLE_PROCESS_FENCES"]
+  timers  = aws_dynamodb_table.this["TABLE_TIMERS"]
 
   generations = aws_dynamodb_table.this["TABLE_GENERATIONS"]
 
@@ -20,7 +21,7 @@ locals {
       parked = { actions = ["dynamodb:Scan"], resources = ["${local.heard.arn}/index/*"] }
       timers = {
         actions   = ["dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem"]
-        resources = [aws_dynamodb_table.this["TABLE_TIMERS"].arn]
+        resources = [local.timers.arn]
       }
       snapshots = {
         actions   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"]
@@ -111,6 +112,22 @@ locals {
       log = { actions = ["dynamodb:Query"], resources = [local.log.arn] }
     }
     "events tail" = local.reading.polling
+    "processes list" = {
+      log    = { actions = ["dynamodb:Query"], resources = [local.log.arn] }
+      timers = { actions = ["dynamodb:Query"], resources = [local.timers.arn] }
+    }
+    "processes show" = {
+      log = { actions = ["dynamodb:Query"], resources = [local.log.arn] }
+    }
+    # Scan: --all finds in the log what waits.
+    "processes retry" = {
+      log    = { actions = ["dynamodb:Query", "dynamodb:Scan", "dynamodb:PutItem"], resources = [local.log.arn] }
+      timers = { actions = ["dynamodb:PutItem", "dynamodb:DeleteItem"], resources = [local.timers.arn] }
+    }
+    "processes cancel" = {
+      log    = { actions = ["dynamodb:Query", "dynamodb:PutItem"], resources = [local.log.arn] }
+      timers = { actions = ["dynamodb:DeleteItem"], resources = [local.timers.arn] }
+    }
     leases = {
       leases = { actions = ["dynamodb:Query"], resources = [aws_dynamodb_table.this["TABLE_LEASES"].arn] }
     }
