@@ -35,6 +35,8 @@ type ledger struct {
 	// unacceptable are items in the log that the pipeline cannot carry.
 	unacceptable map[place]bool
 	open         chan struct{}        // closed unless the clients are stopped
+	retired      map[string]bool      // roles of which a client has learned it
+	derived      map[string]*command  // what processes sent, by its key
 	ends         map[string]time.Time // when a grant ends, as a client asked for it last, by the grant's path
 }
 
@@ -107,7 +109,7 @@ func newLedger() *ledger {
 	return &ledger{
 		accepted: map[eventsourcing.StreamID]eventsourcing.Version{}, seen: map[eventsourcing.StreamID]eventsourcing.Version{},
 		poisoned:     map[eventsourcing.StreamID]bool{},
-		unacceptable: map[place]bool{}, open: open, ends: map[string]time.Time{},
+		unacceptable: map[place]bool{}, open: open, ends: map[string]time.Time{}, retired: map[string]bool{}, derived: map[string]*command{},
 	}
 }
 
@@ -250,6 +252,15 @@ func (c *client) send(cmd *command) {
 		status = 0
 	}
 	cmd.status, cmd.code, cmd.version = status, receipt.Code, receipt.Version
+	if cmd.code == role.ErrRetired.Code {
+		c.ledger.mu.Lock()
+		if cmd.grant.role != "" {
+			c.ledger.retired[cmd.grant.role] = true
+		} else {
+			c.ledger.retired[cmd.stream.ID] = true
+		}
+		c.ledger.mu.Unlock()
+	}
 	if cmd.accepted() {
 		c.ledger.mu.Lock()
 		c.ledger.accepted[cmd.stream] = max(c.ledger.accepted[cmd.stream], cmd.version)

@@ -31,6 +31,7 @@ var rights = map[string][]string{ // read only
 		"AmazonSQS.ReceiveMessage", "AmazonSQS.ChangeMessageVisibilityBatch", "DynamoDB.TransactWriteItems", "DynamoDB.Query",
 	},
 	projectorAudit: {"AmazonSQS.ReceiveMessage", "DynamoDB.TransactWriteItems", "DynamoDB.GetItem"},
+	processing:     {"AmazonSQS.ReceiveMessage", "DynamoDB.TransactWriteItems", "DynamoDB.Query", "DynamoDB.PutItem"},
 }
 
 // Denials returns those of each right of a service, one after the other.

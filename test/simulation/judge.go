@@ -50,7 +50,7 @@ func (w *world) settle() {
 		if settled && w.report.Settled == 0 {
 			w.report.Settled = time.Since(began)
 		}
-		if settled && len(w.undone()) == 0 && time.Since(began) > calm || time.Since(began) > within {
+		if settled && len(w.undone()) == 0 && time.Since(began) > calm && len(w.unfinished()) == 0 || time.Since(began) > within {
 			return
 		}
 	}
@@ -67,6 +67,9 @@ func (v *monitor) settled() bool {
 // behind returns what the projections have not applied.
 func (v *monitor) behind() (out []Breach) {
 	for stream, versions := range v.stored {
+		if ofProcess(stream) {
+			continue
+		}
 		head := eventsourcing.Version(len(versions))
 		for _, table := range v.world.models() {
 			if at := v.fences[table+" "+stream]; at != head {
@@ -103,6 +106,9 @@ func (v *monitor) delivered() bool {
 	}
 	for stream, versions := range v.stored {
 		for version := range versions {
+			if ofProcess(stream) {
+				break
+			}
 			for _, s := range v.world.names.Subscriptions() {
 				if _, ok := v.sent[s.Queue][stream][uint64(version)]; !ok {
 					return false
@@ -113,13 +119,13 @@ func (v *monitor) delivered() bool {
 	return true
 }
 
-// healthy is the log without the poisoned streams and what the pipeline cannot carry.
+// healthy is the log of users and roles without the poisoned streams and what the pipeline cannot carry.
 type healthy struct{ *world }
 
 func (h healthy) All(ctx context.Context, segments int) iter.Seq2[eventsourcing.Record, error] {
 	return func(yield func(eventsourcing.Record, error) bool) {
 		for rec, err := range h.log.All(ctx, segments) {
-			if err == nil && h.ledger.poisoned[rec.Stream] || h.ledger.cannotCarry(placeInLog(rec, err)) {
+			if err == nil && (h.ledger.poisoned[rec.Stream] || ofProcess(rec.Stream.Category)) || h.ledger.cannotCarry(placeInLog(rec, err)) {
 				continue
 			}
 			if !yield(known(rec), err) {
@@ -150,9 +156,9 @@ func (w *world) judge() {
 		slices.SortFunc(s, func(a, b eventsourcing.Record) int { return cmp.Compare(a.Version, b.Version) })
 	}
 	j := &judgement{world: w, fold: fold, byCommand: records, streams: streams}
-	steps := []func(){j.log, j.commands, j.history, j.claims, j.scopes}
+	steps := []func(){j.log, j.derived, j.commands, j.history, j.claims, j.scopes}
 	if !w.replacing() {
-		steps = append(steps, j.reads, j.hops, j.setAside, j.upgrades, j.audits, j.archives, j.operators)
+		steps = append(steps, j.processes, j.reads, j.hops, j.setAside, j.upgrades, j.audits, j.archives, j.operators)
 	}
 	for _, step := range steps {
 		step()

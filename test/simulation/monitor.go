@@ -197,7 +197,7 @@ func (v *monitor) observe(c *call, a *answer) {
 			return
 		}
 		if a.err != nil || a.status != http.StatusOK {
-			if !slices.ContainsFunc(telling(writes), func(w write) bool { return v.isStored(c, w) }) {
+			if !slices.ContainsFunc(v.telling(writes), func(w write) bool { return v.isStored(c, w) }) {
 				return
 			}
 		}
@@ -240,8 +240,11 @@ func writesOf(c *call) (out []write) {
 	return out
 }
 
-// telling returns the writes that show whether a call had an effect. Own rows do; another row may have been like this before.
-func telling(writes []write) []write {
+// telling returns the writes that show whether a call had an effect. Events and own rows do; another row may have been like this before.
+func (v *monitor) telling(writes []write) []write {
+	if logged := slices.DeleteFunc(slices.Clone(writes), func(w write) bool { return w.table != v.world.names.EventLog }); len(logged) > 0 {
+		return logged
+	}
 	own := slices.DeleteFunc(slices.Clone(writes), func(w write) bool { return !isOwn(scalar(w.item, "row")) })
 	if len(own) > 0 {
 		return own

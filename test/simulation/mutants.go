@@ -83,7 +83,7 @@ func Mutants() (names []string, means map[string]string) {
 func mutants() []mutant {
 	return slices.Concat(writingMutants(), readingMutants(), replacingMutants(), relayMutants(), projectingMutants(), silenceMutants(),
 		permanentMutants(), upgradeMutants(), rebuildMutants(), auditMutants(),
-		archiveMutants())
+		archiveMutants(), processMutants())
 }
 
 // with returns the call with another body.

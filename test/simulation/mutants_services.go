@@ -18,24 +18,31 @@ func tableOf(item map[string]any) (kind, table string, of map[string]any) {
 	return "", "", nil
 }
 
+// inASecondWrite carries out a transaction without the items that drop selects, and those later, if the process lives then.
+func inASecondWrite(
+	w *world, c *call, next func(*call) *answer, later time.Duration, drop func(item map[string]any) bool,
+) *answer {
+	a, dropped := transact(c, next, drop)
+	if len(dropped) == 0 || !a.ok() {
+		return a
+	}
+	second := c.copied()
+	second["TransactItems"] = dropped
+	delete(second, "ClientRequestToken")
+	sendUntil(w, c.with(second), next, later, func(*answer) bool { return true })
+	return a
+}
+
 // writingMutants are bugs of command-api.
 func writingMutants() []mutant {
 	return []mutant{
 		{
 			Name: "claims in a second write", Of: commandAPI, Means: "unique values are reserved after the event is in the log",
 			call: func(w *world, c *call, next func(*call) *answer) *answer {
-				a, claims := transact(c, next, func(item map[string]any) bool {
+				return inASecondWrite(w, c, next, 50*time.Millisecond, func(item map[string]any) bool {
 					_, table, _ := tableOf(item)
 					return table == w.names.SetValidations
 				})
-				if len(claims) == 0 || !a.ok() {
-					return a
-				}
-				second := c.copied()
-				second["TransactItems"] = claims
-				delete(second, "ClientRequestToken")
-				sendUntil(w, c.with(second), next, 50*time.Millisecond, func(*answer) bool { return true })
-				return a
 			},
 		},
 		{

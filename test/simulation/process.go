@@ -89,7 +89,7 @@ func (l *life) run(ctx context.Context) {
 		w.crash(l, err)
 		return
 	}
-	platform.Instance, platform.AWS, platform.Jitter = l.instance, l.aws(), l.jitter
+	platform.Instance, platform.AWS, platform.Jitter, platform.Peers = l.instance, l.aws(), l.jitter, &peers{l}
 	platform = platform.For(l.replica.kind)
 	app, err := l.replica.newApp(ctx, platform)
 	if err != nil {

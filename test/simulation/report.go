@@ -23,6 +23,7 @@ type Report struct {
 	Steps, Events                                   int
 	Commands, Accepted, Refused, Unclear            int
 	Reads, Kills, Pauses, Silent, Reshards, Outages int
+	Derived                                         int // commands of processes
 	Replaced                                        int // streams
 	Replacements                                    int // of replicas by those of another build
 	Rebuilds                                        int // and switches, rollbacks and ends of them
@@ -63,6 +64,7 @@ func (r *Report) Add(o *Report) {
 		{&r.Silent, &o.Silent},
 		{&r.Reshards, &o.Reshards},
 		{&r.Outages, &o.Outages},
+		{&r.Derived, &o.Derived},
 		{&r.Replaced, &o.Replaced},
 		{&r.Replacements, &o.Replacements},
 		{&r.Rebuilds, &o.Rebuilds},
@@ -86,12 +88,12 @@ func (r *Report) Add(o *Report) {
 
 // String returns the numbers in a few lines.
 func (r *Report) String() string {
-	return fmt.Sprintf("commands %d (accepted %d, refused %d, no answer or 5xx %d), events %d, reads %d, steps %d\n"+
+	return fmt.Sprintf("commands %d (accepted %d, refused %d, no answer or 5xx %d), of processes %d, events %d, reads %d, steps %d\n"+
 		"kills %d, pauses %d, silent calls %d, reshards %d, streams replaced %d, outages %d, builds replaced %d, rebuilds moved %d, "+
 		"audits %d (rows damaged %d, written since %d), archives verified %d, logs restored %d, faults struck %d (rights denied %d)\n"+
 		"take-overs %d, gaps healed %d events, duplicates fenced %d, batches retried %d, aggregates parked %d, records set aside %d, "+
 		"virtual hours %.1f",
-		r.Commands, r.Accepted, r.Refused, r.Unclear, r.Events, r.Reads, r.Steps,
+		r.Commands, r.Accepted, r.Refused, r.Unclear, r.Derived, r.Events, r.Reads, r.Steps,
 		r.Kills, r.Pauses, r.Silent, r.Reshards, r.Replaced, r.Outages, r.Replacements, r.Rebuilds,
 		r.Audits, r.Damaged, r.Repaired, r.Verified, r.Restored, r.Faults, r.Denied,
 		r.TakeOvers, r.Healed, r.Duplicates, r.Retries, r.Parked, r.SetAside, r.Virtual.Hours())
@@ -115,6 +117,7 @@ func (r *Report) History(b Breach, most int) []string {
 // count sums the numbers of the run and the metrics of the services.
 func (w *world) count() {
 	r := &w.report
+	r.Derived = len(w.ledger.derived)
 	for _, c := range w.ledger.commands {
 		r.Commands++
 		switch {

@@ -3,6 +3,7 @@ package simulation
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/domain/role"
@@ -41,18 +42,18 @@ var kinds = []kind{ // read only
 	{(*client).changeEmail, 11, 8, 0},
 	{(*client).disableUser, 5, 4, 12},
 	{(*client).enableUser, 7, 7, 25},
-	{(*client).addRole, 14, 28, 25},
-	{(*client).addRoleUntil, 7, 8, 8},
+	{(*client).addRole, 10, 28, 25},
+	{(*client).addRoleUntil, 16, 8, 8},
 	{(*client).changeUntil, 6, 8, 12},
-	{(*client).expire, 5, 6, 3},
+	{(*client).expire, 3, 6, 3},
 	{(*client).removeRole, 6, 12, 14},
 	{(*client).createRole, 8, 2, 1},
 	{(*client).rename, 4, 3, 0},
 	{(*client).setRules, 6, 6, 12},
 	{ofRole("disable"), 3, 11, 1},
 	{ofRole("enable"), 3, 11, 4},
-	{ofRole("retire"), 2, 1, 1},
-	{ofRole("retire/cancel"), 2, 4, 6},
+	{ofRole("retire"), 3, 1, 1},
+	{ofRole("retire/cancel"), 1, 4, 6},
 	{ofRole("retire/complete"), 1, 1, 1},
 }
 
@@ -82,12 +83,24 @@ func (c *client) draw() request {
 }
 
 func (c *client) userID() string { return clientID(uint64(c.random.IntN(c.people())), "user") }
-func (c *client) roleID() string { return clientID(uint64(c.random.IntN(c.groups())), "role") }
+
+// roleID draws a role. In the place of one that is retired comes another.
+func (c *client) roleID() string {
+	c.ledger.mu.Lock()
+	defer c.ledger.mu.Unlock()
+	for n := c.random.IntN(c.groups()); ; n += c.groups() {
+		if id := clientID(uint64(n), "role"); !c.ledger.retired[id] {
+			return id
+		}
+	}
+}
 
 func (c *client) email() string { return fmt.Sprintf("mail%d@example.com", c.random.IntN(c.people())) }
 
 func (c *client) roleName() string {
-	return fmt.Sprintf("role-%c", 'a'+rune(c.random.IntN(c.groups()+1)))
+	c.ledger.mu.Lock()
+	defer c.ledger.mu.Unlock()
+	return fmt.Sprintf("role-%c%s", 'a'+rune(c.random.IntN(c.groups()+1)), strings.Repeat("x", len(c.ledger.retired))) // theirs are kept
 }
 
 func forUser(id, method, path string, body map[string]any) request {
@@ -150,7 +163,7 @@ func (c *client) addRoleUntil() request {
 
 // end draws when a grant is to end: mostly soon, sometimes in the past.
 func (c *client) end(g grant) time.Time {
-	until := time.Now().UTC().Truncate(time.Millisecond).Add(time.Duration(c.random.IntN(60_000)-3_000) * time.Millisecond)
+	until := time.Now().UTC().Truncate(time.Millisecond).Add(time.Duration(c.random.IntN(20_000)-1_000) * time.Millisecond)
 	c.ledger.mu.Lock()
 	defer c.ledger.mu.Unlock()
 	c.ledger.ends[g.path()] = until

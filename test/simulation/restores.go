@@ -46,7 +46,7 @@ func (w *world) loseLog(stop <-chan struct{}) {
 	defer w.ledger.resumeClients()
 	others := except(restoring, w.replicas)
 	defer w.release(others)
-	w.hold(w.of(commandAPI))
+	w.hold(slices.Concat(w.of(commandAPI), w.of(processing)))
 	if !w.awaitArchived(others) {
 		return // what is not archived would be lost
 	}
@@ -92,7 +92,7 @@ func (w *world) awaitArchived(archivers []*replica) bool {
 		if w.allArchived() { // also what had an effect late
 			return true
 		}
-		w.release(except(commandAPI, archivers))
+		w.release(except(processing, except(commandAPI, archivers)))
 	}
 	return false
 }

@@ -237,6 +237,19 @@ func TestWhatThePipelineCannotCarryDelaysNoOther(t *testing.T) { //nolint:parall
 	}
 }
 
+// requireCaught plants a bug, which one of 40 seeds from first on must find.
+func requireCaught(t *testing.T, bug string, first uint64, plan func(seed uint64) simulation.Plan) {
+	t.Helper()
+	for seed := first; seed < first+40; seed++ {
+		p := plan(seed)
+		p.Mutant = bug
+		if len(simulation.Run(t, p).Breaches) > 0 {
+			return
+		}
+	}
+	t.Error(bug, "is not caught")
+}
+
 func TestPlantedBugsAreCaught(t *testing.T) { //nolint:paralleltest // see above
 	bugs := map[string]uint64{ // and the seed that catches it now, which is tried first: a seed's run changes when the services' calls do
 		"claims in a second write": 1, "key not remembered": 42, "last page dropped": 2, "message deleted before it is handled": 4,
@@ -246,18 +259,15 @@ func TestPlantedBugsAreCaught(t *testing.T) { //nolint:paralleltest // see above
 		bugs = map[string]uint64{"claims in a second write": 1}
 	}
 	for name, first := range bugs {
-		caught := false
-		for seed := first; seed < first+40 && !caught; seed++ {
+		requireCaught(t, name, first, func(seed uint64) simulation.Plan {
 			p := simulation.NewPlan(seed).WithoutOperators()
 			p.Rebuilds = p.Rebuilds && p.Upgrade == ""
-			p.Mutant = name
 			if name == "gap not published again" {
 				p.Moves = []string{"table's stream off and on"}
 			}
 			p.Busy = p.Busy || name == "whole page waits"
-			caught = len(simulation.Run(t, p).Breaches) > 0
-		}
-		assert.True(t, caught, name)
+			return p
+		})
 	}
 }
 
@@ -276,13 +286,31 @@ func TestRulesHoldWhateverCommandsMeet(t *testing.T) { //nolint:paralleltest // 
 	for bug, first := range map[string]uint64{ // as in TestPlantedBugsAreCaught
 		"scope not moved by one of the commands": 1, "scope not checked at the version read": 1, "scope read after the stream": 1,
 	} {
-		caught := false
-		for seed := first; seed < first+40 && !caught; seed++ {
-			p := ruled(seed)
-			p.Mutant = bug
-			caught = len(simulation.Run(t, p).Breaches) > 0
+		requireCaught(t, bug, first, ruled)
+	}
+}
+
+// TestProcessesForgetNothingAndRepeatNothing: grants end at their time and roles are retired while processes are killed and paused, shards
+// split, and requests between services and their answers are lost.
+func TestProcessesForgetNothingAndRepeatNothing(t *testing.T) { //nolint:paralleltest // see above
+	plan := func(seed uint64) simulation.Plan {
+		return simulation.Plan{
+			Seed: seed, Clients: 6, Commands: 60, Kill: 6, Pause: 2, Every: 2 * time.Second,
+			Moves: []string{"split", "merge", "kill", "kill all replicas", "pause"},
 		}
-		assert.True(t, caught, bug)
+	}
+	var total simulation.Report
+	for seed := range quick() / 3 {
+		total.Add(keeps(t, plan(seed)))
+	}
+	assert.Positive(t, total.Derived, "commands of processes")
+	if raceDetector {
+		return
+	}
+	for bug, first := range map[string]uint64{ // as in TestPlantedBugsAreCaught
+		"timer lost with a crash": 2, "command sent before its event": 1, "answer not recorded": 1,
+	} {
+		requireCaught(t, bug, first, plan)
 	}
 }
 

@@ -137,8 +137,9 @@ func (t *trace) about(c *call) string {
 	}
 }
 
-// madeID matches IDs that services generate, which differ from run to run; those of clients have another UUID version.
-var madeID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`)
+// madeID matches IDs that services generate, which differ from run to run: UUIDs, of which those of clients have another version, and
+// random texts.
+var madeID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}|\b[A-Z2-7]{26}\b`)
 
 // canon writes a value with its keys in order and without what differs from run to run.
 func (t *trace) canon(b *bytes.Buffer, key string, v any) {

@@ -34,11 +34,12 @@ const (
 	projectorUser  = "projector-user"
 	projectorRole  = "projector-role"
 	projectorAudit = "projector-audit"
+	processing     = topology.Processor
 )
 
 // Services returns the services that are played: those that the clients use.
 func Services() []string {
-	return []string{commandAPI, streaming, brokering, projectorUser, projectorRole, projectorAudit}
+	return []string{commandAPI, streaming, brokering, projectorUser, projectorRole, projectorAudit, processing}
 }
 
 // projectors returns those of them that keep a read model.
@@ -112,6 +113,7 @@ func newWorld(ctx context.Context, p Plan) (*world, error) {
 		// States come from the cache, from snapshots or from the log only.
 		"SNAPSHOT_EVERY": []string{"0", "1", "3", "100"}[p.Seed%4], "COMMAND_CACHE": []string{"0", "1", "10000"}[p.Seed%3],
 		"PROJECTION_CACHE": strconv.Itoa(p.Cache),
+		"RETIREMENT_RATE":  "0", // goroutines would take turns in any order
 	}
 	if err := service.LoadConfig(service.Fixed(env), &w.config); err != nil {
 		return nil, err
