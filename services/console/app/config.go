@@ -17,6 +17,7 @@ type Config struct {
 	topology.ClaimsName
 	topology.HopNames
 	topology.TableNames
+	topology.ProcessNames
 	topology.QueueNames
 	service.API
 	_      struct{} `group:"Console"`
@@ -40,6 +41,6 @@ func (c *Config) Validate() error {
 func (c *Config) names() topology.Names {
 	return topology.Names{
 		EventLogName: c.EventLogName, CommandNames: topology.CommandNames{ClaimsName: c.ClaimsName}, HopNames: c.HopNames,
-		TableNames: c.TableNames, QueueNames: c.QueueNames,
+		TableNames: c.TableNames, ProcessNames: c.ProcessNames, QueueNames: c.QueueNames,
 	}
 }

@@ -35,7 +35,7 @@ func newConsole(cfg Config, at *addresses) Service {
 	return Service{"console", func(ctx context.Context, p service.Platform) (service.App, error) {
 		c := console.Config{
 			EventLogName: cfg.Names.EventLogName, ClaimsName: cfg.Names.ClaimsName, HopNames: cfg.Names.HopNames,
-			TableNames: cfg.Names.TableNames, QueueNames: cfg.Names.QueueNames, API: cfg.CommandAPI.API,
+			TableNames: cfg.Names.TableNames, ProcessNames: cfg.Names.ProcessNames, QueueNames: cfg.Names.QueueNames, API: cfg.CommandAPI.API,
 		}
 		c.Admins.Token = cfg.Admin.Token
 		return console.NewAt(ctx, c, p, at)
