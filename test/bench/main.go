@@ -41,7 +41,7 @@ func parse(args []string, errs io.Writer) (o options, err error) {
 	flags.BoolVar(&o.list, "list", false, "list the cases, and end")
 	flags.StringVar(&o.only, "only", "", "run these cases, separated by commas, and no other")
 	flags.BoolVar(&o.quick, "quick", false, "measure little: some minutes, rough numbers")
-	flags.BoolVar(&o.long, "long", false, "measure much: hours, a backlog of 1,000,000 events, some GB of memory")
+	flags.BoolVar(&o.long, "long", false, "measure much: an hour, a backlog of 1,000,000 events, some GB of memory")
 	flags.BoolVar(&o.json, "json", false, "write JSON with every round instead of Markdown")
 	flags.StringVar(&o.out, "out", "", "write the report into the documentation in this directory, and the headlines into the README above")
 	flags.StringVar(&o.programs, "programs", filepath.Join("bin", "processes"), "build the services' programs into this directory")
@@ -97,7 +97,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case err != nil: // the others may take hours
+		case err != nil: // the others may take long
 			bench.Say("%s failed: %v", c.Name, err)
 			failed = append(failed, fmt.Errorf("%s: %w", c.Name, err))
 		default:

@@ -28,6 +28,7 @@ func All() []Case {
 		{"saturation", "At which rate does the backlog begin to grow?", saturation},
 		{"backlog", "How fast is a backlog worked off, and how much memory does that take?", backlog},
 		{"rebuild", "How fast is a read model rebuilt, alone and beside load?", rebuild},
+		{"processes", "What do a grant that ends and the retirement of a role cost, beside a client that does it?", processSteps},
 		{"handoff", "How long is a shard without a reader whose process stops or is killed?", handoff},
 		{"growth", "What changes with ten times as many streams or events, with more shards and replicas?", growing},
 	}
@@ -59,6 +60,8 @@ type Size struct {
 	Backlog int
 	// Log is the number of events that a rebuild reads, and Rebuilds how often it does.
 	Log, Rebuilds int
+	// Members is how many users a role has that is retired.
+	Members int
 	// Streams is the number of users at the beginning of a growth, each of 10 events.
 	Streams int
 	// Shards and Replicas are how many there are of each.
@@ -69,7 +72,7 @@ type Size struct {
 func Tiny() Size {
 	return Size{
 		Rounds: 1, Commands: 20, Spell: 300 * time.Millisecond, Rate: 50, Rates: []float64{50}, From: 500, Backlog: 200, Log: 300, Rebuilds: 1,
-		Streams: 20,
+		Members: 20, Streams: 20,
 		Shards:  []int{1, 2}, Replicas: []int{1, 2},
 	}
 }
@@ -79,7 +82,7 @@ func Quick() Size {
 	return Size{
 		Rounds: 2, Commands: 200, Spell: 2 * time.Second, Rate: 100, Rates: []float64{50, 200}, From: 150,
 		Backlog: 20_000, Log: 20_000, Rebuilds: 1,
-		Streams: 200,
+		Members: 200, Streams: 200,
 		Shards:  []int{1, 4}, Replicas: []int{1, 2},
 	}
 }
@@ -89,15 +92,15 @@ func Normal() Size {
 	return Size{
 		Rounds: 3, Commands: 500, Spell: 4 * time.Second, Rate: 100, Rates: []float64{50, 100, 200}, From: 150,
 		Backlog: 50_000, Log: 20_000, Rebuilds: 2,
-		Streams: 500, Shards: []int{1, 4, 16}, Replicas: []int{1, 2, 4},
+		Members: 1_000, Streams: 500, Shards: []int{1, 4, 16}, Replicas: []int{1, 2, 4},
 	}
 }
 
-// Long makes the report of the documentation: hours on a slow machine.
+// Long makes the report of the documentation: an hour on two cores.
 func Long() Size {
 	s := Normal()
-	s.Rounds, s.Commands, s.Spell, s.Rebuilds = 7, 2_000, 20*time.Second, 3
-	s.Rates, s.Backlog, s.Log = []float64{50, 100, 200, 400}, 1_000_000, 1_000_000
+	s.Rounds, s.Commands, s.Spell, s.Rebuilds = 5, 1_000, 8*time.Second, 1
+	s.Rates, s.Backlog, s.Log, s.Members = []float64{50, 100, 200, 400}, 1_000_000, 1_000_000, 10_000
 	return s
 }
 
