@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -23,9 +24,7 @@ type processing struct{ api }
 func newProcessing(t *testing.T, env map[string]string) processing {
 	t.Helper()
 	all := map[string]string{"STREAM_POLL": "1s", "RETIREMENT_RATE": "0"}
-	for name, value := range env {
-		all[name] = value
-	}
+	maps.Copy(all, env)
 	return processing{api{systemtest.New(t, all), t}}
 }
 
@@ -33,8 +32,8 @@ func (p processing) user(n int) string {
 	return p.accept(http.MethodPost, "/users", object{"email": fmt.Sprintf("user-%d@example.com", n)}).ID
 }
 
-func (p processing) role(name string) string {
-	return p.accept(http.MethodPost, "/roles", object{"name": name}).ID
+func (p processing) role() string {
+	return p.accept(http.MethodPost, "/roles", object{"name": "auditor"}).ID
 }
 
 func (p processing) grant(userID, roleID string, until time.Time) {
@@ -112,7 +111,7 @@ func TestAccessEndsAtItsTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newProcessing(t, nil)
-		ann, auditor := p.user(1), p.role("auditor")
+		ann, auditor := p.user(1), p.role()
 		end := time.Now().Add(10 * time.Minute)
 		p.grant(ann, auditor, end)
 		time.Sleep(9 * time.Minute)
@@ -129,7 +128,7 @@ func TestATimerOfAFormerGrantEndsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newProcessing(t, nil)
-		ann, auditor := p.user(1), p.role("auditor")
+		ann, auditor := p.user(1), p.role()
 		at := "/users/" + ann + "/roles/" + auditor
 		soon := time.Now().Add(5 * time.Minute)
 		p.grant(ann, auditor, soon)
@@ -158,7 +157,7 @@ func TestAGrantEndsOnceWhereverTheProcessorDies(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				p := newProcessing(t, nil)
-				ann, auditor := p.user(1), p.role("auditor")
+				ann, auditor := p.user(1), p.role()
 				p.killing(5, operation, func() { p.grant(ann, auditor, time.Now().Add(time.Minute)) })
 				time.Sleep(5 * time.Minute) // the last one takes the lease over
 				assert.Equal(t, []string{user.RoleGranted{}.EventName(), user.RoleExpired{}.EventName()}, p.names(user.Category, ann, 99)[1:])
@@ -172,7 +171,7 @@ func TestARoleIsRetiredFromEverybody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newProcessing(t, nil)
-		auditor := p.role("auditor")
+		auditor := p.role()
 		const members = 2*retirement.PageSize + 7
 		for n := range members {
 			var until time.Time
@@ -203,7 +202,7 @@ func TestARetirementStopsMidway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newProcessing(t, map[string]string{"RETIREMENT_RATE": "1"})
-		auditor := p.role("auditor")
+		auditor := p.role()
 		for n := range retirement.PageSize + 1 {
 			p.grant(p.user(n), auditor, time.Time{})
 		}

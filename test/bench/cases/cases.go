@@ -73,7 +73,7 @@ func Tiny() Size {
 	return Size{
 		Rounds: 1, Commands: 20, Spell: 300 * time.Millisecond, Rate: 50, Rates: []float64{50}, From: 500, Backlog: 200, Log: 300, Rebuilds: 1,
 		Members: 20, Streams: 20,
-		Shards:  []int{1, 2}, Replicas: []int{1, 2},
+		Shards: []int{1, 2}, Replicas: []int{1, 2},
 	}
 }
 
@@ -83,7 +83,7 @@ func Quick() Size {
 		Rounds: 2, Commands: 200, Spell: 2 * time.Second, Rate: 100, Rates: []float64{50, 200}, From: 150,
 		Backlog: 20_000, Log: 20_000, Rebuilds: 1,
 		Members: 200, Streams: 200,
-		Shards:  []int{1, 4}, Replicas: []int{1, 2},
+		Shards: []int{1, 4}, Replicas: []int{1, 2},
 	}
 }
 

@@ -66,7 +66,8 @@ func On(t testing.TB, target aws.Config, transport http.RoundTripper, env map[st
 	s.services = make([]*Service, len(all))
 	for i, a := range slices.Backward(all) { // those behind are there before the first event comes
 		svc := &Service{
-			Name: a.Name, aws: target, transport: transport, peers: s, cfg: cfg.Config, logs: t.Output(), with: with, newApp: a.New, up: make(chan struct{}),
+			Name: a.Name, aws: target, transport: transport, peers: s, cfg: cfg.Config, logs: t.Output(), with: with, newApp: a.New,
+			up: make(chan struct{}),
 		}
 		require.NoError(t, svc.Start(t.Context()))
 		t.Cleanup(func() {

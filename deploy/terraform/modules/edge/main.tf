@@ -1,4 +1,5 @@
-# One address: the reads of projections and processes go to their services, everything else to command-api. deploy/compose/nginx.conf does the same.
+# One address: the reads of projections and processes go to their services, everything else to command-api. deploy/compose/nginx.conf
+# does the same.
 locals {
   reads    = jsondecode(file("${path.module}/../consumers.json")) # by service
   services = concat(["command-api"], keys(local.reads))
@@ -26,7 +27,9 @@ resource "aws_lb" "this" {
 resource "aws_lb_target_group" "this" {
   for_each = toset([for of in setproduct(local.services, local.pair) : join("", of)])
 
-  name                 = "${var.name}-${replace(replace(trimprefix(each.key, "projector-"), "command-api", "command"), "processor", "proc")}"
+  name = join("-", [
+    var.name, replace(replace(trimprefix(each.key, "projector-"), "command-api", "command"), "processor", "proc"),
+  ])
   vpc_id               = var.vpc_id
   target_type          = "ip"
   protocol             = "HTTP"
