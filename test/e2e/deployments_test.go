@@ -34,7 +34,7 @@ func TestDeploymentsFollowTheTopology(t *testing.T) {
 	}
 	require.NoError(t, err)
 	parts := map[string]int{}
-	for _, part := range deployed() {
+	for _, part := range deployed(t) {
 		parts[part.file]++
 		file := filepath.Join(root, part.file)
 		text, err := os.ReadFile(file)
@@ -101,10 +101,18 @@ func terraformConsumers(t *testing.T) []byte {
 type part struct{ file, name, text string }
 
 // deployed returns all parts.
-func deployed() []part {
+func deployed(t *testing.T) []part {
+	t.Helper()
 	services := processes.ServiceNames()
 	programs := append(slices.Clone(services), "leftfold")
-	listed := slices.Sorted(slices.Values(services))
+	var modules []string // of every folder: the console has no deployment of its own
+	found, err := filepath.Glob(filepath.Join(root, "services/*/go.mod"))
+	require.NoError(t, err)
+	for _, file := range found {
+		modules = append(modules, filepath.Base(filepath.Dir(file)))
+	}
+	require.Subset(t, modules, programs)
+	others := slices.DeleteFunc(slices.Clone(modules), func(name string) bool { return name == "leftfold" }) // which runs all
 	lines := func(of []string, line func(string) string) string {
 		var out strings.Builder
 		for _, one := range of {
@@ -137,13 +145,14 @@ func deployed() []part {
     image: leftfold/NAME:${VERSION:-dev}`, "NAME", name)
 		}), "\n")},
 		{compose, "services", "    depends_on: [" + strings.Join(services, ", ") + "]\n"},
+		{"deploy/verify-images", "services", "for service in " + strings.Join(programs, " ") + "; do\n"},
 		{"deploy/compose/edge-healthy", "services", "for service in " + strings.Join(services, " ") + "; do\n"},
 		{"deploy/compose/nginx.conf", "reads", reads},
 		{"deploy/compose/prometheus/prometheus.yml", "services", "      - names: [" + strings.Join(services, ", ") + "]\n"},
 		{"deploy/compose/prometheus/alerts.yml", "services", `        expr: >-
           max by (service) (up{job="leftfold"}) == 0
 ` + lines(services, func(name string) string { return `          or absent(up{job="leftfold",service="` + name + `"})` })},
-		{"deploy/Dockerfile", "modules", lines(slices.Sorted(slices.Values(programs)), func(name string) string {
+		{"deploy/Dockerfile", "modules", lines(modules, func(name string) string {
 			return strings.ReplaceAll("COPY services/NAME/go.mod services/NAME/go.sum services/NAME/", "NAME", name)
 		})},
 		{".github/workflows/release.yml", "services", "        service: [" + strings.Join(programs, ", ") + "]\n"},
@@ -157,7 +166,7 @@ func deployed() []part {
 			}
 			return rule
 		})},
-		{".golangci.yml", "services", lines(listed, func(name string) string {
+		{".golangci.yml", "services", lines(others, func(name string) string {
 			return strings.ReplaceAll(`        service-NAME: # services never import each other
           files: ["**/services/NAME/**/*.go"]
           allow: [`+ours+`services/NAME]

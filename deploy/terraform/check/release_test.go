@@ -15,6 +15,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/leftfold/leftfold/deploy/terraform/check"
+	"github.com/leftfold/leftfold/test/e2e/processes"
 )
 
 // programs makes a folder of shell scripts in place of programs that need a network, each by its name, and returns the PATH with them.
@@ -151,12 +152,10 @@ esac`,
 	}
 	out, err := verify("none")
 	require.NoError(t, err, out)
-	folders, err := filepath.Glob(filepath.Join(root, "services/*"))
-	require.NoError(t, err)
-	for _, folder := range folders {
-		out, err := verify(filepath.Base(folder))
+	for _, service := range append(processes.ServiceNames(), "leftfold") {
+		out, err := verify(service)
 		require.Error(t, err)
-		assert.Contains(t, out, "registry/leftfold/"+filepath.Base(folder)+":v1.2.3 is not signed")
+		assert.Contains(t, out, "registry/leftfold/"+service+":v1.2.3 is not signed")
 	}
 }
 
