@@ -169,7 +169,8 @@ func TestCommandsNeedTheseRightsAndNoOthers(t *testing.T) {
 
 	s := systemtest.New(t, nil)
 	operators := data(t, nil).Outputs["operators"].AsValueMap()
-	(&scenario{t: t, s: s}).run()
+	play := &scenario{t: t, s: s}
+	play.run()
 	runOn := func(s *systemtest.System) func(operator *role, code int, args ...string) {
 		return func(operator *role, code int, args ...string) {
 			endpoint := serveUnder(t, operator, s)
@@ -196,11 +197,12 @@ func TestCommandsNeedTheseRightsAndNoOthers(t *testing.T) {
 	require.NoError(t, err)
 	list := setaside.NewList(s.DB, s.Names.SetAside, time.Now)
 	require.NoError(t, list.Keep(t.Context(), hop.Place{Operation: "publish", Stream: "org/iam/user/a b", Version: "1"}, errors.New("why")))
-	var harmed, registered eventsourcing.Record // two that are right
+	// Two users that are right, of whom the first is not parked: every projection has rows of users, as it has not of all streams.
+	var harmed, registered eventsourcing.Record
 	for event, err := range dynamostore.NewStore(s.DB, dynamostore.Config{}).All(t.Context(), 1) {
 		switch {
 		case err != nil:
-		case harmed.ID == "":
+		case harmed.ID == "" && event.Name == "org/iam/user/registered" && event.Stream != play.ill["users"]:
 			harmed = event
 			harmRows(t, s, event.Stream)
 			require.NoError(t, list.Keep(t.Context(), hop.Place{
