@@ -155,6 +155,30 @@ func TestAReleaseShiftsTrafficAsAsked(t *testing.T) {
 	assert.Empty(t, m.Resources["aws_appautoscaling_policy"]["signal"])
 }
 
+// TestOtherTasksCallAnAPIAtItsPortAlone: where the processor calls services without the load balancer, as in the trial, their tasks are
+// found by name and let in the networks that are named, at the API's port; by default none are.
+func TestOtherTasksCallAnAPIAtItsPortAlone(t *testing.T) {
+	t.Parallel()
+	m, _ := serviceModule(t, nil)
+	assert.Empty(t, m.Resources["aws_vpc_security_group_ingress_rule"]["callers"])
+	assert.Empty(t, m.Resources["aws_vpc_security_group_egress_rule"]["calls"])
+	assert.Empty(t, m.Resources["aws_ecs_service"]["this"][""].Blocks["service_registries"])
+	const network, registry = "10.0.0.0/24", "arn:aws:servicediscovery:eu-central-1:123456789012:service/srv-0"
+	networks := cty.SetVal([]cty.Value{cty.StringVal(network)})
+	m, _ = serviceModule(t, map[string]cty.Value{"callers": networks, "calls": networks, "registry_arn": cty.StringVal(registry)})
+	for kind, name := range map[string]string{"ingress": "callers", "egress": "calls"} {
+		rules := m.Resources["aws_vpc_security_group_"+kind+"_rule"][name]
+		require.Len(t, rules, 1, "%v", m.Blind)
+		assert.Equal(t, network, rules[network].Text("cidr_ipv4"))
+		for _, end := range []string{"from_port", "to_port"} {
+			assert.True(t, rules[network].Attributes[end].RawEquals(cty.NumberIntVal(8080)), "%s of %s", end, name)
+		}
+	}
+	found := m.Resources["aws_ecs_service"]["this"][""].Blocks["service_registries"]
+	require.Len(t, found, 1)
+	assert.Equal(t, registry, found[0].Text("registry_arn"))
+}
+
 // TestECSAloneMovesTraffic: each rule begins at the first target group of a pair, and Terraform leaves it afterwards as ECS has set it.
 func TestECSAloneMovesTraffic(t *testing.T) {
 	t.Parallel()

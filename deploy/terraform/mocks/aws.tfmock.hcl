@@ -51,6 +51,10 @@ mock_resource "aws_lb_target_group" {
   }
 }
 
+mock_resource "aws_service_discovery_service" {
+  defaults = { arn = "arn:aws:servicediscovery:eu-central-1:123456789012:service/srv-0000000000000000" }
+}
+
 mock_resource "aws_ecr_repository" {
   defaults = {
     arn            = "arn:aws:ecr:eu-central-1:123456789012:repository/leftfold/service"

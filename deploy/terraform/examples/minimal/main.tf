@@ -47,12 +47,37 @@ locals {
     broker      = {}
   }, { for service in keys(local.consumers) : service => merge(local.api, service == "processor" ? local.calls : {}) })
 
-  # The processes call the API as its other clients do. Their task has a public address of its own, which allowed_cidrs must let in:
-  # until then no grant ends and no role is retired.
+  domain = "leftfold-trial.internal"
+
+  # The processes call two services inside the VPC, whoever else allowed_cidrs lets in.
   calls = {
-    COMMAND_API_URL = "http://${module.edge.dns_name}", ROLES_URL = "http://${module.edge.dns_name}"
+    COMMAND_API_URL = "http://command-api.${local.domain}:8080"
+    ROLES_URL       = "http://projector-role.${local.domain}:8080"
     OIDC_CLIENT_ID  = var.processor_client_id
   }
+}
+
+resource "aws_service_discovery_private_dns_namespace" "this" {
+  name = local.domain
+  vpc  = module.network.vpc_id
+}
+
+resource "aws_service_discovery_service" "called" {
+  for_each = toset(["command-api", "projector-role"])
+
+  name          = each.key
+  force_destroy = true
+
+  dns_config {
+    namespace_id = aws_service_discovery_private_dns_namespace.this.id
+
+    dns_records {
+      type = "A"
+      ttl  = 10
+    }
+  }
+
+  health_check_custom_config {} # ECS takes out tasks that are not healthy
 }
 
 module "service" {
@@ -67,10 +92,14 @@ module "service" {
   secrets     = each.key == "processor" ? { OIDC_CLIENT_SECRET = var.processor_secret_arn } : {}
   permissions = module.data.access[each.key]
   target      = lookup(module.edge.targets, each.key, null)
+
+  registry_arn = one([for name, called in aws_service_discovery_service.called : called.arn if name == each.key])
+  callers      = contains(keys(aws_service_discovery_service.called), each.key) ? module.network.public_cidrs : []
+  calls        = each.key == "processor" ? module.network.public_cidrs : []
+
   vpc_id      = module.network.vpc_id
   subnet_ids  = module.network.public_subnet_ids
   public      = true
-  plain_http  = each.key == "processor"
   scaling     = { min = 1, max = 1 }
   kms_key_arn = module.data.kms_key_arn
 }

@@ -4,7 +4,7 @@ module "network" {
   source       = "../../modules/network"
   name         = "leftfold"
   zones        = 3
-  nat_gateways = 3 # for the issuer's keys; AWS needs none. One in each zone, so that none depends on another
+  nat_gateways = 3 # for the issuer, and for processor's calls of the API; AWS needs none. One in each zone, so that none depends on another
 
   interface_endpoints = concat(
     ["dynamodb-streams", "kinesis-streams", "sqs", "ecr.api", "ecr.dkr", "logs"], local.secret_stores,
@@ -64,7 +64,8 @@ locals {
     ADMIN_HOSTS     = var.host
   }
 
-  # The processes call the API as its other clients do.
+  # The processes call the API as its other clients do, by NAT; so allowed_cidrs of the edge, if given, must name the NAT gateways'
+  # addresses.
   calls = { COMMAND_API_URL = "https://${var.host}", ROLES_URL = "https://${var.host}", OIDC_CLIENT_ID = var.processor_client_id }
 
   # What adds tasks: requests for the APIs; for the others, messages waiting and events of a minute, for each task. Age would not do: one

@@ -140,6 +140,13 @@ resource "aws_ecs_service" "this" {
     assign_public_ip = var.public
   }
 
+  dynamic "service_registries" {
+    for_each = var.registry_arn[*]
+    content {
+      registry_arn = service_registries.value
+    }
+  }
+
   dynamic "load_balancer" {
     for_each = var.target == null ? {} : var.target.ports
     content {
@@ -205,15 +212,26 @@ resource "aws_vpc_security_group_ingress_rule" "admin" {
   to_port           = 9090
 }
 
-resource "aws_vpc_security_group_egress_rule" "http" {
-  count = var.plain_http ? 1 : 0
+resource "aws_vpc_security_group_ingress_rule" "callers" {
+  for_each = var.callers
 
   security_group_id = aws_security_group.this.id
-  description       = "The API, where it has no certificate"
-  cidr_ipv4         = "0.0.0.0/0"
+  description       = "Requests of other tasks"
+  cidr_ipv4         = each.key
   ip_protocol       = "tcp"
-  from_port         = 80
-  to_port           = 80
+  from_port         = 8080
+  to_port           = 8080
+}
+
+resource "aws_vpc_security_group_egress_rule" "calls" {
+  for_each = var.calls
+
+  security_group_id = aws_security_group.this.id
+  description       = "Requests to other tasks"
+  cidr_ipv4         = each.key
+  ip_protocol       = "tcp"
+  from_port         = 8080
+  to_port           = 8080
 }
 
 resource "aws_vpc_security_group_egress_rule" "https" {

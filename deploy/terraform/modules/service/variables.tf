@@ -74,10 +74,27 @@ variable "public" {
   default     = false
 }
 
-variable "plain_http" {
-  description = "Whether tasks may call an API that has no certificate, for trials. Defaults to false."
-  type        = bool
-  default     = false
+variable "registry_arn" {
+  description = "The service in Cloud Map under whose name other tasks find these, without the load balancer. Defaults to none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.registry_arn == null || var.deployment == "rolling"
+    error_message = "Traffic that does not pass the load balancer cannot be shifted: rolling for a service with a registry_arn."
+  }
+}
+
+variable "callers" {
+  description = "Networks of tasks that call the API at its port 8080, without the load balancer. Defaults to none."
+  type        = set(string)
+  default     = []
+}
+
+variable "calls" {
+  description = "Networks of tasks whose API these call at its port 8080, without the load balancer. Defaults to none."
+  type        = set(string)
+  default     = []
 }
 
 variable "target" {

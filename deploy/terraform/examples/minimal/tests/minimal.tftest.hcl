@@ -21,6 +21,15 @@ run "everything" {
     error_message = "Every service."
   }
   assert {
+    condition = alltrue([
+      for url in [local.calls.COMMAND_API_URL, local.calls.ROLES_URL] : contains([
+        for called in aws_service_discovery_service.called :
+        "http://${called.name}.${aws_service_discovery_private_dns_namespace.this.name}:8080"
+      ], url)
+    ])
+    error_message = "The processes find the services that they call inside the VPC."
+  }
+  assert {
     condition     = module.network.table_streams_endpoint == null
     error_message = "No interface endpoint is paid for."
   }

@@ -63,6 +63,35 @@ run "a_reader" {
     condition     = aws_appautoscaling_target.this.min_capacity == 2 && length(aws_appautoscaling_policy.signal) == 0
     error_message = "Two tasks, by default, in two zones."
   }
+  assert {
+    condition = (
+      length(aws_ecs_service.this.service_registries) == 0
+      && length(aws_vpc_security_group_ingress_rule.callers) + length(aws_vpc_security_group_egress_rule.calls) == 0
+    )
+    error_message = "Other tasks neither find it nor connect."
+  }
+}
+
+run "an_api_that_other_tasks_call" {
+  command = apply
+
+  variables {
+    registry_arn = "arn:aws:servicediscovery:eu-central-1:123456789012:service/srv-0"
+    callers      = ["10.0.0.0/24"]
+    calls        = ["10.0.1.0/24"]
+  }
+
+  assert {
+    condition     = one(aws_ecs_service.this.service_registries).registry_arn == var.registry_arn
+    error_message = "Its tasks are found by name."
+  }
+  assert {
+    condition = (
+      aws_vpc_security_group_ingress_rule.callers["10.0.0.0/24"].from_port == 8080
+      && aws_vpc_security_group_egress_rule.calls["10.0.1.0/24"].to_port == 8080
+    )
+    error_message = "Requests of the named networks, and to them."
+  }
 }
 
 run "an_api_with_a_collector" {
