@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -34,14 +35,17 @@ func processSteps(ctx context.Context, b Bench) (report.Section, error) {
 			if err != nil {
 				return err
 			}
+			b.Say("processes: grants taken back")
 			hand, err := s.steps(ctx, len(some), func() error { return s.grantAndRemove(ctx, some, roles[0]) })
 			if err != nil {
 				return err
 			}
+			b.Say("processes: grants that end")
 			end, err := s.steps(ctx, len(some), func() error { return s.grantUntil(ctx, some, roles[1]) })
 			if err != nil {
 				return err
 			}
+			b.Say("processes: a role taken from each, in a loop and by a retirement")
 			for _, role := range roles[2:] {
 				if err := s.grantAll(ctx, users, role); err != nil {
 					return err
@@ -179,7 +183,7 @@ func (s *system) grantUntil(ctx context.Context, users []string, role string) er
 	if err := s.still(ctx); err != nil { // the grants are seen
 		return err
 	}
-	return s.awaitAnswer(ctx, "/roles/"+role+"/users?limit=1", func(answer []byte) bool { return string(answer) == "[]" })
+	return s.awaitAnswer(ctx, "/roles/"+role+"/users?limit=1", func(answer []byte) bool { return string(bytes.TrimSpace(answer)) == "[]" })
 }
 
 // retire retires a role and waits until it is done.

@@ -7,8 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
+	"net/http/httputil"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,6 +34,7 @@ type Fleet struct {
 
 	programs  string
 	aws       *run
+	edge      *http.Server
 	env       []string
 	transport *http.Transport
 	turn      atomic.Uint64
@@ -58,7 +62,12 @@ func NewFleet(ctx context.Context, programs string, env, ofAWS map[string]string
 	if err != nil {
 		return nil, err
 	}
-	f.env = environment(endpoint, env)
+	address, err := f.front()
+	if err != nil {
+		f.aws.kill()
+		return nil, err
+	}
+	f.env = append(environment(endpoint, env), "COMMAND_API_URL="+address, "ROLES_URL="+address)
 	f.Config = aws.Config{
 		Region: "us-east-1", BaseEndpoint: aws.String(endpoint), HTTPClient: f.HTTPClient(f.transport),
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
@@ -66,6 +75,24 @@ func NewFleet(ctx context.Context, programs string, env, ofAWS map[string]string
 		}),
 	}
 	return f, nil
+}
+
+// front serves the fleet as one address, for services that call others.
+func (f *Fleet) front() (address string, err error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it takes no time
+	if err != nil {
+		return "", err
+	}
+	address = "http://" + listener.Addr().String()
+	f.edge = &http.Server{
+		ReadHeaderTimeout: answerWithin, ErrorLog: log.New(io.Discard, "", 0), // of services that are killed
+		Handler: &httputil.ReverseProxy{
+			Transport: f, ErrorLog: log.New(io.Discard, "", 0),
+			Rewrite: func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", listener.Addr().String() },
+		},
+	}
+	go func() { _ = f.edge.Serve(listener) }() // until it is closed
+	return address, nil
 }
 
 // HTTPClient returns a client of such a transport, which is the fleet itself for the services' APIs. It gives up a request that hangs.
@@ -76,6 +103,7 @@ func (*Fleet) HTTPClient(transport http.RoundTripper) *http.Client {
 // Close kills what still runs. It returns an error if a process had ended by itself.
 func (f *Fleet) Close() error {
 	defer f.transport.CloseIdleConnections()
+	_ = f.edge.Close() // nobody is served any more
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var errs []error
