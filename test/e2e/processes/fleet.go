@@ -79,7 +79,7 @@ func NewFleet(ctx context.Context, programs string, env, ofAWS map[string]string
 
 // front serves the fleet as one address, for services that call others.
 func (f *Fleet) front() (address string, err error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it takes no time
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
