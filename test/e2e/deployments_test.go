@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -55,6 +56,31 @@ func TestDeploymentsFollowTheTopology(t *testing.T) {
 		require.NoError(t, err)
 		marks := strings.Count(string(text), "written by TestDeploymentsFollowTheTopology")
 		assert.Equal(t, n, marks, "%s has a part that nothing writes", file)
+	}
+}
+
+// TestAnImageHasTheModulesThatItsProgramNeeds copies what the Dockerfile copies first, and resolves the modules of leftfold there.
+func TestAnImageHasTheModulesThatItsProgramNeeds(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(root, "deploy/Dockerfile"))
+	require.NoError(t, err)
+	first, _, found := strings.Cut(string(text), "\nRUN go work use -r . && go -C services/leftfold mod download\n")
+	require.True(t, found, "the Dockerfile resolves modules in another way")
+	image := t.TempDir()
+	for _, line := range regexp.MustCompile(`(?m)^COPY (.+) (\S+)$`).FindAllStringSubmatch(first, -1) {
+		folder := filepath.Join(image, line[2])
+		require.NoError(t, os.MkdirAll(folder, 0o700))
+		for _, file := range strings.Fields(line[1]) {
+			copied, err := os.ReadFile(filepath.Join(root, file))
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(filepath.Join(folder, filepath.Base(file)), copied, 0o600))
+		}
+	}
+	for _, args := range [][]string{{"work", "use", "-r", "."}, {"-C", "services/leftfold", "list", "-m", "all"}} {
+		cmd := exec.CommandContext(t.Context(), "go", args...)
+		cmd.Dir, cmd.Env = image, append(os.Environ(), "GOWORK=", "PWD="+image)
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "go %s: %s", strings.Join(args, " "), out)
 	}
 }
 
