@@ -33,6 +33,7 @@ type named struct {
 	Known
 	upcasters []Upcaster    // past its own schema versions they are the successor's
 	current   reflect.Type  // of the event that it decodes as
+	given     Event         // of that type, which is decoded into
 	former    func(any) any // the shape it is written in; nil: its current one
 }
 
@@ -49,7 +50,8 @@ type Known struct {
 	Writes int
 }
 
-// NewCodec returns a codec of the events given, each by a value of its type, in schema version 1. NewCodec, Join,
+// NewCodec returns a codec of the events given, each by a value of its type, in schema version 1. What JSON leaves alone in it,
+// such as a part of the event's name, all decoded events have, too. NewCodec, Join,
 // History, WriteFormer, Retire and RetireAs panic on mistakes in the program text: a name used twice, or upcasters that do not lead
 // from shape to shape.
 func NewCodec[E Event](events ...E) *Codec[E] {
@@ -123,7 +125,7 @@ func (c *Codec[E]) RetireAs(name string, successor E, upcasters ...Upcaster) *Co
 		Known: Known{
 			Name: name, Shapes: shapesOf(name, upcasters, last)[:len(upcasters)], DecodesAs: next.Name, Retired: true,
 		},
-		upcasters: slices.Concat(upcasters, next.upcasters[enters:]), current: target,
+		upcasters: slices.Concat(upcasters, next.upcasters[enters:]), current: target, given: successor,
 	})
 	return c
 }
@@ -132,7 +134,7 @@ func newNamed(e Event, upcasters []Upcaster) named {
 	name, current := e.EventName(), reflect.TypeOf(e)
 	return named{
 		Known:     Known{Name: name, Shapes: shapesOf(name, upcasters, current), DecodesAs: name, Writes: len(upcasters) + 1},
-		upcasters: upcasters, current: current,
+		upcasters: upcasters, current: current, given: e,
 	}
 }
 
@@ -218,6 +220,7 @@ func (c *Codec[E]) Decode(name string, schemaVersion int, payload []byte) (E, er
 		}
 	}
 	event := reflect.New(n.current)
+	event.Elem().Set(reflect.ValueOf(n.given))
 	if err := json.Unmarshal(payload, event.Interface()); err != nil {
 		return zero, fmt.Errorf("decode %s: %w", name, err)
 	}

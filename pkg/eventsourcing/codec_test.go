@@ -135,6 +135,29 @@ func TestCodecReportsWhatCannotBeEncoded(t *testing.T) {
 
 func inf() float64 { zero := 0.0; return 1 / zero }
 
+// of is an event of one kind of things among several.
+type of struct {
+	kind string
+
+	Place string `json:"place"`
+}
+
+func (e of) EventName() string { return e.kind + "/moved" }
+func (of) isStored()           {}
+
+func TestADecodedEventKnowsItsName(t *testing.T) {
+	t.Parallel()
+	codec := eventsourcing.NewCodec[stored](of{kind: "test/ship"}, of{kind: "test/car"})
+	for _, kind := range []string{"test/ship", "test/car"} {
+		event, err := codec.Decode(kind+"/moved", 1, []byte(`{"place":"N 50"}`))
+		require.NoError(t, err)
+		assert.Equal(t, of{kind: kind, Place: "N 50"}, event)
+	}
+	event, err := codec.Decode("test/ship/moved", 1, []byte(`{}`))
+	require.NoError(t, err)
+	assert.Equal(t, of{kind: "test/ship"}, event, "and has nothing of the one before")
+}
+
 func TestJoinedCodecsDecodeAsEachWouldAlone(t *testing.T) {
 	t.Parallel()
 	joined := eventsourcing.Join(newCodec(), eventsourcing.NewCodec[eventsourcing.Event](turned{}))
