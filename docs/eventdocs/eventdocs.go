@@ -17,7 +17,10 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/aggregatetest"
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/engine/process"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/processes/grants"
+	"github.com/leftfold/leftfold/pkg/iam/processes/retirement"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 )
 
@@ -28,12 +31,12 @@ type Catalogue struct {
 	Facts      []*Fact
 }
 
-// Aggregate is one category of streams.
+// Aggregate is one category of streams: of an aggregate, or of a kind of process.
 type Aggregate struct {
 	Category string
-	Opening  string   // the event that every stream begins with
+	Opening  string   // the event that every stream begins with; a process's has none
 	ID       string   // one stream's, for examples
-	Queues   []string // they carry its events
+	Queues   []string // they carry its events; none carries a process's
 	Events   []Event
 }
 
@@ -44,6 +47,8 @@ type Event struct {
 	Versions        []Version // from schema version 1 on
 	Takes, Releases []string  // the constraints of the claims that change with it
 	Fact            *Fact     // that it is enriched with, or nil
+
+	example eventsourcing.Event // of the latest version
 }
 
 // Version is one shape of a payload.
@@ -63,7 +68,8 @@ type Fact struct {
 	Reader string // the service that uses it
 }
 
-// New describes the events of all aggregates. Repository is its root directory, from which doc comments and golden files are read.
+// New describes the events of all aggregates and processes. Repository is its root directory, from which doc comments and golden files are
+// read.
 func New(repository fs.FS, names topology.Names) (Catalogue, error) {
 	d := &describer{repository: repository, formats: map[reflect.Type]string{
 		reflect.TypeFor[user.ID](): "uuid", reflect.TypeFor[user.RoleID](): "uuid", reflect.TypeFor[role.ID](): "uuid",
@@ -82,6 +88,7 @@ func New(repository fs.FS, names topology.Names) (Catalogue, error) {
 		describe[user.State, user.Event](d, &c, user.Aggregate(), user.Registered{UserID: aUser, Email: "ann@example.com"}, aUser, facts),
 		describe[role.State, role.Event](d, &c, role.Aggregate(), role.Created{RoleID: aRole, Name: "Clerk"}, aRole, nil),
 	)
+	err = errors.Join(err, describeProcess(d, &c, grants.Spec(), aUser), describeProcess(d, &c, retirement.Spec(), aRole))
 	for i, a := range c.Aggregates {
 		for _, s := range names.Subscriptions() {
 			if slices.Contains(s.Categories, a.Category) {
@@ -98,44 +105,21 @@ func describe[S any, E eventsourcing.Event](
 	d *describer, to *Catalogue, of eventsourcing.Aggregate[S, E], opening E, id string, facts map[string]*Fact,
 ) error {
 	out := Aggregate{Category: of.Category, Opening: opening.EventName(), ID: id}
-	golden, err := fs.Sub(d.repository, path.Join(dirOf(reflect.TypeFor[S]()), "testdata", "events"))
-	if err != nil {
-		return err
+	var err error
+	if out.Events, err = events(d, of.Codec, reflect.TypeFor[S]()); err != nil {
+		return fmt.Errorf("describe the events of %s: %w", of.Category, err)
 	}
-	files, err := aggregatetest.GoldenFiles(of.Codec, golden)
-	if err != nil {
-		return fmt.Errorf("read the stored events of %s: %w", of.Category, err)
-	}
-	for _, k := range of.Codec.Known() {
-		e := Event{Known: k}
-		for i, t := range k.Shapes {
-			v := Version{Schema: i + 1, Written: i+1 == k.Writes}
-			if v.Shape, err = d.shape(t); err != nil {
-				return err
-			}
-			for _, f := range files {
-				if f.Name == k.Name && f.Schema == v.Schema {
-					v.Examples = append(v.Examples, bytes.TrimSpace(f.Payload))
-				}
-			}
-			e.Versions = append(e.Versions, v)
-		}
-		latest := e.Versions[len(e.Versions)-1]
-		event, err := of.Codec.Decode(k.Name, latest.Schema, latest.Examples[0])
-		if err != nil {
-			return err
-		}
-		e.Doc = d.doc(reflect.TypeOf(event))
+	for i, e := range out.Events {
+		event, _ := e.example.(E)
 		var before S
-		if event.EventName() != out.Opening {
+		if e.DecodesAs != out.Opening {
 			before = of.Evolve(before, opening)
 		}
 		had, has := of.Claims(before), of.Claims(of.Evolve(before, event))
-		e.Takes, e.Releases = difference(has, had), difference(had, has)
-		if !k.Retired { // what it was enriched with is its own history
-			e.Fact = facts[k.Name]
+		out.Events[i].Takes, out.Events[i].Releases = difference(has, had), difference(had, has)
+		if !e.Retired { // what it was enriched with is its own history
+			out.Events[i].Fact = facts[e.Name]
 		}
-		out.Events = append(out.Events, e)
 	}
 	place := func(e Event) int { // the opening first, what is retired last
 		switch {
@@ -150,6 +134,57 @@ func describe[S any, E eventsourcing.Event](
 	slices.SortStableFunc(out.Events, func(a, b Event) int { return cmp.Compare(place(a), place(b)) })
 	to.Aggregates = append(to.Aggregates, out)
 	return nil
+}
+
+// describeProcess adds a kind of process: its own events, then the engine's.
+func describeProcess[S any, E eventsourcing.Event](d *describer, to *Catalogue, of process.Spec[S, E], id string) error {
+	events, err := events(d, of.Events(), reflect.TypeFor[S]())
+	if err != nil {
+		return fmt.Errorf("describe the events of %s: %w", of.Category, err)
+	}
+	place := func(e Event) int {
+		if of.Codec.Knows(e.Name, 1) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Compare(place(a), place(b)) })
+	to.Aggregates = append(to.Aggregates, Aggregate{Category: of.Category, ID: id, Events: events})
+	return nil
+}
+
+// events describes those that a codec knows. Their golden files are beside the state.
+func events[E eventsourcing.Event](d *describer, codec *eventsourcing.Codec[E], state reflect.Type) (out []Event, err error) {
+	golden, err := fs.Sub(d.repository, path.Join(dirOf(state), "testdata", "events"))
+	if err != nil {
+		return nil, err
+	}
+	files, err := aggregatetest.GoldenFiles(codec, golden)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range codec.Known() {
+		e := Event{Known: k}
+		for i, t := range k.Shapes {
+			v := Version{Schema: i + 1, Written: i+1 == k.Writes}
+			if v.Shape, err = d.shape(t); err != nil {
+				return nil, err
+			}
+			for _, f := range files {
+				if f.Name == k.Name && f.Schema == v.Schema {
+					v.Examples = append(v.Examples, bytes.TrimSpace(f.Payload))
+				}
+			}
+			e.Versions = append(e.Versions, v)
+		}
+		latest := e.Versions[len(e.Versions)-1]
+		if e.example, err = codec.Decode(k.Name, latest.Schema, latest.Examples[0]); err != nil {
+			return nil, err
+		}
+		e.Doc = d.doc(reflect.TypeOf(e.example))
+		out = append(out, e)
+	}
+	return out, nil
 }
 
 // difference returns the constraints of the claims that are in a and not in b.

@@ -64,8 +64,12 @@ func upper(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 func (s Shape) Members() (out []Field) {
 	for _, f := range s.Fields {
 		out = append(out, f)
-		for _, within := range f.Members() {
-			within.Name = f.Name + "." + within.Name
+		of, path := f.Shape, f.Name+"."
+		if f.Items != nil {
+			of, path = *f.Items, f.Name+"[]."
+		}
+		for _, within := range of.Members() {
+			within.Name = path + within.Name
 			out = append(out, within)
 		}
 	}

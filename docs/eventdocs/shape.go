@@ -96,8 +96,8 @@ func (d *describer) object(t reflect.Type) (Shape, error) {
 	out := Shape{Type: "object", Doc: d.doc(t)}
 	for _, f := range reflect.VisibleFields(t) {
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if f.Anonymous && name == "" {
-			continue // it makes the type an event, or its fields are visible themselves
+		if name == "" && (f.Anonymous || len(f.Index) > 1 && !f.IsExported()) {
+			continue // it, or what it embeds, makes the type an event, or its fields are visible themselves
 		}
 		if name == "" || name == "-" || f.Anonymous || !f.IsExported() {
 			return out, fmt.Errorf("%s.%s: fields of a payload are exported and have a name in JSON", t, f.Name)

@@ -15,53 +15,56 @@ import (
 // fact is what they have in common.
 type fact struct{ category string }
 
-// commandsAsked: React asked commands. Their keys are made of this event's version and their numbers.
+// commandsAsked records that the process asked commands. Their keys are made of this event's version and their numbers, from 1.
 type commandsAsked struct {
 	fact
 
-	Commands      []Command `json:"commands"`
-	At            time.Time `json:"at"`
-	CorrelationID string    `json:"correlationId,omitempty"`
+	Commands []Command `json:"commands"`
+	At       time.Time `json:"at"`
+	// CorrelationID is the input's, and goes with the commands.
+	CorrelationID string `json:"correlationId,omitempty"`
 }
 
-// commandAnswered: a command asked by the event of that version has an answer.
+// commandAnswered records that a command has an answer.
 type commandAnswered struct {
 	fact
 
+	// Version is that of the event by which it was asked.
 	Version eventsourcing.Version `json:"version"`
-	Number  int                   `json:"number"`
-	Answer  Answer                `json:"answer"`
+	// Number is the command's among those of that event, from 1.
+	Number int    `json:"number"`
+	Answer Answer `json:"answer"`
 }
 
-// timerSet: a timer is set in place of the one of that name, if there is one.
+// timerSet records that a timer is set, in place of the one of that name, if there is one.
 type timerSet struct {
 	fact
 	Timer
 }
 
-// timerCancelled: the timer of that name is not to fire.
+// timerCancelled records that the timer of that name is not to fire.
 type timerCancelled struct {
 	fact
 
 	Name string `json:"name"`
 }
 
-// timerFired: the timer was due, and React was called.
+// timerFired records that the timer was due and that the process has reacted.
 type timerFired struct {
 	fact
 	Timer
 }
 
-// parked: React cannot react to a timer or to an answer. No timer fires and no command is sent until it is retried.
+// parked records that the process cannot react to a timer or to an answer. No timer fires and no command is sent until it is retried.
 type parked struct {
 	fact
 	Parked
 }
 
-// retried: an operator had the timers and the open work put anew, and freed the process if it was parked.
+// retried records that an operator had the timers and the open work put anew, and freed the process if it was parked.
 type retried struct{ fact }
 
-// cancelled: an operator ended the process. Its timers and commands are dropped, and it hears nothing more.
+// cancelled records that an operator ended the process. Its timers and commands are dropped, and it hears nothing more.
 type cancelled struct {
 	fact
 
