@@ -25,7 +25,8 @@ type Prepared[S, E any] struct {
 	Guards []Guard
 }
 
-// Prepare looks up what a command needs of other streams. It is called anew before every attempt.
+// Prepare looks up what a command needs of other streams. It is called anew before every attempt, and
+// once more when a Scoped command with guards is refused.
 type Prepare[S, E any] func(ctx context.Context) (Prepared[S, E], error)
 
 // ErrVersionMismatch means that the stream is at a version at which the caller does not want the command decided.

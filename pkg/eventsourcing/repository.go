@@ -110,8 +110,8 @@ func NewRepository[S any, E Event](cfg Config[S, E]) (*Repository[S, E], error) 
 // append succeeds, that state was current; if the command was refused or made no events, it is decided again on a consistent read. A
 // command whose result is remembered already is an ErrCommandRepeated, whatever it would decide now.
 //
-// What a Scoped command answers, was so at one moment: the append checks the scopes, and a refusal stands only if the stream is still
-// where it was before the scopes were read.
+// What a Scoped command answers, was so at one moment: the append checks the scopes, and a refusal stands only if the stream and the
+// guarded ones are still where they were before the scopes were read.
 func (r *Repository[S, E]) Do(ctx context.Context, id string, command Command[S, E], with ...Option) (Version, error) {
 	prepared := Prepared[S, E]{Command: command}
 	return r.DoWith(ctx, id, func(context.Context) (Prepared[S, E], error) { return prepared, nil }, with...)
@@ -168,9 +168,9 @@ func (r *Repository[S, E]) attempt(ctx context.Context, id string, prepare Prepa
 		}
 	}
 	commit, after, err := r.decide(before, seen, prepared, o)
-	if undecided := err != nil || len(commit.Records) == 0; undecided && len(seen.scopes) > 0 && !confirmed {
-		if now, err := r.load(ctx, id); err != nil || now.version != before.version {
-			return before.version, cmp.Or(err, ErrConflict)
+	if unwritten := err != nil || len(commit.Records) == 0; unwritten && len(seen.scopes) > 0 {
+		if err := r.unmoved(ctx, before, confirmed, prepare, prepared.Guards); err != nil {
+			return before.version, err
 		}
 	}
 	switch {
@@ -181,6 +181,24 @@ func (r *Repository[S, E]) attempt(ctx context.Context, id string, prepare Prepa
 	default:
 		return r.append(ctx, commit, after)
 	}
+}
+
+// unmoved makes sure that what was read before the scopes still holds after it, where no append does: the stream, unless that is confirmed
+// already, and what was looked up under guards.
+func (r *Repository[S, E]) unmoved(
+	ctx context.Context, before versioned[S], confirmed bool, prepare Prepare[S, E], guards []Guard,
+) error {
+	if !confirmed {
+		if now, err := r.load(ctx, before.id); err != nil || now.version != before.version {
+			return cmp.Or(err, ErrConflict)
+		}
+	}
+	if len(guards) > 0 {
+		if now, err := prepare(ctx); err != nil || !slices.Equal(now.Guards, guards) {
+			return cmp.Or(err, ErrGuardMoved)
+		}
+	}
+	return nil
 }
 
 // tryUnread decides on the cached state, or on that of an absent stream if the command opens it, and appends at once. It returns the

@@ -2,6 +2,7 @@ package eventsourcing_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -167,6 +168,50 @@ func TestARefusalRestsOnOneMoment(t *testing.T) {
 				require.ErrorIs(t, err, errFull)
 				assert.Equal(t, 2, looked, "the scopes are read again for the newer state")
 				assert.LessOrEqual(t, conflicts, 1)
+			})
+		})
+	}
+}
+
+// The limit is looked up in another stream. It is raised, and then more are let in, before the scope is read: at no moment is it full.
+func TestARefusalRestsOnTheMomentOfWhatWasLookedUp(t *testing.T) {
+	t.Parallel()
+	for _, cached := range []int{0, 10} {
+		t.Run(fmt.Sprint("cache of ", cached), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				inner := new(memstore.Store)
+				limit := newCounters(inner)
+				limit.NewID = func() string { return rand.Text() }
+				raise := func() {
+					_, err := limit.Do(t.Context(), "limit", emit(counted{}))
+					assert.NoError(t, err)
+				}
+				counters, conflicts := sharing(inner), []error(nil)
+				counters.Cache = eventsourcing.NewCache[counter](cached)
+				counters.OnConflict = func(err error) { conflicts = append(conflicts, err) }
+				counters.NewID = limit.NewID
+				raise()
+				_, err := counters.Do(t.Context(), "c1", emit(named{Name: "x"}))
+				require.NoError(t, err)
+				looked := 0
+				version, err := counters.DoWith(t.Context(), "c1",
+					func(ctx context.Context) (eventsourcing.Prepared[counter, event], error) {
+						state, at, err := limit.Load(ctx, "limit")
+						if looked++; looked == 1 {
+							raise()
+							_, err := counters.repository().Do(ctx, "c2", within{limit: 2})
+							assert.NoError(t, err)
+						}
+						return eventsourcing.Prepared[counter, event]{
+							Command: within{limit: int64(state.N)},
+							Guards:  []eventsourcing.Guard{{Stream: eventsourcing.StreamID{Category: "test/counter", ID: "limit"}, Version: at}},
+						}, err
+					})
+				require.NoError(t, err)
+				assert.Equal(t, eventsourcing.Version(2), version)
+				require.Len(t, conflicts, 1)
+				assert.ErrorIs(t, conflicts[0], eventsourcing.ErrGuardMoved)
 			})
 		})
 	}

@@ -112,6 +112,78 @@ func TestAddRoleGrantsAnExistingRoleByItsName(t *testing.T) {
 	}}, granted.Enrichment)
 }
 
+// between is a store with something that happens once, before scopes are read.
+type between struct {
+	eventsourcing.Store
+	once func()
+}
+
+func (b *between) Scopes(ctx context.Context, scopes []eventsourcing.Scope) (eventsourcing.ScopeStates, error) {
+	if once := b.once; once != nil {
+		b.once = nil
+		once()
+	}
+	return b.Store.Scopes(ctx, scopes)
+}
+
+// A role's limit and its members are two reads. Whatever changes between them, the answer is right at one moment.
+func TestAGrantIsDecidedOnTheLimitAndTheMembersOfOneMoment(t *testing.T) {
+	t.Parallel()
+	const limit = 2
+	for name, tt := range map[string]struct {
+		limits []int64 // the limit becomes, between the reads
+		grants bool    // ben gets the role then
+		want   error
+	}{
+		"nothing changes":                             {},
+		"another one takes the last seat":             {grants: true, want: user.ErrNoSeatLeft},
+		"the limit is raised, and one seat is taken":  {limits: []int64{limit + 1}, grants: true},
+		"the limit is dropped, and one seat is taken": {limits: []int64{0}, grants: true},
+		"the limit is lowered to the members":         {limits: []int64{limit - 1}, want: user.ErrNoSeatLeft},
+		"the limit is raised and lowered again":       {limits: []int64{limit + 1, limit - 1}, want: user.ErrNoSeatLeft},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := &between{}
+			w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store {
+				store.Store = s
+				return store
+			})
+			w.annAndAuditor()
+			do := func(err error) { require.NoError(t, err) }
+			setLimit := func(to int64) {
+				_, err := w.Role(t.Context(), "setRules", auditor, role.SetRules{Rules: role.Rules{MaxMembers: to}}, commands.Options{})
+				do(err)
+			}
+			register := func(id user.ID, email user.Email) {
+				_, err := w.User(t.Context(), "register", string(id), user.Register{ID: id, Email: email}, commands.Options{})
+				do(err)
+			}
+			grant := func(id string) error {
+				_, err := w.AddRole(t.Context(), id, auditor, time.Time{}, commands.Options{})
+				return err
+			}
+			const carl, dan = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e60", "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e61"
+			register(ben, "ben@example.com")
+			register(carl, "carl@example.com")
+			register(dan, "dan@example.com")
+			setLimit(limit)
+			do(grant(carl))
+
+			store.once = func() {
+				for _, to := range tt.limits {
+					setLimit(to)
+				}
+				if tt.grants {
+					do(grant(ben))
+				}
+			}
+			require.ErrorIs(t, grant(dan), tt.want)
+			assert.Nil(t, store.once)
+		})
+	}
+}
+
 func TestAddRoleIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
