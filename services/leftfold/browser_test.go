@@ -35,7 +35,7 @@ func TestEveryOperationOfTheDocsCanBeExecutedAsItComes(t *testing.T) {
 	if browser == "" {
 		t.Skip("no Chromium is installed")
 	}
-	system, stop := running(t)
+	system, stop := running(t, "ROLES_URL", "http://127.0.0.1/absent") // so that no role's members are listed, and no retirement goes on
 	give := func(method, path, body string) (status int) {
 		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+system.APIAddr+path, bytes.NewBufferString(body))
 		require.NoError(t, err)
@@ -72,7 +72,11 @@ func TestEveryOperationOfTheDocsCanBeExecutedAsItComes(t *testing.T) {
 	require.NoError(t, command.Start())
 	operations := map[string]bool{}
 	for one := range results {
-		assert.Regexp(t, "^2|^409", one.Status, "%s: %s", one.Operation, one.Answer) // 409: by then it is retired, or not held
+		if code, isRefused := refusedByThen()[one.Operation]; isRefused {
+			assert.Contains(t, one.Answer, code, one.Operation)
+		} else {
+			assert.Regexp(t, "^2", one.Status, "%s: %s", one.Operation, one.Answer)
+		}
 		operations[one.Operation] = true
 	}
 	assert.Len(t, operations, len(operationsAt(t, "http://"+system.APIAddr)))
@@ -81,6 +85,16 @@ func TestEveryOperationOfTheDocsCanBeExecutedAsItComes(t *testing.T) {
 	page.CloseClientConnections()
 	page.Close()
 	stop()
+}
+
+// refusedByThen are operations that the ones before them in the page make impossible, each with what it then answers.
+func refusedByThen() map[string]string {
+	return map[string]string{
+		"PUT /roles/{id}/rules":                 "role_disabled",
+		"PUT /roles/{id}/retire/complete":       "role_not_retiring",
+		"PUT /users/{id}/roles/{roleId}":        "role_not_held",
+		"PUT /users/{id}/roles/{roleId}/expire": "role_not_held",
+	}
 }
 
 // clicking is the API with a script in its page that clicks.
