@@ -106,14 +106,24 @@ func (a *authorized) current(ctx context.Context) (*oauth2.Token, error) {
 		a.grant.TokenURL = issuer.TokenEndpoint
 	}
 	token, err := a.grant.Token(context.WithValue(ctx, oauth2.HTTPClient, a.client))
-	if refusal, ok := errors.AsType[*oauth2.RetrieveError](err); ok && refusal.Response.StatusCode/100 == 4 {
-		return nil, fmt.Errorf("%w: %s %s", ErrNoToken, refusal.Response.Status, refusal.ErrorCode)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("get a token: %w", err)
+		return nil, unanswered(err)
 	}
 	a.token = token
 	return token, nil
+}
+
+// unanswered leaves the issuer's answer out, which may repeat what was sent, the secret included.
+func unanswered(err error) error {
+	answer, ok := errors.AsType[*oauth2.RetrieveError](err)
+	if !ok {
+		return fmt.Errorf("get a token: %w", err)
+	}
+	switch code := answer.Response.StatusCode; {
+	case code/100 != 4, code == http.StatusRequestTimeout, code == http.StatusTooManyRequests:
+		return fmt.Errorf("get a token: %s %s", answer.Response.Status, answer.ErrorCode)
+	}
+	return fmt.Errorf("%w: %s %s", ErrNoToken, answer.Response.Status, answer.ErrorCode)
 }
 
 // forget drops a token that is refused, so that the next request gets another one.
