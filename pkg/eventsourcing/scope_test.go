@@ -182,16 +182,16 @@ func TestARefusalRestsOnTheMomentOfWhatWasLookedUp(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				inner := new(memstore.Store)
 				limit := newCounters(inner)
-				limit.NewID = func() string { return rand.Text() }
-				raise := func() {
+				limit.NewID = rand.Text
+				raise := func() error {
 					_, err := limit.Do(t.Context(), "limit", emit(counted{}))
-					assert.NoError(t, err)
+					return err
 				}
 				counters, conflicts := sharing(inner), []error(nil)
 				counters.Cache = eventsourcing.NewCache[counter](cached)
 				counters.OnConflict = func(err error) { conflicts = append(conflicts, err) }
 				counters.NewID = limit.NewID
-				raise()
+				require.NoError(t, raise())
 				_, err := counters.Do(t.Context(), "c1", emit(named{Name: "x"}))
 				require.NoError(t, err)
 				looked := 0
@@ -199,9 +199,8 @@ func TestARefusalRestsOnTheMomentOfWhatWasLookedUp(t *testing.T) {
 					func(ctx context.Context) (eventsourcing.Prepared[counter, event], error) {
 						state, at, err := limit.Load(ctx, "limit")
 						if looked++; looked == 1 {
-							raise()
-							_, err := counters.repository().Do(ctx, "c2", within{limit: 2})
-							assert.NoError(t, err)
+							_, filled := counters.repository().Do(ctx, "c2", within{limit: 2})
+							err = errors.Join(err, raise(), filled)
 						}
 						return eventsourcing.Prepared[counter, event]{
 							Command: within{limit: int64(state.N)},

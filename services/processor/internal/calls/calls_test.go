@@ -71,13 +71,13 @@ func (a *api) client(revocations float64) *calls.Client {
 }
 
 // denied is how many requests were counted as denied.
-func (a *api) denied(t *testing.T) (n float64) {
+func (a *api) denied(t *testing.T) (n int) {
 	t.Helper()
 	families, err := a.registry.Gather()
 	require.NoError(t, err)
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			n += m.GetCounter().GetValue()
+			n += int(m.GetCounter().GetValue())
 		}
 	}
 	return n
@@ -90,7 +90,8 @@ func always(status int, body string, header ...string) *api {
 
 func response(status int, body string, header ...string) *http.Response {
 	r := &http.Response{
-		StatusCode: status, Status: fmt.Sprint(status, " ", http.StatusText(status)), Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)),
+		StatusCode: status, Status: fmt.Sprint(status, " ", http.StatusText(status)), Header: http.Header{},
+		Body: io.NopCloser(strings.NewReader(body)),
 	}
 	for pair := range slices.Chunk(header, 2) {
 		r.Header.Set(pair[0], pair[1])
@@ -149,7 +150,9 @@ func TestEachCommandIsTheRequestOfItsOperation(t *testing.T) {
 			key: grants.Category + "/" + ann + key, contentType: "application/json", body: `{"until":"2026-11-27T17:00:00.123Z"}`,
 		}},
 		"the first page": {list(""), got{method: "GET", url: "https://roles.example.com/roles/" + auditor + "/users?limit=50"}},
-		"a later page":   {list("a&b=c"), got{method: "GET", url: "https://roles.example.com/roles/" + auditor + "/users?cursor=a%26b%3Dc&limit=50"}},
+		"a later page": {list("a&b=c"), got{
+			method: "GET", url: "https://roles.example.com/roles/" + auditor + "/users?cursor=a%26b%3Dc&limit=50",
+		}},
 		"revoke": {revoke(ann), got{
 			method: "DELETE", url: "https://commands.example.com/users/" + ann + "/roles/" + auditor,
 			key: retirement.Category + "/" + auditor + key + "/1",
@@ -172,7 +175,7 @@ func TestOnlyAnAcceptanceAndARefusalAreAnswers(t *testing.T) {
 	type outcome struct {
 		answered bool
 		refused  string
-		denied   float64
+		denied   int
 	}
 	code := user.ErrGrantChanged.Code
 	for status := 200; status < 600; status++ {
@@ -231,7 +234,7 @@ func TestWithoutAnAnswerTheCommandStaysOpen(t *testing.T) {
 	for name, tt := range map[string]struct {
 		answer func(*http.Request) (*http.Response, error)
 		want   error
-		denied float64
+		denied int
 	}{
 		"the network fails": {func(*http.Request) (*http.Response, error) { return nil, broken }, broken, 0},
 		"the answer breaks off": {func(*http.Request) (*http.Response, error) {
