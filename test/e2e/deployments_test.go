@@ -70,7 +70,7 @@ func TestAnImageHasTheModulesThatItsProgramNeeds(t *testing.T) {
 	for _, line := range regexp.MustCompile(`(?m)^COPY (.+) (\S+)$`).FindAllStringSubmatch(first, -1) {
 		folder := filepath.Join(image, line[2])
 		require.NoError(t, os.MkdirAll(folder, 0o700))
-		for _, file := range strings.Fields(line[1]) {
+		for file := range strings.FieldsSeq(line[1]) {
 			copied, err := os.ReadFile(filepath.Join(root, file))
 			require.NoError(t, err)
 			require.NoError(t, os.WriteFile(filepath.Join(folder, filepath.Base(file)), copied, 0o600))
