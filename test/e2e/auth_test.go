@@ -133,6 +133,12 @@ func startIssuer(t testing.TB) (*devissuer.Issuer, map[string]string) {
 func withIssuer(t *testing.T) (api, *devissuer.Issuer) {
 	t.Helper()
 	issuer, env := startIssuer(t)
+	return trusting(t, issuer, env), issuer
+}
+
+// trusting returns a system that has the issuer's keys.
+func trusting(t *testing.T, issuer *devissuer.Issuer, env map[string]string) api {
+	t.Helper()
 	a := api{systemtest.New(t, env), t}
 	token := tokenFor(t, issuer, "probe", "none")
 	for _, svc := range a.APIs() {
@@ -143,7 +149,7 @@ func withIssuer(t *testing.T) (api, *devissuer.Issuer) {
 			return answer.Status, err == nil && answer.Status == http.StatusForbidden
 		})
 	}
-	return a, issuer
+	return a
 }
 
 // tokenFor returns the header of a subject's request.
