@@ -80,7 +80,7 @@ func walk(ctx context.Context, t *testing.T, page string, change *strings.Replac
 				require.NoError(t, err, command)
 				return string(got), !bytes.Contains(got, []byte(`"not_yet"`))
 			})
-			assert.Equal(t, strings.TrimSpace(want), strings.TrimSpace(string(got)), command)
+			require.Equal(t, strings.TrimSpace(want), strings.TrimSpace(string(got)), command)
 			walked++
 		}
 	}
