@@ -61,7 +61,7 @@ func NewAt(_ context.Context, cfg Config, p service.Platform, at Addresses) (ser
 	}
 	log := dynamostore.NewStore(db, tables)
 	services := &services{at: at, admins: cfg.Admins}
-	watcher := pipeline.NewWatcher(services, p.Now, projections(names))
+	watcher := pipeline.NewWatcher(services, p.Now, consumers(names))
 	done := make(chan struct{})
 	pages := web.Config{
 		Watcher: watcher, Log: log, Done: done, Logger: p.Logger, Locate: services.locate,
@@ -92,11 +92,12 @@ func NewAt(_ context.Context, cfg Config, p service.Platform, at Addresses) (ser
 	}, nil
 }
 
-func projections(n topology.Names) (all []pipeline.Projection) {
+func consumers(n topology.Names) (all []pipeline.Consumer) {
 	for _, p := range n.Projections() {
-		all = append(all, pipeline.Projection{Name: p.Name, Service: p.Service, Queue: p.Queue})
+		all = append(all, pipeline.Consumer{Name: p.Name, Service: p.Service, Queue: p.Queue, Does: "writes the rows of " + p.Name})
 	}
-	return all
+	p := n.Processes()
+	return append(all, pipeline.Consumer{Name: p.Name, Service: p.Service, Queue: p.Queue, Does: "hears for the processes, fires their timers"})
 }
 
 // services asks the admin addresses.

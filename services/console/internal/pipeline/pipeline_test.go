@@ -57,7 +57,7 @@ func newFake() *fakeServices {
 	return &fakeServices{ready: adminclient.Answer{Address: "http://one", Status: http.StatusOK, Body: []byte(isReady)}}
 }
 
-var users = []pipeline.Projection{{Name: "users", Service: "projector-user", Queue: "users.fifo"}}
+var users = []pipeline.Consumer{{Name: "users", Service: "projector-user", Queue: "users.fifo"}}
 
 // times is a histogram of a name, with so many values up to 10 ms and so many more up to 1 s.
 func times(name, labels string, fast, slow int) string {
@@ -165,6 +165,10 @@ func TestWhatIsWrongNeedsAttention(t *testing.T) {
 			metrics: "# TYPE leftfold_projection_audit_differences_total counter\n" +
 				"leftfold_projection_audit_differences_total{projection=\"users\",kind=\"stale\"} 1",
 			want: "projector-user: 1 rows differed from the log in an audit",
+		},
+		"a process is stuck": {
+			metrics: "# TYPE leftfold_timers_stuck gauge\nleftfold_timers_stuck{service=\"projector-user\",category=\"c\"} 2",
+			want:    "projector-user: 2 timers or commands of processes are stuck: leftfold processes list",
 		},
 		"a rebuild is due": {
 			metrics: "# TYPE leftfold_projection_rebuild_due gauge\nleftfold_projection_rebuild_due{projection=\"users\"} 1",

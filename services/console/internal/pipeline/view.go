@@ -12,9 +12,9 @@ type View struct {
 	At time.Time
 	// Watched is how long it has been watched without a break: rates are of that time, at most a minute.
 	Watched time.Duration
-	// Stages are passed one after the other, and then all of Models.
+	// Stages are passed one after the other, and then all of Ends.
 	Stages    []Stage
-	Models    []Stage
+	Ends      []Stage
 	Processes []Process
 	// Attention is what is wrong, the worst first. Empty: nothing that is known.
 	Attention []Attention
@@ -75,8 +75,8 @@ func (w *Watcher) View() View {
 	}
 	v.Stages = append(v.Stages, w.commands(&v), w.hop(&v, "streamer", "publish", "reads the log's stream, writes to Kinesis"),
 		w.hop(&v, "broker", "route", "reads Kinesis, writes to each queue"))
-	for _, p := range w.projected {
-		v.Models = append(v.Models, w.projection(&v, p))
+	for _, p := range w.consumers {
+		v.Ends = append(v.Ends, w.projection(&v, p))
 	}
 	return v
 }
@@ -146,9 +146,9 @@ func (w *Watcher) hop(v *View, service, does, means string) Stage {
 // late is when a delay is called wrong; docs/service-levels.md promises less.
 const late = 30 * time.Second
 
-func (w *Watcher) projection(v *View, p Projection) Stage {
+func (w *Watcher) projection(v *View, p Consumer) Stage {
 	now, of, queue := w.readings[len(w.readings)-1], labels{"projection": p.Name}, labels{"queue": p.Queue}
-	s := Stage{Name: p.Service, Does: "writes the rows of " + p.Name, Seen: seen(now, p.Service)}
+	s := Stage{Name: p.Service, Does: p.Does, Seen: seen(now, p.Service)}
 	w.measured(&s, "leftfold_project_seconds", of)
 	s.fact("in flight", now.sum("leftfold_fifoqueue_in_flight", queue))
 	if age, ok := now.most("leftfold_fifoqueue_oldest_age_seconds", queue); ok && age > late.Seconds() {
@@ -158,6 +158,11 @@ func (w *Watcher) projection(v *View, p Projection) Stage {
 	s.fact("repeated", now.sum("leftfold_projection_duplicates_total", of))
 	if parked := now.sum("leftfold_projection_parked_total", of) - now.sum("leftfold_projection_redriven_total", of); parked > 0 {
 		v.wrong(&s, Count(parked)+" parked since its start, and not redriven", "parked")
+	}
+	for _, what := range []string{"stuck", "parked"} {
+		if n, ok := now.most("leftfold_timers_"+what, labels{"service": p.Service}); ok && n > 0 {
+			v.wrong(&s, Count(n)+" timers or commands of processes are "+what+": leftfold processes list", "operations")
+		}
 	}
 	if n := now.sum("leftfold_projection_audit_differences_total", of); n > 0 {
 		v.wrong(&s, Count(n)+" rows differed from the log in an audit", "operations")

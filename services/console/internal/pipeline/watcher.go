@@ -37,7 +37,7 @@ type Process struct {
 type Watcher struct {
 	services  Asker
 	now       func() time.Time
-	projected []Projection
+	consumers []Consumer
 
 	mu        sync.Mutex
 	readings  []reading // the oldest first
@@ -46,13 +46,13 @@ type Watcher struct {
 	woken     chan struct{} // somebody watches
 }
 
-// Projection is a read model that an event comes to.
-type Projection struct{ Name, Service, Queue string }
+// Consumer is where an event comes to at last: a read model, or the processes.
+type Consumer struct{ Name, Service, Queue, Does string }
 
-// NewWatcher returns a Watcher of the services, with these read models.
-func NewWatcher(services Asker, now func() time.Time, projections []Projection) *Watcher {
+// NewWatcher returns a Watcher of the services, with these consumers.
+func NewWatcher(services Asker, now func() time.Time, consumers []Consumer) *Watcher {
 	return &Watcher{
-		services: services, now: now, projected: projections, watching: map[chan struct{}]bool{}, woken: make(chan struct{}, 1),
+		services: services, now: now, consumers: consumers, watching: map[chan struct{}]bool{}, woken: make(chan struct{}, 1),
 	}
 }
 
