@@ -97,7 +97,9 @@ func consumers(n topology.Names) (all []pipeline.Consumer) {
 		all = append(all, pipeline.Consumer{Name: p.Name, Service: p.Service, Queue: p.Queue, Does: "writes the rows of " + p.Name})
 	}
 	p := n.Processes()
-	return append(all, pipeline.Consumer{Name: p.Name, Service: p.Service, Queue: p.Queue, Does: "hears for the processes, fires their timers"})
+	return append(all, pipeline.Consumer{
+		Name: p.Name, Service: p.Service, Queue: p.Queue, Does: "hears for the processes, fires their timers",
+	})
 }
 
 // services asks the admin addresses.
