@@ -87,7 +87,7 @@ func TestEachServiceStartsByHandAsWritten(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, got.Status, "%s", got.Body)
 	user, err := systemtest.Decode[systemtest.Receipt](got)
 	require.NoError(t, err)
-	for address, path := range map[string]string{"127.0.0.1:8082": "/users/" + user.ID, "127.0.0.1:8083": "/roles"} {
+	for address, path := range map[string]string{"127.0.0.1:8083": "/users/" + user.ID, "127.0.0.1:8084": "/roles"} {
 		waittest.Until(t, path, func() (any, bool) {
 			got, err := get(at[address], path)
 			return string(got.Body), err == nil && got.Status == http.StatusOK

@@ -24,14 +24,13 @@ type ceiling struct {
 
 // The last two follow from what leftfold capacity assumes: where the calls grow beyond that, its answers are wrong, too.
 func ceilings() []ceiling {
-	queues := float64(len((topology.Names{}).Projections()))
-	thousandsOfMessages := 1000 * queues
-	sqs := thousandsOfMessages * capacity.SQSCallsPerEvent
+	queues, models := float64(len((topology.Names{}).Consumers())), float64(len((topology.Names{}).Projections()))
+	sqs := 1000 * queues * capacity.SQSCallsPerEvent
 	return []ceiling{
 		// a page of 1,000 records of the log's stream, two PutRecords of 500, a tenth of a page of Kinesis
 		{"stream and Kinesis", 3.1, 20},
 		{"SQS", sqs, sqs + 5*queues}, // sends, receives and deletes of ten messages for each queue
-		{"projection writes", 0, thousandsOfMessages * capacity.RowWritesPerEvent},
+		{"projection writes", 0, 1000 * models * capacity.RowWritesPerEvent},
 	}
 }
 
@@ -53,17 +52,21 @@ func purposes() []purpose {
 		{"broker", "leases and checkpoints", "stream and Kinesis", []string{"DynamoDB."}},
 		{"broker", "send", "SQS", []string{"SQS."}},
 	}
+	for _, c := range (topology.Names{}).Consumers() {
+		all = append(all,
+			purpose{c.Service, "receive", "SQS", []string{"SQS.ReceiveMessage"}},
+			purpose{c.Service, "delete", "SQS", []string{"SQS.DeleteMessage"}},
+			purpose{c.Service, "extend and release", "SQS", []string{"SQS."}},
+		)
+	}
 	for _, p := range (topology.Names{}).Projections() {
 		projector := p.Service
 		all = append(all,
-			purpose{projector, "receive", "SQS", []string{"SQS.ReceiveMessage"}},
-			purpose{projector, "delete", "SQS", []string{"SQS.DeleteMessage"}},
-			purpose{projector, "extend and release", "SQS", []string{"SQS."}},
 			purpose{projector, "read rows, heal", "", []string{"DynamoDB.GetItem", "DynamoDB.BatchGetItem", "DynamoDB.Query"}},
 			purpose{projector, "write rows", "projection writes", []string{"DynamoDB."}},
 		)
 	}
-	return all
+	return append(all, purpose{topology.Processor, "fences, timers and streams of processes", "", []string{"DynamoDB."}})
 }
 
 // bill is the number of calls of AWS by purpose, in the order of purposes.
@@ -120,7 +123,7 @@ func TestAWSCallsOfABacklogStayUnderTheirCeilings(t *testing.T) {
 		if !underRace {
 			models := float64(len((topology.Names{}).Projections()))
 			asDocumented(t, "writes of rows, for each read model", ofBacklog, b.sum("projection writes")/models)
-			asDocumented(t, "SQS, for each read model", ofBacklog, b.sum("SQS")/models)
+			asDocumented(t, "SQS, for each queue", ofBacklog, b.sum("SQS")/float64(len((topology.Names{}).Consumers())))
 			asDocumented(t, "stream and Kinesis", ofBacklog, b.sum("stream and Kinesis"))
 		}
 	})

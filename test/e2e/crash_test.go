@@ -108,7 +108,7 @@ func TestTheLastEventsSurviveACrash(t *testing.T) {
 // several calls, these are one point. TestACommandIsCarriedOutOnceWhateverCrashes kills command-api, which has none here.
 func crashPoints(t *testing.T, service string) [][]string {
 	t.Helper()
-	for _, p := range (topology.Names{}).Projections() {
+	for _, p := range (topology.Names{}).Consumers() {
 		switch {
 		case p.Service != service:
 		case slices.Contains(p.Categories, user.Category):

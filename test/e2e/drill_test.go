@@ -401,10 +401,10 @@ func (d *drill) fillQueues() {
 	d.send(lostEvents)
 	d.archived() // so the broker may have them, too
 	q := sqs.NewFromConfig(d.AWS.Config())
-	for _, s := range d.Names.Subscriptions() {
-		url, err := q.GetQueueUrl(d.t.Context(), &sqs.GetQueueUrlInput{QueueName: &s.Queue})
+	for _, p := range d.Names.Projections() { // docs/operations.md says what comes of the processes' queue
+		url, err := q.GetQueueUrl(d.t.Context(), &sqs.GetQueueUrlInput{QueueName: &p.Queue})
 		require.NoError(d.t, err)
-		waittest.Until(d.t, "messages in "+s.Queue, func() (any, bool) {
+		waittest.Until(d.t, "messages in "+p.Queue, func() (any, bool) {
 			out, err := q.GetQueueAttributes(d.t.Context(), &sqs.GetQueueAttributesInput{
 				QueueUrl: url.QueueUrl, AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameApproximateNumberOfMessages},
 			})

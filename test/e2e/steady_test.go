@@ -21,12 +21,12 @@ const steadyRate = 200 // commands a second
 // among them: they are as many at rest. Two shards of the table's stream and two of Kinesis are each read every 200 ms, and what a read of
 // the former has found is put into Kinesis at once: 150 calls in the five seconds of 1,000 commands.
 func steadyCeilings() []steadyCeiling {
-	models := float64(len((topology.Names{}).Projections()))
+	models, queues := float64(len((topology.Names{}).Projections())), float64(len((topology.Names{}).Consumers()))
 	return []steadyCeiling{
 		{"to the log", 1050, []string{"append to it", "read the log"}, "writes to the log", 1},
 		{"row writes", 1025 * models, []string{"write rows"}, "writes of rows, for each read model", models},
 		{"reads", 60, []string{"read the log", "read rows, heal"}, "reads, of the log and of rows, all read models", 1},
-		{"SQS", 375 * models, []string{"send", "receive", "delete", "extend and release"}, "SQS, for each read model", models},
+		{"SQS", 375 * queues, []string{"send", "receive", "delete", "extend and release"}, "SQS, for each queue", queues},
 		{"stream and Kinesis", 150, []string{"read the log's stream", "put into Kinesis", "read Kinesis"}, "stream and Kinesis", 1},
 	}
 }

@@ -188,15 +188,15 @@ command-api: POST /users
       broker: SQS.SendMessageBatch
     broker: route
       broker: SQS.SendMessageBatch
+    processor: project processes
+      processor: DynamoDB.GetItem
+      processor: DynamoDB.PutItem
     projector-user: project users
       projector-user: DynamoDB.PutItem
     projector-role: project roles
       projector-role: DynamoDB.PutItem
     projector-audit: project audit-trail
-      projector-audit: DynamoDB.TransactWriteItems
-    processor: project processes
-      processor: DynamoDB.GetItem
-      processor: DynamoDB.PutItem`), tree(spans, id))
+      projector-audit: DynamoDB.TransactWriteItems`), tree(spans, id))
 
 		request, command := find(t, spans, id, "POST /users"), find(t, spans, id, "registerUser")
 		assert.Equal(t, "00000000000000c1", request.Parent.SpanID().String(), "the client's span")
