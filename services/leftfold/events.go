@@ -305,12 +305,9 @@ func (con *console) locate(
 	if strings.Contains(of, "/") {
 		return address(of)
 	}
-	found, err := con.remembered(ctx, client, url.Values{"event": {of}})
-	for _, j := range found {
-		for _, s := range j.Steps {
-			stream, err := eventsourcing.ParseStreamID(s.Stream)
-			return stream, s.Version, err
-		}
+	remembered, err := con.remembered(ctx, client, url.Values{"event": {of}})
+	if at, version, found, wrong := whereabouts.Event(remembered); found || wrong != nil {
+		return at, version, wrong
 	}
 	if !scan {
 		if err == nil {
@@ -334,12 +331,9 @@ func (con *console) locate(
 
 // remembered asks every service what it remembers.
 func (con *console) remembered(ctx context.Context, client *adminclient.Client, query url.Values) (all []service.Journey, err error) {
-	err = adminclient.Each(ctx, client, "/journey?"+query.Encode(),
-		func(_ string, j service.Journey) { all = append(all, j) },
-		func(address string, err error) {
-			if client.Named {
-				con.say("%s does not answer: %v", address, err)
-			}
-		})
-	return all, err
+	return whereabouts.Remembered(ctx, client, query, func(address string, err error) {
+		if client.Named {
+			con.say("%s does not answer: %v", address, err)
+		}
+	})
 }

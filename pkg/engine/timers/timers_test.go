@@ -267,7 +267,7 @@ timers_stuck{category="test/process"} 1
 	})
 }
 
-// A timer that never fires lists a stream that is parked. It is counted, whoever works, and not handled.
+// A timer that never fires lists a stream that is parked. Each poller counts it, and none handles it.
 func TestWhatIsParkedIsCountedAndNotFired(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -142,8 +142,7 @@ func (s *services) remembered(ctx context.Context, query url.Values) (all []serv
 	if err != nil {
 		return nil, err
 	}
-	err = adminclient.Each(ctx, client, "/journey?"+query.Encode(),
-		func(_ string, j service.Journey) { all = append(all, j) }, func(string, error) {})
+	all, err = whereabouts.Remembered(ctx, client, query, func(string, error) {})
 	if errors.Is(err, adminclient.ErrNothingThere) {
 		err = nil // the page says what is not seen
 	}
@@ -154,13 +153,10 @@ func (s *services) locate(
 	ctx context.Context, id string,
 ) (stream eventsourcing.StreamID, version eventsourcing.Version, found bool, err error) {
 	journeys, err := s.remembered(ctx, url.Values{"event": {id}})
-	for _, j := range journeys {
-		for _, step := range j.Steps {
-			stream, err := eventsourcing.ParseStreamID(step.Stream)
-			return stream, step.Version, err == nil, err
-		}
+	if err != nil {
+		return stream, 0, false, err
 	}
-	return stream, 0, false, err
+	return whereabouts.Event(journeys)
 }
 
 // client reads the REST API.
