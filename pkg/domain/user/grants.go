@@ -23,10 +23,20 @@ func (c counted) refuseLast(s State, g Grant) error {
 	return nil
 }
 
-// scopeIfHolder is what refuseLast needs.
-func (s State) scopeIfHolder(id RoleID) []eventsourcing.Scope {
-	if i := s.indexOf(id); i >= 0 && s.isHolder(s.Roles[i]) {
-		return []eventsourcing.Scope{members.Of(id.stream())}
+// scopesOf are those that refuseLast needs of these grants.
+func (s State) scopesOf(grants ...Grant) (scopes []eventsourcing.Scope) {
+	for _, g := range grants {
+		if s.isHolder(g) {
+			scopes = append(scopes, members.Of(g.RoleID.stream()))
+		}
+	}
+	return scopes
+}
+
+// granted returns the grant of a role, or none.
+func (s State) granted(id RoleID) []Grant {
+	if i := s.indexOf(id); i >= 0 {
+		return s.Roles[i : i+1]
 	}
 	return nil
 }
@@ -38,12 +48,7 @@ type Command = eventsourcing.Command[State, Event]
 type Disable struct{ counted }
 
 // Scopes implements eventsourcing.Scoped.
-func (Disable) Scopes(s State) (scopes []eventsourcing.Scope) {
-	for _, g := range s.Roles {
-		scopes = append(scopes, s.scopeIfHolder(g.RoleID)...)
-	}
-	return scopes
-}
+func (Disable) Scopes(s State) []eventsourcing.Scope { return s.scopesOf(s.Roles...) }
 
 // In implements eventsourcing.Scoped.
 func (c Disable) In(scopes eventsourcing.ScopeStates) Command {
@@ -158,7 +163,7 @@ func (c ChangeRoleUntil) Scopes(s State) []eventsourcing.Scope {
 	if c.Until.IsZero() {
 		return nil
 	}
-	return s.scopeIfHolder(c.RoleID)
+	return s.scopesOf(s.granted(c.RoleID)...)
 }
 
 // In implements eventsourcing.Scoped.
@@ -196,7 +201,7 @@ type RemoveRole struct {
 }
 
 // Scopes implements eventsourcing.Scoped.
-func (c RemoveRole) Scopes(s State) []eventsourcing.Scope { return s.scopeIfHolder(c.RoleID) }
+func (c RemoveRole) Scopes(s State) []eventsourcing.Scope { return s.scopesOf(s.granted(c.RoleID)...) }
 
 // In implements eventsourcing.Scoped.
 func (c RemoveRole) In(scopes eventsourcing.ScopeStates) Command {
