@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"sync"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/go-chi/chi/v5"
@@ -24,10 +22,15 @@ import (
 	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/adminclient"
+	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 	"github.com/leftfold/leftfold/pkg/service/health"
+	"github.com/leftfold/leftfold/services/console/internal/journey"
+	"github.com/leftfold/leftfold/services/console/internal/overview"
+	"github.com/leftfold/leftfold/services/console/internal/page"
 	"github.com/leftfold/leftfold/services/console/internal/pipeline"
-	"github.com/leftfold/leftfold/services/console/internal/web"
+	"github.com/leftfold/leftfold/services/console/internal/rest"
+	"github.com/leftfold/leftfold/services/console/internal/streams"
 )
 
 // Addresses are where the rest of the system is. They are asked for at each request: a process that has all of it knows them late.
@@ -63,22 +66,32 @@ func NewAt(_ context.Context, cfg Config, p service.Platform, at Addresses) (ser
 	services := &services{at: at, admins: cfg.Admins}
 	watcher := pipeline.NewWatcher(services, p.Now, consumers(names))
 	done := make(chan struct{})
-	pages := web.Config{
-		Watcher: watcher, Log: log, Done: done, Logger: p.Logger, Locate: services.locate,
-		API: client{at, &http.Client{Timeout: longest}}.get,
-		Find: func(
-			ctx context.Context, stream eventsourcing.StreamID, version eventsourcing.Version, on func(whereabouts.Stop),
-		) (bool, error) {
-			remembered, err := services.remembered(ctx, url.Values{"stream": {stream.String()}, "version": {fmt.Sprint(version)}})
-			if err != nil {
-				return false, err
-			}
-			return whereabouts.Finder{
-				Names: names, Log: log, DB: db, Claims: dynamostore.NewClaims(db, tables),
-				Leases: shards.NewDynamoDBLeases(db, names.Leases), SetAside: setaside.NewList(db, names.SetAside, nil), // it keeps nothing
-				Remembered: remembered,
-			}.Find(ctx, stream, version, on)
-		},
+	find := func(
+		ctx context.Context, stream eventsourcing.StreamID, version eventsourcing.Version, on func(whereabouts.Stop),
+	) (bool, error) {
+		remembered, err := services.remembered(ctx, url.Values{"stream": {stream.String()}, "version": {fmt.Sprint(version)}})
+		if err != nil {
+			return false, err
+		}
+		return whereabouts.Finder{
+			Names: names, Log: log, DB: db, Claims: dynamostore.NewClaims(db, tables),
+			Leases: shards.NewDynamoDBLeases(db, names.Leases), SetAside: setaside.NewList(db, names.SetAside, nil), // it keeps nothing
+			Remembered: remembered,
+		}.Find(ctx, stream, version, on)
+	}
+	api := rest.NewClient(at.API)
+	frame, err := page.New(page.Config{Logger: p.Logger, Admit: admitAll})
+	if err != nil {
+		return service.App{}, err
+	}
+	var areas []page.Area
+	var errs []error
+	add := func(a page.Area, err error) { areas, errs = append(areas, a), append(errs, err) }
+	add(overview.New(frame, watcher, done))
+	add(journey.New(frame, journey.Config{Log: log, Find: find, Locate: services.locate, API: api}))
+	add(streams.New(frame, log, api))
+	if err := errors.Join(errs...); err != nil {
+		return service.App{}, err
 	}
 	return service.App{
 		Parts: []service.Part{{Name: "watcher", Run: func(ctx context.Context) error {
@@ -88,8 +101,15 @@ func NewAt(_ context.Context, cfg Config, p service.Platform, at Addresses) (ser
 		Checks: []health.Check{awsconfig.TableCheck(db, names.EventLog)},
 		API:    cfg.API,
 		Info:   problems.Info(),
-		Pages:  func(r chi.Router) error { return web.Register(r, pages) },
+		Pages:  func(r chi.Router) error { return frame.Register(r, areas...) },
 	}, nil
+}
+
+// admitAll lets every reader do everything: no tokens are required.
+func admitAll(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(auth.With(r.Context(), auth.Everything())))
+	})
 }
 
 func consumers(n topology.Names) (all []pipeline.Consumer) {
@@ -157,29 +177,4 @@ func (s *services) locate(
 		return stream, 0, false, err
 	}
 	return whereabouts.Event(journeys)
-}
-
-// client reads the REST API.
-type client struct {
-	at   Addresses
-	http *http.Client
-}
-
-const (
-	longest   = 10 * time.Second
-	maxAnswer = 4 << 20
-)
-
-func (c client) get(ctx context.Context, path string) (status int, body []byte, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.at.API()+path, http.NoBody)
-	if err != nil {
-		return 0, nil, err
-	}
-	answer, err := c.http.Do(request)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer func() { _ = answer.Body.Close() }() // of a reader
-	body, err = io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
-	return answer.StatusCode, body, err
 }

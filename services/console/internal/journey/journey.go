@@ -1,36 +1,67 @@
-package web
+// Package journey is the page that shows where an event is, and where it waits.
+package journey
 
 import (
 	"context"
-	"encoding/json"
+	"embed"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/url"
-	"path"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/aggregates"
 	"github.com/leftfold/leftfold/pkg/iam/whereabouts"
+	"github.com/leftfold/leftfold/services/console/internal/page"
+	"github.com/leftfold/leftfold/services/console/internal/rest"
 )
 
-func number(v eventsourcing.Version) string { return strconv.FormatUint(uint64(v), 10) }
+//go:embed templates/*.html
+var templates embed.FS
+
+// Log is what the page reads of the log.
+type Log interface {
+	Read(ctx context.Context, stream eventsourcing.StreamID, after eventsourcing.Version) iter.Seq2[eventsourcing.Record, error]
+}
+
+// Config is where the page looks.
+type Config struct {
+	// Log has the events.
+	Log Log
+	// Find returns where an event is, stop by stop; it asks the services what they remember.
+	Find func(ctx context.Context, stream eventsourcing.StreamID, version eventsourcing.Version, on func(whereabouts.Stop)) (bool, error)
+	// Locate returns the event that has an id, as far as a service remembers it.
+	Locate func(ctx context.Context, id string) (stream eventsourcing.StreamID, version eventsourcing.Version, found bool, err error)
+	API    rest.API
+}
+
+type pages struct {
+	*page.Templates
+	Config
+}
+
+// New returns the area.
+func New(f *page.Frame, c Config) (page.Area, error) {
+	t, err := f.Templates(templates, nil)
+	p := &pages{t, c}
+	return page.Area{Name: "Journey", Path: "/journey", Routes: func(r chi.Router) { r.Get("/journey", p.journey) }}, err
+}
 
 // journey is the way of one event, or what a search has found.
 type journey struct {
-	head
-
 	Asked string
 	// Note says why nothing is shown.
 	Note string
 	// Found are events to choose from.
-	Found []trailed
+	Found []rest.Trailed
 
 	Stream  string
 	Version eventsourcing.Version
@@ -57,14 +88,17 @@ type stop struct {
 }
 
 func (p *pages) journey(w http.ResponseWriter, r *http.Request) {
-	j := journey{head: head{"Journey", "journey"}, Asked: strings.TrimSpace(r.URL.Query().Get("of"))}
-	status := http.StatusOK
+	j := journey{Asked: strings.TrimSpace(r.URL.Query().Get("of"))}
+	status, title := http.StatusOK, "Journey"
 	if j.Asked != "" {
 		if err := p.follow(r.Context(), &j); err != nil {
 			status, j.Note = http.StatusServiceUnavailable, "It cannot be told right now: "+err.Error()
 		}
 	}
-	p.show(w, r, status, "journey", "journey", j)
+	if j.Stream != "" {
+		title = fmt.Sprintf("Journey of version %d", j.Version)
+	}
+	p.Show(w, r, status, "journey", "journey", title, j)
 }
 
 // follow fills in the way of the event that is asked for.
@@ -87,7 +121,6 @@ func (p *pages) follow(ctx context.Context, j *journey) error {
 		return nil
 	}
 	j.Stream, j.Version = stream.String(), version
-	j.Title = fmt.Sprintf("Journey of version %d", version)
 	var stops []whereabouts.Stop
 	j.Arrived, err = p.Find(ctx, stream, version, func(s whereabouts.Stop) { stops = append(stops, s) })
 	if errors.Is(err, dynamostore.ErrNoItem) {
@@ -161,7 +194,7 @@ func (p *pages) locate(ctx context.Context, j *journey) (stream eventsourcing.St
 	if err != nil || isEvent {
 		return at, v, err
 	}
-	j.Found, _, err = p.trail(ctx, url.Values{"correlation": {text}}) // what is refused is none
+	j.Found, _, err = rest.Trail(ctx, p.API, url.Values{"correlation": {text}}) // what is refused is none
 	if err == nil && len(j.Found) == 0 {
 		j.Note = "Nothing is known by that name: no user and no role has this id, no service remembers an event with it " +
 			"(each the last 10,000 steps since its start), and the audit trail has no event of this correlation ID."
@@ -183,38 +216,19 @@ func ignoreHole(err error) error {
 	return err
 }
 
-// trailed is an event as the audit trail shows it.
-type trailed struct {
-	ID            string                `json:"id"`
-	Name          string                `json:"name"`
-	Aggregate     string                `json:"aggregate"`
-	AggregateID   string                `json:"aggregateId"`
-	Version       eventsourcing.Version `json:"version"`
-	RecordedAt    time.Time             `json:"recordedAt"`
-	Actor         string                `json:"actor"`
-	CorrelationID string                `json:"correlationId"`
+// bar is where a span of time lies within a longer one, in percent of it.
+type bar struct{ From, Width float64 }
+
+func barOf(begin, end, from, to time.Time) bar {
+	whole := end.Sub(begin).Seconds()
+	if whole <= 0 {
+		return bar{0, minBar}
+	}
+	b := bar{from.Sub(begin).Seconds() / whole * 100, to.Sub(from).Seconds() / whole * 100}
+	b.Width = max(b.Width, minBar)
+	b.From = min(max(0, b.From), 100-b.Width)
+	return b
 }
 
-// Stream is the event's stream.
-func (t trailed) Stream() string { return t.Aggregate + "/" + t.AggregateID }
-
-// Fact is what happened, without the category.
-func (t trailed) Fact() string { return path.Base(t.Name) }
-
-// trail asks the audit trail. refused says why it will not answer that.
-func (p *pages) trail(ctx context.Context, query url.Values) (events []trailed, refused string, err error) {
-	status, body, err := p.API(ctx, "/events?"+query.Encode())
-	if err != nil {
-		return nil, "", err
-	}
-	if status == http.StatusOK {
-		return events, "", json.Unmarshal(body, &events)
-	}
-	var problem struct {
-		Detail string `json:"detail"`
-	}
-	if json.Unmarshal(body, &problem) == nil && status < http.StatusInternalServerError {
-		return nil, problem.Detail, nil
-	}
-	return nil, "", fmt.Errorf("the audit trail answers %d", status)
-}
+// minBar is the least width that can be seen, in percent.
+const minBar = 0.6

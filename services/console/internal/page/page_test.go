@@ -1,4 +1,4 @@
-package web_test
+package page_test
 
 import (
 	"context"
@@ -21,8 +21,13 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/whereabouts"
 	"github.com/leftfold/leftfold/pkg/service/adminclient"
+	"github.com/leftfold/leftfold/pkg/service/auth"
+	"github.com/leftfold/leftfold/services/console/internal/journey"
+	"github.com/leftfold/leftfold/services/console/internal/overview"
+	"github.com/leftfold/leftfold/services/console/internal/page"
 	"github.com/leftfold/leftfold/services/console/internal/pipeline"
-	"github.com/leftfold/leftfold/services/console/internal/web"
+	"github.com/leftfold/leftfold/services/console/internal/rest"
+	"github.com/leftfold/leftfold/services/console/internal/streams"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -77,30 +82,47 @@ func (f fake) find(_ context.Context, _ eventsourcing.StreamID, _ eventsourcing.
 	return false, f.away
 }
 
-func (f fake) api(_ context.Context, path string) (int, []byte, error) {
-	switch {
-	case f.away != nil:
-		return 0, nil, f.away
-	case strings.HasPrefix(path, "/events?correlation=walk"):
-		return http.StatusOK, []byte(`[{"name":"org/iam/user/registered","aggregate":"org/iam/user","aggregateId":"` + id +
-			`","version":1}]`), nil
-	case strings.HasPrefix(path, "/events"):
-		return http.StatusOK, []byte(`[]`), nil
-	default:
-		return http.StatusOK, []byte(`{"lastName":"` + path[len(path)-1:] + `"}`), nil
+func (f fake) Send(_ context.Context, r rest.Request) (rest.Answer, error) {
+	answer := func(body string) (rest.Answer, error) {
+		return rest.Answer{Status: http.StatusOK, Body: []byte(body)}, f.away
 	}
+	switch {
+	case strings.HasPrefix(r.Path, "/events?correlation=walk"):
+		return answer(`[{"name":"org/iam/user/registered","aggregate":"org/iam/user","aggregateId":"` + id + `","version":1}]`)
+	case strings.HasPrefix(r.Path, "/events"):
+		return answer(`[]`)
+	default:
+		return answer(`{"lastName":"` + r.Path[len(r.Path)-1:] + `"}`)
+	}
+}
+
+func (f fake) locate(context.Context, string) (s eventsourcing.StreamID, v eventsourcing.Version, found bool, err error) {
+	return s, v, false, f.away
+}
+
+// register adds the pages of a system to a router.
+func register(t *testing.T, r chi.Router, f fake) {
+	t.Helper()
+	frame, err := page.New(page.Config{Logger: slog.New(slog.DiscardHandler), Admit: func(next http.Handler) http.Handler { return next }})
+	require.NoError(t, err)
+	first, err := overview.New(frame, pipeline.NewWatcher(f, time.Now, nil), nil)
+	require.NoError(t, err)
+	second, err := journey.New(frame, journey.Config{Log: f, Find: f.find, Locate: f.locate, API: f})
+	require.NoError(t, err)
+	third, err := streams.New(frame, f, f)
+	require.NoError(t, err)
+	closed := page.Area{Name: "Closed", Path: "/closed", Scope: "closed:read", Routes: func(r chi.Router) {
+		r.Get("/closed", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+		r.Post("/closed", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	}}
+	require.NoError(t, frame.Register(r, first, second, third, closed))
 }
 
 // ask returns the answer to a GET of the pages of a system.
 func ask(t *testing.T, f fake, path string) (status int, header http.Header, body string) {
 	t.Helper()
 	router := chi.NewRouter()
-	require.NoError(t, web.Register(router, web.Config{
-		Watcher: pipeline.NewWatcher(f, time.Now, nil), Log: f, Find: f.find, API: f.api, Logger: slog.New(slog.DiscardHandler),
-		Locate: func(context.Context, string) (s eventsourcing.StreamID, v eventsourcing.Version, found bool, err error) {
-			return s, v, false, f.away
-		},
-	}))
+	register(t, router, f)
 	w := httptest.NewRecorder()
 	router.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody))
 	return w.Code, w.Header(), w.Body.String()
@@ -184,9 +206,7 @@ func TestAStreamShowsWhatAnEventChanged(t *testing.T) {
 func TestAPartOfAPageComesAlone(t *testing.T) {
 	t.Parallel()
 	router := chi.NewRouter()
-	require.NoError(t, web.Register(router, web.Config{
-		Watcher: pipeline.NewWatcher(fake{}, time.Now, nil), Log: fake{}, Find: fake{}.find, API: fake{}.api,
-	}))
+	register(t, router, fake{})
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/console/streams/org/iam/user/"+id+"?at=1", http.NoBody)
 	r.Header.Set("Hx-Request", "true")
 	w := httptest.NewRecorder()
@@ -205,5 +225,35 @@ func TestAssetsMayBeKeptForEver(t *testing.T) {
 		status, header, _ := ask(t, fake{}, address)
 		assert.Equal(t, http.StatusOK, status, address)
 		assert.Contains(t, header.Get("Cache-Control"), "immutable")
+	}
+}
+
+// An area with a scope is open to those who have it, and no one else sees its entry.
+func TestAnAreaNeedsItsScope(t *testing.T) {
+	t.Parallel()
+	for reader, want := range map[string]int{"closed:read": http.StatusTeapot, "users:read": http.StatusForbidden} {
+		router := chi.NewRouter()
+		register(t, router, fake{})
+		ctx := auth.With(t.Context(), auth.Principal{Subject: "ann", Scopes: []string{reader}})
+		w := httptest.NewRecorder()
+		router.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/console/closed", http.NoBody))
+		assert.Equal(t, want, w.Code, reader)
+		w = httptest.NewRecorder()
+		router.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/console", http.NoBody))
+		assert.Equal(t, want == http.StatusTeapot, strings.Contains(w.Body.String(), "Closed</a>"), reader)
+	}
+}
+
+// What another site sends in a reader's name is refused.
+func TestAnotherSiteCannotAct(t *testing.T) {
+	t.Parallel()
+	router := chi.NewRouter()
+	register(t, router, fake{})
+	for site, want := range map[string]int{"cross-site": http.StatusForbidden, "same-origin": http.StatusTeapot} {
+		r := httptest.NewRequestWithContext(auth.With(t.Context(), auth.Everything()), http.MethodPost, "/console/closed", http.NoBody)
+		r.Header.Set("Sec-Fetch-Site", site)
+		w := httptest.NewRecorder()
+		router.ServeHTTP(w, r)
+		assert.Equal(t, want, w.Code, site)
 	}
 }

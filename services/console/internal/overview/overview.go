@@ -1,31 +1,50 @@
-package web
+// Package overview is the first page: is all well, and if not, what and where.
+package overview
 
 import (
 	"bytes"
+	"embed"
 	"fmt"
 	"html/template"
 	"math"
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
+	"github.com/go-chi/chi/v5"
+
+	"github.com/leftfold/leftfold/services/console/internal/page"
 	"github.com/leftfold/leftfold/services/console/internal/pipeline"
 )
 
-type overview struct {
-	head
-	pipeline.View
+//go:embed templates/*.html
+var templates embed.FS
+
+type pages struct {
+	*page.Templates
+
+	watcher *pipeline.Watcher
+	done    <-chan struct{}
+}
+
+// New returns the area. What is sent live ends with done.
+func New(f *page.Frame, watcher *pipeline.Watcher, done <-chan struct{}) (page.Area, error) {
+	t, err := f.Templates(templates, template.FuncMap{"spark": spark, "rate": rate, "of": of})
+	p := &pages{t, watcher, done}
+	return page.Area{Name: "Overview", Path: "/", Routes: func(r chi.Router) {
+		r.Get("/", p.overview)
+		r.Get("/live", p.live)
+	}}, err
 }
 
 func (p *pages) overview(w http.ResponseWriter, r *http.Request) {
-	p.Watcher.Look(r.Context())
-	p.show(w, r, http.StatusOK, "overview", "", overview{head{"Overview", "overview"}, p.Watcher.View()})
+	p.watcher.Look(r.Context())
+	p.Show(w, r, http.StatusOK, "overview", "", "Overview", p.watcher.View())
 }
 
 // live sends the overview again after every look at the services, as server-sent events, until the reader or this process goes.
 func (p *pages) live(w http.ResponseWriter, r *http.Request) {
-	looked, stop := p.Watcher.Watch()
+	looked, stop := p.watcher.Watch()
 	defer stop()
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx passes each on at once
@@ -41,11 +60,11 @@ func (p *pages) live(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-r.Context().Done(): // a server ends every request in time, and the browser begins another
 			return
-		case <-p.Done:
+		case <-p.done:
 			return
 		case <-looked:
 		}
-		text, err := p.render("overview", "pipeline", overview{View: p.Watcher.View()})
+		text, err := p.Render("overview", "pipeline", p.watcher.View())
 		if err != nil {
 			return
 		}
@@ -66,7 +85,7 @@ type stageOf struct {
 	Stage      pipeline.Stage
 }
 
-func of(v overview, s pipeline.Stage) stageOf { return stageOf{v.RatesKnown(), s} }
+func of(v pipeline.View, s pipeline.Stage) stageOf { return stageOf{v.RatesKnown(), s} }
 
 // rate is a rate for people.
 func rate(perSecond float64) string {
@@ -101,20 +120,3 @@ func spark(rates []float64) template.HTML {
 		`<svg class="spark" viewBox="0 0 %d %d" preserveAspectRatio="none" aria-hidden="true"><polyline points="%s"/></svg>`,
 		sparkWidth, sparkHeight, strings.TrimSpace(points.String())))
 }
-
-// bar is where a span of time lies within a longer one, in percent of it.
-type bar struct{ From, Width float64 }
-
-func barOf(begin, end, from, to time.Time) bar {
-	whole := end.Sub(begin).Seconds()
-	if whole <= 0 {
-		return bar{0, minBar}
-	}
-	b := bar{from.Sub(begin).Seconds() / whole * 100, to.Sub(from).Seconds() / whole * 100}
-	b.Width = max(b.Width, minBar)
-	b.From = min(max(0, b.From), 100-b.Width)
-	return b
-}
-
-// minBar is the least width that can be seen, in percent.
-const minBar = 0.6

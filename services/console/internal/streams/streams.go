@@ -1,11 +1,12 @@
-package web
+// Package streams is the pages of what happened: by whom, on which day, and to an aggregate through time.
+package streams
 
 import (
 	"context"
-	"encoding/json"
+	"embed"
 	"errors"
 	"fmt"
-	"maps"
+	"iter"
 	"net/http"
 	"net/url"
 	"path"
@@ -18,14 +19,39 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/aggregates"
+	"github.com/leftfold/leftfold/services/console/internal/page"
+	"github.com/leftfold/leftfold/services/console/internal/rest"
 )
+
+//go:embed templates/*.html
+var templates embed.FS
+
+// Log is what the pages read of the log.
+type Log interface {
+	Read(ctx context.Context, stream eventsourcing.StreamID, after eventsourcing.Version) iter.Seq2[eventsourcing.Record, error]
+}
+
+type pages struct {
+	*page.Templates
+
+	log Log
+	api rest.API
+}
+
+// New returns the area.
+func New(f *page.Frame, log Log, api rest.API) (page.Area, error) {
+	t, err := f.Templates(templates, nil)
+	p := &pages{t, log, api}
+	return page.Area{Name: "Streams", Path: "/streams", Routes: func(r chi.Router) {
+		r.Get("/streams", p.streams)
+		r.Get("/streams/*", p.stream)
+	}}, err
+}
 
 // streams finds events by who caused them, or by the day.
 type streams struct {
-	head
-
 	Actor, Correlation, Day string
-	Events                  []trailed
+	Events                  []rest.Trailed
 	Note                    string
 }
 
@@ -46,7 +72,6 @@ func (s streams) Asked() string {
 func (p *pages) streams(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	s := streams{
-		head:  head{"Streams", "streams"},
 		Actor: strings.TrimSpace(query.Get("actor")), Correlation: strings.TrimSpace(query.Get("correlation")),
 		Day: strings.TrimSpace(query.Get("day")),
 	}
@@ -58,22 +83,20 @@ func (p *pages) streams(w http.ResponseWriter, r *http.Request) {
 	}
 	status := http.StatusOK
 	var err error
-	if s.Events, s.Note, err = p.trail(r.Context(), ask); err != nil {
+	if s.Events, s.Note, err = rest.Trail(r.Context(), p.api, ask); err != nil {
 		status, s.Note = http.StatusServiceUnavailable, "The audit trail cannot be read right now: "+err.Error()
 	}
-	p.show(w, r, status, "streams", "found", s)
+	p.Show(w, r, status, "streams", "found", "Streams", s)
 }
 
 // stream is an aggregate at one of its versions.
 type stream struct {
-	head
-
 	Stream string
 	At     eventsourcing.Version
 	Last   eventsourcing.Version
 	Events []recorded
 	// State and Row are what decisions and readers see at that version.
-	State, Row []field
+	State, Row []page.Field
 	Note       string
 	// RowNote says why there is no row.
 	RowNote string
@@ -96,42 +119,35 @@ type recorded struct {
 	Here          bool
 }
 
-// field is a part of a state, and whether the last event changed it.
-type field struct {
-	Name, Value string
-	Was         string
-	Changed     bool
-}
-
 // shownEvents bounds the events in one page; the slider reaches all.
 const shownEvents = 200
 
 func (p *pages) stream(w http.ResponseWriter, r *http.Request) {
 	id, err := eventsourcing.ParseStreamID(chi.URLParam(r, "*"))
 	if err != nil {
-		p.fail(w, r, http.StatusNotFound, "That is no stream", "Want one such as org/iam/user/0192…")
+		p.Fail(w, r, http.StatusNotFound, "That is no stream", "Want one such as org/iam/user/0192…")
 		return
 	}
 	at, err := strconv.ParseUint(r.URL.Query().Get("at"), 10, 64)
 	if err != nil {
 		at = 0
 	}
-	s := stream{head: head{path.Base(id.Category) + " " + id.ID, "streams"}, Stream: id.String(), At: eventsourcing.Version(at)}
+	s := stream{Stream: id.String(), At: eventsourcing.Version(at)}
 	if err := p.travel(r.Context(), id, &s); err != nil {
-		p.fail(w, r, http.StatusServiceUnavailable, "The log cannot be read right now", err.Error())
+		p.Fail(w, r, http.StatusServiceUnavailable, "The log cannot be read right now", err.Error())
 		return
 	}
 	if s.Last == 0 {
-		p.fail(w, r, http.StatusNotFound, "The log has no such stream", id.String()+" has no event.")
+		p.Fail(w, r, http.StatusNotFound, "The log has no such stream", id.String()+" has no event.")
 		return
 	}
-	p.show(w, r, http.StatusOK, "stream", "travel", s)
+	p.Show(w, r, http.StatusOK, "stream", "travel", path.Base(id.Category)+" "+id.ID, s)
 }
 
 // travel fills in the stream at its version.
 func (p *pages) travel(ctx context.Context, id eventsourcing.StreamID, s *stream) error {
 	var records []eventsourcing.Record
-	for rec, err := range p.Log.Read(ctx, id, 0) {
+	for rec, err := range p.log.Read(ctx, id, 0) {
 		if errors.Is(err, eventsourcing.ErrLogHole) {
 			s.Note = "The log lacks an event of this stream: " + err.Error()
 			break
@@ -178,7 +194,7 @@ func (s *stream) state(id eventsourcing.StreamID, records []eventsourcing.Record
 		return
 	}
 	before, _ := a.State(records[:len(records)-1]) // a prefix of what can be folded
-	s.State = fields(before, now)
+	s.State = page.Fields(before, now)
 	claims, _ := a.Claims(records) // as above
 	for _, c := range claims {
 		s.Held = append(s.Held, "holds "+c.Constraint())
@@ -195,60 +211,19 @@ func (p *pages) row(ctx context.Context, id eventsourcing.StreamID, s *stream) e
 	if collection == "" {
 		return nil
 	}
-	read := func(at eventsourcing.Version) (body []byte) {
+	read := func(at eventsourcing.Version) []byte {
 		if at == 0 {
 			return nil
 		}
-		status, body, err := p.API(ctx, fmt.Sprintf("/%s/%s?as_of=%d", collection, url.PathEscape(id.ID), at))
-		if err != nil || status != http.StatusOK {
+		answer, err := p.api.Send(ctx, rest.Get(fmt.Sprintf("/%s/%s?as_of=%d", collection, url.PathEscape(id.ID), at)))
+		if err != nil || !answer.OK() {
 			s.RowNote = "The read model does not answer for this version."
 			return nil
 		}
-		return body
+		return answer.Body
 	}
 	if now := read(s.At); now != nil {
-		s.Row = fields(read(s.At-1), now)
+		s.Row = page.Fields(read(s.At-1), now)
 	}
 	return nil
-}
-
-// fields are the members of a JSON object, each with what it was in the one before.
-func fields(before, now []byte) (all []field) {
-	var was, is map[string]json.RawMessage
-	_ = json.Unmarshal(before, &was) // nothing was
-	if json.Unmarshal(now, &is) != nil {
-		return nil
-	}
-	for _, name := range slices.Sorted(maps.Keys(is)) {
-		f := field{Name: name, Value: plain(is[name])}
-		if old, ok := was[name]; ok {
-			f.Was = plain(old)
-		}
-		f.Changed = f.Was != f.Value
-		all = append(all, f)
-	}
-	for _, name := range slices.Sorted(maps.Keys(was)) {
-		if _, ok := is[name]; !ok {
-			all = append(all, field{Name: name, Was: plain(was[name]), Changed: true})
-		}
-	}
-	return all
-}
-
-// plain is a JSON value for people: the elements of a list are lines.
-func plain(value json.RawMessage) string {
-	var text string
-	var list []json.RawMessage
-	switch {
-	case json.Unmarshal(value, &text) == nil:
-		return text
-	case json.Unmarshal(value, &list) == nil:
-		var lines []string
-		for _, each := range list {
-			lines = append(lines, plain(each))
-		}
-		return strings.Join(lines, "\n")
-	default:
-		return string(value)
-	}
 }
