@@ -111,6 +111,31 @@ func awaitText(selector, text string) chromedp.Action[chromedp.Void] {
 	}
 }
 
+// lookAt looks at a page on a phone and on a desktop, light and dark: it fits, runs without a complaint, and an accessibility engine finds
+// nothing serious.
+func lookAt(t *testing.T, tab context.Context, said *complaints, address string) { //nolint:revive // the test comes first
+	t.Helper()
+	for _, scheme := range []string{"light", "dark"} {
+		for _, width := range []int64{390, 1280} {
+			what := fmt.Sprintf("%s %s %d", address, scheme, width)
+			_, err := chromedp.Call(tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+			})
+			require.NoError(t, err)
+			require.NoError(t, chromedp.Do(tab, chromedp.EmulateViewport(width, 900), chromedp.Navigate(address), chromedp.WaitVisible("h1")), what)
+			assert.Empty(t, said.take(), what)
+			wider, err := chromedp.Run(tab, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > innerWidth`))
+			require.NoError(t, err)
+			assert.False(t, wider, "%s is wider than the window", what)
+			found, ok := findings(t, tab)
+			assert.Empty(t, found, what)
+			if !ok {
+				t.Log("no accessibility engine is installed: make axe")
+			}
+		}
+	}
+}
+
 func TestTheConsoleInABrowser(t *testing.T) {
 	t.Parallel()
 	tab, said := newBrowser(t)
@@ -157,27 +182,8 @@ func TestTheConsoleInABrowser(t *testing.T) {
 		awaitText("#travel", "Version 2 of 3"), awaitText("#travel ins", "Dan"))
 	do("what happened today", chromedp.Navigate(base+"/console/streams"), awaitText("#answer", "updated"))
 
-	looked := false
 	for _, page := range []string{"", "/journey?of=" + id, "/streams", "/streams/org/iam/user/" + id + "?at=2"} {
-		for _, scheme := range []string{"light", "dark"} {
-			for _, width := range []int64{390, 1280} {
-				what := fmt.Sprintf("%s %s %d", page, scheme, width)
-				_, err := chromedp.Call(tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-					Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
-				})
-				require.NoError(t, err)
-				do(what, chromedp.EmulateViewport(width, 900), chromedp.Navigate(base+"/console"+page), chromedp.WaitVisible("h1"))
-				wider, err := chromedp.Run(tab, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > innerWidth`))
-				require.NoError(t, err)
-				assert.False(t, wider, "%s is wider than the window", what)
-				found, ok := findings(t, tab)
-				looked = ok
-				assert.Empty(t, found, what)
-			}
-		}
-	}
-	if !looked {
-		t.Log("no accessibility engine is installed: make axe")
+		lookAt(t, tab, said, base+"/console"+page)
 	}
 	require.NoError(t, chromedp.Do(tab, chromedp.Navigate(base+"/console/nothing"), awaitText("h1", "There is no such page")))
 }

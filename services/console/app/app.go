@@ -28,6 +28,7 @@ import (
 	"github.com/leftfold/leftfold/services/console/internal/journey"
 	"github.com/leftfold/leftfold/services/console/internal/overview"
 	"github.com/leftfold/leftfold/services/console/internal/page"
+	"github.com/leftfold/leftfold/services/console/internal/people"
 	"github.com/leftfold/leftfold/services/console/internal/pipeline"
 	"github.com/leftfold/leftfold/services/console/internal/rest"
 	"github.com/leftfold/leftfold/services/console/internal/streams"
@@ -90,6 +91,8 @@ func NewAt(_ context.Context, cfg Config, p service.Platform, at Addresses) (ser
 	add(overview.New(frame, watcher, done))
 	add(journey.New(frame, journey.Config{Log: log, Find: find, Locate: services.locate, API: api}))
 	add(streams.New(frame, log, api))
+	add(people.Users(frame, api))
+	add(people.Roles(frame, api))
 	if err := errors.Join(errs...); err != nil {
 		return service.App{}, err
 	}

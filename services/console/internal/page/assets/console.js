@@ -12,6 +12,24 @@
       }
     }
   };
+  // A time that is typed is one of this zone, and is sent in UTC.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const typed = (at) => new Date(at.getTime() - at.getTimezoneOffset() * 60000).toISOString().slice(0, 19);
+  for (const input of document.querySelectorAll('input[type=datetime-local]')) {
+    if (input.value) {
+      input.value = typed(new Date(`${input.value}Z`));
+    }
+    const label = input.labels[0].querySelector('.zone');
+    if (label) {
+      label.textContent = `(${zone})`;
+    }
+    input.form.addEventListener('formdata', (e) => {
+      const at = new Date(input.value);
+      if (!Number.isNaN(at.getTime())) {
+        e.formData.set(input.name, at.toISOString().slice(0, 19));
+      }
+    });
+  }
   localise(document);
   document.addEventListener('htmx:afterSwap', (e) => localise(e.detail.target || document));
   // An answer that says what is wrong is shown like any other.

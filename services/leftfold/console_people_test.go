@@ -1,0 +1,88 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// An administrator does in a browser what the API offers for users and roles, from an empty system on, and sees each refusal where it
+// belongs and what came of each command.
+func TestUsersAndRolesInABrowser(t *testing.T) {
+	t.Parallel()
+	tab, said := newBrowser(t)
+	system, stop := running(t)
+	defer stop()
+	base := "http://" + system.APIAddr + "/console"
+	do := func(what string, actions ...chromedp.Action[chromedp.Void]) {
+		t.Helper()
+		require.NoError(t, chromedp.Do(tab, actions...), what)
+		assert.Empty(t, said.take(), what)
+	}
+	// refused does what is answered by a page with an error's status, of which a browser complains.
+	refused := func(what string, actions ...chromedp.Action[chromedp.Void]) {
+		t.Helper()
+		require.NoError(t, chromedp.Do(tab, actions...), what)
+		for _, text := range said.take() {
+			assert.Contains(t, text, "409", what)
+		}
+	}
+	button := func(form string) string { return fmt.Sprintf(`form[action$=%q] button`, form) }
+	address := func() string {
+		t.Helper()
+		at, err := chromedp.Run(tab, chromedp.Evaluate[string](`location.origin + location.pathname`))
+		require.NoError(t, err)
+		return at
+	}
+
+	do("nothing is there", chromedp.Navigate(base+"/users"), awaitText(".empty", "There are no users yet"))
+	do("register", chromedp.Click(".empty a"), awaitText("h1", "New user"),
+		chromedp.SendKeys("#new-email", "dan@example.com\r"), awaitText(".done", "The user is registered"))
+	dan := address()
+	do("a name", chromedp.SendKeys("#names-firstName", "Dan"), chromedp.SendKeys("#names-lastName", "Lee"),
+		chromedp.Click(button("/names")), awaitText("h1", "Dan Lee"))
+	do("another user", chromedp.Navigate(base+"/users/new"), chromedp.SendKeys("#new-email", "ann@example.com\r"),
+		awaitText(".done", "The user is registered"))
+	refused("a taken e-mail", chromedp.SetValue("#email-email", "DAN@example.com"), chromedp.Click(button("/email")),
+		awaitText("#email-email-refused", "Another one has this email"))
+	ann := address()[:len(address())-len("/email")]
+
+	do("no roles", chromedp.Navigate(base+"/roles"), awaitText(".empty", "There are no roles yet"))
+	do("create a role", chromedp.Click(".empty a"), awaitText("h1", "New role"), chromedp.SendKeys("#new-name", "auditor"),
+		chromedp.SendKeys("#new-maxMembers", "1"), chromedp.Click("#new-essential"), chromedp.Click("form.edit button"),
+		awaitText(".done", "The role is created"), awaitText("h1", "auditor"))
+	role := address()
+	do("grant it by address", chromedp.SendKeys("#grant-email", "dan@example.com"), chromedp.Click(button("/grant")),
+		awaitText(".done", "The role is granted"), awaitText(".grants", "without an end"))
+	refused("the last holder", chromedp.Click(button("/disable")), awaitText(`form[action$="/disable"] .refused`, "last enabled one"))
+	refused("no seat left", chromedp.Navigate(ann), chromedp.SendKeys("#grant-roleId", "auditor"), chromedp.Click(button("/grant")),
+		awaitText("#grant-roleId-refused", "As many users hold the role"))
+	refused("no such member", chromedp.Navigate(role), chromedp.SendKeys("#grant-email", "nobody@example.com"),
+		chromedp.Click(button("/grant")), awaitText("#grant-email-refused", "No user has this e-mail"))
+	do("rename the role", chromedp.Navigate(role), chromedp.SetValue("#name-name", "chief"), chromedp.Click(button("/name")),
+		awaitText("h1", "chief"))
+	do("other rules", chromedp.SetValue("#rules-maxMembers", "2"), chromedp.Click("#rules-essential"), chromedp.Click(button("/rules")),
+		awaitText(".done", "The rules are changed"))
+	do("grant until a time", chromedp.Navigate(ann), chromedp.SendKeys("#grant-roleId", "chief"),
+		chromedp.SetValue("#grant-until", "2100-01-31T18:00"), chromedp.Click(button("/grant")), awaitText(".grants time", "2100"))
+	do("without an end", chromedp.SetValue(`.grants input[type=datetime-local]`, ""), chromedp.Click(".grants form:first-child button"),
+		awaitText(".grants", "without an end"))
+	do("take it away", chromedp.Click(`form[action*="/remove/"] button`), awaitText(".done", "taken away"))
+	do("disable and enable", chromedp.Click(button("/disable")), awaitText(".headline", "disabled"), chromedp.Click(button("/enable")),
+		awaitText(".headline", "enabled"))
+	do("find", chromedp.Navigate(base+"/users"), chromedp.SendKeys("#q", "ann"), chromedp.Click("form.ask button"),
+		awaitText(".rows", "ann@example.com"))
+	do("a role off and on", chromedp.Navigate(role), chromedp.Click(button("/disable")), awaitText(".headline", "disabled"),
+		chromedp.Click(button("/enable")), awaitText(".headline", "enabled"), awaitText(".rows", "Dan Lee"))
+	do("retire", chromedp.Click("#retire-sure"), chromedp.Click(button("/retire")), awaitText(".headline", "retired"),
+		awaitText(".retirement", "taken from 1 of 1"))
+
+	for _, at := range []string{base + "/users", base + "/users/new", dan, base + "/roles", base + "/roles/new", role} {
+		lookAt(t, tab, said, at)
+	}
+}
