@@ -156,7 +156,7 @@ func (op *operation) call(t *testing.T, target string, header http.Header, body 
 }
 
 // goAlone are parameters that make no sense beside another of the same operation: If-Match, min_version, contains.
-var goAlone = []string{"If-None-Match", "as_of", "email", "correlation", "day"} //nolint:gochecknoglobals // read only
+var goAlone = []string{"If-None-Match", "as_of", "email", "correlation", "day", "dry_run", "at"} //nolint:gochecknoglobals // read only
 
 // example returns the document's example of a request, with version in place of the one in If-Match, and a key of its own.
 func (op *operation) example(version string) (target string, header http.Header, body []byte) {
@@ -254,9 +254,14 @@ func TestTheExamplesOfTheOpenAPIDocumentWork(t *testing.T) {
 			require.NotNil(t, op, step.id)
 			time.Sleep(step.later)
 			target, header, body := op.example(versions[step.about])
+			tried := 0
+			if op.method != http.MethodGet {
+				tried = op.call(t, target+"?dry_run=true", header, body).status
+			}
 			got := op.call(t, target, header, body)
 			if step.refused != "" {
 				assert.Contains(t, string(got.body), `"`+step.refused+`"`, op.ID)
+				assert.Equal(t, got.status, tried, op.ID)
 				continue
 			}
 			require.Less(t, got.status, 300, "%s: %s", op.ID, got.body)
@@ -273,6 +278,7 @@ func TestTheExamplesOfTheOpenAPIDocumentWork(t *testing.T) {
 				}
 				continue
 			}
+			assert.Equal(t, http.StatusOK, tried, "%s: a dry run of what is then accepted", op.ID)
 			versions[step.about] = got.header.Get("ETag")
 			again := op.call(t, target, header, body)
 			assert.Equal(t, "true", again.header.Get("Idempotent-Replayed"), op.ID)
@@ -339,7 +345,8 @@ func TestEveryErrorAnswerIsInTheDocument(t *testing.T) {
 			} else {
 				tries = append(tries,
 					op.call(t, target, with("If-Match", "3"), body), op.call(t, target, with("If-Match", `"99"`), body),
-					op.call(t, target, with("Idempotency-Key", "a b"), body))
+					op.call(t, target, with("Idempotency-Key", "a b"), body),
+					op.call(t, path+"?at=1", header, body), op.call(t, path+"?dry_run=true&at=99", header, body))
 			}
 			if op.RequestBody != nil {
 				tries = append(tries,
@@ -356,7 +363,7 @@ func TestEveryErrorAnswerIsInTheDocument(t *testing.T) {
 		}
 		for _, code := range []string{
 			"malformed", "invalid", "bad_cursor", "not_yet", "too_large", "unsupported_media_type", "header_too_large", "precondition_failed",
-			"user_not_found", "role_not_found", "idempotency_key_reused",
+			"user_not_found", "role_not_found", "idempotency_key_reused", "no_such_version",
 		} {
 			assert.True(t, seen[code], "nothing above brought about %s", code)
 		}

@@ -67,6 +67,14 @@ func (p *scenario) send(status int, method, path string, body any) string {
 	return receipt.ID
 }
 
+// try sends a command as a dry run.
+func (p *scenario) try(path string, body any) {
+	p.t.Helper()
+	a, err := p.s.Do(p.t.Context(), systemtest.Request{Method: http.MethodPut, Path: path + "?dry_run=true", Body: body})
+	require.NoError(p.t, err)
+	require.Equal(p.t, http.StatusOK, a.Status, "%s", a.Body)
+}
+
 // run sends every command and read, refused ones too, and appends unknown events.
 func (p *scenario) run() {
 	t, s, send := p.t, p.s, p.send
@@ -79,6 +87,7 @@ func (p *scenario) run() {
 		send(202, http.MethodPut, "/users/"+dan+"/enable", nil)
 	}
 	send(202, http.MethodPut, "/users/"+dan, object{"firstName": "Dan", "lastName": "Lee"})
+	p.try("/users/"+dan+"/email", object{"email": "d@example.com"})
 	send(202, http.MethodPut, "/users/"+dan+"/email", object{"email": "d@example.com"})
 	send(409, http.MethodPost, "/users", object{"email": "d@example.com"})
 	send(202, http.MethodPost, "/users/"+dan+"/roles", object{"roleId": role})

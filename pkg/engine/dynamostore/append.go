@@ -23,6 +23,12 @@ func (s *Store) Append(ctx context.Context, c eventsourcing.Commit) error {
 	return s.AppendWith(ctx, c)
 }
 
+// Check returns the error for which Append of the commit would send nothing.
+func (s *Store) Check(c eventsourcing.Commit) error {
+	_, err := s.plan(c, nil)
+	return err
+}
+
 // Extra is a write of another item in the transaction of an append.
 type Extra struct {
 	// Write must be a Put or a Delete, of an item that nothing else in the transaction concerns.

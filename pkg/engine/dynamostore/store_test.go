@@ -3,6 +3,7 @@ package dynamostore_test
 import (
 	"context"
 	"iter"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/eventsourcing/dryrun"
 	"github.com/leftfold/leftfold/pkg/eventsourcing/eventstoretest"
 	"github.com/leftfold/leftfold/pkg/localaws"
 )
@@ -24,6 +26,42 @@ func TestConformance(t *testing.T) {
 		_, client := newServer(t)
 		return dynamostore.NewStore(client, dynamostore.Config{})
 	})
+}
+
+func TestADryRunSaysWhatAnAppendDoes(t *testing.T) {
+	t.Parallel()
+	eventstoretest.RunDryRuns(t, func(t testing.TB) dryrun.Log {
+		_, client := newServer(t)
+		return dynamostore.NewStore(client, dynamostore.Config{})
+	})
+}
+
+// TestADryRunSendsNoWrite, whatever the commit has.
+func TestADryRunSendsNoWrite(t *testing.T) {
+	t.Parallel()
+	server, client := newServer(t)
+	store := dynamostore.NewStore(client, dynamostore.Config{})
+	stream := eventsourcing.StreamID{Category: "test", ID: "1"}
+	c := eventsourcing.Commit{
+		Stream: stream,
+		Records: []eventsourcing.Record{
+			{ID: "e1", Stream: stream, Version: 1, Name: "test/happened", Schema: 1, Data: []byte(`{}`), RecordedAt: time.Now()},
+		},
+		Take:    []eventsourcing.Claim{{Category: "test", Name: "name", Value: "a"}},
+		Release: []eventsourcing.Claim{{Category: "test", Name: "name", Value: "b"}},
+		Guards:  []eventsourcing.Guard{{Stream: eventsourcing.StreamID{Category: "test", ID: "2"}}},
+		Scopes:  []eventsourcing.ScopeMove{{Scope: eventsourcing.Scope{Subject: "test", Name: "all"}, Add: map[string]int64{"n": 1}}},
+		Result:  &eventsourcing.CommandResult{ID: "c1", ExpiresAt: time.Now().Add(time.Hour)},
+	}
+	before := server.Calls()
+	trial := dryrun.New(store, stream, 0)
+	require.NoError(t, trial.Append(t.Context(), c))
+	require.NoError(t, trial.Remember(t.Context(), *c.Result))
+	for operation, n := range server.Calls() {
+		read := slices.Contains([]string{"DynamoDB.Query", "DynamoDB.GetItem", "DynamoDB.BatchGetItem"}, operation)
+		require.True(t, read || n == before[operation], operation)
+	}
+	require.NoError(t, store.Append(t.Context(), c), "it is as good as new")
 }
 
 // A store that has cached no versions keeps the same contract.

@@ -73,6 +73,16 @@ func (s *Store) Append(ctx context.Context, c eventsourcing.Commit) error {
 	return nil
 }
 
+// Check implements dryrun.Log. The store knows no limits.
+func (s *Store) Check(c eventsourcing.Commit) error { return c.Validate() }
+
+// Owner implements dryrun.Log.
+func (s *Store) Owner(ctx context.Context, c eventsourcing.Claim) (eventsourcing.StreamID, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.owners[c], ctx.Err()
+}
+
 // Scopes implements eventsourcing.Store.
 func (s *Store) Scopes(ctx context.Context, scopes []eventsourcing.Scope) (eventsourcing.ScopeStates, error) {
 	if err := ctx.Err(); err != nil {

@@ -41,7 +41,7 @@ func newTables(cfg Config) dynamostore.Tables {
 	}
 }
 
-func newCommandsConfig(cfg Config, p service.Platform, db *dynamodb.Client, store eventsourcing.Store) commands.Config {
+func newCommandsConfig(cfg Config, p service.Platform, db *dynamodb.Client, store *dynamostore.Store) commands.Config {
 	c := commands.Config{
 		Store: store, Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter}, MaxAttempts: cfg.MaxAttempts, Timeout: cfg.Timeout,
 		Cache: cfg.Cache, Logger: p.Logger, Metrics: p.Metrics, Traces: p.Traces,
@@ -53,7 +53,7 @@ func newCommandsConfig(cfg Config, p service.Platform, db *dynamodb.Client, stor
 }
 
 // readLog reads a stream that no aggregate has.
-func readLog(log eventsourcing.Store) health.Check {
+func readLog(log *dynamostore.Store) health.Check {
 	return health.Check{Name: "read of the log", Probe: func(ctx context.Context) error {
 		for _, err := range log.Read(ctx, eventsourcing.StreamID{Category: user.Category, ID: "none"}, 0) {
 			return err
@@ -62,7 +62,7 @@ func readLog(log eventsourcing.Store) health.Check {
 	}}
 }
 
-func newApp(cfg Config, p service.Platform, db *dynamodb.Client, log eventsourcing.Store, h *commands.Handler) service.App {
+func newApp(cfg Config, p service.Platform, db *dynamodb.Client, log *dynamostore.Store, h *commands.Handler) service.App {
 	var checks []health.Check
 	for _, table := range []string{cfg.EventLog, cfg.SetValidations, cfg.Scopes, cfg.Commands} {
 		checks = append(checks, awsconfig.TableCheck(db, table))

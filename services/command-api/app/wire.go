@@ -9,7 +9,6 @@ import (
 	"github.com/google/wire"
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
-	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
 )
@@ -18,7 +17,7 @@ import (
 func New(ctx context.Context, cfg Config, p service.Platform) (service.App, error) {
 	wire.Build(
 		newDynamoDB, wire.Bind(new(dynamostore.DynamoDBAPI), new(*dynamodb.Client)),
-		newStoreConfig, dynamostore.NewStore, wire.Bind(new(eventsourcing.Store), new(*dynamostore.Store)),
+		newStoreConfig, dynamostore.NewStore,
 		newCommandsConfig, commands.NewHandler,
 		newApp,
 	)

@@ -40,7 +40,11 @@ locals {
         actions   = ["dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"]
         resources = [local.log.arn]
       }
-      claims = { actions = ["dynamodb:DescribeTable", "dynamodb:PutItem", "dynamodb:DeleteItem"], resources = [local.claims.arn] }
+      # GetItem: a dry run looks up who has a value.
+      claims = {
+        actions   = ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"]
+        resources = [local.claims.arn]
+      }
       scopes = {
         actions = [
           "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem",

@@ -20,6 +20,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/eventsourcing/dryrun"
 	"github.com/leftfold/leftfold/pkg/eventsourcing/snapshot"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/retry"
@@ -30,20 +31,16 @@ import (
 
 // Handler runs commands.
 type Handler struct {
-	users *eventsourcing.Repository[user.State, user.Event]
-	roles *eventsourcing.Repository[role.State, role.Event]
-
-	store     eventsourcing.Store
+	cfg       Config
+	log       aggregates
 	snapshots *snapshot.Writer // nil: none are kept
-	now       func() time.Time
-	timeout   time.Duration
 	metrics   *metrics
 	tracer    trace.Tracer
 }
 
 // Config sets a Handler up.
 type Config struct {
-	Store eventsourcing.Store
+	Store dryrun.Log
 	Now   func() time.Time
 	// Backoff paces the attempts of one command under conflicts. Defaults to the repository's.
 	Backoff retry.Backoff
@@ -65,32 +62,14 @@ type Config struct {
 
 // NewHandler returns a Handler.
 func NewHandler(c Config) (*Handler, error) {
-	h := &Handler{
-		store: c.Store, now: c.Now, timeout: c.Timeout, metrics: newMetrics(c), tracer: eventtrace.Tracer(c.Traces, "services/command-api"),
-	}
+	h := &Handler{cfg: c, metrics: newMetrics(c), tracer: eventtrace.Tracer(c.Traces, "services/command-api")}
 	if c.Snapshots != nil {
 		h.snapshots = snapshot.NewWriter(c.Snapshots, h.metrics.snapshotUsed)
 		c.Snapshots = h.snapshots
 	}
-	return h, errors.Join(
-		repository(&h.users, user.Aggregate(), c, h.metrics),
-		repository(&h.roles, role.Aggregate(), c, h.metrics),
-	)
-}
-
-func repository[S any, E eventsourcing.Event](
-	r **eventsourcing.Repository[S, E], a eventsourcing.Aggregate[S, E], c Config, m *metrics,
-) (err error) {
-	cfg := eventsourcing.Config[S, E]{
-		Aggregate: a, Store: c.Store, NewID: newID, Now: c.Now, Backoff: c.Backoff, MaxAttempts: c.MaxAttempts,
-		OnConflict: m.lost, OnCache: func(u eventsourcing.CacheUse) { m.cache.WithLabelValues(string(u)).Inc() },
-		Snapshots: c.Snapshots, SnapshotEvery: c.SnapshotEvery, OnSnapshot: m.snapshotUsed,
-	}
-	if c.Cache > 0 {
-		cfg.Cache = eventsourcing.NewCache[S](c.Cache)
-	}
-	*r, err = eventsourcing.NewRepository(cfg)
-	return err
+	var err error
+	h.log, err = newAggregates(c, h.metrics)
+	return h, err
 }
 
 // WriteSnapshots saves the snapshots that commands and loads ask for, until ctx ends. One that is not saved by then is
@@ -120,6 +99,12 @@ type Options struct {
 	// Outcome is what to remember of the command on that aggregate, which is at that version afterwards. It is required
 	// with a Key.
 	Outcome func(id string, after eventsourcing.Version) []byte
+	// DryRun, unless it is nil, has the command decided and checked as ever, and nothing written: it is set to what the command would
+	// do. Key is not looked at.
+	DryRun *dryrun.Outcome
+	// At is the version of the aggregate that a DryRun decides on; problems.ErrNoSuchVersion if it has not come to that. Defaults to the
+	// one it is at.
+	At eventsourcing.Version
 }
 
 // keptFor is how long a written command's outcome is remembered.
@@ -134,8 +119,11 @@ func (*RepeatedError) Error() string { return "command repeated" }
 func (h *Handler) User(
 	ctx context.Context, name, id string, c eventsourcing.Command[user.State, user.Event], o Options,
 ) (eventsourcing.Version, error) {
-	return h.run(ctx, name, id, o, func(ctx context.Context, with ...eventsourcing.Option) (eventsourcing.Version, error) {
-		return h.users.Do(ctx, id, c, with...)
+	stream := eventsourcing.StreamID{Category: user.Category, ID: id}
+	return h.run(ctx, name, stream, o, func(
+		ctx context.Context, on aggregates, with ...eventsourcing.Option,
+	) (eventsourcing.Version, error) {
+		return on.users.Do(ctx, id, c, with...)
 	})
 }
 
@@ -143,40 +131,43 @@ func (h *Handler) User(
 func (h *Handler) Role(
 	ctx context.Context, name, id string, c eventsourcing.Command[role.State, role.Event], o Options,
 ) (eventsourcing.Version, error) {
-	return h.run(ctx, name, id, o, func(ctx context.Context, with ...eventsourcing.Option) (eventsourcing.Version, error) {
-		return h.roles.Do(ctx, id, c, with...)
+	stream := eventsourcing.StreamID{Category: role.Category, ID: id}
+	return h.run(ctx, name, stream, o, func(
+		ctx context.Context, on aggregates, with ...eventsourcing.Option,
+	) (eventsourcing.Version, error) {
+		return on.roles.Do(ctx, id, c, with...)
 	})
 }
 
 // Now is the time of a command that depends on it.
-func (h *Handler) Now() time.Time { return h.now() }
+func (h *Handler) Now() time.Time { return h.cfg.Now() }
 
 // AddRole gives a user a role, until that time unless it is zero. A guard makes sure that the role has not changed since it was looked up.
 func (h *Handler) AddRole(ctx context.Context, userID, roleID string, until time.Time, o Options) (eventsourcing.Version, error) {
-	prepare := func(ctx context.Context) (eventsourcing.Prepared[user.State, user.Event], error) {
-		state, version, err := h.roles.Load(ctx, roleID)
-		return eventsourcing.Prepared[user.State, user.Event]{
-			Command: user.AddRole{Until: until, Now: h.now(), Role: user.Grantable{
-				ID: user.RoleID(roleID), Exists: state.Exists, Enabled: !state.Disabled, Retiring: state.Retiring, Retired: state.Retired,
-				MaxMembers: state.Rules.MaxMembers,
-			}},
-			Enrichment: []eventsourcing.Enrichment{role.NewReference(role.ID(roleID), state.Name)},
-			Guards: []eventsourcing.Guard{{
-				Stream: eventsourcing.StreamID{Category: role.Category, ID: roleID}, Version: version,
-			}},
-		}, err
-	}
-	return h.run(ctx, "addRole", userID, o, func(ctx context.Context, with ...eventsourcing.Option) (eventsourcing.Version, error) {
-		return h.users.DoWith(ctx, userID, prepare, with...)
+	stream := eventsourcing.StreamID{Category: user.Category, ID: userID}
+	return h.run(ctx, "addRole", stream, o, func(
+		ctx context.Context, on aggregates, with ...eventsourcing.Option,
+	) (eventsourcing.Version, error) {
+		return on.users.DoWith(ctx, userID, func(ctx context.Context) (eventsourcing.Prepared[user.State, user.Event], error) {
+			state, version, err := on.roles.Load(ctx, roleID)
+			return eventsourcing.Prepared[user.State, user.Event]{
+				Command: user.AddRole{Until: until, Now: h.cfg.Now(), Role: user.Grantable{
+					ID: user.RoleID(roleID), Exists: state.Exists, Enabled: !state.Disabled, Retiring: state.Retiring, Retired: state.Retired,
+					MaxMembers: state.Rules.MaxMembers,
+				}},
+				Enrichment: []eventsourcing.Enrichment{role.NewReference(role.ID(roleID), state.Name)},
+				Guards: []eventsourcing.Guard{{
+					Stream: eventsourcing.StreamID{Category: role.Category, ID: roleID}, Version: version,
+				}},
+			}, err
+		}, with...)
 	})
 }
 
-func (h *Handler) run(
-	ctx context.Context, name, id string, o Options,
-	do func(context.Context, ...eventsourcing.Option) (eventsourcing.Version, error),
-) (eventsourcing.Version, error) {
-	startedAt := h.now()
-	ctx, cancel := context.WithTimeout(ctx, h.timeout)
+// run runs a command on the aggregate of a stream, or tries it.
+func (h *Handler) run(ctx context.Context, name string, stream eventsourcing.StreamID, o Options, do do) (eventsourcing.Version, error) {
+	startedAt := h.cfg.Now()
+	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
 	defer cancel()
 	ctx, span := eventtrace.Start(ctx, h.tracer, name)
 	actor := auth.Of(ctx).Subject
@@ -193,10 +184,18 @@ func (h *Handler) run(
 		ID:          actor + " " + o.Key, // a key has no spaces
 		Fingerprint: o.Fingerprint, ExpiresAt: startedAt.Add(keptFor),
 	}
-	if o.Key != "" {
-		with = append(with, eventsourcing.WithResult(result, func(after eventsourcing.Version) []byte { return o.Outcome(id, after) }))
+	if o.Key != "" && o.DryRun == nil {
+		with = append(with, eventsourcing.WithResult(result, func(after eventsourcing.Version) []byte { return o.Outcome(stream.ID, after) }))
 	}
-	version, err := do(ctx, with...)
+	var (
+		version eventsourcing.Version
+		err     error
+	)
+	if o.DryRun == nil {
+		version, err = do(ctx, h.log, with...)
+	} else {
+		version, err = h.try(ctx, stream, o, do, with)
+	}
 	if errors.Is(err, eventsourcing.ErrCommandRepeated) {
 		err = h.firstAnswer(ctx, result)
 	}
@@ -206,8 +205,8 @@ func (h *Handler) run(
 	if errors.Is(err, eventsourcing.ErrUnknownEvent) {
 		h.metrics.unknownEvents.Inc()
 	}
-	eventtrace.Observe(h.metrics.seconds.WithLabelValues(name), h.now().Sub(startedAt).Seconds(), span.SpanContext())
-	outcome, failed := outcomeOf(err)
+	eventtrace.Observe(h.metrics.seconds.WithLabelValues(name), h.cfg.Now().Sub(startedAt).Seconds(), span.SpanContext())
+	outcome, failed := outcomeOf(err, o.DryRun != nil)
 	h.metrics.outcomes.WithLabelValues(name, outcome).Inc()
 	end(span, outcome, failed)
 	return version, err
@@ -215,7 +214,7 @@ func (h *Handler) run(
 
 // firstAnswer returns the error that answers a repeated command.
 func (h *Handler) firstAnswer(ctx context.Context, repeated eventsourcing.CommandResult) error {
-	first, err := h.store.Result(ctx, repeated.ID)
+	first, err := h.cfg.Store.Result(ctx, repeated.ID)
 	switch {
 	case errors.Is(err, eventsourcing.ErrNoResult): // expired meanwhile; another try is a new command
 		return fmt.Errorf("the command's result has expired: %w", eventsourcing.ErrConflict)
@@ -239,9 +238,12 @@ func end(span trace.Span, outcome string, failed bool) {
 	span.End()
 }
 
-// outcomeOf is accepted, repeated or the code of the problem that answers err; failed says that it is our fault or AWS's.
-func outcomeOf(err error) (outcome string, failed bool) {
-	if err == nil {
+// outcomeOf is accepted, dry_run, repeated or the code of the problem that answers err; failed says that it is our fault or AWS's.
+func outcomeOf(err error, tried bool) (outcome string, failed bool) {
+	switch {
+	case err == nil && tried:
+		return "dry_run", false
+	case err == nil:
 		return "accepted", false
 	}
 	if _, ok := errors.AsType[*RepeatedError](err); ok {

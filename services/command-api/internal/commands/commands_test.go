@@ -18,6 +18,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/eventsourcing/dryrun"
 	"github.com/leftfold/leftfold/pkg/eventsourcing/memstore"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
@@ -40,10 +41,10 @@ type world struct {
 }
 
 // newWorld makes a Handler whose store may be wrapped; nil leaves it as it is.
-func newWorld(t *testing.T, wrap func(eventsourcing.Store) eventsourcing.Store) *world {
+func newWorld(t *testing.T, wrap func(dryrun.Log) dryrun.Log) *world {
 	t.Helper()
 	w := &world{t: t, store: &memstore.Store{}, registry: prometheus.NewRegistry()}
-	var store eventsourcing.Store = w.store
+	var store dryrun.Log = w.store
 	if wrap != nil {
 		store = wrap(store)
 	}
@@ -114,7 +115,7 @@ func TestAddRoleGrantsAnExistingRoleByItsName(t *testing.T) {
 
 // between is a store with something that happens once, before scopes are read.
 type between struct {
-	eventsourcing.Store
+	dryrun.Log
 	once func()
 }
 
@@ -123,7 +124,7 @@ func (b *between) Scopes(ctx context.Context, scopes []eventsourcing.Scope) (eve
 		b.once = nil
 		once()
 	}
-	return b.Store.Scopes(ctx, scopes)
+	return b.Log.Scopes(ctx, scopes)
 }
 
 // A role's limit and its members are two reads. Whatever changes between them, the answer is right at one moment.
@@ -145,8 +146,8 @@ func TestAGrantIsDecidedOnTheLimitAndTheMembersOfOneMoment(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			store := &between{}
-			w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store {
-				store.Store = s
+			w := newWorld(t, func(s dryrun.Log) dryrun.Log {
+				store.Log = s
 				return store
 			})
 			w.annAndAuditor()
@@ -224,7 +225,7 @@ func TestAddRoleIsRefused(t *testing.T) {
 
 // meddling runs an operation right before an append to a user's stream, as a competitor might.
 type meddling struct {
-	eventsourcing.Store
+	dryrun.Log
 	before func(ctx context.Context)
 }
 
@@ -233,13 +234,13 @@ func (s *meddling) Append(ctx context.Context, c eventsourcing.Commit) error {
 		s.before = nil
 		before(ctx)
 	}
-	return s.Store.Append(ctx, c)
+	return s.Log.Append(ctx, c)
 }
 
 func TestARoleDisabledBeforeTheAppendIsNotGranted(t *testing.T) {
 	t.Parallel()
 	m := &meddling{}
-	w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { m.Store = s; return m })
+	w := newWorld(t, func(s dryrun.Log) dryrun.Log { m.Log = s; return m })
 	w.annAndAuditor()
 	m.before = func(ctx context.Context) {
 		_, err := w.Role(ctx, "disable", auditor, role.Disable{}, commands.Options{})
@@ -254,7 +255,7 @@ func TestARoleDisabledBeforeTheAppendIsNotGranted(t *testing.T) {
 func TestARoleRenamedBeforeTheAppendIsGrantedByItsNewName(t *testing.T) {
 	t.Parallel()
 	m := &meddling{}
-	w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { m.Store = s; return m })
+	w := newWorld(t, func(s dryrun.Log) dryrun.Log { m.Log = s; return m })
 	w.annAndAuditor()
 	m.before = func(ctx context.Context) {
 		_, err := w.Role(ctx, "rename", auditor, role.Rename{Name: "chief"}, commands.Options{})
@@ -269,7 +270,7 @@ func TestARoleRenamedBeforeTheAppendIsGrantedByItsNewName(t *testing.T) {
 func TestASeatThatIsTakenBeforeTheAppendIsNotGivenTwice(t *testing.T) {
 	t.Parallel()
 	m := &meddling{}
-	w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { m.Store = s; return m })
+	w := newWorld(t, func(s dryrun.Log) dryrun.Log { m.Log = s; return m })
 	w.annAndAuditor()
 	_, err := w.Role(t.Context(), "setRules", auditor, role.SetRules{Rules: role.Rules{MaxMembers: 1}}, commands.Options{})
 	require.NoError(t, err)
@@ -290,7 +291,7 @@ func TestAGrantThatIsPreparedAgainIsDecidedAtTheTimeOfThen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := &meddling{}
-		w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { m.Store = s; return m })
+		w := newWorld(t, func(s dryrun.Log) dryrun.Log { m.Log = s; return m })
 		w.annAndAuditor()
 		m.before = func(ctx context.Context) {
 			time.Sleep(time.Minute / 2) // a slow store
@@ -324,7 +325,7 @@ func TestMetadataNamesTheActorAndTheRequest(t *testing.T) {
 
 // failing answers every append by err.
 type failing struct {
-	eventsourcing.Store
+	dryrun.Log
 	err error
 }
 
@@ -345,7 +346,7 @@ func TestOutcomesAreCounted(t *testing.T) {
 	} {
 		t.Run(outcome, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store {
+			w := newWorld(t, func(s dryrun.Log) dryrun.Log {
 				if tt.err == nil {
 					return s
 				}
@@ -361,7 +362,7 @@ func TestOutcomesAreCounted(t *testing.T) {
 }
 
 // stuck never answers a read.
-type stuck struct{ eventsourcing.Store }
+type stuck struct{ dryrun.Log }
 
 func (stuck) Read(ctx context.Context, _ eventsourcing.StreamID, _ eventsourcing.Version) iter.Seq2[eventsourcing.Record, error] {
 	return func(yield func(eventsourcing.Record, error) bool) {
@@ -373,7 +374,7 @@ func (stuck) Read(ctx context.Context, _ eventsourcing.StreamID, _ eventsourcing
 func TestACommandTimesOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { return stuck{s} })
+		w := newWorld(t, func(s dryrun.Log) dryrun.Log { return stuck{s} })
 		started := time.Now()
 		_, err := w.AddRole(t.Context(), ann, auditor, time.Time{}, commands.Options{})
 		require.ErrorIs(t, err, context.DeadlineExceeded)

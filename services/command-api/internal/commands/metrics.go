@@ -29,7 +29,8 @@ func newMetrics(c Config) *metrics {
 	}
 	m := &metrics{
 		logger: c.Logger,
-		outcomes: counter("commands_total", "Commands by their outcome: accepted, repeated or the code of the problem that answered.",
+		outcomes: counter("commands_total",
+			"Commands by their outcome: accepted, dry_run, repeated or the code of the problem that answered.",
 			"command", "outcome"),
 		cache: counter("state_cache_total", "Commands by what the cache of states did for them: hit (no read), stale (a short one), miss.",
 			"result"),

@@ -12,6 +12,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/eventsourcing/dryrun"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
 )
@@ -20,7 +21,7 @@ import (
 func twoWorlds(t *testing.T) (w, other *world) {
 	t.Helper()
 	w = newWorld(t, nil)
-	other = newWorld(t, func(eventsourcing.Store) eventsourcing.Store { return w.store })
+	other = newWorld(t, func(dryrun.Log) dryrun.Log { return w.store })
 	other.store = w.store
 	return w, other
 }
@@ -89,7 +90,7 @@ func TestReplaysAndConflictsAreCounted(t *testing.T) {
 }
 
 // damaged refuses to write a result twice, but cannot read it.
-type damaged struct{ eventsourcing.Store }
+type damaged struct{ dryrun.Log }
 
 func (s damaged) Result(context.Context, string) (eventsourcing.CommandResult, error) {
 	return eventsourcing.CommandResult{}, fmt.Errorf("%w: no outcome", eventsourcing.ErrResultUnreadable)
@@ -97,7 +98,7 @@ func (s damaged) Result(context.Context, string) (eventsourcing.CommandResult, e
 
 func TestACommandWhoseResultCannotBeReadIsNotCarriedOutAgain(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { return damaged{s} })
+	w := newWorld(t, func(s dryrun.Log) dryrun.Log { return damaged{s} })
 	options := commands.Options{Key: "k", Outcome: func(string, eventsourcing.Version) []byte { return nil }}
 	version, err := w.User(t.Context(), "register", ann, user.Register{ID: ann, Email: "ann@example.com"}, options)
 	require.NoError(t, err)
@@ -111,7 +112,7 @@ func TestACommandWhoseResultCannotBeReadIsNotCarriedOutAgain(t *testing.T) {
 }
 
 // forgetful refuses to write a result twice, but never finds it.
-type forgetful struct{ eventsourcing.Store }
+type forgetful struct{ dryrun.Log }
 
 func (s forgetful) Result(context.Context, string) (eventsourcing.CommandResult, error) {
 	return eventsourcing.CommandResult{}, eventsourcing.ErrNoResult
@@ -119,7 +120,7 @@ func (s forgetful) Result(context.Context, string) (eventsourcing.CommandResult,
 
 func TestACommandWithoutItsStoredResultIsBusy(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(s eventsourcing.Store) eventsourcing.Store { return forgetful{s} })
+	w := newWorld(t, func(s dryrun.Log) dryrun.Log { return forgetful{s} })
 	options := commands.Options{Key: "k", Outcome: func(string, eventsourcing.Version) []byte { return nil }}
 	for i, id := range []string{ann, ben} {
 		_, err := w.User(t.Context(), "register", id, user.Register{ID: user.ID(id), Email: "ann@example.com"}, options)

@@ -12,18 +12,24 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/eventsourcing/dryrun"
 	"github.com/leftfold/leftfold/pkg/iam/restvalue"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/services/command-api/internal/commands"
 )
 
-// Headers are what every command takes beside its values. The type is exported because huma skips the fields of others.
-type Headers struct {
+// Sending is what every command takes beside its values. The type is exported because huma skips the fields of others.
+type Sending struct {
+	Trial
+
 	Key     key     `header:"Idempotency-Key" example:"6f9c2a1e-register-dan"`
 	IfMatch ifMatch `header:"If-Match" example:"\"3\""`
 }
 
-func (in *Headers) options(ctx context.Context) (o commands.Options) {
+func (in *Sending) options(ctx context.Context) (o commands.Options) {
+	if in.DryRun {
+		o.DryRun, o.At = new(dryrun.Outcome), eventsourcing.Version(in.At)
+	}
 	if in.Key != "" {
 		o.Key, o.Fingerprint = string(in.Key), fingerprintOf(ctx)
 	}
@@ -34,10 +40,10 @@ func (in *Headers) options(ctx context.Context) (o commands.Options) {
 	return o
 }
 
-// Target is the input of a command whose address is an aggregate's, or part of one. The type is exported as Headers is.
+// Target is the input of a command whose address is an aggregate's, or part of one. The type is exported as Sending is.
 type Target struct {
 	restvalue.Target
-	Headers
+	Sending
 
 	IfNoneMatch ifNoneMatch `header:"If-None-Match" example:"*"`
 }
@@ -45,7 +51,7 @@ type Target struct {
 func (in *Target) aggregateID() string { return string(in.ID) }
 
 func (in *Target) options(ctx context.Context) commands.Options {
-	o := in.Headers.options(ctx)
+	o := in.Sending.options(ctx)
 	if in.IfNoneMatch != "" {
 		none, _ := httpapi.ParseTags(string(in.IfNoneMatch)) // Resolve has checked them
 		allowed := o.AllowVersion

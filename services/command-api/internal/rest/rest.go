@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/history"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
@@ -55,7 +56,7 @@ func on[In any, P interface {
 }](c collection, op operation, carryOut func(context.Context, *In, commands.Options) (eventsourcing.Version, error)) {
 	mayAnswer := slices.Concat(op.refusals, []error{
 		eventsourcing.ErrConflict, eventsourcing.ErrTooLarge, eventsourcing.ErrVersionMismatch, problems.ErrKeyReused,
-		eventsourcing.ErrLogHole, eventsourcing.ErrResultUnreadable, eventsourcing.ErrUnknownEvent,
+		eventsourcing.ErrLogHole, eventsourcing.ErrResultUnreadable, eventsourcing.ErrUnknownEvent, problems.ErrNoSuchVersion,
 	})
 	scopes := op.scopes
 	if len(scopes) == 0 {
@@ -67,11 +68,17 @@ func on[In any, P interface {
 	}
 	httpapi.Register(c.api, c.log, huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Tags: []string{c.name},
-		Description:   "Answered once it is in the log. With an Idempotency-Key it can be sent again safely.",
+		Description:   "Answered once it is in the log. With an Idempotency-Key it can be sent again safely. With `dry_run` nothing is written.",
 		Security:      auth.Scopes(scopes...),
 		DefaultStatus: http.StatusAccepted, Middlewares: middlewares, Metadata: httpapi.MayAnswer(mayAnswer...),
+		Responses: map[string]*huma.Response{"200": c.dryRunAnswer()},
 	}, func(ctx context.Context, in *In) (*accepted, error) {
 		options := P(in).options(ctx)
+		if options.At > 0 {
+			if err := auth.Require(ctx, history.DataScope); err != nil {
+				return nil, err
+			}
+		}
 		options.Outcome = func(id string, after eventsourcing.Version) []byte { return mustEncode(c.answer(id, after)) }
 		version, err := carryOut(ctx, in, options)
 		if repeated, ok := errors.AsType[*commands.RepeatedError](err); ok {
@@ -79,6 +86,9 @@ func on[In any, P interface {
 		}
 		if err != nil {
 			return nil, err
+		}
+		if options.DryRun != nil {
+			return c.would(ctx, P(in).aggregateID(), version, *options.DryRun), nil
 		}
 		return c.answer(P(in).aggregateID(), version), nil
 	})
@@ -98,7 +108,7 @@ func decide[S any, E eventsourcing.Event, In any, P interface {
 	})
 }
 
-// accepted is the answer to a command that is in the log. Its JSON is what is remembered under an Idempotency-Key.
+// accepted is the answer to a command that is in the log, or to a dry run. Its JSON is what is remembered under an Idempotency-Key.
 type accepted struct {
 	Status   int     `json:"status"`
 	ETag     string  `header:"ETag" json:"etag" doc:"the version, quoted" example:"\"1\""`
@@ -112,7 +122,7 @@ type receipt struct {
 	Version eventsourcing.Version `json:"version" doc:"its version after the command" example:"1"`
 }
 
-// encoded is a receipt's JSON, so that a remembered one is sent as the same bytes.
+// encoded is the JSON of a receipt or of a tried command, so that a remembered one is sent as the same bytes.
 type encoded struct{ json.RawMessage }
 
 // Schema implements huma.SchemaProvider.

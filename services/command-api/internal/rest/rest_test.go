@@ -44,9 +44,15 @@ type api struct {
 
 type counting struct {
 	memstore.Store
-	appended atomic.Int64
-	fail     error // answers every append, if set
-	lost     error // answers every append that was written, if set
+	appended, remembered atomic.Int64
+
+	fail error // answers every append, if set
+	lost error // answers every append that was written, if set
+}
+
+func (s *counting) Remember(ctx context.Context, r eventsourcing.CommandResult) error {
+	s.remembered.Add(1)
+	return s.Store.Remember(ctx, r)
 }
 
 func (s *counting) Append(ctx context.Context, c eventsourcing.Commit) error {

@@ -10,7 +10,7 @@ import (
 )
 
 type createRole struct {
-	Headers
+	Sending
 	Body struct {
 		ID   restvalue.NewID    `json:"id,omitempty" example:"01920b7d-0a11-7d52-8c3f-6b1d2e4f5a90"`
 		Name restvalue.RoleName `json:"name" example:"auditor"`

@@ -11,7 +11,7 @@ import (
 )
 
 type registerUser struct {
-	Headers
+	Sending
 	Body struct {
 		ID    restvalue.NewID `json:"id,omitempty" example:"01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"`
 		Email restvalue.Email `json:"email" example:"dan@example.com"`
@@ -37,7 +37,7 @@ type changeEmail struct {
 
 type addRole struct {
 	restvalue.Target
-	Headers
+	Sending
 	Body struct {
 		RoleID restvalue.ID       `json:"roleId" doc:"a role that exists and is enabled" example:"01920b7d-0a11-7d52-8c3f-6b1d2e4f5a90"`
 		Until  *restvalue.Instant `json:"until,omitempty" nullable:"true" doc:"when the user loses it again; never if left out or null" example:"2030-01-31T18:00:00Z"`
@@ -46,7 +46,7 @@ type addRole struct {
 
 func (in *addRole) aggregateID() string { return string(in.ID) }
 
-// HeldRole is the input of a command on a role that a user holds. The type is exported as Headers is.
+// HeldRole is the input of a command on a role that a user holds. The type is exported as Sending is.
 type HeldRole struct {
 	Target
 

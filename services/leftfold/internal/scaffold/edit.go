@@ -25,7 +25,7 @@ func (a Aggregate) places() []place {
 		trail    = "pkg/iam/topology/audit.go"
 		list     = "pkg/iam/aggregates/aggregates.go"
 		problems = "pkg/iam/problems/problems.go"
-		commands = "services/command-api/internal/commands/commands.go"
+		commands = "services/command-api/internal/commands/aggregates.go"
 		services = "services/leftfold/app/services.go"
 		catalog  = "docs/eventdocs/eventdocs.go"
 	)
@@ -43,8 +43,8 @@ func (a Aggregate) places() []place {
 			fmt.Sprintf("			%[1]s.ErrInvalidName, %[1]s.ErrNotFound, %[1]s.ErrExists,", w.Name),
 		},
 		imports(commands, domain),
-		{commands, "type Handler struct {", "", fmt.Sprintf("	%s *eventsourcing.Repository[%[2]s.State, %[2]s.Event]", w.Names, w.Name)},
-		{commands, "	return h, errors.Join(", "	)", "		repository(&h." + w.Names + ", " + w.Name + ".Aggregate(), c, h.metrics),"},
+		{commands, "type aggregates struct {", "}", fmt.Sprintf("	%s *eventsourcing.Repository[%[2]s.State, %[2]s.Event]", w.Names, w.Name)},
+		{commands, "	err = errors.Join(", "	)", "		repository(&a." + w.Names + ", " + w.Name + ".Aggregate(), c, m),"},
 		{
 			"services/command-api/internal/rest/rest.go", "func Register(", "}",
 			fmt.Sprintf(`	register%s(collection{"%s", api, log}, h)`, w.Types, w.Names),
