@@ -4,16 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
-	"path"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
-	"github.com/leftfold/leftfold/pkg/iam/topology"
+	"github.com/leftfold/leftfold/pkg/iam/projectors"
 	"github.com/leftfold/leftfold/pkg/service/adminclient"
 	"github.com/leftfold/leftfold/services/leftfold/internal/amount"
 	"github.com/leftfold/leftfold/services/leftfold/internal/output"
@@ -37,19 +34,6 @@ Exit codes: 0 all are redriven, 1 some stay parked or a named one is not parked,
 2 trouble.`
 )
 
-// parkedAggregate is an entry of the admin address's list; docs/admin.md explains it.
-type parkedAggregate struct {
-	Projection string                `json:"projection"`
-	Stream     string                `json:"stream"`
-	Version    eventsourcing.Version `json:"version"`
-	Event      string                `json:"event"`
-	Reason     string                `json:"reason"`
-	ParkedAt   time.Time             `json:"parkedAt"`
-	Waiting    int                   `json:"waiting"`
-
-	Redrive string `json:"redrive,omitempty"`
-}
-
 // newParked returns the commands on parked aggregates.
 func newParked(con *console) *cobra.Command {
 	projection, all, dryRun := "", false, false
@@ -59,7 +43,7 @@ func newParked(con *console) *cobra.Command {
 			table := con.printer(output.Column{Name: "PROJECTION", Width: 10}, output.Column{Name: "STREAM", Width: 49},
 				output.Column{Name: "VERSION", Width: 7}, output.Column{Name: "WAITING", Width: 7}, output.Column{Name: "PARKED AT", Width: 20},
 				output.Column{Name: "EVENT"})
-			err = con.eachParked(ctx, projection, func(_ *adminclient.Client, _ string, p parkedAggregate) error {
+			err = con.eachParked(ctx, projection, func(_ *adminclient.Client, _ string, p projectors.Parked) error {
 				some = true
 				p.Redrive = ""
 				table.Row(p, p.Projection, p.Stream, strconv.FormatUint(uint64(p.Version), 10), strconv.Itoa(p.Waiting),
@@ -79,7 +63,7 @@ func newParked(con *console) *cobra.Command {
 			if _, err := eventsourcing.ParseStreamID(args[0]); err != nil {
 				return false, err
 			}
-			err = con.eachParked(ctx, projection, func(_ *adminclient.Client, _ string, p parkedAggregate) error {
+			err = con.eachParked(ctx, projection, func(_ *adminclient.Client, _ string, p projectors.Parked) error {
 				if p.Stream == args[0] {
 					some = true
 					p.Redrive = ""
@@ -113,38 +97,24 @@ func newParked(con *console) *cobra.Command {
 
 // eachParked calls on with every parked aggregate, of one projection or of all, and the address that answers for it.
 func (con *console) eachParked(
-	ctx context.Context, only string, on func(c *adminclient.Client, address string, p parkedAggregate) error,
+	ctx context.Context, only string, on func(c *adminclient.Client, address string, p projectors.Parked) error,
 ) error {
 	n, err := names()
 	if err != nil {
 		return err
 	}
-	if only != "" && !slices.ContainsFunc(n.Consumers(), func(c topology.Consumer) bool { return c.Name == only }) {
-		_, err := named(n, only)
+	consumers, err := projectors.Consumers(n, only)
+	if err != nil {
 		return err
 	}
 	client, err := con.services(ctx)
 	if err != nil {
 		return err
 	}
-	for _, p := range n.Consumers() {
-		if only != "" && p.Name != only {
-			continue
-		}
-		address, err := client.Projection(ctx, p.Name)
+	for _, c := range consumers {
+		err := projectors.EachParked(ctx, client, c.Name, func(address string, p projectors.Parked) error { return on(client, address, p) })
 		if err != nil {
 			return err
-		}
-		for page := "/projections/" + p.Name + "/parked?limit=100"; page != ""; {
-			var found []parkedAggregate
-			if page, err = client.Get(ctx, address+page, &found); err != nil {
-				return err
-			}
-			for _, parked := range found {
-				if err := on(client, address, parked); err != nil {
-					return err
-				}
-			}
 		}
 	}
 	return nil
@@ -159,7 +129,7 @@ func (con *console) redrive(ctx context.Context, projection string, streams []st
 		left[stream] = true
 	}
 	asked, none := len(streams) > 0, true
-	err = con.eachParked(ctx, projection, func(client *adminclient.Client, address string, p parkedAggregate) error {
+	err = con.eachParked(ctx, projection, func(client *adminclient.Client, address string, p projectors.Parked) error {
 		if _, wanted := left[p.Stream]; asked && !wanted {
 			return nil
 		}
@@ -168,7 +138,7 @@ func (con *console) redrive(ctx context.Context, projection string, streams []st
 			con.plan(planned{fmt.Sprintf("apply %s of %s in %s", amount.Of(p.Waiting, "event"), p.Stream, p.Projection), address + p.Redrive})
 			return nil
 		}
-		result, err := con.toTheEnd(ctx, client, address+p.Redrive, applied{Projection: p.Projection, Stream: p.Stream})
+		result, err := con.toTheEnd(ctx, client, address+p.Redrive, projectors.Applied{Projection: p.Projection, Stream: p.Stream})
 		if err != nil {
 			return err
 		}
@@ -188,28 +158,13 @@ func (con *console) redrive(ctx context.Context, projection string, streams []st
 	return stay, err
 }
 
-// toTheEnd sends a POST until all is applied, or an event cannot be. Then the answer says why not.
-func (con *console) toTheEnd(ctx context.Context, client *adminclient.Client, at string, a applied) (applied, error) {
+// toTheEnd sends a POST until all is applied, or an event cannot be.
+func (con *console) toTheEnd(
+	ctx context.Context, client *adminclient.Client, at string, a projectors.Applied,
+) (projectors.Applied, error) {
 	progress := con.progress()
 	defer progress.End()
-	for {
-		err := client.Post(ctx, at, &a)
-		refusal, ok := errors.AsType[*adminclient.Refusal](err)
-		switch {
-		case ok && refusal.Status/100 == 4, ok && refusal.Code == "log_hole":
-			a.Problem = refusal.Error()
-			return a, nil
-		case err != nil:
-			return a, err
-		case a.Done:
-			return a, nil
-		}
+	return projectors.ToTheEnd(ctx, client, at, a, func(a projectors.Applied) {
 		progress.Show(func() string { return a.String() + " so far" })
-	}
-}
-
-// pathOf returns a stream as it stands in a path.
-func pathOf(stream string) string {
-	category, id := path.Split(stream)
-	return category + url.PathEscape(id)
+	})
 }

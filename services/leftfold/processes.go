@@ -10,10 +10,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/spf13/cobra"
 
+	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/process"
+	"github.com/leftfold/leftfold/pkg/engine/timers"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/processes"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/services/leftfold/internal/output"
 )
@@ -136,18 +140,39 @@ func (w waitingProcess) waitsFor() string {
 	}
 }
 
+// processKinds returns all kinds in the AWS of the environment, and its log.
+func processKinds(ctx context.Context) (processes.Kinds, *dynamostore.Store, error) {
+	target, n, err := account(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	db := dynamodb.NewFromConfig(target, func(o *dynamodb.Options) { o.RetryMaxAttempts = auditsAttempts })
+	log := dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: n.EventLog}})
+	kinds, err := processes.All(log, timers.Table{DB: db, Name: n.Timers})
+	return kinds, log, err
+}
+
+// processKind returns the kind of that name, and the log.
+func processKind(ctx context.Context, name string) (processes.Kind, *dynamostore.Store, error) {
+	kinds, log, err := processKinds(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	kind, err := kinds.Named(name)
+	return kind, log, err
+}
+
 func (con *console) listProcesses(ctx context.Context, o processesOptions) (stuck bool, err error) {
-	p, err := newProcessKinds(ctx)
+	kinds, _, err := processKinds(ctx)
 	if err != nil {
 		return false, err
 	}
-	kinds := p.kinds
 	if o.kind != "" {
-		only, err := p.of(o.kind)
+		only, err := kinds.Named(o.kind)
 		if err != nil {
 			return false, err
 		}
-		kinds = []processKind{only}
+		kinds = processes.Kinds{only}
 	}
 	table := con.printer(output.Column{Name: "KIND", Width: 10}, output.Column{Name: "ID", Width: 36},
 		output.Column{Name: "SINCE", Width: 20}, output.Column{Name: "STUCK", Width: 5}, output.Column{Name: "WAITS FOR"})
@@ -157,7 +182,7 @@ func (con *console) listProcesses(ctx context.Context, o processesOptions) (stuc
 			if err != nil && found.ID == "" {
 				return stuck, err
 			}
-			w := waitingProcess{Kind: nameOf(k), ID: found.ID, Timer: found.Timer, Parked: found.Parked, Since: found.Since}
+			w := waitingProcess{Kind: k.Name(), ID: found.ID, Timer: found.Timer, Parked: found.Parked, Since: found.Since}
 			if err != nil {
 				w.Parked = "it cannot be read: " + err.Error()
 			}
@@ -229,11 +254,11 @@ func (p shownProcess) String() string {
 }
 
 func (con *console) showProcess(ctx context.Context, kind, id string, events int) (none bool, err error) {
-	p, k, err := processesOf(ctx, kind)
+	k, log, err := processKind(ctx, kind)
 	if err != nil {
 		return false, err
 	}
-	v, err := k.show(ctx, id)
+	v, err := k.Show(ctx, id)
 	if err != nil {
 		return false, err
 	}
@@ -252,7 +277,7 @@ func (con *console) showProcess(ctx context.Context, kind, id string, events int
 	}
 	last := eventsourcing.Version(max(events, 0))
 	after := max(v.Version, last) - last
-	for r, err := range p.log.Read(ctx, eventsourcing.StreamID{Category: k.Category(), ID: id}, after) {
+	for r, err := range log.Read(ctx, eventsourcing.StreamID{Category: k.Category(), ID: id}, after) {
 		if err != nil {
 			return false, err
 		}
@@ -270,12 +295,12 @@ type changedProcess struct {
 	Outcome string `json:"outcome"`
 }
 
-func (con *console) became(k processKind, id, outcome string) {
-	con.printer().Line(changedProcess{nameOf(k), id, outcome}, fmt.Sprintf("%s %s: %s", nameOf(k), id, outcome))
+func (con *console) became(k processes.Kind, id, outcome string) {
+	con.printer().Line(changedProcess{k.Name(), id, outcome}, fmt.Sprintf("%s %s: %s", k.Name(), id, outcome))
 }
 
 func (con *console) retryProcesses(ctx context.Context, kind string, ids []string, o processesOptions) (some bool, err error) {
-	_, k, err := processesOf(ctx, kind)
+	k, _, err := processKind(ctx, kind)
 	if err != nil {
 		return false, err
 	}
@@ -293,7 +318,7 @@ func (con *console) retryProcesses(ctx context.Context, kind string, ids []strin
 }
 
 // retryAll retries what waits as the log says.
-func (con *console) retryAll(ctx context.Context, k processKind, o processesOptions) (unread bool, err error) {
+func (con *console) retryAll(ctx context.Context, k processes.Kind, o processesOptions) (unread bool, err error) {
 	if o.parallel < 1 {
 		return false, fmt.Errorf("--parallel %d: want at least 1", o.parallel)
 	}
@@ -313,7 +338,7 @@ func (con *console) retryAll(ctx context.Context, k processKind, o processesOpti
 		defer printing.Unlock()
 		none, unread = false, unread || unreadable != nil
 		if o.dryRun && unreadable == nil {
-			con.plan(planned{Would: "retry " + nameOf(k) + " " + id})
+			con.plan(planned{Would: "retry " + k.Name() + " " + id})
 			return nil
 		}
 		con.became(k, id, outcome)
@@ -329,7 +354,7 @@ func (con *console) cancelProcess(ctx context.Context, kind, id string, o proces
 	if o.reason == "" {
 		return false, errors.New("want --reason: it is kept in the process's stream")
 	}
-	_, k, err := processesOf(ctx, kind)
+	k, _, err := processKind(ctx, kind)
 	if err != nil {
 		return false, err
 	}
@@ -338,20 +363,20 @@ func (con *console) cancelProcess(ctx context.Context, kind, id string, o proces
 
 // changeProcess changes a process, or says what would be done. There is none to be changed if it never was, or is cancelled.
 func (con *console) changeProcess(
-	ctx context.Context, k processKind, id, what string, dryRun bool, change func() error,
+	ctx context.Context, k processes.Kind, id, what string, dryRun bool, change func() error,
 ) (none bool, err error) {
-	v, err := k.show(ctx, id)
+	v, err := k.Show(ctx, id)
 	switch {
 	case err != nil:
 		return false, err
 	case v.Version == 0:
-		con.say("there is no process %s %s", nameOf(k), id)
+		con.say("there is no process %s %s", k.Name(), id)
 		return true, nil
 	case v.Cancelled:
-		con.say("process %s %s is cancelled", nameOf(k), id)
+		con.say("process %s %s is cancelled", k.Name(), id)
 		return true, nil
 	case dryRun:
-		con.plan(planned{Would: what + " " + nameOf(k) + " " + id})
+		con.plan(planned{Would: what + " " + k.Name() + " " + id})
 		return false, nil
 	}
 	if err := change(); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/projectors"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service/adminclient"
 	"github.com/leftfold/leftfold/services/leftfold/internal/amount"
@@ -157,22 +158,6 @@ func (con *console) keeper(ctx context.Context, projection string) (*adminclient
 	return client, address, err
 }
 
-// applied is what the admin address answers to a redrive or a rebuild.
-type applied struct {
-	Projection string                `json:"projection"`
-	Stream     string                `json:"stream"`
-	Version    eventsourcing.Version `json:"version"`
-	Done       bool                  `json:"done"`
-	Problem    string                `json:"problem,omitempty"` // why not, added here
-}
-
-func (a applied) String() string {
-	if a.Problem != "" {
-		return fmt.Sprintf("%s in %s: %s", a.Stream, a.Projection, a.Problem)
-	}
-	return fmt.Sprintf("%s in %s: applied up to version %d", a.Stream, a.Projection, a.Version)
-}
-
 func (con *console) rebuildStream(ctx context.Context, projection, stream string, dryRun bool) (stays bool, err error) {
 	if _, err := eventsourcing.ParseStreamID(stream); err != nil {
 		return false, err
@@ -181,12 +166,12 @@ func (con *console) rebuildStream(ctx context.Context, projection, stream string
 	if err != nil {
 		return false, err
 	}
-	at := address + "/projections/" + projection + "/streams/" + pathOf(stream) + "/rebuild"
+	at := address + projectors.RebuildPath(projection, stream)
 	if dryRun {
 		con.plan(planned{"write the rows of " + stream + " in " + projection + " anew", at})
 		return false, nil
 	}
-	result, err := con.toTheEnd(ctx, client, at, applied{Projection: projection, Stream: stream})
+	result, err := con.toTheEnd(ctx, client, at, projectors.Applied{Projection: projection, Stream: stream})
 	if err == nil {
 		con.printer().Line(result, result.String())
 	}
