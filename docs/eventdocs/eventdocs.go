@@ -19,6 +19,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/process"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/operations"
 	"github.com/leftfold/leftfold/pkg/iam/processes/grants"
 	"github.com/leftfold/leftfold/pkg/iam/processes/retirement"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
@@ -76,6 +77,7 @@ func New(repository fs.FS, names topology.Names) (Catalogue, error) {
 		reflect.TypeFor[user.Email](): "idn-email",
 	}}
 	const aUser, aRole = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57", "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e58"
+	const anAction = "01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e59"
 	reference, err := d.shape(reflect.TypeFor[role.Reference]())
 	if err != nil {
 		return Catalogue{}, err
@@ -89,6 +91,8 @@ func New(repository fs.FS, names topology.Names) (Catalogue, error) {
 		describe[role.State, role.Event](d, &c, role.Aggregate(), role.Created{RoleID: aRole, Name: "Clerk"}, aRole, nil),
 	)
 	err = errors.Join(err, describeProcess(d, &c, grants.Spec(), aUser), describeProcess(d, &c, retirement.Spec(), aRole))
+	wanted := operations.Requested{Order: operations.Order{Action: "redrive", Target: "users org/iam/user/" + aUser}}
+	err = errors.Join(err, describe[operations.State, operations.Event](d, &c, operations.Aggregate(), wanted, anAction, nil))
 	for i, a := range c.Aggregates {
 		for _, s := range names.Subscriptions() {
 			if slices.Contains(s.Categories, a.Category) {
@@ -108,6 +112,9 @@ func describe[S any, E eventsourcing.Event](
 	var err error
 	if out.Events, err = events(d, of.Codec, reflect.TypeFor[S]()); err != nil {
 		return fmt.Errorf("describe the events of %s: %w", of.Category, err)
+	}
+	if of.Claims == nil {
+		of.Claims = func(S) []eventsourcing.Claim { return nil }
 	}
 	for i, e := range out.Events {
 		event, _ := e.example.(E)

@@ -81,6 +81,8 @@ func (s Shape) Kind() string {
 	switch {
 	case s.Items != nil:
 		return s.Type + " of " + s.Items.Kind()
+	case s.Values != nil:
+		return s.Type + " of " + s.Values.Kind()
 	case s.Format != "":
 		return s.Type + ", " + s.Format
 	case s.Type == "":

@@ -20,6 +20,7 @@ type Shape struct {
 	Format string
 	Doc    string  // the first sentence of the comment of the type or of the member
 	Items  *Shape  // what an array holds
+	Values *Shape  // what each member of an object is, if they have no names of their own
 	Fields []Field // an object's members; others may come, and are to be ignored
 }
 
@@ -40,6 +41,9 @@ func (s Shape) schema() object {
 	}
 	if s.Items != nil {
 		out["items"] = s.Items.schema()
+	}
+	if s.Values != nil {
+		out["additionalProperties"] = s.Values.schema()
 	}
 	var required []string
 	for _, f := range s.Fields {
@@ -82,6 +86,12 @@ func (d *describer) shape(t reflect.Type) (Shape, error) {
 		return Shape{Type: "integer", Doc: doc}, d.err
 	case reflect.Float64:
 		return Shape{Type: "number", Doc: doc}, d.err
+	case reflect.Map:
+		if t.Key().Kind() != reflect.String {
+			return Shape{}, fmt.Errorf("%s: keys of kind %s cannot be described", t, t.Key().Kind())
+		}
+		values, err := d.shape(t.Elem())
+		return Shape{Type: "object", Doc: cmp.Or(doc, values.Doc), Values: &values}, err
 	case reflect.Slice:
 		items, err := d.shape(t.Elem())
 		return Shape{Type: "array", Doc: cmp.Or(doc, items.Doc), Items: &items}, err

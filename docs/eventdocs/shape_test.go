@@ -65,8 +65,8 @@ func TestUnsupportedTypesAreRefused(t *testing.T) {
 		}{},
 		"exported and have a name": hidden{a: "x"},
 		"have a name in JSON":      struct{ A string }{},
-		"a payload of kind map": struct {
-			M map[string]string `json:"m"`
+		"keys of kind int": struct {
+			M map[int]string `json:"m"`
 		}{},
 		"a payload of kind chan": struct {
 			C []chan int `json:"c"`

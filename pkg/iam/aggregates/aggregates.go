@@ -13,13 +13,15 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/engine/scopesaudit"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/operations"
 	"github.com/leftfold/leftfold/pkg/iam/processes/grants"
 	"github.com/leftfold/leftfold/pkg/iam/processes/retirement"
 )
 
-// All returns every aggregate.
+// All returns every aggregate: what operators do, and those of the domain.
 func All() []Aggregate {
 	return []Aggregate{
+		newAggregate(operations.Aggregate()),
 		newAggregate(user.Aggregate()),
 		newAggregate(role.Aggregate()),
 	}

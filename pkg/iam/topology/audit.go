@@ -3,6 +3,7 @@ package topology
 import (
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/iam/operations"
 )
 
 // TrailTableName is the read model of projector-audit.
@@ -23,6 +24,7 @@ func (n Names) auditTrail() Projection {
 		Consumer: Consumer{
 			Name: "audit-trail", Service: "projector-audit", Table: n.Trail, Queue: n.TrailQueue,
 			Categories: []string{
+				operations.Category,
 				user.Category,
 				role.Category,
 			},

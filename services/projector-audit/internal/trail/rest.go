@@ -27,8 +27,8 @@ type Line struct {
 	ID            string                `json:"id" doc:"the event's id" example:"01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e60"`
 	Name          string                `json:"name" doc:"what happened" example:"org/iam/user/registered"`
 	Aggregate     string                `json:"aggregate" doc:"what it happened to" example:"org/iam/user"`
-	AggregateID   string                `json:"aggregateId" doc:"the id of the user or role" example:"01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"`
-	Version       eventsourcing.Version `json:"version" doc:"its number among the events of the user or role, from 1" example:"1"`
+	AggregateID   string                `json:"aggregateId" doc:"the id of the user, role or action of an operator" example:"01920b7c-5e3a-7c4d-9b1e-3f2a6d8c0e57"`
+	Version       eventsourcing.Version `json:"version" doc:"its number among the events of that stream, from 1" example:"1"`
 	RecordedAt    time.Time             `json:"recordedAt" doc:"when it was decided, by that process's clock" example:"2026-03-01T12:00:00.007Z"`
 	Actor         string                `json:"actor,omitempty" doc:"the subject of the token by which it was caused" example:"dan"`
 	CorrelationID string                `json:"correlationId,omitempty" doc:"of the request that caused it" example:"checkout-4711"`
@@ -174,7 +174,7 @@ func (in *listEvents) pageBefore() (string, error) {
 // Register adds the reads of the trail to the API.
 func Register(api huma.API, reader readservice.Reader, now func() time.Time, log *slog.Logger) {
 	httpapi.Register(api, log, huma.Operation{
-		OperationID: "listEvents", Method: http.MethodGet, Path: "/events", Summary: "List the events of all users and roles",
+		OperationID: "listEvents", Method: http.MethodGet, Path: "/events", Summary: "List the events of all users, roles and operators' actions",
 		Description: "The audit trail, the latest first: what one actor caused, what one correlation ID connects, or what was recorded on " +
 			"a day. Ask for one of these. It shows no data of the events: `/users/{id}/events` does, to those who may see it.",
 		Tags:     []string{"events"},
