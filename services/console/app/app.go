@@ -15,8 +15,11 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/setaside"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
+	"github.com/leftfold/leftfold/pkg/engine/timers"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/operations"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
+	"github.com/leftfold/leftfold/pkg/iam/processes"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/iam/whereabouts"
 	"github.com/leftfold/leftfold/pkg/retry"
@@ -26,6 +29,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 	"github.com/leftfold/leftfold/pkg/service/health"
 	"github.com/leftfold/leftfold/services/console/internal/journey"
+	"github.com/leftfold/leftfold/services/console/internal/operate"
 	"github.com/leftfold/leftfold/services/console/internal/overview"
 	"github.com/leftfold/leftfold/services/console/internal/page"
 	"github.com/leftfold/leftfold/services/console/internal/people"
@@ -81,6 +85,14 @@ func NewAt(_ context.Context, cfg Config, p service.Platform, at Addresses) (ser
 		}.Find(ctx, stream, version, on)
 	}
 	api := rest.NewClient(at.API)
+	desk, err := operations.NewDesk(operations.Config{Log: log, Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter}, Logger: p.Logger})
+	if err != nil {
+		return service.App{}, err
+	}
+	kinds, err := processes.All(log, timers.Table{DB: db, Name: names.Timers})
+	if err != nil {
+		return service.App{}, err
+	}
 	frame, err := page.New(page.Config{Logger: p.Logger, Admit: admitAll})
 	if err != nil {
 		return service.App{}, err
@@ -93,14 +105,21 @@ func NewAt(_ context.Context, cfg Config, p service.Platform, at Addresses) (ser
 	add(streams.New(frame, log, api))
 	add(people.Users(frame, api))
 	add(people.Roles(frame, api))
+	add(operate.New(frame, operate.Config{
+		Names: names, Services: services.now, Desk: desk, Processes: kinds, Log: log, Leases: shards.NewDynamoDBLeases(db, names.Leases),
+		Now: p.Now,
+	}))
 	if err := errors.Join(errs...); err != nil {
 		return service.App{}, err
 	}
 	return service.App{
-		Parts: []service.Part{{Name: "watcher", Run: func(ctx context.Context) error {
-			defer close(done)
-			return watcher.Run(ctx)
-		}}},
+		Parts: []service.Part{
+			{Name: "watcher", Run: func(ctx context.Context) error {
+				defer close(done)
+				return watcher.Run(ctx)
+			}},
+			{Name: "orders of operators", Run: desk.Run},
+		},
 		Checks: []health.Check{awsconfig.TableCheck(db, names.EventLog)},
 		API:    cfg.API,
 		Info:   problems.Info(),
@@ -141,13 +160,18 @@ func (s *services) asked(ctx context.Context) (*adminclient.Client, error) {
 	if s.client != nil {
 		return s.client, nil
 	}
-	cfg := s.admins
-	cfg.URLs = s.at.Admins()
-	client, err := adminclient.New(ctx, cfg, nil)
+	client, err := s.now(ctx)
 	if err == nil {
 		s.client = client
 	}
 	return client, err
+}
+
+// now returns a client of the addresses as they are now.
+func (s *services) now(ctx context.Context) (*adminclient.Client, error) {
+	cfg := s.admins
+	cfg.URLs = s.at.Admins()
+	return adminclient.New(ctx, cfg, nil)
 }
 
 // All implements pipeline.Asker.

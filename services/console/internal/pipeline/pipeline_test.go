@@ -168,7 +168,7 @@ func TestWhatIsWrongNeedsAttention(t *testing.T) {
 		},
 		"a process is stuck": {
 			metrics: "# TYPE leftfold_timers_stuck gauge\nleftfold_timers_stuck{service=\"projector-user\",category=\"c\"} 2",
-			want:    "projector-user: 2 timers or commands of processes are stuck: leftfold processes list",
+			want:    "projector-user: 2 timers or commands of processes are stuck",
 		},
 		"a rebuild is due": {
 			metrics: "# TYPE leftfold_projection_rebuild_due gauge\nleftfold_projection_rebuild_due{projection=\"users\"} 1",

@@ -49,8 +49,8 @@ type Fact struct{ Name, Value string }
 type Attention struct {
 	Stage string
 	Text  string
-	// Todo is the page of the documentation, or of the console, that says what to do.
-	Todo string
+	// Page is that of the console where something can be done, below its prefix. Empty: there is none.
+	Page string
 }
 
 // View returns what is known.
@@ -66,10 +66,10 @@ func (w *Watcher) View() View {
 	for _, p := range w.processes {
 		switch {
 		case !p.Ready:
-			v.attend("", fmt.Sprintf("%s: %s", p.Address, p.Status), "operations")
+			v.attend("", fmt.Sprintf("%s: %s", p.Address, p.Status), "")
 		default:
 			for _, away := range p.Away {
-				v.attend("", fmt.Sprintf("%s: %s", p.Address, away), "operations")
+				v.attend("", fmt.Sprintf("%s: %s", p.Address, away), "")
 			}
 		}
 	}
@@ -81,8 +81,8 @@ func (w *Watcher) View() View {
 	return v
 }
 
-func (v *View) attend(stage, text, todo string) {
-	v.Attention = append(v.Attention, Attention{stage, text, todo})
+func (v *View) attend(stage, text, page string) {
+	v.Attention = append(v.Attention, Attention{stage, text, page})
 }
 
 // measured fills in the rate and the times of a histogram.
@@ -117,7 +117,7 @@ func (w *Watcher) commands(v *View) Stage {
 	s.fact("accepted", now.sum("leftfold_commands_total", labels{"outcome": "accepted"}))
 	s.fact("lost races", now.sum("leftfold_command_conflicts_total", nil))
 	if n := w.grown("leftfold_log_hole_total", nil); n > 0 {
-		v.wrong(&s, "the log lacks an event of a stream", "operations")
+		v.wrong(&s, "the log lacks an event of a stream", "")
 	}
 	return s
 }
@@ -131,14 +131,14 @@ func (w *Watcher) hop(v *View, service, does, means string) Stage {
 	if behind, ok := now.most("leftfold_shards_behind_seconds", of); ok {
 		s.Facts = append(s.Facts, Fact{"behind", Duration(seconds(behind))})
 		if behind > late.Seconds() {
-			v.wrong(&s, fmt.Sprintf("a shard is %s behind", Duration(seconds(behind))), "operations")
+			v.wrong(&s, fmt.Sprintf("a shard is %s behind", Duration(seconds(behind))), "/operate/leases")
 		}
 	}
 	if n := w.grown("leftfold_"+does+"_retries_total", nil); n > 0 {
 		s.fact("tried again, in this minute", n)
 	}
 	if n := now.sum("leftfold_"+does+"_refused_total", nil) + now.sum("leftfold_"+does+"_undecodable_total", nil); n > 0 {
-		v.wrong(&s, Count(n)+" set aside since its start", "operations")
+		v.wrong(&s, Count(n)+" set aside since its start", "")
 	}
 	return s
 }
@@ -152,30 +152,30 @@ func (w *Watcher) projection(v *View, p Consumer) Stage {
 	w.measured(&s, "leftfold_project_seconds", of)
 	s.fact("in flight", now.sum("leftfold_fifoqueue_in_flight", queue))
 	if age, ok := now.most("leftfold_fifoqueue_oldest_age_seconds", queue); ok && age > late.Seconds() {
-		v.wrong(&s, fmt.Sprintf("a message waits for %s", Duration(seconds(age))), "operations")
+		v.wrong(&s, fmt.Sprintf("a message waits for %s", Duration(seconds(age))), "")
 	}
 	s.fact("healed", now.sum("leftfold_projection_healed_total", of))
 	s.fact("repeated", now.sum("leftfold_projection_duplicates_total", of))
 	if parked := now.sum("leftfold_projection_parked_total", of) - now.sum("leftfold_projection_redriven_total", of); parked > 0 {
-		v.wrong(&s, Count(parked)+" parked since its start, and not redriven", "parked")
+		v.wrong(&s, Count(parked)+" parked since its start, and not redriven", "/operate/parked")
 	}
 	for _, what := range []string{"stuck", "parked"} {
 		if n, ok := now.most("leftfold_timers_"+what, labels{"service": p.Service}); ok && n > 0 {
-			v.wrong(&s, Count(n)+" timers or commands of processes are "+what+": leftfold processes list", "operations")
+			v.wrong(&s, Count(n)+" timers or commands of processes are "+what, "/operate/processes")
 		}
 	}
 	if n := now.sum("leftfold_projection_audit_differences_total", of); n > 0 {
-		v.wrong(&s, Count(n)+" rows differed from the log in an audit", "operations")
+		v.wrong(&s, Count(n)+" rows differed from the log in an audit", "")
 	}
 	if due, _ := now.most("leftfold_projection_rebuild_due", of); due > 0 {
-		v.wrong(&s, "this build has a newer shape of the rows: rebuild", "operations")
+		v.wrong(&s, "this build has a newer shape of the rows: rebuild", "")
 	}
 	return s
 }
 
-func (v *View) wrong(s *Stage, text, todo string) {
+func (v *View) wrong(s *Stage, text, page string) {
 	s.Wrong = true
-	v.attend(s.Name, text, todo)
+	v.attend(s.Name, text, page)
 }
 
 func (s *Stage) fact(name string, value float64) { s.Facts = append(s.Facts, Fact{name, Count(value)}) }
