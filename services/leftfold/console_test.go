@@ -115,14 +115,28 @@ func awaitText(selector, text string) chromedp.Action[chromedp.Void] {
 // nothing serious.
 func lookAt(t *testing.T, tab context.Context, said *complaints, address string) { //nolint:revive // the test comes first
 	t.Helper()
+	look(t, tab, said, address, chromedp.Navigate(address))
+}
+
+// lookAtNow is lookAt for the page that is open, which no address has.
+func lookAtNow(t *testing.T, tab context.Context, said *complaints, what string) { //nolint:revive // as above
+	t.Helper()
+	look(t, tab, said, what, chromedp.WaitVisible("h1"))
+}
+
+func look(
+	t *testing.T, tab context.Context, //nolint:revive // as above
+	said *complaints, page string, open chromedp.Action[chromedp.Void],
+) {
+	t.Helper()
 	for _, scheme := range []string{"light", "dark"} {
 		for _, width := range []int64{390, 1280} {
-			what := fmt.Sprintf("%s %s %d", address, scheme, width)
+			what := fmt.Sprintf("%s %s %d", page, scheme, width)
 			_, err := chromedp.Call(tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 			})
 			require.NoError(t, err)
-			require.NoError(t, chromedp.Do(tab, chromedp.EmulateViewport(width, 900), chromedp.Navigate(address), chromedp.WaitVisible("h1")), what)
+			require.NoError(t, chromedp.Do(tab, chromedp.EmulateViewport(width, 900), open, chromedp.WaitVisible("h1")), what)
 			assert.Empty(t, said.take(), what)
 			wider, err := chromedp.Run(tab, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > innerWidth`))
 			require.NoError(t, err)

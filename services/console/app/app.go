@@ -36,6 +36,7 @@ import (
 	"github.com/leftfold/leftfold/services/console/internal/pipeline"
 	"github.com/leftfold/leftfold/services/console/internal/rest"
 	"github.com/leftfold/leftfold/services/console/internal/streams"
+	"github.com/leftfold/leftfold/services/console/internal/whatif"
 )
 
 // Addresses are where the rest of the system is. They are asked for at each request: a process that has all of it knows them late.
@@ -103,6 +104,7 @@ func NewAt(_ context.Context, cfg Config, p service.Platform, at Addresses) (ser
 	add(overview.New(frame, watcher, done))
 	add(journey.New(frame, journey.Config{Log: log, Find: find, Locate: services.locate, API: api}))
 	add(streams.New(frame, log, api))
+	add(whatif.New(frame, log, api))
 	add(people.Users(frame, api))
 	add(people.Roles(frame, api))
 	add(operate.New(frame, operate.Config{

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
@@ -102,4 +103,14 @@ func (c *Client) Send(ctx context.Context, r Request) (Answer, error) {
 	defer func() { _ = answer.Body.Close() }() // of a reader
 	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	return Answer{answer.StatusCode, answer.Header, text}, err
+}
+
+// Collection is where the API has the aggregates of a category, such as "users"; "" if nowhere.
+func Collection(category string) string {
+	for _, p := range (topology.Names{}).Projections() {
+		if p.Categories[0] == category { // its own; others are shown with it
+			return p.Collection
+		}
+	}
+	return ""
 }

@@ -98,6 +98,8 @@ type stream struct {
 	// State and Row are what decisions and readers see at that version.
 	State, Row []page.Field
 	Note       string
+	// Known: commands are for it.
+	Known bool
 	// RowNote says why there is no row.
 	RowNote string
 	// Held is what is unique or shared by that state.
@@ -187,6 +189,7 @@ func (s *stream) state(id eventsourcing.StreamID, records []eventsourcing.Record
 		s.Note = "This console knows the events of users and roles alone; those of other streams it shows as they are."
 		return
 	}
+	s.Known = true
 	a := aggregates.All()[i]
 	now, err := a.State(records)
 	if err != nil {
