@@ -41,7 +41,7 @@ func (a App) Handler(p Platform) (http.Handler, *auth.Guard, error) {
 		}
 	}
 	if a.Pages != nil {
-		if err := a.Pages(router); err != nil {
+		if err := a.Pages(router, guard); err != nil {
 			return nil, nil, err
 		}
 	}

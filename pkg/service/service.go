@@ -27,6 +27,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/awscall"
 	"github.com/leftfold/leftfold/pkg/engine/journey"
 	"github.com/leftfold/leftfold/pkg/engine/progress"
+	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 	"github.com/leftfold/leftfold/pkg/service/health"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
@@ -144,8 +145,9 @@ type App struct {
 	// Routes adds the service's operations to an API, which is served with the configuration in the field API. Nil: there is none.
 	Routes func(huma.API)
 	API    API
-	// Pages adds pages for people to the router of the API, outside of its document and its guard. Nil: there are none.
-	Pages func(chi.Router) error
+	// Pages adds pages for people to the router of the API, outside of its document. The guard, which runs, verifies the tokens of those
+	// who sign in. Nil: there are none.
+	Pages func(chi.Router, *auth.Guard) error
 	// Info describes the product in the OpenAPI document and on the problem pages.
 	Info httpapi.Info
 	// Admin adds operations to the admin address. Nil: there are none but every process's.

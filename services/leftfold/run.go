@@ -38,17 +38,14 @@ func banner(s *app.System, cfg app.Config) string {
 	if cfg.CommandAPI.Auth.Mode == "oidc" {
 		header = ` -H "Authorization: Bearer $TOKEN"` // docs/security.md says where it comes from
 	}
-	console := ""
-	if cfg.CommandAPI.Auth.Mode == "none" {
-		console = "\n  console  http://" + s.APIAddr + "/console"
-	}
 	people := ""
 	if s.Config.Seed > 0 {
 		people = fmt.Sprintf("\n%s and some roles are being added.\n", amount.Of(s.Config.Seed, "user"))
 	}
 	return fmt.Sprintf(`Leftfold is running. %[8]s
 
-  API      http://%[1]s      (its pages say what there is)%[9]s
+  API      http://%[1]s      (its pages say what there is)
+  console  http://%[1]s/console
   admin    http://%[2]s      (/healthz /readyz /metrics)
   AWS      http://%[3]s
 %[5]s
@@ -65,7 +62,7 @@ Look into its AWS:
   aws dynamodb scan --table-name %[6]s
 
 Ctrl-C stops it.
-`, s.APIAddr, s.AdminAddr, s.AWSAddr, header, people, cfg.Names.EventLog, cfg.Region, cfg.Kept(), console)
+`, s.APIAddr, s.AdminAddr, s.AWSAddr, header, people, cfg.Names.EventLog, cfg.Region, cfg.Kept())
 }
 
 func awsBanner(aws *app.Alone, cfg app.AWSConfig) string {

@@ -42,11 +42,12 @@ func servicesBanner(f *fleet.Fleet, cfg app.Config) string {
 		own.WriteString("\n")
 	}
 	return fmt.Sprintf(`Leftfold's services are starting, each as a process of its own, with an AWS.
-%s
+%[1]s
 
-  API             http://%s   of all services
-  AWS             http://%s
-%s
+  API             http://%[2]s   of all services
+  console         http://%[2]s/console
+  AWS             http://%[3]s
+%[4]s
 The addresses beside the services' names have /healthz, /readyz and /metrics.
 LOG_LEVEL=info shows what they do. Ctrl-C stops everything.
 

@@ -23,6 +23,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/auth/devissuer"
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
+	console "github.com/leftfold/leftfold/services/console/app"
 	"github.com/leftfold/leftfold/services/leftfold/app"
 	processor "github.com/leftfold/leftfold/services/processor/app"
 	streamer "github.com/leftfold/leftfold/services/streamer/app"
@@ -88,11 +89,10 @@ COMPOSE_PROFILES=localstack
 		projectors = append(projectors, p.Service)
 	}
 	section(topology.Processor, service.Variables(&processor.Config{}))
+	section("console", service.Variables(&console.Config{}))
 	section(strings.Join(projectors, " and "), service.Variables(&app.Services{}))
 	section("leftfold (make run)", service.Variables(&app.Config{}))
 	section("leftfold provision", []service.Variable{declared["PROVISION_PATIENCE"]})
-	section("leftfold's commands for operators that ask the services", []service.Variable{declared["ADMIN_URLS"]})
-	section("console", []service.Variable{declared["API_URL"]})
 	section("leftfold issuer", service.Variables(&devissuer.Config{}))
 	demo := []service.Variable{}
 	for _, name := range []string{"DEMO_USERS", "DEMO_RATE", "DEMO_API", "DEMO_TOKEN"} { // internal to leftfold: only its source can be read

@@ -13,6 +13,7 @@ require (
 	github.com/leftfold/leftfold/pkg v0.0.0
 	github.com/leftfold/leftfold/services/broker v0.0.0
 	github.com/leftfold/leftfold/services/command-api v0.0.0
+	github.com/leftfold/leftfold/services/console v0.0.0
 	github.com/leftfold/leftfold/services/leftfold v0.0.0
 	github.com/leftfold/leftfold/services/processor v0.0.0
 	github.com/leftfold/leftfold/services/streamer v0.0.0
@@ -38,7 +39,6 @@ require (
 	github.com/aws/aws-sdk-go-v2/service/s3 v1.114.3 // indirect
 	github.com/fxamacker/cbor/v2 v2.10.0 // indirect
 	github.com/go-json-experiment/json v1.27.2 // indirect
-	github.com/leftfold/leftfold/services/console v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/projector-audit v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/projector-role v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/projector-user v0.0.0 // indirect

@@ -115,7 +115,7 @@ func TestTheServicesRunAsProcessesBehindOneAddress(t *testing.T) {
 	t.Parallel()
 	s := startServices(t, "SEED_USERS=2", "LOG_LEVEL=info")
 	s.awaitReady()
-	require.Len(t, s.addresses, 2+len(processes.ServiceNames()))
+	require.Len(t, s.addresses, 3+len(processes.ServiceNames()))
 	register := systemtest.Request{Method: http.MethodPost, Path: "/users", Body: `{"email":"dan@example.com"}`}
 	accepted, err := s.Do(t.Context(), register)
 	require.NoError(t, err)

@@ -143,6 +143,9 @@ func (n QueueNames) Subscriptions() []Subscription {
 // CommandAPI is the service that takes the commands.
 const CommandAPI = "command-api"
 
+// Console is the service that has the pages for operators, below the path of its name.
+const Console = "console"
+
 // APIs are the services that have a part of the REST API.
 func (n Names) APIs() []string {
 	services := []string{CommandAPI, Processor}
@@ -152,9 +155,12 @@ func (n Names) APIs() []string {
 	return services
 }
 
-// ServiceFor returns the service that answers a request to the API's one address: what processes did is the processor's to say, a
-// projection's reads are its service's, and all others command-api's.
+// ServiceFor returns the service that answers a request to the API's one address: pages are the console's, what processes did is the
+// processor's to say, a projection's reads are its service's, and all others command-api's.
 func ServiceFor(method, path string) string {
+	if path == "/"+Console || strings.HasPrefix(path, "/"+Console+"/") {
+		return Console
+	}
 	if method == http.MethodGet || method == http.MethodHead {
 		segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
 		if len(segments) == 3 && slices.Equal(retirementPath, []string{segments[0], "*", segments[2]}) {

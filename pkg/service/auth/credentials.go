@@ -107,14 +107,14 @@ func (a *authorized) current(ctx context.Context) (*oauth2.Token, error) {
 	}
 	token, err := a.grant.Token(context.WithValue(ctx, oauth2.HTTPClient, a.client))
 	if err != nil {
-		return nil, unanswered(err)
+		return nil, unanswered(err, ErrNoToken)
 	}
 	a.token = token
 	return token, nil
 }
 
-// unanswered leaves the issuer's answer out, which may repeat what was sent, the secret included.
-func unanswered(err error) error {
+// unanswered leaves the issuer's answer out, which may repeat what was sent, the secret included. It is refused if the issuer says no.
+func unanswered(err, refused error) error {
 	answer, ok := errors.AsType[*oauth2.RetrieveError](err)
 	if !ok {
 		return fmt.Errorf("get a token: %w", err)
@@ -123,7 +123,7 @@ func unanswered(err error) error {
 	case code/100 != 4, code == http.StatusRequestTimeout, code == http.StatusTooManyRequests:
 		return fmt.Errorf("get a token: %s %s", answer.Response.Status, answer.ErrorCode)
 	}
-	return fmt.Errorf("%w: %s %s", ErrNoToken, answer.Response.Status, answer.ErrorCode)
+	return fmt.Errorf("%w: %s %s", refused, answer.Response.Status, answer.ErrorCode)
 }
 
 // forget drops a token that is refused, so that the next request gets another one.

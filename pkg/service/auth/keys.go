@@ -171,9 +171,12 @@ func (s *keySet) ready(context.Context) error {
 
 // discovery has the members that we read of https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata
 type discovery struct {
-	Issuer        string `json:"issuer"`
-	JWKSURI       string `json:"jwks_uri"`
-	TokenEndpoint string `json:"token_endpoint"`
+	Issuer                string `json:"issuer"`
+	JWKSURI               string `json:"jwks_uri"`
+	TokenEndpoint         string `json:"token_endpoint"`
+	AuthorizationEndpoint string `json:"authorization_endpoint"`
+	// EndSessionEndpoint is of https://openid.net/specs/openid-connect-rpinitiated-1_0.html#OPMetadata
+	EndSessionEndpoint string `json:"end_session_endpoint"`
 }
 
 func (c *Config) discoveryURL() string {

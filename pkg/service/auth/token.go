@@ -43,11 +43,16 @@ type verifier struct {
 }
 
 func newVerifier(c Config, now func() time.Time, find func(context.Context, keyID) (any, error)) *verifier {
-	return &verifier{config: c, find: find, parser: jwt.NewParser(
+	return &verifier{config: c, find: find, parser: c.parser(now, c.Audience)}
+}
+
+// parser accepts the issuer's tokens for an audience.
+func (c *Config) parser(now func() time.Time, audience string) *jwt.Parser {
+	return jwt.NewParser(
 		jwt.WithValidMethods(c.Algorithms), jwt.WithStrictDecoding(),
-		jwt.WithIssuer(c.Issuer), jwt.WithAudience(c.Audience),
+		jwt.WithIssuer(c.Issuer), jwt.WithAudience(audience),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(c.Leeway), jwt.WithTimeFunc(now),
-	)}
+	)
 }
 
 // principal returns whom a request's Authorization headers identify, or a refusal.
@@ -56,17 +61,23 @@ func (v *verifier) principal(ctx context.Context, headers []string) (Principal, 
 	if err != nil {
 		return Principal{}, err
 	}
+	principal, _, err := v.identify(ctx, token)
+	return principal, err
+}
+
+// identify returns whom an access token identifies and when it ends, or a refusal.
+func (v *verifier) identify(ctx context.Context, token string) (who Principal, endsAt time.Time, err error) {
 	if len(token) > v.config.MaxToken {
-		return Principal{}, oversized
+		return Principal{}, time.Time{}, oversized
 	}
 	c := claims{config: &v.config}
 	if _, err := v.parser.ParseWithClaims(token, &c, v.key(ctx)); err != nil {
-		return Principal{}, refusalOf(err)
+		return Principal{}, time.Time{}, refusalOf(err)
 	}
 	if !httpapi.VisibleASCII(c.subject, maxSubject) || c.subject == Anonymous {
-		return Principal{}, badClaims
+		return Principal{}, time.Time{}, badClaims
 	}
-	return Principal{Subject: c.subject, Scopes: c.scopes}, nil
+	return Principal{Subject: c.subject, Scopes: c.scopes}, c.ExpiresAt.Time, nil
 }
 
 // maxSubject is what https://openid.net/specs/openid-connect-core-1_0.html#IDToken allows, in bytes.

@@ -2,12 +2,12 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/go-chi/chi/v5"
@@ -26,6 +26,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/adminclient"
 	"github.com/leftfold/leftfold/pkg/service/auth"
+	"github.com/leftfold/leftfold/pkg/service/auth/login"
 	"github.com/leftfold/leftfold/pkg/service/awsconfig"
 	"github.com/leftfold/leftfold/pkg/service/health"
 	"github.com/leftfold/leftfold/services/console/internal/journey"
@@ -85,7 +86,7 @@ func NewAt(_ context.Context, cfg Config, p service.Platform, at Addresses) (ser
 			Remembered: remembered,
 		}.Find(ctx, stream, version, on)
 	}
-	api := rest.NewClient(at.API)
+	api := rest.NewClient(at.API, p.Peers)
 	desk, err := operations.NewDesk(operations.Config{Log: log, Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter}, Logger: p.Logger})
 	if err != nil {
 		return service.App{}, err
@@ -125,7 +126,22 @@ func NewAt(_ context.Context, cfg Config, p service.Platform, at Addresses) (ser
 		Checks: []health.Check{awsconfig.TableCheck(db, names.EventLog)},
 		API:    cfg.API,
 		Info:   problems.Info(),
-		Pages:  func(r chi.Router) error { return frame.Register(r, areas...) },
+		Pages: func(r chi.Router, guard *auth.Guard) error {
+			if cfg.Auth.Mode != "none" {
+				if len(cfg.Login.Scopes) == 0 {
+					cfg.Login.Scopes = page.Scopes()
+				}
+				signIn, err := login.New(cfg.Login, guard, login.Options{
+					URL: func() string { return cmp.Or(cfg.Login.URL, at.API()) }, Prefix: page.Prefix, Show: frame.Notice, Carry: rest.WithToken,
+					Logger: p.Logger, Now: p.Now,
+				})
+				if err != nil {
+					return err
+				}
+				frame.Admit, frame.Open = signIn.Require, signIn.Routes
+			}
+			return frame.Register(r, areas...)
+		},
 	}, nil
 }
 
@@ -150,26 +166,9 @@ func consumers(n topology.Names) (all []pipeline.Consumer) {
 type services struct {
 	at     Addresses
 	admins adminclient.Config
-
-	mu     sync.Mutex
-	client *adminclient.Client
 }
 
-// asked returns the client of the addresses, which are known by now.
-func (s *services) asked(ctx context.Context) (*adminclient.Client, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.client != nil {
-		return s.client, nil
-	}
-	client, err := s.now(ctx)
-	if err == nil {
-		s.client = client
-	}
-	return client, err
-}
-
-// now returns a client of the addresses as they are now.
+// now returns a client of the addresses as they are now: replicas come and go behind a name.
 func (s *services) now(ctx context.Context) (*adminclient.Client, error) {
 	cfg := s.admins
 	cfg.URLs = s.at.Admins()
@@ -178,7 +177,7 @@ func (s *services) now(ctx context.Context) (*adminclient.Client, error) {
 
 // All implements pipeline.Asker.
 func (s *services) All(ctx context.Context, path string) []adminclient.Answer {
-	client, err := s.asked(ctx)
+	client, err := s.now(ctx)
 	if err != nil {
 		return []adminclient.Answer{{Address: "ADMIN_URLS", Err: err}}
 	}
@@ -187,7 +186,7 @@ func (s *services) All(ctx context.Context, path string) []adminclient.Answer {
 
 // remembered is what every service that answers remembers.
 func (s *services) remembered(ctx context.Context, query url.Values) (all []service.Journey, err error) {
-	client, err := s.asked(ctx)
+	client, err := s.now(ctx)
 	if err != nil {
 		return nil, err
 	}

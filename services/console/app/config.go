@@ -8,7 +8,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/adminclient"
-	"github.com/leftfold/leftfold/pkg/service/auth"
+	"github.com/leftfold/leftfold/pkg/service/auth/login"
 )
 
 // Config is the configuration of the console, in addition to that of every process.
@@ -23,6 +23,7 @@ type Config struct {
 	_      struct{} `group:"Console"`
 	APIURL string   `envconfig:"API_URL" default:"http://127.0.0.1:8080" desc:"address of the REST API that the console reads"`
 	Admins adminclient.Config
+	Login  login.Config
 }
 
 // Validate is called by service.LoadConfig.
@@ -31,10 +32,7 @@ func (c *Config) Validate() error {
 	if at, err := url.Parse(c.APIURL); err != nil || at.Scheme != "http" && at.Scheme != "https" || at.Host == "" {
 		errs = append(errs, fmt.Errorf("API_URL=%s: want a URL such as http://127.0.0.1:8080", c.APIURL))
 	}
-	if c.Auth.Mode != "none" || c.Auth.Environment != auth.Local {
-		errs = append(errs, errors.New("the console shows all to everyone so far: it runs with ENVIRONMENT=local and AUTH_MODE=none alone"))
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Login.ValidateFor(&c.Auth))...)
 }
 
 // names are those of the AWS resources that the console reads.

@@ -133,8 +133,8 @@ func (s *System) wire(ctx context.Context) error {
 		}})
 	}
 	s.APIAddr, s.AdminAddr, s.AWSAddr = addrs["api"], addrs["admin"], addrs["aws"]
-	at.set(s.APIAddr, s.AdminAddr)
 	own.addr = s.APIAddr
+	at.set(own.url(), s.AdminAddr)
 	s.parts = append(whole.Parts, servers...)
 	return nil
 }
@@ -147,10 +147,7 @@ func together(ctx context.Context, cfg Config, p service.Platform, at *addresses
 	if cfg.Archive.Archive != "" {
 		services = append(services, newService("archive", NewArchiveWriter, cfg.Archive))
 	}
-	if cfg.CommandAPI.Auth.Mode == "none" { // the console knows no login
-		services = append(services, newConsole(cfg, at))
-	}
-	for _, s := range services {
+	for _, s := range append(services, newConsole(cfg, at)) {
 		app, err := s.New(ctx, p.For(s.Name))
 		if err != nil {
 			return whole, fmt.Errorf("%s: %w", s.Name, err)

@@ -134,6 +134,7 @@ func Lookup(lookup func(string) (string, bool)) func(string) (string, bool) {
 		"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0",
 		"LOG_LEVEL": "warn", "LOG_FORMAT": "text", "STREAM_POLL": "10ms", "STOP_TIMEOUT": "5s",
 		"OIDC_CLIENT_ID": topology.Processor, "OIDC_CLIENT_SECRET": "local", // the development issuer takes any
+		"LOGIN_CLIENT_ID": topology.Console, "SESSION_KEYS": "of-sessions-on-this-machine-alone",
 	}
 	return func(key string) (string, bool) {
 		if v, ok := lookup(key); ok && v != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
 	console "github.com/leftfold/leftfold/services/console/app"
 )
@@ -12,7 +13,7 @@ import (
 type addresses struct{ api, admin atomic.Value }
 
 func (a *addresses) set(api, admin string) {
-	a.api.Store("http://" + api)
+	a.api.Store(api)
 	a.admin.Store("http://" + admin)
 }
 
@@ -32,12 +33,9 @@ func (a *addresses) Admins() []string {
 
 // newConsole is the console of this process.
 func newConsole(cfg Config, at *addresses) Service {
-	return Service{"console", func(ctx context.Context, p service.Platform) (service.App, error) {
-		c := console.Config{
-			EventLogName: cfg.Names.EventLogName, ClaimsName: cfg.Names.ClaimsName, HopNames: cfg.Names.HopNames,
-			TableNames: cfg.Names.TableNames, ProcessNames: cfg.Names.ProcessNames, QueueNames: cfg.Names.QueueNames, API: cfg.CommandAPI.API,
-		}
-		c.Admins.Token = cfg.Admin.Token
+	return Service{topology.Console, func(ctx context.Context, p service.Platform) (service.App, error) {
+		c := cfg.Console
+		c.API = cfg.CommandAPI.API // the same address
 		return console.NewAt(ctx, c, p, at)
 	}}
 }

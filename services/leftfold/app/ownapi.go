@@ -11,6 +11,14 @@ type ownAPI struct {
 	secure bool
 }
 
+// url is where a client on this machine reaches it.
+func (o *ownAPI) url() string {
+	if o.secure {
+		return "https://" + o.addr
+	}
+	return "http://" + o.addr
+}
+
 // RoundTrip implements http.RoundTripper. It keeps no connections, since nothing closes them when the process stops.
 func (o *ownAPI) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())

@@ -8,6 +8,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service"
 	broker "github.com/leftfold/leftfold/services/broker/app"
 	commandapi "github.com/leftfold/leftfold/services/command-api/app"
+	console "github.com/leftfold/leftfold/services/console/app"
 	processor "github.com/leftfold/leftfold/services/processor/app"
 	projectoraudit "github.com/leftfold/leftfold/services/projector-audit/app"
 	projectorrole "github.com/leftfold/leftfold/services/projector-role/app"
@@ -24,9 +25,10 @@ type Services struct {
 	ProjectorUser  projectoruser.Config
 	ProjectorRole  projectorrole.Config
 	ProjectorAudit projectoraudit.Config
+	Console        console.Config
 }
 
-// All returns every service, in the order in which an event passes them.
+// All returns every service that events pass, in their order. The console, which looks at them, is none of these.
 func (c Services) All() []Service {
 	return []Service{
 		newService(topology.CommandAPI, commandapi.New, c.CommandAPI),

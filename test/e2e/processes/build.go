@@ -10,10 +10,11 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/services/leftfold/app"
 )
 
-// ServiceNames returns all services, in the order in which an event passes them.
+// ServiceNames returns all services that events pass, in their order.
 func ServiceNames() (names []string) {
 	for _, s := range (app.Services{}).All() {
 		names = append(names, s.Name)
@@ -23,7 +24,7 @@ func ServiceNames() (names []string) {
 
 // Build compiles the services' programs into dir. It is quick where they are up to date.
 func Build(ctx context.Context, dir string) error {
-	return build(ctx, dir, append([]string{"leftfold"}, ServiceNames()...))
+	return build(ctx, dir, append([]string{"leftfold", topology.Console}, ServiceNames()...))
 }
 
 // BuildChanged compiles programs into dir as another build of them: file has another text than in the working tree.

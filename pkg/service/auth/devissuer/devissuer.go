@@ -33,6 +33,7 @@ type Config struct {
 	Environment string        `envconfig:"ENVIRONMENT" default:"production" desc:"where this runs; only local allows what is unsafe"`
 	Addr        string        `envconfig:"ISSUER_ADDR" default:"127.0.0.1:9000" desc:"address of the development issuer, which plain HTTP reaches"`
 	URL         string        `envconfig:"ISSUER_URL" default:"http://127.0.0.1:9000" desc:"name of the development issuer: the OIDC_ISSUER of those who accept its tokens"`
+	Public      string        `envconfig:"ISSUER_PUBLIC_URL" desc:"address by which browsers reach the development issuer, if not ISSUER_URL"`
 	Audience    string        `envconfig:"ISSUER_AUDIENCE" default:"leftfold" desc:"aud of the development issuer's tokens, if the request names none"`
 	TokenLife   time.Duration `envconfig:"ISSUER_TOKEN_LIFE" default:"1h" desc:"how long the development issuer's tokens are valid, if the request does not say; at most 24h"`
 }
@@ -46,8 +47,10 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("the development issuer gives every token to everyone: only where ENVIRONMENT=%s, and it is %s",
 			auth.Local, c.Environment))
 	}
-	if u, err := url.Parse(c.URL); err != nil || u.Host == "" {
-		errs = append(errs, fmt.Errorf("ISSUER_URL=%s: want a URL", c.URL))
+	for variable, text := range map[string]string{"ISSUER_URL": c.URL, "ISSUER_PUBLIC_URL": cmp.Or(c.Public, c.URL)} {
+		if u, err := url.Parse(text); err != nil || u.Host == "" {
+			errs = append(errs, fmt.Errorf("%s=%s: want a URL", variable, text))
+		}
 	}
 	if c.TokenLife <= 0 || c.TokenLife > maxTokenLife {
 		errs = append(errs, fmt.Errorf("ISSUER_TOKEN_LIFE=%s: want up to %s", c.TokenLife, maxTokenLife))
@@ -55,16 +58,17 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Issuer makes tokens, signed with keys that live as long as it does. It is an http.Handler of its discovery, its keys
-// and POST /token. Safe for concurrent use.
+// Issuer makes tokens, signed with keys that live as long as it does. It is an http.Handler of its discovery, its keys,
+// POST /token, and a page where people say who they are. Safe for concurrent use.
 type Issuer struct {
 	*http.ServeMux
 
 	config Config
 	now    func() time.Time
 
-	mu   sync.Mutex
-	keys []key // the newest last
+	mu     sync.Mutex
+	keys   []key // the newest last
+	grants map[string]grant
 }
 
 type key struct {
@@ -82,10 +86,13 @@ func New(c Config, now func() time.Time) (*Issuer, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	i := &Issuer{ServeMux: http.NewServeMux(), config: c, now: now}
+	i := &Issuer{ServeMux: http.NewServeMux(), config: c, now: now, grants: map[string]grant{}}
 	i.HandleFunc("GET /.well-known/openid-configuration", i.serveDiscovery)
 	i.HandleFunc("GET /jwks.json", i.serveKeys)
 	i.HandleFunc("POST /token", i.serveToken)
+	i.HandleFunc("GET /authorize", i.servePage)
+	i.HandleFunc("POST /authorize", i.serveChoice)
+	i.HandleFunc("GET /end-session", i.serveEnd)
 	i.HandleFunc("POST /rotate", i.serveRotate)
 	return i, i.Rotate("RS256")
 }
@@ -121,18 +128,25 @@ func (i *Issuer) Token(subject, scope string, further map[string]any) (string, e
 		"iat": now.Unix(), "exp": now.Add(i.config.TokenLife).Unix(),
 	}
 	maps.Copy(claims, further)
+	return i.sign("at+jwt", claims)
+}
+
+func (i *Issuer) sign(kind string, claims jwt.MapClaims) (string, error) {
 	i.mu.Lock()
 	k := i.keys[len(i.keys)-1]
 	i.mu.Unlock()
 	token := jwt.NewWithClaims(k.method, claims)
-	token.Header["kid"], token.Header["typ"] = k.id, "at+jwt"
+	token.Header["kid"], token.Header["typ"] = k.id, kind
 	return token.SignedString(k.private)
 }
 
 func (i *Issuer) serveDiscovery(w http.ResponseWriter, _ *http.Request) {
+	public := cmp.Or(i.config.Public, i.config.URL)
 	answer(w, http.StatusOK, map[string]any{
 		"issuer": i.config.URL, "jwks_uri": i.config.URL + "/jwks.json", "token_endpoint": i.config.URL + "/token",
-		"grant_types_supported": []string{"client_credentials"}, "response_types_supported": []string{"token"},
+		"authorization_endpoint": public + "/authorize", "end_session_endpoint": public + "/end-session",
+		"grant_types_supported":    []string{"client_credentials", "authorization_code", "refresh_token"},
+		"response_types_supported": []string{"code"}, "code_challenge_methods_supported": []string{"S256"},
 		"subject_types_supported": []string{"public"}, "id_token_signing_alg_values_supported": []string{"RS256", "ES256"},
 	})
 }
@@ -155,17 +169,26 @@ func (i *Issuer) serveKeys(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, set)
 }
 
-// serveToken is the client credentials grant without credentials: https://www.rfc-editor.org/rfc/rfc6749#section-4.4
+// serveToken takes no credentials from anyone.
 func (i *Issuer) serveToken(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	if err := r.ParseForm(); err != nil {
 		refuse(w, http.StatusBadRequest, "invalid_request", err)
 		return
 	}
-	if grant := r.PostForm.Get("grant_type"); grant != "" && grant != "client_credentials" {
-		refuse(w, http.StatusBadRequest, "unsupported_grant_type", errors.New("want client_credentials"))
-		return
+	switch r.PostForm.Get("grant_type") {
+	case "", "client_credentials":
+		i.serveClient(w, r)
+	case "authorization_code", "refresh_token":
+		i.servePerson(w, r)
+	default:
+		refuse(w, http.StatusBadRequest, "unsupported_grant_type",
+			errors.New("want client_credentials, authorization_code or refresh_token"))
 	}
+}
+
+// serveClient is https://www.rfc-editor.org/rfc/rfc6749#section-4.4
+func (i *Issuer) serveClient(w http.ResponseWriter, r *http.Request) {
 	basic, _, _ := r.BasicAuth()
 	subject := cmp.Or(r.PostForm.Get("client_id"), basic)
 	if subject == "" {

@@ -52,7 +52,7 @@ type pages struct {
 func New(f *page.Frame, c Config) (page.Area, error) {
 	t, err := f.Templates(templates, nil)
 	p := &pages{t, c}
-	return page.Area{Name: "Journey", Path: "/journey", Routes: func(r chi.Router) { r.Get("/journey", p.journey) }}, err
+	return page.Area{Name: "Journey", Path: "/journey", Scope: page.ScopeRead, Routes: func(r chi.Router) { r.Get("/journey", p.journey) }}, err
 }
 
 // journey is the way of one event, or what a search has found.

@@ -62,7 +62,7 @@ type pages struct {
 func New(f *page.Frame, c Config) (page.Area, error) {
 	t, err := f.Templates(templates, nil)
 	p := &pages{Templates: t, Config: c}
-	return page.Area{Name: "Operate", Path: Path, Routes: func(r chi.Router) {
+	return page.Area{Name: "Operate", Path: Path, Scope: page.ScopeRead, Routes: func(r chi.Router) {
 		r.Get(Path, p.all)
 		r.Get(Path+"/actions/{id}", p.action)
 		r.Get(Path+"/parked", p.parked)

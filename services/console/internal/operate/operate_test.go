@@ -192,8 +192,8 @@ func (w *world) ServeHTTP(res http.ResponseWriter, r *http.Request) {
 }
 
 var (
-	ann    = auth.Principal{Subject: "ann", Scopes: []string{operate.Scope, "events:data"}}
-	looker = auth.Principal{Subject: "bob"}
+	ann    = auth.Principal{Subject: "ann", Scopes: []string{page.ScopeRead, operate.Scope, "events:data"}}
+	looker = auth.Principal{Subject: "bob", Scopes: []string{page.ScopeRead}}
 )
 
 // as sends a request in the name of someone.

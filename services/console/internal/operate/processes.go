@@ -172,7 +172,7 @@ func (p *pages) showProcess(w http.ResponseWriter, r *http.Request, status int, 
 	shown.reader, shown.Kind = readerOf(r), kind.Name()
 	shown.Of = map[string]string{"grants": user.Category, "retirement": role.Category}[shown.Kind] + "/" + shown.ID
 	state, _ := json.Marshal(shown.State) // a state is kept as JSON in snapshots
-	shown.Fields = page.Fields(state, state)
+	shown.Fields = page.Fields(r.Context(), state, state)
 	last := max(shown.Version, lastEvents) - lastEvents
 	for rec, err := range p.Log.Read(r.Context(), eventsourcing.StreamID{Category: kind.Category(), ID: shown.ID}, last) {
 		if err != nil {

@@ -31,7 +31,7 @@ type pages struct {
 func New(f *page.Frame, watcher *pipeline.Watcher, done <-chan struct{}) (page.Area, error) {
 	t, err := f.Templates(templates, template.FuncMap{"spark": spark, "rate": rate, "of": of})
 	p := &pages{t, watcher, done}
-	return page.Area{Name: "Overview", Path: "/", Routes: func(r chi.Router) {
+	return page.Area{Name: "Overview", Path: "/", Scope: page.ScopeRead, Routes: func(r chi.Router) {
 		r.Get("/", p.overview)
 		r.Get("/live", p.live)
 	}}, err

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -14,8 +15,8 @@ type Field struct {
 	Changed     bool
 }
 
-// Fields are the members of a JSON object, each with what it was in the one before.
-func Fields(before, now []byte) (all []Field) {
+// Fields are the members of a JSON object, each with what it was in the one before. The values are masked for those who may not see them.
+func Fields(ctx context.Context, before, now []byte) (all []Field) {
 	var was, is map[string]json.RawMessage
 	_ = json.Unmarshal(before, &was) // nothing was
 	if json.Unmarshal(now, &is) != nil {
@@ -33,6 +34,9 @@ func Fields(before, now []byte) (all []Field) {
 		if _, ok := is[name]; !ok {
 			all = append(all, Field{Name: name, Was: plain(was[name]), Changed: true})
 		}
+	}
+	for i := range all {
+		all[i].Value, all[i].Was = Mask(ctx, all[i].Value), Mask(ctx, all[i].Was)
 	}
 	return all
 }

@@ -20,13 +20,28 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/history"
 	"github.com/leftfold/leftfold/pkg/service/auth"
+	"github.com/leftfold/leftfold/pkg/service/auth/login"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 	"github.com/leftfold/leftfold/services/console/internal/pipeline"
 )
 
 // Prefix is where all pages are.
 const Prefix = "/console"
+
+// Scopes of the console itself: to see what it reads from the log, leases and admin addresses, and to act by it on the services.
+const (
+	ScopeRead    = "console:read"
+	ScopeOperate = "console:operate"
+)
+
+// Scopes are all that a page can use, of the console and of the REST API.
+func Scopes() []string {
+	return []string{
+		ScopeRead, ScopeOperate, "users:read", "users:write", "roles:read", "roles:write", history.ReadScope, history.DataScope, "audit:read",
+	}
+}
 
 var (
 	//go:embed templates/*.html
@@ -53,7 +68,9 @@ func (a Area) At() string { return strings.TrimSuffix(Prefix+a.Path, "/") }
 // Config says what all pages have in common.
 type Config struct {
 	// Admit puts who reads into the context of each request, as auth.With does, or answers it itself.
-	Admit  func(http.Handler) http.Handler
+	Admit func(http.Handler) http.Handler
+	// Open adds pages for those who are not admitted yet to a router that begins at Prefix. Nil: there are none.
+	Open   func(chi.Router)
 	Logger *slog.Logger
 }
 
@@ -102,8 +119,12 @@ func (f *Frame) Register(r chi.Router, areas ...Area) error {
 			w.Header().Set("Cache-Control", "public, max-age=31536000, immutable") // another build has another version
 			http.StripPrefix(Prefix+"/assets/"+f.version, http.FileServerFS(static)).ServeHTTP(w, r)
 		})
+		r = r.With(fromOthers.Handler)
+		if f.Open != nil {
+			f.Open(r)
+		}
 		r.Group(func(r chi.Router) {
-			r.Use(fromOthers.Handler, f.Admit)
+			r.Use(f.Admit)
 			for _, a := range areas {
 				a.Routes(r.With(f.needs(a.Scope)))
 			}
@@ -177,13 +198,17 @@ type layout struct {
 	Areas []Area
 	// Here is the area that the page belongs to.
 	Here string
-	Page any
+	// Reader is who is signed in.
+	Reader string
+	// Finds is whether the reader may look for events.
+	Finds bool
+	Page  any
 }
 
 // Show answers with a page that shows the data, or with that one of its templates which is named part, if a script has asked for it.
 func (t *Templates) Show(w http.ResponseWriter, r *http.Request, status int, page, part, title string, data any) {
 	if part == "" || r.Header.Get("Hx-Request") == "" {
-		part, data = "layout", layout{title, t.frame.open(r), t.frame.here(r), data}
+		part, data = "layout", layout{title, t.frame.open(r), t.frame.here(r), t.frame.reader(r), auth.May(r.Context(), ScopeRead), data}
 	}
 	text, err := t.Render(page, part, data)
 	if err != nil {
@@ -208,7 +233,20 @@ func (t *Templates) Render(page, part string, data any) ([]byte, error) {
 
 // Fail answers with a page that says what went wrong.
 func (t *Templates) Fail(w http.ResponseWriter, r *http.Request, status int, text, detail string) {
-	t.frame.own.Show(w, r, status, "failure", "", text, struct{ Text, Detail string }{text, detail})
+	t.frame.Notice(w, r, status, login.Notice{Title: text, Text: detail, Links: []login.Link{{Address: Prefix, Name: "Back to the overview"}}})
+}
+
+// Notice answers with a page that says something and leads on.
+func (f *Frame) Notice(w http.ResponseWriter, r *http.Request, status int, n login.Notice) {
+	f.own.Show(w, r, status, "notice", "", n.Title, n)
+}
+
+// reader is who has signed in, and can sign out.
+func (f *Frame) reader(r *http.Request) string {
+	if who := auth.Of(r.Context()).Subject; f.Open != nil && who != auth.Anonymous {
+		return who
+	}
+	return ""
 }
 
 // open are the areas that the reader may see.

@@ -100,10 +100,21 @@ func (f fake) locate(context.Context, string) (s eventsourcing.StreamID, v event
 	return s, v, false, f.away
 }
 
+// admit lets everyone do everything, unless a test says who reads.
+func admit(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := r.Context()
+		if auth.Of(ctx).Subject == auth.Anonymous {
+			ctx = auth.With(ctx, auth.Everything())
+		}
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
 // register adds the pages of a system to a router.
 func register(t *testing.T, r chi.Router, f fake) {
 	t.Helper()
-	frame, err := page.New(page.Config{Logger: slog.New(slog.DiscardHandler), Admit: func(next http.Handler) http.Handler { return next }})
+	frame, err := page.New(page.Config{Logger: slog.New(slog.DiscardHandler), Admit: admit})
 	require.NoError(t, err)
 	first, err := overview.New(frame, pipeline.NewWatcher(f, time.Now, nil), nil)
 	require.NoError(t, err)
@@ -234,7 +245,7 @@ func TestAnAreaNeedsItsScope(t *testing.T) {
 	for reader, want := range map[string]int{"closed:read": http.StatusTeapot, "users:read": http.StatusForbidden} {
 		router := chi.NewRouter()
 		register(t, router, fake{})
-		ctx := auth.With(t.Context(), auth.Principal{Subject: "ann", Scopes: []string{reader}})
+		ctx := auth.With(t.Context(), auth.Principal{Subject: "ann", Scopes: []string{page.ScopeRead, reader}})
 		w := httptest.NewRecorder()
 		router.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/console/closed", http.NoBody))
 		assert.Equal(t, want, w.Code, reader)

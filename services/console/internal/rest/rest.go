@@ -70,8 +70,10 @@ const (
 	maxAnswer = 4 << 20
 )
 
-// NewClient returns the API at the URL that at returns.
-func NewClient(at func() string) *Client { return &Client{at, &http.Client{Timeout: longest}} }
+// NewClient returns the API at the URL that at returns, reached by that transport. Nil: the network.
+func NewClient(at func() string, by http.RoundTripper) *Client {
+	return &Client{at, &http.Client{Timeout: longest, Transport: by}}
+}
 
 // Send implements API.
 func (c *Client) Send(ctx context.Context, r Request) (Answer, error) {

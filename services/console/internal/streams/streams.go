@@ -19,6 +19,8 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/aggregates"
+	"github.com/leftfold/leftfold/pkg/iam/history"
+	"github.com/leftfold/leftfold/pkg/service/auth"
 	"github.com/leftfold/leftfold/services/console/internal/page"
 	"github.com/leftfold/leftfold/services/console/internal/rest"
 )
@@ -42,7 +44,7 @@ type pages struct {
 func New(f *page.Frame, log Log, api rest.API) (page.Area, error) {
 	t, err := f.Templates(templates, nil)
 	p := &pages{t, log, api}
-	return page.Area{Name: "Streams", Path: "/streams", Routes: func(r chi.Router) {
+	return page.Area{Name: "Streams", Path: "/streams", Scope: page.ScopeRead, Routes: func(r chi.Router) {
 		r.Get("/streams", p.streams)
 		r.Get("/streams/*", p.stream)
 	}}, err
@@ -104,6 +106,8 @@ type stream struct {
 	RowNote string
 	// Held is what is unique or shared by that state.
 	Held []string
+	// Needs is the scope that the reader lacks to see what the events say.
+	Needs string
 }
 
 // Before and Next are the versions around the one that is shown.
@@ -135,6 +139,9 @@ func (p *pages) stream(w http.ResponseWriter, r *http.Request) {
 		at = 0
 	}
 	s := stream{Stream: id.String(), At: eventsourcing.Version(at)}
+	if !auth.May(r.Context(), history.DataScope) {
+		s.Needs = history.DataScope
+	}
 	if err := p.travel(r.Context(), id, &s); err != nil {
 		p.Fail(w, r, http.StatusServiceUnavailable, "The log cannot be read right now", err.Error())
 		return
@@ -174,16 +181,16 @@ func (p *pages) travel(ctx context.Context, id eventsourcing.StreamID, s *stream
 	for _, rec := range records[first:min(len(records), first+shownEvents)] {
 		s.Events = append(s.Events, recorded{
 			Version: rec.Version, Fact: path.Base(rec.Name), At: rec.RecordedAt, Actor: rec.Metadata.Actor,
-			CorrelationID: rec.Metadata.CorrelationID, Data: string(rec.Data), Here: rec.Version == s.At,
+			CorrelationID: rec.Metadata.CorrelationID, Data: page.Mask(ctx, string(rec.Data)), Here: rec.Version == s.At,
 		})
 	}
 	slices.Reverse(s.Events) // the newest first
-	s.state(id, records[:upTo])
+	s.state(ctx, id, records[:upTo])
 	return p.row(ctx, id, s)
 }
 
 // state folds the records, with and without the last.
-func (s *stream) state(id eventsourcing.StreamID, records []eventsourcing.Record) {
+func (s *stream) state(ctx context.Context, id eventsourcing.StreamID, records []eventsourcing.Record) {
 	i := slices.IndexFunc(aggregates.All(), func(a aggregates.Aggregate) bool { return a.Category == id.Category })
 	if i < 0 {
 		s.Note = "This console knows the events of users and roles alone; those of other streams it shows as they are."
@@ -193,11 +200,11 @@ func (s *stream) state(id eventsourcing.StreamID, records []eventsourcing.Record
 	a := aggregates.All()[i]
 	now, err := a.State(records)
 	if err != nil {
-		s.Note = "This build cannot fold the stream: " + err.Error()
+		s.Note = "This build cannot fold the stream: " + page.Mask(ctx, err.Error())
 		return
 	}
 	before, _ := a.State(records[:len(records)-1]) // a prefix of what can be folded
-	s.State = page.Fields(before, now)
+	s.State = page.Fields(ctx, before, now)
 	claims, _ := a.Claims(records) // as above
 	for _, c := range claims {
 		s.Held = append(s.Held, "holds "+c.Constraint())
@@ -219,14 +226,18 @@ func (p *pages) row(ctx context.Context, id eventsourcing.StreamID, s *stream) e
 			return nil
 		}
 		answer, err := p.api.Send(ctx, rest.Get(fmt.Sprintf("/%s/%s?as_of=%d", collection, url.PathEscape(id.ID), at)))
-		if err != nil || !answer.OK() {
+		switch {
+		case err != nil:
 			s.RowNote = "The read model does not answer for this version."
+			return nil
+		case !answer.OK():
+			s.RowNote = "The read model does not show this version: " + answer.Problem().Detail + "."
 			return nil
 		}
 		return answer.Body
 	}
 	if now := read(s.At); now != nil {
-		s.Row = page.Fields(read(s.At-1), now)
+		s.Row = page.Fields(ctx, read(s.At-1), now)
 	}
 	return nil
 }

@@ -258,7 +258,7 @@ func (p *pages) fold(ctx context.Context, t *trial) {
 		t.Note = "The state cannot be shown right now: " + err.Error()
 		return
 	}
-	t.State = page.Fields(before, after)
+	t.State = page.Fields(ctx, before, after)
 }
 
 func (p *pages) states(ctx context.Context, a aggregates.Aggregate, w would) (before, after []byte, err error) {

@@ -90,7 +90,7 @@ func New(ctx context.Context, cfg app.Config, lookup service.Lookup, o Options) 
 	awsReady := make(chan struct{})
 	for _, s := range f.Services {
 		if path, ok := paths[s.Name]; ok {
-			p := child(s.Name, []string{path}, append(f.peers(), "API_ADDR="+s.API, "ADMIN_ADDR="+s.Admin)...)
+			p := child(s.Name, []string{path}, append(f.peers(s.Name), "API_ADDR="+s.API, "ADMIN_ADDR="+s.Admin)...)
 			f.parts = append(f.parts, service.Part{Name: s.Name, Run: p.after(awsReady)})
 		}
 	}
@@ -108,12 +108,12 @@ func New(ctx context.Context, cfg app.Config, lookup service.Lookup, o Options) 
 // Run runs everything until ctx ends or a process does. The services are stopped first, then their AWS.
 func (f *Fleet) Run(ctx context.Context) error { return f.platform.Run(ctx, f.grace, f.parts...) }
 
-// serviceNames are all services, in the order in which an event passes them, and those with an API.
+// serviceNames are all services, in the order in which an event passes them, then the console; and those that clients reach.
 func serviceNames(cfg app.Config) (all, withAPI []string) {
 	for _, s := range cfg.All() {
 		all = append(all, s.Name)
 	}
-	return all, cfg.Names.APIs()
+	return append(all, topology.Console), append(cfg.Names.APIs(), topology.Console)
 }
 
 func (f *Fleet) chooseAddresses(ctx context.Context, cfg app.Config, all, withAPI []string) error {
@@ -159,14 +159,20 @@ func (o Options) findPrograms(services []string) (map[string]string, error) {
 	return paths, nil
 }
 
-// peers returns the variables that name one service to another. Their own addresses have no certificate.
-func (f *Fleet) peers() []string {
+// peers returns the variables that name the others to a service. Their own addresses have no certificate.
+func (f *Fleet) peers(to string) []string {
 	variables := map[string]string{topology.CommandAPI: "COMMAND_API_URL", "projector-role": "ROLES_URL"}
-	var env []string
+	var env, admins []string
 	for _, s := range f.Services {
 		if variable, named := variables[s.Name]; named {
 			env = append(env, variable+"=http://"+s.API)
 		}
+		if s.Name != topology.Console {
+			admins = append(admins, "http://"+s.Admin)
+		}
+	}
+	if to == topology.Console {
+		env = append(env, "API_URL=http://"+f.APIAddr, "ADMIN_URLS="+strings.Join(admins, ","))
 	}
 	return env
 }
