@@ -252,11 +252,8 @@ func (con *console) journey(ctx context.Context, of string, version eventsourcin
 		numbered = version
 	}
 	if numbered == 0 {
-		for r, err := range log.Read(ctx, stream, 0) {
-			if err != nil {
-				return false, err
-			}
-			numbered = r.Version
+		if numbered, err = log.Last(ctx, stream); err != nil {
+			return false, err
 		}
 	}
 	finder := whereabouts.Finder{
@@ -294,6 +291,7 @@ func cells(s whereabouts.Stop) []string {
 	add(s.Group != "", "group %s", s.Group)
 	add(s.By != "" && s.Place == "row", "fence %d → %d", s.Before, s.After)
 	add(s.Detail != "", "%s", s.Detail)
+	add(s.Waits != "", "%s", s.Waits)
 	add(s.By != "", "by %s", s.By)
 	return []string{s.Place, s.Name, s.State, at, strings.Join(known, "; ")}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"path"
 	"strings"
 	"testing"
 
@@ -114,6 +115,29 @@ func TestTheJourneyEndsWhereAnAggregateIsParked(t *testing.T) {
 	assert.Regexp(t, `(?m)^row +projection-user +parked +\S+ +fence 0 → 0; by `, out)
 	assert.Regexp(t, `(?m)^row +projection-user +does not show it +there is no row yet; parked since .* at version 1: leftfold parked`, out)
 	assert.Regexp(t, `(?m)^claim +set-validations +unknown +this build cannot fold the stream$`, out)
+	assert.Equal(t, 4, strings.Count(out, "it cannot be applied, so the aggregate is parked"), out)
+	o.log("2", "disabled", `{}`)
+	_, out, _ = o.run("events", "journey", somebody+"#2")
+	assert.Equal(t, 4, strings.Count(out, "version 1 before it cannot be applied, so the aggregate is parked"), out)
+	stop()
+}
+
+func TestTheJourneyOfAGrantShowsTheSeatThatItTook(t *testing.T) {
+	o, stop := operate(t)
+	const role = "0192c3a1-7b10-7e55-9d01-5f3b8a6c2e11"
+	for at, body := range map[string]string{
+		"/users": `{"id":"` + path.Base(somebody) + `","email":"` + secret + `"}`, "/roles": `{"id":"` + role + `","name":"auditor"}`,
+	} {
+		res, err := http.Post("http://"+o.APIAddr+at, "application/json", strings.NewReader(body))
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+	}
+	res, err := http.Post("http://"+o.APIAddr+"/users/"+path.Base(somebody)+"/roles", "application/json", strings.NewReader(`{"roleId":"`+role+`"}`))
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	_, out, _ := o.run("events", "journey", somebody)
+	assert.Regexp(t, `(?m)^scope +scopes +moved +org/iam/role/`+role+`#members: holders \+1, seats \+1$`, out)
+	assert.Contains(t, out, "with what was known of org/iam/role/"+role)
 	stop()
 }
 

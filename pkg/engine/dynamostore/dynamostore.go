@@ -21,7 +21,7 @@
 //   - Append: dynamodb:PutItem and dynamodb:ConditionCheckItem on EventLog; dynamodb:PutItem and dynamodb:DeleteItem on
 //     set-validations; dynamodb:UpdateItem and dynamodb:ConditionCheckItem on scopes; dynamodb:PutItem on commands.
 //   - Scopes: dynamodb:GetItem and dynamodb:BatchGetItem on scopes.
-//   - Read: dynamodb:Query on EventLog. All: dynamodb:Scan on it. Item: dynamodb:GetItem on it.
+//   - Read, Last: dynamodb:Query on EventLog. All: dynamodb:Scan on it. Item: dynamodb:GetItem on it.
 //   - Owner: dynamodb:GetItem on set-validations.
 //   - Result: dynamodb:GetItem on commands. Remember: dynamodb:PutItem on it.
 //   - Snapshots: dynamodb:GetItem, dynamodb:PutItem and dynamodb:DeleteItem on snapshots.
@@ -157,6 +157,24 @@ func (s *Store) Read(
 			more = len(page.LastEvaluatedKey) > 0 // an empty page need not be the last
 		}
 	}
+}
+
+// Last returns the version of the stream's last event; 0 if it has none. It does not look at the events before it.
+func (s *Store) Last(ctx context.Context, stream eventsourcing.StreamID) (eventsourcing.Version, error) {
+	out, err := s.db.Query(ctx, &dynamodb.QueryInput{
+		TableName: aws.String(s.cfg.Tables.Events), ConsistentRead: aws.Bool(true), Limit: aws.Int32(1), ScanIndexForward: aws.Bool(false),
+		KeyConditionExpression:    aws.String("#stream = :stream"),
+		ProjectionExpression:      aws.String("#stream, #version"),
+		ExpressionAttributeNames:  map[string]string{"#stream": attrStream, "#version": attrVersion},
+		ExpressionAttributeValues: item{":stream": dynamo.Text(stream.String())},
+	})
+	if err != nil {
+		return 0, failed("query the last event of a stream", err)
+	}
+	if len(out.Items) == 0 {
+		return 0, nil
+	}
+	return headIn(out.Items[0]).Version, nil
 }
 
 // ErrNoItem means that the log has no item of that key.

@@ -43,6 +43,16 @@ func TestStreamsComeWithTheirEvents(t *testing.T) {
 		_, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("EventLog"), Item: keyOfEvent("test/"+id, event)})
 		require.NoError(t, err)
 	}
+	for id, head := range heads {
+		stream, err := eventsourcing.ParseStreamID(id)
+		require.NoError(t, err)
+		last, err := store.Last(t.Context(), stream)
+		require.NoError(t, err)
+		assert.Equal(t, head, last, id)
+	}
+	last, err := store.Last(t.Context(), eventsourcing.StreamID{Category: "test", ID: "none"})
+	require.NoError(t, err)
+	assert.Zero(t, last)
 	for _, segments := range []int{-1, 1, 3} {
 		for _, limit := range []int32{0, 1, 2, 70} {
 			got := map[string]int{}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ import (
 
 // Stop is what is known of the event at one place on its way.
 type Stop struct {
-	// Place is log, claim, stream, kinesis, queue, row or set-aside; Name is the resource.
+	// Place is log, claim, scope, stream, kinesis, queue, row or set-aside; Name is the resource.
 	Place string `json:"place"`
 	Name  string `json:"name"`
 	// State is what is known, NotSeen if nothing is.
@@ -42,6 +43,8 @@ type Stop struct {
 	Before   eventsourcing.Version `json:"before,omitempty"`
 	After    eventsourcing.Version `json:"after,omitempty"`
 	Detail   string                `json:"detail,omitempty"`
+	// Waits says why the event does not come further than here. Empty: it does, or nothing is known.
+	Waits string `json:"waits,omitempty"`
 }
 
 // NotSeen is the state of a place of which no process that was asked remembers anything.
@@ -69,19 +72,41 @@ func (f Finder) Find(
 		return false, err
 	}
 	at := record.RecordedAt
-	on(Stop{
-		Place: "log", Name: f.Names.EventLog, State: "stored", At: &at,
-		Detail: fmt.Sprintf("%s, id %s, correlation %s", record.Name, record.ID, cmp.Or(record.Metadata.CorrelationID, "none")),
-	})
-	if err := f.claims(ctx, record, on); err != nil {
+	on(Stop{Place: "log", Name: f.Names.EventLog, State: "stored", At: &at, Detail: inLog(record)})
+	if err := f.folds(ctx, record, on); err != nil {
 		return false, err
 	}
-	if err := f.hops(ctx, on); err != nil {
+	var ends []Stop // known before what lies before them: only what has not arrived waits
+	if arrived, err = f.ends(ctx, record, func(s Stop) { ends = append(ends, s) }); err != nil {
+		return false, err
+	}
+	if err := f.hops(ctx, record, !arrived, on); err != nil {
 		return false, err
 	}
 	if err := f.aside(ctx, record, on); err != nil {
 		return false, err
 	}
+	for _, s := range ends {
+		on(s)
+	}
+	return arrived, nil
+}
+
+// inLog is what the log says of the event, but for its data.
+func inLog(r eventsourcing.Record) string {
+	facts := []string{
+		r.Name, "id " + r.ID, "correlation " + cmp.Or(r.Metadata.CorrelationID, "none"),
+		"causation " + cmp.Or(r.Metadata.CausationID, "none"),
+	}
+	for _, e := range r.Enrichment {
+		facts = append(facts, "with what was known of "+e.Aggregate+"/"+e.ID)
+	}
+	return strings.Join(facts, ", ")
+}
+
+// ends says what came of the event in each queue and in the rows that it feeds.
+func (f Finder) ends(ctx context.Context, record eventsourcing.Record, on func(Stop)) (arrived bool, err error) {
+	stream := record.Stream
 	arrived = true
 	for _, p := range f.Names.Consumers() {
 		if !slices.Contains(p.Categories, stream.Category) {
@@ -97,8 +122,8 @@ func (f Finder) Find(
 	return arrived, nil
 }
 
-// claims says which unique values the event took and released, and who has them now: never which values, which are personal.
-func (f Finder) claims(ctx context.Context, record eventsourcing.Record, on func(Stop)) error {
+// folds says what the event changed beside its own stream, which only the fold of the events before it knows: claims and scopes.
+func (f Finder) folds(ctx context.Context, record eventsourcing.Record, on func(Stop)) error {
 	i := slices.IndexFunc(aggregates.All(), func(a aggregates.Aggregate) bool { return a.Category == record.Stream.Category })
 	if i < 0 {
 		return nil
@@ -116,15 +141,26 @@ func (f Finder) claims(ctx context.Context, record eventsourcing.Record, on func
 			break
 		}
 	}
-	held := aggregates.All()[i].Claims
-	before, err := held(records[:len(records)-1])
-	var after []eventsourcing.Claim
-	if err == nil {
-		after, err = held(records)
-	}
-	if err != nil { // it may quote the event
+	a := aggregates.All()[i]
+	if _, err := a.State(records); err != nil { // it may quote the event
 		on(Stop{Place: "claim", Name: f.Names.SetValidations, State: "unknown", Detail: "this build cannot fold the stream"})
 		return nil
+	}
+	if err := f.claims(ctx, a, records, on); err != nil {
+		return err
+	}
+	return f.scopes(a, records, on)
+}
+
+// claims says which unique values the last event took and released, and who has them now: never which values, which are personal.
+func (f Finder) claims(ctx context.Context, a aggregates.Aggregate, records []eventsourcing.Record, on func(Stop)) error {
+	before, err := a.Claims(records[:len(records)-1])
+	if err != nil {
+		return err
+	}
+	after, err := a.Claims(records)
+	if err != nil {
+		return err
 	}
 	for _, change := range []struct {
 		state       string
@@ -148,6 +184,32 @@ func (f Finder) claims(ctx context.Context, record eventsourcing.Record, on func
 	return nil
 }
 
+// scopes says what the last event added to counters of scopes.
+func (f Finder) scopes(a aggregates.Aggregate, records []eventsourcing.Record, on func(Stop)) error {
+	stream := records[0].Stream
+	before, err := a.Shares(stream, records[:len(records)-1])
+	if err != nil {
+		return err
+	}
+	after, err := a.Shares(stream, records)
+	if err != nil {
+		return err
+	}
+	moved := eventsourcing.Sums{}
+	moved.Add(after, 1)
+	moved.Add(before, -1)
+	for _, scope := range slices.SortedFunc(maps.Keys(moved), func(x, y eventsourcing.Scope) int { return cmp.Compare(x.Key(), y.Key()) }) {
+		var counters []string
+		for _, name := range slices.Sorted(maps.Keys(moved[scope])) {
+			counters = append(counters, fmt.Sprintf("%s %+d", name, moved[scope][name]))
+		}
+		on(Stop{
+			Place: "scope", Name: cmp.Or(f.Names.Scopes, "scopes"), State: "moved", Detail: scope.Key() + ": " + strings.Join(counters, ", "),
+		})
+	}
+	return nil
+}
+
 // remembered yields what processes remember of the steps of an operation with one of the outcomes.
 func (f Finder) remembered(operation string, outcomes ...journey.Outcome) (steps []step) {
 	for _, j := range f.Remembered {
@@ -167,8 +229,15 @@ type step struct {
 	by string
 }
 
-// hops says how the event came through the log's stream and through Kinesis.
-func (f Finder) hops(ctx context.Context, on func(Stop)) error {
+// hops says how the event came through the log's stream and through Kinesis, and if it has not arrived, which shards it may wait in.
+func (f Finder) hops(ctx context.Context, record eventsourcing.Record, waiting bool, on func(Stop)) error {
+	unseen := func(place, name string, leases []shards.Lease) Stop {
+		s := Stop{Place: place, Name: name, State: NotSeen}
+		if waiting {
+			s.Waits = unread(leases, record.RecordedAt)
+		}
+		return s
+	}
 	ofStreamer, err := f.Leases.List(ctx, "streamer")
 	if err != nil {
 		return err
@@ -183,7 +252,7 @@ func (f Finder) hops(ctx context.Context, on func(Stop)) error {
 		on(Stop{Place: "kinesis", Name: cmp.Or(s.To, f.Names.Stream), State: string(s.Outcome), At: &s.At, By: s.by})
 	}
 	if len(published) == 0 {
-		on(Stop{Place: "stream", Name: f.Names.EventLog, State: NotSeen})
+		on(unseen("stream", f.Names.EventLog, ofStreamer))
 	}
 	seen := map[string]bool{} // places in Kinesis, of which each queue has a step
 	for _, s := range f.remembered("route", journey.Sent, journey.SetAside) {
@@ -193,10 +262,31 @@ func (f Finder) hops(ctx context.Context, on func(Stop)) error {
 		}
 	}
 	if len(seen) == 0 {
-		on(Stop{Place: "kinesis", Name: f.Names.Stream, State: NotSeen})
+		on(unseen("kinesis", f.Names.Stream, ofBroker))
 	}
 	return nil
 }
+
+// unread says which shards are not read up to a time, and why as far as their leases tell.
+func unread(leases []shards.Lease, to time.Time) string {
+	var all []string
+	for _, l := range leases {
+		switch {
+		case l.State != shards.StateOpen:
+		case l.Owner == "":
+			all = append(all, "nobody holds the lease of shard "+l.Shard)
+		case !l.ReadAt.IsZero() && l.ReadAt.Before(to):
+			all = append(all, fmt.Sprintf("shard %s is read up to %s by %s", l.Shard, l.ReadAt.Format(time.RFC3339), l.Owner))
+		}
+	}
+	if len(all) > maxShards {
+		all = append(all[:maxShards], fmt.Sprintf("and %d more", len(all)-maxShards))
+	}
+	return strings.Join(all, "; ")
+}
+
+// maxShards bounds how many shards are named.
+const maxShards = 3
 
 // readFrom says from where in a shard a step read the event, and how far the shard is read by now.
 func readFrom(place, name string, leases []shards.Lease, s step) Stop {
@@ -310,10 +400,27 @@ func (f Finder) table(
 	default:
 		stop.State = "does not show it"
 	}
+	if !shows {
+		stop.Waits = why(version, row.Version, parked.Version)
+	}
 	if isParked {
 		stop.Detail += fmt.Sprintf("; parked since %s at version %d: leftfold parked show has the reason",
 			parked.ParkedAt.Format(time.RFC3339), parked.Version)
 	}
 	on(stop)
 	return shows, nil
+}
+
+// why says why a row at a version does not show a later one; parked is the version that cannot be applied, 0 if none is known.
+func why(version, row, parked eventsourcing.Version) string {
+	switch {
+	case parked > 0 && parked < version:
+		return fmt.Sprintf("version %d before it cannot be applied, so the aggregate is parked", parked)
+	case parked > 0:
+		return "it cannot be applied, so the aggregate is parked"
+	case row+1 < version:
+		return fmt.Sprintf("version %d has to come first", row+1)
+	default:
+		return "it is the next, and has not arrived"
+	}
 }

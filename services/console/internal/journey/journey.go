@@ -6,7 +6,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"iter"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -29,12 +28,12 @@ var templates embed.FS
 
 // Log is what the page reads of the log.
 type Log interface {
-	Read(ctx context.Context, stream eventsourcing.StreamID, after eventsourcing.Version) iter.Seq2[eventsourcing.Record, error]
+	// Last returns the version of the stream's last event; 0 if it has none.
+	Last(ctx context.Context, stream eventsourcing.StreamID) (eventsourcing.Version, error)
 }
 
 // Config is where the page looks.
 type Config struct {
-	// Log has the events.
 	Log Log
 	// Find returns where an event is, stop by stop; it asks the services what they remember.
 	Find func(ctx context.Context, stream eventsourcing.StreamID, version eventsourcing.Version, on func(whereabouts.Stop)) (bool, error)
@@ -52,7 +51,9 @@ type pages struct {
 func New(f *page.Frame, c Config) (page.Area, error) {
 	t, err := f.Templates(templates, nil)
 	p := &pages{t, c}
-	return page.Area{Name: "Journey", Path: "/journey", Scope: page.ScopeRead, Routes: func(r chi.Router) { r.Get("/journey", p.journey) }}, err
+	return page.Area{Name: "Journey", Path: "/journey", Scope: page.ScopeRead, Routes: func(r chi.Router) {
+		r.Get("/journey", p.journey)
+	}}, err
 }
 
 // journey is the way of one event, or what a search has found.
@@ -107,11 +108,8 @@ func (p *pages) follow(ctx context.Context, j *journey) error {
 	if err != nil || stream == (eventsourcing.StreamID{}) {
 		return err
 	}
-	for rec, err := range p.Log.Read(ctx, stream, 0) {
-		if err != nil && !errors.Is(err, eventsourcing.ErrLogHole) {
-			return err
-		}
-		j.Last = max(j.Last, rec.Version)
+	if j.Last, err = p.Log.Last(ctx, stream); err != nil {
+		return err
 	}
 	if version == 0 {
 		version = j.Last
@@ -148,7 +146,7 @@ func timed(stops []whereabouts.Stop) (all []stop, took time.Duration) {
 	}
 	before := begin
 	for _, s := range stops {
-		one := stop{Stop: s, Wrong: s.State == "does not show it" || s.Place == "set-aside" || s.State == "parked" || s.State == "unknown"}
+		one := stop{Stop: s, Wrong: s.Waits != "" || s.Place == "set-aside" || s.State == "parked" || s.State == "unknown"}
 		if s.At != nil {
 			from := before
 			if s.At.Before(from) {
@@ -185,7 +183,7 @@ func (p *pages) locate(ctx context.Context, j *journey) (stream eventsourcing.St
 	if id, err := uuid.Parse(text); err == nil {
 		for _, a := range aggregates.All() {
 			stream := eventsourcing.StreamID{Category: a.Category, ID: id.String()}
-			if exists, err := p.exists(ctx, stream); err != nil || exists {
+			if last, err := p.Log.Last(ctx, stream); err != nil || last > 0 {
 				return stream, version, err
 			}
 		}
@@ -200,20 +198,6 @@ func (p *pages) locate(ctx context.Context, j *journey) (stream eventsourcing.St
 			"(each the last 10,000 steps since its start), and the audit trail has no event of this correlation ID."
 	}
 	return stream, 0, err
-}
-
-func (p *pages) exists(ctx context.Context, stream eventsourcing.StreamID) (bool, error) {
-	for _, err := range p.Log.Read(ctx, stream, 0) {
-		return err == nil || errors.Is(err, eventsourcing.ErrLogHole), ignoreHole(err)
-	}
-	return false, nil
-}
-
-func ignoreHole(err error) error {
-	if errors.Is(err, eventsourcing.ErrLogHole) {
-		return nil
-	}
-	return err
 }
 
 // bar is where a span of time lies within a longer one, in percent of it.

@@ -78,8 +78,15 @@ func (f fake) find(_ context.Context, _ eventsourcing.StreamID, _ eventsourcing.
 	later := monday.Add(120 * time.Millisecond)
 	on(whereabouts.Stop{Place: "log", Name: "EventLog", State: "stored", At: &monday})
 	on(whereabouts.Stop{Place: "queue", Name: "users.fifo", State: whereabouts.NotSeen})
-	on(whereabouts.Stop{Place: "row", Name: "users", State: "does not show it", At: &later, Detail: "parked since Monday"})
+	on(whereabouts.Stop{Place: "row", Name: "users", State: "does not show it", At: &later, Waits: "version 1 before it cannot be applied"})
 	return false, f.away
+}
+
+func (f fake) Last(_ context.Context, s eventsourcing.StreamID) (eventsourcing.Version, error) {
+	if s != dan {
+		return 0, f.away
+	}
+	return 2, f.away
 }
 
 func (f fake) Send(_ context.Context, r rest.Request) (rest.Answer, error) {
@@ -187,7 +194,7 @@ func TestAJourneyShowsWhereTheEventWaits(t *testing.T) {
 	_, _, body := ask(t, fake{}, "/console/journey?of="+id)
 	assert.Contains(t, body, "Version 2 of")
 	assert.Contains(t, body, "every read model shows it.")
-	assert.Regexp(t, `(?s)<tr class="wrong">.*parked since Monday`, body)
+	assert.Regexp(t, `(?s)<tr class="wrong">.*<b class="late">version 1 before it cannot be applied`, body)
 	assert.Contains(t, body, "120 ms")
 	for asked, want := range map[string]string{
 		"walk-1":             "Events of this correlation ID",
