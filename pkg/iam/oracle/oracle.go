@@ -170,24 +170,15 @@ func (f *Fold) Settle(ctx context.Context, patience time.Duration, models ...Mod
 }
 
 func (f *Fold) settle(ctx context.Context, patience time.Duration, model Model) error {
-	behind := map[projection.Key]eventsourcing.Version{}
-	for stream, head := range f.Heads {
-		if !slices.Contains(model.Categories, stream.Category) {
-			continue
-		}
-		behind[projection.Key{ID: stream.ID, Row: strings.TrimPrefix(stream.Category, "org/iam/")}] = head
-	}
+	behind := f.heads(model)
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	givenUp := time.NewTimer(patience)
 	defer givenUp.Stop()
 	var applied eventsourcing.Version
 	for {
-		var rows []struct {
-			projection.Key
-			projection.Fence
-		}
-		if err := model.BatchGet(ctx, slices.Collect(maps.Keys(behind)), &rows); err != nil {
+		rows, err := model.fences(ctx, behind)
+		if err != nil {
 			return err
 		}
 		was := applied
@@ -215,6 +206,42 @@ func (f *Fold) settle(ctx context.Context, patience time.Duration, model Model) 
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// Shown returns how many events the rows of a read model show of the fold's streams, and how many they are to show.
+func (f *Fold) Shown(ctx context.Context, model Model) (shown, all eventsourcing.Version, err error) {
+	heads := f.heads(model)
+	rows, err := model.fences(ctx, heads)
+	for _, row := range rows {
+		shown += min(row.Version, heads[row.Key]) // it may be ahead of the fold
+	}
+	for _, head := range heads {
+		all += head
+	}
+	return shown, all, err
+}
+
+// heads are those of the streams that the model shows, by their rows.
+func (f *Fold) heads(model Model) map[projection.Key]eventsourcing.Version {
+	heads := map[projection.Key]eventsourcing.Version{}
+	for stream, head := range f.Heads {
+		if slices.Contains(model.Categories, stream.Category) {
+			heads[projection.Key{ID: stream.ID, Row: strings.TrimPrefix(stream.Category, "org/iam/")}] = head
+		}
+	}
+	return heads
+}
+
+// fence is a row with the version that it shows.
+type fence struct {
+	projection.Key
+	projection.Fence
+}
+
+// fences are those of the rows that there are.
+func (m Model) fences(ctx context.Context, rows map[projection.Key]eventsourcing.Version) (found []fence, err error) {
+	err = m.BatchGet(ctx, slices.Collect(maps.Keys(rows)), &found)
+	return found, err
 }
 
 // lookEvery is the pause between looks: each costs read units.

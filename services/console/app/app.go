@@ -62,8 +62,10 @@ func New(ctx context.Context, cfg Config, p service.Platform) (service.App, erro
 	return NewAt(ctx, cfg, p, fixed{cfg})
 }
 
-// NewAt wires the console of the system at those addresses.
-func NewAt(_ context.Context, cfg Config, p service.Platform, at Addresses) (service.App, error) {
+// NewAt wires the console of the system at those addresses, with more areas than the service has.
+func NewAt(
+	_ context.Context, cfg Config, p service.Platform, at Addresses, more ...func(*page.Frame) (page.Area, error),
+) (service.App, error) {
 	names := cfg.names()
 	db := dynamodb.NewFromConfig(p.AWS)
 	tables := dynamostore.Config{
@@ -112,6 +114,9 @@ func NewAt(_ context.Context, cfg Config, p service.Platform, at Addresses) (ser
 		Names: names, Services: services.now, Desk: desk, Processes: kinds, Log: log, Leases: shards.NewDynamoDBLeases(db, names.Leases),
 		Now: p.Now,
 	}))
+	for _, area := range more {
+		add(area(frame))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return service.App{}, err
 	}

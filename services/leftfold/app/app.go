@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +20,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/services/leftfold/internal/demo"
+	"github.com/leftfold/leftfold/services/leftfold/internal/trouble"
 )
 
 // System is the whole system, ready to run.
@@ -103,7 +106,7 @@ func (s *System) wire(ctx context.Context) error {
 	own := &ownAPI{secure: cfg.CommandAPI.HTTP.TLSCertFile != ""}
 	s.Platform.Peers = own
 	at := &addresses{}
-	whole, err := together(ctx, cfg, s.Platform, at)
+	whole, err := s.together(ctx, at)
 	if err != nil {
 		return err
 	}
@@ -140,17 +143,32 @@ func (s *System) wire(ctx context.Context) error {
 }
 
 // together composes the apps of all services into one.
-func together(ctx context.Context, cfg Config, p service.Platform, at *addresses) (whole service.App, err error) {
+func (s *System) together(ctx context.Context, at *addresses) (whole service.App, err error) {
+	cfg := s.Config
 	whole.API, whole.Info = cfg.CommandAPI.API, problems.Info() // the same in all of them
 	var routes, admin []func(huma.API)
 	services := cfg.All()
 	if cfg.Archive.Archive != "" {
 		services = append(services, newService("archive", NewArchiveWriter, cfg.Archive))
 	}
-	for _, s := range append(services, newConsole(cfg, at)) {
-		app, err := s.New(ctx, p.For(s.Name))
+	kill := map[string]func(){}
+	var broken *trouble.System
+	if cfg.CommandAPI.Auth.Mode == "none" { // a story's requests have no token
+		broken = newTrouble(cfg, s.AWS, at, kill, s.Platform.Now)
+	}
+	for _, each := range append(services, newConsole(cfg, at, broken)) {
+		p := s.Platform
+		p.AWS.Credentials = credentials.NewStaticCredentialsProvider(each.Name, "local", "") // so that faults can strike it alone
+		var app service.App
+		if slices.Contains(killed(), each.Name) {
+			k := newKillable(each, cfg.StopTimeout)
+			kill[each.Name] = k.Kill
+			app, err = k.app(ctx, p)
+		} else {
+			app, err = each.New(ctx, p.For(each.Name))
+		}
 		if err != nil {
-			return whole, fmt.Errorf("%s: %w", s.Name, err)
+			return whole, fmt.Errorf("%s: %w", each.Name, err)
 		}
 		whole.Parts = append(whole.Parts, app.Parts...)
 		whole.First = append(whole.First, app.First...)

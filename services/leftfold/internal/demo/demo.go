@@ -94,7 +94,7 @@ func newStory(c Config, api string) *story {
 	transport := &http.Transport{MaxIdleConnsPerHost: clients + racers, Proxy: http.ProxyFromEnvironment}
 	return &story{
 		base: strings.TrimSuffix(api, "/"), users: c.Users, pace: pace,
-		client: &http.Client{Timeout: 30 * time.Second, Transport: authorized{transport, c.Token}},
+		client: &http.Client{Timeout: 2 * time.Minute, Transport: &patient{authorized: authorized{transport, c.Token}}},
 	}
 }
 
@@ -121,6 +121,9 @@ func lettersOnly(text string) string {
 	}, text)
 }
 
+// patience is more than a message waits after failures, which is up to two minutes.
+const patience = 3 * time.Minute
+
 func (s Stage) play(ctx context.Context, story *story) error {
 	before := s.hops(ctx)
 	started := s.Now()
@@ -133,7 +136,7 @@ func (s Stage) play(ctx context.Context, story *story) error {
 	if err != nil {
 		return err
 	}
-	if err := fold.Settle(ctx, time.Minute, s.Models...); err != nil {
+	if err := fold.Settle(ctx, patience, s.Models...); err != nil {
 		return err
 	}
 	settled := s.Now().Sub(started)

@@ -25,6 +25,8 @@ func TestHopsCountFromTheBeginningOfTheStory(t *testing.T) {
 	assert.Equal(t, "1500.0 ms", passed.quantile(0.5))
 	assert.Equal(t, after, after.since(cumulative{}), "a histogram that was not there before")
 	assert.Equal(t, "-", cumulative{}.since(cumulative{}).quantile(0.5))
+	restarted := cumulative{count: 12, bounds: []float64{1, 2}, counts: []uint64{0, 12}}
+	assert.Equal(t, restarted, restarted.since(before), "a service that was killed counts from zero")
 }
 
 func TestEachEditionOfTheStoryHasItsOwnNames(t *testing.T) {

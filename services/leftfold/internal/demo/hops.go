@@ -113,8 +113,16 @@ func histogram(metrics []*dto.Metric, projection string) cumulative {
 	return c
 }
 
-// since returns what was counted after an earlier reading.
+// since returns what was counted after an earlier reading, or since a restart that came after it.
 func (c cumulative) since(before cumulative) cumulative {
+	for i := range before.counts {
+		if i >= len(c.counts) || c.counts[i] < before.counts[i] {
+			return c
+		}
+	}
+	if c.count < before.count {
+		return c
+	}
 	c.counts = slices.Clone(c.counts)
 	c.count -= before.count
 	for i := range before.counts {

@@ -218,6 +218,7 @@ func (s *story) answer(ctx context.Context, c command) (code string, err error) 
 		return "", err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set(keyHeader, uuid.NewString())
 	res, err := s.client.Do(req)
 	if err != nil {
 		return "", err
