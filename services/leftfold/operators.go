@@ -111,6 +111,7 @@ type task struct {
 const (
 	beginsAnew = "stopped before its end; the same command begins anew"
 	continues  = "stopped; nothing is lost, and the same command continues"
+	goesOn     = "stopped; the service goes on, and the same command shows how far it is"
 )
 
 // command returns the command of a task. name begins the text of its errors.

@@ -176,6 +176,12 @@ func TestAProjectionCatchesUpAndWritesRowsAnew(t *testing.T) {
 	code, out, failure = o.run("projections", "catch-up", "users")
 	assert.Zero(t, code, failure)
 	assert.Equal(t, "users: done; 1 event compared, 0 behind, 0 applied, 0 parked, 0 holes\n", out)
+	code, out, failure = o.run("processes", "catch-up", "--dry-run")
+	assert.Zero(t, code, failure)
+	assert.Contains(t, out, "POST http://"+o.AdminAddr+"/projections/processes/catch-up")
+	code, out, failure = o.run("processes", "catch-up")
+	assert.Zero(t, code, failure)
+	assert.Equal(t, "processes: done; 1 event compared, 0 behind, 0 applied, 0 parked, 0 holes\n", out)
 
 	code, out, failure = o.run("projections", "rebuild-stream", "roles", somebody)
 	assert.Zero(t, code, failure)
@@ -272,6 +278,7 @@ func TestACommandThatASignalEndsSaysWhatBecomesOfItsWork(t *testing.T) {
 		"restore":                    continues,
 		"projections rebuild users":  continues,
 		"projections catch-up users": "stopped; the service goes on",
+		"processes catch-up":         "stopped; the service goes on",
 	} {
 		code, _, failure := o.runTo(stopped, io.Discard, strings.Fields(line)...)
 		assert.Equal(t, trouble, code, line)

@@ -26,6 +26,7 @@ import (
 type processesConfig struct {
 	topology.EventLogName
 	topology.ProcessNames
+	topology.SnapshotsName
 }
 
 const (
@@ -52,6 +53,13 @@ hears nothing more. A command that is under way may still take effect. It cannot
 be undone: what the process was for is yours to do.
 
 Exit codes: 0 done, 1 there is no such process, 2 trouble.`
+
+	aboutProcessesCatchUp = `Compare what the processes have heard with the whole log, and let them hear what
+they missed: what their queue has lost, by a purge or after its retention, or
+after a loss of their fences. The processor does it in the background; this
+command shows how far it is until it ends, and may be stopped and started again.
+
+Exit codes: 0 caught up, 1 but for holes of the log, 2 trouble.`
 )
 
 // newProcesses returns the commands on processes.
@@ -93,10 +101,20 @@ func newProcesses(con *console) *cobra.Command {
 	})
 	cancel.Flags().StringVar(&o.reason, "reason", "", "why, for its stream (required)")
 	for _, changes := range []*cobra.Command{retry, cancel} {
-		changes.Flags().BoolVar(&o.dryRun, "dry-run", false, "only say what would be done")
 		changes.Flags().StringVar(&o.actor, "actor", "", "who does it, for its stream (default: your user)")
 	}
-	return con.operatorsGroup("processes", "List, show, retry and cancel processes", failure("processes"), list, show, retry, cancel)
+	catchUp := con.command("processes catch-up", task{
+		use: "catch-up", short: "Let processes hear what they missed of the log", long: aboutProcessesCatchUp, variables: adminVariables(),
+		do: func(ctx context.Context, _ []string) (bool, error) {
+			return con.catchUp(ctx, (topology.Names{}).Processes().Name, o.dryRun)
+		},
+		stopped: goesOn,
+	})
+	for _, changes := range []*cobra.Command{retry, cancel, catchUp} {
+		changes.Flags().BoolVar(&o.dryRun, "dry-run", false, "only say what would be done")
+	}
+	return con.operatorsGroup("processes", "Look after the processes", failure("processes"),
+		list, show, retry, cancel, con.withAdmins(catchUp))
 }
 
 // processesOptions are what the flags of the commands say.
@@ -147,8 +165,9 @@ func processKinds(ctx context.Context) (processes.Kinds, *dynamostore.Store, err
 		return nil, nil, err
 	}
 	db := dynamodb.NewFromConfig(target, func(o *dynamodb.Options) { o.RetryMaxAttempts = auditsAttempts })
-	log := dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: n.EventLog}})
-	kinds, err := processes.All(log, timers.Table{DB: db, Name: n.Timers})
+	tables := dynamostore.Tables{Events: n.EventLog, Snapshots: n.Snapshots}
+	log := dynamostore.NewStore(db, dynamostore.Config{Tables: tables})
+	kinds, err := processes.All(log, timers.Table{DB: db, Name: n.Timers}, dynamostore.NewSnapshots(db, tables))
 	return kinds, log, err
 }
 

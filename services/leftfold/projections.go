@@ -37,13 +37,21 @@ func newProjections(con *console) *cobra.Command {
 	catchUp := con.command("projections catch-up", task{
 		use: "catch-up <projection>", short: "Apply what a projection has missed of the log", long: aboutCatchUp,
 		args: usage(1, 1, "the name of a projection, such as users"), variables: adminVariables(),
-		do:      func(ctx context.Context, args []string) (bool, error) { return con.catchUp(ctx, args[0], dryRun) },
-		stopped: "stopped; the service goes on, and the same command shows how far it is",
+		do: func(ctx context.Context, args []string) (bool, error) {
+			if err := known(args[0]); err != nil {
+				return false, err
+			}
+			return con.catchUp(ctx, args[0], dryRun)
+		},
+		stopped: goesOn,
 	})
 	rebuildStream := con.command("projections rebuild-stream", task{
 		use: "rebuild-stream <projection> <stream>", short: "Write the rows of one aggregate anew", long: aboutRebuildStream,
 		args: usage(2, 2, "a projection, such as users, and a stream, such as org/iam/user/0192…"), variables: adminVariables(),
 		do: func(ctx context.Context, args []string) (bool, error) {
+			if err := known(args[0]); err != nil {
+				return false, err
+			}
 			return con.rebuildStream(ctx, args[0], args[1], dryRun)
 		},
 	})
@@ -109,6 +117,7 @@ func (c caughtUp) String() string {
 // lookAgain is the pause between two questions about a catch-up.
 const lookAgain = 500 * time.Millisecond
 
+// catchUp catches a projection up, or the processes.
 func (con *console) catchUp(ctx context.Context, projection string, dryRun bool) (holes bool, err error) {
 	client, address, err := con.keeper(ctx, projection)
 	if err != nil {
@@ -145,11 +154,8 @@ func (con *console) catchUp(ctx context.Context, projection string, dryRun bool)
 	return run.State != "done", nil
 }
 
-// keeper returns a client and the address in it that answers for a projection.
+// keeper returns a client and the address in it that answers for a projection, or for the processes.
 func (con *console) keeper(ctx context.Context, projection string) (*adminclient.Client, string, error) {
-	if err := known(projection); err != nil {
-		return nil, "", err
-	}
 	client, err := con.services(ctx)
 	if err != nil {
 		return nil, "", err

@@ -57,6 +57,8 @@ const (
 	theArchive    = "archive"
 	theStream     = "event-source"
 	allButCommand = "streamer broker projector-user projector-role projector-audit"
+	allConsumers  = "projector-user projector-role projector-audit processor"
+	allQueues     = "IamUserQueue.fifo IamRoleQueue.fifo IamAuditQueue.fifo IamProcessQueue.fifo"
 )
 
 // restoring is the log's restore once nothing writes to it any more: from, and in between what it needs besides.
@@ -67,7 +69,7 @@ func restoring(from string, between ...string) []string {
 		[]string{
 			"start " + allButCommand, "leftfold projections catch-up users", "leftfold projections catch-up roles",
 			"leftfold projections catch-up audit-trail", "leftfold archive verify --delay 0s --repair", "leftfold claims audit",
-			"start command-api processor",
+			"start command-api processor", "leftfold processes catch-up",
 		})
 }
 
@@ -78,6 +80,7 @@ func disasters() []disaster {
 		catchUpUsers = "leftfold projections catch-up users"
 		catchUpRoles = "leftfold projections catch-up roles"
 		catchUpTrail = "leftfold projections catch-up audit-trail"
+		catchUpHeard = "leftfold processes catch-up"
 	)
 	anew := func(lost string, then ...string) disaster {
 		return disaster{name: lost, lost: []string{lost}, steps: append([]string{provision}, then...)}
@@ -106,8 +109,7 @@ func disasters() []disaster {
 			events: lostEvents,
 			steps: append([]string{"stop command-api processor"}, restoring("",
 				"!leftfold restore", "leftfold claims audit --repair --repair-emptied",
-				"delete projection-user projection-roles projection-audit commands",
-				"purge IamUserQueue.fifo IamRoleQueue.fifo IamAuditQueue.fifo", provision)...),
+				"delete projection-user projection-roles projection-audit process-fences commands", "purge "+allQueues, provision)...),
 		},
 		{
 			name: "set-validations", lost: []string{"set-validations"},
@@ -122,13 +124,17 @@ func disasters() []disaster {
 			steps: []string{provision, "leftfold processes retry grants --all", "leftfold processes retry retirement --all"},
 			after: (*drill).expired,
 		},
+		{
+			name: "process-fences", before: (*drill).retireAndCancel, lost: []string{"process-fences"},
+			steps: []string{provision, catchUpHeard}, after: (*drill).retiredOnce,
+		},
 		anew("commands"), anew("snapshots"), anew("leases"), anew("projection-generations"),
-		anew("set-aside", catchUpUsers, catchUpRoles, catchUpTrail),
+		anew("set-aside", catchUpUsers, catchUpRoles, catchUpTrail, catchUpHeard),
 		anew("projection-user", catchUpUsers), anew("projection-roles", catchUpRoles), anew("projection-audit", catchUpTrail),
-		anew("IamUserQueue.fifo"), anew("IamRoleQueue.fifo"), anew("IamAuditQueue.fifo"), anew(theStream),
+		anew("IamUserQueue.fifo"), anew("IamRoleQueue.fifo"), anew("IamAuditQueue.fifo"), anew("IamProcessQueue.fifo"), anew(theStream),
 		{
 			name: "what the queues hold", before: (*drill).fillQueues,
-			steps: []string{"start projector-user projector-role projector-audit", catchUpUsers, catchUpRoles, catchUpTrail},
+			steps: []string{"start " + allConsumers, catchUpUsers, catchUpRoles, catchUpTrail, catchUpHeard}, after: (*drill).expired,
 		},
 		{name: "the archive", lost: []string{theArchive}, steps: []string{"leftfold archive verify --delay 0s --repair"}},
 	}
@@ -196,7 +202,8 @@ type drill struct {
 	archiver func() // stops it; nil: it does not run
 
 	users    []string
-	holders  []eventsourcing.StreamID // of a role
+	role     string
+	holders  []eventsourcing.StreamID // of that role
 	sent     int
 	accepted map[string]bool // commands, by correlation ID
 }
@@ -211,7 +218,7 @@ func newDrill(t *testing.T, dir string) *drill {
 	outside := httptest.NewServer(d.AWS)
 	t.Cleanup(outside.Close)
 	var admins []string
-	for _, p := range d.Projectors() {
+	for _, p := range append(d.Projectors(), d.Processor) {
 		admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			res := p.Admin(r)
 			defer func() { _ = res.Body.Close() }() // httptest's
@@ -301,39 +308,85 @@ func (d *drill) send(n int) {
 	}
 }
 
+// accept sends a command, which must be accepted.
+func (d *drill) accept(method, path string, body object) systemtest.Receipt {
+	d.t.Helper()
+	d.sent++
+	correlation := fmt.Sprintf("drill-%d", d.sent)
+	r := systemtest.Request{Method: method, Path: path, Correlation: correlation}
+	if body != nil {
+		r.Body = body
+	}
+	answer, err := d.Do(d.t.Context(), r)
+	require.NoError(d.t, err)
+	require.Equal(d.t, http.StatusAccepted, answer.Status, "%s", answer.Body)
+	d.accepted[correlation] = true
+	receipt, err := systemtest.Decode[systemtest.Receipt](answer)
+	require.NoError(d.t, err)
+	return receipt
+}
+
 // grant grants a role to some users, until a time if there is one.
 func (d *drill) grant(until *time.Time) {
 	d.t.Helper()
-	send := func(path string, body object) systemtest.Receipt {
-		d.sent++
-		correlation := fmt.Sprintf("drill-%d", d.sent)
-		answer, err := d.Do(d.t.Context(), systemtest.Request{Method: http.MethodPost, Path: path, Correlation: correlation, Body: body})
-		require.NoError(d.t, err)
-		require.Equal(d.t, http.StatusAccepted, answer.Status, "%s", answer.Body)
-		d.accepted[correlation] = true
-		receipt, err := systemtest.Decode[systemtest.Receipt](answer)
-		require.NoError(d.t, err)
-		return receipt
-	}
-	role := send("/roles", object{"name": "auditor"}).ID
+	d.role = d.accept(http.MethodPost, "/roles", object{"name": "auditor"}).ID
 	for _, id := range d.users[:3] {
-		body := object{"roleId": role}
+		body := object{"roleId": d.role}
 		if until != nil {
 			body["until"] = until.UTC().Format(time.RFC3339)
 		}
-		send("/users/"+id+"/roles", body)
+		d.accept(http.MethodPost, "/users/"+id+"/roles", body)
 		d.holders = append(d.holders, eventsourcing.StreamID{Category: "org/iam/user", ID: id})
+	}
+}
+
+// retirement is the stream of the role's process.
+func (d *drill) retirement() eventsourcing.StreamID {
+	return eventsourcing.StreamID{Category: "org/iam/process/retirement", ID: d.role}
+}
+
+// retireAndCancel requests the retirement of a role and cancels it, before the processor hears of either.
+func (d *drill) retireAndCancel() {
+	d.t.Helper()
+	d.grant(nil)
+	d.do("stop processor")
+	d.accept(http.MethodPut, "/roles/"+d.role+"/retire", nil)
+	d.accept(http.MethodPut, "/roles/"+d.role+"/retire/cancel", nil)
+	d.do("start processor")
+	d.logged(d.retirement(), "org/iam/process/retirement/stopped")
+}
+
+// retiredOnce checks that the request was not heard again, and that its role was taken from nobody.
+func (d *drill) retiredOnce() {
+	d.t.Helper()
+	count := func(stream eventsourcing.StreamID, name string) (n int) {
+		for r, err := range d.EventLog.Read(d.t.Context(), stream, 0) {
+			require.NoError(d.t, err)
+			if r.Name == name {
+				n++
+			}
+		}
+		return n
+	}
+	assert.Equal(d.t, 1, count(d.retirement(), "org/iam/process/retirement/begun"))
+	for _, user := range d.holders {
+		assert.Zero(d.t, count(user, "org/iam/user/roleRemoved"))
 	}
 }
 
 // grantForSeconds grants a role for some seconds, and waits until the ends are awaited.
 func (d *drill) grantForSeconds() {
 	d.t.Helper()
-	until := time.Now().Add(5 * time.Second)
-	d.grant(&until)
+	d.grantUntilSoon()
 	for _, user := range d.holders {
 		d.logged(eventsourcing.StreamID{Category: "org/iam/process/grants", ID: user.ID}, "org/iam/process/grants/timerSet")
 	}
+}
+
+func (d *drill) grantUntilSoon() {
+	d.t.Helper()
+	until := time.Now().Add(5 * time.Second)
+	d.grant(&until)
 }
 
 // expired waits until the grants have ended.
@@ -395,13 +448,14 @@ func (d *drill) recover() {
 	d.archived()
 }
 
-// fillQueues has the queues hold events and loses them.
+// fillQueues has the queues hold events, among them grants that end soon, and loses them.
 func (d *drill) fillQueues() {
-	d.do("stop projector-user projector-role projector-audit")
+	d.do("stop " + allConsumers)
 	d.send(lostEvents)
+	d.grantUntilSoon()
 	d.archived() // so the broker may have them, too
 	q := sqs.NewFromConfig(d.AWS.Config())
-	for _, p := range d.Names.Projections() { // docs/operations.md says what comes of the processes' queue
+	for _, p := range d.Names.Consumers() {
 		url, err := q.GetQueueUrl(d.t.Context(), &sqs.GetQueueUrlInput{QueueName: &p.Queue})
 		require.NoError(d.t, err)
 		waittest.Until(d.t, "messages in "+p.Queue, func() (any, bool) {
@@ -412,10 +466,10 @@ func (d *drill) fillQueues() {
 				return err, false
 			}
 			n, err := strconv.Atoi(out.Attributes[string(sqstypes.QueueAttributeNameApproximateNumberOfMessages)])
-			return n, err == nil && n >= lostEvents // a stopped projector may have left some
+			return n, err == nil && n >= lostEvents // a stopped consumer may have left some
 		})
 	}
-	d.do("purge IamUserQueue.fifo IamRoleQueue.fifo IamAuditQueue.fifo")
+	d.do("purge " + allQueues)
 }
 
 // do does a step.

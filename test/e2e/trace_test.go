@@ -190,6 +190,7 @@ command-api: POST /users
       broker: SQS.SendMessageBatch
     processor: project processes
       processor: DynamoDB.GetItem
+      processor: DynamoDB.Query
       processor: DynamoDB.PutItem
     projector-user: project users
       projector-user: DynamoDB.PutItem

@@ -156,7 +156,7 @@ func (w *world) judge() {
 		slices.SortFunc(s, func(a, b eventsourcing.Record) int { return cmp.Compare(a.Version, b.Version) })
 	}
 	j := &judgement{world: w, fold: fold, byCommand: records, streams: streams}
-	steps := []func(){j.log, j.derived, j.commands, j.history, j.claims, j.scopes}
+	steps := []func(){j.log, j.derived, j.heard, j.commands, j.history, j.claims, j.scopes}
 	if !w.replacing() {
 		steps = append(steps, j.processes, j.reads, j.hops, j.setAside, j.upgrades, j.audits, j.archives, j.operators)
 	}

@@ -37,6 +37,22 @@ func processMutants() []mutant {
 				return next(c)
 			},
 		},
+		{
+			Name: "lost fence begins anew", Of: processing, Means: "the processes' streams are not asked what was heard before a fence was lost",
+			call: func(w *world, c *call, next func(*call) *answer) *answer {
+				a := next(c)
+				if c.op != "DynamoDB.Query" || text(c.body["TableName"]) != w.names.EventLog || !a.ok() {
+					return a
+				}
+				body := object(a.body)
+				for _, event := range list(body["Items"]) {
+					if ofProcess(scalar(event, "stream")) {
+						delete(fields(fields(fields(event)["metadata"])["M"]), "causation")
+					}
+				}
+				return a.with(body)
+			},
+		},
 	}
 }
 

@@ -80,6 +80,8 @@ const (
 
 	moveDamage     = "row damaged"
 	moveObjectLost = "object of the archive lost"
+
+	moveFencesLost = "fences of the processes lost"
 )
 
 // NewPlan draws a plan. Not every kind of trouble is in every run: some bugs show only where little else goes wrong.
@@ -146,6 +148,9 @@ func NewPlan(seed uint64) Plan {
 		p.LogLost = chance(30) && p.Outage == 0 && p.Upgrade == "" && !slices.Contains(p.Moves, moveUnacceptable)
 	}
 	p.Ruled = chance(20)
+	if chance(30) {
+		p.Moves = append(p.Moves, moveFencesLost)
+	}
 	return p
 }
 

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/uuid"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
@@ -93,6 +95,47 @@ func (j *judgement) askedAt(key string) time.Time {
 		return time.Time{}
 	}
 	return j.commitOf(eventsourcing.Record{ID: j.monitor.stored[key[:at]][eventsourcing.Version(version)]})
+}
+
+// loseFences empties the table that says how far the processes have heard each stream, by an operation that no service uses.
+func (w *world) loseFences() {
+	done := make(chan struct{})
+	w.scheduler.post(func() { // no call has an effect meanwhile
+		defer close(done)
+		for fences := range slices.Chunk(w.items(w.names.Heard), 25) {
+			var requests []types.WriteRequest
+			for _, f := range fences {
+				key := item{"id": f["id"], "row": f["row"]}
+				requests = append(requests, types.WriteRequest{DeleteRequest: &types.DeleteRequest{Key: key}})
+			}
+			_, err := w.db.BatchWriteItem(w.ctx, &dynamodb.BatchWriteItemInput{
+				RequestItems: map[string][]types.WriteRequest{w.names.Heard: requests},
+			})
+			must(err)
+			w.report.FencesLost += len(requests)
+		}
+	})
+	<-done
+}
+
+// heard checks that no process heard an event twice: what an event led to in a process's stream was one commit.
+func (j *judgement) heard() {
+	commits, heard := map[string]time.Time{}, map[[2]string]time.Time{} // by event, and by process and event that it heard
+	for _, made := range j.monitor.commits {
+		for _, e := range made.events {
+			commits[e.id] = made.at
+		}
+	}
+	for rec, err := range j.world.log.All(j.ctx, 1) {
+		if err != nil || !ofProcess(rec.Stream.Category) || rec.Metadata.CausationID == "" {
+			continue
+		}
+		stream, cause := rec.Stream.String(), rec.Metadata.CausationID
+		at, again := heard[[2]string{stream, cause}]
+		if heard[[2]string{stream, cause}] = commits[rec.ID]; again && !at.Equal(commits[rec.ID]) {
+			j.breach("process", stream, "%s heard event %s twice", stream, cause)
+		}
+	}
 }
 
 // processes checks that the processes have come to their ends.

@@ -28,6 +28,7 @@ type Report struct {
 	Replacements                                    int // of replicas by those of another build
 	Rebuilds                                        int // and switches, rollbacks and ends of them
 	Audits, Damaged, Repaired                       int // of read models; rows
+	FencesLost                                      int // of processes
 	Verified, Restored                              int // comparisons of archive and log; lost logs
 	Faults, Healed, Duplicates, TakeOvers, Parked   int
 	// Tally is what became of the events. It is counted of variants only.
@@ -70,6 +71,7 @@ func (r *Report) Add(o *Report) {
 		{&r.Rebuilds, &o.Rebuilds},
 		{&r.Audits, &o.Audits},
 		{&r.Damaged, &o.Damaged},
+		{&r.FencesLost, &o.FencesLost},
 		{&r.Repaired, &o.Repaired},
 		{&r.Verified, &o.Verified},
 		{&r.Restored, &o.Restored},
@@ -90,12 +92,13 @@ func (r *Report) Add(o *Report) {
 func (r *Report) String() string {
 	return fmt.Sprintf("commands %d (accepted %d, refused %d, no answer or 5xx %d), of processes %d, events %d, reads %d, steps %d\n"+
 		"kills %d, pauses %d, silent calls %d, reshards %d, streams replaced %d, outages %d, builds replaced %d, rebuilds moved %d, "+
-		"audits %d (rows damaged %d, written since %d), archives verified %d, logs restored %d, faults struck %d (rights denied %d)\n"+
+		"audits %d (rows damaged %d, written since %d), fences of processes lost %d, archives verified %d, logs restored %d, "+
+		"faults struck %d (rights denied %d)\n"+
 		"take-overs %d, gaps healed %d events, duplicates fenced %d, batches retried %d, aggregates parked %d, records set aside %d, "+
 		"virtual hours %.1f",
 		r.Commands, r.Accepted, r.Refused, r.Unclear, r.Derived, r.Events, r.Reads, r.Steps,
 		r.Kills, r.Pauses, r.Silent, r.Reshards, r.Replaced, r.Outages, r.Replacements, r.Rebuilds,
-		r.Audits, r.Damaged, r.Repaired, r.Verified, r.Restored, r.Faults, r.Denied,
+		r.Audits, r.Damaged, r.Repaired, r.FencesLost, r.Verified, r.Restored, r.Faults, r.Denied,
 		r.TakeOvers, r.Healed, r.Duplicates, r.Retries, r.Parked, r.SetAside, r.Virtual.Hours())
 }
 

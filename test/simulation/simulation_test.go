@@ -130,6 +130,32 @@ func TestALostLogIsRestoredFromTheArchive(t *testing.T) { //nolint:paralleltest 
 	assert.Positive(t, total.Restored)
 }
 
+// TestALossOfTheFencesRepeatsNothing: the table that says what the processes have heard is emptied while everything is at work. A
+// processor that begins anew then is caught.
+func TestALossOfTheFencesRepeatsNothing(t *testing.T) { //nolint:paralleltest // see above
+	plan := func(seed uint64) simulation.Plan {
+		return simulation.Plan{
+			Seed: seed, Clients: 5, Commands: 20, Kill: 2, Hot: true, Every: 2 * time.Second,
+			Moves: []string{"fences of the processes lost", "fences of the processes lost", "kill", "pause"},
+		}
+	}
+	var total simulation.Report
+	for seed := range max(quick()/4, 1) {
+		total.Add(keeps(t, plan(seed)))
+	}
+	assert.Positive(t, total.FencesLost)
+	if raceDetector {
+		return
+	}
+	caught := false
+	for seed := uint64(0); seed < 8 && !caught; seed++ {
+		p := plan(seed)
+		p.Mutant = "lost fence begins anew"
+		caught = len(simulation.Run(t, p).Breaches) > 0
+	}
+	assert.True(t, caught)
+}
+
 func TestBugsOfOperatorsAreCaught(t *testing.T) { //nolint:paralleltest // see above
 	if raceDetector {
 		return

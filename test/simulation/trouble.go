@@ -188,6 +188,8 @@ func (w *world) move(stop <-chan struct{}) {
 			w.damage(pick)
 		case moveObjectLost:
 			w.bucket.lose(pick)
+		case moveFencesLost:
+			w.loseFences()
 		}
 	}
 }

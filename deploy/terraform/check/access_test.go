@@ -139,7 +139,8 @@ var commandsOnAWS = map[string]string{ //nolint:gochecknoglobals // read only
 	"archive verify": "operators", "restore": "operators", "archive write": "none: Firehose does its work",
 	"events journey": "operators", "events show": "operators", "events tail": "operators",
 	"processes list": "operators", "processes show": "operators", "processes retry": "operators", "processes cancel": "operators",
-	"parked list": "none: it asks the services", "parked show": "none: it asks the services",
+	"processes catch-up": "none: it asks the services",
+	"parked list":        "none: it asks the services", "parked show": "none: it asks the services",
 	"parked redrive": "none: it asks the services", "projections catch-up": "none: it asks the services",
 	"projections rebuild-stream": "none: it asks the services",
 	"projections list":           "operators", "projections rebuild": "operators", "projections switch": "operators",
@@ -358,20 +359,27 @@ func keepAsTerraformDoes(t *testing.T, s *systemtest.System, table string) {
 	require.NoError(t, err)
 }
 
-// keepProcess puts a process into the log and the table of timers. It is parked, and has a timer that is due in the far future.
+// keepProcess puts a process into the log and the table of timers. It is long and parked, and has a timer that is due in the far future.
 func keepProcess(t *testing.T, s *systemtest.System, id string) {
 	t.Helper()
 	stream := eventsourcing.StreamID{Category: "org/iam/process/grants", ID: id}
-	require.NoError(t, dynamostore.NewStore(s.DB, dynamostore.Config{}).Append(t.Context(), eventsourcing.Commit{
-		Stream: stream, Records: []eventsourcing.Record{{
-			ID: id + "1", Stream: stream, Version: 1, Name: stream.Category + "/timerSet", Schema: 1,
-			Data: []byte(`{"name":"r","due":"2199-01-01T00:00:00Z"}`), RecordedAt: time.UnixMilli(1),
-		}, {
-			ID: id + "2", Stream: stream, Version: 2, Name: stream.Category + "/parked", Schema: 1,
-			Data: []byte(`{"reason":"a test","at":"2026-11-27T17:00:00Z"}`), RecordedAt: time.UnixMilli(1),
-		}},
-	}))
-	listed := timers.Timer{Stream: stream, Name: "parked", Due: timers.Never(), Version: 2}
+	log := dynamostore.NewStore(s.DB, dynamostore.Config{})
+	head := eventsourcing.Version(0)
+	add := func(name, data string) {
+		head++
+		require.NoError(t, log.Append(t.Context(), eventsourcing.Commit{
+			Stream: stream, Expected: head - 1, Records: []eventsourcing.Record{{
+				ID: fmt.Sprint(id, head), Stream: stream, Version: head, Name: stream.Category + "/" + name, Schema: 1,
+				Data: []byte(data), RecordedAt: time.UnixMilli(1),
+			}},
+		}))
+	}
+	add("timerSet", `{"name":"r","due":"2199-01-01T00:00:00Z"}`)
+	for range 100 { // so many that a snapshot is looked for
+		add("retried", `{}`)
+	}
+	add("parked", `{"reason":"a test","at":"2026-11-27T17:00:00Z"}`)
+	listed := timers.Timer{Stream: stream, Name: "parked", Due: timers.Never(), Version: head}
 	_, err := s.DB.PutItem(t.Context(), &dynamodb.PutItemInput{
 		TableName: &s.Names.Timers, Item: (timers.Table{}).Set(listed).Put.Item,
 	})

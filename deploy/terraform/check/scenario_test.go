@@ -255,15 +255,7 @@ func (p *scenario) operate() {
 		}})
 		require.NoError(t, err)
 		p.admin(200, service, http.MethodGet, "/projections/"+of.Name+"/generations")
-		path := "/projections/" + of.Name + "/catch-up"
-		p.admin(202, service, http.MethodPost, path)
-		waittest.Until(t, path, func() (any, bool) {
-			state := string(p.admin(200, service, http.MethodGet, path))
-			return state, !strings.Contains(state, `"running"`)
-		})
-		done := p.admin(200, service, http.MethodGet, path)
-		require.Contains(t, string(done), `"state":"done"`)
-		require.Contains(t, string(done), `"behind":1,`)
+		require.Contains(t, p.catchUp(service, of.Name), `"behind":1,`)
 		p.sendUndecodable(of.Queue)
 	}
 	heard := s.Names.Processes()
@@ -271,6 +263,7 @@ func (p *scenario) operate() {
 	for _, category := range heard.Categories {
 		p.admin(404, s.Processor, http.MethodPost, "/projections/"+heard.Name+"/parked/"+category+"/"+uuid.NewString()+"/redrive")
 	}
+	p.catchUp(s.Processor, heard.Name)
 	p.sendUndecodable(heard.Queue)
 	p.setAside()
 	for i, of := range s.Names.Projections() {
@@ -283,6 +276,20 @@ func (p *scenario) operate() {
 		}
 		require.Contains(t, string(p.admin(200, projectors[i], http.MethodGet, path)), `"state":"done"`)
 	}
+}
+
+// catchUp has a service catch up with the log, and returns its answer.
+func (p *scenario) catchUp(of *systemtest.Service, name string) string {
+	p.t.Helper()
+	path := "/projections/" + name + "/catch-up"
+	p.admin(202, of, http.MethodPost, path)
+	var state string
+	waittest.Until(p.t, path, func() (any, bool) {
+		state = string(p.admin(200, of, http.MethodGet, path))
+		return state, !strings.Contains(state, `"running"`)
+	})
+	require.Contains(p.t, state, `"state":"done"`)
+	return state
 }
 
 // setAside puts an item into the log that is no event, and a record into Kinesis, and waits until both are set aside.

@@ -120,3 +120,48 @@ func twoPrograms(t *testing.T, r *rand.Rand, seed uint64) {
 	}
 	assert.Zero(t, w.waiting())
 }
+
+// The table of fences is lost after each event in turn, and all messages come again, to a program that knows nothing and to one that
+// remembers. The log says what was heard.
+func TestAfterALossOfTheFencesNothingIsHeardAgain(t *testing.T) {
+	t.Parallel()
+	for name, again := range map[string]func(p *program, upTo int){
+		"by messages": func(p *program, upTo int) {
+			for v := range upTo {
+				p.deliver(p.w.t.Context(), delivery{"kept", []int{v + 1}})
+			}
+			p.deliver(p.w.t.Context(), delivery{"back", []int{1, 2}})
+		},
+		"by a catch-up": func(p *program, _ int) {
+			_, err := p.hears.CatchUp(p.w.t.Context(), p.w.log.All(p.w.t.Context(), 1))
+			require.NoError(p.w.t, err)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				defer w.server.Close()
+				start := time.Now().UTC()
+				w.happens("back", Lent{Until: start.Add(4 * time.Second)}, Returned{})
+				same := w.immortal(0)
+				for i, e := range []LoanEvent{
+					Viewed{}, Lent{Until: start.Add(5 * time.Second)}, Viewed{}, Prolonged{Until: start.Add(8 * time.Second)}, Viewed{},
+				} {
+					w.happens("kept", e)
+					again(same, i+1)
+					w.loseFences()
+					again(same, i+1)
+					w.loseFences()
+					again(w.immortal(0), i+1)
+				}
+				same.run(25 * time.Second)
+				assert.Equal(t, []string{
+					"expected", "timerSet", "expected", "timerSet", "timerFired", "commandsAsked", "commandAnswered", "reminded",
+				}, w.judge("kept"))
+				assert.Equal(t, []string{"expected", "timerSet", "done", "timerCancelled"}, w.judge("back"))
+				assert.Zero(t, w.waiting())
+			})
+		})
+	}
+}

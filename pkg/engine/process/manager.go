@@ -136,7 +136,8 @@ func (m *Manager[S, E]) now() time.Time { return m.cfg.Now().UTC().Truncate(time
 // HeardRow is the name of the row by which a projection of Sources has the fence of a stream of that category.
 func HeardRow(category string) string { return "heard/" + category }
 
-// Sources are the sources of the projection by which the processes hear events. Its table has their fences.
+// Sources are the sources of the projection by which the processes hear events. Its table has their fences. One that is missing is derived
+// from the log: an event that led to events of a process, or is before such a one in its stream, is not heard again.
 func (m *Manager[S, E]) Sources() []projection.Source {
 	sources := make([]projection.Source, len(m.spec.Listens))
 	for i, l := range m.spec.Listens {
@@ -148,6 +149,9 @@ func (m *Manager[S, E]) Sources() []projection.Source {
 			},
 			Apply: func(ctx context.Context, rec eventsourcing.Record, fence types.TransactWriteItem) (bool, error) {
 				return m.hear(ctx, l, rec, fence)
+			},
+			Had: func(ctx context.Context, records []eventsourcing.Record) (int, error) {
+				return m.heard(ctx, l, records)
 			},
 		})
 	}
@@ -177,6 +181,35 @@ func (m *Manager[S, E]) hear(ctx context.Context, l Listener, rec eventsourcing.
 		m.metrics.inputs.WithLabelValues(inputEvent).Inc()
 	}
 	return written, err
+}
+
+// heard returns how many of a stream's records, the first ones, processes have heard, as their streams say: up to the last one that caused
+// an event. Those after it had no effect.
+func (m *Manager[S, E]) heard(ctx context.Context, l Listener, records []eventsourcing.Record) (n int, err error) {
+	causes := map[string]map[string]bool{} // of a process's events, by the process's ID
+	for n = len(records); n > 0; n-- {
+		rec := records[n-1]
+		id, _, err := l.route(rec)
+		if err == nil && causes[id] == nil {
+			causes[id], err = m.causes(ctx, id)
+		}
+		if err != nil || causes[id][rec.ID] {
+			return n, err
+		}
+	}
+	return 0, nil
+}
+
+// causes returns the IDs of the events that a process has heard and that led to events of its own.
+func (m *Manager[S, E]) causes(ctx context.Context, id string) (map[string]bool, error) {
+	ids := map[string]bool{}
+	for rec, err := range m.cfg.Log.Read(ctx, m.stream(id), 0) {
+		if err != nil {
+			return nil, fmt.Errorf("read what %s has heard: %w", m.stream(id), err)
+		}
+		ids[rec.Metadata.CausationID] = true
+	}
+	return ids, nil
 }
 
 // errReaction: React panics, or what it wants cannot be stored.

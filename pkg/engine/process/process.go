@@ -4,6 +4,8 @@
 //   - One transaction per input: the process's events, its timers, and, for an event, the fence of the projection that heard it (see
 //     projection.Effect: what is repeated, reordered, lost or cannot be handled is treated as in a read model). An input either has
 //     all of its effect or none, and no input has it twice.
+//   - The log says what was heard: each event of a process names the event that caused it. So the table of fences may be lost: what is
+//     missing there is derived. An event that led to none, and that no later one of its stream followed which did, is heard again.
 //   - Commands are derived, never sent from memory. That a command is asked is an event of the process's stream, and so is its answer.
 //     What is asked and not answered is sent again, with the same key. So it must be idempotent at its receiver.
 //   - Open work is a timer, too. While a stream has commands without an answer, it has a timer that is due at once: put in the

@@ -86,6 +86,16 @@ func (w *world) records(s eventsourcing.StreamID) (records []eventsourcing.Recor
 	return records
 }
 
+// loseFences makes the table of the fences anew.
+func (w *world) loseFences() {
+	w.t.Helper()
+	in := projection.CreateTableInput("reminder-fences")
+	_, err := w.db.DeleteTable(w.t.Context(), &dynamodb.DeleteTableInput{TableName: in.TableName})
+	require.NoError(w.t, err)
+	_, err = w.db.CreateTable(w.t.Context(), in)
+	require.NoError(w.t, err)
+}
+
 // receive is where commands arrive. The receiver takes each for granted only if the log has asked for it, and not before its time.
 func (w *world) receive(r process.Request) (process.Answer, error) {
 	var version eventsourcing.Version

@@ -106,6 +106,9 @@ func (a *applier) guess(next eventsourcing.Version) (own ownRow, ok bool) {
 	if own.item != nil && decode(own.item, &own.Fence) != nil || own.Version+1 != next {
 		return ownRow{}, false
 	}
+	if own.item == nil && a.src.effect != nil { // it may have been lost: see derive
+		return ownRow{}, false
+	}
 	a.at(own.Version)
 	return own, true
 }

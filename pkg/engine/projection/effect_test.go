@@ -26,7 +26,7 @@ type rung struct {
 
 func (r *rung) source() projection.Source {
 	return projection.NewEffectSource(projection.Effect{
-		Category: "test/book", Row: "bell", Apply: r.apply,
+		Category: "test/book", Row: "bell", Apply: r.apply, Had: r.had,
 		Knows: func(name string, schema int) bool { return name != "test/book/unknown" && schema == 1 },
 		Concerns: func(rec eventsourcing.Record) (bool, error) {
 			if rec.Name == "test/book/unknown" {
@@ -60,6 +60,17 @@ func (r *rung) apply(ctx context.Context, rec eventsourcing.Record, fence types.
 		return false, errors.New("answer lost")
 	}
 	return true, err
+}
+
+// had looks for the rings of records.
+func (r *rung) had(_ context.Context, records []eventsourcing.Record) (n int, err error) {
+	rings := r.rings() //nolint:contextcheck // the library outlives it
+	for i, rec := range records {
+		if rings[rec.ID] != "" {
+			n = i + 1
+		}
+	}
+	return n, nil
 }
 
 // rings returns how often the bell rang for each event.
@@ -157,15 +168,88 @@ func TestAnEffectThatCannotBeBroughtAboutParksItsStream(t *testing.T) {
 	assert.Equal(t, map[string]string{records[1].ID: "1", records[2].ID: "1"}, r.rings())
 }
 
-// A rebuild that folded the log again would ring again.
-func TestEffectsAreNeverRebuilt(t *testing.T) {
+// What the effects have left says which have come. So neither a lost table nor a row that something else has changed repeats one, however
+// the next events are learnt of.
+func TestALostFenceIsDerivedFromTheEffects(t *testing.T) {
+	t.Parallel()
+	of := bookStream("b")
+	for name, lose := range map[string]func(*library){
+		"the row": func(lib *library) {
+			_, err := lib.db.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{
+				TableName: aws.String(table), Key: projection.Item{"id": text(of.ID), "row": text("bell")},
+			})
+			require.NoError(t, err)
+		},
+		"its version": func(lib *library) { lib.damage(of.ID, "bell", "version", text("five")) },
+	} {
+		for learnt, deliver := range map[string]func(*rung, *projection.Projector) error{
+			"by its message": func(r *rung, p *projection.Projector) error {
+				all := r.lib.log.records[of]
+				_, err := p.Apply(t.Context(), all[len(all)-1:])
+				return err
+			},
+			"by all messages again": func(r *rung, p *projection.Projector) error {
+				for _, rec := range r.lib.log.records[of] {
+					if _, err := p.Apply(t.Context(), []eventsourcing.Record{rec}); err != nil {
+						return err
+					}
+				}
+				return nil
+			},
+			"by a catch-up": func(r *rung, p *projection.Projector) error {
+				_, err := p.CatchUp(t.Context(), r.lib.log.all())
+				return err
+			},
+			"by a redrive": func(_ *rung, p *projection.Projector) error {
+				_, err := p.Redrive(t.Context(), of)
+				return err
+			},
+			"by a rebuild": func(_ *rung, p *projection.Projector) error {
+				_, err := p.Rebuild(t.Context(), of)
+				return err
+			},
+		} {
+			t.Run(name+" is lost, the next event learnt "+learnt, func(t *testing.T) {
+				t.Parallel()
+				r := newBell(t)
+				p := r.lib.projector() // and remembers its last row
+				once := map[string]string{}
+				for _, rec := range r.lib.append(of, titled{"a"}, placed{"s1"}, titled{"b"}, placed{"s2"}, titled{"c"}) {
+					apply(t, p, []eventsourcing.Record{rec})
+				}
+				lose(r.lib)
+				r.lib.append(of, placed{"s3"})
+				for _, rec := range r.lib.log.records[of] {
+					if rec.Name == "test/book/placed" {
+						once[rec.ID] = "1"
+					}
+				}
+				require.NoError(t, deliver(r, p))
+				assert.Equal(t, once, r.rings())
+				assert.EqualValues(t, 6, r.fence(p))
+			})
+		}
+	}
+}
+
+func TestARebuildOfEffectsRepeatsNone(t *testing.T) {
 	t.Parallel()
 	r := newBell(t)
 	p := r.lib.projector()
-	records := r.lib.append(bookStream("b"), placed{"s1"})
+	records := r.lib.append(bookStream("b"), placed{"s1"}, titled{"a"})
 	apply(t, p, records)
-	_, err := p.Rebuild(t.Context(), bookStream("b"))
-	require.ErrorIs(t, err, projection.ErrBadRow)
+	before := r.lib.contents()
+	fence, err := p.Rebuild(t.Context(), bookStream("b"))
+	require.NoError(t, err)
+	assert.EqualValues(t, 2, fence)
+	assert.Equal(t, before, r.lib.contents(), "a fence that is there stays")
+
+	r.lib.append(bookStream("n"), titled{"a"})
+	apply(t, p, r.lib.log.records[bookStream("n")])
+	r.lib.damage("n", "bell", "version", text("one"))
+	fence, err = p.Rebuild(t.Context(), bookStream("n"))
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, fence, "a stream without an effect begins anew")
 
 	// A draft may fill an empty table: its effects come in their order, once.
 	more := r.lib.append(bookStream("c"), titled{"a"}, placed{"s1"})

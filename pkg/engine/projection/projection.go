@@ -17,6 +17,7 @@
 //     an own row cannot be read: lists leave such a row out until then.
 //
 // The source of an Effect has no rows but the fence: its events bring something about elsewhere, in a transaction that moves the fence.
+// A fence that is not there is derived from what the effects have left, so a lost table costs reads and repeats no effect.
 //
 // Own rows that a Projector wrote lately are kept in memory, up to Config.Cache bytes, so that the next event of their stream
 // needs no read. A kept row is a guess, as is that there is no row before a stream's first event: it serves to fold the next write

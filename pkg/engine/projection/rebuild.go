@@ -19,8 +19,8 @@ const attrRebuild = "rebuild"
 
 // Rebuild writes the stream's rows anew, folded from the log, whatever is stored; then it applies and un-parks as Redrive
 // does. It can run while events are applied: its last write is fenced by the version that it read before the log. It returns
-// the fence. Its own errors are ErrNoStream, ErrUnfoldable, ErrBadRow for the source of an Effect, which must not come
-// again, and eventsourcing.ErrLogHole if only the projection has the stream.
+// the fence. Its own errors are ErrNoStream, ErrUnfoldable and eventsourcing.ErrLogHole if only the projection has the stream.
+// Of the source of an Effect it derives the fence, if that is missing or cannot be read: an effect does not come again.
 func (p *Projector) Rebuild(ctx context.Context, stream eventsourcing.StreamID) (fence eventsourcing.Version, err error) {
 	a, err := p.newApplier(stream)
 	if err == nil {
@@ -51,11 +51,14 @@ func (a *applier) rebuildAndCatchUp(ctx context.Context) (eventsourcing.Version,
 // If a later build has applied an event that this one does not know, it returns an *unfoldableError and changes no row but entries of
 // the events before: rows up to that event would be older than what was read already.
 func (a *applier) rebuild(ctx context.Context) error {
-	if a.src.effect != nil {
-		return fmt.Errorf("%w: the fence of %s in %s; restore its row from a backup", ErrBadRow, a.stream, a.config.Table)
-	}
 	was, err := a.reader.item(ctx, a.key)
 	if err != nil {
+		return err
+	}
+	if a.src.effect != nil {
+		if fenceOf(was) == 0 {
+			_, err = a.derive(ctx, was)
+		}
 		return err
 	}
 	b := rewriting{applier: a, own: was}

@@ -51,9 +51,16 @@ type ownRow struct {
 	item Item // nil if there is no row yet
 }
 
-// read reads the own row. One that cannot be read is rebuilt first.
+// read reads the own row. One that cannot be read is rebuilt first, and a fence of effects that is not there is derived.
 func (a *applier) read(ctx context.Context) (own ownRow, err error) {
-	if own.item, err = a.reader.item(ctx, a.key); err != nil || own.item == nil {
+	own.item, err = a.reader.item(ctx, a.key)
+	if err == nil && own.item == nil && a.src.effect != nil {
+		var written bool
+		if written, err = a.derive(ctx, nil); written {
+			err = errAgain
+		}
+	}
+	if err != nil || own.item == nil {
 		return own, err
 	}
 	if err := decode(own.item, &own.Fence); err != nil {

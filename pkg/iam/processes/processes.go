@@ -49,10 +49,19 @@ func newKind[S any, E eventsourcing.Event](spec process.Spec[S, E], cfg process.
 // Kinds are kinds of processes.
 type Kinds []Kind
 
-// All returns every kind of the processes whose streams are in the log, and whose timers are in the table.
-func All(log *dynamostore.Store, table timers.Table) (Kinds, error) {
+// readOnly are snapshots that the processor keeps and operators only read.
+type readOnly struct{ eventsourcing.Snapshots }
+
+// Save implements eventsourcing.Snapshots.
+func (readOnly) Save(context.Context, eventsourcing.Snapshot) error { return nil }
+
+// Forget implements eventsourcing.Snapshots.
+func (readOnly) Forget(context.Context, eventsourcing.Snapshot) error { return nil }
+
+// All returns every kind of the processes whose streams are in the log, and whose timers are in the table. Of the snapshots it only reads.
+func All(log *dynamostore.Store, table timers.Table, snapshots eventsourcing.Snapshots) (Kinds, error) {
 	cfg := process.Config{
-		Log: log, Timers: table,
+		Log: log, Timers: table, Snapshots: readOnly{snapshots},
 		Send: func(context.Context, process.Request) (process.Answer, error) {
 			return process.Answer{}, errors.New("commands are the processor's to send")
 		},

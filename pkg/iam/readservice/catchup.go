@@ -2,15 +2,21 @@ package readservice
 
 import (
 	"context"
+	"iter"
 	"log/slog"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/retry"
+	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
@@ -19,9 +25,10 @@ import (
 // because reading the whole log takes longer than any request may.
 type CatchUps struct {
 	name      string
-	run       func(ctx context.Context, records *atomic.Int64) (projection.CaughtUp, error)
+	log       WholeLog
+	run       CatchUp
 	now       func() time.Time
-	log       *slog.Logger
+	logger    *slog.Logger
 	requested chan struct{} // holds one: no run is requested during a run
 
 	read atomic.Int64 // by the run that is under way
@@ -29,12 +36,31 @@ type CatchUps struct {
 	last catchUp
 }
 
-// NewCatchUps returns the CatchUps of the projection of that name; run performs one, and counts the records that it has read so far.
-func NewCatchUps(
-	name string, run func(ctx context.Context, records *atomic.Int64) (projection.CaughtUp, error), now func() time.Time, log *slog.Logger,
-) *CatchUps {
+// CatchUp applies what something lacks of the whole log; projection.Projector.CatchUp is one.
+type CatchUp func(ctx context.Context, log iter.Seq2[eventsourcing.Record, error]) (projection.CaughtUp, error)
+
+// WholeLog yields every record of a log, in any order.
+type WholeLog func(ctx context.Context) iter.Seq2[eventsourcing.Record, error]
+
+// A catch-up runs logSegments scans of the log at once. It repeats each call often, so that what takes hours outlives a busy minute.
+const (
+	logSegments  = 4
+	scanAttempts = 10
+)
+
+// NewWholeLog returns the log in a table.
+func NewWholeLog(table string, p service.Platform) WholeLog {
+	log := dynamostore.NewStore(
+		dynamodb.NewFromConfig(p.AWS, func(o *dynamodb.Options) { o.RetryMaxAttempts = scanAttempts }),
+		dynamostore.Config{Tables: dynamostore.Tables{Events: table}, Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter}},
+	)
+	return func(ctx context.Context) iter.Seq2[eventsourcing.Record, error] { return log.All(ctx, logSegments) }
+}
+
+// NewCatchUps returns the CatchUps of the projection of that name, each of which is run with the log.
+func NewCatchUps(name string, log WholeLog, run CatchUp, now func() time.Time, logger *slog.Logger) *CatchUps {
 	return &CatchUps{
-		name: name, run: run, now: now, log: log, requested: make(chan struct{}, 1),
+		name: name, log: log, run: run, now: now, logger: logger, requested: make(chan struct{}, 1),
 		last: catchUp{Projection: name, State: neverRan},
 	}
 }
@@ -75,20 +101,34 @@ func (c *CatchUps) Run(ctx context.Context) error {
 }
 
 func (c *CatchUps) once(ctx context.Context) {
-	result, err := c.run(ctx, &c.read)
+	result, err := c.run(ctx, c.counted(c.log(ctx)))
 	ended, state := c.now().UTC(), done
 	if result.Holes > 0 {
 		state = incomplete
 	}
 	if err != nil {
 		state = failed
-		c.log.ErrorContext(ctx, "catch-up failed", slog.String("projection", c.name), slog.Any(telemetry.KeyError, err))
+		c.logger.ErrorContext(ctx, "catch-up failed", slog.String("projection", c.name), slog.Any(telemetry.KeyError, err))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last.State, c.last.EndedAt = state, &ended
 	c.last.Records, c.last.Behind, c.last.Applied, c.last.Parked = result.Records, result.Behind, result.Applied, result.Parked
 	c.last.Holes = result.Holes
+}
+
+// counted is log, and counts what it has yielded.
+func (c *CatchUps) counted(log iter.Seq2[eventsourcing.Record, error]) iter.Seq2[eventsourcing.Record, error] {
+	return func(yield func(eventsourcing.Record, error) bool) {
+		for r, err := range log {
+			if err == nil {
+				c.read.Add(1)
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
 }
 
 // start requests a run unless one is under way.
@@ -117,12 +157,12 @@ func (c *CatchUps) state() catchUp {
 // Register adds starting and showing a catch-up to an API. Like RegisterParked it is for operators.
 func (c *CatchUps) Register(api huma.API) {
 	path := "/projections/" + c.name + "/catch-up"
-	httpapi.Register(api, c.log, huma.Operation{
+	httpapi.Register(api, c.logger, huma.Operation{
 		OperationID: "catchUp-" + c.name, Method: http.MethodPost, Path: path, Tags: []string{"catch-up"},
 		Summary:       "Compare projection " + c.name + " with the whole log and apply what it missed",
 		DefaultStatus: http.StatusAccepted,
 	}, func(context.Context, *struct{}) (*catchUpOutput, error) { return &catchUpOutput{c.start()}, nil })
-	httpapi.Register(api, c.log, huma.Operation{
+	httpapi.Register(api, c.logger, huma.Operation{
 		OperationID: "showCatchUp-" + c.name, Method: http.MethodGet, Path: path, Tags: []string{"catch-up"},
 		Summary: "Show how the last catch-up of projection " + c.name + " in this process went",
 	}, func(context.Context, *struct{}) (*catchUpOutput, error) { return &catchUpOutput{c.state()}, nil })

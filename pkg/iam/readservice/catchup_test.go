@@ -3,9 +3,9 @@ package readservice_test
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"net/http"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leftfold/leftfold/pkg/engine/projection"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
@@ -28,9 +29,20 @@ func TestOneCatchUpAtATimeRunsInTheBackground(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		runs := 0
-		catchUps := readservice.NewCatchUps("things", func(ctx context.Context, records *atomic.Int64) (projection.CaughtUp, error) {
+		ofFour := func(context.Context) iter.Seq2[eventsourcing.Record, error] {
+			return func(yield func(eventsourcing.Record, error) bool) {
+				for range 4 {
+					if !yield(eventsourcing.Record{}, nil) {
+						return
+					}
+				}
+				yield(eventsourcing.Record{}, eventsourcing.ErrLogHole)
+			}
+		}
+		run := func(ctx context.Context, log iter.Seq2[eventsourcing.Record, error]) (projection.CaughtUp, error) {
 			runs++
-			records.Add(4)
+			for range log { //nolint:revive // it reads all
+			}
 			select {
 			case <-time.After(time.Minute):
 			case <-ctx.Done():
@@ -43,7 +55,8 @@ func TestOneCatchUpAtATimeRunsInTheBackground(t *testing.T) {
 				return projection.CaughtUp{Records: 7, Holes: 2}, nil
 			}
 			return projection.CaughtUp{Records: 9, Behind: 2, Applied: 3, Parked: 1}, nil
-		}, time.Now, slog.New(slog.DiscardHandler))
+		}
+		catchUps := readservice.NewCatchUps("things", ofFour, run, time.Now, slog.New(slog.DiscardHandler))
 		router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
 		catchUps.Register(httpapi.NewAPI(router))
 		ask := func(method string, status int) (out catchUp) {

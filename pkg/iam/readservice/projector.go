@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -34,10 +32,10 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/telemetry"
 )
 
-// CacheConfig is the configuration of the rows that a projector service keeps in memory.
+// CacheConfig is the configuration of the rows that a projector service keeps in memory, or of the fences that the processor does.
 type CacheConfig struct {
 	_     struct{} `group:"Cache of read models"`
-	Bytes int      `envconfig:"PROJECTION_CACHE" default:"33554432" desc:"bytes of memory for the rows of a read model that were written lately, which saves reading them before the next write; 0: none"`
+	Bytes int      `envconfig:"PROJECTION_CACHE" default:"33554432" desc:"bytes of memory for the rows of a read model, or the fences of the processes, that were written lately, which saves reading them before the next write; 0: none"`
 }
 
 // Validate is called by service.LoadConfig.
@@ -106,13 +104,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 	if err != nil {
 		return service.App{}, err
 	}
-	whole := dynamostore.NewStore(
-		dynamodb.NewFromConfig(p.AWS, func(o *dynamodb.Options) { o.RetryMaxAttempts = scanAttempts }),
-		dynamostore.Config{Tables: tables, Now: p.Now, Backoff: backoff},
-	)
-	catchUps := NewCatchUps(c.Name, func(ctx context.Context, records *atomic.Int64) (projection.CaughtUp, error) {
-		return model.CatchUp(ctx, counted(whole.All(ctx, logSegments), records))
-	}, p.Now, p.Logger)
+	catchUps := NewCatchUps(c.Name, NewWholeLog(c.EventLog, p), model.CatchUp, p.Now, p.Logger)
 	audits := NewAudits(c.Name, c.Audit, func(ctx context.Context, audit projectionaudit.Config) (projectionaudit.Result, error) {
 		audit.Log = log
 		return model.Audit(ctx, audit)
@@ -154,26 +146,6 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 			audits.Register(api)
 		},
 	}, nil
-}
-
-// A catch-up runs logSegments scans of the log at once. It repeats each call often, so that what takes hours outlives a busy minute.
-const (
-	logSegments  = 4
-	scanAttempts = 10
-)
-
-// counted is log, and adds to records what it has yielded.
-func counted(log iter.Seq2[eventsourcing.Record, error], records *atomic.Int64) iter.Seq2[eventsourcing.Record, error] {
-	return func(yield func(eventsourcing.Record, error) bool) {
-		for r, err := range log {
-			if err == nil {
-				records.Add(1)
-			}
-			if !yield(r, err) {
-				return
-			}
-		}
-	}
 }
 
 // NewConsumer returns what applies the messages of a queue, which must exist, to the model of that name. It receives while open returns

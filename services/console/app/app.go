@@ -69,7 +69,8 @@ func NewAt(
 	names := cfg.names()
 	db := dynamodb.NewFromConfig(p.AWS)
 	tables := dynamostore.Config{
-		Tables: dynamostore.Tables{Events: names.EventLog, Claims: names.SetValidations}, Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter},
+		Tables: dynamostore.Tables{Events: names.EventLog, Claims: names.SetValidations, Snapshots: names.Snapshots},
+		Now:    p.Now, Backoff: retry.Backoff{Jitter: p.Jitter},
 	}
 	log := dynamostore.NewStore(db, tables)
 	services := &services{at: at, admins: cfg.Admins}
@@ -93,7 +94,7 @@ func NewAt(
 	if err != nil {
 		return service.App{}, err
 	}
-	kinds, err := processes.All(log, timers.Table{DB: db, Name: names.Timers})
+	kinds, err := processes.All(log, timers.Table{DB: db, Name: names.Timers}, dynamostore.NewSnapshots(db, tables.Tables))
 	if err != nil {
 		return service.App{}, err
 	}

@@ -15,6 +15,7 @@ import (
 type Config struct {
 	topology.EventLogName
 	topology.ClaimsName
+	topology.SnapshotsName
 	topology.HopNames
 	topology.TableNames
 	topology.ProcessNames
@@ -38,7 +39,8 @@ func (c *Config) Validate() error {
 // names are those of the AWS resources that the console reads.
 func (c *Config) names() topology.Names {
 	return topology.Names{
-		EventLogName: c.EventLogName, CommandNames: topology.CommandNames{ClaimsName: c.ClaimsName}, HopNames: c.HopNames,
+		EventLogName: c.EventLogName,
+		CommandNames: topology.CommandNames{ClaimsName: c.ClaimsName, SnapshotsName: c.SnapshotsName}, HopNames: c.HopNames,
 		TableNames: c.TableNames, ProcessNames: c.ProcessNames, QueueNames: c.QueueNames,
 	}
 }

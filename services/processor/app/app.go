@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/fifoqueue"
@@ -73,20 +74,31 @@ func newProcessConfig(
 ) process.Config {
 	return process.Config{
 		Log: log, Timers: timers.Table{DB: db, Name: cfg.Timers}, Snapshots: snapshots, Backoff: retry.Backoff{Jitter: p.Jitter},
-		Now: p.Now, Logger: p.Logger, Metrics: p.Metrics,
+		NewID: newID, Now: p.Now, Logger: p.Logger, Metrics: p.Metrics,
 	}
 }
+
+// newID returns a UUIDv7, as all events of the product have.
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
 func newGrants(c process.Config, client *calls.Client) (*grantsManager, error) {
 	c.Send = client.Grants
 	return process.NewManager(grants.Spec(), c)
 }
 
-// revokeTimeout is for a page of a role's members, while other roles are retired, too.
-const revokeTimeout = 2 * time.Minute
+// revokeTimeout is for a page of a role's members, while as many other roles are retired as a poller handles at once, and all of them
+// wait for the same rate.
+func revokeTimeout(rate float64) time.Duration {
+	const requests = 2 * time.Minute
+	if rate == 0 {
+		return requests
+	}
+	members := float64(retirement.PageSize * (timers.DefaultParallel + timers.DefaultLong))
+	return requests + time.Duration(members/rate*float64(time.Second))
+}
 
-func newRetirement(c process.Config, client *calls.Client) (*retirementManager, error) {
-	c.Send, c.SendTimeout = client.Retirement, revokeTimeout
+func newRetirement(cfg Config, c process.Config, client *calls.Client) (*retirementManager, error) {
+	c.Send, c.SendTimeout = client.Retirement, revokeTimeout(cfg.RevokeRate)
 	return process.NewManager(retirement.Spec(), c)
 }
 
@@ -96,12 +108,17 @@ func newEar(
 ) (*projection.Projector, error) {
 	return projection.NewProjector(projection.Config{
 		Name: processes, Table: cfg.Heard, DB: db, EventLog: log, Sources: append(g.Sources(), r.Sources()...),
-		Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Journey: p.Journey, Logger: p.Logger, Metrics: p.Metrics,
+		Cache: cfg.Cache.Bytes, Backoff: retry.Backoff{Jitter: p.Jitter}, Now: p.Now, Journey: p.Journey, Logger: p.Logger,
+		Metrics: p.Metrics,
 	})
 }
 
 // processes is their name among the consumers of the log.
 var processes = (topology.Names{}).Processes().Name //nolint:gochecknoglobals // read only
+
+func newCatchUps(cfg Config, p service.Platform, ear *projection.Projector) *readservice.CatchUps {
+	return readservice.NewCatchUps(processes, readservice.NewWholeLog(cfg.EventLog, p), ear.CatchUp, p.Now, p.Logger)
+}
 
 func newConsumer(ctx context.Context, cfg Config, p service.Platform, ear *projection.Projector) (*fifoqueue.Consumer, error) {
 	return readservice.NewConsumer(ctx, processes, cfg.ProcessQueue, ear, nil, cfg.Visibility, p)
@@ -117,7 +134,8 @@ func newPoller(cfg Config, p service.Platform, db *dynamodb.Client, g *grantsMan
 
 func newApp(
 	cfg Config, p service.Platform, db *dynamodb.Client,
-	ear *projection.Projector, consumer *fifoqueue.Consumer, poller *timers.Poller, snapshots *snapshot.Writer, r *retirementManager,
+	ear *projection.Projector, consumer *fifoqueue.Consumer, catchUps *readservice.CatchUps, poller *timers.Poller,
+	snapshots *snapshot.Writer, r *retirementManager,
 ) service.App {
 	checks := []health.Check{awsconfig.QueueCheck(sqs.NewFromConfig(p.AWS), cfg.ProcessQueue)}
 	for _, table := range []string{cfg.EventLog, cfg.Heard, cfg.Timers, cfg.Leases} {
@@ -126,6 +144,7 @@ func newApp(
 	return service.App{
 		Parts: []service.Part{
 			{Name: "ear of the processes", Run: consumer.Run},
+			{Name: "catch-up of processes", Run: catchUps.Run},
 			{Name: "timers", Run: poller.Run},
 			{Name: "snapshots of processes", Run: snapshots.Run},
 			{Name: "redrive of processes", Run: func(ctx context.Context) error {
@@ -140,6 +159,7 @@ func newApp(
 		Routes: func(api huma.API) { retirements.Register(api, r.Show, p.Logger) },
 		Admin: func(api huma.API) {
 			readservice.RegisterParked(api, processes, ear, readservice.RedriveTimeout, p.Logger)
+			catchUps.Register(api)
 		},
 	}
 }

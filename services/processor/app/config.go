@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/leftfold/leftfold/pkg/iam/readservice"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
@@ -21,11 +22,15 @@ type Config struct {
 	service.API
 	auth.Credentials
 	service.Queue
+	Cache      readservice.CacheConfig
 	Calls      calls.Config
 	_          struct{}      `group:"Processes"`
 	StuckAfter time.Duration `envconfig:"PROCESS_STUCK_AFTER" default:"10m" desc:"how long a timer or a command of a process may wait after its time before it counts as stuck"`
-	RevokeRate float64       `envconfig:"RETIREMENT_RATE" default:"20" desc:"users a second from whom a processor takes the roles that are retired, all of them together; 0: no limit"`
+	RevokeRate float64       `envconfig:"RETIREMENT_RATE" default:"20" desc:"users a second from whom a processor takes the roles that are retired, all of them together, at least 0.01; 0: no limit"`
 }
+
+// minRevokeRate keeps the time for a page of members in bounds: at most five days.
+const minRevokeRate = 0.01
 
 // Validate is called by service.LoadConfig.
 func (c *Config) Validate() error {
@@ -33,8 +38,8 @@ func (c *Config) Validate() error {
 	if c.StuckAfter <= 0 {
 		errs = append(errs, fmt.Errorf("PROCESS_STUCK_AFTER=%s: want more than 0", c.StuckAfter))
 	}
-	if c.RevokeRate < 0 {
-		errs = append(errs, fmt.Errorf("RETIREMENT_RATE=%g: want 0 or more", c.RevokeRate))
+	if c.RevokeRate != 0 && c.RevokeRate < minRevokeRate {
+		errs = append(errs, fmt.Errorf("RETIREMENT_RATE=%g: want 0 for no limit, or at least %g", c.RevokeRate, minRevokeRate))
 	}
 	return errors.Join(errs...)
 }

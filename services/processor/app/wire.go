@@ -17,7 +17,7 @@ func New(ctx context.Context, cfg Config, p service.Platform) (service.App, erro
 	wire.Build(
 		newDynamoDB, wire.Bind(new(dynamostore.DynamoDBAPI), new(*dynamodb.Client)), newStoreConfig, dynamostore.NewStore,
 		newSnapshots, newClient, newProcessConfig, newGrants, newRetirement,
-		newEar, newConsumer, newPoller, newApp,
+		newEar, newConsumer, newCatchUps, newPoller, newApp,
 	)
 	return service.App{}, nil
 }

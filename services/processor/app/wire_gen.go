@@ -26,7 +26,7 @@ func New(ctx context.Context, cfg Config, p service.Platform) (service.App, erro
 	if err != nil {
 		return service.App{}, err
 	}
-	v2, err := newRetirement(processConfig, callsClient)
+	v2, err := newRetirement(cfg, processConfig, callsClient)
 	if err != nil {
 		return service.App{}, err
 	}
@@ -38,10 +38,11 @@ func New(ctx context.Context, cfg Config, p service.Platform) (service.App, erro
 	if err != nil {
 		return service.App{}, err
 	}
+	catchUps := newCatchUps(cfg, p, projector)
 	poller, err := newPoller(cfg, p, client, v, v2)
 	if err != nil {
 		return service.App{}, err
 	}
-	app := newApp(cfg, p, client, projector, consumer, poller, writer, v2)
+	app := newApp(cfg, p, client, projector, consumer, catchUps, poller, writer, v2)
 	return app, nil
 }

@@ -9,13 +9,20 @@ locals {
   heard   = aws_dynamodb_table.this["TABLE_PROCESS_FENCES"]
   timers  = aws_dynamodb_table.this["TABLE_TIMERS"]
 
+  snapshots   = aws_dynamodb_table.this["TABLE_SNAPSHOTS"]
   generations = aws_dynamodb_table.this["TABLE_GENERATIONS"]
 
   access = merge(local.projecting, {
     processor = merge(local.receiving.processor, {
-      log = { actions = ["dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:PutItem"], resources = [local.log.arn] }
+      # Scan, and BatchGetItem: a catch-up compares what was heard with the whole log.
+      log = {
+        actions   = ["dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:Scan", "dynamodb:PutItem"]
+        resources = [local.log.arn]
+      }
       fences = {
-        actions   = ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"]
+        actions = [
+          "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:ConditionCheckItem",
+        ]
         resources = [local.heard.arn]
       }
       parked = { actions = ["dynamodb:Scan"], resources = ["${local.heard.arn}/index/*"] }
@@ -25,7 +32,7 @@ locals {
       }
       snapshots = {
         actions   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"]
-        resources = [aws_dynamodb_table.this["TABLE_SNAPSHOTS"].arn]
+        resources = [local.snapshots.arn]
       }
       leases = { actions = ["dynamodb:DescribeTable"], resources = [aws_dynamodb_table.this["TABLE_LEASES"].arn] }
       own = {
@@ -54,7 +61,7 @@ locals {
       results = { actions = ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem"], resources = [local.results.arn] }
       snapshots = {
         actions   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"]
-        resources = [aws_dynamodb_table.this["TABLE_SNAPSHOTS"].arn]
+        resources = [local.snapshots.arn]
       }
     }
 
@@ -117,20 +124,24 @@ locals {
     }
     "events tail" = local.reading.polling
     "processes list" = {
-      log    = { actions = ["dynamodb:Query"], resources = [local.log.arn] }
-      timers = { actions = ["dynamodb:Query"], resources = [local.timers.arn] }
+      log       = { actions = ["dynamodb:Query"], resources = [local.log.arn] }
+      timers    = { actions = ["dynamodb:Query"], resources = [local.timers.arn] }
+      snapshots = { actions = ["dynamodb:GetItem"], resources = [local.snapshots.arn] }
     }
     "processes show" = {
-      log = { actions = ["dynamodb:Query"], resources = [local.log.arn] }
+      log       = { actions = ["dynamodb:Query"], resources = [local.log.arn] }
+      snapshots = { actions = ["dynamodb:GetItem"], resources = [local.snapshots.arn] }
     }
     # Scan: --all finds in the log what waits.
     "processes retry" = {
-      log    = { actions = ["dynamodb:Query", "dynamodb:Scan", "dynamodb:PutItem"], resources = [local.log.arn] }
-      timers = { actions = ["dynamodb:PutItem", "dynamodb:DeleteItem"], resources = [local.timers.arn] }
+      log       = { actions = ["dynamodb:Query", "dynamodb:Scan", "dynamodb:PutItem"], resources = [local.log.arn] }
+      timers    = { actions = ["dynamodb:PutItem", "dynamodb:DeleteItem"], resources = [local.timers.arn] }
+      snapshots = { actions = ["dynamodb:GetItem"], resources = [local.snapshots.arn] }
     }
     "processes cancel" = {
-      log    = { actions = ["dynamodb:Query", "dynamodb:PutItem"], resources = [local.log.arn] }
-      timers = { actions = ["dynamodb:DeleteItem"], resources = [local.timers.arn] }
+      log       = { actions = ["dynamodb:Query", "dynamodb:PutItem"], resources = [local.log.arn] }
+      timers    = { actions = ["dynamodb:DeleteItem"], resources = [local.timers.arn] }
+      snapshots = { actions = ["dynamodb:GetItem"], resources = [local.snapshots.arn] }
     }
     leases = {
       leases = { actions = ["dynamodb:Query"], resources = [aws_dynamodb_table.this["TABLE_LEASES"].arn] }
