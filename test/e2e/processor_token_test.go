@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service/auth"
@@ -27,6 +28,7 @@ type tokenIssuer struct {
 
 	mu     sync.Mutex
 	asked  []url.Values
+	paths  []string         // of those requests
 	status int              // 0: it gives a token
 	change func(url.Values) // of what is asked; nil: none
 }
@@ -56,7 +58,7 @@ func (i *tokenIssuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			form[name] = slices.Clone(values)
 		}
 		i.mu.Lock()
-		i.asked = append(i.asked, form)
+		i.asked, i.paths = append(i.asked, form), append(i.paths, r.URL.Path)
 		status, change := i.status, i.change
 		i.mu.Unlock()
 		if status != 0 {
@@ -66,8 +68,52 @@ func (i *tokenIssuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if change != nil {
 			change(r.PostForm)
 		}
+		if r.URL.Path == elsewhere {
+			r.URL.Path = "/token"
+		}
 	}
 	i.Issuer.ServeHTTP(w, r)
+}
+
+// elsewhere is where the issuer gives tokens, too, though its discovery does not say so.
+const elsewhere = "/elsewhere/token"
+
+// newTokenIssuer starts an issuer.
+func newTokenIssuer(t *testing.T) (issuer *tokenIssuer, at string) {
+	t.Helper()
+	server := httptest.NewUnstartedServer(nil)
+	at = "http://" + server.Listener.Addr().String()
+	inner, err := devissuer.New(devissuer.Config{
+		Environment: auth.Local, URL: at, Audience: "leftfold", TokenLife: 11 * time.Second, // another one is got ten seconds before its end
+	}, time.Now)
+	require.NoError(t, err)
+	issuer = &tokenIssuer{Issuer: inner}
+	server.Config.Handler = issuer
+	server.Start()
+	t.Cleanup(server.Close)
+	return issuer, at
+}
+
+func TestTheProcessorGetsItsTokensWhereItIsTold(t *testing.T) {
+	t.Parallel()
+	issuer, at := newTokenIssuer(t)
+	a := trusting(t, issuer.Issuer, map[string]string{
+		"AUTH_MODE": "oidc", "OIDC_ISSUER": at, "OIDC_AUDIENCE": "leftfold", "OIDC_TOKEN_URL": at + elsewhere,
+	})
+	auditor := newID()
+	for _, r := range []systemtest.Request{post("/roles", object{"id": auditor, "name": "auditor"}), put("/roles/"+auditor+"/retire", nil)} {
+		r.Header = tokenFor(t, issuer.Issuer, "dan", "roles:write")
+		answer, err := a.Do(t.Context(), r)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusAccepted, answer.Status, "%s", answer.Body)
+	}
+	waittest.Until(t, "the retirement", func() (any, bool) {
+		names := processing{a}.names(role.Category, auditor, 1)
+		return len(issuer.requests()), names[0] == role.Retired{}.EventName()
+	})
+	issuer.mu.Lock()
+	defer issuer.mu.Unlock()
+	assert.Equal(t, []string{elsewhere}, slices.Compact(slices.Clone(issuer.paths)))
 }
 
 // lacking takes a scope out of what is asked.
@@ -82,16 +128,8 @@ func lacking(scope string) func(url.Values) {
 // none: the commands wait, which is counted, and nothing is lost.
 func TestTheProcessorWorksWithATokenOfItsOwn(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewUnstartedServer(nil)
-	at := "http://" + server.Listener.Addr().String()
-	inner, err := devissuer.New(devissuer.Config{
-		Environment: auth.Local, URL: at, Audience: "leftfold", TokenLife: 11 * time.Second, // another one is got ten seconds before its end
-	}, time.Now)
-	require.NoError(t, err)
-	issuer := &tokenIssuer{Issuer: inner}
-	server.Config.Handler = issuer
-	server.Start()
-	t.Cleanup(server.Close)
+	issuer, at := newTokenIssuer(t)
+	inner := issuer.Issuer
 	a := trusting(t, inner, map[string]string{"AUTH_MODE": "oidc", "OIDC_ISSUER": at, "OIDC_AUDIENCE": "leftfold"})
 	send := func(r systemtest.Request) systemtest.Answer {
 		r.Header = tokenFor(t, inner, "dan", "users:read", "users:write", "roles:read", "roles:write")

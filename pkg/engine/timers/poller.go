@@ -35,8 +35,11 @@ type Config struct {
 	Every time.Duration
 	// LeaseDuration is the time without renewal after which another Poller takes over. Defaults to 10 s.
 	LeaseDuration time.Duration
-	// Parallel is the number of streams that are handled at once. Defaults to 16.
+	// Parallel is the number of streams that are handled at once. Defaults to DefaultParallel.
 	Parallel int
+	// Long is the number of streams that are handled besides, each after LongAfter: until then it counts towards Parallel, and so it does
+	// later if there are that many. Defaults to DefaultLong.
+	Long int
 	// Backoff is the pause of a stream after a failure. Defaults to 1 s, doubled up to a minute.
 	Backoff retry.Backoff
 	// StuckAfter is how long a timer may be overdue before it counts as stuck. Defaults to 10 minutes.
@@ -51,12 +54,20 @@ type Config struct {
 	Metrics prometheus.Registerer
 }
 
+// Defaults of Config, and the time after which a call of Handle takes long.
+const (
+	DefaultParallel = 16
+	DefaultLong     = 64
+	LongAfter       = 5 * time.Second
+)
+
 // Poller fires timers. Any number of Pollers share a table, of which one works.
 type Poller struct {
 	cfg     Config
 	lease   *lease
 	metrics metrics
 	slots   chan struct{} // as many as may be handled at once
+	long    chan struct{} // and as many besides that take long
 	running sync.WaitGroup
 	counted time.Time // when round counted what is parked
 
@@ -76,7 +87,7 @@ func NewPoller(c Config) (*Poller, error) {
 	var errs []error
 	for what, wrong := range map[string]bool{
 		"Table.DB is required": c.Table.DB == nil, "Handle is required": c.Handle == nil, "Leases is required": c.Leases == nil,
-		"Parallel must not be negative": c.Parallel < 0, "Every must not be negative": c.Every < 0,
+		"Parallel must not be negative": c.Parallel < 0, "Long must not be negative": c.Long < 0, "Every must not be negative": c.Every < 0,
 		"LeaseDuration must not be negative": c.LeaseDuration < 0, "StuckAfter must not be negative": c.StuckAfter < 0,
 	} {
 		if wrong {
@@ -90,7 +101,8 @@ func NewPoller(c Config) (*Poller, error) {
 	c.Owner = cmp.Or(c.Owner, rand.Text()[:12])
 	c.Every = cmp.Or(c.Every, time.Second)
 	c.LeaseDuration = cmp.Or(c.LeaseDuration, shards.DefaultLeaseDuration)
-	c.Parallel = cmp.Or(c.Parallel, 16)
+	c.Parallel = cmp.Or(c.Parallel, DefaultParallel)
+	c.Long = cmp.Or(c.Long, DefaultLong)
 	c.Backoff = c.Backoff.Or(time.Second, time.Minute)
 	c.StuckAfter = cmp.Or(c.StuckAfter, 10*time.Minute)
 	if c.Now == nil {
@@ -98,7 +110,7 @@ func NewPoller(c Config) (*Poller, error) {
 	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler)).With(slog.String("consumer", c.Consumer))
 	return &Poller{
-		cfg: c, metrics: newMetrics(c.Metrics), slots: make(chan struct{}, c.Parallel),
+		cfg: c, metrics: newMetrics(c.Metrics), slots: make(chan struct{}, c.Parallel), long: make(chan struct{}, c.Long),
 		lease: &lease{
 			leases: c.Leases, name: shards.Lease{Consumer: c.Consumer, Shard: "poller"}, owner: c.Owner, duration: c.LeaseDuration, now: c.Now,
 		},
@@ -212,7 +224,7 @@ func (p *Poller) begin(ctx context.Context, stream eventsourcing.StreamID, due [
 		return context.Cause(ctx)
 	}
 	p.running.Go(func() {
-		defer func() { <-p.slots }()
+		defer p.occupy()()
 		defer progress.Turn(ctx)
 		p.metrics.lateness.Observe(p.cfg.Now().Sub(due[0].Due).Seconds())
 		err := p.cfg.Handle(ctx, stream, due)
@@ -223,6 +235,36 @@ func (p *Poller) begin(ctx context.Context, stream eventsourcing.StreamID, due [
 		p.end(stream, err)
 	})
 	return nil
+}
+
+// occupy keeps a slot that was taken until leave is called, or exchanges it for one of the long calls' once this one takes long.
+func (p *Poller) occupy() (leave func()) {
+	var mu sync.Mutex
+	taken, over := p.slots, false
+	var late *time.Timer
+	mu.Lock()
+	defer mu.Unlock()
+	late = time.AfterFunc(LongAfter, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if over {
+			return
+		}
+		select {
+		case p.long <- struct{}{}:
+			<-p.slots
+			taken = p.long
+		default: // as many take long already
+			late.Reset(LongAfter)
+		}
+	})
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		late.Stop()
+		over = true
+		<-taken
+	}
 }
 
 func (p *Poller) end(stream eventsourcing.StreamID, err error) {

@@ -267,6 +267,45 @@ timers_stuck{category="test/process"} 1
 	})
 }
 
+// A call that takes long makes room for others, as long as there is room for such calls.
+func TestWhatTakesLongDelaysNoOtherStream(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		streams, fired int
+	}{
+		"with room for all that take long": {2, 1},
+		"with more than that":              {3, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := newClockwork(t)
+				defer c.server.Close()
+				for i := range tt.streams {
+					c.write(c.table.Set(c.timer(fmt.Sprint("long", i), "long", time.Second)))
+				}
+				c.write(c.table.Set(c.timer("short", "short", 30*time.Second)))
+				begun := 0
+				c.runFor(time.Minute, c.poller(func(cfg *timers.Config) {
+					cfg.Parallel, cfg.Long = 1, 2
+					cfg.Handle = func(ctx context.Context, s eventsourcing.StreamID, due []timers.Timer) error {
+						if s.ID == "short" {
+							return c.handle(ctx, s, due)
+						}
+						c.mu.Lock()
+						begun++
+						c.mu.Unlock()
+						<-ctx.Done()
+						return context.Cause(ctx)
+					}
+				}))
+				assert.Equal(t, tt.streams, begun)
+				assert.Len(t, c.fired, tt.fired)
+			})
+		})
+	}
+}
+
 // A timer that never fires lists a stream that is parked. Each poller counts it, and none handles it.
 func TestWhatIsParkedIsCountedAndNotFired(t *testing.T) {
 	t.Parallel()
@@ -319,8 +358,8 @@ func TestCallsOfTenIdleMinutes(t *testing.T) {
 
 func TestMistakesOfAConfigAreReportedAtOnce(t *testing.T) {
 	t.Parallel()
-	_, err := timers.NewPoller(timers.Config{Parallel: -1})
-	for _, part := range []string{"Table.DB", "Handle", "Leases", "Parallel"} {
+	_, err := timers.NewPoller(timers.Config{Parallel: -1, Long: -1})
+	for _, part := range []string{"Table.DB", "Handle", "Leases", "Parallel", "Long"} {
 		require.ErrorContains(t, err, part)
 	}
 	handle := timers.Handler()

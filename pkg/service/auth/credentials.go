@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
+	"golang.org/x/sync/singleflight"
 )
 
 // Credentials are by which a service gets tokens of its own: https://www.rfc-editor.org/rfc/rfc6749#section-4.4
@@ -42,7 +43,8 @@ func (o *Credentials) ValidateFor(c *Config) error {
 var ErrNoToken = errors.New("the issuer gives no token for OIDC_CLIENT_ID")
 
 // Transport sends requests by base with a token for these scopes, of an API that accepts the tokens of c. It gets a new one when the
-// former one ends or is refused. Where no tokens are required, it is base.
+// former one ends or is refused, also for a scope that it lacks: the client may have got that meanwhile. Where no tokens are required, it
+// is base.
 func (o Credentials) Transport(c Config, base http.RoundTripper, scopes ...string) http.RoundTripper {
 	if c.Mode == "none" {
 		return base
@@ -63,6 +65,8 @@ type authorized struct {
 	issuer Config
 	client *http.Client // reaches the issuer
 
+	fetches singleflight.Group // of a new token
+
 	mu    sync.Mutex
 	grant clientcredentials.Config
 	token *oauth2.Token // nil: none yet
@@ -80,22 +84,43 @@ func (a *authorized) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	token.SetAuthHeader(r)
 	res, err := a.base.RoundTrip(r)
-	if err == nil && res.StatusCode == http.StatusUnauthorized {
+	if err == nil && (res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden) {
 		a.forget(token)
 	}
 	return res, err
 }
 
-// current returns a token that has not ended.
+// current returns a token that has not ended. All who need a new one wait for the same fetch, each for as long as its own context allows.
 func (a *authorized) current(ctx context.Context) (*oauth2.Token, error) {
+	if token, _ := a.kept(); token.Valid() {
+		return token, nil
+	}
+	fetched := a.fetches.DoChan("", func() (any, error) { return a.fetch(context.WithoutCancel(ctx)) })
+	select {
+	case <-ctx.Done():
+		return nil, fmt.Errorf("get a token: %w", context.Cause(ctx))
+	case f := <-fetched:
+		token, _ := f.Val.(*oauth2.Token)
+		return token, f.Err
+	}
+}
+
+// kept returns the token that was fetched last, if any, and how to get another one.
+func (a *authorized) kept() (*oauth2.Token, clientcredentials.Config) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.token.Valid() {
-		return a.token, nil
+	return a.token, a.grant
+}
+
+// fetch gets a new token, unless there is one by now.
+func (a *authorized) fetch(ctx context.Context) (*oauth2.Token, error) {
+	token, grant := a.kept()
+	if token.Valid() {
+		return token, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	if a.grant.TokenURL == "" {
+	if grant.TokenURL == "" {
 		issuer, err := a.issuer.discover(ctx, a.client)
 		if err != nil {
 			return nil, err
@@ -103,13 +128,15 @@ func (a *authorized) current(ctx context.Context) (*oauth2.Token, error) {
 		if err := a.issuer.checkURL("token_endpoint", issuer.TokenEndpoint); err != nil {
 			return nil, err
 		}
-		a.grant.TokenURL = issuer.TokenEndpoint
+		grant.TokenURL = issuer.TokenEndpoint
 	}
-	token, err := a.grant.Token(context.WithValue(ctx, oauth2.HTTPClient, a.client))
+	token, err := grant.Token(context.WithValue(ctx, oauth2.HTTPClient, a.client))
 	if err != nil {
 		return nil, unanswered(err, ErrNoToken)
 	}
-	a.token = token
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.token, a.grant = token, grant
 	return token, nil
 }
 

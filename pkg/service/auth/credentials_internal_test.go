@@ -182,7 +182,28 @@ func TestATokenThatIsRefusedIsNotUsedAgain(t *testing.T) {
 	require.NoError(t, c.call(t.Context()))
 	c.api.status = http.StatusAccepted
 	require.NoError(t, c.call(t.Context()))
-	assert.Equal(t, []string{"t1", "t2", "t2"}, c.api.seen, "another one would have the same scopes")
+	require.NoError(t, c.call(t.Context()))
+	assert.Equal(t, []string{"t1", "t2", "t3", "t3"}, c.api.seen, "another one may have a scope that the client got meanwhile")
+}
+
+// One fetch is for all who wait, and each waits for as long as it may.
+func TestWhoWaitsForATokenGivesUpAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCaller(Credentials{TokenURL: issuerURL + "/token"})
+		c.issuer.takes = 3 * time.Second
+		hurried, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var callers sync.WaitGroup
+		callers.Go(func() { assert.ErrorIs(t, c.call(hurried), context.DeadlineExceeded) }) // it was the first to need one
+		synctest.Wait()
+		begun := time.Now()
+		callers.Go(func() { assert.NoError(t, c.call(t.Context())) })
+		callers.Wait()
+		assert.Equal(t, 3*time.Second, time.Since(begun))
+		assert.Equal(t, []string{"t1"}, c.api.seen)
+		assert.Equal(t, 1, c.issuer.given)
+	})
 }
 
 func TestALateRefusalDropsNoNewerToken(t *testing.T) {
