@@ -2,10 +2,13 @@ package service
 
 import (
 	"math"
+	"os"
+	"runtime"
 	"runtime/debug"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestTheEnvironmentSaysWhenGarbageIsCollected(t *testing.T) { // not in parallel: it is one collector
@@ -23,4 +26,10 @@ func TestTheEnvironmentSaysWhenGarbageIsCollected(t *testing.T) { // not in para
 		assert.Equal(t, want, debug.SetGCPercent(100), "GOGC=%s", variable)
 	}
 	assert.Equal(t, int64(math.MaxInt64), debug.SetMemoryLimit(-1), "GOMEMLIMIT=off")
+
+	require.NoError(t, os.Unsetenv("GOMEMLIMIT")) // restored as t.Setenv says
+	if runtime.GOOS == "linux" {
+		tuneCollector()
+		assert.Less(t, debug.SetMemoryLimit(-1), int64(math.MaxInt64), "without a container the machine is the limit")
+	}
 }

@@ -43,7 +43,8 @@ func parse(args []string, errs io.Writer) (o options, err error) {
 	flags.BoolVar(&o.quick, "quick", false, "measure little: some minutes, rough numbers")
 	flags.BoolVar(&o.long, "long", false, "measure much: an hour, a backlog of 1,000,000 events, some GB of memory")
 	flags.BoolVar(&o.json, "json", false, "write JSON with every round instead of Markdown")
-	flags.StringVar(&o.out, "out", "", "write the report into the documentation in this directory, and the headlines into the README above")
+	flags.StringVar(&o.out, "out", "", "write the report into the documentation in this directory, and the headlines into the README above; goes on where a run of the "+
+		"same commit was ended")
 	flags.StringVar(&o.programs, "programs", filepath.Join("bin", "processes"), "build the services' programs into this directory")
 	flags.StringVar(&o.command, "command", "", "what the report says was run; by default this command line")
 	if err := flags.Parse(args); err != nil {
@@ -91,8 +92,19 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 		return err
 	}
 	r := report.Report{Command: o.command, At: began.UTC(), Machine: report.ThisMachine(ctx)}
+	keep := filepath.Join(bench.Programs, "bench.kept.json")
+	if o.out != "" {
+		if r, err = r.GoOn(keep); err != nil {
+			return err
+		}
+	}
+	before := r.Took
 	var failed []error
 	for _, c := range chosen {
+		if r.Has(c.Name) {
+			bench.Say("%s: measured before this run", c.Name)
+			continue
+		}
 		section, err := c.Run(ctx, bench)
 		switch {
 		case ctx.Err() != nil:
@@ -103,12 +115,20 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 		default:
 			r.Sections = append(r.Sections, section)
 		}
+		r.Took = before + report.Duration(time.Since(began))
+		if o.out != "" {
+			if err := r.Keep(keep); err != nil {
+				return err
+			}
+		}
 	}
-	r.Took = report.Duration(time.Since(began))
 	if len(failed) > 0 {
 		o.out = "" // no report without a part
 	}
-	return errors.Join(append(failed, write(r, o, out))...)
+	if err := errors.Join(append(failed, write(r, o, out))...); err != nil || o.out == "" {
+		return err
+	}
+	return os.Remove(keep)
 }
 
 func size(o options) cases.Size {

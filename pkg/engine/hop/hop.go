@@ -23,6 +23,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/envelope"
 	"github.com/leftfold/leftfold/pkg/engine/eventtrace"
 	"github.com/leftfold/leftfold/pkg/engine/journey"
+	"github.com/leftfold/leftfold/pkg/engine/ordered"
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 )
@@ -92,7 +93,7 @@ type EventLog interface {
 	All(ctx context.Context, segments int) iter.Seq2[eventsourcing.Record, error]
 }
 
-// Config configures a Hop that reads records of type In. All fields are required but MaxPending and Traces.
+// Config configures a Hop that reads records of type In. All fields are required but MaxPending, MaxTogether and Traces.
 type Config[In any] struct {
 	// Name is a verb, such as "publish": the name of spans and the prefix of metrics.
 	Name string
@@ -109,6 +110,9 @@ type Config[In any] struct {
 	// with many events, or one that fails for ever, delays no other. After a crash up to that much is repeated. Defaults to
 	// 32 MiB, about 60,000 events.
 	MaxPending int
+	// MaxTogether is how many bytes all targets of all shards may owe together: a process that is behind on many shards reads on more
+	// slowly. Each may owe 1 MiB in any case. Defaults to 64 MiB, of which a process needs about as much memory.
+	MaxTogether int
 	// Journey remembers what became of each event. Defaults to nothing.
 	Journey *journey.Recorder
 
@@ -125,6 +129,7 @@ type Hop[In any] struct {
 	Config[In]
 
 	instruments
+	budget *ordered.Budget
 }
 
 // instruments are what a Hop of any type shows of its work.
@@ -135,9 +140,13 @@ type instruments struct {
 	tracer               trace.Tracer
 }
 
+// shareOfEach is what a target of a shard may owe whatever the others do.
+const shareOfEach = 1 << 20
+
 // New returns a Hop and registers its metrics.
 func New[In any](c Config[In]) *Hop[In] {
 	c.MaxPending = cmp.Or(c.MaxPending, 32<<20)
+	budget := ordered.NewBudget(cmp.Or(c.MaxTogether, 64<<20), shareOfEach)
 	register := promauto.With(c.Metrics)
 	return &Hop[In]{c, instruments{
 		latency: register.NewHistogram(prometheus.HistogramOpts{
@@ -154,7 +163,7 @@ func New[In any](c Config[In]) *Hop[In] {
 			Name: c.Name + "_retries_total", Help: "Batches that failed, at least in part, and are retried, by reason.",
 		}, []string{"reason"}),
 		tracer: eventtrace.Tracer(c.Traces, "pkg/engine/hop"),
-	}}
+	}, budget}
 }
 
 // Open returns the handler of a shard; see shards.Config.
@@ -164,7 +173,7 @@ func (h *Hop[In]) Open(ctx context.Context, shard string, held func(context.Cont
 
 func (h *Hop[In]) begin(ctx context.Context, shard string, held func(context.Context) error) *run {
 	r := &run{
-		instruments: h.instruments, name: h.Name, shard: shard, held: held, keep: h.SetAside, maxPending: h.MaxPending, now: h.Now,
+		instruments: h.instruments, name: h.Name, shard: shard, held: held, keep: h.SetAside, maxPending: h.MaxPending, budget: h.budget, now: h.Now,
 		log: h.Logger.With(slog.String("operation", h.Name), slog.String("shard", shard)), targets: h.Targets, journey: h.Journey,
 	}
 	for _, t := range h.Targets {

@@ -29,7 +29,7 @@ type Target struct {
 	open func(ctx context.Context, r *run, name string) sender
 }
 
-// NewTarget returns a Target that sends what as makes of each event. Done, SetAside, OnRetry and MaxPending of o are not used.
+// NewTarget returns a Target that sends what as makes of each event. Done, SetAside, OnRetry, MaxPending and Budget of o are not used.
 func NewTarget[Out any](o ordered.Options[Out], as func(Event) Out) Target {
 	return Target{open: func(ctx context.Context, r *run, name string) sender {
 		return outgoing[Out]{as, ordered.NewSender(ctx, optionsOf(ctx, o, r, name))}
@@ -118,7 +118,7 @@ func optionsOf[Out any](ctx context.Context, o ordered.Options[Out], r *run, tar
 		Done:     func(e entry[Out], reason error) { r.done(e.item, target, reason) },
 		SetAside: func(ctx context.Context, e entry[Out], reason error) error { return r.setAside(ctx, e.item, reason) },
 		OnRetry:  func(reason error, failures int) { r.retry(ctx, reason, failures) },
-		MaxCount: o.MaxCount, MaxBytes: o.MaxBytes, InFlight: o.InFlight, MaxPending: r.maxPending, Backoff: o.Backoff,
+		MaxCount: o.MaxCount, MaxBytes: o.MaxBytes, InFlight: o.InFlight, MaxPending: r.maxPending, Budget: r.budget, Backoff: o.Backoff,
 	}
 }
 
@@ -130,6 +130,7 @@ type run struct {
 	held        func(context.Context) error
 	keep        func(context.Context, Place, error) error
 	maxPending  int
+	budget      *ordered.Budget
 	now         func() time.Time
 	log         *slog.Logger
 	targets     []Target

@@ -48,6 +48,8 @@ type Options[E any] struct {
 	InFlight int
 	// MaxPending is from how many bytes of entries that are not done on Add waits. Defaults to no limit.
 	MaxPending int
+	// Budget is what several Senders may have pending together; Add waits while it is used up, too. Defaults to none.
+	Budget *Budget
 	// Backoff spaces the retries of an entry. Defaults to 50 ms, doubled up to 5 s.
 	Backoff retry.Backoff
 }
@@ -86,7 +88,11 @@ func NewSender[E any](ctx context.Context, o Options[E]) *Sender[E] {
 	if o.OnRetry == nil {
 		o.OnRetry = func(error, int) {}
 	}
-	return &Sender[E]{ctx: ctx, o: o, lanes: map[string]*lane[E]{}}
+	s := &Sender[E]{ctx: ctx, o: o, lanes: map[string]*lane[E]{}}
+	if o.Budget != nil {
+		context.AfterFunc(ctx, s.release)
+	}
+	return s
 }
 
 // Send sends entries with a Sender of its own. It returns nil when all are acknowledged, and retries until ctx ends. An
@@ -106,7 +112,7 @@ func Send[E any](ctx context.Context, entries []E, o Options[E]) error {
 			done(e, reason)
 		}
 	}
-	o.MaxPending = 0
+	o.MaxPending, o.Budget = 0, nil
 	s := NewSender(ctx, o)
 	if err := s.Add(ctx, entries...); err == nil {
 		s.Wait()

@@ -113,6 +113,7 @@ func TestOrderHoldsWhateverFails(t *testing.T) {
 		o := options(s)
 		o.MaxCount, o.MaxBytes, o.InFlight = count, bytes, inFlight
 		o.MaxPending = rapid.IntRange(1, 200).Draw(t, "max pending")
+		o.Budget = ordered.NewBudget(rapid.IntRange(1, 200).Draw(t, "budget"), rapid.IntRange(1, 50).Draw(t, "share"))
 		sender := ordered.NewSender(context.Background(), o)
 		for piece := range slices.Chunk(entries, rapid.IntRange(1, 80).Draw(t, "added at once")) {
 			require.NoError(t, sender.Add(context.Background(), piece...))
@@ -395,6 +396,52 @@ func TestABusyKeyDelaysNoOther(t *testing.T) {
 		assert.Positive(t, slowest)
 		mu.Unlock()
 	}
+}
+
+// Senders that share a budget stop adding when it is used up; one that is stuck keeps no other from sending, since each may have its
+// share, and what a Sender has when its context ends is free again.
+func TestSendersThatShareABudgetHoldNoMoreTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		budget := ordered.NewBudget(100, 10)
+		start := func(s *sink) (*ordered.Sender[entry], context.CancelFunc) {
+			ctx, end := context.WithCancel(t.Context())
+			o := options(s)
+			o.Budget, o.Backoff = budget, retry.Backoff{First: time.Second, Max: time.Second}
+			return ordered.NewSender(ctx, o), end
+		}
+		waits := func(s *ordered.Sender[entry]) {
+			t.Helper()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			require.ErrorIs(t, s.Add(ctx, entry{"c", 0, 1}), context.DeadlineExceeded)
+		}
+		broken := newSink(func([]entry) (map[int]error, error) { return nil, errFlaky })
+		stuck, lost := start(broken)
+		require.NoError(t, stuck.Add(t.Context(), many(100, func(int) string { return "stuck" })...))
+		waits(stuck)
+
+		well := newSink(fine)
+		other, end := start(well)
+		for i := range 50 {
+			require.NoError(t, other.Add(t.Context(), entry{"b", i, 1}), "its share")
+			other.Wait()
+		}
+		third, endToo := start(broken)
+		require.NoError(t, third.Add(t.Context(), many(10, func(int) string { return "stuck" })...))
+		waits(third)
+
+		added := make(chan error)
+		go func() { added <- third.Add(t.Context(), entry{"stuck", 10, 1}) }()
+		synctest.Wait()
+		lost()
+		require.NoError(t, <-added, "what a Sender had whose context has ended is free")
+		end()
+		endToo()
+		for _, s := range []*ordered.Sender[entry]{stuck, other, third} {
+			s.Wait()
+		}
+	})
 }
 
 func TestAKeyThatIsRetriedForEverDelaysOthersOnlyOnceTooMuchIsPending(t *testing.T) {

@@ -21,6 +21,7 @@ type Sender[E any] struct {
 	refill   int                 // lanes in flight that will be ready again
 	left     int                 // entries that are not done
 	bytes    int                 // of them
+	released bool                // the Budget does not count them any more
 	failures int                 // batches that failed at least in part, since nothing was left
 	changed  chan struct{}       // closed at the end of the next call; nil: nobody waits for it
 }
@@ -43,8 +44,12 @@ type lane[E any] struct {
 func (s *Sender[E]) Add(ctx context.Context, entries ...E) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.bytes >= s.o.MaxPending && ctx.Err() == nil && s.ctx.Err() == nil {
-		s.wait(ctx.Done(), s.ctx.Done())
+	for ctx.Err() == nil && s.ctx.Err() == nil {
+		freed, full := s.o.Budget.full(s.bytes)
+		if !full && s.bytes < s.o.MaxPending {
+			break
+		}
+		s.wait(ctx.Done(), s.ctx.Done(), freed)
 	}
 	if err := errors.Join(context.Cause(ctx), context.Cause(s.ctx)); err != nil { //nolint:contextcheck // either ends the call
 		return err
@@ -62,7 +67,7 @@ func (s *Sender[E]) Add(ctx context.Context, entries ...E) error {
 			s.refill++
 		}
 		s.left++
-		s.bytes += s.o.Size(e)
+		s.hold(s.o.Size(e))
 	}
 	s.send()
 	return nil
@@ -73,15 +78,31 @@ func (s *Sender[E]) Wait() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.left > 0 && s.ctx.Err() == nil {
-		s.wait(s.ctx.Done(), nil)
+		s.wait(s.ctx.Done(), nil, nil)
 	}
 	for s.inFlight > 0 {
-		s.wait(nil, nil)
+		s.wait(nil, nil, nil)
 	}
 }
 
+// hold counts bytes that became pending, or that are not any more.
+func (s *Sender[E]) hold(bytes int) {
+	s.bytes += bytes
+	if !s.released {
+		s.o.Budget.take(bytes)
+	}
+}
+
+// release gives back to the Budget what is pending at the end of the context: nobody will send it.
+func (s *Sender[E]) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.released = true
+	s.o.Budget.free(s.bytes)
+}
+
 // wait waits, without the lock, for the end of a call or for one of the channels.
-func (s *Sender[E]) wait(either, or <-chan struct{}) {
+func (s *Sender[E]) wait(either, or, also <-chan struct{}) {
 	if s.changed == nil {
 		s.changed = make(chan struct{})
 	}
@@ -92,6 +113,7 @@ func (s *Sender[E]) wait(either, or <-chan struct{}) {
 	case <-changed:
 	case <-either:
 	case <-or:
+	case <-also:
 	}
 }
 
@@ -226,7 +248,7 @@ func (s *Sender[E]) end(taken []*lane[E], retried error) {
 // remove takes the first entry, which is done, out of a lane.
 func (s *Sender[E]) remove(l *lane[E]) {
 	s.left--
-	s.bytes -= s.o.Size(l.queue[0])
+	s.hold(-s.o.Size(l.queue[0]))
 	clear(l.queue[:1])
 	l.queue = l.queue[1:]
 	l.done, l.failures, l.alone, l.refused = false, 0, false, nil

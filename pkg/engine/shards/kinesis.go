@@ -99,8 +99,12 @@ type kinesisFeed struct {
 	iterator *string
 }
 
+// pageRecords bounds what a shard has in memory. A shard takes 1,000 records a second, and may be asked five times in it, so that a
+// backlog is read five times as fast as it can grow: https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
+const pageRecords = 1_000
+
 func (f *kinesisFeed) Next(ctx context.Context) (Page[[]byte], error) {
-	out, err := f.stream.client.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: f.iterator},
+	out, err := f.stream.client.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: f.iterator, Limit: aws.Int32(pageRecords)},
 		func(o *kinesis.Options) { o.Retryer = refusedOnce{o.Retryer} })
 	if err != nil {
 		return Page[[]byte]{}, fmt.Errorf("read stream %s: %w", f.stream.name, normalise(err))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	streamtypes "github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	kinesistypes "github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -299,6 +301,39 @@ func TestDynamoDBStreamIsReadAndItsTrimmingNoticed(t *testing.T) {
 		assert.Positive(t, trimmed)
 		for n := range 10 {
 			assert.Equal(t, 1, got[fmt.Sprintf("s%d#11", n)], "and reading continues")
+		}
+	})
+}
+
+// A backlog comes in pages of at most 1,000 records, so that what a shard has in memory is bounded.
+func TestAPageOfAKinesisStreamIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server, _ := newLocalAWS(t)
+		client := kinesis.NewFromConfig(server.Config())
+		_, err := client.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String("s"), ShardCount: aws.Int32(1)})
+		require.NoError(t, err)
+		after(time.Minute)
+		const records = 1_500
+		for page := range slices.Chunk(make([]kinesistypes.PutRecordsRequestEntry, records), 500) {
+			for i := range page {
+				page[i] = kinesistypes.PutRecordsRequestEntry{PartitionKey: aws.String("k"), Data: []byte("x")}
+			}
+			_, err := client.PutRecords(t.Context(), &kinesis.PutRecordsInput{StreamName: aws.String("s"), Records: page})
+			require.NoError(t, err)
+			after(time.Second)
+		}
+		stream := shards.NewKinesisStream(client, "s")
+		all, err := stream.Shards(t.Context())
+		require.NoError(t, err)
+		feed, err := stream.Open(t.Context(), all.Shards[0].ID, shards.TrimHorizon)
+		require.NoError(t, err)
+		defer feed.Close()
+		for _, want := range []int{1_000, 500} {
+			page, err := feed.Next(t.Context())
+			require.NoError(t, err)
+			assert.Len(t, page.Records, want)
+			assert.Equal(t, want == 1_000, page.More)
 		}
 	})
 }

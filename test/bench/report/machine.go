@@ -20,10 +20,12 @@ type Machine struct {
 	Commit string `json:"commit"`
 }
 
+const unknown = "unknown"
+
 // ThisMachine describes the machine and the tree.
 func ThisMachine(ctx context.Context) Machine {
 	m := Machine{
-		CPU: runtime.GOARCH, Cores: runtime.NumCPU(), System: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(), Commit: "unknown",
+		CPU: runtime.GOARCH, Cores: runtime.NumCPU(), System: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(), Commit: unknown,
 	}
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		_, after, _ := strings.Cut(string(text), "model name")
@@ -40,6 +42,9 @@ func ThisMachine(ctx context.Context) Machine {
 	}
 	return m
 }
+
+// clean reports whether the tree is as it was committed.
+func (m Machine) clean() bool { return m.Commit != unknown && !strings.HasSuffix(m.Commit, "-dirty") }
 
 func (m Machine) String() string {
 	text := fmt.Sprintf("%d cores (%s), %s, %s.", m.Cores, m.CPU, m.System, m.Go)

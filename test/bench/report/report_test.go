@@ -142,3 +142,41 @@ func TestAPlotOfNothingOrOnePointIsOne(t *testing.T) {
 		assert.NotContains(t, svg, "Inf")
 	}
 }
+
+// A long run that was ended goes on where it was, and no run takes what another commit, machine or command has measured.
+func TestARunGoesOnWhereTheOneBeforeWasEnded(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "new", "kept.json")
+	begun := report.Report{Command: "bench --long", Machine: report.Machine{Cores: 2, Commit: "abc", Load: "1"}}
+	first, err := begun.GoOn(file)
+	require.NoError(t, err)
+	assert.Empty(t, first.Sections)
+	first.Sections, first.Took = []report.Section{{Case: "commands"}}, report.Duration(90*time.Second)
+	require.NoError(t, first.Keep(file))
+
+	begun.Machine.Load = "2"
+	again, err := begun.GoOn(file)
+	require.NoError(t, err)
+	assert.Equal(t, first, again)
+	assert.True(t, again.Has("commands"))
+	assert.False(t, again.Has("growth"))
+	for _, other := range []report.Report{
+		{Command: "bench", Machine: begun.Machine},
+		{Command: begun.Command, Machine: report.Machine{Cores: 4, Commit: "abc"}},
+		{Command: begun.Command, Machine: report.Machine{Cores: 2, Commit: "def"}},
+	} {
+		got, err := other.GoOn(file)
+		require.NoError(t, err)
+		assert.Empty(t, got.Sections)
+	}
+	changed := report.Report{Machine: report.Machine{Commit: "abc-dirty"}, Sections: first.Sections}
+	require.NoError(t, changed.Keep(file))
+	got, err := report.Report{Machine: report.Machine{Commit: "abc-dirty"}}.GoOn(file)
+	require.NoError(t, err)
+	assert.Empty(t, got.Sections)
+
+	require.NoError(t, os.WriteFile(file, []byte("{"), 0o600))
+	got, err = begun.GoOn(file)
+	require.NoError(t, err)
+	assert.Empty(t, got.Sections)
+}
