@@ -111,7 +111,7 @@ type Config[In any] struct {
 	// 32 MiB, about 60,000 events.
 	MaxPending int
 	// MaxTogether is how many bytes all targets of all shards may owe together: a process that is behind on many shards reads on more
-	// slowly. Each may owe 1 MiB in any case. Defaults to 64 MiB, of which a process needs about as much memory.
+	// slowly. Each may owe 1 MiB in any case. Defaults to 40 MiB, which take about three times as much memory.
 	MaxTogether int
 	// Journey remembers what became of each event. Defaults to nothing.
 	Journey *journey.Recorder
@@ -146,7 +146,7 @@ const shareOfEach = 1 << 20
 // New returns a Hop and registers its metrics.
 func New[In any](c Config[In]) *Hop[In] {
 	c.MaxPending = cmp.Or(c.MaxPending, 32<<20)
-	budget := ordered.NewBudget(cmp.Or(c.MaxTogether, 64<<20), shareOfEach)
+	budget := ordered.NewBudget(cmp.Or(c.MaxTogether, 40<<20), shareOfEach)
 	register := promauto.With(c.Metrics)
 	return &Hop[In]{c, instruments{
 		latency: register.NewHistogram(prometheus.HistogramOpts{
