@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
@@ -42,7 +43,7 @@ func Consumers(n topology.Names, only string) ([]topology.Consumer, error) {
 		}
 		known = append(known, c.Name)
 	}
-	return nil, fmt.Errorf("there is no projection %q; there are: %v", only, known)
+	return nil, fmt.Errorf("there is no projection %q; there are: %s", only, strings.Join(known, " "))
 }
 
 // EachParked calls on with every parked aggregate of a consumer, and the address that answers for it. on may end it with an error.
