@@ -16,6 +16,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/engine/generation"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/engine/projectionaudit"
+	"github.com/leftfold/leftfold/pkg/iam/projectors"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service/adminclient"
 	"github.com/leftfold/leftfold/services/leftfold/app"
@@ -119,27 +120,8 @@ type rebuilding struct {
 	rate, segments    int
 }
 
-// generations is a projection's state as it is printed.
-type generations struct {
-	Projection string `json:"projection"`
-	generation.State
-	Table      string `json:"table"`
-	OtherTable string `json:"otherTable,omitempty"`
-	// Newest is the newest shape of rows that the build writes which was asked.
-	Newest     int  `json:"newest"`
-	RebuildDue bool `json:"rebuildDue"`
-}
-
-func (g generations) String() string {
-	text := fmt.Sprintf("%s: generation %d (%s) is read, %s", g.Projection, g.Current.Number, g.Table, g.Phase)
-	if g.Other != nil {
-		text += fmt.Sprintf("; the other one is %d (%s)", g.Other.Number, g.OtherTable)
-	}
-	return text
-}
-
-func generationsOf(p topology.Projection, s generation.State, newest int) generations {
-	g := generations{Projection: p.Name, State: s, Table: s.Current.Name(p.Table), Newest: newest}
+func generationsOf(p topology.Projection, s generation.State, newest int) projectors.Generations {
+	g := projectors.Generations{Projection: p.Name, State: s, Table: s.Current.Name(p.Table), Newest: newest}
 	g.RebuildDue = generation.Status{State: s, Newest: newest}.RebuildDue()
 	if s.Other != nil {
 		g.OtherTable = s.Other.Name(p.Table)
@@ -176,11 +158,13 @@ func (con *console) listGenerations(ctx context.Context) (due bool, err error) {
 }
 
 // generationsIn asks the service that keeps the projection, if the services were named; else AWS.
-func (con *console) generationsIn(ctx context.Context, client *adminclient.Client, p topology.Projection) (g generations, err error) {
+func (con *console) generationsIn(
+	ctx context.Context, client *adminclient.Client, p topology.Projection,
+) (g projectors.Generations, err error) {
 	if client.Named {
 		address, err := client.Projection(ctx, p.Name)
 		if err == nil {
-			_, err = client.Get(ctx, address+"/projections/"+p.Name+"/generations", &g)
+			_, err = client.Get(ctx, address+projectors.GenerationsPath(p.Name), &g)
 		}
 		return g, err
 	}

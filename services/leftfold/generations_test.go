@@ -8,6 +8,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/iam/projectors"
+	"github.com/leftfold/leftfold/pkg/service/adminclient"
 )
 
 // TestGenerationsAreMovedByCommands rebuilds a projection of a running system; each wait is one for the system's processes.
@@ -45,7 +48,7 @@ func TestGenerationsAreMovedByCommands(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	require.Len(t, lines, 3)
 	assert.Regexp(t, `^{"projection":"users","events":1,"fillSeconds":[\d.e-]+,"streams":1,"rows":1,"compareSeconds":[\d.e-]+}$`, lines[1])
-	var s generations
+	var s projectors.Generations
 	require.NoError(t, json.Unmarshal([]byte(lines[2]), &s))
 	assert.Equal(t, "projection-user-g2", s.OtherTable)
 	code, out, failure = o.run("projections", "rebuild", "users")
@@ -76,4 +79,33 @@ func TestGenerationsAreShownByServices(t *testing.T) {
 	code, _, failure = o.run("projections", "list", "--admin", "http://127.0.0.1:1")
 	assert.Equal(t, trouble, code)
 	assert.Regexp(t, "^projections list: no admin address answers", failure)
+}
+
+// TestAProjectorRebuildsItsReadModel on request, beside what it does, and leaves the other generation again.
+func TestAProjectorRebuildsItsReadModel(t *testing.T) {
+	o, stop := operate(t)
+	defer stop()
+	o.log("1", "registered", `{"email":"dan@example.com"}`)
+	o.visible()
+	client, err := adminclient.New(t.Context(), adminclient.Config{URLs: []string{"http://" + o.AdminAddr}}, nil)
+	require.NoError(t, err)
+	address, err := client.Projection(t.Context(), "users")
+	require.NoError(t, err)
+	at := address + projectors.GenerationsPath("users")
+	for _, step := range []string{"rebuild", "retire"} {
+		run, err := projectors.Follow(t.Context(), client, at+"/"+step, at+"/step", func(projectors.Step) {})
+		require.NoError(t, err)
+		assert.Equal(t, "done", run.State, run.Problem)
+		code, out, failure := o.run("projections", "list")
+		assert.Zero(t, code, failure)
+		assert.Regexp(t, map[string]string{
+			"rebuild": `(?m)^users +projection-user +1 +ready +projection-user-g2`, "retire": `(?m)^users +projection-user +1 +settled`,
+		}[step], out)
+	}
+	audit, err := projectors.Follow(t.Context(), client, address+projectors.AuditPath("users"), address+projectors.AuditPath("users"),
+		func(projectors.Audit) {})
+	require.NoError(t, err)
+	assert.Equal(t, "done", audit.State)
+	assert.Equal(t, 1, audit.Streams)
+	assert.Zero(t, audit.Differences)
 }

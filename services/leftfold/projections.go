@@ -96,26 +96,10 @@ func (con *console) plan(p planned) {
 	con.printer().Line(p, text)
 }
 
-// caughtUp is what the admin address answers about a catch-up; docs/admin.md explains it.
-type caughtUp struct {
-	Projection string     `json:"projection"`
-	State      string     `json:"state"`
-	StartedAt  *time.Time `json:"startedAt,omitempty"`
-	EndedAt    *time.Time `json:"endedAt,omitempty"`
-	Records    int64      `json:"records"`
-	Behind     int64      `json:"behind"`
-	Applied    int64      `json:"applied"`
-	Parked     int64      `json:"parked"`
-	Holes      int64      `json:"holes"`
-}
-
-func (c caughtUp) String() string {
+func caughtUp(c projectors.CatchUp) string {
 	return fmt.Sprintf("%s: %s; %s compared, %s behind, %s applied, %s parked, %s", c.Projection, c.State,
 		amount.Of(c.Records, "event"), amount.Digits(c.Behind), amount.Digits(c.Applied), amount.Digits(c.Parked), amount.Of(c.Holes, "hole"))
 }
-
-// lookAgain is the pause between two questions about a catch-up.
-const lookAgain = 500 * time.Millisecond
 
 // catchUp catches a projection up, or the processes.
 func (con *console) catchUp(ctx context.Context, projection string, dryRun bool) (holes bool, err error) {
@@ -123,34 +107,25 @@ func (con *console) catchUp(ctx context.Context, projection string, dryRun bool)
 	if err != nil {
 		return false, err
 	}
-	at := address + "/projections/" + projection + "/catch-up"
+	at := address + projectors.CatchUpPath(projection)
 	if dryRun {
 		con.plan(planned{"compare " + projection + " with the whole log and apply what it missed", at})
 		return false, nil
 	}
-	var run caughtUp
-	if err := client.Post(ctx, at, &run); err != nil {
+	progress := con.progress()
+	run, err := projectors.Follow(ctx, client, at, at, func(run projectors.CatchUp) {
+		progress.Show(func() string {
+			return fmt.Sprintf("catching up %s since %s, %s read", projection, run.StartedAt.Format(time.TimeOnly), amount.Of(run.Records, "event"))
+		})
+	})
+	progress.End()
+	if err == nil {
+		err = run.Ended()
+	}
+	if err != nil {
 		return false, err
 	}
-	progress, began := con.progress(), run.StartedAt
-	for run.State == "running" {
-		progress.Show(func() string {
-			return fmt.Sprintf("catching up %s since %s, %s read", projection, began.Format(time.TimeOnly), amount.Of(run.Records, "event"))
-		})
-		select {
-		case <-ctx.Done():
-			return false, ctx.Err()
-		case <-time.After(lookAgain):
-		}
-		if _, err := client.Get(ctx, at, &run); err != nil {
-			return false, err
-		}
-	}
-	progress.End()
-	if run.State == "never" || run.State == "failed" {
-		return false, fmt.Errorf("the run has ended as %q (the service's log says why, or it was restarted): start it again", run.State)
-	}
-	con.printer().Line(run, run.String())
+	con.printer().Line(run, caughtUp(run))
 	return run.State != "done", nil
 }
 

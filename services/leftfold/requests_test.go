@@ -139,6 +139,7 @@ func operationsAt(t *testing.T, base string) (all []documentedOperation) {
 func (op documentedOperation) matches(base string, r httpRequest) bool {
 	path, ok := strings.CutPrefix(r.url, base)
 	path, _, _ = strings.Cut(path, "?")
-	pattern := regexp.MustCompile(`\\\{\w+\\\}`).ReplaceAllString(regexp.QuoteMeta(op.path), `[0-9a-f-]{36}`)
+	pattern := strings.ReplaceAll(regexp.QuoteMeta(op.path), `\{step\}`, `[a-z]+`) // all others are IDs
+	pattern = regexp.MustCompile(`\\\{\w+\\\}`).ReplaceAllString(pattern, `[0-9a-f-]{36}`)
 	return ok && r.method == op.method && regexp.MustCompile("^"+pattern+"$").MatchString(path)
 }

@@ -255,6 +255,9 @@ func (p *scenario) operate() {
 		}})
 		require.NoError(t, err)
 		p.admin(200, service, http.MethodGet, "/projections/"+of.Name+"/generations")
+		p.admin(409, service, http.MethodPost, "/projections/"+of.Name+"/generations/switch")
+		p.admin(200, service, http.MethodGet, "/projections/"+of.Name+"/generations/step")
+		p.admin(202, service, http.MethodPost, "/projections/"+of.Name+"/audit")
 		require.Contains(t, p.catchUp(service, of.Name), `"behind":1,`)
 		p.sendUndecodable(of.Queue)
 	}

@@ -26,6 +26,12 @@ var (
 		Reason: "an event still cannot be applied; the list of parked aggregates says which and why",
 		Remedy: "remove the cause, then redrive again",
 	}
+	// ErrStepNotPossible answers a step between generations that does not follow from the phase that a projection is in.
+	ErrStepNotPossible = &eventsourcing.Refusal{
+		Kind: eventsourcing.FailedPrecondition, Code: "step_not_possible",
+		Reason: "the projection is in a phase in which this step is not possible",
+		Remedy: "look at its generations: what is possible follows from their phase",
+	}
 	// ErrNoRetirement answers for a role of which no retirement is known.
 	ErrNoRetirement = &eventsourcing.Refusal{
 		Kind: eventsourcing.NotFound, Code: "no_retirement",
@@ -69,7 +75,7 @@ curl -s 'http://{address}/users?contains=lastName:Lee'`,
 			role.ErrNotFound, role.ErrExists, role.ErrNameTaken, role.ErrDisabled, role.ErrEnabled,
 			role.ErrInvalidLimit, role.ErrEssential, role.ErrNoHolder, role.ErrTooManyMembers, role.ErrScopeNotReady,
 			role.ErrRetiring, role.ErrRetired, role.ErrNotRetiring, role.ErrMembersLeft,
-			ErrKeyReused, ErrStillParked,
+			ErrKeyReused, ErrStillParked, ErrStepNotPossible,
 			ErrNoSuchVersion, ErrNoRetirement,
 		},
 	}

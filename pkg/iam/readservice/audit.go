@@ -46,8 +46,8 @@ const (
 	maxFindings    = 20        // that are shown
 )
 
-// Audits compare a read model with the log from time to time. What they find is counted, logged and shown, and left as it is:
-// a repair is an operator's decision.
+// Audits compare a read model with the log from time to time, and on request. What they find is counted, logged and shown, and left as it
+// is: a repair is an operator's decision, and a part of the request.
 type Audits struct {
 	name   string
 	config AuditConfig
@@ -55,6 +55,8 @@ type Audits struct {
 	jitter func(time.Duration) time.Duration
 	now    func() time.Time
 	log    *slog.Logger
+
+	requested chan bool // whether to repair
 
 	streams, rows prometheus.Counter
 	differences   *prometheus.CounterVec // by kind
@@ -70,7 +72,7 @@ func NewAudits(
 ) *Audits {
 	a := &Audits{
 		name: name, config: c, run: run, jitter: p.Jitter, now: p.Now, log: p.Logger,
-		last: audit{Projection: name, State: neverRan}, completed: p.Now(),
+		last: audit{Projection: name, State: neverRan}, completed: p.Now(), requested: make(chan bool, 1),
 	}
 	register := promauto.With(prometheus.WrapRegistererWith(prometheus.Labels{"projection": name}, p.Metrics))
 	a.streams = register.NewCounter(prometheus.CounterOpts{
@@ -111,6 +113,8 @@ func (a *Audits) age() time.Duration {
 type audit struct {
 	Projection  string     `json:"projection" doc:"the projection" example:"users"`
 	State       string     `json:"state" enum:"never,running,done,failed" doc:"of this process's last audit"`
+	Requested   bool       `json:"requested" doc:"whether an operator asked for it: then it folds every aggregate"`
+	Repair      bool       `json:"repair" doc:"whether it repairs what it finds"`
 	StartedAt   *time.Time `json:"startedAt,omitempty" doc:"when it began"`
 	EndedAt     *time.Time `json:"endedAt,omitempty" doc:"when it ended"`
 	Streams     int        `json:"streams" doc:"aggregates whose version was compared with the log"`
@@ -118,32 +122,62 @@ type audit struct {
 	Rows        int        `json:"rows" doc:"rows read"`
 	Parked      int        `json:"parked" doc:"parked aggregates seen, which are no differences"`
 	Differences int        `json:"differences" doc:"differences found; leftfold projections audit --repair repairs them"`
+	Repaired    int        `json:"repaired" doc:"differences that it repaired"`
 	Undecided   int        `json:"undecided" doc:"aggregates that changed at every attempt to compare them"`
 	Findings    []string   `json:"findings" nullable:"false" doc:"the first 20; the log has all differences"`
 }
 
 type auditOutput struct{ Body audit }
 
-// Run audits from time to time until ctx ends.
+// Run audits from time to time, and on request, until ctx ends.
 func (a *Audits) Run(ctx context.Context) error {
-	if a.config.Interval == 0 {
-		<-ctx.Done()
-		return nil
-	}
 	first := min(firstAudit, a.config.Interval)
-	for err := (retry.Backoff{First: first, Max: first, Jitter: a.jitter}).Wait(ctx, 1); err == nil; {
-		a.once(ctx)
-		err = retry.Sleep(ctx, a.config.Interval)
+	due := time.NewTimer(retry.Backoff{First: first, Max: first, Jitter: a.jitter}.Delay(1))
+	defer due.Stop()
+	if a.config.Interval == 0 {
+		due.Stop()
 	}
-	return nil
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case repair := <-a.requested:
+			a.once(ctx, 1, repair)
+		case <-due.C:
+			if a.begin(audit{}) { // one that is requested comes next
+				a.once(ctx, a.config.Sample, false)
+			}
+			due.Reset(a.config.Interval)
+		}
+	}
 }
 
-func (a *Audits) once(ctx context.Context) {
+// begin shows an audit as under way, unless another one is.
+func (a *Audits) begin(as audit) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.last.State == running {
+		return false
+	}
 	began := a.now().UTC()
-	a.set(func(last *audit) { *last = audit{Projection: a.name, State: running, StartedAt: &began} })
+	as.Projection, as.State, as.StartedAt = a.name, running, &began
+	a.last = as
+	return true
+}
+
+// start requests an audit of every aggregate, unless one is under way, and returns the one that is.
+func (a *Audits) start(repair bool) audit {
+	if a.begin(audit{Requested: true, Repair: repair}) {
+		a.requested <- repair
+	}
+	return a.state()
+}
+
+// once carries out the audit that was begun.
+func (a *Audits) once(ctx context.Context, sample float64, repair bool) {
 	var before projectionaudit.Result
 	result, err := a.run(ctx, projectionaudit.Config{
-		Sample: a.config.Sample, Parallel: auditsParallel, Backoff: retry.Backoff{Jitter: a.jitter}, Rand: a.rand(), Now: a.now,
+		Sample: sample, Repair: repair, Parallel: auditsParallel, Backoff: retry.Backoff{Jitter: a.jitter}, Rand: a.rand(), Now: a.now,
 		OnFinding: func(f projectionaudit.Finding) { a.found(ctx, f) },
 		OnPage: func(r projectionaudit.Result) {
 			a.streams.Add(float64(r.Streams - before.Streams))
@@ -193,7 +227,7 @@ func (a *Audits) found(ctx context.Context, f projectionaudit.Finding) {
 
 func (a *audit) count(r projectionaudit.Result) {
 	a.Streams, a.Folded, a.Rows, a.Parked = r.Streams, r.Folded, r.Rows, r.Parked
-	a.Differences, a.Undecided = r.Differences, r.Undecided
+	a.Differences, a.Repaired, a.Undecided = r.Differences, r.Repaired, r.Undecided
 }
 
 func (a *Audits) set(change func(*audit)) {
@@ -210,8 +244,20 @@ func (a *Audits) state() audit {
 	return state
 }
 
-// Register adds showing the last audit to an API. Like RegisterParked it is for operators.
+type auditInput struct {
+	Repair bool `query:"repair" doc:"whether to repair what differs" example:"false"`
+}
+
+// Register adds beginning an audit and showing the last one to an API. Like RegisterParked it is for operators.
 func (a *Audits) Register(api huma.API) {
+	httpapi.Register(api, a.log, huma.Operation{
+		OperationID: "audit-" + a.name, Method: http.MethodPost, Path: "/projections/" + a.name + "/audit", Tags: []string{"audit"},
+		Summary:       "Compare projection " + a.name + " with the log",
+		Description:   "One audit at a time is under way: if one is, the answer shows that one.",
+		DefaultStatus: http.StatusAccepted,
+	}, func(_ context.Context, in *auditInput) (*auditOutput, error) {
+		return &auditOutput{a.start(in.Repair)}, nil
+	})
 	httpapi.Register(api, a.log, huma.Operation{
 		OperationID: "showAudit-" + a.name, Method: http.MethodGet, Path: "/projections/" + a.name + "/audit", Tags: []string{"audit"},
 		Summary: "Show what the last audit of projection " + a.name + " in this process has found",

@@ -16,15 +16,17 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/projectionaudit"
 	"github.com/leftfold/leftfold/pkg/iam/readservice"
+	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 type audit struct {
-	Projection, State                                     string
-	StartedAt, EndedAt                                    *time.Time
-	Streams, Folded, Rows, Parked, Differences, Undecided int
-	Findings                                              []string
+	Projection, State                                               string
+	Requested, Repair                                               bool
+	StartedAt, EndedAt                                              *time.Time
+	Streams, Folded, Rows, Parked, Differences, Repaired, Undecided int
+	Findings                                                        []string
 }
 
 func TestAuditsRunFromTimeToTimeAndShowWhatTheyFind(t *testing.T) {
@@ -120,6 +122,48 @@ func TestAuditsRunFromTimeToTimeAndShowWhatTheyFind(t *testing.T) {
 		require.NoError(t, <-ended)
 		time.Sleep(72*time.Hour + time.Minute)
 		assert.InDelta(t, 1, metric("projection_audit_late"), 0)
+	})
+}
+
+// TestAnAuditIsMadeOnRequest of every aggregate, also where none is made by itself. One at a time is under way.
+func TestAnAuditIsMadeOnRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var asked []bool
+		audits := readservice.NewAudits("things", readservice.AuditConfig{Sample: 0.1}, func(
+			ctx context.Context, c projectionaudit.Config,
+		) (projectionaudit.Result, error) {
+			asked = append(asked, c.Repair)
+			assert.InDelta(t, 1, c.Sample, 0)
+			return projectionaudit.Result{Streams: 10, Differences: 2, Repaired: map[bool]int{true: 2}[c.Repair]}, retry.Sleep(ctx, time.Minute)
+		}, service.Platform{Now: time.Now, Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()})
+		router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
+		audits.Register(httpapi.NewAPI(router))
+		ask := func(method, query string, status int) (out audit) {
+			t.Helper()
+			res := answer(t, router, method, "/projections/things/audit"+query, &out)
+			require.Equal(t, status, res.Code)
+			return out
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- audits.Run(ctx) }()
+
+		begun := ask(http.MethodPost, "", http.StatusAccepted)
+		assert.Equal(t, "running", begun.State)
+		assert.True(t, begun.Requested)
+		time.Sleep(time.Second)
+		assert.Equal(t, begun, ask(http.MethodPost, "?repair=true", http.StatusAccepted), "that one is under way")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		assert.Equal(t, "done", ask(http.MethodGet, "", http.StatusOK).State)
+		assert.True(t, ask(http.MethodPost, "?repair=true", http.StatusAccepted).Repair)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		assert.Equal(t, 2, ask(http.MethodGet, "", http.StatusOK).Repaired)
+		assert.Equal(t, []bool{false, true}, asked)
+		stop()
+		require.NoError(t, <-ended)
 	})
 }
 

@@ -105,6 +105,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 		return service.App{}, err
 	}
 	catchUps := NewCatchUps(c.Name, NewWholeLog(c.EventLog, p), model.CatchUp, p.Now, p.Logger)
+	steps := newStepsOf(c, p)
 	audits := NewAudits(c.Name, c.Audit, func(ctx context.Context, audit projectionaudit.Config) (projectionaudit.Result, error) {
 		audit.Log = log
 		return model.Audit(ctx, audit)
@@ -118,6 +119,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 				return RedriveKnown(ctx, model.RedriveKnown, p)
 			}},
 			{Name: "audits of " + c.Name, Run: audits.Run},
+			{Name: "generations of " + c.Name, Run: steps.Run},
 		},
 		First: []health.Check{
 			{Name: "receive from " + c.Queue, Probe: func(ctx context.Context) error {
@@ -144,6 +146,7 @@ func New(ctx context.Context, c Config, p service.Platform) (service.App, error)
 			RegisterGenerations(api, c.Name, c.Table, model.Status, p.Logger)
 			catchUps.Register(api)
 			audits.Register(api)
+			steps.Register(api)
 		},
 	}, nil
 }

@@ -1,5 +1,5 @@
-// Package operate is where operators look after the system: what is parked, what processes wait for, and who reads which shard. What they
-// do here is an order of package operations: in the log before it is done and afterwards.
+// Package operate is where operators look after the system: what is parked, the read models, what processes wait for, and who reads which
+// shard. What they do here is an order of package operations: in the log before it is done and afterwards.
 package operate
 
 import (
@@ -15,6 +15,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/engine/shards"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/history"
 	"github.com/leftfold/leftfold/pkg/iam/operations"
 	"github.com/leftfold/leftfold/pkg/iam/processes"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
@@ -25,9 +26,6 @@ import (
 
 //go:embed templates/*.html
 var templates embed.FS
-
-// Scope is what a reader needs to act. Without it, all is shown and nothing can be done.
-const Scope = "console:operate"
 
 // Path is where the area begins, below page.Prefix.
 const Path = "/operate"
@@ -67,12 +65,17 @@ func New(f *page.Frame, c Config) (page.Area, error) {
 		r.Get(Path+"/actions/{id}", p.action)
 		r.Get(Path+"/parked", p.parked)
 		r.Get(Path+"/parked/{consumer}/*", p.parkedOne)
+		r.Get(Path+"/readmodels", p.readModels)
+		r.Get(Path+"/readmodels/{projection}", p.readModel)
 		r.Get(Path+"/processes", p.processes)
 		r.Get(Path+"/processes/{kind}/{id}", p.process)
 		r.Get(Path+"/leases", p.leases)
 		acts := r.With(p.mayAct)
 		acts.Post(Path+"/parked", p.redriveAll)
 		acts.Post(Path+"/parked/{consumer}/*", p.redrive)
+		acts.Post(Path+"/readmodels/{projection}/audit", p.audit)
+		acts.Post(Path+"/readmodels/{projection}/catch-up", p.catchUp)
+		acts.Post(Path+"/readmodels/{projection}/{step}", p.step)
 		acts.Post(Path+"/processes/{kind}/{id}/retry", p.retry)
 		acts.Post(Path+"/processes/{kind}/{id}/cancel", p.cancel)
 	}}, err
@@ -81,8 +84,8 @@ func New(f *page.Frame, c Config) (page.Area, error) {
 // mayAct refuses readers who may only look.
 func (p *pages) mayAct(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if auth.Require(r.Context(), Scope) != nil {
-			p.Fail(w, r, http.StatusForbidden, "Nothing was done", "It takes a token with the scope "+Scope+".")
+		if auth.Require(r.Context(), page.ScopeOperate) != nil {
+			p.Fail(w, r, http.StatusForbidden, "Nothing was done", "It takes a token with the scope "+page.ScopeOperate+".")
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -109,11 +112,8 @@ func (p *pages) act(w http.ResponseWriter, r *http.Request, o operations.Order, 
 type reader struct{ MayAct, MaySeeData bool }
 
 func readerOf(r *http.Request) reader {
-	return reader{auth.May(r.Context(), Scope), auth.May(r.Context(), dataScope)}
+	return reader{auth.May(r.Context(), page.ScopeOperate), auth.May(r.Context(), history.DataScope)}
 }
-
-// dataScope shows what events say, as in the REST API.
-const dataScope = "events:data"
 
 // summary is an entry of the first page.
 type summary struct {
@@ -130,7 +130,7 @@ func (p *pages) all(w http.ResponseWriter, r *http.Request) {
 		Parts  []summary
 		Recent []operations.Action
 	}
-	parts := []func(context.Context) summary{p.parkedInShort, p.processesInShort, p.leasesInShort}
+	parts := []func(context.Context) summary{p.parkedInShort, p.readModelsInShort, p.processesInShort, p.leasesInShort}
 	shown.Parts = make([]summary, len(parts))
 	var asking sync.WaitGroup
 	for i, part := range parts {

@@ -1,6 +1,7 @@
 package operate_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -128,6 +129,10 @@ type world struct {
 	mu       sync.Mutex
 	redriven []string
 	refusal  string // the answer to a redrive
+	posted   []string
+	looks    int // at a run that was begun
+	phase    string
+	problem  string // of a step
 }
 
 // newWorld returns a system in which projection users has parked a user. It answers at an address, unless its services are away.
@@ -175,7 +180,9 @@ func (w *world) ServeHTTP(res http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	res.Header().Set("Content-Type", "application/json")
-	switch consumer := strings.Split(r.URL.Path, "/")[2]; {
+	switch consumer, what := strings.Split(r.URL.Path, "/")[2], strings.Join(strings.Split(r.URL.Path, "/")[3:], "/"); {
+	case strings.HasPrefix(what, "generations"), what == "audit", what == "catch-up":
+		w.background(res, r, what)
 	case r.Method == http.MethodPost && w.refusal != "":
 		res.WriteHeader(http.StatusConflict)
 		_, _ = res.Write([]byte(w.refusal))
@@ -191,8 +198,36 @@ func (w *world) ServeHTTP(res http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// background answers for what projectors do in the background. What is begun is under way at the first look after it.
+func (w *world) background(res http.ResponseWriter, r *http.Request, what string) {
+	state, phase := "running", cmp.Or(w.phase, "settled")
+	switch {
+	case r.Method == http.MethodPost:
+		w.posted, w.looks = append(w.posted, r.URL.RequestURI()), 0
+		res.WriteHeader(http.StatusAccepted)
+	case len(w.posted) == 0:
+		state = "never"
+	case w.problem != "":
+		state = "failed"
+	case w.looks > 0:
+		state = "done"
+	}
+	if r.Method == http.MethodGet {
+		w.looks++
+	}
+	if what == "generations" {
+		_, _ = fmt.Fprintf(res, `{"projection":"users","phase":%q,"current":{"number":1,"shape":1},"table":"projection-user",
+			"other":{"number":2,"shape":1},"otherTable":"projection-user-g2","newest":2,"rebuildDue":true}`, phase)
+		return
+	}
+	repair := len(w.posted) > 0 && strings.Contains(w.posted[len(w.posted)-1], "repair=true")
+	_, _ = fmt.Fprintf(res, `{"projection":"users","state":%q,"startedAt":"2026-11-23T08:59:00Z","requested":true,"repair":%t,"streams":10,
+		"rows":1200,"differences":2,"repaired":2,"findings":["stale: <b>thing</b>"],"records":40,"applied":3,"step":"rebuild",
+		"doing":"reading","events":600,"fresh":600,"expected":1200,"problem":%q}`, state, repair, w.problem)
+}
+
 var (
-	ann    = auth.Principal{Subject: "ann", Scopes: []string{page.ScopeRead, operate.Scope, "events:data"}}
+	ann    = auth.Principal{Subject: "ann", Scopes: []string{page.ScopeRead, page.ScopeOperate, "events:data"}}
 	looker = auth.Principal{Subject: "bob", Scopes: []string{page.ScopeRead}}
 )
 
@@ -270,6 +305,7 @@ func TestWhoMayOnlyLookDoesNothing(t *testing.T) {
 	w := newWorld(t, false)
 	for _, path := range []string{
 		"/parked", "/parked/users/" + dan, "/processes/grants/" + id + "/retry", "/processes/grants/" + id + "/cancel",
+		"/readmodels/users/audit", "/readmodels/users/catch-up", "/readmodels/users/rebuild",
 	} {
 		res := w.as(looker, http.MethodPost, home+path, url.Values{"reason": {"why not"}})
 		assert.Equal(t, http.StatusForbidden, res.Code, path)
@@ -277,11 +313,12 @@ func TestWhoMayOnlyLookDoesNothing(t *testing.T) {
 	}
 	assert.Empty(t, w.redriven)
 	assert.Empty(t, w.kind.done)
+	assert.Empty(t, w.posted)
 	assert.Empty(t, w.desk.Recent())
-	for _, path := range []string{"/parked/users/" + dan, "/processes/grants/" + id} {
+	for _, path := range []string{"/parked/users/" + dan, "/processes/grants/" + id, "/readmodels/users"} {
 		body := w.as(looker, http.MethodGet, home+path, nil).Body.String()
-		assert.Contains(t, body, "It takes a token with the scope console:operate", path)
-		assert.NotContains(t, body, "<button", path)
+		assert.Contains(t, body, "akes a token with the scope console:operate", path)
+		assert.NotContains(t, body, `method="post"`, path)
 		assert.NotContains(t, body, "dan@example.com", path)
 		assert.NotContains(t, body, "Mars", path)
 	}
@@ -372,6 +409,36 @@ func TestLeasesShowTheLineageAndTheOwners(t *testing.T) {
 	assert.Contains(t, w.get(home), "every open shard has a reader")
 }
 
+// A read model is audited, caught up and rebuilt by its service; the action ends when that has.
+func TestAReadModelIsLookedAfterByItsService(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false)
+	w.phase = "settled"
+	assert.Contains(t, w.get(home), "3 read models need a look")
+	assert.Contains(t, w.get(home+"/readmodels"), "a rebuild: this build writes a newer shape")
+	at := home + "/readmodels/users"
+	for _, want := range []string{"generation 1, <code>projection-user</code>", "<button>rebuild</button>", "stale: &lt;b&gt;thing"} {
+		assert.Contains(t, w.get(at), want)
+	}
+	assert.NotContains(t, w.get(at), "<button>switch</button>", "it is not possible now")
+
+	const audited = "10 aggregates and 1,200 rows compared: 2 differences, 2 repaired"
+	assert.Contains(t, w.act(at+"/audit", nil), "It is done.</b> "+audited)
+	assert.Contains(t, w.act(at+"/audit", url.Values{"repair": {"yes"}}), "It is done.</b> "+audited)
+	assert.Contains(t, w.act(at+"/catch-up", nil), "It is done.</b> 40 events compared")
+	assert.Contains(t, w.act(at+"/rebuild", nil), "It is done.</b> users: generation 1 (projection-user) is read, settled")
+	assert.Equal(t, []string{
+		"/projections/users/audit?repair=false", "/projections/users/audit?repair=true", "/projections/users/catch-up",
+		"/projections/users/generations/rebuild",
+	}, w.posted)
+
+	assert.Equal(t, http.StatusConflict, w.as(ann, http.MethodPost, at+"/switch", nil).Code)
+	assert.Equal(t, http.StatusNotFound, w.as(ann, http.MethodPost, home+"/readmodels/nothing/audit", nil).Code)
+	w.problem = "the log lacks an event"
+	assert.Contains(t, w.act(at+"/rebuild", nil), "It is not done.</b> the log lacks an event")
+	assert.Len(t, w.posted, 5)
+}
+
 func TestAnActionThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, http.StatusNotFound, newWorld(t, false).as(ann, http.MethodGet, home+"/actions/nothing", nil).Code)
@@ -380,7 +447,9 @@ func TestAnActionThatIsNotThere(t *testing.T) {
 func TestNoPageRunsWhatItShows(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, false)
-	for _, path := range []string{"", "/parked", "/parked/users/" + dan, "/processes", "/processes/grants/" + id, "/leases"} {
+	for _, path := range []string{
+		"", "/parked", "/parked/users/" + dan, "/processes", "/processes/grants/" + id, "/leases", "/readmodels", "/readmodels/users",
+	} {
 		body := w.get(home + path)
 		assert.NotContains(t, body, "style=", path)
 		assert.NotRegexp(t, `<script(>| [^s])`, body, path)

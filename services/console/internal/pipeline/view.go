@@ -165,10 +165,10 @@ func (w *Watcher) projection(v *View, p Consumer) Stage {
 		}
 	}
 	if n := now.sum("leftfold_projection_audit_differences_total", of); n > 0 {
-		v.wrong(&s, Count(n)+" rows differed from the log in an audit", "")
+		v.wrong(&s, Count(n)+" rows differed from the log in an audit", "/operate/readmodels")
 	}
 	if due, _ := now.most("leftfold_projection_rebuild_due", of); due > 0 {
-		v.wrong(&s, "this build has a newer shape of the rows: rebuild", "")
+		v.wrong(&s, "this build has a newer shape of the rows: rebuild", "/operate/readmodels")
 	}
 	return s
 }
