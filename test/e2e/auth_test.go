@@ -284,9 +284,10 @@ func TestNoServiceStartsWithoutTokensOutsideLocal(t *testing.T) {
 		require.NoError(t, load(map[string]string{"AUTH_MODE": "none", "ENVIRONMENT": "local"}), name)
 		require.NoError(t, load(map[string]string{
 			"OIDC_ISSUER": "https://id.example.com", "OIDC_AUDIENCE": "x", "OIDC_CLIENT_ID": "x", "OIDC_CLIENT_SECRET": "x",
+			"LOGIN_CLIENT_ID": "x", "SESSION_KEYS": "of at least thirty-two characters",
 		}), name)
 	}
-	assert.Equal(t, 1+len(topology.Names{}.APIs()), public, "leftfold and all services with an API")
+	assert.Equal(t, 2+len(topology.Names{}.APIs()), public, "leftfold, the console and all services with an API")
 }
 
 // TestAdminIsNotOnThePublicAddress requests from each of the two addresses everything that the other serves.

@@ -129,16 +129,11 @@ type part struct{ file, name, text string }
 // deployed returns all parts.
 func deployed(t *testing.T) []part {
 	t.Helper()
-	services := processes.ServiceNames()
+	asked := processes.ServiceNames()
+	services := append(slices.Clone(asked), topology.Console) // which asks them
 	programs := append(slices.Clone(services), "leftfold")
-	var modules []string // of every folder: the console has no deployment of its own
-	found, err := filepath.Glob(filepath.Join(root, "services/*/go.mod"))
-	require.NoError(t, err)
-	for _, file := range found {
-		modules = append(modules, filepath.Base(filepath.Dir(file)))
-	}
-	require.Subset(t, modules, programs)
-	others := slices.DeleteFunc(slices.Clone(modules), func(name string) bool { return name == "leftfold" }) // which runs all
+	modules := slices.Sorted(slices.Values(programs))
+	others := slices.Sorted(slices.Values(services))
 	lines := func(of []string, line func(string) string) string {
 		var out strings.Builder
 		for _, one := range of {
@@ -172,6 +167,7 @@ func deployed(t *testing.T) []part {
     build: {<<: *build, args: {<<: *arguments, SERVICE: NAME}}
     image: leftfold/NAME:${VERSION:-dev}`, "NAME", name)
 		}), "\n")},
+		{compose, "asked", "      ADMIN_URLS: http://" + strings.Join(asked, ":9090,http://") + ":9090\n"},
 		{compose, "services", "    depends_on: [" + strings.Join(services, ", ") + "]\n"},
 		{"deploy/verify-images", "services", "for service in " + strings.Join(programs, " ") + "; do\n"},
 		{"deploy/compose/edge-healthy", "services", "for service in " + strings.Join(services, " ") + "; do\n"},

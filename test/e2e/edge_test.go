@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/waittest"
 	"github.com/leftfold/leftfold/test/e2e/processes"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
@@ -98,7 +99,7 @@ func startEdge(t *testing.T, patience string, replicas ...*replica) systemtest.C
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
 	require.NoError(t, os.Chmod(dir, 0o755)) // nginx's workers have another user if root starts it
 	var upstreams strings.Builder
-	for _, service := range processes.ServiceNames() {
+	for _, service := range append(processes.ServiceNames(), topology.Console) {
 		fmt.Fprintf(&upstreams, "upstream %s {", service)
 		for _, r := range replicas {
 			fmt.Fprintf(&upstreams, " server %s max_fails=0;", r.Listener.Addr())
@@ -222,6 +223,26 @@ func TestEdgeSaysWhenNoReplicaAnswers(t *testing.T) {
 		got, err := edge.Do(t.Context(), systemtest.Request{Method: method, Path: "/users/x"})
 		require.NoError(t, err)
 		assertAway(t, got)
+	}
+}
+
+// TestEdgePassesTheLargestSessionOn sends what a browser keeps of one, as large as the console makes them, to a page and a form, and back.
+func TestEdgePassesTheLargestSessionOn(t *testing.T) {
+	t.Parallel()
+	piece := strings.Repeat("x", 3800)
+	console := newReplica(t, func(w http.ResponseWriter, r *http.Request) {
+		for i, c := range r.Cookies() {
+			http.SetCookie(w, &http.Cookie{Name: fmt.Sprint("again-", i), Value: c.Value, HttpOnly: true, Path: "/console"})
+		}
+	})
+	edge := startEdge(t, "1m", console)
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		got, err := edge.Do(t.Context(), systemtest.Request{Method: method, Path: "/console/streams", Header: http.Header{
+			"Cookie": {"a=" + piece + "; b=" + piece + "; c=" + piece},
+		}})
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, got.Status, "%s", got.Body)
+		assert.Len(t, got.Header.Values("Set-Cookie"), 3)
 	}
 }
 

@@ -125,7 +125,7 @@ func TestTheServicesRunAsProcessesBehindOneAddress(t *testing.T) {
 		require.NoError(t, err)
 		return string(shown.Body), bytes.Count(shown.Body, []byte(`"email"`)) == 3 && bytes.Contains(shown.Body, []byte("dan@example.com"))
 	})
-	for _, path := range []string{"/", "/docs", "/roles", "/problems"} {
+	for _, path := range []string{"/", "/docs", "/roles", "/problems", "/console"} {
 		shown, err := s.Do(t.Context(), systemtest.Request{Method: http.MethodGet, Path: path})
 		require.NoError(t, err)
 		assert.Equal(t, http.StatusOK, shown.Status, path)

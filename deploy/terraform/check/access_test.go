@@ -91,7 +91,8 @@ func taskRoles(t *testing.T, mode string) services {
 	for service, statements := range m.Outputs["access"].AsValueMap() {
 		roles[service] = newRole(statements)
 	}
-	require.ElementsMatch(t, processes.ServiceNames(), slices.Collect(maps.Keys(roles)))
+	require.ElementsMatch(t, append(processes.ServiceNames(), topology.Console), slices.Collect(maps.Keys(roles)))
+	delete(roles, topology.Console) // TestTheConsoleNeedsTheseRightsAndNoOthers
 	return roles
 }
 

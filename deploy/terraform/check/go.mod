@@ -12,6 +12,7 @@ require (
 	github.com/google/uuid v1.6.0
 	github.com/hashicorp/hcl/v2 v2.25.0
 	github.com/leftfold/leftfold/pkg v0.0.0
+	github.com/leftfold/leftfold/services/console v0.0.0
 	github.com/leftfold/leftfold/services/leftfold v0.0.0
 	github.com/leftfold/leftfold/test/e2e v0.0.0-00010101000000-000000000000
 	github.com/stretchr/testify v1.12.1
@@ -29,7 +30,6 @@ require (
 	github.com/go-json-experiment/json v1.27.2 // indirect
 	github.com/leftfold/leftfold/services/broker v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/command-api v0.0.0 // indirect
-	github.com/leftfold/leftfold/services/console v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/processor v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/projector-audit v0.0.0 // indirect
 	github.com/leftfold/leftfold/services/projector-role v0.0.0 // indirect

@@ -90,7 +90,8 @@ func New(ctx context.Context, c Config, defaults []string) (*Client, error) {
 }
 
 // replicas returns the URL of each IP address of the URL's host: a service's name in Compose or ECS stands for all its tasks, and a
-// request by an IP address is one that every admin address accepts. A certificate is for the name, so https is left as it is.
+// request by an IP address is one that every admin address accepts. A certificate is for the name, so https is left as it is. So is a name
+// that has no address now, which the request then says: a service without any task must not hide the others.
 func replicas(ctx context.Context, text string) ([]string, error) {
 	at, err := url.Parse(text)
 	if err != nil {
@@ -102,7 +103,7 @@ func replicas(ctx context.Context, text string) ([]string, error) {
 	}
 	ips, err := net.DefaultResolver.LookupHost(ctx, host)
 	if err != nil {
-		return nil, fmt.Errorf("admin address %s: %w", text, err)
+		return []string{text}, nil //nolint:nilerr // as above
 	}
 	port := at.Port()
 	if port == "" {

@@ -52,6 +52,7 @@ func On(t testing.TB, target aws.Config, transport http.RoundTripper, env map[st
 		"ENVIRONMENT": auth.Local, "AUTH_MODE": "none", "RATE_LIMIT": "0",
 		"LOG_LEVEL": "error", "LOG_FORMAT": "text", "STREAM_POLL": "10ms", "AUDIT_INTERVAL": "0s",
 		"OIDC_CLIENT_ID": topology.Processor, "OIDC_CLIENT_SECRET": "local", // the development issuer takes any
+		"LOGIN_CLIENT_ID": topology.Console, "SESSION_KEYS": "of-sessions-on-this-machine-alone",
 		"STOP_TIMEOUT": "5m", // a service that is slow to stop on a busy machine does not hang
 	}
 	maps.Copy(lookup, env)

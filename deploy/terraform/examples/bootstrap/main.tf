@@ -4,7 +4,7 @@ data "aws_caller_identity" "this" {}
 
 locals {
   consumers = jsondecode(file("${path.module}/../../modules/consumers.json")) # by service
-  images    = concat(["command-api", "streamer", "broker", "leftfold", "collector"], keys(local.consumers))
+  images    = concat(["command-api", "streamer", "broker", "console", "leftfold", "collector"], keys(local.consumers))
 }
 
 resource "aws_s3_bucket" "state" {

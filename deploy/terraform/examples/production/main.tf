@@ -43,6 +43,7 @@ module "edge" {
   subnet_ids          = module.network.public_subnet_ids
   certificate_arn     = var.certificate_arn
   admin_cidrs         = var.admin_cidrs
+  console             = var.console != null
   deletion_protection = var.deletion_protection
 
   permissions_boundary = var.permissions_boundary
@@ -53,7 +54,10 @@ locals {
 
   consumers = jsondecode(file("${path.module}/../../modules/consumers.json")) # by service
 
-  secret_stores = distinct([for arn in concat(values(var.secrets), [var.processor_secret_arn]) : split(":", arn)[2]]) # secretsmanager, ssm
+  console_secrets = try(var.console.secrets, {})
+  secret_stores = distinct([ # secretsmanager, ssm
+    for arn in concat(values(var.secrets), values(local.console_secrets), [var.processor_secret_arn]) : split(":", arn)[2]
+  ])
 
   collector_image = one([for tag in var.collector_tag[*] : "${var.registry}/leftfold/collector:${tag}"])
 
@@ -95,7 +99,18 @@ locals {
     }
   } } }
 
-  services = merge({
+  # The console asks the tasks of each service at their admin addresses, by the service's name in a private DNS zone.
+  domain = "leftfold.internal"
+  asked  = var.console == null ? [] : concat(["command-api", "streamer", "broker"], keys(local.consumers))
+  console = {
+    API_URL         = "https://${var.host}" # by NAT, as the processes call it
+    LOGIN_CLIENT_ID = try(var.console.client_id, "")
+    ADMIN_URLS      = join(",", [for service in local.asked : "http://${service}.${local.domain}:9090"])
+  }
+
+  services = merge(var.console == null ? {} : {
+    console = { environment = merge(local.api, local.console), scaling = { min = 2, max = 2 } }
+    }, {
     command-api = { cpu = 512, memory = 1024, environment = local.api, scaling = { max = 10, requests = 6000 } }
     streamer = {
       scaling     = { max = 4, signals = local.signals.streamer } # a table's stream has about four shards
@@ -106,6 +121,31 @@ locals {
       environment = service == "processor" ? merge(local.api, local.calls) : local.api
       scaling     = { max = service == "processor" ? 2 : 10, requests = 12000, signals = local.signals[service] }
   } })
+}
+
+resource "aws_service_discovery_private_dns_namespace" "this" {
+  count = var.console == null ? 0 : 1
+
+  name = local.domain
+  vpc  = module.network.vpc_id
+}
+
+resource "aws_service_discovery_service" "asked" {
+  for_each = toset(local.asked)
+
+  name          = each.key
+  force_destroy = true
+
+  dns_config {
+    namespace_id = aws_service_discovery_private_dns_namespace.this[0].id
+
+    dns_records {
+      type = "A"
+      ttl  = 10
+    }
+  }
+
+  health_check_custom_config {} # ECS takes out tasks that are not healthy
 }
 
 # Those that hear events first, and the others once these are steady: an event is not written before its readers know it.
@@ -123,6 +163,8 @@ module "projector" {
   secret_key_arns = var.secret_key_arns
   permissions     = module.data.access[each.key]
   target          = lookup(module.edge.targets, each.key, null)
+  registry_arn    = one([for name, asked in aws_service_discovery_service.asked : asked.arn if name == each.key])
+  admin_cidrs     = contains(local.asked, each.key) ? module.network.private_cidrs : []
   vpc_id          = module.network.vpc_id
   subnet_ids      = module.network.private_subnet_ids
   scaling         = each.value.scaling
@@ -144,10 +186,13 @@ module "service" {
   cpu             = try(each.value.cpu, 256)
   memory          = try(each.value.memory, 512)
   environment     = merge(module.data.environment, try(each.value.environment, {}))
-  secrets         = var.secrets
+  secrets         = merge(var.secrets, each.key == "console" ? local.console_secrets : {})
   secret_key_arns = var.secret_key_arns
   permissions     = module.data.access[each.key]
   target          = lookup(module.edge.targets, each.key, null)
+  registry_arn    = one([for name, asked in aws_service_discovery_service.asked : asked.arn if name == each.key])
+  admin_cidrs     = contains(local.asked, each.key) ? module.network.private_cidrs : []
+  asks            = each.key == "console" ? module.network.private_cidrs : []
   vpc_id          = module.network.vpc_id
   subnet_ids      = module.network.private_subnet_ids
   scaling         = each.value.scaling

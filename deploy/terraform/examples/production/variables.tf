@@ -55,6 +55,25 @@ variable "processor_secret_arn" {
   type        = string
 }
 
+variable "console" {
+  description = <<-E
+    The console at https://<host>/console: its client at the issuer, which returns to /console/callback, and by ARN its secrets:
+    SESSION_KEYS and, if the client has one, LOGIN_CLIENT_SECRET. It asks the admin addresses, so ADMIN_TOKEN belongs into secrets.
+    Defaults to none.
+  E
+  type        = object({ client_id = string, secrets = map(string) })
+  default     = null
+
+  validation {
+    condition     = var.console == null || contains(keys(try(var.console.secrets, {})), "SESSION_KEYS")
+    error_message = "The console needs SESSION_KEYS in its secrets."
+  }
+  validation {
+    condition     = var.console == null || var.deployment == "rolling"
+    error_message = "The console finds tasks by their names in Cloud Map, which only a rolling release keeps: deployment = \"rolling\"."
+  }
+}
+
 variable "alarm_emails" {
   description = "E-mail addresses notified of alarms. Defaults to none."
   type        = set(string)

@@ -65,6 +65,20 @@ locals {
       }
     }
 
+    # PutItem on the log and on timers: what operators do is an event, and they retry and end processes.
+    console = {
+      log = {
+        actions   = ["dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:GetItem", "dynamodb:PutItem"]
+        resources = [local.log.arn]
+      }
+      claims      = { actions = ["dynamodb:GetItem"], resources = [local.claims.arn] }
+      aside       = { actions = ["dynamodb:Scan"], resources = [local.aside.arn] }
+      leases      = { actions = ["dynamodb:Query"], resources = [aws_dynamodb_table.this["TABLE_LEASES"].arn] }
+      generations = { actions = ["dynamodb:GetItem"], resources = [local.generations.arn] }
+      rows        = { actions = ["dynamodb:GetItem"], resources = concat(flatten(values(local.of_generations)), [local.heard.arn]) }
+      timers      = { actions = ["dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem"], resources = [local.timers.arn] }
+    }
+
     # Scan: to publish the log again when the table's stream has trimmed unread records.
     streamer = merge(local.leasing.streamer, {
       log = { actions = ["dynamodb:DescribeTable", "dynamodb:Scan"], resources = [local.log.arn] }

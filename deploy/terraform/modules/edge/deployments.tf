@@ -4,7 +4,9 @@
 locals {
   pair = ["", "-alt"]
   ports = {
-    8080 = { groups = aws_lb_target_group.this, rules = merge({ command-api = aws_lb_listener_rule.commands }, aws_lb_listener_rule.reads) }
+    8080 = { groups = aws_lb_target_group.this, rules = merge(
+      { command-api = aws_lb_listener_rule.commands }, aws_lb_listener_rule.pages, aws_lb_listener_rule.reads,
+    ) }
     9090 = { groups = aws_lb_target_group.admin, rules = aws_lb_listener_rule.admin }
   }
 }

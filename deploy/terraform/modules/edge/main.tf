@@ -1,8 +1,9 @@
-# One address: the reads of projections and processes go to their services, everything else to command-api. deploy/compose/nginx.conf
-# does the same.
+# One address: the console's pages and the reads of projections and processes go to their services, everything else to command-api.
+# deploy/compose/nginx.conf does the same.
 locals {
   reads    = jsondecode(file("${path.module}/../consumers.json")) # by service
-  services = concat(["command-api"], keys(local.reads))
+  pages    = var.console ? ["console"] : []
+  services = concat(["command-api"], local.pages, keys(local.reads))
 }
 
 resource "aws_lb" "this" {
@@ -92,6 +93,36 @@ resource "aws_lb_listener_rule" "commands" {
   condition {
     path_pattern {
       values = ["/*"]
+    }
+  }
+
+  lifecycle {
+    ignore_changes = [action[0].forward[0].target_group] # ECS's
+  }
+}
+
+resource "aws_lb_listener_rule" "pages" {
+  for_each = toset(local.pages)
+
+  listener_arn = local.listener_arn
+  priority     = 1
+
+  action {
+    type = "forward"
+    forward {
+      target_group {
+        arn    = aws_lb_target_group.this[each.key].arn
+        weight = 100
+      }
+      target_group {
+        arn    = aws_lb_target_group.this["${each.key}-alt"].arn
+        weight = 0
+      }
+    }
+  }
+  condition {
+    path_pattern {
+      values = ["/${each.key}", "/${each.key}/*"]
     }
   }
 

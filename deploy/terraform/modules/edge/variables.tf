@@ -52,6 +52,17 @@ variable "allowed_cidrs" {
   default     = ["0.0.0.0/0"]
 }
 
+variable "console" {
+  description = "Whether the console's pages are served, below /console; they need https. Defaults to false."
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !var.console || !var.plain_http
+    error_message = "Sessions must not cross a network in plain text: no console with plain_http."
+  }
+}
+
 variable "admin_cidrs" {
   description = <<-E
     Networks of operators, who may call the projections' operations of the admin address at port 9443; the services must require

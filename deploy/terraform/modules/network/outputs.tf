@@ -23,6 +23,11 @@ output "public_cidrs" {
   value       = [for s in aws_subnet.public : s.cidr_block]
 }
 
+output "private_cidrs" {
+  description = "Addresses of the tasks."
+  value       = [for s in aws_subnet.private : s.cidr_block]
+}
+
 output "table_streams_endpoint" {
   description = "URL of DynamoDB Streams inside the VPC; null without the endpoint."
   value       = one([for e in aws_vpc_endpoint.table_streams : "https://${e.dns_entry[0].dns_name}"])

@@ -234,6 +234,17 @@ resource "aws_vpc_security_group_egress_rule" "calls" {
   to_port           = 8080
 }
 
+resource "aws_vpc_security_group_egress_rule" "asks" {
+  for_each = var.asks
+
+  security_group_id = aws_security_group.this.id
+  description       = "Admin addresses of other tasks"
+  cidr_ipv4         = each.key
+  ip_protocol       = "tcp"
+  from_port         = 9090
+  to_port           = 9090
+}
+
 resource "aws_vpc_security_group_egress_rule" "https" {
   security_group_id = aws_security_group.this.id
   description       = "AWS, and the issuer's keys"

@@ -97,6 +97,12 @@ variable "calls" {
   default     = []
 }
 
+variable "asks" {
+  description = "Networks of tasks whose admin addresses these ask at port 9090. Defaults to none."
+  type        = set(string)
+  default     = []
+}
+
 variable "target" {
   description = "The load balancer's side of a service with a REST API: one of the edge's targets. Defaults to none."
   type = object({

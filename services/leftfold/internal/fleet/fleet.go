@@ -108,12 +108,16 @@ func New(ctx context.Context, cfg app.Config, lookup service.Lookup, o Options) 
 // Run runs everything until ctx ends or a process does. The services are stopped first, then their AWS.
 func (f *Fleet) Run(ctx context.Context) error { return f.platform.Run(ctx, f.grace, f.parts...) }
 
-// serviceNames are all services, in the order in which an event passes them, then the console; and those that clients reach.
+// serviceNames are all services, in the order in which an event passes them, and those that clients reach. The console is before the
+// projectors, so that one more of these changes no other's ports.
 func serviceNames(cfg app.Config) (all, withAPI []string) {
 	for _, s := range cfg.All() {
 		all = append(all, s.Name)
 	}
-	return append(all, topology.Console), append(cfg.Names.APIs(), topology.Console)
+	withConsole := func(names []string) []string {
+		return slices.Insert(names, 1+slices.Index(names, topology.Processor), topology.Console)
+	}
+	return withConsole(all), withConsole(cfg.Names.APIs())
 }
 
 func (f *Fleet) chooseAddresses(ctx context.Context, cfg app.Config, all, withAPI []string) error {

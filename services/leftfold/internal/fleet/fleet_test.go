@@ -46,13 +46,9 @@ func programs(t *testing.T, names ...string) string {
 }
 
 // servicesWithout returns the names of all services but these.
-func servicesWithout(without ...string) (names []string) {
-	for _, s := range (app.Services{}).All() {
-		if !slices.Contains(without, s.Name) {
-			names = append(names, s.Name)
-		}
-	}
-	return names
+func servicesWithout(without ...string) []string {
+	all, _ := serviceNames(app.Config{})
+	return slices.DeleteFunc(all, func(name string) bool { return slices.Contains(without, name) })
 }
 
 func TestProgramsThatAreMissingAreNamed(t *testing.T) {

@@ -89,6 +89,49 @@ run "with_secrets" {
   }
 }
 
+run "with_a_console" {
+  command = apply
+
+  variables {
+    console = {
+      client_id = "console"
+      secrets   = { SESSION_KEYS = "arn:aws:ssm:eu-central-1:123456789012:parameter/leftfold/session-keys" }
+    }
+  }
+
+  assert {
+    condition = (
+      contains(keys(module.service), "console") && contains(keys(module.edge.targets), "console")
+      && toset(keys(aws_service_discovery_service.asked)) == toset(concat(["command-api", "streamer", "broker"], keys(local.consumers)))
+    )
+    error_message = "The console is served, and finds the tasks of all others."
+  }
+}
+
+run "a_console_without_a_key" {
+  command = plan
+
+  variables {
+    console = { client_id = "console", secrets = {} }
+  }
+
+  expect_failures = [var.console]
+}
+
+run "a_console_beside_a_canary" {
+  command = plan
+
+  variables {
+    deployment = "canary"
+    console = {
+      client_id = "console"
+      secrets   = { SESSION_KEYS = "arn:aws:ssm:eu-central-1:123456789012:parameter/leftfold/session-keys" }
+    }
+  }
+
+  expect_failures = [var.console]
+}
+
 run "operators_without_a_token" {
   command = plan
 

@@ -67,6 +67,33 @@ run "for_a_trial" {
   }
 }
 
+run "with_a_console" {
+  command = apply
+
+  variables {
+    console = true
+  }
+
+  assert {
+    condition = toset(flatten([
+      for c in aws_lb_listener_rule.pages["console"].condition : [for p in c.path_pattern : p.values]
+    ])) == toset(["/console", "/console/*"]) && keys(output.targets["console"].ports) == ["8080"]
+    error_message = "The console has its pages, by every method."
+  }
+}
+
+run "sessions_do_not_cross_a_network_in_plain_text" {
+  command = plan
+
+  variables {
+    console       = true
+    plain_http    = true
+    allowed_cidrs = ["192.0.2.1/32"]
+  }
+
+  expect_failures = [var.console]
+}
+
 run "target_groups_names_have_room" {
   command = plan
 
