@@ -31,8 +31,7 @@ type Config struct {
 // Validate is called by service.LoadConfig.
 func (c *Config) Validate() error {
 	for _, text := range c.URLs {
-		at, err := url.Parse(text)
-		if err != nil || at.Scheme != "http" && at.Scheme != "https" || at.Host == "" || strings.Trim(at.Path, "/") != "" {
+		if at, err := httpapi.ParseURL(text); err != nil || strings.Trim(at.Path, "/") != "" {
 			return fmt.Errorf("ADMIN_URLS=%s: want URLs such as http://127.0.0.1:9090", strings.Join(c.URLs, ","))
 		}
 	}

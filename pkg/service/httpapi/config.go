@@ -59,10 +59,19 @@ func (c *Config) Validate() error {
 // leastHeader lets a browser's headers through.
 const leastHeader = 1 << 10
 
+// ParseURL returns the URL of a server of HTTP. The error says what is wanted; it does not repeat the text, which may have a password.
+func ParseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, errors.New("want a URL such as http://127.0.0.1:8080")
+	}
+	return u, nil
+}
+
 // isOrigin: https://www.rfc-editor.org/rfc/rfc6454#section-6.2
 func isOrigin(text string) bool {
-	u, err := url.Parse(text)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && text == u.Scheme+"://"+u.Host
+	u, err := ParseURL(text)
+	return err == nil && text == u.Scheme+"://"+u.Host
 }
 
 // SetDefaults sets the timeouts and the header limit, which the admin address and tests use too. LoadConfig, Front and Listen call it.

@@ -295,3 +295,17 @@ func TestAClientWaitsWithFewRequestsAtATime(t *testing.T) {
 		assert.Equal(t, http.StatusNoContent, send(t, r, http.MethodGet, "/?wait=1s", "X-User", "ann").Code, "they have ended")
 	})
 }
+
+func TestAURLIsThatOfAServerOfHTTP(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"http://127.0.0.1:8080", "https://api.example.com/v1", "http://user:secret@host"} {
+		u, err := httpapi.ParseURL(text)
+		require.NoError(t, err, text)
+		assert.Equal(t, text, u.String())
+	}
+	for _, text := range []string{"", "host:8080", "//host", "http:///path", "ftp://host", "http://user:secret@host:x"} {
+		_, err := httpapi.ParseURL(text)
+		require.Error(t, err, text)
+		assert.NotContains(t, err.Error(), "secret")
+	}
+}

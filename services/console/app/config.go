@@ -3,12 +3,12 @@ package app
 import (
 	"errors"
 	"fmt"
-	"net/url"
 
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/adminclient"
 	"github.com/leftfold/leftfold/pkg/service/auth/login"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 // Config is the configuration of the console, in addition to that of every process.
@@ -30,8 +30,8 @@ type Config struct {
 // Validate is called by service.LoadConfig.
 func (c *Config) Validate() error {
 	var errs []error
-	if at, err := url.Parse(c.APIURL); err != nil || at.Scheme != "http" && at.Scheme != "https" || at.Host == "" {
-		errs = append(errs, fmt.Errorf("API_URL=%s: want a URL such as http://127.0.0.1:8080", c.APIURL))
+	if _, err := httpapi.ParseURL(c.APIURL); err != nil {
+		errs = append(errs, fmt.Errorf("API_URL=%s: %w", c.APIURL, err))
 	}
 	return errors.Join(append(errs, c.Login.ValidateFor(&c.Auth))...)
 }

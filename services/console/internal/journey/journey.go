@@ -192,7 +192,8 @@ func (p *pages) locate(ctx context.Context, j *journey) (stream eventsourcing.St
 	if err != nil || isEvent {
 		return at, v, err
 	}
-	j.Found, _, err = rest.Trail(ctx, p.API, url.Values{"correlation": {text}}) // what is refused is none
+	found, err := rest.Trail(ctx, p.API, url.Values{"correlation": {text}})
+	j.Found = found.Events // what is refused is none
 	if err == nil && len(j.Found) == 0 {
 		j.Note = "Nothing is known by that name: no user and no role has this id, no service remembers an event with it " +
 			"(each the last 10,000 steps since its start), and the audit trail has no event of this correlation ID."

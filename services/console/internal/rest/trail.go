@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
 // Trailed is an event as the audit trail shows it.
@@ -30,17 +31,29 @@ func (t Trailed) Stream() string { return t.Aggregate + "/" + t.AggregateID }
 // Fact is what happened, without the category.
 func (t Trailed) Fact() string { return path.Base(t.Name) }
 
-// Trail asks the audit trail. refused says why it will not answer that.
-func Trail(ctx context.Context, api API, query url.Values) (events []Trailed, refused string, err error) {
+// TrailPage is a page of the audit trail, the latest event first.
+type TrailPage struct {
+	Events []Trailed
+	// Cursor is where the next page begins; "": there is none.
+	Cursor string
+	// Refused says why the trail will not answer that.
+	Refused string
+}
+
+// Trail asks the audit trail.
+func Trail(ctx context.Context, api API, query url.Values) (p TrailPage, err error) {
 	answer, err := api.Send(ctx, Get("/events?"+query.Encode()))
 	switch {
 	case err != nil:
-		return nil, "", err
+		return p, err
 	case answer.OK():
-		return events, "", json.Unmarshal(answer.Body, &events)
+		if next, err := url.Parse(httpapi.NextPage(answer.Header)); err == nil {
+			p.Cursor = next.Query().Get("cursor")
+		}
+		return p, json.Unmarshal(answer.Body, &p.Events)
 	case answer.Status < http.StatusInternalServerError:
-		return nil, answer.Problem().Detail, nil
+		return TrailPage{Refused: answer.Problem().Detail}, nil
 	default:
-		return nil, "", errors.New(answer.Problem().Detail)
+		return p, errors.New(answer.Problem().Detail)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -31,6 +31,8 @@ var templates embed.FS
 // Log is what the pages read of the log.
 type Log interface {
 	Read(ctx context.Context, stream eventsourcing.StreamID, after eventsourcing.Version) iter.Seq2[eventsourcing.Record, error]
+	// Last returns the version of the stream's last event; 0 if it has none.
+	Last(ctx context.Context, stream eventsourcing.StreamID) (eventsourcing.Version, error)
 }
 
 type pages struct {
@@ -48,47 +50,6 @@ func New(f *page.Frame, log Log, api rest.API) (page.Area, error) {
 		r.Get("/streams", p.streams)
 		r.Get("/streams/*", p.stream)
 	}}, err
-}
-
-// streams finds events by who caused them, or by the day.
-type streams struct {
-	Actor, Correlation, Day string
-	Events                  []rest.Trailed
-	Note                    string
-}
-
-// Asked says what the events have in common.
-func (s streams) Asked() string {
-	switch {
-	case s.Actor != "":
-		return "Caused by " + s.Actor
-	case s.Correlation != "":
-		return "Of correlation ID " + s.Correlation
-	case s.Day != "":
-		return "On " + s.Day
-	default:
-		return "Today"
-	}
-}
-
-func (p *pages) streams(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
-	s := streams{
-		Actor: strings.TrimSpace(query.Get("actor")), Correlation: strings.TrimSpace(query.Get("correlation")),
-		Day: strings.TrimSpace(query.Get("day")),
-	}
-	ask := url.Values{"limit": {"100"}}
-	for name, value := range map[string]string{"actor": s.Actor, "correlation": s.Correlation, "day": s.Day} {
-		if value != "" {
-			ask.Set(name, value)
-		}
-	}
-	status := http.StatusOK
-	var err error
-	if s.Events, s.Note, err = rest.Trail(r.Context(), p.api, ask); err != nil {
-		status, s.Note = http.StatusServiceUnavailable, "The audit trail cannot be read right now: "+err.Error()
-	}
-	p.Show(w, r, status, "streams", "found", "Streams", s)
 }
 
 // stream is an aggregate at one of its versions.
@@ -121,12 +82,29 @@ type recorded struct {
 	At            time.Time
 	Actor         string
 	CorrelationID string
-	Data          string
-	Here          bool
+	// CausedBy is the event that a process reacted to.
+	CausedBy string
+	Data     string
+	Here     bool
 }
 
 // shownEvents bounds the events in one page; the slider reaches all.
 const shownEvents = 200
+
+// at moves the stream to a version, or to its last one.
+func (s *stream) at(version, last eventsourcing.Version) {
+	s.Last, s.At = last, version
+	if version == 0 || version > last {
+		s.At = last
+	}
+}
+
+// window is which events are shown: those after the first number up to the second.
+func (s *stream) window() (after, to int) {
+	at, last := int(s.At), int(s.Last) //nolint:gosec // a stream has fewer events
+	after = max(0, min(at-shownEvents/2, last-shownEvents))
+	return after, min(last, after+shownEvents)
+}
 
 func (p *pages) stream(w http.ResponseWriter, r *http.Request) {
 	id, err := eventsourcing.ParseStreamID(chi.URLParam(r, "*"))
@@ -155,7 +133,13 @@ func (p *pages) stream(w http.ResponseWriter, r *http.Request) {
 
 // travel fills in the stream at its version.
 func (p *pages) travel(ctx context.Context, id eventsourcing.StreamID, s *stream) error {
-	var records []eventsourcing.Record
+	last, err := p.log.Last(ctx, id)
+	if err != nil {
+		return err
+	}
+	s.at(s.At, last)
+	after, to := s.window()
+	var records []eventsourcing.Record // up to the last that is shown: what comes later makes no difference
 	for rec, err := range p.log.Read(ctx, id, 0) {
 		if errors.Is(err, eventsourcing.ErrLogHole) {
 			s.Note = "The log lacks an event of this stream: " + err.Error()
@@ -164,29 +148,37 @@ func (p *pages) travel(ctx context.Context, id eventsourcing.StreamID, s *stream
 		if err != nil {
 			return err
 		}
-		records = append(records, rec)
+		if records = append(records, rec); len(records) == to {
+			break
+		}
 	}
-	s.Last = eventsourcing.Version(len(records))
-	if s.At == 0 || s.At > s.Last {
-		s.At = s.Last
+	if len(records) < to {
+		s.at(s.At, eventsourcing.Version(len(records)))
+		after, to = s.window()
 	}
 	if s.Last == 0 {
 		return nil
 	}
-	upTo := len(records)
-	for upTo > 0 && records[upTo-1].Version > s.At {
-		upTo--
-	}
-	first := max(0, min(upTo-shownEvents/2, len(records)-shownEvents))
-	for _, rec := range records[first:min(len(records), first+shownEvents)] {
-		s.Events = append(s.Events, recorded{
+	for _, rec := range records[after:to] {
+		e := recorded{
 			Version: rec.Version, Fact: path.Base(rec.Name), At: rec.RecordedAt, Actor: rec.Metadata.Actor,
 			CorrelationID: rec.Metadata.CorrelationID, Data: page.Mask(ctx, string(rec.Data)), Here: rec.Version == s.At,
-		})
+		}
+		if isProcess(id.Category) {
+			e.CausedBy = rec.Metadata.CausationID
+		}
+		s.Events = append(s.Events, e)
 	}
 	slices.Reverse(s.Events) // the newest first
-	s.state(ctx, id, records[:upTo])
-	return p.row(ctx, id, s)
+	s.state(ctx, id, records[:s.At])
+	p.row(ctx, id, s)
+	return nil
+}
+
+// isProcess reports whether streams of the category are those of a process, whose events name the event that it heard as their cause; of
+// all others the cause is a command.
+func isProcess(category string) bool {
+	return slices.ContainsFunc(aggregates.Streams(), func(a aggregates.Aggregate) bool { return a.Process && a.Category == category })
 }
 
 // state folds the records, with and without the last.
@@ -215,29 +207,33 @@ func (s *stream) state(ctx context.Context, id eventsourcing.StreamID, records [
 	}
 }
 
-// row asks the read model what it showed at that version.
-func (p *pages) row(ctx context.Context, id eventsourcing.StreamID, s *stream) error {
-	collection := map[string]string{"user": "users", "role": "roles"}[path.Base(id.Category)]
+// row asks the read model what it showed at that version and at the one before, at once.
+func (p *pages) row(ctx context.Context, id eventsourcing.StreamID, s *stream) {
+	collection := rest.Collection(id.Category)
 	if collection == "" {
-		return nil
+		return
 	}
-	read := func(at eventsourcing.Version) []byte {
-		if at == 0 {
-			return nil
-		}
-		answer, err := p.api.Send(ctx, rest.Get(fmt.Sprintf("/%s/%s?as_of=%d", collection, url.PathEscape(id.ID), at)))
-		switch {
-		case err != nil:
-			s.RowNote = "The read model does not answer for this version."
-			return nil
-		case !answer.OK():
-			s.RowNote = "The read model does not show this version: " + answer.Problem().Detail + "."
-			return nil
-		}
-		return answer.Body
+	var (
+		now, before []byte
+		asked       sync.WaitGroup
+	)
+	asked.Go(func() { now, s.RowNote = p.asOf(ctx, collection, id.ID, s.At) })
+	if s.At > 1 {
+		asked.Go(func() { before, _ = p.asOf(ctx, collection, id.ID, s.At-1) })
 	}
-	if now := read(s.At); now != nil {
-		s.Row = page.Fields(ctx, read(s.At-1), now)
+	asked.Wait()
+	s.Row = page.Fields(ctx, before, now)
+}
+
+// asOf is what the read model showed at a version; if it does not say, note says why.
+func (p *pages) asOf(ctx context.Context, collection, id string, at eventsourcing.Version) (row []byte, note string) {
+	answer, err := p.api.Send(ctx, rest.Get(fmt.Sprintf("/%s/%s?as_of=%d", collection, url.PathEscape(id), at)))
+	switch {
+	case err != nil:
+		return nil, "The read model does not answer for this version."
+	case !answer.OK():
+		return nil, "The read model does not show this version: " + answer.Problem().Detail + "."
+	default:
+		return answer.Body, ""
 	}
-	return nil
 }

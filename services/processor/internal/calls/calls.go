@@ -10,7 +10,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -34,8 +33,8 @@ type Config struct {
 func (c *Config) Validate() error {
 	var errs []error
 	for variable, text := range map[string]string{"COMMAND_API_URL": c.CommandAPI, "ROLES_URL": c.Roles} {
-		if u, err := url.Parse(text); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-			errs = append(errs, fmt.Errorf("%s=%s: want a URL such as https://api.example.com", variable, text))
+		if _, err := httpapi.ParseURL(text); err != nil {
+			errs = append(errs, fmt.Errorf("%s=%s: %w", variable, text, err))
 		}
 	}
 	return errors.Join(errs...)
