@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -68,8 +69,12 @@ func TestUsersAndRolesInABrowser(t *testing.T) {
 		awaitText("h1", "chief"))
 	do("other rules", chromedp.SetValue("#rules-maxMembers", "2"), chromedp.Click("#rules-essential"), chromedp.Click(button("/rules")),
 		awaitText(".done", "The rules are changed"))
-	do("grant until a time", chromedp.Navigate(ann), chromedp.SendKeys("#grant-roleId", "chief"),
-		chromedp.SetValue("#grant-until", "2100-01-31T18:00"), chromedp.Click(button("/grant")), awaitText(".grants time", "2100"))
+	_, err := chromedp.Call(tab, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "America/New_York"})
+	require.NoError(t, err)
+	do("grant until a time of the reader's zone", chromedp.Navigate(ann), awaitText("form[action$='/grant']", "(America/New_York)"),
+		chromedp.SendKeys("#grant-roleId", "chief"), chromedp.SetValue("#grant-until", "2100-01-31T18:00"),
+		chromedp.Click(button("/grant")), chromedp.WaitVisible(`.grants time[datetime="2100-01-31T23:00:00.000Z"]`))
+	do("it is shown in that zone", awaitText(".grants time", "Jan 31, 2100, 06:00"))
 	do("without an end", chromedp.SetValue(`.grants input[type=datetime-local]`, ""), chromedp.Click(".grants form:first-child button"),
 		awaitText(".grants", "without an end"))
 	do("take it away", chromedp.Click(`form[action*="/remove/"] button`), awaitText(".done", "taken away"))
@@ -80,7 +85,7 @@ func TestUsersAndRolesInABrowser(t *testing.T) {
 	do("a role off and on", chromedp.Navigate(role), chromedp.Click(button("/disable")), awaitText(".headline", "disabled"),
 		chromedp.Click(button("/enable")), awaitText(".headline", "enabled"), awaitText(".rows", "Dan Lee"))
 	do("retire", chromedp.Click("#retire-sure"), chromedp.Click(button("/retire")), awaitText(".headline", "retired"),
-		awaitText(".retirement", "taken from 1 of 1"))
+		awaitText(".retirement", "Members when it was requested: 1"))
 
 	for _, at := range []string{base + "/users", base + "/users/new", dan, base + "/roles", base + "/roles/new", role} {
 		lookAt(t, tab, said, at)

@@ -1,6 +1,7 @@
 package people
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -148,6 +149,20 @@ func sentence(text string) string {
 // Refused is what is wrong with the form as a whole.
 func (f form) Refused() string { return f.refused[""] }
 
+// Typed is what was typed, by field.
+func (f form) Typed() map[string]string {
+	typed := map[string]string{}
+	for name, values := range f.Values {
+		if name != keyField && name != versionField {
+			typed[name] = strings.Join(values, ", ")
+		}
+	}
+	return typed
+}
+
+// Reasons are all that is wrong with it.
+func (f form) Reasons() []string { return slices.Sorted(maps.Values(f.refused)) }
+
 // field is a field of a form as it is shown.
 type field struct {
 	ID, Name, Label, Kind, Value, Refused string
@@ -225,14 +240,30 @@ func (f form) Choice(name, label string, options []option) field {
 
 // forms are those of a page, one of which may have been refused.
 type forms struct {
+	// Lost is that one if the page has no place for it any more.
+	Lost *form
+
 	at      string
 	version eventsourcing.Version
 	sent    *form
+	placed  *bool // whether the page has asked for the one that was sent
+}
+
+func newForms(at string, version eventsourcing.Version, sent *form) forms {
+	return forms{at: at, version: version, sent: sent, placed: new(bool)}
+}
+
+// lose sets Lost where a rendered page has not asked for what was sent: what was typed is not lost when its user was disabled meanwhile.
+func (f *forms) lose() {
+	if f.sent != nil && !*f.placed {
+		f.Lost = f.sent
+	}
 }
 
 // Form is the form of that name, with its fields' values in pairs. One that was refused has what its reader typed.
 func (f forms) Form(name string, fields ...string) form {
 	if f.sent != nil && f.sent.Name == name {
+		*f.placed = true
 		again := *f.sent
 		if again.Version > 0 {
 			again.Version = f.version

@@ -102,15 +102,38 @@ func (w waiting) Stream() string { return streamOf(w.Kind, w.ID) }
 // streamOf is the stream of a user or role.
 func streamOf(kind, id string) string { return "org/iam/" + kind + "/" + id }
 
-// nextPage is the address of the list in the console that goes on where the answer ends; "": there is no more.
-func nextPage(at string, query url.Values, answer rest.Answer) string {
+// paging are the other pages of a list.
+type paging struct {
+	// Begin is the address of the first page; "": this is it.
+	Begin string
+	// Next is that of the next page; "": there is none.
+	Next string
+}
+
+// pagesOf are the other pages of the list at that address, which the query selects and the answer is a page of.
+func pagesOf(r *http.Request, at string, query url.Values, answer rest.Answer) (p paging) {
+	if cursorOf(r) != "" {
+		p.Begin = at + "?" + query.Encode()
+	}
 	_, text, _ := strings.Cut(httpapi.NextPage(answer.Header), "?")
 	next, err := url.ParseQuery(text)
-	if err != nil || next.Get("cursor") == "" {
-		return ""
+	if err == nil && next.Get("cursor") != "" {
+		query.Set("cursor", next.Get("cursor"))
+		p.Next = at + "?" + query.Encode()
 	}
-	query.Set("cursor", next.Get("cursor"))
-	return at + "?" + query.Encode()
+	return p
+}
+
+// cursorOf is where the page begins that the reader asks for; "": at the first row.
+func cursorOf(r *http.Request) string { return r.URL.Query().Get("cursor") }
+
+// asked is the query of a page of a list at the API.
+func asked(r *http.Request) url.Values {
+	query := url.Values{"limit": {perPage}}
+	if cursor := cursorOf(r); cursor != "" {
+		query.Set("cursor", cursor)
+	}
+	return query
 }
 
 // change is what a form asks of the API.
@@ -184,15 +207,4 @@ type again struct {
 	form
 
 	Why string
-}
-
-// Typed is what was typed, by field.
-func (a again) Typed() map[string]string {
-	typed := map[string]string{}
-	for name, values := range a.Values {
-		if name != keyField && name != versionField {
-			typed[name] = strings.Join(values, ", ")
-		}
-	}
-	return typed
 }

@@ -326,6 +326,19 @@ func TestARefusalStandsWhereItBelongs(t *testing.T) {
 	}
 }
 
+// Who was disabled meanwhile has no form for a name any more. What was typed is shown all the same, with what was refused.
+func TestWhatHasNoPlaceAnyMoreIsNotLost(t *testing.T) {
+	t.Parallel()
+	f := &fake{answers: map[string]rest.Answer{
+		"GET /users/" + dan: ok(`{"id":"` + dan + `","email":"dan@example.com","disabled":true,"version":8,"roles":[]}`),
+		"PUT /users/" + dan: refused(409, "user_disabled"),
+	}}
+	body := ask(t, f, usersAt+"/names", url.Values{"key": {"once"}, "firstName": {"typed"}, "lastName": {"Lee"}}).Body.String()
+	assert.Regexp(t, `(?s)role="alert">\s*<p>It is user_disabled; enable it first.</p>.*<dt>firstName</dt><dd>typed</dd>`, body)
+	body = ask(t, &fake{answers: f.answers}, usersAt, nil).Body.String()
+	assert.NotContains(t, body, `role="alert"`)
+}
+
 // Without an answer nobody knows what became of a command. It can be sent again as it was, under its key.
 func TestWhatMayHaveBeenDoneIsSentAgainUnderItsKey(t *testing.T) {
 	t.Parallel()
@@ -367,7 +380,9 @@ func TestAListGoesOn(t *testing.T) {
 		body := ask(t, f, "/console"+list+"?q=Lee&by=lastName", nil).Body.String()
 		assert.Contains(t, body, "None in this part of the list")
 		assert.Regexp(t, `href="/console`+list+`\?[^"]*cursor=abc[^"]*q=Lee`, body)
-		ask(t, f, "/console"+list+"?q=Lee&by=lastName&cursor=abc", nil)
+		assert.NotContains(t, body, "‹ first", list)
+		body = ask(t, f, "/console"+list+"?q=Lee&by=lastName&cursor=abc", nil).Body.String()
+		assert.Regexp(t, `href="/console`+list+`\?by=lastName&amp;q=Lee">‹ first`, body)
 		assert.Contains(t, f.sent[1].Path, "cursor=abc")
 	}
 }

@@ -95,8 +95,7 @@ type roleList struct {
 }
 
 func (p roles) list(w http.ResponseWriter, r *http.Request) {
-	found, ask, same := searched(r, "roles:write")
-	list := roleList{search: found}
+	list, ask := roleList{search: searched(r, "roles:write")}, asked(r)
 	if list.Text != "" {
 		ask.Set("contains", "name:"+list.Text)
 	}
@@ -105,8 +104,7 @@ func (p roles) list(w http.ResponseWriter, r *http.Request) {
 		p.away(w, r, err)
 		return
 	}
-	list.wrong(answer)
-	list.Next = nextPage(rolesAt, same, answer)
+	list.found(r, rolesAt, answer)
 	p.Show(w, r, answer.Status, "roles", "", "Roles", list)
 }
 
@@ -220,16 +218,14 @@ func (p roles) grant(w http.ResponseWriter, r *http.Request) {
 type rolePage struct {
 	roleView
 	forms
+	paging // of its members
 
 	Done string
 	// May: the reader may change it, MayGrant: give it to users.
 	May, MayGrant bool
 	Members       []member
 	MembersNote   string
-	// Next is the address of the next page of members.
-	Next       string
-	First      bool
-	Retirement *retirement
+	Retirement    *retirement
 }
 
 // Limit is the most members as its field has it.
@@ -250,14 +246,11 @@ func (r rolePage) Must() string {
 
 func (p roles) show(w http.ResponseWriter, r *http.Request, status int, refused *form) {
 	id := chi.URLParam(r, "id")
-	shown := rolePage{
-		May: auth.May(r.Context(), "roles:write"), MayGrant: auth.May(r.Context(), "users:write"),
-		First: r.URL.Query().Get("cursor") == "",
-	}
+	shown := rolePage{May: auth.May(r.Context(), "roles:write"), MayGrant: auth.May(r.Context(), "users:write")}
 	if !p.one(w, r, "role", id, &shown.roleView) {
 		return
 	}
-	shown.forms = forms{at: rolesAt + "/" + id, version: shown.Version, sent: refused}
+	shown.forms = newForms(rolesAt+"/"+id, shown.Version, refused)
 	if refused == nil {
 		shown.Done = roleChanges()[r.URL.Query().Get("done")].done
 	}
@@ -265,23 +258,23 @@ func (p roles) show(w http.ResponseWriter, r *http.Request, status int, refused 
 	if shown.Retiring || shown.Retired {
 		shown.Retirement = p.progress(r.Context(), id)
 	}
+	if refused != nil {
+		_, _ = p.Render("role", "content", shown) // Show reports an error
+		shown.lose()
+	}
 	p.Show(w, r, status, "role", "", shown.Name, shown)
 }
 
 // members fills in a page of those that hold the role.
 func (p roles) members(r *http.Request, shown *rolePage) {
-	ask := url.Values{"limit": {perPage}}
-	if !shown.First {
-		ask.Set("cursor", r.URL.Query().Get("cursor"))
-	}
-	answer, err := p.read(r.Context(), "/roles/"+url.PathEscape(shown.ID)+"/users", ask, &shown.Members)
+	answer, err := p.read(r.Context(), "/roles/"+url.PathEscape(shown.ID)+"/users", asked(r), &shown.Members)
 	switch {
 	case err != nil:
 		shown.MembersNote = "They cannot be read: " + err.Error()
 	case !answer.OK():
 		shown.MembersNote = "They cannot be read: " + said(answer.Problem())
 	}
-	shown.Next = nextPage(rolesAt+"/"+shown.ID, url.Values{}, answer)
+	shown.paging = pagesOf(r, rolesAt+"/"+shown.ID, url.Values{}, answer)
 }
 
 // progress is how far a retirement is; nil if none is known.

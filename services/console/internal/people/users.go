@@ -68,14 +68,12 @@ type userList struct {
 
 // search is what a list's reader asks for.
 type search struct {
+	paging
+
 	// Text is to be found in By.
 	Text, By string
 	Wrong    string
-	// Next is the address of the next page; "": there is none.
-	Next string
-	// First: it is the first page.
-	First bool
-	May   bool
+	May      bool
 }
 
 // Options are what the text can be found in.
@@ -92,25 +90,20 @@ func (s search) Options() []option {
 	return options
 }
 
-// searched returns what the reader asks for, as the API is asked, and what the next page has in common with it.
-func searched(r *http.Request, writes string) (s search, ask, same url.Values) {
+// searched is what the reader asks for.
+func searched(r *http.Request, writes string) search {
 	query := r.URL.Query()
-	s = search{
-		Text: strings.TrimSpace(query.Get("q")), By: query.Get("by"), First: query.Get("cursor") == "", May: auth.May(r.Context(), writes),
-	}
-	ask, same = url.Values{"limit": {perPage}}, url.Values{}
-	if s.Text != "" {
-		same.Set("q", s.Text)
-		same.Set("by", s.By)
-	}
-	if !s.First {
-		ask.Set("cursor", query.Get("cursor"))
-	}
-	return s, ask, same
+	return search{Text: strings.TrimSpace(query.Get("q")), By: query.Get("by"), May: auth.May(r.Context(), writes)}
 }
 
-// wrong says what is wrong with what is asked for, if anything is.
-func (s *search) wrong(answer rest.Answer) {
+// found fills in what the API has answered of the list at that address.
+func (s *search) found(r *http.Request, at string, answer rest.Answer) {
+	query := url.Values{}
+	if s.Text != "" {
+		query.Set("q", s.Text)
+		query.Set("by", s.By)
+	}
+	s.paging = pagesOf(r, at, query, answer)
 	if answer.OK() {
 		return
 	}
@@ -122,8 +115,7 @@ func (s *search) wrong(answer rest.Answer) {
 }
 
 func (u users) list(w http.ResponseWriter, r *http.Request) {
-	found, ask, same := searched(r, "users:write")
-	list := userList{search: found}
+	list, ask := userList{search: searched(r, "users:write")}, asked(r)
 	if id, err := value.ParseID(list.Text); err == nil {
 		http.Redirect(w, r, usersAt+"/"+id, http.StatusSeeOther)
 		return
@@ -142,8 +134,7 @@ func (u users) list(w http.ResponseWriter, r *http.Request) {
 		u.away(w, r, err)
 		return
 	}
-	list.wrong(answer)
-	list.Next = nextPage(usersAt, same, answer)
+	list.found(r, usersAt, answer)
 	u.Show(w, r, answer.Status, "users", "", "Users", list)
 }
 
@@ -236,12 +227,16 @@ func (u users) show(w http.ResponseWriter, r *http.Request, status int, refused 
 	if !u.one(w, r, "user", id, &shown.userView) {
 		return
 	}
-	shown.forms = forms{at: usersAt + "/" + id, version: shown.Version, sent: refused}
+	shown.forms = newForms(usersAt+"/"+id, shown.Version, refused)
 	if refused == nil {
 		shown.Done = userChanges("")[r.URL.Query().Get("done")].done
 	}
 	if shown.May && !shown.Disabled {
 		u.grantable(r, &shown)
+	}
+	if refused != nil {
+		_, _ = u.Render("user", "content", shown) // Show reports an error
+		shown.lose()
 	}
 	u.Show(w, r, status, "user", "", shown.Name(), shown)
 }
@@ -262,7 +257,7 @@ func (u users) grantable(r *http.Request, shown *userPage) {
 	case len(all) == 0:
 		shown.RolesNote = "There are no roles yet."
 	}
-	shown.Others = nextPage("", url.Values{}, answer) != ""
+	shown.Others = pagesOf(r, "", url.Values{}, answer).Next != ""
 	for _, each := range all {
 		if !holds[each.ID] && each.State() == enabled {
 			shown.Grantable = append(shown.Grantable, option{Value: each.ID, Text: each.Name})
