@@ -152,11 +152,14 @@ type client struct {
 func (w *world) clients() {
 	var playing sync.WaitGroup
 	for i := range w.plan.Clients {
-		c := &client{world: w, number: i, random: rand.New(rand.NewPCG(w.plan.Seed, uint64(100+i)))}
+		c := w.newClient(i)
 		playing.Go(func() {
 			time.Sleep(time.Duration(i) * 1357911)
 			c.play()
 		})
+	}
+	if w.plan.Crowd {
+		playing.Go(w.crowd)
 	}
 	playing.Wait()
 }

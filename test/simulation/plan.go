@@ -39,6 +39,8 @@ type Plan struct {
 	EdgeRepeats bool
 	// Busy lets one user have hundreds of events at once, before the trouble and after it.
 	Busy bool
+	// Crowd gives a role to more users than a page of its retirement has, and retires it.
+	Crowd bool
 	// Upgrade replaces the services by those of a later build while the clients are at work. Defaults to none.
 	Upgrade string
 	// Rebuilds lets an operator rebuild read models, and switch between their generations, all the time.
@@ -151,6 +153,7 @@ func NewPlan(seed uint64) Plan {
 	if chance(30) {
 		p.Moves = append(p.Moves, moveFencesLost)
 	}
+	p.Crowd = chance(5)
 	return p
 }
 
@@ -203,10 +206,10 @@ func (p Plan) String() string {
 	for _, d := range p.Denied {
 		denied = append(denied, fmt.Sprintf("%s to %s after %v for %v", d.Operation, d.Service, d.After, d.For))
 	}
-	return fmt.Sprintf("seed %d: %d clients with %d commands each (hot: %t, ruled: %t, busy neighbour: %t), kill %d‰, pause %d‰, silent %d‰, "+
+	return fmt.Sprintf("seed %d: %d clients with %d commands each (hot: %t, ruled: %t, busy neighbour: %t, crowd: %t), kill %d‰, pause %d‰, silent %d‰, "+
 		"faults [%s], denied [%s], moves [%s] every %v, outage %v, edge repeats: %t, upgrade: %q, rebuilds: %t, cache %d, "+
 		"audits: %t, archive: %t with %d‰ faults of each kind, log lost: %t, variant: %q, until %v",
-		p.Seed, p.Clients, p.Commands, p.Hot, p.Ruled, p.Busy, p.Kill, p.Pause, p.Silent,
+		p.Seed, p.Clients, p.Commands, p.Hot, p.Ruled, p.Busy, p.Crowd, p.Kill, p.Pause, p.Silent,
 		strings.Join(kinds, ", "), strings.Join(denied, ", "), strings.Join(p.Moves, ", "), p.Every, p.Outage,
 		p.EdgeRepeats, p.Upgrade, p.Rebuilds, p.Cache, p.Audits, p.Archive, p.StorageFaults, p.LogLost, p.Variant, p.Until)
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/oracle"
+	"github.com/leftfold/leftfold/pkg/iam/processes/retirement"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
@@ -126,7 +127,12 @@ func (j *judgement) heard() {
 			commits[e.id] = made.at
 		}
 	}
+	pages := map[string]int{} // of a retirement
 	for rec, err := range j.world.log.All(j.ctx, 1) {
+		if err == nil && rec.Name == (retirement.Revoked{}).EventName() {
+			pages[rec.Stream.ID]++
+			j.report.Pages = max(j.report.Pages, pages[rec.Stream.ID])
+		}
 		if err != nil || !ofProcess(rec.Stream.Category) || rec.Metadata.CausationID == "" {
 			continue
 		}

@@ -29,6 +29,7 @@ type Report struct {
 	Rebuilds                                        int // and switches, rollbacks and ends of them
 	Audits, Damaged, Repaired                       int // of read models; rows
 	FencesLost                                      int // of processes
+	Pages                                           int // of the retirement that took most
 	Verified, Restored                              int // comparisons of archive and log; lost logs
 	Faults, Healed, Duplicates, TakeOvers, Parked   int
 	// Tally is what became of the events. It is counted of variants only.
@@ -72,6 +73,7 @@ func (r *Report) Add(o *Report) {
 		{&r.Audits, &o.Audits},
 		{&r.Damaged, &o.Damaged},
 		{&r.FencesLost, &o.FencesLost},
+		{&r.Pages, &o.Pages},
 		{&r.Repaired, &o.Repaired},
 		{&r.Verified, &o.Verified},
 		{&r.Restored, &o.Restored},

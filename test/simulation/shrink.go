@@ -35,7 +35,7 @@ func Shrink(t *testing.T, failed *Report, mostRuns int) *Report {
 		func(p *Plan) { p.Moves = nil }, func(p *Plan) { p.Outage = 0 }, func(p *Plan) { p.Faults = nil },
 		func(p *Plan) { p.Denied = nil }, func(p *Plan) { p.Upgrade = "" }, func(p *Plan) { p.Rebuilds = false },
 		func(p *Plan) { p.Audits = false }, func(p *Plan) { p.Archive, p.LogLost = false, false }, func(p *Plan) { p.StorageFaults = 0 },
-		func(p *Plan) { p.LogLost = false },
+		func(p *Plan) { p.LogLost = false }, func(p *Plan) { p.Crowd = false },
 		func(p *Plan) { p.Pause = 0 }, func(p *Plan) { p.Kill = 0 }, func(p *Plan) { p.Silent = 0 }, func(p *Plan) { p.EdgeRepeats = false },
 	} {
 		try(change)

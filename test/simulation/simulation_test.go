@@ -130,6 +130,17 @@ func TestALostLogIsRestoredFromTheArchive(t *testing.T) { //nolint:paralleltest 
 	assert.Positive(t, total.Restored)
 }
 
+// TestARoleOfManyIsRetiredPageByPage: its members are more than one page has, while everything is killed and paused.
+func TestARoleOfManyIsRetiredPageByPage(t *testing.T) { //nolint:paralleltest // see above
+	for seed := range max(quick()/6, 1) {
+		r := keeps(t, simulation.Plan{
+			Seed: seed, Clients: 2, Commands: 10, Kill: 2, Crowd: true, Every: 2 * time.Second,
+			Moves: []string{"kill", "kill all replicas", "pause"},
+		})
+		assert.Greater(t, r.Pages, 1, "seed %d", seed)
+	}
+}
+
 // TestALossOfTheFencesRepeatsNothing: the table that says what the processes have heard is emptied while everything is at work. A
 // processor that begins anew then is caught.
 func TestALossOfTheFencesRepeatsNothing(t *testing.T) { //nolint:paralleltest // see above

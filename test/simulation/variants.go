@@ -71,7 +71,7 @@ func Variants() (names []string) {
 // a stream keeps.
 func (p Plan) As(variant string) Plan {
 	p = p.WithoutOperators()
-	p.Variant, p.Rebuilds, p.Upgrade, p.Denied, p.Outage, p.Busy = variant, false, "", nil, 0, false
+	p.Variant, p.Rebuilds, p.Upgrade, p.Denied, p.Outage, p.Busy, p.Crowd = variant, false, "", nil, 0, false, false
 	p.Moves = slices.DeleteFunc(p.Moves, func(move string) bool {
 		return slices.Contains([]string{moveUnacceptable, moveKinesisAnew, moveTableAnew}, move)
 	})
