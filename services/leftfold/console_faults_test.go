@@ -21,7 +21,7 @@ import (
 func TestASystemIsBrokenInABrowserAndHeals(t *testing.T) {
 	t.Parallel()
 	tab, said := newBrowser(t)
-	system, stop := running(t, "LEASE_DURATION", "1s", "STOP_TIMEOUT", "5s")
+	system, stop := running(t, "LEASE_DURATION", "1s")
 	defer stop()
 	api := "http://" + system.APIAddr
 	users := 0

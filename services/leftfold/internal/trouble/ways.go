@@ -30,7 +30,7 @@ func killed(service, watch string) way {
 	return way{
 		Way: faults.Way{
 			Name: "kill-" + service, Title: "Kill " + service,
-			Does:  service + " ends in the middle of its work: it stores no position and releases no lease. Another one starts at once.",
+			Does:  service + " ends in the middle of its work: it stores no position and releases no lease. Another one starts a moment later.",
 			Watch: watch,
 		},
 		once: func(_ context.Context, s *System) error {
