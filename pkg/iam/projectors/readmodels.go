@@ -81,7 +81,9 @@ type Step struct {
 	Expected int64            `json:"expected"`
 	Streams  int64            `json:"streams"`
 	Rows     int64            `json:"rows"`
-	Problem  string           `json:"problem,omitempty"`
+	// Phase is what the step has led to.
+	Phase   generation.Phase `json:"phase,omitempty"`
+	Problem string           `json:"problem,omitempty"`
 }
 
 // CatchUpPath is where the service of a projection catches up with the log, and shows that. So are those below.

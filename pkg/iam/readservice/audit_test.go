@@ -161,9 +161,9 @@ func TestAnAuditIsMadeOnRequest(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		assert.Equal(t, 2, ask(http.MethodGet, "", http.StatusOK).Repaired)
-		assert.Equal(t, []bool{false, true}, asked)
 		stop()
 		require.NoError(t, <-ended)
+		assert.Equal(t, []bool{false, true}, asked)
 	})
 }
 

@@ -84,6 +84,7 @@ type step struct {
 	Expected   int64            `json:"expected" doc:"about as many as the log has"`
 	Streams    int64            `json:"streams" doc:"aggregates written, or compared"`
 	Rows       int64            `json:"rows" doc:"rows compared"`
+	Phase      generation.Phase `json:"phase,omitempty" enum:"settled,filling,ready,switching,retiring" doc:"the phase that the step has led to"`
 	Problem    string           `json:"problem,omitempty" doc:"why it failed"`
 }
 
@@ -102,7 +103,7 @@ func (s *Steps) Run(ctx context.Context) error {
 }
 
 func (s *Steps) once(ctx context.Context, what generation.Step) {
-	err := take(ctx, s.operator(s.follow, func(f projectionaudit.Finding) {
+	led, err := take(ctx, s.operator(s.follow, func(f projectionaudit.Finding) {
 		s.log.ErrorContext(ctx, "next generation differs from the log", slog.String("projection", s.name), slog.String("stream", f.Stream),
 			slog.Uint64("version", uint64(f.Version)), slog.String("reason", f.String()))
 	}), what)
@@ -113,26 +114,25 @@ func (s *Steps) once(ctx context.Context, what generation.Step) {
 	ended := s.now().UTC()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last.State, s.last.EndedAt = done, &ended
+	s.last.State, s.last.EndedAt, s.last.Phase = done, &ended, led.Phase
 	if err != nil {
 		s.last.State, s.last.Problem = failed, err.Error()
 	}
 }
 
-func take(ctx context.Context, o Operator, what generation.Step) (err error) {
+func take(ctx context.Context, o Operator, what generation.Step) (generation.State, error) {
 	switch what {
 	case generation.Rebuild:
-		_, err = o.Rebuild(ctx)
+		return o.Rebuild(ctx)
 	case generation.Switch:
-		_, err = o.Switch(ctx)
+		return o.Switch(ctx)
 	case generation.Rollback:
-		_, err = o.Rollback(ctx)
+		return o.Rollback(ctx)
 	case generation.Retire:
-		_, err = o.Retire(ctx)
+		return o.Retire(ctx)
 	default:
-		err = fmt.Errorf("no step is called %q", what)
+		return generation.State{}, fmt.Errorf("no step is called %q", what)
 	}
-	return err
 }
 
 func (s *Steps) follow(p generation.Progress) {

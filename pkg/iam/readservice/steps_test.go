@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,14 +21,27 @@ import (
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
 )
 
+// projected is a projection, and the steps that were taken.
+type projected struct {
+	mu   sync.Mutex
+	took []generation.Step
+}
+
+func (p *projected) steps() []generation.Step {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.took)
+}
+
 // operator takes a minute for each step.
 type operator struct {
-	took *[]generation.Step
-	on   func(generation.Progress)
+	*projected
+
+	on func(generation.Progress)
 }
 
 func (o operator) State(context.Context) (generation.State, error) {
-	if s := *o.took; len(s) > 0 { // rebuilt
+	if len(o.steps()) > 0 { // rebuilt
 		return generation.State{Phase: generation.Ready, Other: &generation.Generation{Number: 2}, Current: generation.Generation{Number: 1}}, nil
 	}
 	return generation.Initial(), nil
@@ -37,8 +52,10 @@ func (o operator) take(ctx context.Context, s generation.Step, err error) (gener
 	if err := retry.Sleep(ctx, time.Minute); err != nil {
 		return generation.State{}, err
 	}
-	*o.took = append(*o.took, s)
-	return generation.State{}, err
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.took = append(o.took, s)
+	return generation.State{Phase: generation.Ready}, err
 }
 
 func (o operator) Rebuild(ctx context.Context) (generation.State, error) {
@@ -61,15 +78,15 @@ func (o operator) Retire(ctx context.Context) (generation.State, error) {
 func TestOneStepAtATimeIsTakenInTheBackground(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var took []generation.Step
+		of := &projected{}
 		steps := readservice.NewSteps("things", func(on func(generation.Progress), _ func(projectionaudit.Finding)) readservice.Operator {
-			return operator{&took, on}
+			return operator{of, on}
 		}, time.Now, slog.New(slog.DiscardHandler))
 		router := httpapi.NewRouter(slog.New(slog.DiscardHandler))
 		steps.Register(httpapi.NewAPI(router))
 		type shown struct {
-			Step, State, Doing, Problem, Code string
-			Events, Fresh, Expected, Streams  int64
+			Step, State, Doing, Phase, Problem, Code string
+			Events, Fresh, Expected, Streams         int64
 		}
 		ask := func(method, what string, status int) (out shown) {
 			t.Helper()
@@ -78,8 +95,8 @@ func TestOneStepAtATimeIsTakenInTheBackground(t *testing.T) {
 			return out
 		}
 		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- steps.Run(ctx) }()
+		stopped := make(chan error, 1)
+		go func() { stopped <- steps.Run(ctx) }()
 
 		assert.Equal(t, "never", ask(http.MethodGet, "step", http.StatusOK).State)
 		assert.Equal(t, "step_not_possible", ask(http.MethodPost, "switch", http.StatusConflict).Code)
@@ -91,7 +108,8 @@ func TestOneStepAtATimeIsTakenInTheBackground(t *testing.T) {
 		assert.Equal(t, under, ask(http.MethodPost, "retire", http.StatusAccepted), "that one is under way")
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		assert.Equal(t, "done", ask(http.MethodGet, "step", http.StatusOK).State)
+		ended := ask(http.MethodGet, "step", http.StatusOK)
+		assert.Equal(t, []string{"done", "ready"}, []string{ended.State, ended.Phase})
 
 		ask(http.MethodPost, "switch", http.StatusAccepted)
 		time.Sleep(time.Minute)
@@ -99,12 +117,12 @@ func TestOneStepAtATimeIsTakenInTheBackground(t *testing.T) {
 		failed := ask(http.MethodGet, "step", http.StatusOK)
 		assert.Equal(t, "failed", failed.State)
 		assert.Equal(t, "the other generation lacks something", failed.Problem)
-		assert.Equal(t, []generation.Step{generation.Rebuild, generation.Switch}, took)
+		assert.Equal(t, []generation.Step{generation.Rebuild, generation.Switch}, of.steps())
 
 		ask(http.MethodPost, "retire", http.StatusAccepted)
 		synctest.Wait()
 		stop()
-		require.NoError(t, <-ended)
+		require.NoError(t, <-stopped)
 		assert.Equal(t, "failed", ask(http.MethodGet, "step", http.StatusOK).State, "another process continues it")
 	})
 }

@@ -223,7 +223,7 @@ func (w *world) background(res http.ResponseWriter, r *http.Request, what string
 	repair := len(w.posted) > 0 && strings.Contains(w.posted[len(w.posted)-1], "repair=true")
 	_, _ = fmt.Fprintf(res, `{"projection":"users","state":%q,"startedAt":"2026-11-23T08:59:00Z","requested":true,"repair":%t,"streams":10,
 		"rows":1200,"differences":2,"repaired":2,"findings":["stale: <b>thing</b>"],"records":40,"applied":3,"step":"rebuild",
-		"doing":"reading","events":600,"fresh":600,"expected":1200,"problem":%q}`, state, repair, w.problem)
+		"doing":"reading","phase":"ready","events":600,"fresh":600,"expected":1200,"problem":%q}`, state, repair, w.problem)
 }
 
 var (
@@ -417,16 +417,16 @@ func TestAReadModelIsLookedAfterByItsService(t *testing.T) {
 	assert.Contains(t, w.get(home), "3 read models need a look")
 	assert.Contains(t, w.get(home+"/readmodels"), "a rebuild: this build writes a newer shape")
 	at := home + "/readmodels/users"
-	for _, want := range []string{"generation 1, <code>projection-user</code>", "<button>rebuild</button>", "stale: &lt;b&gt;thing"} {
+	for _, want := range []string{"generation 1, <code>projection-user</code>", "<button>Rebuild it</button>", "stale: &lt;b&gt;thing"} {
 		assert.Contains(t, w.get(at), want)
 	}
-	assert.NotContains(t, w.get(at), "<button>switch</button>", "it is not possible now")
+	assert.NotContains(t, w.get(at), "<button>Switch it</button>", "it is not possible now")
 
 	const audited = "10 aggregates and 1,200 rows compared: 2 differences, 2 repaired"
 	assert.Contains(t, w.act(at+"/audit", nil), "It is done.</b> "+audited)
 	assert.Contains(t, w.act(at+"/audit", url.Values{"repair": {"yes"}}), "It is done.</b> "+audited)
 	assert.Contains(t, w.act(at+"/catch-up", nil), "It is done.</b> 40 events compared")
-	assert.Contains(t, w.act(at+"/rebuild", nil), "It is done.</b> users: generation 1 (projection-user) is read, settled")
+	assert.Contains(t, w.act(at+"/rebuild", nil), "It is done.</b> it is ready now")
 	assert.Equal(t, []string{
 		"/projections/users/audit?repair=false", "/projections/users/audit?repair=true", "/projections/users/catch-up",
 		"/projections/users/generations/rebuild",
