@@ -30,7 +30,7 @@ func runningWithTokens(t *testing.T) (system *app.System, issuer *devissuer.Issu
 	server := httptest.NewUnstartedServer(nil)
 	at := "http://" + server.Listener.Addr().String()
 	issuer, err := devissuer.New(
-		devissuer.Config{Environment: auth.Local, URL: at, Audience: "leftfold", TokenLife: time.Hour}, time.Now) //nolint:forbidigo // real time
+		devissuer.Config{Environment: auth.Local, URL: at, Audience: "leftfold", TokenLife: time.Hour}, time.Now)
 	require.NoError(t, err)
 	server.Config.Handler = issuer
 	server.Start()
@@ -46,7 +46,8 @@ type person struct {
 	base   string
 }
 
-func (p person) do(method, at string, form url.Values) (*http.Response, string) {
+// do sends a request and returns the last one that came of it, and its answer.
+func (p person) do(method, at string, form url.Values) (*http.Request, string) {
 	p.t.Helper()
 	req, err := http.NewRequestWithContext(p.t.Context(), method, at, strings.NewReader(form.Encode()))
 	require.NoError(p.t, err)
@@ -56,7 +57,7 @@ func (p person) do(method, at string, form url.Values) (*http.Response, string) 
 	text, err := io.ReadAll(res.Body)
 	require.NoError(p.t, err)
 	require.NoError(p.t, res.Body.Close())
-	return res, string(text)
+	return res.Request, string(text)
 }
 
 var inputOf = regexp.MustCompile(`name="(\w+)"[^>]* value="([^"]*)"`) // read only
@@ -74,8 +75,8 @@ func signIn(t *testing.T, base string, scopes ...string) person {
 			form.Add(field[1], html.UnescapeString(field[2]))
 		}
 	}
-	res, page := p.do(http.MethodPost, asked.Request.URL.String(), form)
-	require.Equal(t, "/console", res.Request.URL.Path, page)
+	res, page := p.do(http.MethodPost, asked.URL.String(), form)
+	require.Equal(t, "/console", res.URL.Path, page)
 	return p
 }
 

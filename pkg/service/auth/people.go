@@ -17,7 +17,7 @@ type PeopleConfig struct {
 	_        struct{} `group:"Sign-in"`
 	ClientID string   `envconfig:"LOGIN_CLIENT_ID" desc:"client of the issuer as which people sign in to the console; needed there with AUTH_MODE=oidc"`
 	Secret   string   `envconfig:"LOGIN_CLIENT_SECRET" secret:"true" desc:"secret of LOGIN_CLIENT_ID; empty: the issuer knows it as a public client"`
-	Scopes   []string `envconfig:"LOGIN_SCOPES" desc:"scopes that a sign-in asks for, without OIDC_SCOPE_PREFIX, with commas; empty: all that the console can use; the issuer decides which of them a person gets"`
+	Scopes   []string `envconfig:"LOGIN_SCOPES" desc:"scopes that a sign-in asks for, without OIDC_SCOPE_PREFIX, with commas; empty: all that the console can use"`
 	OpenID   []string `envconfig:"LOGIN_OPENID_SCOPES" default:"openid,offline_access" desc:"scopes of OpenID Connect that a sign-in asks for; with offline_access most issuers let a session go on when its first token ends"`
 }
 

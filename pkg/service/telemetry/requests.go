@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,7 +29,7 @@ func Requests(
 	tracer := eventtrace.Tracer(traces, "pkg/service/telemetry")
 	_, off := tracer.(noop.Tracer)
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "http_request_seconds", Help: "Time from a request's headers to its answer, by the route's pattern.",
+		Name: "http_request_seconds", Help: "Time from a request's headers to its answer, by the route's pattern; not of streams of events.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 	}, []string{"method", "route", "status"})
 	reg.MustRegister(seconds)
@@ -49,7 +50,9 @@ func Requests(
 		routes.Routes = router // which then makes none of its own
 		defer func() {         // also when a handler panics to abort the connection
 			route, status := routes.RoutePattern(), answer.Status()
-			eventtrace.Observe(seconds.WithLabelValues(method, route, strconv.Itoa(status)), now().Sub(started).Seconds(), span.SpanContext())
+			if !isStream(answer) {
+				eventtrace.Observe(seconds.WithLabelValues(method, route, strconv.Itoa(status)), now().Sub(started).Seconds(), span.SpanContext())
+			}
 			if !off {
 				describe(span, method, route, status)
 				span.End()
@@ -58,6 +61,11 @@ func Requests(
 		}()
 		router.ServeHTTP(answer, r.WithContext(context.WithValue(ctx, chi.RouteCtxKey, routes)))
 	})
+}
+
+// isStream reports whether the answer is a stream of server-sent events, whose length says nothing of how fast it was given.
+func isStream(answer http.ResponseWriter) bool {
+	return strings.HasPrefix(answer.Header().Get("Content-Type"), "text/event-stream")
 }
 
 // describe follows https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-server

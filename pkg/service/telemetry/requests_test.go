@@ -94,6 +94,27 @@ func TestARequestIsASpanNamedByItsRoute(t *testing.T) {
 	assert.Contains(t, page, `# {trace_id="`+strings.Repeat("a", 32)+`"}`)
 }
 
+// A stream of events lasts as long as somebody looks: it is a span, and no slow request.
+func TestAStreamOfEventsIsNoSlowRequest(t *testing.T) {
+	t.Parallel()
+	recorder, registry := tracetest.NewSpanRecorder(), prometheus.NewRegistry()
+	r := chi.NewRouter()
+	r.Get("/live", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = w.Write([]byte("data: 1\n\n"))
+	})
+	r.Get("/page", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder))
+	h := telemetry.Requests(r, provider, propagation.TraceContext{}, registry, time.Now)
+	for _, path := range []string{"/live", "/page"} {
+		request(t, h, http.MethodGet, path, "")
+	}
+	page := openMetrics(t, registry)
+	assert.Contains(t, page, `http_request_seconds_count{method="GET",route="/page",status="200"} 1`)
+	assert.NotContains(t, page, "/live")
+	assert.Len(t, recorder.Ended(), 2)
+}
+
 func openMetrics(t *testing.T, registry *prometheus.Registry) string {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody)

@@ -94,7 +94,7 @@ func (i *Issuer) serveChoice(w http.ResponseWriter, r *http.Request) {
 		}))
 	}
 	back.RawQuery = answer.Encode()
-	http.Redirect(w, r, back.String(), http.StatusSeeOther)
+	http.Redirect(w, r, back.String(), http.StatusSeeOther) //nolint:gosec // it knows no clients: anyone may ask
 }
 
 // keep returns what the grant is given for.
@@ -162,5 +162,5 @@ func (i *Issuer) serveEnd(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "invalid_request", errors.New("post_logout_redirect_uri: want a URL"))
 		return
 	}
-	http.Redirect(w, r, back.String(), http.StatusSeeOther)
+	http.Redirect(w, r, back.String(), http.StatusSeeOther) //nolint:gosec // as above
 }

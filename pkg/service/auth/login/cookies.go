@@ -19,7 +19,7 @@ var errTooLarge = errors.New("the issuer's tokens are too large for a session: h
 
 // cookie is one of this package's. An age of 0 is until the browser ends.
 func (l *Login) cookie(name, path, value string, age time.Duration) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // it is not Secure where ENVIRONMENT=local alone
 		Name: name, Value: value, Path: path, MaxAge: int(age / time.Second),
 		HttpOnly: true, Secure: l.secure(), SameSite: http.SameSiteLaxMode, // Lax: the issuer's answer comes from its site
 	}

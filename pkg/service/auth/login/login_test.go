@@ -130,20 +130,27 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 			w.asked.Add(1)
 		}
 	}
-	answer := httptest.NewRecorder()
+	got := httptest.NewRecorder()
 	in := r.Clone(r.Context())
 	in.RequestURI = r.URL.RequestURI()
 	if in.Body == nil {
 		in.Body = http.NoBody
 	}
-	h.ServeHTTP(answer, in)
-	res := answer.Result()
+	h.ServeHTTP(got, in)
+	res := got.Result()
 	res.Request = r
 	return res, nil
 }
 
+// answer is what the browser has got, for the last request that it sent.
+type answer struct {
+	StatusCode int
+	Header     http.Header
+	Request    *http.Request
+}
+
 // send sends a request of the browser, which follows redirects.
-func (w *world) send(method, at string, form url.Values, headers ...string) (*http.Response, string) {
+func (w *world) send(method, at string, form url.Values, headers ...string) (answer, string) {
 	w.t.Helper()
 	r, err := http.NewRequestWithContext(w.t.Context(), method, at, strings.NewReader(form.Encode()))
 	require.NoError(w.t, err)
@@ -155,7 +162,8 @@ func (w *world) send(method, at string, form url.Values, headers ...string) (*ht
 	require.NoError(w.t, err)
 	text, err := io.ReadAll(res.Body)
 	require.NoError(w.t, err)
-	return res, string(text)
+	require.NoError(w.t, res.Body.Close())
+	return answer{res.StatusCode, res.Header, res.Request}, string(text)
 }
 
 var input = regexp.MustCompile(`name="(\w+)"[^>]* value="([^"]*)"`)
@@ -174,7 +182,7 @@ func (w *world) form(to string) url.Values {
 	return form
 }
 
-func (w *world) signIn(to string) (*http.Response, string) {
+func (w *world) signIn(to string) (answer, string) {
 	w.t.Helper()
 	return w.send(http.MethodPost, issuerURL+"/authorize", w.form(to))
 }
@@ -246,6 +254,11 @@ func TestASignInIsOfOneBrowserAndOnce(t *testing.T) {
 		began := callback
 		callback = strings.Replace(callback, "state=", "state=AAAAAAAA", 1)
 		refused(http.StatusBadRequest, "not known", "another state")
+		state := regexp.MustCompile(`state=(.{8})`)
+		callback = state.ReplaceAllString(began, "state=${1}A")
+		refused(http.StatusBadRequest, "not known", "another state with the same cookie")
+		w.signIn("/console")
+		began = callback
 		callback = began
 		res, _ := w.send(http.MethodGet, callback, nil)
 		assert.Equal(t, "/console", res.Request.URL.Path)
@@ -263,8 +276,18 @@ func TestASignInIsOfOneBrowserAndOnce(t *testing.T) {
 		refused(http.StatusBadGateway, "You are not signed in", "another verifier")
 
 		w.signIn("/console")
+		at, err := url.Parse(callback)
+		require.NoError(t, err)
+		kept := w.Browser.Jar.Cookies(at)
 		time.Sleep(11 * time.Minute) // virtual
 		refused(http.StatusBadRequest, "not known", "too late")
+		late := httptest.NewRequestWithContext(t.Context(), http.MethodGet, callback, http.NoBody)
+		for _, cookie := range kept { // by a browser that does not forget
+			late.AddCookie(cookie)
+		}
+		answer := httptest.NewRecorder()
+		w.pages.ServeHTTP(answer, late)
+		assert.Contains(t, answer.Body.String(), "not known")
 	})
 }
 
@@ -367,7 +390,8 @@ func TestASignOutEndsTheSession(t *testing.T) {
 		w.signIn("/console")
 		res, text := w.send(http.MethodPost, pagesURL+"/console/logout", nil)
 		assert.Equal(t, "/console/signed-out", res.Request.URL.Path)
-		assert.Contains(t, text, issuerURL+"/end-session?client_id=console&post_logout_redirect_uri=http%3A%2F%2Fpages.test%2Fconsole%2Fsigned-out")
+		assert.Contains(t, text, issuerURL+"/end-session?client_id=console&post_logout_redirect_uri="+
+			url.QueryEscape(pagesURL+"/console/signed-out"))
 		assert.Empty(t, w.cookies())
 		res, _ = w.send(http.MethodGet, pagesURL+"/console", nil)
 		assert.Equal(t, http.StatusUnauthorized, res.StatusCode)

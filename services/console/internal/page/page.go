@@ -112,7 +112,8 @@ func (f *Frame) Register(r chi.Router, areas ...Area) error {
 	}
 	fromOthers := http.NewCrossOriginProtection()
 	fromOthers.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		f.own.Fail(w, r, http.StatusForbidden, "That was not sent by this console", "Another site may have tried it in your name. Nothing was done.")
+		f.own.Fail(w, r, http.StatusForbidden, "That was not sent by this console",
+			"Another site may have tried it in your name. Nothing was done.")
 	}))
 	r.Route(Prefix, func(r chi.Router) {
 		r.Get("/assets/"+f.version+"/*", func(w http.ResponseWriter, r *http.Request) {
