@@ -135,6 +135,10 @@ AXE := 4.14.1
 axe: ## The accessibility engine for the console's test
 	@npm install --silent --no-audit --no-fund --prefix bin/axe axe-core@$(AXE)
 
+.PHONY: screenshots
+screenshots: ## Write the pictures in docs/images, of a console over the demo's story (needs Chromium)
+	@mkdir -p docs/images && cd services/leftfold && IMAGES=$(CURDIR)/docs/images go test -count=1 -run '^TestImages$$' .
+
 .PHONY: vuln
 vuln: bin/tools/govulncheck ## Report known vulnerabilities that are called (VULNDB: a mirror; VULN=required: fail without it; VULN=off)
 	@VULN=$(VULN) VULNDB=$(VULNDB) .ci/vuln bin/tools/govulncheck

@@ -101,7 +101,12 @@ func findings(t *testing.T, tab context.Context) (found []string, ok bool) { //n
 
 // awaitText waits until an element has the text. A page that comes in between ends one look, and not the wait.
 func awaitText(selector, text string) chromedp.Action[chromedp.Void] {
-	look := fmt.Sprintf(`new Promise(r => setTimeout(() => r(!!document.querySelector(%q)?.innerText.includes(%q)), 20))`, selector, text)
+	return awaitTrue(fmt.Sprintf(`!!document.querySelector(%q)?.innerText.includes(%q)`, selector, text))
+}
+
+// awaitTrue waits until an expression of the page's is true, as awaitText does.
+func awaitTrue(expression string) chromedp.Action[chromedp.Void] {
+	look := `new Promise(r => setTimeout(() => r(` + expression + `), 20))`
 	return func(ctx context.Context, tab *chromedp.Target) (chromedp.Void, error) {
 		for {
 			if is, err := chromedp.Evaluate[bool](look, chromedp.EvalAwaitPromise)(ctx, tab); ctx.Err() != nil || err == nil && is {

@@ -130,3 +130,26 @@ func TestACommandWithoutItsStoredResultIsBusy(t *testing.T) {
 	}
 	assert.InDelta(t, 1, w.counted("commands_total", "register", "busy"), 0)
 }
+
+// A dry run is counted as what it is, and what it has decided is in no cache, snapshot or log.
+func TestADryRunLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.annAndAuditor()
+	var would dryrun.Outcome
+	version, err := w.User(t.Context(), "disable", ann, user.Disable{}, commands.Options{DryRun: &would})
+	require.NoError(t, err)
+	assert.Equal(t, eventsourcing.Version(2), version)
+	require.Len(t, would.Commit.Records, 1)
+	assert.Equal(t, "org/iam/user/disabled", would.Commit.Records[0].Name)
+	assert.Len(t, w.events(ann), 1)
+	assert.InDelta(t, 1, w.counted("commands_total", "disable", "dry_run"), 0)
+	assert.InDelta(t, 1, w.counted("command_seconds", "disable"), 0)
+
+	_, err = w.User(t.Context(), "enable", ann, user.Enable{}, commands.Options{DryRun: &would})
+	require.ErrorIs(t, err, user.ErrEnabled)
+	assert.Zero(t, would, "of a refusal nothing is left of the trial before")
+	assert.InDelta(t, 1, w.counted("commands_total", "enable", user.ErrEnabled.Code), 0)
+	_, err = w.User(t.Context(), "disable", ann, user.Disable{}, commands.Options{})
+	require.NoError(t, err)
+}
