@@ -102,6 +102,9 @@ func TestAPersonSignsInInABrowser(t *testing.T) {
 		t.Log("no accessibility engine is installed: make axe")
 	}
 	do("sign out", chromedp.Click(".reader button"), awaitText("h1", "You are signed out"))
+	parts, err := chromedp.Run(tab, chromedp.Evaluate[int](`document.querySelectorAll("nav a, .find, .reader").length`))
+	require.NoError(t, err)
+	assert.Zero(t, parts, "nothing is offered to who is signed out")
 	do("and again in", chromedp.Navigate(base+"/journey"), awaitText("h1", "Who are you?"))
 }
 

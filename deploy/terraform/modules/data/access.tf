@@ -77,6 +77,7 @@ locals {
       generations = { actions = ["dynamodb:GetItem"], resources = [local.generations.arn] }
       rows        = { actions = ["dynamodb:GetItem"], resources = concat(flatten(values(local.of_generations)), [local.heard.arn]) }
       timers      = { actions = ["dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem"], resources = [local.timers.arn] }
+      snapshots   = { actions = ["dynamodb:GetItem"], resources = [local.snapshots.arn] }
     }
 
     # Scan: to publish the log again when the table's stream has trimmed unread records.

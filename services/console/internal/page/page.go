@@ -250,8 +250,11 @@ func (f *Frame) reader(r *http.Request) string {
 	return ""
 }
 
-// open are the areas that the reader may see.
+// open are the areas that the reader may see: none before a sign-in.
 func (f *Frame) open(r *http.Request) (all []Area) {
+	if f.Open != nil && f.reader(r) == "" {
+		return nil
+	}
 	for _, a := range f.areas {
 		if a.Scope == "" || auth.May(r.Context(), a.Scope) {
 			all = append(all, a)
