@@ -61,6 +61,7 @@ type applier struct {
 	refuted  bool // a guess was: read from now on
 
 	delivered eventsourcing.Version // the first of the records that messages brought; 0: none did
+	derived   eventsourcing.Version // the fence that was derived from effects; 0: none was
 }
 
 func (p *Projector) newApplier(stream eventsourcing.StreamID) (*applier, error) {

@@ -210,7 +210,7 @@ func (p *Projector) catchUpStream(
 		return nil
 	}
 	head, err := a.catchUp(ctx)
-	if head > fence { // applied here, or by another process meanwhile
+	if fence = max(fence, a.derived); head > fence { // applied here, or by another process meanwhile
 		atomic.AddInt64(&done.Applied, int64(head-fence)) //nolint:gosec // far below 2^63
 	}
 	switch {

@@ -104,6 +104,7 @@ func (a *applier) derive(ctx context.Context, was Item) (written bool, err error
 	if err != nil {
 		return false, err
 	}
+	a.derived = last.Version
 	a.metrics.rebuilt.WithLabelValues(a.src.category).Inc()
 	a.config.Logger.WarnContext(ctx, "fence derived from the log", slog.String("stream", a.stream.String()),
 		slog.Uint64("version", uint64(last.Version)))

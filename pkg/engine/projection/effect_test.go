@@ -197,7 +197,8 @@ func TestALostFenceIsDerivedFromTheEffects(t *testing.T) {
 				return nil
 			},
 			"by a catch-up": func(r *rung, p *projection.Projector) error {
-				_, err := p.CatchUp(t.Context(), r.lib.log.all())
+				done, err := p.CatchUp(t.Context(), r.lib.log.all())
+				assert.Equal(t, projection.CaughtUp{Records: 6, Behind: 1, Applied: 2}, done, "an effect, and a title that has left no trace")
 				return err
 			},
 			"by a redrive": func(_ *rung, p *projection.Projector) error {
