@@ -74,9 +74,14 @@ func (k Kind) Element() Kind {
 // Value is one attribute value. It is immutable: its slices and maps must not be modified. The zero Value is no value.
 type Value struct {
 	kind Kind
-	text string           // String, and Number in canonical form
+	flag bool     // Bool
+	text string   // String, and Number in canonical form
+	rest *content // of other kinds
+}
+
+// content is what few values have. A Value without it is small: a log of a million events has ten million of them.
+type content struct {
 	data []byte           // Binary
-	flag bool             // Bool
 	list []Value          // List, and the members of every set, in their canonical order
 	m    map[string]Value // Map
 }
@@ -85,7 +90,7 @@ type Value struct {
 func StringValue(s string) Value { return Value{kind: String, text: s} }
 
 // BinaryValue returns a B that keeps b.
-func BinaryValue(b []byte) Value { return Value{kind: Binary, data: b} }
+func BinaryValue(b []byte) Value { return Value{kind: Binary, rest: &content{data: b}} }
 
 // BoolValue returns a BOOL.
 func BoolValue(b bool) Value { return Value{kind: Bool, flag: b} }
@@ -94,10 +99,10 @@ func BoolValue(b bool) Value { return Value{kind: Bool, flag: b} }
 func NullValue() Value { return Value{kind: Null} }
 
 // ListValue returns an L that keeps l.
-func ListValue(l []Value) Value { return Value{kind: List, list: l} }
+func ListValue(l []Value) Value { return Value{kind: List, rest: &content{list: l}} }
 
 // MapValue returns an M that keeps m.
-func MapValue(m map[string]Value) Value { return Value{kind: Map, m: m} }
+func MapValue(m map[string]Value) Value { return Value{kind: Map, rest: &content{m: m}} }
 
 // Kind returns the data type; 0 for the zero Value.
 func (v Value) Kind() Kind { return v.kind }
@@ -112,16 +117,31 @@ func (v Value) IsZero() bool { return v.kind == 0 }
 func (v Value) Text() string { return v.text }
 
 // Bytes returns the bytes of a B; they must not be modified.
-func (v Value) Bytes() []byte { return v.data }
+func (v Value) Bytes() []byte {
+	if v.rest == nil {
+		return nil
+	}
+	return v.rest.data
+}
 
 // Bool returns the value of a BOOL.
 func (v Value) Bool() bool { return v.flag }
 
 // List returns the elements of an L, or the members of a set in canonical order; they must not be modified.
-func (v Value) List() []Value { return v.list }
+func (v Value) List() []Value {
+	if v.rest == nil {
+		return nil
+	}
+	return v.rest.list
+}
 
 // Map returns the members of an M; they must not be modified.
-func (v Value) Map() map[string]Value { return v.m }
+func (v Value) Map() map[string]Value {
+	if v.rest == nil {
+		return nil
+	}
+	return v.rest.m
+}
 
 // Equal compares numbers by value and sets regardless of order. Values of different kinds differ.
 func (v Value) Equal(o Value) bool {
@@ -132,13 +152,13 @@ func (v Value) Equal(o Value) bool {
 	case String, Number:
 		return v.text == o.text // one number has one canonical text
 	case Binary:
-		return bytes.Equal(v.data, o.data)
+		return bytes.Equal(v.Bytes(), o.Bytes())
 	case Bool:
 		return v.flag == o.flag
 	case List, StringSet, NumberSet, BinarySet:
-		return equalLists(v.list, o.list)
+		return equalLists(v.List(), o.List())
 	case Map:
-		return equalMaps(v.m, o.m)
+		return equalMaps(v.Map(), o.Map())
 	case Null:
 	}
 	return true

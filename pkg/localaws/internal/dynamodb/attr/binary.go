@@ -32,19 +32,19 @@ func (v Value) append(b []byte) []byte {
 	case String, Number:
 		return appendText(b, v.text)
 	case Binary:
-		return appendText(b, v.data)
+		return appendText(b, v.Bytes())
 	case Bool:
 		if v.flag {
 			return append(b, 1)
 		}
 		return append(b, 0)
 	case List, StringSet, NumberSet, BinarySet:
-		b = binary.AppendUvarint(b, uint64(len(v.list)))
-		for _, e := range v.list {
+		b = binary.AppendUvarint(b, uint64(len(v.List())))
+		for _, e := range v.List() {
 			b = e.append(b)
 		}
 	case Map:
-		return appendMap(b, v.m)
+		return appendMap(b, v.Map())
 	case Null:
 	}
 	return b
@@ -121,16 +121,18 @@ func (d *decoder) value() (v Value, err error) {
 	case Binary:
 		var text string
 		text, err = d.text()
-		v.data = []byte(text)
+		v.rest = &content{data: []byte(text)}
 	case Bool:
 		var flag byte
 		flag, err = d.octet()
 		v.flag = flag == 1
 	case Null:
 	case List, StringSet, NumberSet, BinarySet:
-		v.list, err = d.list()
+		v.rest = &content{}
+		v.rest.list, err = d.list()
 	case Map:
-		v.m, err = d.mapping()
+		v.rest = &content{}
+		v.rest.m, err = d.mapping()
 	default:
 		err = errBinary
 	}

@@ -292,17 +292,17 @@ func (v Value) encode(e *jsontext.Encoder) error {
 	case String, Number:
 		return e.WriteToken(jsontext.String(v.text))
 	case Binary:
-		return e.WriteToken(jsontext.String(base64.StdEncoding.EncodeToString(v.data)))
+		return e.WriteToken(jsontext.String(base64.StdEncoding.EncodeToString(v.Bytes())))
 	case Bool:
 		return e.WriteToken(jsontext.Bool(v.flag))
 	case Null:
 		return e.WriteToken(jsontext.True)
 	case List:
-		return encodeList(e, v.list, func(v Value) error { return v.MarshalJSONTo(e) })
+		return encodeList(e, v.List(), func(v Value) error { return v.MarshalJSONTo(e) })
 	case Map:
-		return encodeMap(e, v.m)
+		return encodeMap(e, v.Map())
 	case StringSet, NumberSet, BinarySet:
-		return encodeList(e, v.list, func(v Value) error { return v.encode(e) })
+		return encodeList(e, v.List(), func(v Value) error { return v.encode(e) })
 	}
 	return fmt.Errorf("encode attribute value: kind %d has no wire form", v.kind)
 }

@@ -181,7 +181,7 @@ func (v Value) Compare(o Value) (int, bool) {
 	case Number:
 		return bytes.Compare(v.KeyBytes(), o.KeyBytes()), true
 	case Binary:
-		return bytes.Compare(v.data, o.data), true
+		return bytes.Compare(v.Bytes(), o.Bytes()), true
 	case Bool, Null, List, Map, StringSet, NumberSet, BinarySet:
 	}
 	return 0, false
@@ -202,7 +202,7 @@ func (v Value) KeyBytes() []byte {
 	case String:
 		return append([]byte{tag}, v.text...)
 	case Binary:
-		return append([]byte{tag}, v.data...)
+		return append([]byte{tag}, v.Bytes()...)
 	case Number:
 		d, _ := parseDecimal(v.text)
 		return append([]byte{tag}, d.keyBytes()...)

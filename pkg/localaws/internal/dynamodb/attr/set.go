@@ -44,7 +44,7 @@ func newSet(kind Kind, members []Value) (Value, error) {
 	if !distinct {
 		return Value{}, duplicates(kind, members)
 	}
-	return Value{kind: kind, list: sorted}, nil
+	return Value{kind: kind, rest: &content{list: sorted}}, nil
 }
 
 // emptySet and duplicates have DynamoDB's exact wording, with its doubled and missing spaces.
@@ -67,7 +67,7 @@ func duplicates(kind Kind, members []Value) error {
 	for i, m := range members {
 		texts[i] = m.text
 		if kind == BinarySet {
-			texts[i] = base64.StdEncoding.EncodeToString(m.data)
+			texts[i] = base64.StdEncoding.EncodeToString(m.Bytes())
 		}
 	}
 	of := " "
@@ -80,7 +80,7 @@ func duplicates(kind Kind, members []Value) error {
 
 // Contains reports whether member is an element of the list or set v.
 func (v Value) Contains(member Value) bool {
-	for _, m := range v.list {
+	for _, m := range v.List() {
 		if m.Equal(member) {
 			return true
 		}
@@ -94,14 +94,14 @@ func (v Value) Union(o Value) (Value, bool) {
 		return Value{}, false
 	}
 	have := v.keys()
-	members := append([]Value(nil), v.list...)
-	for _, m := range o.list {
+	members := append([]Value(nil), v.List()...)
+	for _, m := range o.List() {
 		if !have[string(m.KeyBytes())] {
 			members = append(members, m)
 		}
 	}
 	sorted, _ := sortByKey(members)
-	return Value{kind: v.kind, list: sorted}, true
+	return Value{kind: v.kind, rest: &content{list: sorted}}, true
 }
 
 // Without returns the members of set v that are not in set o, or the zero Value if none is left, since sets cannot be empty;
@@ -112,7 +112,7 @@ func (v Value) Without(o Value) (Value, bool) {
 	}
 	drop := o.keys()
 	var members []Value
-	for _, m := range v.list {
+	for _, m := range v.List() {
 		if !drop[string(m.KeyBytes())] {
 			members = append(members, m)
 		}
@@ -120,12 +120,12 @@ func (v Value) Without(o Value) (Value, bool) {
 	if members == nil {
 		return Value{}, true
 	}
-	return Value{kind: v.kind, list: members}, true
+	return Value{kind: v.kind, rest: &content{list: members}}, true
 }
 
 func (v Value) keys() map[string]bool {
-	keys := make(map[string]bool, len(v.list))
-	for _, m := range v.list {
+	keys := make(map[string]bool, len(v.List()))
+	for _, m := range v.List() {
 		keys[string(m.KeyBytes())] = true
 	}
 	return keys

@@ -18,20 +18,20 @@ func (v Value) Size() int {
 		d, _ := parseDecimal(v.text)
 		return (len(d.digits)+1)/2 + 1
 	case Binary:
-		return len(v.data)
+		return len(v.Bytes())
 	case Bool, Null:
 		return 1
 	case StringSet, NumberSet, BinarySet:
-		for _, m := range v.list {
+		for _, m := range v.List() {
 			size += m.Size()
 		}
 	case List:
 		size = documentOverhead
-		for _, e := range v.list {
+		for _, e := range v.List() {
 			size += elementOverhead + e.Size()
 		}
 	case Map:
-		size = documentOverhead + elementOverhead*len(v.m) + Item(v.m).Size()
+		size = documentOverhead + elementOverhead*len(v.Map()) + Item(v.Map()).Size()
 	}
 	return size
 }
@@ -40,10 +40,10 @@ func (v Value) Size() int {
 // around it.
 func (v Value) Depth() int {
 	deepest := 0
-	for _, e := range v.list {
+	for _, e := range v.List() {
 		deepest = max(deepest, e.Depth())
 	}
-	for _, e := range v.m {
+	for _, e := range v.Map() {
 		deepest = max(deepest, e.Depth())
 	}
 	if v.kind.Element() != 0 {
