@@ -39,7 +39,7 @@ func TestImages(t *testing.T) {
 			require.NoError(t, chromedp.Do(tab, append([]chromedp.Action[chromedp.Void]{chromedp.EmulateViewport(1200, height)}, open...)...))
 			png, err := chromedp.Run(tab, chromedp.CaptureScreenshot())
 			require.NoError(t, err)
-			require.NoError(t, os.WriteFile(filepath.Join(into, name+"-"+scheme+".png"), png, 0o644)) //nolint:gosec // a picture for all
+			require.NoError(t, os.WriteFile(filepath.Join(into, name+"-"+scheme+".png"), png, 0o644))
 		}
 		require.Empty(t, said.take(), name)
 	}
