@@ -28,7 +28,7 @@ func (w *world) crowd() {
 		joining.Go(func() {
 			time.Sleep(time.Duration(i) * 1357911)
 			for n := i; n < crowdSize; n += joiners {
-				id := clientID(uint64(n), "one of the crowd") //nolint:gosec // below crowdSize
+				id := clientID(uint64(n), "one of the crowd")
 				c.insist(forUser(id, http.MethodPost, "/users", map[string]any{"id": id, "email": fmt.Sprintf("crowd%d@example.com", n)}))
 				r := forUser(id, http.MethodPost, "/users/"+id+"/roles", map[string]any{"roleId": of})
 				r.grant = grant{id, of}
@@ -41,7 +41,7 @@ func (w *world) crowd() {
 }
 
 func (w *world) newClient(number int) *client {
-	return &client{world: w, number: number, random: rand.New(rand.NewPCG(w.plan.Seed, uint64(100+number)))} //nolint:gosec // small
+	return &client{world: w, number: number, random: rand.New(rand.NewPCG(w.plan.Seed, uint64(100+number)))}
 }
 
 // insist sends a request as new commands until one of them is accepted, or refused.

@@ -206,7 +206,8 @@ func (p Plan) String() string {
 	for _, d := range p.Denied {
 		denied = append(denied, fmt.Sprintf("%s to %s after %v for %v", d.Operation, d.Service, d.After, d.For))
 	}
-	return fmt.Sprintf("seed %d: %d clients with %d commands each (hot: %t, ruled: %t, busy neighbour: %t, crowd: %t), kill %d‰, pause %d‰, silent %d‰, "+
+	return fmt.Sprintf("seed %d: %d clients with %d commands each (hot: %t, ruled: %t, busy neighbour: %t, crowd: %t), "+
+		"kill %d‰, pause %d‰, silent %d‰, "+
 		"faults [%s], denied [%s], moves [%s] every %v, outage %v, edge repeats: %t, upgrade: %q, rebuilds: %t, cache %d, "+
 		"audits: %t, archive: %t with %d‰ faults of each kind, log lost: %t, variant: %q, until %v",
 		p.Seed, p.Clients, p.Commands, p.Hot, p.Ruled, p.Busy, p.Crowd, p.Kill, p.Pause, p.Silent,
