@@ -39,7 +39,7 @@ func (a Aggregate) places() []place {
 		{list, "func All() []Aggregate {", "	}", "		newAggregate(" + w.Name + ".Aggregate()),"},
 		imports(problems, domain),
 		{
-			problems, "		Refusals: []*eventsourcing.Refusal{", "			ErrKeyReused, ErrStillParked,",
+			problems, "		Refusals: []*eventsourcing.Refusal{", "			ErrKeyReused, ErrStillParked, ErrStepNotPossible,",
 			fmt.Sprintf("			%[1]s.ErrInvalidName, %[1]s.ErrNotFound, %[1]s.ErrExists,", w.Name),
 		},
 		imports(commands, domain),
