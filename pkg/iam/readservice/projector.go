@@ -35,7 +35,7 @@ import (
 // CacheConfig is the configuration of the rows that a projector service keeps in memory, or of the fences that the processor does.
 type CacheConfig struct {
 	_     struct{} `group:"Cache of read models"`
-	Bytes int      `envconfig:"PROJECTION_CACHE" default:"33554432" desc:"bytes of memory for the rows of a read model, or the fences of the processes, that were written lately, which saves reading them before the next write; 0: none"`
+	Bytes int      `envconfig:"PROJECTION_CACHE" default:"33554432" desc:"bytes of memory for rows or fences that were written lately, which saves reading them before the next write; 0: none"`
 }
 
 // Validate is called by service.LoadConfig.

@@ -30,7 +30,7 @@ type Config struct {
 	auth.PeopleConfig
 	_    struct{} `group:"Sign-in"`
 	URL  string   `envconfig:"LOGIN_URL" desc:"address by which browsers reach the console, such as https://api.example.com, and to which the issuer sends them back, at /console/callback; if not API_URL"`
-	Keys []string `envconfig:"SESSION_KEYS" secret:"true" desc:"what encrypts sessions: at least 32 characters, and the former one after a comma; the console needs it"`
+	Keys []string `envconfig:"SESSION_KEYS" secret:"true" desc:"what encrypts sessions of the console: 32 characters or more, after a comma the former one"`
 }
 
 // minKey is the least length of a key.
