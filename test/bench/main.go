@@ -43,8 +43,8 @@ func parse(args []string, errs io.Writer) (o options, err error) {
 	flags.BoolVar(&o.quick, "quick", false, "measure little: some minutes, rough numbers")
 	flags.BoolVar(&o.long, "long", false, "measure much: an hour, a backlog of 1,000,000 events, some GB of memory")
 	flags.BoolVar(&o.json, "json", false, "write JSON with every round instead of Markdown")
-	flags.StringVar(&o.out, "out", "", "write the report into the documentation in this directory, and the headlines into the README above; goes on where a run of the "+
-		"same commit was ended")
+	flags.StringVar(&o.out, "out", "", "write the report into the documentation in this directory, and the headlines into the README above;\n"+
+		"goes on where a run of the same commit was ended")
 	flags.StringVar(&o.programs, "programs", filepath.Join("bin", "processes"), "build the services' programs into this directory")
 	flags.StringVar(&o.command, "command", "", "what the report says was run; by default this command line")
 	if err := flags.Parse(args); err != nil {

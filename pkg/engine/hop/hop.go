@@ -173,8 +173,8 @@ func (h *Hop[In]) Open(ctx context.Context, shard string, held func(context.Cont
 
 func (h *Hop[In]) begin(ctx context.Context, shard string, held func(context.Context) error) *run {
 	r := &run{
-		instruments: h.instruments, name: h.Name, shard: shard, held: held, keep: h.SetAside, maxPending: h.MaxPending, budget: h.budget, now: h.Now,
-		log: h.Logger.With(slog.String("operation", h.Name), slog.String("shard", shard)), targets: h.Targets, journey: h.Journey,
+		instruments: h.instruments, name: h.Name, shard: shard, held: held, keep: h.SetAside, maxPending: h.MaxPending, budget: h.budget,
+		now: h.Now, log: h.Logger.With(slog.String("operation", h.Name), slog.String("shard", shard)), targets: h.Targets, journey: h.Journey,
 	}
 	for _, t := range h.Targets {
 		r.senders = append(r.senders, t.open(ctx, r, t.Name))

@@ -43,7 +43,7 @@ func TestOneCatchUpAtATimeRunsInTheBackground(t *testing.T) {
 			runs++
 			for _, err := range log {
 				if err != nil {
-					assert.ErrorIs(t, err, eventsourcing.ErrLogHole)
+					require.ErrorIs(t, err, eventsourcing.ErrLogHole)
 				}
 			}
 			select {
