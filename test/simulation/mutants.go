@@ -24,6 +24,8 @@ type mutant struct {
 	build func(buildtest.Build) buildtest.Build
 	// source changes what a log is restored from.
 	source func(recorded) recorded
+	// shows changes a plan into one in which the bug shows soon: what it takes may be rare in a drawn one.
+	shows func(*Plan)
 	// endless reports whether a process waits for the call's answer for ever.
 	endless func(c *call) bool
 }
@@ -68,6 +70,45 @@ func (p Plan) mutant() *mutant {
 		}
 	}
 	return nil
+}
+
+// Planting returns the plan with a planted bug, and with what it takes for it to show.
+func (p Plan) Planting(bug string) Plan {
+	p.Mutant, p.Moves = bug, slices.Clone(p.Moves)
+	if m := p.mutant(); m != nil && m.shows != nil {
+		m.shows(&p)
+	}
+	return p
+}
+
+// moving is a plan in which these happen, too.
+func moving(moves ...string) func(*Plan) {
+	return func(p *Plan) { p.Moves = append(p.Moves, moves...) }
+}
+
+func rebuilding(p *Plan) { p.Rebuilds, p.Upgrade = true, "" }
+
+func ruled(p *Plan) { p.Ruled = true }
+
+func silent(p *Plan) { p.Silent = 20 }
+
+func killing(p *Plan) {
+	p.Kill, p.Every = 6, 2*time.Second
+	p.Moves = append(p.Moves, moveKill, moveKillAll)
+}
+
+// damaging is a plan in which rows are damaged and audited, and of one generation.
+func damaging(p *Plan) {
+	p.Audits, p.Rebuilds, p.Upgrade = true, false, ""
+	p.Moves = append(p.Moves, moveDamage, moveDamage)
+}
+
+func archivingAll(p *Plan) { p.Archive, p.Kill = true, 6 }
+
+// losingTheLog is a plan in which the log is lost once, and nothing else stops the clients.
+func losingTheLog(p *Plan) {
+	p.Archive, p.LogLost, p.Outage, p.Upgrade = true, true, 0, ""
+	p.Moves = slices.DeleteFunc(p.Moves, func(m string) bool { return m == moveUnacceptable })
 }
 
 // Mutants returns the names and the descriptions of the bugs that can be planted.

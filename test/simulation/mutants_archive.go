@@ -16,6 +16,7 @@ func archiveMutants() []mutant {
 	return []mutant{
 		{
 			Name: "position stored before the object is written", Of: archiving,
+			shows: archivingAll,
 			Means: "records count as archived once they are about to be",
 			call: func(w *world, c *call, next func(*call) *answer) *answer {
 				if c.op != "S3.PutObject" {
@@ -27,6 +28,7 @@ func archiveMutants() []mutant {
 		},
 		{
 			Name: "object named by arrival", Of: archiving, Means: "two files that arrive in one second have one name",
+			shows: archivingAll,
 			call: func(_ *world, c *call, next func(*call) *answer) *answer {
 				if c.op != "S3.PutObject" {
 					return next(c)
@@ -41,6 +43,10 @@ func archiveMutants() []mutant {
 		},
 		{
 			Name: "archive gap not noticed", Of: verifying, Means: "what is only in the log is not looked at",
+			shows: func(p *Plan) {
+				p.Archive = true
+				moving(moveObjectLost)(p)
+			},
 			call: func(w *world, c *call, next func(*call) *answer) *answer {
 				a := next(c)
 				if c.op != "DynamoDB.Scan" || !a.ok() {
@@ -61,6 +67,7 @@ func archiveMutants() []mutant {
 		},
 		{
 			Name: "archive gap accepted", Means: "a stream is restored up to its first gap, and what follows is forgotten",
+			shows: losingTheLog,
 			source: func(source recorded) recorded {
 				return func(yield func(eventsourcing.Record, error) bool) {
 					there := map[archivedEvent]bool{}

@@ -1,15 +1,22 @@
 package simulation
 
+import "time"
+
 // auditMutants are bugs in how read models are audited and repaired.
 func auditMutants() []mutant {
 	fences := map[string]uint64{} // that an audit has read, by process and own row
 	return []mutant{
 		{
 			Name: "repair of a row that moved", Of: auditing, Means: "a repair writes what it has folded, whatever was applied meanwhile",
+			shows: func(p *Plan) {
+				damaging(p)
+				p.Pause, p.Every, p.Moves = 20, time.Second, []string{moveDamage}
+			},
 			call: unfenced,
 		},
 		{
 			Name: "stale row not noticed", Of: auditing, Means: "an audit compares a row with the log up to the row's version only",
+			shows: damaging,
 			call: func(w *world, c *call, next func(*call) *answer) *answer {
 				a := next(c)
 				body := object(a.body)

@@ -10,6 +10,7 @@ func permanentMutants() []mutant {
 	return []mutant{
 		{
 			Name: "unacceptable record blocks its shard", Of: streaming, Means: "what is no event is read again for ever, and not set aside",
+			shows: moving(moveUnacceptable),
 			call: func(w *world, c *call, next func(*call) *answer) *answer {
 				a := next(c)
 				if c.op != "DynamoDBStreams.GetRecords" {

@@ -11,6 +11,7 @@ func processMutants() []mutant {
 	return []mutant{
 		{
 			Name: "timer lost with a crash", Of: processing, Means: "a timer is put into its table after the process's events are in the log",
+			shows: killing,
 			call: func(w *world, c *call, next func(*call) *answer) *answer {
 				return inASecondWrite(w, c, next, 10*time.Second, func(item map[string]any) bool {
 					kind, table, _ := tableOf(item)
@@ -20,6 +21,7 @@ func processMutants() []mutant {
 		},
 		{
 			Name: "command sent before its event", Of: processing, Means: "a command is sent while the event that asks for it is being written",
+			shows: killing,
 			call: func(w *world, c *call, next func(*call) *answer) *answer {
 				if !writesEvent(w, c, "/commandsAsked") {
 					return next(c)
@@ -30,6 +32,7 @@ func processMutants() []mutant {
 		},
 		{
 			Name: "answer not recorded", Of: processing, Means: "the answer to a command is acted upon and not written",
+			shows: killing,
 			call: func(w *world, c *call, next func(*call) *answer) *answer {
 				if writesEvent(w, c, "/commandAnswered") {
 					return success(map[string]any{})

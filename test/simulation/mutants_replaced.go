@@ -12,6 +12,7 @@ func replacingMutants() []mutant {
 		doneLeaseKept(),
 		{
 			Name: "gap not published again", Means: "what was lost with a replaced stream is not published from the log",
+			shows: moving(moveTableAnew, moveTableAnew),
 			call: func(w *world, c *call, next func(*call) *answer) *answer {
 				if item := leaseOf(w, c); scalar(item, "state") == "gap" {
 					return next(c.withLease("state", "whole"))
@@ -71,6 +72,7 @@ func doneLeaseKept() mutant {
 	done := map[string]bool{}
 	return mutant{
 		Name: "done lease kept", Of: brokering, Means: "a shard of a new stream is not read if one of that ID was read to its end",
+		shows: moving(moveMerge, moveMergeLate),
 		call: func(w *world, c *call, next func(*call) *answer) *answer {
 			item := leaseOf(w, c)
 			shard := scalar(item, "shard")

@@ -57,6 +57,7 @@ func writingMutants() []mutant {
 		},
 		{
 			Name: "scope not moved by one of the commands", Of: commandAPI, Means: "what takes from a counter is not counted",
+			shows: ruled,
 			call: func(w *world, c *call, next func(*call) *answer) *answer {
 				a, _ := transact(c, next, func(item map[string]any) bool {
 					_, table, update := tableOf(item)
@@ -68,6 +69,7 @@ func writingMutants() []mutant {
 		},
 		{
 			Name: "scope not checked at the version read", Of: commandAPI, Means: "two commands decide on the same picture of a scope",
+			shows: ruled,
 			call: func(w *world, c *call, next func(*call) *answer) *answer {
 				if c.op != "DynamoDB.TransactWriteItems" {
 					return next(c)
@@ -88,6 +90,7 @@ func writingMutants() []mutant {
 		},
 		{
 			Name: "scope read after the stream", Of: commandAPI,
+			shows: ruled,
 			Means: "a refusal mixes the stream as it was before the scopes were read with these",
 			call:  staleAfterScopes(),
 		},

@@ -10,6 +10,7 @@ func silenceMutants() []mutant {
 	return []mutant{
 		{
 			Name: "call without a deadline", Means: "a process waits for an answer for ever",
+			shows:   silent,
 			endless: func(*call) bool { return true },
 		},
 		keepsLeaseWithoutProgress(),
@@ -20,6 +21,7 @@ func silenceMutants() []mutant {
 func keepsLeaseWithoutProgress() mutant {
 	m := mutant{
 		Name: "lease kept without progress", Of: brokering, Means: "a reader whose poll hangs goes on renewing its lease",
+		shows:   silent,
 		endless: func(c *call) bool { return strings.HasSuffix(c.op, ".GetRecords") },
 	}
 	var renew func(w *world, c *call, next func(*call) *answer, counter uint64)

@@ -16,6 +16,7 @@ func readingMutants() []mutant {
 	return []mutant{
 		{
 			Name: "one parent ignored", Of: brokering, Means: "a merged shard is read before both its parents are done",
+			shows: moving(moveMerge),
 			call: func(_ *world, c *call, next func(*call) *answer) *answer {
 				a := next(c)
 				if c.op != "Kinesis.ListShards" || !a.ok() {
@@ -58,6 +59,7 @@ func readingMutants() []mutant {
 		},
 		{
 			Name: "trimming not noticed", Means: "records trimmed unread are not published again from the log",
+			shows: func(p *Plan) { p.Outage, p.LogLost = 26*time.Hour, false },
 			call: func(w *world, c *call, next func(*call) *answer) *answer {
 				a := next(c)
 				body := object(a.body)
@@ -110,6 +112,7 @@ func pageWaits() mutant {
 	waiting := map[string]map[string]bool{} // events read and not published, by instance and shard
 	return mutant{
 		Name: "whole page waits", Of: streaming, Means: "a page is read only once all of the one before it is published",
+		shows: func(p *Plan) { p.Busy = true },
 		call: func(w *world, c *call, next func(*call) *answer) *answer {
 			instance := c.life.instance + " "
 			switch c.op {

@@ -149,6 +149,7 @@ func rebuildMutants() []mutant {
 	return []mutant{
 		{
 			Name: "live traffic missed at start", Means: "a projector never learns that another generation is fed",
+			shows: rebuilding,
 			call: func(w *world, c *call, next func(*call) *answer) *answer {
 				if !states(w, c, "DynamoDB.GetItem") || !projector(c) {
 					return next(c)
@@ -166,6 +167,7 @@ func rebuildMutants() []mutant {
 		},
 		{
 			Name: "generation mixed up", Means: "a projector reads the other generation while it is filled",
+			shows: rebuilding,
 			call: func(w *world, c *call, next func(*call) *answer) *answer {
 				a := next(c)
 				body := object(a.body)
@@ -179,6 +181,7 @@ func rebuildMutants() []mutant {
 		},
 		{
 			Name: "switch before parity", Of: operating, Means: "reads move to the next generation before it has everything",
+			shows: rebuilding,
 			call: func(w *world, c *call, next func(*call) *answer) *answer {
 				body := object(c.raw)
 				item := fields(body["Item"])

@@ -73,15 +73,8 @@ func TestAnUpgradeUnderLoadFailsNoCommand(t *testing.T) { //nolint:paralleltest 
 		return // too few seeds for what follows
 	}
 	assert.Positive(t, parked, "what an older build does not know, it parks")
-	for bug, upgrade := range map[string]string{
-		"written before it is read": upgrades[0], "parked for good by an older build": upgrades[1],
-	} {
-		caught := false
-		for seed := uint64(1); seed < 20 && !caught; seed++ {
-			p := simulation.Plan{Seed: seed, Clients: 4, Commands: 10, Upgrade: upgrade, Mutant: bug}
-			caught = len(simulation.Run(t, p).Breaches) > 0
-		}
-		assert.True(t, caught, bug)
+	for _, bug := range []string{"written before it is read", "parked for good by an older build"} {
+		requireCaught(t, bug, 1, func(seed uint64) simulation.Plan { return simulation.Plan{Seed: seed, Clients: 4, Commands: 10} })
 	}
 }
 
@@ -171,24 +164,17 @@ func TestBugsOfOperatorsAreCaught(t *testing.T) { //nolint:paralleltest // see a
 	if raceDetector {
 		return
 	}
-	rebuilt := func(p *simulation.Plan) { p.Rebuilds = true }
-	for bug, with := range map[string]func(*simulation.Plan){
-		"live traffic missed at start": rebuilt, "generation mixed up": rebuilt, "switch before parity": rebuilt,
-		"repair of a row that moved": func(p *simulation.Plan) {
-			p.Audits, p.Pause, p.Every, p.Moves = true, 20, time.Second, []string{"row damaged"}
-		},
-		"archive gap accepted": func(p *simulation.Plan) { p.Archive, p.LogLost = true, true },
+	for _, bug := range []string{
+		"live traffic missed at start", "generation mixed up", "switch before parity", "repair of a row that moved", "stale row not noticed",
+		"position stored before the object is written", "object named by arrival", "archive gap not noticed", "archive gap accepted",
 	} {
-		caught := false
-		for i := uint64(0); i < 8 && !caught; i++ {
-			p := simulation.Plan{Seed: 1 + i/2, Clients: 4, Commands: 20, Mutant: bug}
-			if i%2 == 1 {
+		requireCaught(t, bug, 1, func(seed uint64) simulation.Plan {
+			p := simulation.Plan{Seed: seed, Clients: 4, Commands: 20}
+			if seed%2 == 0 {
 				p.Clients, p.Commands = 8, 60
 			}
-			with(&p)
-			caught = len(simulation.Run(t, p).Breaches) > 0
-		}
-		assert.True(t, caught, bug)
+			return p
+		})
 	}
 }
 
@@ -234,7 +220,7 @@ func TestSilentCallsDelayForSecondsOnly(t *testing.T) { //nolint:paralleltest //
 		assert.Positive(t, r.Silent, "seed %d: calls without an answer", seed)
 		assert.Less(t, r.Settled, 15*time.Second, "seed %d", seed)
 	}
-	r := simulation.Run(t, simulation.Plan{Seed: 1, Clients: 6, Commands: 30, Silent: 20, Mutant: "call without a deadline"})
+	r := simulation.Run(t, simulation.Plan{Seed: 1, Clients: 6, Commands: 30}.Planting("call without a deadline"))
 	assert.NotEmpty(t, r.Breaches, "a process that waits for ever is found")
 }
 
@@ -278,9 +264,7 @@ func TestWhatThePipelineCannotCarryDelaysNoOther(t *testing.T) { //nolint:parall
 func requireCaught(t *testing.T, bug string, first uint64, plan func(seed uint64) simulation.Plan) {
 	t.Helper()
 	for seed := first; seed < first+40; seed++ {
-		p := plan(seed)
-		p.Mutant = bug
-		if len(simulation.Run(t, p).Breaches) > 0 {
+		if len(simulation.Run(t, plan(seed).Planting(bug)).Breaches) > 0 {
 			return
 		}
 	}
@@ -299,10 +283,6 @@ func TestPlantedBugsAreCaught(t *testing.T) { //nolint:paralleltest // see above
 		requireCaught(t, name, first, func(seed uint64) simulation.Plan {
 			p := simulation.NewPlan(seed).WithoutOperators()
 			p.Rebuilds = p.Rebuilds && p.Upgrade == ""
-			if name == "gap not published again" {
-				p.Moves = []string{"table's stream off and on"}
-			}
-			p.Busy = p.Busy || name == "whole page waits"
 			return p
 		})
 	}
@@ -391,7 +371,9 @@ func (j job) play(t *testing.T) result {
 	if j.Variant != "" {
 		p = p.As(j.Variant)
 	}
-	p.Mutant = j.Mutant
+	if j.Mutant != "" {
+		p = p.Planting(j.Mutant)
+	}
 	r := simulation.Run(t, p)
 	if j.Twice && len(r.Breaches) == 0 {
 		if again := simulation.Run(t, p); again.Hash != r.Hash {
