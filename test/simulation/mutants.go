@@ -88,7 +88,7 @@ func moving(moves ...string) func(*Plan) {
 
 func rebuilding(p *Plan) { p.Rebuilds, p.Upgrade = true, "" }
 
-func ruled(p *Plan) { p.Ruled = true }
+func ruled(p *Plan) { p.Ruled, p.Hot, p.Clients, p.Commands = true, false, 10, 60 }
 
 func silent(p *Plan) { p.Silent = 20 }
 
@@ -103,7 +103,7 @@ func damaging(p *Plan) {
 	p.Moves = append(p.Moves, moveDamage, moveDamage)
 }
 
-func archivingAll(p *Plan) { p.Archive, p.Kill = true, 6 }
+func archivingAll(p *Plan) { p.Archive, p.Kill = true, 20 }
 
 // losingTheLog is a plan in which the log is lost once, and nothing else stops the clients.
 func losingTheLog(p *Plan) {

@@ -96,6 +96,7 @@ func writingMutants() []mutant {
 		},
 		{
 			Name: "no guard", Of: commandAPI, Means: "a role may be disabled while it is granted",
+			shows: func(p *Plan) { p.Hot, p.Ruled = true, false },
 			call: func(_ *world, c *call, next func(*call) *answer) *answer {
 				a, _ := transact(c, next, func(item map[string]any) bool {
 					kind, _, check := tableOf(item)

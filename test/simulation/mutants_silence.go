@@ -21,7 +21,6 @@ func silenceMutants() []mutant {
 func keepsLeaseWithoutProgress() mutant {
 	m := mutant{
 		Name: "lease kept without progress", Of: brokering, Means: "a reader whose poll hangs goes on renewing its lease",
-		shows:   silent,
 		endless: func(c *call) bool { return strings.HasSuffix(c.op, ".GetRecords") },
 	}
 	var renew func(w *world, c *call, next func(*call) *answer, counter uint64)
