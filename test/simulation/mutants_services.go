@@ -96,7 +96,7 @@ func writingMutants() []mutant {
 		},
 		{
 			Name: "no guard", Of: commandAPI, Means: "a role may be disabled while it is granted",
-			shows: func(p *Plan) { p.Hot, p.Ruled = true, false },
+			shows: func(p *Plan) { p.Hot, p.Ruled, p.Clients, p.Commands, p.Pause = true, false, 10, 60, 20 },
 			call: func(_ *world, c *call, next func(*call) *answer) *answer {
 				a, _ := transact(c, next, func(item map[string]any) bool {
 					kind, _, check := tableOf(item)
