@@ -18,6 +18,7 @@ var healthy = []string{
 	`up{job="leftfold",service="projector-role"} 1x60`,
 	`up{job="leftfold",service="projector-audit"} 1x60`,
 	`up{job="leftfold",service="processor"} 1x60`,
+	`up{job="leftfold",service="console"} 1x60`,
 
 	`leftfold_http_request_seconds_count{service="command-api",method="POST",route="/users",status="202"} 0+600x60`,
 	`leftfold_http_request_seconds_count{service="command-api",method="POST",route="/users",status="503"} 0+1x60`,
