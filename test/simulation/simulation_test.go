@@ -263,12 +263,14 @@ func TestWhatThePipelineCannotCarryDelaysNoOther(t *testing.T) { //nolint:parall
 // requireCaught plants a bug, which one of 40 seeds from first on must find.
 func requireCaught(t *testing.T, bug string, first uint64, plan func(seed uint64) simulation.Plan) {
 	t.Helper()
-	for seed := first; seed < first+40; seed++ {
-		if len(simulation.Run(t, plan(seed).Planting(bug)).Breaches) > 0 {
-			return
+	t.Run(bug, func(t *testing.T) {
+		for seed := first; seed < first+40; seed++ {
+			if len(simulation.Run(t, plan(seed).Planting(bug)).Breaches) > 0 {
+				return
+			}
 		}
-	}
-	t.Error(bug, "is not caught")
+		t.Error("is not caught")
+	})
 }
 
 func TestPlantedBugsAreCaught(t *testing.T) { //nolint:paralleltest // see above

@@ -48,6 +48,7 @@ var limits = map[string]time.Duration{ // read only
 	"Kinesis.RegisterStreamConsumer": control,
 	"Kinesis.CreateStream":           control,
 	"Kinesis.DescribeStream":         control,
+	"Kinesis.SplitShard":             control,
 
 	"SQS.GetQueueUrl":                  quick,
 	"SQS.ReceiveMessage":               quick, // and for as long as it waits for messages
