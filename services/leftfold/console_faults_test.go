@@ -44,7 +44,7 @@ func TestASystemIsBrokenInABrowserAndHeals(t *testing.T) {
 		assert.Empty(t, said.take(), what)
 	}
 	press := func(way string) chromedp.Action[chromedp.Void] {
-		return chromedp.Click(fmt.Sprintf(`form[action$=%q] button`, "/"+way))
+		return press(fmt.Sprintf(`form[action$=%q] button`, "/"+way))
 	}
 
 	do("nothing has happened", chromedp.Navigate(api+"/console/faults"), awaitText("#strip", "Nothing is lost"))

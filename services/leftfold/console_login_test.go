@@ -93,7 +93,7 @@ func TestAPersonSignsInInABrowser(t *testing.T) {
 	}
 	do("the issuer asks", chromedp.Navigate(base+"/streams"), awaitText("h1", "Who are you?"))
 	said.take() // the first answer was 401
-	do("sign in", chromedp.Click("form button"), awaitText("h1", "What happened?"), awaitText(".reader", "dan"))
+	do("sign in", press("form button"), awaitText("h1", "What happened?"), awaitText(".reader", "dan"))
 	do("the overview is live", chromedp.Navigate(base), awaitText(".pipeline + .note", "Rates are of the last"))
 	assert.Empty(t, said.take())
 	found, looked := findings(t, tab)
@@ -101,7 +101,7 @@ func TestAPersonSignsInInABrowser(t *testing.T) {
 	if !looked {
 		t.Log("no accessibility engine is installed: make axe")
 	}
-	do("sign out", chromedp.Click(".reader button"), awaitText("h1", "You are signed out"))
+	do("sign out", press(".reader button"), awaitText("h1", "You are signed out"))
 	parts, err := chromedp.Run(tab, chromedp.Evaluate[int](`document.querySelectorAll("nav a, .find, .reader").length`))
 	require.NoError(t, err)
 	assert.Zero(t, parts, "nothing is offered to who is signed out")

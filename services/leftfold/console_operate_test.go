@@ -35,13 +35,13 @@ func TestAnOperatorFreesAParkedAggregateInABrowser(t *testing.T) {
 		_, out, _ := o.run("parked", "list")
 		return out, strings.Count(out, somebody) == 4
 	})
-	do("what is wrong", chromedp.Navigate(base), awaitText(".attention", "parked since its start"), chromedp.Click(`.attention a`),
+	do("what is wrong", chromedp.Navigate(base), awaitText(".attention", "parked since its start"), press(`.attention a`),
 		awaitText("table", somebody))
-	do("why", chromedp.Click(`a[href$="/parked/users/`+somebody+`"]`), awaitText(".facts", "unknown event: org/iam/user/teleported"))
-	do("too early", chromedp.Click("main button"), awaitText("#action", "It is not done. 409 still_parked"))
+	do("why", press(`a[href$="/parked/users/`+somebody+`"]`), awaitText(".facts", "unknown event: org/iam/user/teleported"))
+	do("too early", press("main button"), awaitText("#action", "It is not done. 409 still_parked"))
 
 	o.log("2", "disabled", `{}`) // the cause is gone
-	do("free all", chromedp.Navigate(base+"/operate/parked"), chromedp.Click("main button"), awaitText("#action", "It is done. 4 redriven"))
+	do("free all", chromedp.Navigate(base+"/operate/parked"), press("main button"), awaitText("#action", "It is done. 4 redriven"))
 	do("nothing is parked", chromedp.Navigate(base+"/operate/parked"), awaitText("main", "Nothing is parked"))
 
 	waittest.Until(t, "the audit trail has both orders, with how they ended", func() (any, bool) {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -155,6 +156,26 @@ func look(
 	}
 }
 
+// press clicks an element once it is there. A page that is alive may exchange it at any time, so it is looked up and clicked in one step.
+func press(selector string) chromedp.Action[chromedp.Void] {
+	click := fmt.Sprintf(`new Promise(r => setTimeout(() => { const e = document.querySelector(%q); e?.click(); r(!!e) }, 20))`, selector)
+	return func(ctx context.Context, tab *chromedp.Target) (chromedp.Void, error) {
+		for {
+			if is, err := chromedp.Evaluate[bool](click, chromedp.EvalAwaitPromise)(ctx, tab); ctx.Err() != nil || err != nil || is {
+				return chromedp.Void{}, errors.Join(ctx.Err(), ignoreLeft(err))
+			}
+		}
+	}
+}
+
+// ignoreLeft takes a page that was left by the click for its success.
+func ignoreLeft(err error) error {
+	if err != nil && (strings.Contains(err.Error(), "context was destroyed") || strings.Contains(err.Error(), "navigated or closed")) {
+		return nil
+	}
+	return err
+}
+
 func TestTheConsoleInABrowser(t *testing.T) {
 	t.Parallel()
 	tab, said := newBrowser(t)
@@ -190,12 +211,12 @@ func TestTheConsoleInABrowser(t *testing.T) {
 	do("it is live", awaitText(".pipeline + .note", "Rates are of the last"))
 	do("find a user", chromedp.SendKeys("#find", id+"\r"), awaitText("#answer", "Every read model shows it"),
 		awaitText("#answer", "Version 3 of"))
-	do("the event before", chromedp.Click(`a[rel=prev]`), awaitText("#answer", "Version 2 of"))
-	do("find what is not there", chromedp.SetValue("#of", "nobody"), chromedp.Click("form.ask button"),
+	do("the event before", press(`a[rel=prev]`), awaitText("#answer", "Version 2 of"))
+	do("find what is not there", chromedp.SetValue("#of", "nobody"), press("form.ask button"),
 		awaitText("#answer", "Nothing is known"))
-	do("find by a correlation ID", chromedp.SetValue("#of", "told-in-the-console"), chromedp.Click("form.ask button"),
+	do("find by a correlation ID", chromedp.SetValue("#of", "told-in-the-console"), press("form.ask button"),
 		awaitText("#answer", "registered"))
-	do("its stream", chromedp.Click("#answer tbody a[href*='/streams/']"), awaitText("#travel", "State for decisions"))
+	do("its stream", press("#answer tbody a[href*='/streams/']"), awaitText("#travel", "State for decisions"))
 	do("travel in time", chromedp.Navigate(base+"/console/streams/org/iam/user/"+id), awaitText("#travel", "O'Neill"),
 		chromedp.SendKeys("#at", kb.ArrowLeft),
 		awaitText("#travel", "Version 2 of 3"), awaitText("#travel ins", "Dan"))

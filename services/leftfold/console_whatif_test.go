@@ -83,12 +83,12 @@ func TestWhatIfInABrowser(t *testing.T) {
 		assert.Empty(t, said.take(), what)
 	}
 	do("from its stream", chromedp.Navigate(base+"/console/streams/org/iam/user/"+tried+"?at=1"),
-		chromedp.Click(`a[href*="/console/whatif"][href*="at=1"]`), awaitText("main", "at version 1"))
-	do("choose", chromedp.Click(`a[href*="/whatif/changeEmail"]`), awaitText("h1", "e-mail"))
+		press(`a[href*="/console/whatif"][href*="at=1"]`), awaitText("main", "at version 1"))
+	do("choose", press(`a[href*="/whatif/changeEmail"]`), awaitText("h1", "e-mail"))
 	do("accepted", chromedp.SendKeys("#value-email", "lee@example.com\r"), awaitText("#outcome", "It would be accepted"),
 		awaitText(".outcome", "takes org/iam/user#email lee@example.com"), awaitText(".outcome ins", "lee@example.com"))
 	lookAtNow(t, tab, said, "accepted")
-	do("refused", chromedp.SetValue("#value-email", "nobody"), chromedp.Click("form.values button"),
+	do("refused", chromedp.SetValue("#value-email", "nobody"), press("form.values button"),
 		awaitText("#outcome", "It would be refused"), awaitText("#about-email .refused", "e-mail"))
 	lookAtNow(t, tab, said, "refused")
 	lookAt(t, tab, said, base+"/console/whatif")
