@@ -100,7 +100,9 @@ func (j *judgement) archives() {
 			}
 		},
 	})
-	must(err)
+	if err != nil { // such as one whose objects are all lost
+		j.breach("archive", "", "in the end: %v", err)
+	}
 }
 
 // matters reports whether a finding is about more than what the pipeline cannot carry.

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"maps"
 	"net/http"
 	"slices"
@@ -83,7 +84,7 @@ func (p Plan) Planting(bug string) Plan {
 
 // moving is a plan in which these happen, too.
 func moving(moves ...string) func(*Plan) {
-	return func(p *Plan) { p.Moves = append(p.Moves, moves...) }
+	return func(p *Plan) { p.Moves, p.Every = append(p.Moves, moves...), cmp.Or(p.Every, 2*time.Second) }
 }
 
 func rebuilding(p *Plan) { p.Rebuilds, p.Upgrade = true, "" }
@@ -100,7 +101,7 @@ func killing(p *Plan) {
 // damaging is a plan in which rows are damaged and audited, and of one generation.
 func damaging(p *Plan) {
 	p.Audits, p.Rebuilds, p.Upgrade = true, false, ""
-	p.Moves = append(p.Moves, moveDamage, moveDamage)
+	moving(moveDamage, moveDamage)(p)
 }
 
 func archivingAll(p *Plan) { p.Archive, p.Kill = true, 20 }
