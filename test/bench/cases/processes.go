@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/retry"
@@ -149,16 +150,28 @@ func (s *system) still(ctx context.Context) error {
 
 func (s *system) grantAll(ctx context.Context, users []string, role string) error {
 	return s.flat(ctx, len(users), func(ctx context.Context, i int) error {
-		_, err := s.send(ctx, addRole(users[i], role))
-		return err
+		return s.insist(ctx, addRole(users[i], role))
 	})
 }
 
 func (s *system) removeAll(ctx context.Context, users []string, role string) error {
 	return s.flat(ctx, len(users), func(ctx context.Context, i int) error {
-		_, err := s.send(ctx, command{method: http.MethodDelete, path: "/users/" + users[i] + "/roles/" + role})
-		return err
+		return s.insist(ctx, command{method: http.MethodDelete, path: "/users/" + users[i] + "/roles/" + role})
 	})
+}
+
+// insist sends a command again for as long as the answer is that too many others change the same at once: all of these change what the
+// members of one role have in common.
+func (s *system) insist(ctx context.Context, c command) error {
+	for {
+		_, err := s.send(ctx, c)
+		if !refused(err, http.StatusConflict) || !strings.Contains(err.Error(), `"busy"`) {
+			return err
+		}
+		if err := retry.Sleep(ctx, look); err != nil {
+			return err
+		}
+	}
 }
 
 func (s *system) grantAndRemove(ctx context.Context, users []string, role string) error {
@@ -174,8 +187,7 @@ func (s *system) grantUntil(ctx context.Context, users []string, role string) er
 	_, err := load.Flat(ctx, clients, len(users), func(ctx context.Context, i int) error {
 		c := addRole(users[i], role)
 		c.body = object{"roleId": role, "until": until}
-		_, err := s.send(ctx, c)
-		return err
+		return s.insist(ctx, c)
 	})
 	if err != nil {
 		return err
