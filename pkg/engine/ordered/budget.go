@@ -15,7 +15,7 @@ type Budget struct {
 // NewBudget returns a Budget of that many bytes, of which every Sender may have share in any case.
 func NewBudget(total, share int) *Budget { return &Budget{total: total, share: share} }
 
-// take counts bytes that became pending.
+// take counts bytes that became pending, or, below zero, that are not any more.
 func (b *Budget) take(bytes int) {
 	if b == nil {
 		return
@@ -28,9 +28,6 @@ func (b *Budget) take(bytes int) {
 		b.freed = nil
 	}
 }
-
-// free counts bytes that are not pending any more.
-func (b *Budget) free(bytes int) { b.take(-bytes) }
 
 // full reports whether a Sender that has so many bytes pending may not have more now, and then what ends when there is room.
 func (b *Budget) full(pending int) (freed <-chan struct{}, is bool) {

@@ -98,7 +98,7 @@ func (s *Sender[E]) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.released = true
-	s.o.Budget.free(s.bytes)
+	s.o.Budget.take(-s.bytes)
 }
 
 // wait waits, without the lock, for the end of a call or for one of the channels.

@@ -50,11 +50,16 @@ const (
 
 // NewWholeLog returns the log in a table.
 func NewWholeLog(table string, p service.Platform) WholeLog {
-	log := dynamostore.NewStore(
-		dynamodb.NewFromConfig(p.AWS, func(o *dynamodb.Options) { o.RetryMaxAttempts = scanAttempts }),
-		dynamostore.Config{Tables: dynamostore.Tables{Events: table}, Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter}},
-	)
+	_, log := newScanned(table, p)
 	return func(ctx context.Context) iter.Seq2[eventsourcing.Record, error] { return log.All(ctx, logSegments) }
+}
+
+// newScanned returns the log in a table, and the client that scans it.
+func newScanned(table string, p service.Platform) (*dynamodb.Client, *dynamostore.Store) {
+	db := dynamodb.NewFromConfig(p.AWS, func(o *dynamodb.Options) { o.RetryMaxAttempts = scanAttempts })
+	return db, dynamostore.NewStore(db, dynamostore.Config{
+		Tables: dynamostore.Tables{Events: table}, Now: p.Now, Backoff: retry.Backoff{Jitter: p.Jitter},
+	})
 }
 
 // NewCatchUps returns the CatchUps of the projection of that name, each of which is run with the log.

@@ -9,10 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
 	"github.com/leftfold/leftfold/pkg/engine/generation"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/engine/projectionaudit"
@@ -58,9 +56,8 @@ func NewSteps(
 
 // newStepsOf returns the Steps of a service's projection.
 func newStepsOf(c Config, p service.Platform) *Steps {
-	db := dynamodb.NewFromConfig(p.AWS, func(o *dynamodb.Options) { o.RetryMaxAttempts = scanAttempts })
+	db, log := newScanned(c.EventLog, p)
 	backoff := retry.Backoff{Jitter: p.Jitter}
-	log := dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: c.EventLog}, Now: p.Now, Backoff: backoff})
 	return NewSteps(c.Name, func(on func(generation.Progress), differs func(projectionaudit.Finding)) Operator {
 		return generation.NewOperator(generation.OperatorConfig{
 			Config: generation.Config{

@@ -51,8 +51,8 @@ func (l *Config) ValidateFor(c *auth.Config) error {
 			break
 		}
 	}
-	if at, err := url.Parse(l.URL); l.URL != "" && (err != nil || at.Host == "" || at.Path != "" || at.RawQuery != "" ||
-		at.Scheme != "https" && (at.Scheme != "http" || c.Environment != auth.Local)) {
+	if at, err := httpapi.ParseURL(l.URL); l.URL != "" && (err != nil || at.Path != "" || at.RawQuery != "" ||
+		at.Scheme != "https" && c.Environment != auth.Local) {
 		errs = append(errs, fmt.Errorf("LOGIN_URL=%s: want the https address of a host, such as https://api.example.com", l.URL))
 	}
 	return errors.Join(errs...)

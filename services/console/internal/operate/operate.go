@@ -70,7 +70,7 @@ func New(f *page.Frame, c Config) (page.Area, error) {
 		r.Get(Path+"/processes", p.processes)
 		r.Get(Path+"/processes/{kind}/{id}", p.process)
 		r.Get(Path+"/leases", p.leases)
-		acts := r.With(p.mayAct)
+		acts := r.With(p.Needs(page.ScopeOperate, "Nothing was done"))
 		acts.Post(Path+"/parked", p.redriveAll)
 		acts.Post(Path+"/parked/{consumer}/*", p.redrive)
 		acts.Post(Path+"/readmodels/{projection}/audit", p.audit)
@@ -79,17 +79,6 @@ func New(f *page.Frame, c Config) (page.Area, error) {
 		acts.Post(Path+"/processes/{kind}/{id}/retry", p.retry)
 		acts.Post(Path+"/processes/{kind}/{id}/cancel", p.cancel)
 	}}, err
-}
-
-// mayAct refuses readers who may only look.
-func (p *pages) mayAct(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if auth.Require(r.Context(), page.ScopeOperate) != nil {
-			p.Fail(w, r, http.StatusForbidden, "Nothing was done", "It takes a token with the scope "+page.ScopeOperate+".")
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 // Time for an action to be done before its page is shown: most are quick.

@@ -127,7 +127,7 @@ func (f *Frame) Register(r chi.Router, areas ...Area) error {
 		r.Group(func(r chi.Router) {
 			r.Use(f.Admit)
 			for _, a := range areas {
-				a.Routes(r.With(f.needs(a.Scope)))
+				a.Routes(r.With(f.own.Needs(a.Scope, "This part is not for everyone")))
 			}
 			r.Get("/*", func(w http.ResponseWriter, r *http.Request) {
 				f.own.Fail(w, r, http.StatusNotFound, "There is no such page", "")
@@ -137,12 +137,12 @@ func (f *Frame) Register(r chi.Router, areas ...Area) error {
 	return nil
 }
 
-// needs refuses readers who lack the scope.
-func (f *Frame) needs(scope string) func(http.Handler) http.Handler {
+// Needs refuses readers who lack the scope, if it names one, with a page of that title.
+func (t *Templates) Needs(scope, otherwise string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if scope != "" && !auth.May(r.Context(), scope) {
-				f.own.Fail(w, r, http.StatusForbidden, "This part is not for everyone", "It takes a token with the scope "+scope+".")
+				t.Fail(w, r, http.StatusForbidden, otherwise, "It takes a token with the scope "+scope+".")
 				return
 			}
 			next.ServeHTTP(w, r)
