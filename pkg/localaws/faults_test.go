@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -395,16 +396,21 @@ func TestFaultsOfOtherOperationsCostNothing(t *testing.T) { //nolint:paralleltes
 	body := strings.NewReader("{}")
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", io.NopCloser(body))
 	r.Header.Set("X-Amz-Target", "Kinesis_20131202.ListStreams")
+	// The fewest of many calls: the race detector makes a sync.Pool forget at random, and then a call makes more.
 	allocations := func() float64 {
-		return testing.AllocsPerRun(200, func() {
-			body.Reset("{}")
-			w.Body.Reset()
-			server.ServeHTTP(w, r)
-		})
+		fewest := math.Inf(1)
+		for range 200 {
+			fewest = min(fewest, testing.AllocsPerRun(1, func() {
+				body.Reset("{}")
+				w.Body.Reset()
+				server.ServeHTTP(w, r)
+			}))
+		}
+		return fewest
 	}
 	before := allocations()
 	require.NoError(t, server.SetFaults(localaws.Faults{Faults: []localaws.Fault{always(localaws.FaultFail, "Kinesis.PutRecord")}}))
-	assert.InDelta(t, before, allocations(), 0.5)
+	assert.InDelta(t, before, allocations(), 0)
 	require.NoError(t, server.SetFaults(localaws.Faults{}))
-	assert.InDelta(t, before, allocations(), 0.5)
+	assert.InDelta(t, before, allocations(), 0)
 }
