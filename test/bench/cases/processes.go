@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/leftfold/leftfold/pkg/retry"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/test/bench/load"
 	"github.com/leftfold/leftfold/test/bench/measure"
 	"github.com/leftfold/leftfold/test/bench/report"
@@ -165,7 +166,7 @@ func (s *system) removeAll(ctx context.Context, users []string, role string) err
 func (s *system) insist(ctx context.Context, c command) error {
 	for {
 		_, err := s.send(ctx, c)
-		if !refused(err, http.StatusConflict) || !strings.Contains(err.Error(), `"busy"`) {
+		if r, ok := errors.AsType[*refusal](err); !ok || r.status != http.StatusConflict || r.code != httpapi.CodeBusy {
 			return err
 		}
 		if err := retry.Sleep(ctx, look); err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/pkg/service"
+	"github.com/leftfold/leftfold/pkg/service/httpapi"
 	"github.com/leftfold/leftfold/test/bench/measure"
 	"github.com/leftfold/leftfold/test/e2e/direct"
 	"github.com/leftfold/leftfold/test/e2e/processes"
@@ -225,7 +226,9 @@ func (s *system) ask(ctx context.Context, status int, method, path string, body 
 	defer func() { _ = answer.Body.Close() }() // it is read to its end
 	text, err := io.ReadAll(answer.Body)
 	if err == nil && answer.StatusCode != status {
-		err = &refusal{answer.StatusCode, fmt.Sprintf("%s %s: %d %s", method, path, answer.StatusCode, bytes.TrimSpace(text))}
+		var problem httpapi.Problem
+		_ = json.Unmarshal(text, &problem) // what is none has no code
+		err = &refusal{answer.StatusCode, problem.Code, fmt.Sprintf("%s %s: %d %s", method, path, answer.StatusCode, bytes.TrimSpace(text))}
 	}
 	return text, err
 }
@@ -233,6 +236,7 @@ func (s *system) ask(ctx context.Context, status int, method, path string, body 
 // refusal is an answer with another status than the one that is due.
 type refusal struct {
 	status int
+	code   string // of the problem
 	text   string
 }
 
