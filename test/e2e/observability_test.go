@@ -27,8 +27,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/leftfold/leftfold/pkg/engine/progress"
+	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/service"
 	"github.com/leftfold/leftfold/pkg/service/auth"
+	console "github.com/leftfold/leftfold/services/console/app"
 	"github.com/leftfold/leftfold/test/e2e/processes"
 	"github.com/leftfold/leftfold/test/e2e/systemtest"
 )
@@ -85,6 +88,9 @@ func metrics(t *testing.T) []metric {
 	userAt(a, id, 1)
 	userInRoles(a, id, 1)
 
+	registries = append(registries, wiredConsole(t, func(r *prometheus.Registry) prometheus.Registerer {
+		return described{r, &mu, &collectors}
+	}))
 	for _, s := range a.APIs() {
 		guard(t, prometheus.WrapRegistererWithPrefix("leftfold_",
 			prometheus.WrapRegistererWith(prometheus.Labels{"service": s.Name}, described{prometheus.NewRegistry(), &mu, &collectors})))
@@ -116,6 +122,24 @@ func metrics(t *testing.T) []metric {
 			}
 		}
 	}, func(a, b metric) int { return cmp.Compare(a.name, b.name) })
+}
+
+// wiredConsole wires the console, with sign-ins, and returns where its metrics are registered.
+func wiredConsole(t *testing.T, observe func(*prometheus.Registry) prometheus.Registerer) prometheus.Gatherer {
+	t.Helper()
+	var cfg console.Config
+	require.NoError(t, service.LoadConfig(service.Fixed(map[string]string{
+		"OIDC_ISSUER": "https://issuer.example.com", "OIDC_AUDIENCE": "leftfold", "ADMIN_URLS": "http://127.0.0.1:9090",
+		"LOGIN_CLIENT_ID": topology.Console, "SESSION_KEYS": strings.Repeat("k", 32), "API_URL": "https://api.example.com",
+	}), &cfg))
+	registry := prometheus.NewRegistry()
+	p := service.Platform{Logger: slog.New(slog.DiscardHandler), Metrics: observe(registry), Loops: &progress.Loops{}, Now: time.Now}
+	p = p.For(topology.Console)
+	app, err := console.New(t.Context(), cfg, p)
+	require.NoError(t, err)
+	_, _, err = app.Handler(p)
+	require.NoError(t, err)
+	return registry
 }
 
 // guard registers the metrics of token verification.
@@ -168,7 +192,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		all := metrics(t)
-		order := processes.ServiceNames()
+		order := append(processes.ServiceNames(), topology.Console)
 		var table strings.Builder
 		table.WriteString("| metric | type | labels | of | meaning |\n|---|---|---|---|---|\n")
 		for _, m := range all {

@@ -139,7 +139,7 @@ func NewAt(
 				}
 				signIn, err := login.New(cfg.Login, guard, login.Options{
 					URL: func() string { return cmp.Or(cfg.Login.URL, at.API()) }, Prefix: page.Prefix, Show: frame.Notice, Carry: rest.WithToken,
-					Logger: p.Logger, Now: p.Now,
+					Logger: p.Logger, Metrics: p.Metrics, Now: p.Now,
 				})
 				if err != nil {
 					return err

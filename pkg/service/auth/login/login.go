@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/oauth2"
 
 	"github.com/leftfold/leftfold/pkg/service/auth"
@@ -76,9 +77,10 @@ type Options struct {
 	// Show answers with a page that shows the notice.
 	Show func(w http.ResponseWriter, r *http.Request, status int, n Notice)
 	// Carry returns a context for what is done in a person's name with their token.
-	Carry  func(ctx context.Context, token string) context.Context
-	Logger *slog.Logger
-	Now    func() time.Time
+	Carry   func(ctx context.Context, token string) context.Context
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
+	Now     func() time.Time
 }
 
 // Login signs people in. Safe for concurrent use.
@@ -88,6 +90,8 @@ type Login struct {
 	people *auth.People
 	guard  *auth.Guard
 	sealer sealer
+	// signIns counts them by what came of them.
+	signIns *prometheus.CounterVec
 
 	mu        sync.Mutex
 	refreshed map[[sha256.Size]byte]*refresh
@@ -96,11 +100,26 @@ type Login struct {
 // New returns a Login whose tokens the guard verifies.
 func New(c Config, guard *auth.Guard, o Options) (*Login, error) {
 	sealer, err := newSealer(c.Keys)
-	return &Login{
+	l := &Login{
 		Options: o, people: auth.NewPeople(c.PeopleConfig, guard), guard: guard, sealer: sealer,
 		refreshed: map[[sha256.Size]byte]*refresh{},
-	}, err
+		signIns: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sign_ins_total",
+			Help: "Sign-ins by what came of them: signed_in, refused by the issuer, unknown to this browser, failed, no_issuer that answers.",
+		}, []string{"outcome"}),
+	}
+	o.Metrics.MustRegister(l.signIns)
+	return l, err
 }
+
+// What comes of a sign-in.
+const (
+	signedIn = "signed_in"
+	refused  = "refused"
+	unknown  = "unknown"
+	failed   = "failed"
+	noIssuer = "no_issuer"
+)
 
 // The pages of a sign-in, after the Prefix. They are for everyone.
 const (
@@ -135,11 +154,11 @@ func (l *Login) Require(next http.Handler) http.Handler {
 			return
 		}
 		if s.Refresh != "" && (err != nil || endsAt.Sub(l.Now()) < soon) {
-			tokens, refused := l.goOn(w, r, s.Refresh)
-			if refused == nil {
+			tokens, ended := l.goOn(w, r, s.Refresh)
+			if ended == nil {
 				s.Access, who, err = tokens.Access, tokens.Who, nil
 			} else {
-				l.Logger.WarnContext(r.Context(), "session could not be continued", slog.Any(telemetry.KeyError, refused))
+				l.Logger.WarnContext(r.Context(), "session could not be continued", slog.Any(telemetry.KeyError, ended))
 			}
 		}
 		if err != nil {
@@ -234,6 +253,7 @@ func (l *Login) begin(w http.ResponseWriter, r *http.Request) {
 		sealed, err = l.sealer.seal("login", a)
 	}
 	if err != nil {
+		l.signIns.WithLabelValues(noIssuer).Inc()
 		l.Logger.ErrorContext(r.Context(), "sign-in could not begin", slog.Any(telemetry.KeyError, err))
 		l.away(w, r)
 		return
@@ -248,15 +268,17 @@ func (l *Login) callback(w http.ResponseWriter, r *http.Request) {
 	again := []Link{{l.begins(l.Prefix), "Sign in"}}
 	a, ok := l.attempted(w, r, query.Get("state"))
 	if !ok {
+		l.signIns.WithLabelValues(unknown).Inc()
 		l.Show(w, r, http.StatusBadRequest, Notice{
 			"This sign-in is not known", "It was not begun in this browser, or long ago, or it is complete.", again,
 		})
 		return
 	}
-	if refused := query.Get("error"); refused != "" {
+	if code := query.Get("error"); code != "" {
+		l.signIns.WithLabelValues(refused).Inc()
 		text := "The issuer refuses it."
-		if httpapi.VisibleASCII(refused, maxError) {
-			text = "The issuer refuses it: " + refused + "."
+		if httpapi.VisibleASCII(code, maxError) {
+			text = "The issuer refuses it: " + code + "."
 		}
 		l.Show(w, r, http.StatusForbidden, Notice{"You are not signed in", text, again})
 		return
@@ -266,12 +288,14 @@ func (l *Login) callback(w http.ResponseWriter, r *http.Request) {
 		err = l.keep(w, session{tokens.Access, tokens.Refresh})
 	}
 	if err != nil {
+		l.signIns.WithLabelValues(failed).Inc()
 		l.Logger.ErrorContext(r.Context(), "sign-in failed", slog.Any(telemetry.KeyError, err))
 		l.Show(w, r, http.StatusBadGateway, Notice{
 			"You are not signed in", "What the issuer answered cannot be used. The log of this server has the reason.", again,
 		})
 		return
 	}
+	l.signIns.WithLabelValues(signedIn).Inc()
 	http.Redirect(w, r, a.To, http.StatusSeeOther)
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -49,6 +50,7 @@ type world struct {
 	pages   http.Handler
 	posted  int
 	logs    strings.Builder
+	metrics *prometheus.Registry
 	Browser *http.Client
 }
 
@@ -90,8 +92,10 @@ type carried struct{}
 
 // serve returns pages that say who reads them.
 func (w *world) serve(c login.Config, at string) http.Handler {
+	w.metrics = prometheus.NewRegistry()
 	l, err := login.New(c, w.guard, login.Options{
-		URL: func() string { return at }, Prefix: "/console", Now: time.Now, Logger: slog.New(slog.NewTextHandler(&w.logs, nil)),
+		Metrics: w.metrics,
+		URL:     func() string { return at }, Prefix: "/console", Now: time.Now, Logger: slog.New(slog.NewTextHandler(&w.logs, nil)),
 		Carry: func(ctx context.Context, token string) context.Context {
 			return context.WithValue(ctx, carried{}, token)
 		},
@@ -288,6 +292,31 @@ func TestASignInIsOfOneBrowserAndOnce(t *testing.T) {
 		answer := httptest.NewRecorder()
 		w.pages.ServeHTTP(answer, late)
 		assert.Contains(t, answer.Body.String(), "not known")
+	})
+}
+
+func TestSignInsAreCounted(t *testing.T) {
+	inWorld(t, config(), func(t *testing.T, w *world) {
+		w.signIn("/console")
+		w.signIn("/console")
+		form := w.form("/console")
+		form.Set("refuse", "yes")
+		w.send(http.MethodPost, issuerURL+"/authorize", form)
+		form = w.form("/console")
+		form.Set("nonce", "of another attempt")
+		w.send(http.MethodPost, issuerURL+"/authorize", form)
+		w.send(http.MethodGet, pagesURL+"/console/callback?state=unknown&code=1", nil)
+		w.away.Store(true)
+		w.send(http.MethodGet, pagesURL+"/console/login", nil)
+		assert.NoError(t, testutil.GatherAndCompare(w.metrics, strings.NewReader(`
+# HELP sign_ins_total Sign-ins by what came of them: signed_in, refused by the issuer, unknown to this browser, failed, no_issuer that answers.
+# TYPE sign_ins_total counter
+sign_ins_total{outcome="failed"} 1
+sign_ins_total{outcome="no_issuer"} 1
+sign_ins_total{outcome="refused"} 1
+sign_ins_total{outcome="signed_in"} 2
+sign_ins_total{outcome="unknown"} 1
+`)))
 	})
 }
 
