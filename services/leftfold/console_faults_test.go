@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
@@ -68,8 +67,9 @@ func TestTheDemoGoesOnWhileAnswersAreLost(t *testing.T) {
 		{Kind: localaws.FaultLoseAnswer, Operation: "DynamoDB.*", AccessKey: "command-api", Probability: .3},
 	}}))
 	var out strings.Builder
-	on := stage("http://"+system.APIAddr, system.Config, system.AWS.Config())
-	on.Out, on.Now = &out, time.Now
+	on, err := stage(t.Context(), "http://"+system.APIAddr, system.Config, system.AWS.Config())
+	require.NoError(t, err)
+	on.Out = &out
 	require.NoError(t, demo.Play(t.Context(), demo.Config{Users: 5}, on), out.String())
 	assert.Contains(t, out.String(), "The read models equal the fold of the log")
 	lost := int64(0)

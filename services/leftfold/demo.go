@@ -87,7 +87,7 @@ func playAlone(ctx context.Context, cfg app.Config, story demo.Config, out *os.F
 	}
 	system.Config.Admin.Addr = system.AdminAddr
 	return system.During(ctx, func(ctx context.Context) error {
-		return play(ctx, story, stage("http://"+system.APIAddr, system.Config, system.AWS.Config()), out)
+		return play(ctx, story, "http://"+system.APIAddr, system.Config, system.AWS.Config(), out)
 	})
 }
 
@@ -98,20 +98,25 @@ func playOn(ctx context.Context, api string, target aws.Config, cfg app.Config, 
 		return fmt.Errorf("read the event log, with which the demo compares what %s shows; "+
 			"AWS_ENDPOINT_URL, AWS_REGION and credentials name the AWS of DEMO_API, AWS_ADDR and AWS_REGION that of make run: %w", api, err)
 	}
-	return play(ctx, story, stage(api, cfg, target), out)
+	return play(ctx, story, api, cfg, target, out)
 }
 
-func stage(api string, cfg app.Config, target aws.Config) demo.Stage {
+// stage is the system at that API.
+func stage(ctx context.Context, api string, cfg app.Config, target aws.Config) (demo.Stage, error) {
 	db := dynamodb.NewFromConfig(target)
+	models, err := oracle.Models(ctx, db, cfg.Names)
 	return demo.Stage{
-		API: api, Admins: fleet.Admins(cfg),
+		API: api, Admins: fleet.Admins(cfg), Models: models, Now: time.Now, //nolint:forbidigo // durations for a person
 		EventLog: dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: cfg.Names.EventLog}}),
-		Models:   oracle.Models(db, cfg.Names),
-	}
+	}, err
 }
 
 // play plays the story and draws its progress if out is a terminal.
-func play(ctx context.Context, story demo.Config, on demo.Stage, out *os.File) error {
-	on.Now, on.Out, on.Terminal = time.Now, out, output.IsTerminal(out) //nolint:forbidigo // durations for a person
+func play(ctx context.Context, story demo.Config, api string, cfg app.Config, target aws.Config, out *os.File) error {
+	on, err := stage(ctx, api, cfg, target)
+	if err != nil {
+		return err
+	}
+	on.Out, on.Terminal = out, output.IsTerminal(out)
 	return demo.Play(ctx, story, on)
 }

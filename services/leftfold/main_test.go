@@ -2,15 +2,17 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -114,10 +116,11 @@ func TestTheDemoSaysWhereItWasStopped(t *testing.T) {
 	t.Parallel()
 	system, stop := running(t)
 	ctx, interrupt := context.WithCancel(t.Context())
-	on := stage("http://"+system.APIAddr, system.Config, system.AWS.Config())
+	on, err := stage(t.Context(), "http://"+system.APIAddr, system.Config, system.AWS.Config())
+	require.NoError(t, err)
 	var out interrupter
 	out.interrupt = interrupt
-	on.Out, on.Now = &out, time.Now
+	on.Out = &out
 	require.ErrorIs(t, demo.Play(ctx, demo.Config{Users: 1000}, on), demo.ErrStopped)
 	assert.Regexp(t, `\nStopped after [\d,]+ of 8,070 commands\.\n$`, out.String())
 	stop()
@@ -154,6 +157,29 @@ func TestASystemCanBeginWithUsers(t *testing.T) {
 		}
 		require.ErrorContains(t, service.LoadConfig(app.Lookup(service.Fixed(vars)), &app.Config{}), "SEED_USERS=")
 	}
+	stop()
+}
+
+// The first users, and the console's story, come by the process's own address, whatever name its certificate has.
+func TestASystemWithACertificateBeginsWithUsers(t *testing.T) {
+	t.Parallel()
+	other := httptest.NewTLSServer(nil) // whose certificate it is
+	defer other.Close()
+	dir, pair := t.TempDir(), other.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	require.NoError(t, err)
+	file := func(name, kind string, content []byte) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: content}), 0o600))
+		return path
+	}
+	system, stop := running(t, "SEED_USERS", "3",
+		"TLS_CERT_FILE", file("cert.pem", "CERTIFICATE", pair.Certificate[0]), "TLS_KEY_FILE", file("key.pem", "PRIVATE KEY", key))
+	waittest.Until(t, "3 users", func() (any, bool) {
+		shown, err := oracle.Show(t.Context(), other.Client(), "https://"+system.APIAddr)
+		return err, err == nil && len(shown.Users) == 3
+	})
+	other.Client().CloseIdleConnections()
 	stop()
 }
 

@@ -56,7 +56,9 @@ func heapAfter(t testing.TB, commands int) (*oracle.Fold, uint64) {
 	db, names := dynamodb.NewFromConfig(system.AWS.Config()), cfg.Names
 	fold, err := oracle.FoldLog(t.Context(), dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: names.EventLog}}))
 	require.NoError(t, err)
-	require.NoError(t, fold.Settle(t.Context(), 2*time.Minute, oracle.Models(db, names)...))
+	models, err := oracle.Models(t.Context(), db, names)
+	require.NoError(t, err)
+	require.NoError(t, fold.Settle(t.Context(), 2*time.Minute, models...))
 	return fold, heap()
 }
 

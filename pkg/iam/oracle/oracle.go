@@ -18,6 +18,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/domain/role"
 	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
+	"github.com/leftfold/leftfold/pkg/engine/generation"
 	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/aggregates"
@@ -150,12 +151,16 @@ type Model struct {
 	Categories []string
 }
 
-// Models returns all read models.
-func Models(db projection.DynamoDBAPI, names topology.Names) (all []Model) {
+// Models returns all read models, each with the table that is read at this time: a rebuild moves reads to another one.
+func Models(ctx context.Context, db projection.DynamoDBAPI, names topology.Names) (all []Model, err error) {
 	for _, p := range names.Projections() {
-		all = append(all, Model{projection.Reader{DB: db, Table: p.Table}, p.Categories})
+		state, err := generation.Control{DB: db, Table: names.Generations, Projection: p.Name}.Read(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, Model{projection.Reader{DB: db, Table: state.Current.Name(p.Table)}, p.Categories})
 	}
-	return all
+	return all, nil
 }
 
 // Settle waits until the read models have applied every stream up to its head. It gives up once a model has applied nothing for as

@@ -56,10 +56,11 @@ func (s *System) During(ctx context.Context, do func(context.Context) error) err
 	return errors.Join(err, <-ended)
 }
 
-// OnFreePorts returns c with free ports in place of its own, and without a data directory.
+// OnFreePorts returns c with free ports in place of its own, without TLS, and without a data directory.
 func (c Config) OnFreePorts() Config {
 	const free = "127.0.0.1:0"
 	c.CommandAPI.Addr, c.Admin.Addr, c.AWSAddr, c.DataDir = free, free, free, ""
+	c.CommandAPI.HTTP.TLSCertFile, c.CommandAPI.HTTP.TLSKeyFile = "", ""
 	return c
 }
 
@@ -106,7 +107,7 @@ func (s *System) wire(ctx context.Context) error {
 	own := &ownAPI{secure: cfg.CommandAPI.HTTP.TLSCertFile != ""}
 	s.Platform.Peers = own
 	at := &addresses{}
-	whole, err := s.together(ctx, at)
+	whole, err := s.together(ctx, at, own)
 	if err != nil {
 		return err
 	}
@@ -127,7 +128,7 @@ func (s *System) wire(ctx context.Context) error {
 	}
 	if cfg.Seed > 0 {
 		whole.Parts = append(whole.Parts, service.Part{Name: "seed", Run: func(ctx context.Context) error {
-			err := demo.Seed(ctx, "http://"+addrs["api"], cfg.Seed)
+			err := demo.Seed(ctx, own.url(), own.network(), cfg.Seed)
 			if err != nil {
 				return err
 			}
@@ -143,7 +144,7 @@ func (s *System) wire(ctx context.Context) error {
 }
 
 // together composes the apps of all services into one.
-func (s *System) together(ctx context.Context, at *addresses) (whole service.App, err error) {
+func (s *System) together(ctx context.Context, at *addresses, own *ownAPI) (whole service.App, err error) {
 	cfg := s.Config
 	whole.API, whole.Info = cfg.CommandAPI.API, problems.Info() // the same in all of them
 	var routes, admin []func(huma.API)
@@ -154,7 +155,7 @@ func (s *System) together(ctx context.Context, at *addresses) (whole service.App
 	kill := map[string]func(){}
 	var broken *trouble.System
 	if cfg.CommandAPI.Auth.Mode == "none" { // a story's requests have no token
-		broken = newTrouble(cfg, s.AWS, at, kill, s.Platform.Now)
+		broken = newTrouble(cfg, s.AWS, at, own, kill, s.Platform.Now)
 	}
 	for _, each := range append(services, newConsole(cfg, at, broken)) {
 		p := s.Platform

@@ -117,8 +117,6 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("SEED_USERS=%d: want 0 to %s", c.Seed, amount.Digits(demo.MaxUsers))
 	case c.Seed > 0 && c.CommandAPI.Auth.Mode != "none":
 		return fmt.Errorf("SEED_USERS=%d: only with AUTH_MODE=none, since its requests have no token", c.Seed)
-	case c.Seed > 0 && c.CommandAPI.HTTP.TLSCertFile != "":
-		return fmt.Errorf("SEED_USERS=%d: only without TLS_CERT_FILE, since its requests are plain HTTP", c.Seed)
 	}
 	if _, _, ok := c.Archive.bucket(); ok {
 		return fmt.Errorf("ARCHIVE=%s: want a folder; leftfold archive write writes to S3", c.Archive.Archive)

@@ -59,7 +59,9 @@ func newConsole(cfg Config, at *addresses, broken *trouble.System) Service {
 func killed() []string { return []string{"streamer", "broker"} }
 
 // newTrouble is the system of this process as it can be broken.
-func newTrouble(cfg Config, s *localaws.Server, at *addresses, kill map[string]func(), now func() time.Time) *trouble.System {
+func newTrouble(
+	cfg Config, s *localaws.Server, at *addresses, own *ownAPI, kill map[string]func(), now func() time.Time,
+) *trouble.System {
 	var callers []string
 	for _, each := range cfg.All() {
 		callers = append(callers, each.Name)
@@ -68,8 +70,12 @@ func newTrouble(cfg Config, s *localaws.Server, at *addresses, kill map[string]f
 		AWS: s, Names: cfg.Names, Callers: callers, Kill: kill, Now: now,
 		Story: func(ctx context.Context, out io.Writer) error {
 			db := dynamodb.NewFromConfig(s.Config())
+			models, err := oracle.Models(ctx, db, cfg.Names)
+			if err != nil {
+				return err
+			}
 			return demo.Play(ctx, demo.Config{Users: storyUsers, Rate: storyRate}, demo.Stage{
-				API: at.API(), Admins: at.Admins(), Now: now, Out: out, Models: oracle.Models(db, cfg.Names),
+				API: at.API(), Network: own.network(), Admins: at.Admins(), Now: now, Out: out, Models: models,
 				EventLog: dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: cfg.Names.EventLog}}),
 			})
 		},

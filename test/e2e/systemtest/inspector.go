@@ -70,7 +70,11 @@ func (in *Inspector) Audit(ctx context.Context) (*oracle.Fold, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := fold.Settle(ctx, idle, oracle.Models(in.DB, in.Names)...); err != nil {
+	models, err := oracle.Models(ctx, in.DB, in.Names)
+	if err != nil {
+		return nil, err
+	}
+	if err := fold.Settle(ctx, idle, models...); err != nil {
 		return nil, err
 	}
 	shown, err := oracle.Show(ctx, in.HTTP, in.Base)

@@ -51,8 +51,9 @@ const Alone = "alone"
 
 // Stage is the running system that the story is played on.
 type Stage struct {
-	API      string   // its URL, such as http://127.0.0.1:8080
-	Admins   []string // URLs of its admin addresses, whose metrics say how long each hop took
+	API      string          // its URL, such as http://127.0.0.1:8080
+	Network  *http.Transport // for requests to the API; nil: a usual one
+	Admins   []string        // URLs of its admin addresses, whose metrics say how long each hop took
 	EventLog oracle.EventLog
 	Models   []oracle.Model
 	Now      func() time.Time
@@ -66,7 +67,7 @@ var ErrStopped = errors.New("the demo was stopped")
 
 // Play plays the story and reports. The error says which promise did not hold.
 func Play(ctx context.Context, c Config, stage Stage) error {
-	s := newStory(c, stage.API)
+	s := newStory(c, stage.API, stage.Network)
 	s.edition = strings.ToLower(lettersOnly(rand.Text()))[:6]
 	defer s.client.CloseIdleConnections()
 	stage.line("A story of %s and %s, played by %d clients,\nat %s.\n",
@@ -79,22 +80,25 @@ func Play(ctx context.Context, c Config, stage Stage) error {
 	return err
 }
 
-// Seed sends the commands of a story with so many users, so that a new system has some.
-func Seed(ctx context.Context, api string, users int) error {
-	s := newStory(Config{Users: users}, api)
+// Seed sends the commands of a story with so many users, so that a new system has some. The network is as in Stage.
+func Seed(ctx context.Context, api string, network *http.Transport, users int) error {
+	s := newStory(Config{Users: users}, api, network)
 	defer s.client.CloseIdleConnections()
 	return s.seed(ctx)
 }
 
-func newStory(c Config, api string) *story {
+func newStory(c Config, api string, network *http.Transport) *story {
 	pace := rate.NewLimiter(rate.Inf, 1)
 	if c.Rate > 0 {
 		pace.SetLimit(rate.Limit(c.Rate))
 	}
-	transport := &http.Transport{MaxIdleConnsPerHost: clients + racers, Proxy: http.ProxyFromEnvironment}
+	if network == nil {
+		network = &http.Transport{Proxy: http.ProxyFromEnvironment}
+	}
+	network.MaxIdleConnsPerHost = clients + racers
 	return &story{
 		base: strings.TrimSuffix(api, "/"), users: c.Users, pace: pace,
-		client: &http.Client{Timeout: 2 * time.Minute, Transport: &patient{authorized: authorized{transport, c.Token}}},
+		client: &http.Client{Timeout: 2 * time.Minute, Transport: &patient{authorized: authorized{network, c.Token}}},
 	}
 }
 

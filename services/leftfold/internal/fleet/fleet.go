@@ -231,7 +231,7 @@ func (f *Fleet) start(ctx context.Context, awsReady chan<- struct{}, o Options, 
 	}
 	_, _ = fmt.Fprintf(o.Out, "All ready after %s: http://%s\n", f.platform.Now().Sub(began).Round(100*time.Millisecond), f.APIAddr)
 	if seed > 0 {
-		if err := demo.Seed(ctx, "http://"+f.APIAddr, seed); err != nil {
+		if err := demo.Seed(ctx, "http://"+f.APIAddr, nil, seed); err != nil {
 			return err
 		}
 	}

@@ -42,10 +42,10 @@ type Config struct {
 type System struct {
 	Config
 
-	ways   []way
-	log    *dynamostore.Store
-	models []oracle.Model
-	play   chan struct{}
+	ways []way
+	db   *dynamodb.Client
+	log  *dynamostore.Store
+	play chan struct{}
 
 	mu sync.Mutex
 	// until has when each fault ends that was begun, by its way.
@@ -67,9 +67,8 @@ type told struct {
 func New(c Config) *System {
 	db := dynamodb.NewFromConfig(c.AWS.Config())
 	return &System{
-		Config: c, ways: ways(), log: dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: c.Names.EventLog}}),
-		models: oracle.Models(db, c.Names), play: make(chan struct{}, 1), until: map[string]time.Time{},
-		before: map[string]int64{},
+		Config: c, ways: ways(), db: db, play: make(chan struct{}, 1), until: map[string]time.Time{}, before: map[string]int64{},
+		log: dynamostore.NewStore(db, dynamostore.Config{Tables: dynamostore.Tables{Events: c.Names.EventLog}}),
 	}
 }
 
@@ -167,8 +166,13 @@ func (s *System) State(ctx context.Context) (state faults.State) {
 			return state
 		}
 	}
+	models, err := oracle.Models(ctx, s.db, s.Names)
+	if err != nil {
+		state.Note = "The rows cannot be read: " + err.Error()
+		return state
+	}
 	for i, p := range s.Names.Projections() {
-		shown, all, err := fold.Shown(ctx, s.models[i])
+		shown, all, err := fold.Shown(ctx, models[i])
 		if err != nil {
 			state.Note = "The rows cannot be read: " + err.Error()
 			return state

@@ -15,6 +15,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/leftfold/leftfold/pkg/domain/user"
+	"github.com/leftfold/leftfold/pkg/engine/generation"
+	"github.com/leftfold/leftfold/pkg/engine/projection"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/provision"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
@@ -129,6 +131,16 @@ func TestEventsAreCountedInTheLogAndInTheRows(t *testing.T) {
 	t.Parallel()
 	s := newSubject(t, nil)
 	assert.Zero(t, s.State(t.Context()).Missing())
+	s.register(t)
+	state := s.State(t.Context())
+	assert.EqualValues(t, 1, state.Missing())
+	require.Len(t, state.Models, 3)
+	assert.Equal(t, faults.Model{Name: "users", Shown: 0, All: 1}, state.Models[0])
+}
+
+// register has a user in the log.
+func (s *subject) register(t *testing.T) {
+	t.Helper()
 	event := user.Registered{UserID: "u", Email: "dan@example.com"}
 	data, err := json.Marshal(event)
 	require.NoError(t, err)
@@ -136,10 +148,24 @@ func TestEventsAreCountedInTheLogAndInTheRows(t *testing.T) {
 	require.NoError(t, s.log.Append(t.Context(), eventsourcing.Commit{Stream: stream, Records: []eventsourcing.Record{{
 		ID: "1", Stream: stream, Version: 1, Name: event.EventName(), Schema: 1, Data: data, RecordedAt: s.now,
 	}}}))
-	state := s.State(t.Context())
-	assert.EqualValues(t, 1, state.Missing())
-	require.Len(t, state.Models, 3)
-	assert.Equal(t, faults.Model{Name: "users", Shown: 0, All: 1}, state.Models[0])
+}
+
+func TestAfterARebuildTheRowsThatAreReadAreCounted(t *testing.T) {
+	t.Parallel()
+	s := newSubject(t, nil)
+	next := generation.Generation{Number: 2, Shape: 1}
+	state := generation.State{Phase: generation.Settled, Current: next, Highest: next.Number}
+	control := generation.Control{DB: s.db, Table: s.Names.Generations, Projection: "users"}
+	_, err := control.Write(t.Context(), state, s.now)
+	require.NoError(t, err)
+	_, err = s.db.DeleteTable(t.Context(), &dynamodb.DeleteTableInput{TableName: &s.Names.Users})
+	require.NoError(t, err)
+	_, err = s.db.CreateTable(t.Context(), projection.CreateTableInput(next.Name(s.Names.Users)))
+	require.NoError(t, err)
+	s.register(t)
+	after := s.State(t.Context())
+	assert.Empty(t, after.Note)
+	assert.EqualValues(t, 1, after.Missing())
 }
 
 func TestAStoryIsToldWhileItIsPlayed(t *testing.T) {
