@@ -76,6 +76,8 @@ func New(f *page.Frame, c Config) (page.Area, error) {
 		acts.Post(Path+"/readmodels/{projection}/audit", p.audit)
 		acts.Post(Path+"/readmodels/{projection}/catch-up", p.catchUp)
 		acts.Post(Path+"/readmodels/{projection}/{step}", p.step)
+		acts.Post(Path+"/processes/retry", p.retryAll)
+		acts.Post(Path+"/processes/catch-up", p.catchUpProcesses)
 		acts.Post(Path+"/processes/{kind}/{id}/retry", p.retry)
 		acts.Post(Path+"/processes/{kind}/{id}/cancel", p.cancel)
 	}}, err

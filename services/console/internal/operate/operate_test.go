@@ -83,8 +83,13 @@ func (k *kind) List(context.Context) iter.Seq2[process.Waiting, error] {
 	}
 }
 
-func (*kind) EachWaiting(context.Context, int, func(context.Context, string, error) error) error {
-	return nil
+func (k *kind) EachWaiting(ctx context.Context, _ int, visit func(context.Context, string, error) error) error {
+	for _, w := range k.waiting {
+		if err := visit(ctx, w.ID, nil); err != nil {
+			return err
+		}
+	}
+	return cmp.Or(k.away, visit(ctx, "broken", errors.New("it cannot be read")))
 }
 
 func (k *kind) Show(_ context.Context, of string) (v process.View[any], err error) {
@@ -384,6 +389,21 @@ func TestAProcessIsRetriedAndCancelled(t *testing.T) {
 	for _, path := range []string{"/processes/nothing/" + id, "/processes/grants/nobody"} {
 		assert.Equal(t, http.StatusNotFound, w.as(ann, http.MethodGet, home+path, nil).Code, path)
 		assert.Equal(t, http.StatusNotFound, w.as(ann, http.MethodPost, home+path+"/retry", nil).Code, path)
+	}
+}
+
+// What a loss has taken from the processes, they get from the log.
+func TestAllProcessesAreRetriedAndCatchUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false)
+	w.kind.waiting = []process.Waiting{{ID: id, Since: monday}, {ID: "other", Since: monday}}
+	done := w.act(home+"/processes/retry", nil)
+	assert.Contains(t, done, "grants broken: it cannot be read")
+	assert.Equal(t, []string{"retry " + id + " by ann", "retry other by ann"}, w.kind.done)
+	assert.Contains(t, w.act(home+"/processes/catch-up", nil), "It is done.</b> 40 events compared")
+	assert.Equal(t, []string{"/projections/processes/catch-up"}, w.posted)
+	for _, path := range []string{"/processes/retry", "/processes/catch-up"} {
+		assert.Equal(t, http.StatusForbidden, w.as(looker, http.MethodPost, home+path, nil).Code, path)
 	}
 }
 

@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -20,6 +22,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/iam/operations"
 	"github.com/leftfold/leftfold/pkg/iam/processes"
 	"github.com/leftfold/leftfold/services/console/internal/page"
+	"github.com/leftfold/leftfold/services/console/internal/pipeline"
 )
 
 // waiting is what a process waits for besides events.
@@ -98,6 +101,8 @@ func (p *pages) processesInShort(ctx context.Context) summary {
 }
 
 type processesShown struct {
+	reader
+
 	All     []waiting
 	Stuck   int
 	Left    int // that are not shown
@@ -105,7 +110,7 @@ type processesShown struct {
 }
 
 func (p *pages) processes(w http.ResponseWriter, r *http.Request) {
-	var shown processesShown
+	shown := processesShown{reader: readerOf(r)}
 	shown.All, shown.Missing = p.allWaiting(r.Context())
 	shown.Stuck = stuck(shown.All)
 	if most := shown.Stuck + maxWaiting; len(shown.All) > most {
@@ -199,6 +204,45 @@ func (p *pages) retry(w http.ResponseWriter, r *http.Request) {
 	) (string, error) {
 		return "its timers and open commands are put anew, and it is not parked", kind.Retry(ctx, id, md)
 	})
+}
+
+// atOnce is how many processes are retried at the same time.
+const atOnce = 8
+
+// retryAll retries every process that waits, as the log says: the list may lack one whose timer was lost.
+func (p *pages) retryAll(w http.ResponseWriter, r *http.Request) {
+	p.act(w, r, operations.Order{Action: "retry", Target: "all processes"}, func(
+		ctx context.Context, md eventsourcing.Metadata, say func(string),
+	) (string, error) {
+		var mu sync.Mutex
+		var problems []error
+		retried := 0
+		for _, kind := range p.Processes {
+			err := kind.EachWaiting(ctx, atOnce, func(ctx context.Context, id string, err error) error {
+				if err == nil {
+					err = kind.Retry(ctx, id, md)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					problems = append(problems, fmt.Errorf("%s %s: %w", kind.Name(), id, err))
+					return ctx.Err()
+				}
+				retried++
+				say(pipeline.Count(float64(retried)) + " so far")
+				return nil
+			})
+			if err != nil {
+				problems = append(problems, fmt.Errorf("%s: %w", kind.Name(), err))
+			}
+		}
+		return pipeline.Count(float64(retried)) + " retried", failures(problems)
+	})
+}
+
+// catchUpProcesses lets the processes hear what they have missed of the whole log.
+func (p *pages) catchUpProcesses(w http.ResponseWriter, r *http.Request) {
+	p.catchUpOf(w, r, p.Names.Processes().Name)
 }
 
 // maxReason bounds what a person types.

@@ -185,18 +185,21 @@ func audited(a projectors.Audit) string {
 
 // catchUp applies what a projection has missed of the whole log.
 func (p *pages) catchUp(w http.ResponseWriter, r *http.Request) {
-	m, ok := p.findReadModel(w, r)
-	if !ok {
-		return
+	if m, ok := p.findReadModel(w, r); ok {
+		p.catchUpOf(w, r, m.Name)
 	}
-	p.act(w, r, operations.Order{Action: "catch up", Target: m.Name}, func(
+}
+
+// catchUpOf applies what a consumer of events has missed of the whole log: a projection, or the processes.
+func (p *pages) catchUpOf(w http.ResponseWriter, r *http.Request, consumer string) {
+	p.act(w, r, operations.Order{Action: "catch up", Target: consumer}, func(
 		ctx context.Context, _ eventsourcing.Metadata, say func(string),
 	) (string, error) {
-		client, address, err := p.keeper(ctx, m.Name)
+		client, address, err := p.keeper(ctx, consumer)
 		if err != nil {
 			return "", err
 		}
-		at := address + projectors.CatchUpPath(m.Name)
+		at := address + projectors.CatchUpPath(consumer)
 		run, err := projectors.Follow(ctx, client, at, at, func(c projectors.CatchUp) {
 			say(pipeline.Count(float64(c.Records)) + " events read")
 		})
