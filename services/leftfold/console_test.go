@@ -21,6 +21,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/leftfold/leftfold/pkg/localaws"
 )
 
 // chromium returns the path of a browser, or skips the test.
@@ -220,7 +222,19 @@ func TestTheConsoleInABrowser(t *testing.T) {
 	do("travel in time", chromedp.Navigate(base+"/console/streams/org/iam/user/"+id), awaitText("#travel", "O'Neill"),
 		chromedp.SendKeys("#at", kb.ArrowLeft),
 		awaitText("#travel", "Version 2 of 3"), awaitText("#travel ins", "Dan"))
+	do("as it was before it was", chromedp.SetValue("#when", "2020-01-01T12:00:30"), press("form.ask button"),
+		awaitText("#travel", "At that time it did not exist"))
+	do("as it is", chromedp.SetValue("#when", "2040-01-01T12:00:30"), press("form.ask button"), awaitText("#travel", "Version 3 of 3"))
 	do("what happened today", chromedp.Navigate(base+"/console/streams"), awaitText("#answer", "updated"))
+
+	on := func(f ...localaws.Fault) {
+		require.NoError(t, system.AWS.SetFaults(localaws.Faults{Seed: 1, Faults: f}))
+	}
+	on(localaws.Fault{Kind: localaws.FaultFail, Operation: "*", AccessKey: "projector-user", Probability: 1})
+	require.Equal(t, http.StatusAccepted, send(http.MethodPut, "/users/"+id, `{"firstName":"Dan","lastName":"Low"}`))
+	do("an event that waits", chromedp.Navigate(base+"/console/journey?of="+id), awaitText("#answer", "Not every read model shows it"))
+	on()
+	do("it arrives while one looks", awaitText("#answer", "Every read model shows it"))
 
 	for _, page := range []string{"", "/journey?of=" + id, "/streams", "/streams/org/iam/user/" + id + "?at=2"} {
 		lookAt(t, tab, said, base+"/console"+page)

@@ -68,8 +68,10 @@ type journey struct {
 	Version eventsourcing.Version
 	Last    eventsourcing.Version
 	Arrived bool
-	Took    time.Duration
-	Stops   []stop
+	// Again: the page has looked again by itself.
+	Again bool
+	Took  time.Duration
+	Stops []stop
 }
 
 // Before and Next are the versions around the one that is shown.
@@ -89,7 +91,7 @@ type stop struct {
 }
 
 func (p *pages) journey(w http.ResponseWriter, r *http.Request) {
-	j := journey{Asked: strings.TrimSpace(r.URL.Query().Get("of"))}
+	j := journey{Asked: strings.TrimSpace(r.URL.Query().Get("of")), Again: r.Header.Get("Hx-Trigger") == "again"}
 	status, title := http.StatusOK, "Journey"
 	if j.Asked != "" {
 		if err := p.follow(r.Context(), &j); err != nil {

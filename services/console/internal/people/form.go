@@ -16,6 +16,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/problems"
 	"github.com/leftfold/leftfold/pkg/service/httpapi"
+	"github.com/leftfold/leftfold/services/console/internal/page"
 )
 
 // form is one form of a page: as it comes, or as its reader has sent it.
@@ -73,10 +74,8 @@ func (f *form) until() (until *time.Time, ok bool) {
 	if text == "" {
 		return nil, true
 	}
-	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02T15:04:05"} {
-		if at, err := time.Parse(layout, text); err == nil {
-			return &at, true
-		}
+	if at, ok := page.ParseInstant(text); ok {
+		return &at, true
 	}
 	f.say("until", "Want a day and a time, such as 2030-01-31T18:00.")
 	return nil, false
@@ -283,5 +282,5 @@ func instant(t *time.Time) string {
 	if t == nil {
 		return ""
 	}
-	return t.UTC().Format("2006-01-02T15:04:05")
+	return page.Instant(*t)
 }

@@ -55,6 +55,8 @@ func New(f *page.Frame, log Log, api rest.API) (page.Area, error) {
 // stream is an aggregate at one of its versions.
 type stream struct {
 	Stream string
+	// When is the time that the reader asks for, as its field has it. Empty: none.
+	When   string
 	At     eventsourcing.Version
 	Last   eventsourcing.Version
 	Events []recorded
@@ -120,7 +122,11 @@ func (p *pages) stream(w http.ResponseWriter, r *http.Request) {
 	if !auth.May(r.Context(), history.DataScope) {
 		s.Needs = history.DataScope
 	}
-	if err := p.travel(r.Context(), id, &s); err != nil {
+	err = p.goTo(r.Context(), id, &s, r.URL.Query().Get("when"))
+	if err == nil {
+		err = p.travel(r.Context(), id, &s)
+	}
+	if err != nil {
 		p.Fail(w, r, http.StatusServiceUnavailable, "The log cannot be read right now", err.Error())
 		return
 	}
@@ -129,6 +135,35 @@ func (p *pages) stream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.Show(w, r, http.StatusOK, "stream", "travel", path.Base(id.Category)+" "+id.ID, s)
+}
+
+// goTo moves the stream to what it was at a time, if one is asked for.
+func (p *pages) goTo(ctx context.Context, id eventsourcing.StreamID, s *stream, text string) error {
+	when, ok := page.ParseInstant(text)
+	switch {
+	case text == "":
+		return nil
+	case !ok:
+		s.Note = "Want a day and a time, such as 2030-01-31T18:00."
+		return nil
+	}
+	s.When, s.At = page.Instant(when), 0
+	for rec, err := range p.log.Read(ctx, id, 0) {
+		if errors.Is(err, eventsourcing.ErrLogHole) { // travel says so
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if rec.RecordedAt.Truncate(time.Second).After(when) { // a field has no parts of a second
+			break
+		}
+		s.At = rec.Version
+	}
+	if s.At == 0 {
+		s.Note, s.At = "At that time it did not exist: this is how it began.", 1
+	}
+	return nil
 }
 
 // travel fills in the stream at its version.

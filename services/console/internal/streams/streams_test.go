@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/stretchr/testify/assert"
@@ -38,6 +39,8 @@ type system struct {
 
 const length = 500
 
+var monday = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+
 func (*system) Last(context.Context, eventsourcing.StreamID) (eventsourcing.Version, error) {
 	return length, nil
 }
@@ -54,7 +57,7 @@ func (s *system) Read(
 			s.read++
 			r := eventsourcing.Record{
 				Stream: stream, Version: eventsourcing.Version(v), Name: stream.Category + "/updated", Schema: 2,
-				Data: fmt.Appendf(nil, `{"firstName":"Dan","lastName":"v%d"}`, v),
+				Data: fmt.Appendf(nil, `{"firstName":"Dan","lastName":"v%d"}`, v), RecordedAt: monday.Add(time.Duration(v) * time.Hour),
 			}
 			r.Metadata.CausationID = fmt.Sprint("cause-", v)
 			if !yield(r, nil) {
@@ -122,6 +125,21 @@ func TestAStreamEndsBeforeWhatTheLogLacks(t *testing.T) {
 	body := (&system{hole: 4}).get(t, dan+"?at=77")
 	assert.Contains(t, body, "The log lacks an event")
 	assert.Contains(t, body, "<output>3</output> of 3")
+}
+
+// A stream is shown as it was at a time: at the last version up to then.
+func TestAStreamIsShownAsItWasAtATime(t *testing.T) {
+	t.Parallel()
+	for when, want := range map[string]string{
+		"2026-11-23T11:30": "<output>2</output> of 500", "2026-11-23T11:00:00": "<output>2</output> of 500",
+		"2030-01-01T00:00:00": "<output>500</output> of 500", "2026-11-23T09:59:59": "<output>1</output> of 500",
+	} {
+		assert.Contains(t, new(system).get(t, dan+"?when="+when), want, when)
+	}
+	assert.Contains(t, new(system).get(t, dan+"?when=2026-11-23T09:59:59"), "At that time it did not exist")
+	body := new(system).get(t, dan+"?when=yesterday")
+	assert.Contains(t, body, "Want a day and a time")
+	assert.Contains(t, body, "<output>500</output> of 500")
 }
 
 // The events of a process lead to what it reacted to; those of others were caused by commands, which no page has.
