@@ -105,7 +105,7 @@ func New(c Config, guard *auth.Guard, o Options) (*Login, error) {
 		refreshed: map[[sha256.Size]byte]*refresh{},
 		signIns: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sign_ins_total",
-			Help: "Sign-ins by what came of them: signed_in, refused by the issuer, unknown to this browser, failed, no_issuer that answers.",
+			Help: "Sign-ins by what came of them: signed_in, refused by the issuer, unknown to this browser, failed, no_issuer.",
 		}, []string{"outcome"}),
 	}
 	o.Metrics.MustRegister(l.signIns)

@@ -309,7 +309,7 @@ func TestSignInsAreCounted(t *testing.T) {
 		w.away.Store(true)
 		w.send(http.MethodGet, pagesURL+"/console/login", nil)
 		assert.NoError(t, testutil.GatherAndCompare(w.metrics, strings.NewReader(`
-# HELP sign_ins_total Sign-ins by what came of them: signed_in, refused by the issuer, unknown to this browser, failed, no_issuer that answers.
+# HELP sign_ins_total Sign-ins by what came of them: signed_in, refused by the issuer, unknown to this browser, failed, no_issuer.
 # TYPE sign_ins_total counter
 sign_ins_total{outcome="failed"} 1
 sign_ins_total{outcome="no_issuer"} 1
