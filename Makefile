@@ -188,8 +188,8 @@ bench: ## Measure the real programs beside their floors and print it: 20 minutes
 	@go build -o bin/bench ./test/bench && bin/bench $(ONLY:%=--only %) $(if $(QUICK),--quick) $(if $(JSON),--json)
 
 .PHONY: bench-long
-bench-long: ## Measure much more, backlogs of 1,000,000 events among it, and write docs/benchmarks.md and its plots (an hour, some GB)
-	@go build -o bin/bench ./test/bench && bin/bench --long --out docs --command 'make bench-long'
+bench-long: ## Measure much more, backlogs of 1,000,000 events among it, and write docs/benchmarks.md (an hour, some GB; ONLY=case,case)
+	@go build -o bin/bench ./test/bench && bin/bench --long --out docs --command 'make bench-long' $(ONLY:%=--only %)
 
 PEERS  ?=
 ROUNDS ?= 5

@@ -44,7 +44,7 @@ func parse(args []string, errs io.Writer) (o options, err error) {
 	flags.BoolVar(&o.long, "long", false, "measure much: an hour, a backlog of 1,000,000 events, some GB of memory")
 	flags.BoolVar(&o.json, "json", false, "write JSON with every round instead of Markdown")
 	flags.StringVar(&o.out, "out", "", "write the report into the documentation in this directory, and the headlines into the README above;\n"+
-		"goes on where a run of the same commit was ended")
+		"goes on where a run of the same commit was ended; with --only, the other cases stay as they are there")
 	flags.StringVar(&o.programs, "programs", filepath.Join("bin", "processes"), "build the services' programs into this directory")
 	flags.StringVar(&o.command, "command", "", "what the report says was run; by default this command line")
 	if err := flags.Parse(args); err != nil {
@@ -58,8 +58,6 @@ func parse(args []string, errs io.Writer) (o options, err error) {
 		return o, fmt.Errorf("%s: not a flag; --help lists them", flags.Arg(0))
 	case o.quick && o.long:
 		return o, errors.New("--quick and --long: want one of them")
-	case o.only != "" && o.out != "":
-		return o, errors.New("--only and --out: the documentation has all cases")
 	}
 	return o, nil
 }
@@ -93,7 +91,8 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	}
 	r := report.Report{Command: o.command, At: began.UTC(), Machine: report.ThisMachine(ctx)}
 	keep := filepath.Join(bench.Programs, "bench.kept.json")
-	if o.out != "" {
+	all := o.out != "" && o.only == ""
+	if all {
 		if r, err = r.GoOn(keep); err != nil {
 			return err
 		}
@@ -116,7 +115,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 			r.Sections = append(r.Sections, section)
 		}
 		r.Took = before + report.Duration(time.Since(began))
-		if o.out != "" {
+		if all {
 			if err := r.Keep(keep); err != nil {
 				return err
 			}
@@ -125,7 +124,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if len(failed) > 0 {
 		o.out = "" // no report without a part
 	}
-	if err := errors.Join(append(failed, write(r, o, out))...); err != nil || o.out == "" {
+	if err := errors.Join(append(failed, write(r, o, out))...); err != nil || o.out == "" || !all {
 		return err
 	}
 	return os.Remove(keep)
@@ -173,7 +172,7 @@ func build(ctx context.Context, dir string) (string, error) {
 
 func write(r report.Report, o options, out io.Writer) error {
 	if o.out != "" {
-		if err := r.Write(o.out); err != nil {
+		if err := document(r, o); err != nil {
 			return err
 		}
 	}
@@ -182,4 +181,19 @@ func write(r report.Report, o options, out io.Writer) error {
 	}
 	_, err := io.WriteString(out, r.Markdown("benchmarks"))
 	return err
+}
+
+// document writes the report into the documentation.
+func document(r report.Report, o options) error {
+	if o.only != "" {
+		var order []string
+		for _, c := range cases.All() {
+			order = append(order, c.Name)
+		}
+		var err error
+		if r, err = r.Over(o.out, order); err != nil {
+			return err
+		}
+	}
+	return r.Write(o.out)
 }

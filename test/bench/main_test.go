@@ -68,7 +68,6 @@ func TestMistakesAreNamed(t *testing.T) {
 	for want, args := range map[string][]string{
 		"--only nothing: no case has this name; --list shows them": {"--only", "nothing"},
 		"--quick and --long: want one of them":                     {"--quick", "--long"},
-		"--only and --out: the documentation has all cases":        {"--only", "commands", "--out", "docs"},
 		"commands: not a flag; --help lists them":                  {"commands"},
 	} {
 		require.EqualError(t, run(t.Context(), args, io.Discard, io.Discard), want)

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/leftfold/leftfold/pkg/iam/topology"
-	"github.com/leftfold/leftfold/pkg/retry"
 	"github.com/leftfold/leftfold/test/bench/measure"
 	"github.com/leftfold/leftfold/test/bench/report"
 	"github.com/leftfold/leftfold/test/e2e/processes"
@@ -43,11 +42,14 @@ func backlog(ctx context.Context, b Bench) (report.Section, error) {
 				return err
 			}
 			began := time.Now()
-			heap, err := s.watch(ctx, readers, events, func(done float64) { b.Say("backlog: %.0f of %d events applied", done, events) })
+			heap, ended, err := s.watch(ctx, readers, events, func(done float64) {
+				b.Say("backlog: %.0f of %d events applied", done, events)
+			})
 			if err != nil {
 				return err
 			}
-			rate, floor := measure.Sample{float64(events) / time.Since(began).Seconds()}, measure.Sample{float64(events) / loop.Seconds()}
+			took := ended.Sub(began).Seconds()
+			rate, floor := measure.Sample{float64(events) / took}, measure.Sample{float64(events) / loop.Seconds()}
 			worked.Samples, bare.Samples = append(worked.Samples, rate), append(bare.Samples, floor)
 			ratio.Samples = append(ratio.Samples, rate.Over(floor))
 			for i, name := range readers {
@@ -106,33 +108,25 @@ func (s *system) loaded(ctx context.Context, users, events int) (ids []string, e
 	return ids, group.Wait()
 }
 
-// watch returns the largest heap of each service until the read models have applied so many events.
-func (s *system) watch(ctx context.Context, services []string, events int, say func(applied float64)) (map[string]measure.Sample, error) {
-	const every, sayEvery, patience = 100 * time.Millisecond, 50, 2 * time.Minute
-	heaps := map[string]measure.Sample{}
-	seen, changed := -1.0, time.Now()
-	for looks := 1; ; looks++ {
+// watch returns the largest heap of each service until the read models have applied so many events, and when they had.
+func (s *system) watch(
+	ctx context.Context, services []string, events int, say func(applied float64),
+) (heaps map[string]measure.Sample, at time.Time, err error) {
+	const every, sayEvery = 100 * time.Millisecond, 50
+	heaps = map[string]measure.Sample{}
+	looks := 0
+	at, err = s.await(ctx, float64(events), every, func(applied float64) error {
 		for _, name := range services {
 			heap, err := s.sum(ctx, name, "go_memstats_heap_inuse_bytes")
 			if err != nil {
-				return nil, err
+				return err
 			}
 			heaps[name] = measure.Sample{max(heap, heaps[name].Max())}
 		}
-		applied, err := s.applied(ctx)
-		switch {
-		case err != nil || applied >= float64(events):
-			return heaps, err
-		case applied != seen:
-			seen, changed = applied, time.Now()
-		case time.Since(changed) > patience:
-			return nil, fmt.Errorf("the read models stay at %.0f of %d events", applied, events)
-		}
-		if looks%sayEvery == 0 {
+		if looks++; looks%sayEvery == 0 {
 			say(applied)
 		}
-		if err := retry.Sleep(ctx, every); err != nil {
-			return nil, err
-		}
-	}
+		return nil
+	})
+	return heaps, at, err
 }

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,6 +18,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/leftfold/leftfold/pkg/engine/dynamostore"
+	"github.com/leftfold/leftfold/pkg/eventsourcing"
+	"github.com/leftfold/leftfold/pkg/iam/oracle"
 	"github.com/leftfold/leftfold/pkg/iam/provision"
 	"github.com/leftfold/leftfold/pkg/iam/topology"
 	"github.com/leftfold/leftfold/pkg/retry"
@@ -36,9 +39,12 @@ type system struct {
 
 	names  topology.Names
 	db     *dynamodb.Client
+	log    *dynamostore.Store
 	direct direct.Writer
 	http   *http.Client
 	all    []*processes.Process
+	say    func(format string, args ...any)
+	doubt  time.Duration // for how long counts stand still until the rows are read
 }
 
 // plan says what a system has.
@@ -53,7 +59,7 @@ type plan struct {
 func (b Bench) start(ctx context.Context, p plan) (*system, error) {
 	env := map[string]string{"ENVIRONMENT": "local", "AUTH_MODE": "none", "RATE_LIMIT": "0", "STOP_TIMEOUT": "5m"}
 	maps.Copy(env, p.env)
-	s := new(system)
+	s := &system{say: b.Say, doubt: 10 * time.Second}
 	if err := service.LoadConfig(service.Fixed(env), &s.names); err != nil {
 		return nil, err
 	}
@@ -62,9 +68,10 @@ func (b Bench) start(ctx context.Context, p plan) (*system, error) {
 		return nil, err
 	}
 	s.db, s.http = dynamodb.NewFromConfig(s.Config), s.HTTPClient(s.Fleet)
-	s.direct = direct.NewWriter(dynamostore.NewStore(s.db, dynamostore.Config{Tables: dynamostore.Tables{
+	s.log = dynamostore.NewStore(s.db, dynamostore.Config{Tables: dynamostore.Tables{
 		Events: s.names.EventLog, Claims: s.names.SetValidations, Commands: s.names.Commands,
-	}}))
+	}})
+	s.direct = direct.NewWriter(s.log)
 	err = provision.Run(ctx, s.Config, provision.Config{Names: s.names, StreamShards: p.shards})
 	if err == nil {
 		err = s.add(ctx, 1, p.services...)
@@ -120,30 +127,6 @@ func (s *system) sum(ctx context.Context, service, metric string) (sum float64, 
 	return sum, nil
 }
 
-const look = 20 * time.Millisecond
-
-// await waits until a metric of a service is at least least. It gives up if nothing comes for a long time.
-func (s *system) await(ctx context.Context, service, metric string, least float64) error {
-	const patience = 2 * time.Minute
-	seen, changed := -1.0, time.Now()
-	for {
-		now, err := s.sum(ctx, service, metric)
-		switch {
-		case err != nil:
-			return err
-		case now >= least:
-			return nil
-		case now != seen:
-			seen, changed = now, time.Now()
-		case time.Since(changed) > patience:
-			return fmt.Errorf("%s of %s stays at %.0f, want %.0f", metric, service, now, least)
-		}
-		if err := retry.Sleep(ctx, look); err != nil {
-			return err
-		}
-	}
-}
-
 // applied returns how many events every read model shows at least.
 func (s *system) applied(ctx context.Context) (least float64, err error) {
 	var each []float64
@@ -157,14 +140,77 @@ func (s *system) applied(ctx context.Context) (least float64, err error) {
 	return slices.Min(each), nil
 }
 
-// shown waits until every read model has applied so many events.
+const look = 20 * time.Millisecond
+
+// shown waits until every read model shows so many events, the whole log.
 func (s *system) shown(ctx context.Context, events float64) error {
-	for _, p := range s.projectors() {
-		if err := s.await(ctx, p, "leftfold_projection_applied_total", events); err != nil {
-			return err
+	_, err := s.await(ctx, events, look, nil)
+	return err
+}
+
+// await waits until the services have applied so many events, the whole log, and returns when they had. It calls each, if there is one,
+// with what they have applied at every look. The services count a write whose answer was lost as a repetition, so when their counts stand
+// still the rows are read: they say what is shown. It gives up when nothing comes for a long time.
+func (s *system) await(
+	ctx context.Context, events float64, every time.Duration, each func(applied float64) error,
+) (at time.Time, err error) {
+	const patience = 2 * time.Minute
+	seen, asked := -1.0, false
+	for {
+		applied, err := s.applied(ctx)
+		if err == nil && each != nil {
+			err = each(applied)
+		}
+		if err != nil {
+			return at, err
+		}
+		if applied != seen {
+			seen, at, asked = applied, time.Now(), false
+		}
+		still := time.Since(at)
+		if applied >= events {
+			return at, nil
+		}
+		if still > s.doubt && !asked || still > patience {
+			missing, err := s.missing(ctx)
+			if err != nil || missing == "" {
+				s.say("the services counted %.0f of %.0f events, the rows show all", applied, events)
+				return at, err
+			}
+			if asked = true; still > patience {
+				return at, fmt.Errorf("the read models stay at %.0f of %.0f events: %s", applied, events, missing)
+			}
+		}
+		if err := retry.Sleep(ctx, every); err != nil {
+			return at, err
 		}
 	}
-	return nil
+}
+
+// missing says which read models do not show the whole log. Empty: none.
+func (s *system) missing(ctx context.Context) (string, error) {
+	fold := oracle.Fold{Heads: map[eventsourcing.StreamID]eventsourcing.Version{}}
+	for record, err := range s.log.All(ctx, inParallel) {
+		if err != nil {
+			return "", err
+		}
+		fold.Heads[record.Stream] = max(fold.Heads[record.Stream], record.Version)
+	}
+	models, err := oracle.Models(ctx, s.db, s.names)
+	if err != nil {
+		return "", err
+	}
+	var missing []string
+	for _, model := range models {
+		shown, all, err := fold.Shown(ctx, model)
+		if err != nil {
+			return "", err
+		}
+		if shown < all {
+			missing = append(missing, fmt.Sprintf("%s shows %d of %d", model.Table, shown, all))
+		}
+	}
+	return strings.Join(missing, ", "), nil
 }
 
 // usage is what all calls have used so far.

@@ -1,8 +1,10 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -39,12 +41,36 @@ func (r Report) GoOn(file string) (Report, error) {
 	if err := json.Unmarshal(text, &kept); err != nil {
 		return r, nil //nolint:nilerr // another build has written it: it is measured again
 	}
-	now, then := r.Machine, kept.Machine
-	now.Load, then.Load = "", ""
-	if kept.Command != r.Command || now != then || !r.Machine.clean() {
+	if kept.Command != r.Command || r.Machine.at(r.Machine.Commit) != kept.Machine.at(kept.Machine.Commit) || !r.Machine.clean() {
 		return r, nil
 	}
 	return kept, nil
+}
+
+// Over returns the report of the documentation in that directory with the sections of r in place of its own, in the order of the cases.
+// They must be of the same machine: a page whose numbers are of two compares nothing.
+func (r Report) Over(docs string, order []string) (Report, error) {
+	file := filepath.Join(docs, folder, rounds)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return r, err
+	}
+	var all Report
+	if err := json.Unmarshal(text, &all); err != nil {
+		return r, fmt.Errorf("%s: %w", file, err)
+	}
+	if then := all.Machine.at(""); then != r.Machine.at("") {
+		return r, fmt.Errorf("%s is of another machine, %s Want all cases of one", file, then)
+	}
+	for _, s := range r.Sections {
+		s.Again = &Again{At: r.At, Took: r.Took, Load: r.Machine.Load, Commit: r.Machine.Commit}
+		all.Sections = slices.DeleteFunc(all.Sections, func(old Section) bool { return old.Case == s.Case })
+		all.Sections = append(all.Sections, s)
+	}
+	slices.SortStableFunc(all.Sections, func(a, b Section) int {
+		return cmp.Compare(slices.Index(order, a.Case), slices.Index(order, b.Case))
+	})
+	return all, nil
 }
 
 // Has reports whether a case was measured.

@@ -47,9 +47,18 @@ func ThisMachine(ctx context.Context) Machine {
 func (m Machine) clean() bool { return m.Commit != unknown && !strings.HasSuffix(m.Commit, "-dirty") }
 
 func (m Machine) String() string {
-	text := fmt.Sprintf("%d cores (%s), %s, %s.", m.Cores, m.CPU, m.System, m.Go)
-	if m.Load != "" {
-		text += " Load of the machine before the run: " + m.Load + "."
+	return fmt.Sprintf("%d cores (%s), %s, %s.", m.Cores, m.CPU, m.System, m.Go) + loadBefore(m.Load)
+}
+
+func loadBefore(load string) string {
+	if load == "" {
+		return ""
 	}
-	return text
+	return " Load of the machine before the run: " + load + "."
+}
+
+// at returns the machine at a commit, whatever its load was.
+func (m Machine) at(commit string) Machine {
+	m.Load, m.Commit = "", commit
+	return m
 }

@@ -45,6 +45,21 @@ type Section struct {
 	Text   string  `json:"text"`
 	Tables []Table `json:"tables"`
 	Plots  []Plot  `json:"plots,omitempty"`
+	// Again says when it was measured, if that was by itself, after the report.
+	Again *Again `json:"again,omitempty"`
+}
+
+// Again is a run of one case, on the machine of the report.
+type Again struct {
+	At     time.Time `json:"at"`
+	Took   Duration  `json:"took"`
+	Load   string    `json:"load,omitempty"`
+	Commit string    `json:"commit"`
+}
+
+func (a *Again) String() string {
+	return fmt.Sprintf("Measured again by itself on %s, in %s, of commit %s.%s",
+		a.At.Format("2 January 2006"), a.Took, a.Commit, loadBefore(a.Load))
 }
 
 // Table has a row for each thing that was measured, and in each a sample for each column but the first, which names the row.
@@ -79,7 +94,11 @@ func (r Report) Markdown(folder string) string {
 	out.WriteString(wrap(r.origin() + " A value is the median of its rounds, with the least and the largest in parentheses; rounds of " +
 		"what is compared take turns."))
 	for _, s := range r.Sections {
-		fmt.Fprintf(&out, "\n## %s\n\n%s", s.Title, wrap(s.Text))
+		text := s.Text
+		if s.Again != nil {
+			text += " " + s.Again.String()
+		}
+		fmt.Fprintf(&out, "\n## %s\n\n%s", s.Title, wrap(text))
 		for _, t := range s.Tables {
 			out.WriteString("\n" + t.String())
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -103,6 +104,34 @@ func TestThePageAndTheREADMEKeepWhatIsOutsideOfTheMarks(t *testing.T) {
 
 	require.NoError(t, os.WriteFile(page, []byte("no marks"), 0o644))
 	require.ErrorContains(t, example().Write(docs), "benchmarks.md: want the lines")
+}
+
+// Who has mended one case measures it again, and the page says so.
+func TestACaseIsMeasuredAgainByItself(t *testing.T) {
+	t.Parallel()
+	docs := t.TempDir()
+	order := []string{"commands", "backlog", "growth"}
+	first := example()
+	first.Sections = append(first.Sections, report.Section{Case: "growth", Title: "Growth"})
+	again := example()
+	again.Machine.Load, again.Machine.Commit = "0.20", "def"
+	again.Sections = []report.Section{{Case: "backlog", Title: "Backlogs", Text: "New."}, {Case: "growth", Title: "Growth", Text: "Newer."}}
+	_, err := again.Over(docs, order)
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	require.NoError(t, os.Mkdir(filepath.Join(docs, "benchmarks"), 0o755))
+	_ = first.Write(docs) // there is no page
+	all, err := again.Over(docs, order)
+	require.NoError(t, err)
+	const by = "Measured again by itself on 28 November 2026, in 1m30s, of commit def. Load of the machine before the run: 0.20.\n"
+	page := all.Markdown("benchmarks")
+	assert.Contains(t, page, "of commit abc. 2 cores")
+	assert.Contains(t, page, "## Backlogs\n\nNew. "+by+"\n## Growth\n\nNewer. "+by)
+	assert.Less(t, strings.Index(page, "## Commands"), strings.Index(page, "## Backlogs"))
+	assert.Equal(t, 1, strings.Count(page, "## Growth"))
+
+	again.Machine.Cores = 64
+	_, err = again.Over(docs, order)
+	require.ErrorContains(t, err, "report.json is of another machine, 2 cores (a processor), linux/amd64, go1.26. Want all cases of one")
 }
 
 func TestAPlotIsWellFormedAndShowsEachPointWithItsSpread(t *testing.T) {

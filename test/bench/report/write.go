@@ -1,6 +1,7 @@
 package report
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,14 +12,15 @@ import (
 const (
 	folder        = "benchmarks"
 	page          = "benchmarks.md"
+	rounds        = "report.json"
 	beginReport   = "<!-- report: written by make bench-long -->\n"
 	endReport     = "<!-- end of report -->"
 	beginHeadline = "<!-- headline: written by make bench-long -->\n"
 	endHeadline   = "<!-- end of headline -->"
 )
 
-// Write writes the report into the documentation: the page benchmarks.md of the directory, between two marks, its plots beside it, and the
-// headlines into the README above, between two marks as well.
+// Write writes the report into the documentation: the page benchmarks.md of the directory, between two marks, its plots beside it and the
+// rounds in report.json, and the headlines into the README above, between two marks as well.
 func (r Report) Write(docs string) error {
 	plots := filepath.Join(docs, folder)
 	old, err := filepath.Glob(filepath.Join(plots, "*.svg"))
@@ -40,7 +42,12 @@ func (r Report) Write(docs string) error {
 			}
 		}
 	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
 	return errors.Join(
+		os.WriteFile(filepath.Join(plots, rounds), append(text, '\n'), 0o644),
 		replace(filepath.Join(docs, page), beginReport, endReport, r.Markdown(folder)),
 		replace(filepath.Join(docs, "..", "README.md"), beginHeadline, endHeadline, r.Headlines()),
 	)
