@@ -112,8 +112,8 @@ func steadily(t *testing.T, sys *systemtest.System, of string, before, n int, co
 		t.Logf("%s: from the commit until %s shows it: p50 %v, p99 %v", of, p.Name, h.Quantile(0.5), h.Quantile(0.99))
 	}
 	for _, c := range steadyCeilings() {
-		if n < 20*steadyRate { // the polls before the first event and after the last are spread over few
-			c.most *= 1.25
+		if seconds := float64(n) / steadyRate; seconds < 60 { // the polls before the first event and after the last are spread over few
+			c.most *= 1 + 1.25/seconds
 		}
 		t.Logf("1,000 %s: %.1f calls: %s", of, b.of(c.what), c.of)
 		assert.LessOrEqual(t, b.of(c.what), c.most, "%s: %s", of, c.of)

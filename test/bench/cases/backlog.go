@@ -79,9 +79,9 @@ func backlog(ctx context.Context, b Bench) (report.Section, error) {
 	heaps.Rows, speed.Rows = rows, []report.Row{worked, bare, ratio}
 	return report.Section{
 		Case: "backlog", Title: "Backlogs",
-		Text: fmt.Sprintf("Events, %d of each user, are written into the log while no service runs, past the API. Then streamer, broker and "+
-			"the three projectors start, one process each, with the settings that they are shipped with. Heap is what Go has in use, looked at "+
-			"ten times a second; each size is measured once.", eventsPerUser),
+		Text: fmt.Sprintf("Events, %d of each user, are written into the log while no service runs, past the API. Then streamer, broker, "+
+			"processor and the three projectors start, one process each, with the settings that they are shipped with. Heap is what Go has in "+
+			"use, looked at ten times a second; each size is measured once.", eventsPerUser),
 		Tables: []report.Table{speed, heaps}, Plots: []report.Plot{plot},
 	}, nil
 }
