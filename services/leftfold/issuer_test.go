@@ -28,7 +28,7 @@ func TestTheIssuerServesAndStops(t *testing.T) {
 	issuer, err := app.NewIssuer(t.Context(), app.IssuerConfig{
 		Process: service.Config{LogFormat: "text", StopTimeout: time.Minute},
 		Issuer: devissuer.Config{
-			Environment: auth.Local, Addr: "127.0.0.1:0", URL: "http://127.0.0.1:9000", Audience: "leftfold", TokenLife: time.Hour,
+			Environment: auth.Local, Addr: "127.0.0.1:0", URL: "http://issuer.example.com", Audience: "leftfold", TokenLife: time.Hour,
 		},
 	}, io.Discard)
 	require.NoError(t, err)
@@ -43,7 +43,7 @@ func TestTheIssuerServesAndStops(t *testing.T) {
 	text, err := io.ReadAll(res.Body)
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
-	assert.Contains(t, string(text), `"issuer":"http://127.0.0.1:9000"`)
+	assert.Contains(t, string(text), `"issuer":"http://issuer.example.com"`)
 	stop()
 	require.NoError(t, <-ended)
 }

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -32,7 +33,7 @@ type Config struct {
 	_           struct{}      `group:"Issuer"`
 	Environment string        `envconfig:"ENVIRONMENT" default:"production" desc:"where this runs; only local allows what is unsafe"`
 	Addr        string        `envconfig:"ISSUER_ADDR" default:"127.0.0.1:9000" desc:"address of the development issuer, which plain HTTP reaches"`
-	URL         string        `envconfig:"ISSUER_URL" default:"http://127.0.0.1:9000" desc:"name of the development issuer: the OIDC_ISSUER of those who accept its tokens"`
+	URL         string        `envconfig:"ISSUER_URL" desc:"name of the development issuer: the OIDC_ISSUER of those who accept its tokens; by default http:// and ISSUER_ADDR"`
 	Public      string        `envconfig:"ISSUER_PUBLIC_URL" desc:"address by which browsers reach the development issuer, if not ISSUER_URL"`
 	Audience    string        `envconfig:"ISSUER_AUDIENCE" default:"leftfold" desc:"aud of the development issuer's tokens, if the request names none"`
 	TokenLife   time.Duration `envconfig:"ISSUER_TOKEN_LIFE" default:"1h" desc:"how long the development issuer's tokens are valid, if the request does not say; at most 24h"`
@@ -46,6 +47,9 @@ func (c *Config) Validate() error {
 	if c.Environment != auth.Local {
 		errs = append(errs, fmt.Errorf("the development issuer gives every token to everyone: only where ENVIRONMENT=%s, and it is %s",
 			auth.Local, c.Environment))
+	}
+	if host, port, err := net.SplitHostPort(c.Addr); err == nil && c.URL == "" {
+		c.URL = "http://" + net.JoinHostPort(cmp.Or(host, "127.0.0.1"), port)
 	}
 	for variable, text := range map[string]string{"ISSUER_URL": c.URL, "ISSUER_PUBLIC_URL": cmp.Or(c.Public, c.URL)} {
 		if u, err := url.Parse(text); err != nil || u.Host == "" {

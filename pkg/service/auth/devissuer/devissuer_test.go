@@ -117,6 +117,19 @@ func TestTheIssuerRequiresTheLocalEnvironment(t *testing.T) {
 	}
 }
 
+// Whoever gives it another address need not repeat it.
+func TestTheIssuerIsNamedByItsAddress(t *testing.T) {
+	t.Parallel()
+	for addr, name := range map[string]string{
+		"127.0.0.1:9001": "http://127.0.0.1:9001", ":9001": "http://127.0.0.1:9001", "[::1]:9001": "http://[::1]:9001",
+	} {
+		c := config()
+		c.Addr, c.URL = addr, ""
+		require.NoError(t, c.Validate())
+		assert.Equal(t, name, c.URL)
+	}
+}
+
 func TestTokensOutliveOneRotationOfKeys(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
