@@ -85,7 +85,7 @@ func (p pages) one(w http.ResponseWriter, r *http.Request, kind, id string, out 
 	switch problem := answer.Problem(); {
 	case problem.Code == httpapi.CodeNotYet:
 		p.Show(w, r, http.StatusOK, "waiting", "", "Not visible yet", waiting{Kind: kind, ID: id, Version: version})
-	case answer.Status == http.StatusNotFound:
+	case answer.Status == http.StatusNotFound, answer.Status == http.StatusUnprocessableEntity: // no ID
 		p.Fail(w, r, http.StatusNotFound, "There is no such "+kind, "If it is new, look again in a moment.")
 	default:
 		p.Fail(w, r, answer.Status, "This "+kind+" cannot be shown", said(problem))

@@ -115,7 +115,7 @@ func TestAStreamIsReadAsFarAsItIsShown(t *testing.T) {
 		for _, v := range []int{tt.first, tt.last} {
 			assert.Contains(t, body, fmt.Sprintf(`at=%d">%d</a></td>`, v, v), "at %d", tt.at)
 		}
-		assert.Contains(t, body, "of 500</label>")
+		assert.Contains(t, body, "of 500: updated, <time")
 		assert.LessOrEqual(t, len(s.asked), 2)
 	}
 }
