@@ -230,8 +230,10 @@ func TestTheConsoleInABrowser(t *testing.T) {
 	on := func(f ...localaws.Fault) {
 		require.NoError(t, system.AWS.SetFaults(localaws.Faults{Seed: 1, Faults: f}))
 	}
-	on(localaws.Fault{Kind: localaws.FaultFail, Operation: "*", AccessKey: "projector-user", Probability: 1})
+	on(localaws.Fault{Kind: localaws.FaultFail, Operation: "DynamoDB.PutItem", AccessKey: "projector-user", Probability: 1},
+		localaws.Fault{Kind: localaws.FaultFail, Operation: "DynamoDB.TransactWriteItems", AccessKey: "projector-user", Probability: 1})
 	require.Equal(t, http.StatusAccepted, send(http.MethodPut, "/users/"+id, `{"firstName":"Dan","lastName":"Low"}`))
+	do("a user's page says so", chromedp.Navigate(base+"/console/users/"+id), awaitText("main", "the read model shows version 3"))
 	do("an event that waits", chromedp.Navigate(base+"/console/journey?of="+id), awaitText("#answer", "Not every read model shows it"))
 	on()
 	do("it arrives while one looks", awaitText("#answer", "Every read model shows it"))

@@ -27,8 +27,8 @@ type Parked struct {
 	Stream   string                `dynamodbav:"stream"`
 	Version  eventsourcing.Version `dynamodbav:"version"` // of the event that could not be applied
 	Event    string                `dynamodbav:"event"`
-	Reason   string                `dynamodbav:"reason"` // may quote the event: not for logs
-	ParkedAt time.Time             `dynamodbav:"parked_at"`
+	Reason   string                `dynamodbav:"reason"`    // may quote the event: not for logs
+	ParkedAt time.Time             `dynamodbav:"parked_at"` // at first: a redrive that fails does not change it
 	// Latest is the highest version that was acknowledged but not applied. It never falls, and the row is deleted only when
 	// the fence has reached it, so no acknowledged event is lost.
 	Latest eventsourcing.Version `dynamodbav:"latest"`
@@ -181,8 +181,8 @@ func (a *applier) park(
 	if errors.Is(cause, eventsourcing.ErrUnknownEvent) {
 		row.Unknown = bad.Schema
 	}
-	if old != nil {
-		row.Latest = max(row.Latest, old.Latest)
+	if old != nil { // it is parked still
+		row.Latest, row.ParkedAt = max(row.Latest, old.Latest), old.ParkedAt
 	}
 	put, err := a.putParked(old, row)
 	if err != nil {
@@ -201,7 +201,9 @@ func (a *applier) park(
 	} else if err != nil {
 		return err
 	}
-	a.metrics.parked.WithLabelValues(a.src.category).Inc()
+	if old == nil {
+		a.metrics.parked.WithLabelValues(a.src.category).Inc()
+	}
 	a.config.Logger.WarnContext(ctx, "aggregate parked", slog.String("stream", row.Stream),
 		slog.Uint64("version", uint64(row.Version)), slog.String("event", row.Event))
 	return nil

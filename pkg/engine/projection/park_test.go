@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -44,6 +45,8 @@ func TestParkedAggregateDelaysNoOtherAndIsRedriven(t *testing.T) {
 	apply(t, p, lib.log.records[bad][2:3]) // the bad event again: it is attempted once
 	assert.Equal(t, 1, lib.metric("projection_parked_total"))
 
+	since := lib.now
+	lib.now = since.Add(time.Hour)
 	fence, err := p.Redrive(t.Context(), bad)
 	require.ErrorIs(t, err, projection.ErrParked)
 	require.ErrorContains(t, err, "page 7 is torn")
@@ -52,6 +55,8 @@ func TestParkedAggregateDelaysNoOtherAndIsRedriven(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, parked, 1)
 	assert.EqualValues(t, 5, parked[0].Latest, "no acknowledged event is lost")
+	assert.Equal(t, since, parked[0].ParkedAt, "a redrive that fails does not hide since when")
+	assert.Equal(t, 1, lib.metric("projection_parked_total"), "nor does it count as another one")
 
 	lib.broken.Store(false)
 	fence, err = p.Redrive(t.Context(), bad)

@@ -53,6 +53,7 @@ func New(f *page.Frame, c Config) (page.Area, error) {
 	p := &pages{t, c}
 	return page.Area{Name: "Journey", Path: "/journey", Scope: page.ScopeRead, Routes: func(r chi.Router) {
 		r.Get("/journey", p.journey)
+		r.Get("/journey/newer", p.newer)
 	}}, err
 }
 
@@ -61,6 +62,8 @@ type journey struct {
 	Asked string
 	// Note says why nothing is shown.
 	Note string
+	// Unknown: nothing is known by what is asked for.
+	Unknown bool
 	// Found are events to choose from.
 	Found []rest.Trailed
 
@@ -102,6 +105,27 @@ func (p *pages) journey(w http.ResponseWriter, r *http.Request) {
 		title = fmt.Sprintf("Journey of version %d", j.Version)
 	}
 	p.Show(w, r, status, "journey", "journey", title, j)
+}
+
+// newer is what a page that shows a stream up to a version says if the log has more.
+type newer struct {
+	Stream        string
+	Version, Last eventsourcing.Version
+}
+
+func (p *pages) newer(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	stream, err := eventsourcing.ParseStreamID(query.Get("of"))
+	version, unread := strconv.ParseUint(query.Get("than"), 10, 64)
+	if err := errors.Join(err, unread); err != nil {
+		p.Fail(w, r, http.StatusNotFound, "That is no version of a stream", err.Error())
+		return
+	}
+	shown := newer{Stream: stream.String(), Version: eventsourcing.Version(version)}
+	if shown.Last, err = p.Log.Last(r.Context(), stream); err != nil {
+		shown.Last = 0 // the page shows what it can
+	}
+	p.Show(w, r, http.StatusOK, "newer", "newer", "Newer events", shown)
 }
 
 // follow fills in the way of the event that is asked for.
@@ -197,7 +221,8 @@ func (p *pages) locate(ctx context.Context, j *journey) (stream eventsourcing.St
 	found, err := rest.Trail(ctx, p.API, url.Values{"correlation": {text}})
 	j.Found = found.Events // what is refused is none
 	if err == nil && len(j.Found) == 0 {
-		j.Note = "Nothing is known by that name: no user and no role has this id, no service remembers an event with it " +
+		j.Unknown = true
+		j.Note = "Nothing is known by that id: no user and no role has it, no service remembers an event with it " +
 			"(each the last 10,000 steps since its start), and the audit trail has no event of this correlation ID."
 	}
 	return stream, 0, err

@@ -455,7 +455,7 @@ func TestAReadModelIsLookedAfterByItsService(t *testing.T) {
 	assert.Equal(t, http.StatusConflict, w.as(ann, http.MethodPost, at+"/switch", nil).Code)
 	assert.Equal(t, http.StatusNotFound, w.as(ann, http.MethodPost, home+"/readmodels/nothing/audit", nil).Code)
 	w.problem = "the log lacks an event"
-	assert.Contains(t, w.act(at+"/rebuild", nil), "It is not done.</b> the log lacks an event")
+	assert.Contains(t, w.act(at+"/rebuild", nil), "It is not done.</b> <span class=\"lines\">the log lacks an event")
 	assert.Len(t, w.posted, 5)
 }
 

@@ -46,7 +46,16 @@ func (p *pages) parkedInShort(ctx context.Context) summary {
 	if len(missing) > 0 {
 		return s.cannotBeRead(missing[0].Err)
 	}
-	return s.counted(len(all), "aggregate is parked", "aggregates are parked", "nothing is parked")
+	return s.counted(aggregatesOf(all), "aggregate is parked", "aggregates are parked", "nothing is parked")
+}
+
+// aggregatesOf counts them: one may be parked in several projections.
+func aggregatesOf(all []projectors.Parked) int {
+	streams := map[string]bool{}
+	for _, one := range all {
+		streams[one.Stream] = true
+	}
+	return len(streams)
 }
 
 // parkedShown is the list.

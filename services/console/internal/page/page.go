@@ -19,6 +19,8 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/leftfold/leftfold/pkg/domain/role"
+	"github.com/leftfold/leftfold/pkg/domain/user"
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/history"
 	"github.com/leftfold/leftfold/pkg/service/auth"
@@ -185,7 +187,7 @@ func (f *Frame) functions() template.FuncMap {
 		"asset":    func(name string) string { return Prefix + "/assets/" + f.version + "/" + name },
 		"duration": pipeline.Duration,
 		"iso":      func(t time.Time) string { return t.UTC().Format(eventsourcing.RecordedAtLayout) },
-		"streamAt": StreamAt,
+		"streamAt": StreamAt, "pageOf": pageOf,
 	}
 }
 
@@ -272,6 +274,19 @@ func (f *Frame) here(r *http.Request) string {
 		}
 	}
 	return ""
+}
+
+// pageOf is the page of the user or the role that a stream is of; "" if it is of neither.
+func pageOf(stream string) string {
+	id, err := eventsourcing.ParseStreamID(stream)
+	switch {
+	case err == nil && id.Category == user.Category:
+		return Prefix + "/users/" + id.ID
+	case err == nil && id.Category == role.Category:
+		return Prefix + "/roles/" + id.ID
+	default:
+		return ""
+	}
 }
 
 // StreamAt is the page of a stream at a version; 0: at the last one.

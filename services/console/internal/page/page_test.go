@@ -197,8 +197,10 @@ func TestAJourneyShowsWhereTheEventWaits(t *testing.T) {
 	assert.Regexp(t, `(?s)<tr class="wrong">.*<b class="late">version 1 before it cannot be applied`, body)
 	assert.Contains(t, body, "120 ms")
 	for asked, want := range map[string]string{
-		"walk-1":             "Events of this correlation ID",
-		"nobody":             "Nothing is known by that name",
+		"walk-1": "Events of this correlation ID",
+		"nobody": "Nothing is known by that id",
+		"Lovelace": `<a
+href="/console/users?by=lastName&amp;q=Lovelace">last names</a>`,
 		id + "%23x":          "After # belongs a version",
 		"%2Fb":               "That is no stream",
 		"org/iam/user/other": "The log has no event of",
@@ -206,6 +208,25 @@ func TestAJourneyShowsWhereTheEventWaits(t *testing.T) {
 		_, _, body := ask(t, fake{}, "/console/journey?of="+asked)
 		assert.Contains(t, body, want, asked)
 	}
+}
+
+// A page of a user says what its row does not show, and where that is.
+func TestAPageSaysThatTheLogHasMore(t *testing.T) {
+	t.Parallel()
+	at := "/console/journey/newer?of=org/iam/user/" + id + "&than="
+	_, _, body := ask(t, fake{}, at+"1")
+	assert.Contains(t, body, "The log has version 2, and the read model shows version 1")
+	assert.Contains(t, body, "/console/journey?of=org%2fiam%2fuser%2f"+id+"%232")
+	for _, than := range []string{"2", "3"} {
+		_, _, body = ask(t, fake{}, at+than)
+		assert.NotContains(t, body, "The log has version")
+	}
+	for _, asked := range []string{at + "x", "/console/journey/newer?of=nothing&than=1"} {
+		status, _, _ := ask(t, fake{}, asked)
+		assert.Equal(t, http.StatusNotFound, status, asked)
+	}
+	_, _, body = ask(t, fake{away: errors.New("away")}, at+"1")
+	assert.NotContains(t, body, "The log has version")
 }
 
 func TestAStreamShowsWhatAnEventChanged(t *testing.T) {

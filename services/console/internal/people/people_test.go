@@ -379,6 +379,10 @@ func TestAListGoesOn(t *testing.T) {
 		f := &fake{answers: map[string]rest.Answer{"GET " + list: answer}}
 		body := ask(t, f, "/console"+list+"?q=Lee&by=lastName", nil).Body.String()
 		assert.Contains(t, body, "None in this part of the list")
+		if list == "/users" {
+			assert.Contains(t, body, "has it in the last name.")
+			assert.Contains(t, body, `href="/console/users?by=firstName&amp;q=Lee">in the first name</a>`)
+		}
 		assert.Regexp(t, `href="/console`+list+`\?[^"]*cursor=abc[^"]*q=Lee`, body)
 		assert.NotContains(t, body, "‹ first", list)
 		body = ask(t, f, "/console"+list+"?q=Lee&by=lastName&cursor=abc", nil).Body.String()

@@ -12,6 +12,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/view"
 	"github.com/leftfold/leftfold/pkg/service/auth"
+	"github.com/leftfold/leftfold/services/console/internal/page"
 )
 
 // roleView is a role as the API shows it.
@@ -221,11 +222,11 @@ type rolePage struct {
 	paging // of its members
 
 	Done string
-	// May: the reader may change it, MayGrant: give it to users.
-	May, MayGrant bool
-	Members       []member
-	MembersNote   string
-	Retirement    *retirement
+	// May: the reader may change it, MayGrant: give it to users, MayLook: see where its events are.
+	May, MayGrant, MayLook bool
+	Members                []member
+	MembersNote            string
+	Retirement             *retirement
 }
 
 // Limit is the most members as its field has it.
@@ -246,7 +247,10 @@ func (r rolePage) Must() string {
 
 func (p roles) show(w http.ResponseWriter, r *http.Request, status int, refused *form) {
 	id := chi.URLParam(r, "id")
-	shown := rolePage{May: auth.May(r.Context(), "roles:write"), MayGrant: auth.May(r.Context(), "users:write")}
+	ctx := r.Context()
+	shown := rolePage{
+		May: auth.May(ctx, "roles:write"), MayGrant: auth.May(ctx, "users:write"), MayLook: auth.May(ctx, page.ScopeRead),
+	}
 	if !p.one(w, r, "role", id, &shown.roleView) {
 		return
 	}

@@ -3,6 +3,7 @@ package people
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/leftfold/leftfold/pkg/eventsourcing"
 	"github.com/leftfold/leftfold/pkg/iam/view"
 	"github.com/leftfold/leftfold/pkg/service/auth"
+	"github.com/leftfold/leftfold/services/console/internal/page"
 	"github.com/leftfold/leftfold/services/console/internal/rest"
 )
 
@@ -88,6 +90,21 @@ func (s search) Options() []option {
 		options[i].Chosen = options[i].Value == s.By
 	}
 	return options
+}
+
+// Others are the fields in which it was not.
+func (s search) Others() []option {
+	return slices.DeleteFunc(s.Options(), func(o option) bool { return o.Text == s.Where() })
+}
+
+// Where says in which field the text was looked for.
+func (s search) Where() string {
+	for _, o := range s.Options() {
+		if o.Chosen {
+			return o.Text
+		}
+	}
+	return s.Options()[0].Text
 }
 
 // searched is what the reader asks for.
@@ -211,8 +228,8 @@ type userPage struct {
 	forms
 
 	Done string
-	// May: the reader may change it.
-	May bool
+	// May: the reader may change it. MayLook: see where its events are.
+	May, MayLook bool
 	// Grantable are roles that it can be given.
 	Grantable []option
 	// Others: there are more roles than those.
@@ -223,7 +240,7 @@ type userPage struct {
 
 func (u users) show(w http.ResponseWriter, r *http.Request, status int, refused *form) {
 	id := chi.URLParam(r, "id")
-	shown := userPage{May: auth.May(r.Context(), "users:write")}
+	shown := userPage{May: auth.May(r.Context(), "users:write"), MayLook: auth.May(r.Context(), page.ScopeRead)}
 	if !u.one(w, r, "user", id, &shown.userView) {
 		return
 	}

@@ -80,9 +80,6 @@ func (s stream) Next() eventsourcing.Version   { return s.At + 1 }
 // Kind is what the stream is of, such as user.
 func (s stream) Kind() string { return path.Base(path.Dir(s.Stream)) }
 
-// Page is the address of what it is now, if this console has a page of its kind.
-func (s stream) Page() string { return page.Prefix + "/" + s.Kind() + "s/" + path.Base(s.Stream) }
-
 // Here is the event of the version that is shown; nil: the page has none.
 func (s stream) Here() *recorded {
 	if i := slices.IndexFunc(s.Events, func(e recorded) bool { return e.Here }); i >= 0 {
