@@ -173,11 +173,13 @@ func (s *system) await(
 		}
 		if still > s.doubt && !asked || still > patience {
 			missing, err := s.missing(ctx)
-			if err != nil || missing == "" {
-				s.say("the services counted %.0f of %.0f events, the rows show all", applied, events)
+			switch asked = true; {
+			case err != nil:
 				return at, err
-			}
-			if asked = true; still > patience {
+			case missing == "":
+				s.say("the services counted %.0f of %.0f events, the rows show all", applied, events)
+				return at, nil
+			case still > patience:
 				return at, fmt.Errorf("the read models stay at %.0f of %.0f events: %s", applied, events, missing)
 			}
 		}

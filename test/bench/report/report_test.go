@@ -106,7 +106,7 @@ func TestThePageAndTheREADMEKeepWhatIsOutsideOfTheMarks(t *testing.T) {
 	require.ErrorContains(t, example().Write(docs), "benchmarks.md: want the lines")
 }
 
-// Who has mended one case measures it again, and the page says so.
+// One case is measured again, the others stay, and the page says which is newer.
 func TestACaseIsMeasuredAgainByItself(t *testing.T) {
 	t.Parallel()
 	docs := t.TempDir()

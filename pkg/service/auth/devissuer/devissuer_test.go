@@ -117,7 +117,7 @@ func TestTheIssuerRequiresTheLocalEnvironment(t *testing.T) {
 	}
 }
 
-// Whoever gives it another address need not repeat it.
+// Its name follows from its address, unless it is given.
 func TestTheIssuerIsNamedByItsAddress(t *testing.T) {
 	t.Parallel()
 	for addr, name := range map[string]string{

@@ -145,7 +145,7 @@ func (p *pages) stream(w http.ResponseWriter, r *http.Request) {
 		p.Fail(w, r, http.StatusNotFound, "The log has no such stream", id.String()+" has no event.")
 		return
 	}
-	p.Show(w, r, http.StatusOK, "stream", "travel", path.Base(id.Category)+" "+id.ID, s)
+	p.Show(w, r, http.StatusOK, "stream", "travel", s.Kind()+" "+id.ID, s)
 }
 
 // goTo moves the stream to what it was at a time, if one is asked for.
